@@ -1,0 +1,34 @@
+import vm from 'node:vm';
+
+if (vm.SourceTextModule === undefined) {
+  throw new Error('Jest runs here on native ES modules: start it by `npm test`, or with NODE_OPTIONS=--experimental-vm-modules.');
+}
+
+export default {
+  testEnvironment: 'node',
+  roots: ['<rootDir>/gateway', '<rootDir>/subgraphs', '<rootDir>/libs', '<rootDir>/commands', '<rootDir>/test'],
+  testRegex: '\\.test\\.ts$',
+  extensionsToTreatAsEsm: ['.ts'],
+  coverageProvider: 'v8',
+  testTimeout: 20_000,
+  maxWorkers: 2,
+  // `#libs/*` has a "source" condition in package.json: without it a test would silently run a stale dist.
+  testEnvironmentOptions: { customExportConditions: ['source', 'node', 'node-addons'] },
+  transform: {
+    '^.+\\.ts$': [
+      '@swc/jest',
+      {
+        swcrc: false,
+        jsc: {
+          target: 'es2022',
+          parser: { syntax: 'typescript', decorators: true },
+          transform: { legacyDecorator: true, decoratorMetadata: true },
+          keepClassNames: true,
+        },
+        module: { type: 'es6' },
+        sourceMaps: 'inline',
+      },
+    ],
+  },
+  moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
+};

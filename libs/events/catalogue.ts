@@ -1,0 +1,39 @@
+import { z } from 'zod';
+
+const id = z.uuid();
+const instant = z.iso.datetime({ precision: 3 });
+
+/**
+ * Every fact that one service tells the others: name, version, payload. Ids are the stored uuids, times RFC 3339 UTC with
+ * milliseconds. A contract: change it only forward, by a new version. `aggregate` says whose order the event keeps.
+ */
+export const EVENTS = {
+  // users; aggregate user:<userId>
+  'user-registered': { source: 'users', version: 1, payload: z.object({ userId: id, handle: z.string() }) },
+  'profile-edited': { source: 'users', version: 1, payload: z.object({ userId: id, handle: z.string(), previousHandle: z.string() }) },
+  'user-deleted': { source: 'users', version: 1, payload: z.object({ userId: id, handle: z.string() }) },
+  // posts; aggregate post:<postId>
+  'post-published': {
+    source: 'posts',
+    version: 1,
+    payload: z.object({ postId: id, authorId: id, body: z.string(), inReplyToId: id.nullable(), createdAt: instant }),
+  },
+  'post-edited': { source: 'posts', version: 1, payload: z.object({ postId: id, authorId: id, body: z.string(), editedAt: instant }) },
+  'post-deleted': {
+    source: 'posts',
+    version: 1,
+    payload: z.object({ postId: id, authorId: id, inReplyToId: id.nullable(), reason: z.enum(['author', 'account']) }),
+  },
+  // posts; aggregate like:<postId>:<userId>
+  'post-liked': { source: 'posts', version: 1, payload: z.object({ postId: id, userId: id }) },
+  'post-unliked': { source: 'posts', version: 1, payload: z.object({ postId: id, userId: id }) },
+  // followers; aggregate relation:<smaller id>:<larger id>, so both directions of a pair keep one order
+  'follow-started': { source: 'followers', version: 1, payload: z.object({ followerId: id, followeeId: id, followedAt: instant }) },
+  'follow-ended': { source: 'followers', version: 1, payload: z.object({ followerId: id, followeeId: id }) },
+  'block-started': { source: 'followers', version: 1, payload: z.object({ blockerId: id, blockedId: id }) },
+  'block-ended': { source: 'followers', version: 1, payload: z.object({ blockerId: id, blockedId: id }) },
+} as const;
+
+export type EventType = keyof typeof EVENTS;
+export type EventSource = (typeof EVENTS)[EventType]['source'];
+export type Payload<T extends EventType> = z.infer<(typeof EVENTS)[T]['payload']>;

@@ -1,0 +1,2 @@
+export { EVENTS, type EventSource, type EventType, type Payload } from './catalogue.js';
+export type { DomainEvent } from './event.js';

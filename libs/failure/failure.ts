@@ -1,0 +1,38 @@
+import { CODES, type Code } from './codes.js';
+
+/**
+ * What our own code throws when a client is to be told. The sentence is for people: what was expected, what came, what
+ * to do. Anything that is no `Failure` reaches a client as INTERNAL_SERVER_ERROR and nothing more.
+ */
+export class Failure extends Error {
+  readonly code: Code;
+
+  constructor(code: Code, message: string = CODES[code].message, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = 'Failure';
+    this.code = code;
+  }
+
+  get status(): number {
+    return CODES[this.code].status;
+  }
+
+  /** What may leave the house: the thrower's sentence where the code allows it, the table's otherwise. */
+  get clientMessage(): string {
+    return CODES[this.code].says ? this.message : CODES[this.code].message;
+  }
+}
+
+/** A value that a client sent is wrong: `expected` is the rule, `came` what it was (cut to 60 characters). */
+export function badInput(expected: string, came?: unknown): Failure {
+  return new Failure('BAD_USER_INPUT', came === undefined ? expected : `${expected}; came ${show(came)}`);
+}
+
+export function asFailure(error: unknown): Failure {
+  return error instanceof Failure ? error : new Failure('INTERNAL_SERVER_ERROR', undefined, { cause: error });
+}
+
+function show(value: unknown): string {
+  const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}

@@ -1,0 +1,2 @@
+export { CODES, isCode, type Code } from './codes.js';
+export { Failure, asFailure, badInput } from './failure.js';

@@ -1,0 +1,2 @@
+export * from './kinds.js';
+export { readSettings, SettingsError, type Environment, type Setting, type Settings, type Values } from './settings.js';

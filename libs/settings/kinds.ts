@@ -1,0 +1,68 @@
+import type { Setting } from './settings.js';
+
+interface Common<T> {
+  why: string;
+  default?: T;
+  secret?: boolean;
+}
+
+type Kind<T, O extends Common<T>> = O extends { default: T } ? Setting<T> & { default: T } : Setting<T>;
+
+function setting<T, O extends Common<T>>(takes: string, options: O, parse: (text: string) => T | undefined): Kind<T, O> {
+  const made: Setting<T> = {
+    takes,
+    why: options.why,
+    parse,
+    ...(options.default === undefined ? {} : { default: options.default }),
+    ...(options.secret ? { secret: true } : {}),
+  };
+  return made as Kind<T, O>;
+}
+
+/** A whole number from `min` to `max`; `unit` is part of the words ('ms', 'bytes'). */
+export function whole<O extends Common<number> & { min: number; max: number; unit?: string }>(options: O): Kind<number, O> {
+  const unit = options.unit ? ` ${options.unit}` : '';
+  return setting(`a whole number, ${options.min} to ${options.max}${unit}`, options, (text) => {
+    const value = Number(text);
+    return /^-?\d+$/.test(text) && value >= options.min && value <= options.max ? value : undefined;
+  });
+}
+
+export function port<O extends Common<number>>(options: O): Kind<number, O> {
+  return setting('a port, 0 to 65535 (0: any free one)', options, (text) =>
+    /^\d+$/.test(text) && Number(text) <= 65_535 ? Number(text) : undefined,
+  );
+}
+
+export function text<O extends Common<string> & { takes?: string }>(options: O): Kind<string, O> {
+  return setting(options.takes ?? 'a text', options, (value) => value);
+}
+
+export function choice<const C extends readonly string[], O extends Common<C[number]>>(of: C, options: O): Kind<C[number], O> {
+  return setting<C[number], O>(`one of ${of.join(', ')}`, options, (value) => (of.includes(value) ? value : undefined));
+}
+
+export function flag<O extends Common<boolean>>(options: O): Kind<boolean, O> {
+  return setting('true or false', options, (value) => (value === 'true' ? true : value === 'false' ? false : undefined));
+}
+
+/** A comma-separated list; blanks around the names are dropped. */
+export function names<O extends Common<readonly string[]>>(options: O): Kind<readonly string[], O> {
+  return setting<readonly string[], O>('names separated by commas', options, (value) =>
+    value.split(',').map((name) => name.trim()).filter((name) => name !== ''),
+  );
+}
+
+export function address<O extends Common<string> & { protocols: readonly string[] }>(options: O): Kind<string, O> {
+  return setting(`an address that begins with ${options.protocols.join(' or ')}`, options, (value) => {
+    if (!URL.canParse(value)) return undefined;
+    return options.protocols.some((protocol) => value.startsWith(protocol)) ? value : undefined;
+  });
+}
+
+/** At least 32 bytes, so that it cannot be guessed; never printed. */
+export function secret<O extends Common<string>>(options: O): Kind<string, O & { secret: true }> {
+  return setting('at least 32 characters that nobody can guess (openssl rand -hex 32)', { ...options, secret: true as const }, (value) =>
+    Buffer.byteLength(value) >= 32 ? value : undefined,
+  );
+}

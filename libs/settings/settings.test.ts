@@ -1,0 +1,38 @@
+import { describe, expect, it } from '@jest/globals';
+import { address, choice, names, port, readSettings, secret, SettingsError, whole } from './index.js';
+
+const settings = {
+  PORT: port({ default: 4000, why: 'where it listens' }),
+  WAIT_MS: whole({ min: 1, max: 100, unit: 'ms', default: 10, why: 'how long' }),
+  MODE: choice(['on', 'off'], { default: 'on', why: 'whether' }),
+  REDIS_URL: address({ protocols: ['redis:', 'rediss:'], why: 'which' }),
+  KEY: secret({ why: 'signs' }),
+  HEADERS: names({ default: [], why: 'which' }),
+};
+
+describe('settings', () => {
+  it('gives the defaults for what is absent or empty, frozen', () => {
+    const values = readSettings(settings, { PORT: '' });
+    expect(values).toEqual({ PORT: 4000, WAIT_MS: 10, MODE: 'on', REDIS_URL: undefined, KEY: undefined, HEADERS: [] });
+    expect(Object.isFrozen(values)).toBe(true);
+  });
+
+  it('reads what is given', () => {
+    const values = readSettings(settings, { PORT: '0', MODE: 'off', REDIS_URL: 'redis://h:1', KEY: 'k'.repeat(32), HEADERS: 'a, b,' });
+    expect(values).toMatchObject({ PORT: 0, MODE: 'off', REDIS_URL: 'redis://h:1', HEADERS: ['a', 'b'] });
+  });
+
+  it('reports every mistake at once, with the variable, what it takes and what came, but never a secret', () => {
+    const wrong = () => readSettings(settings, { PORT: '65536', WAIT_MS: '0', MODE: 'maybe', REDIS_URL: 'http://h', KEY: 'hunter2' });
+    expect(wrong).toThrow(SettingsError);
+    expect(wrong).toThrow(
+      [
+        '  PORT takes a port, 0 to 65535 (0: any free one); came "65536"',
+        '  WAIT_MS takes a whole number, 1 to 100 ms; came "0"',
+        '  MODE takes one of on, off; came "maybe"',
+        '  REDIS_URL takes an address that begins with redis: or rediss:; came "http://h"',
+        '  KEY takes at least 32 characters that nobody can guess (openssl rand -hex 32); came something else (not shown)',
+      ].join('\n'),
+    );
+  });
+});

@@ -1,0 +1,62 @@
+/** One setting of a program: everything `docs/settings.md` says of it. */
+export interface Setting<T> {
+  /** What a value has to look like, in words: 'a port, 0 to 65535'. */
+  readonly takes: string;
+  /** Absent: the setting is undefined unless it is given. */
+  readonly default?: T;
+  readonly why: string;
+  /** A secret is never printed. */
+  readonly secret?: boolean;
+  /** The value of a text, or undefined when the text is not what the setting takes. */
+  readonly parse: (text: string) => T | undefined;
+}
+
+/** The settings of one program, by the name of their environment variable. */
+export type Settings = Readonly<Record<string, Setting<unknown>>>;
+
+/** `{ PORT: Setting<number> with default }` → `{ PORT: number }`; without a default the value may be undefined. */
+export type Values<S extends Settings> = {
+  readonly [Name in keyof S]: S[Name] extends { default: infer D }
+    ? Exclude<D, undefined> extends never
+      ? never
+      : S[Name] extends Setting<infer T>
+        ? T
+        : never
+    : S[Name] extends Setting<infer T>
+      ? T | undefined
+      : never;
+};
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Thrown with every mistake at once, each with the variable's name, what it takes and (unless secret) what came. */
+export class SettingsError extends Error {
+  constructor(readonly mistakes: readonly string[]) {
+    super(`The settings are wrong; nothing was started.\n${mistakes.map((mistake) => `  ${mistake}`).join('\n')}`);
+    this.name = 'SettingsError';
+  }
+}
+
+/** Environment → frozen, typed values. An empty text counts as absent. `more` adds mistakes that need several settings. */
+export function readSettings<S extends Settings>(
+  settings: S,
+  env: Environment,
+  more: (values: Values<S>) => readonly string[] = () => [],
+): Values<S> {
+  const mistakes: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [name, setting] of Object.entries(settings)) {
+    const text = env[name];
+    if (text === undefined || text === '') {
+      values[name] = setting.default;
+      continue;
+    }
+    values[name] = setting.parse(text);
+    if (values[name] === undefined) {
+      mistakes.push(`${name} takes ${setting.takes}; came ${setting.secret ? 'something else (not shown)' : JSON.stringify(text)}`);
+    }
+  }
+  if (mistakes.length === 0) mistakes.push(...more(values as Values<S>));
+  if (mistakes.length > 0) throw new SettingsError(mistakes);
+  return Object.freeze(values) as Values<S>;
+}

@@ -1,0 +1,17 @@
+import { destination, pino, stdTimeFunctions } from 'pino';
+
+/** What our code needs of a logger; pino's fits. Fields first, then the sentence. */
+export interface Logger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** One JSON line per entry on standard error, so standard output stays for what a command answers. */
+export function createLogger(program: string, level: string = process.env['LOG_LEVEL'] ?? 'info'): Logger {
+  return pino({ name: program, level, base: null, timestamp: stdTimeFunctions.isoTime }, destination({ fd: 2, sync: true }));
+}
+
+/** For tests that do not look at the log. */
+export const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
