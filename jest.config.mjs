@@ -11,6 +11,7 @@ export default {
   extensionsToTreatAsEsm: ['.ts'],
   coverageProvider: 'v8',
   testTimeout: 20_000,
+  reporters: ['default', '<rootDir>/test/reporter.mjs'],
   maxWorkers: 2,
   // `#libs/*` has a "source" condition in package.json: without it a test would silently run a stale dist.
   testEnvironmentOptions: { customExportConditions: ['source', 'node', 'node-addons'] },

@@ -1,15 +1,6 @@
 import { describe, it } from '@jest/globals';
 import { appendFileSync } from 'node:fs';
-
-/** What a test may need beyond Node; the setup finds or starts it and says where in this variable. */
-export const NEEDS = {
-  postgres: { variable: 'TEST_DATABASE_URL', get: 'install postgresql, or give TEST_DATABASE_URL' },
-  redis: { variable: 'TEST_REDIS_URL', get: 'install redis-server, or give TEST_REDIS_URL' },
-  chromium: { variable: 'TEST_CHROMIUM', get: 'install chromium, or give TEST_CHROMIUM=/path/to/it' },
-  haproxy: { variable: 'TEST_HAPROXY', get: 'install haproxy, or give TEST_HAPROXY=/path/to/it' },
-} as const;
-
-export type Need = keyof typeof NEEDS;
+import { NEEDS, type Need } from './table.js';
 
 /**
  * A `describe` that runs only where the server (or program) is there, and says so where it is not: the reason is the

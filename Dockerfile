@@ -1,0 +1,23 @@
+# One image for every program: the gateway and the three subgraphs differ only in the command that compose gives.
+FROM node:24-bookworm-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --ignore-scripts
+COPY nest-cli.json tsconfig.json .swcrc ./
+COPY gateway gateway
+COPY subgraphs subgraphs
+COPY libs libs
+COPY commands commands
+COPY test/servers test/servers
+RUN npm run build
+RUN npm prune --omit=dev --ignore-scripts
+
+FROM node:24-bookworm-slim
+ENV NODE_ENV=production
+WORKDIR /app
+COPY --from=build /app/package.json ./
+COPY --from=build /app/node_modules node_modules
+COPY --from=build /app/dist dist
+COPY schema schema
+USER node
+CMD ["node", "dist/gateway/main.js"]

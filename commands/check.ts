@@ -1,0 +1,31 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+/** `npm run check`: everything that can be wrong without running it, each step with its time; the first failing one is shown. */
+const steps: readonly { name: string; command: readonly string[] }[] = [
+  { name: 'format', command: ['node_modules/prettier/bin/prettier.cjs', '--check', '--log-level', 'warn', '.'] },
+  { name: 'lint', command: ['node_modules/oxlint/bin/oxlint', '--type-aware', '--deny-warnings', 'gateway', 'subgraphs', 'libs', 'commands', 'test'] },
+  { name: 'types', command: ['node_modules/typescript/bin/tsc', '--noEmit'] },
+  {
+    name: 'boundaries',
+    command: ['node_modules/dependency-cruiser/bin/dependency-cruise.mjs', 'gateway', 'subgraphs', 'libs', 'commands', 'test', '--config', '.dependency-cruiser.cjs'],
+  },
+  { name: 'supergraph fresh', command: ['dist/commands/compose.js', '--check'] },
+];
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+let failed = 0;
+for (const { name, command } of steps) {
+  const started = Date.now();
+  const { status, stdout, stderr } = spawnSync(process.execPath, command, { cwd: root, encoding: 'utf8' });
+  const ok = status === 0;
+  console.log(`${ok ? '✓' : '✗'} ${name} (${((Date.now() - started) / 1000).toFixed(1)} s)`);
+  if (!ok) {
+    failed++;
+    console.log(`${stdout}${stderr}`);
+  }
+}
+if (failed > 0) {
+  console.error(`${failed} of ${steps.length} checks failed.`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,86 @@
+// What `npm start`, `npm test`, … run: builds when dist is missing or older than the sources, and never otherwise; then
+// the program, in this same process where that is possible. Plain JavaScript, because it runs before anything is built.
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const sources = ['gateway', 'subgraphs', 'libs', 'commands', 'test/servers', 'package.json', '.swcrc', 'nest-cli.json', 'tsconfig.json'];
+const stamp = join(root, 'dist', '.built');
+
+const programs = {
+  start: () => load('dist/commands/start.js'),
+  gateway: () => load('dist/gateway/main.js'),
+  compose: () => load('dist/commands/compose.js'),
+  seed: () => load('dist/commands/seed.js'),
+  explain: () => load('dist/commands/explain.js'),
+  test,
+  check: () => load('dist/commands/check.js'),
+};
+
+const [name, ...args] = process.argv.slice(2);
+const program = programs[name];
+if (program === undefined) {
+  console.error(`commands/run.mjs takes one of ${Object.keys(programs).join(', ')}; came ${JSON.stringify(name)}`);
+  process.exit(2);
+}
+if (isStale()) await build();
+process.argv = [process.argv[0], name, ...args];
+await program(args);
+
+function isStale() {
+  if (!existsSync(stamp)) return true;
+  const built = Number(readFileSync(stamp, 'utf8'));
+  return sources.some((source) => newest(join(root, source)) > built);
+}
+
+function newest(path) {
+  const entry = statSync(path);
+  if (!entry.isDirectory()) return entry.mtimeMs;
+  // The folder's own time tells of files that were removed.
+  return Math.max(entry.mtimeMs, ...readdirSync(path).filter((file) => !file.endsWith('.test.ts')).map((file) => newest(join(path, file))));
+}
+
+async function build() {
+  const started = Date.now();
+  process.stderr.write('Building …');
+  await run('node_modules/@nestjs/cli/bin/nest.js', ['build', '--all'], {}, 'pipe');
+  await run('commands/assets.mjs', [], {}, 'pipe');
+  mkdirSync(dirname(stamp), { recursive: true });
+  writeFileSync(stamp, String(started));
+  process.stderr.write(` done in ${((Date.now() - started) / 1000).toFixed(1)} s\n`);
+}
+
+async function test(args) {
+  const { startServers } = await load('dist/test/servers/all.js');
+  const servers = await startServers(process.env);
+  const NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} --experimental-vm-modules --disable-warning=ExperimentalWarning`;
+  try {
+    await run('node_modules/jest/bin/jest.js', args, { ...servers.env, NODE_OPTIONS });
+  } finally {
+    await servers.stop();
+  }
+}
+
+function load(file) {
+  return import(pathToFileURL(join(root, file)).href);
+}
+
+function run(file, args, env, stdio = 'inherit') {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [join(root, file), ...args], { cwd: root, stdio, env: { ...process.env, ...env } });
+    let output = '';
+    child.stdout?.on('data', (chunk) => (output += chunk));
+    child.stderr?.on('data', (chunk) => (output += chunk));
+    for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => child.kill(signal));
+    child.once('error', reject);
+    child.once('exit', (code, signal) => {
+      if (code === 0) return resolve(undefined);
+      if (stdio === 'pipe') process.stderr.write(`\n${output}`);
+      process.exitCode = code ?? 1;
+      if (stdio === 'pipe' || signal) process.exit(process.exitCode);
+      resolve(undefined);
+    });
+  });
+}
