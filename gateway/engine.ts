@@ -1,0 +1,75 @@
+import type { Logger, Clock } from '#libs/telemetry';
+import type { DocumentNode, OperationDefinitionNode } from 'graphql';
+import type { Supergraph } from './supergraph/supergraph.js';
+
+/**
+ * The one door between HTTP and whatever runs an operation. `http/` has read, limited, parsed and validated the
+ * operation and coerced its variables before an engine sees it, so every engine has the same limits; and every error an
+ * engine answers went through `http/client-errors.ts`, so every engine masks alike.
+ */
+export interface Engine {
+  /**
+   * Rejects with a `Failure` only when nothing was executed; after that, trouble is an entry in `errors`. When
+   * `context.signal` aborts, whatever is in flight is cancelled and the call ends (its outcome is not looked at).
+   */
+  execute(operation: Operation, variables: Variables, context: RequestContext): Promise<Answer>;
+  /** Ends connections and workers. Called when the last request on its supergraph has been answered. */
+  close(): Promise<void>;
+}
+
+/**
+ * One operation of one document, valid in its supergraph. The same text and name give the same object for as long as the
+ * document cache keeps it, so what an engine derives from it may hang in a WeakMap.
+ */
+export interface Operation {
+  readonly query: string;
+  readonly document: DocumentNode;
+  readonly definition: OperationDefinitionNode;
+  readonly operationName: string | undefined;
+  readonly type: 'query' | 'mutation';
+  /** SHA-256 of text and name: stable across processes. */
+  readonly hash: string;
+}
+
+/** Coerced by the schema: defaults filled in, unknown names dropped, own properties only. */
+export type Variables = Readonly<Record<string, unknown>>;
+
+export interface RequestContext {
+  readonly requestId: string;
+  /** The global id of who asks; null for anonymous. */
+  readonly subject: string | null;
+  /** What FORWARD_HEADERS lets through of the client's headers, lower-case names; part of what makes two reads equal. */
+  readonly headers: ReadonlyMap<string, string>;
+  /** Aborts when the client went away or the deadline passed. */
+  readonly signal: AbortSignal;
+  /** On the gateway's clock, ms. */
+  readonly deadline: number;
+  /** Where `SubgraphClient` puts the response headers that FORWARD_RESPONSE_HEADERS names; in order of arrival. */
+  readonly responseHeaders: [name: string, value: string][];
+}
+
+export interface Answer {
+  /** `{"data":…}` or `{"errors":[…],"data":…}`: exactly what the client gets. */
+  readonly body: string;
+  /** The body has `errors`: it is then sent with `Cache-Control: no-store`. */
+  readonly hasErrors: boolean;
+}
+
+/** Every engine's way to a subgraph: headers, identity, deadline, size limit and connections are settled here. */
+export interface SubgraphClient {
+  /**
+   * Sends `{"query":…}` as it is and resolves with the body of an answer that is JSON by its media type, whole and within
+   * the limit (decompressed, bytes not yet decoded). Everything else rejects with a `Failure`: SUBGRAPH_UNAVAILABLE,
+   * SUBGRAPH_TIMEOUT or SUBGRAPH_BAD_RESPONSE (its cause is for the log).
+   */
+  post(subgraph: string, body: string, context: RequestContext): Promise<Buffer>;
+}
+
+export interface EngineOptions {
+  readonly subgraphs: SubgraphClient;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/** `stock/engine.ts` and `run/engine.ts` each export one as `createEngine`; only the one that is used is loaded. */
+export type EngineFactory = (supergraph: Supergraph, options: EngineOptions) => Promise<Engine>;

@@ -1,0 +1,156 @@
+import { createHash } from 'node:crypto';
+import { parse, type ArgumentNode, type ConstDirectiveNode, type DocumentNode, type GraphQLSchema } from 'graphql';
+import { apiSchema } from './api-schema.js';
+
+/** A composed graph as one immutable value: a request takes it once and finishes on it, whatever is swapped in meanwhile. */
+export interface Supergraph {
+  readonly sdl: string;
+  /** SHA-256 of the SDL. */
+  readonly id: string;
+  readonly document: DocumentNode;
+  /** What clients see: without join and link machinery and without @inaccessible elements. */
+  readonly schema: GraphQLSchema;
+  /** By the name that composition gave them. */
+  readonly subgraphs: ReadonlyMap<string, Subgraph>;
+  /** The specs that the SDL links (`@link`, or `@core` of Federation 1). */
+  readonly features: readonly Feature[];
+}
+
+export interface Subgraph {
+  readonly name: string;
+  /** The value of `enum join__Graph`. */
+  readonly graph: string;
+  readonly url: string;
+}
+
+export interface Feature {
+  /** 'https://specs.apollo.dev/join' */
+  readonly identity: string;
+  /** 'v0.5' */
+  readonly version: string;
+  /** The prefix of its elements: 'join' in `@join__field`. */
+  readonly as: string;
+  /** Elements imported under a name of their own: `@tag` → `tag`. Directives with their @. */
+  readonly imports: ReadonlyMap<string, string>;
+  readonly for: string | undefined;
+}
+
+/** The text is no supergraph that can be served; the message says why and the old one stays. */
+export class SupergraphError extends Error {
+  override readonly name = 'SupergraphError';
+}
+
+/** SDL → value. `urls` replaces addresses by subgraph name (`SUBGRAPH_URL_<NAME>`). */
+export function readSupergraph(sdl: string, urls: ReadonlyMap<string, string> = new Map()): Supergraph {
+  const document = parseSdl(sdl);
+  const features = featuresOf(document);
+  const join = features.find((feature) => feature.identity === 'https://specs.apollo.dev/join');
+  if (!join) {
+    throw new SupergraphError('The SDL links no join spec, so it is no supergraph; compose one (npm run compose) or give SUBGRAPHS.');
+  }
+  const subgraphs = subgraphsOf(document, join.as, urls);
+  return Object.freeze({
+    sdl,
+    id: createHash('sha256').update(sdl).digest('hex'),
+    document,
+    schema: apiSchema(document, features),
+    subgraphs,
+    features,
+  });
+}
+
+function parseSdl(sdl: string): DocumentNode {
+  try {
+    return parse(sdl, { noLocation: false });
+  } catch (error) {
+    throw new SupergraphError(`The supergraph is not GraphQL SDL: ${String((error as Error).message)}`, { cause: error });
+  }
+}
+
+function featuresOf(document: DocumentNode): Feature[] {
+  const features: Feature[] = [];
+  for (const definition of document.definitions) {
+    if (definition.kind !== 'SchemaDefinition' && definition.kind !== 'SchemaExtension') continue;
+    for (const directive of definition.directives ?? []) {
+      const feature = directive.name.value === 'link' || directive.name.value === 'core' ? featureOf(directive) : undefined;
+      if (feature) features.push(feature);
+    }
+  }
+  return features;
+}
+
+function featureOf(directive: ConstDirectiveNode): Feature | undefined {
+  const url = textArgument(directive, 'url') ?? textArgument(directive, 'feature');
+  const found = /^(.*\/([^/]+))\/(v\d+\.\d+)\/?$/.exec(url ?? '');
+  if (!found) return undefined;
+  return {
+    identity: found[1]!,
+    version: found[3]!,
+    as: textArgument(directive, 'as') ?? found[2]!,
+    imports: importsOf(argument(directive, 'import')),
+    for: enumArgument(directive, 'for'),
+  };
+}
+
+/** `import: ["@key", { name: "@tag", as: "@label" }]` */
+function importsOf(node: ArgumentNode | undefined): Map<string, string> {
+  const imports = new Map<string, string>();
+  if (node?.value.kind !== 'ListValue') return imports;
+  for (const item of node.value.values) {
+    if (item.kind === 'StringValue') imports.set(item.value, item.value);
+    if (item.kind !== 'ObjectValue') continue;
+    const given = new Map(item.fields.map((field) => [field.name.value, field.value.kind === 'StringValue' ? field.value.value : '']));
+    const name = given.get('name');
+    if (name) imports.set(name, given.get('as') ?? name);
+  }
+  return imports;
+}
+
+function subgraphsOf(document: DocumentNode, join: string, urls: ReadonlyMap<string, string>): Map<string, Subgraph> {
+  const subgraphs = new Map<string, Subgraph>();
+  for (const definition of document.definitions) {
+    if (definition.kind !== 'EnumTypeDefinition' || definition.name.value !== `${join}__Graph`) continue;
+    for (const value of definition.values ?? []) {
+      const directive = value.directives?.find((one) => one.name.value === `${join}__graph`);
+      const name = (directive && textArgument(directive, 'name')) ?? value.name.value;
+      const url = urls.get(name) ?? (directive && textArgument(directive, 'url')) ?? '';
+      refuseUrl(name, url);
+      subgraphs.set(name, { name, graph: value.name.value, url });
+    }
+  }
+  if (subgraphs.size === 0) throw new SupergraphError(`The supergraph has no enum ${join}__Graph, so it names no subgraph.`);
+  return subgraphs;
+}
+
+/** A supergraph is written by others: it must not turn the gateway into a reader of files or a carrier of passwords. */
+function refuseUrl(name: string, url: string): void {
+  if (!URL.canParse(url)) {
+    throw new SupergraphError(`Subgraph ${name} has no usable address (${JSON.stringify(url)}); set ${variableOf(name)}.`);
+  }
+  const { protocol, username, password } = new URL(url);
+  if (protocol !== 'http:' && protocol !== 'https:') {
+    throw new SupergraphError(`Subgraph ${name} is at ${protocol}, but only http: and https: are called; set ${variableOf(name)}.`);
+  }
+  if (username !== '' || password !== '') {
+    throw new SupergraphError(`The address of subgraph ${name} carries a user name or password; identity goes by assertion.`);
+  }
+}
+
+/** The environment variable that replaces a subgraph's address: `my-posts` → `SUBGRAPH_URL_MY_POSTS`. */
+export function variableOf(subgraph: string): string {
+  return `SUBGRAPH_URL_${subgraph.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')}`;
+}
+
+function argument(directive: ConstDirectiveNode, name: string): ArgumentNode | undefined {
+  return directive.arguments?.find((one) => one.name.value === name);
+}
+
+function textArgument(directive: ConstDirectiveNode, name: string): string | undefined {
+  const value = argument(directive, name)?.value;
+  return value?.kind === 'StringValue' ? value.value : undefined;
+}
+
+function enumArgument(directive: ConstDirectiveNode, name: string): string | undefined {
+  const value = argument(directive, name)?.value;
+  return value?.kind === 'EnumValue' ? value.value : undefined;
+}
