@@ -1,2 +1,3 @@
 export { CODES, isCode, type Code } from './codes.js';
 export { Failure, asFailure, badInput } from './failure.js';
+export { cleanText, graphemeCount, type TextRule } from './text.js';

@@ -1,0 +1,2 @@
+export { isId, newId, SHARDS, shardOf, timeOf, type NewIdOptions } from './ids.js';
+export { globalId, kindOfGlobalId, parseGlobalId, type Kind } from './global-id.js';
