@@ -1,0 +1,163 @@
+import type { Statements, Tx } from '#libs/database';
+import { recordEvents, type NewEvent } from '#libs/outbox';
+import { aggregateOf, type Change, type Pair, type PersonState, type Relation } from './relation.js';
+
+/** How each pair stands, in the order asked; nothing is locked, so it is true only of the moment it was read. */
+export async function readRelations(statements: Statements, pairs: readonly Pair[]): Promise<Relation[]> {
+  const rows = await statements.query<RelationFacts>(
+    `SELECT w.low_id, w.high_id, coalesce(r.version, 0) AS version, low.state AS low_state, high.state AS high_state,
+       EXISTS (SELECT FROM follows WHERE follower_id = w.low_id AND followee_id = w.high_id) AS low_follows,
+       EXISTS (SELECT FROM follows WHERE follower_id = w.high_id AND followee_id = w.low_id) AS high_follows,
+       EXISTS (SELECT FROM blocks WHERE blocker_id = w.low_id AND blocked_id = w.high_id) AS low_blocks,
+       EXISTS (SELECT FROM blocks WHERE blocker_id = w.high_id AND blocked_id = w.low_id) AS high_blocks
+     FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS w (low_id, high_id, n)
+     LEFT JOIN relations r ON r.low_id = w.low_id AND r.high_id = w.high_id
+     LEFT JOIN people low ON low.user_id = w.low_id
+     LEFT JOIN people high ON high.user_id = w.high_id
+     ORDER BY w.n`,
+    columns(pairs),
+  );
+  return rows.map((row) => ({
+    pair: { low: row.low_id, high: row.high_id },
+    version: row.version,
+    low: { userId: row.low_id, state: row.low_state ?? undefined, follows: row.low_follows, blocks: row.low_blocks },
+    high: { userId: row.high_id, state: row.high_state ?? undefined, follows: row.high_follows, blocks: row.high_blocks },
+  }));
+}
+
+/**
+ * As `readRelations`, held until the end of the transaction. Everybody who changes a follow, a block or a count comes
+ * through here and locks in one order: the pairs, sorted, then their people, sorted. So there is no deadlock, and what is
+ * read after the locks cannot change before the commit.
+ */
+export async function lockRelations(tx: Tx, pairs: readonly Pair[]): Promise<Relation[]> {
+  await tx.query(
+    `INSERT INTO relations (low_id, high_id, version)
+     SELECT low_id, high_id, 0 FROM unnest($1::uuid[], $2::uuid[]) AS w (low_id, high_id) ORDER BY low_id, high_id
+     ON CONFLICT (low_id, high_id) DO UPDATE SET version = relations.version`,
+    columns(pairs),
+  );
+  await tx.query('SELECT FROM people WHERE user_id = ANY ($1::uuid[]) ORDER BY user_id FOR NO KEY UPDATE', [
+    [...new Set(pairs.flatMap(({ low, high }) => [low, high]))],
+  ]);
+  return readRelations(tx, pairs);
+}
+
+/** Rows, counts, versions and events of what changed between people whose relations this transaction has locked. */
+export async function storeChanges(
+  tx: Tx,
+  locked: readonly { relation: Relation; changes: readonly Change[] }[],
+  { actor, at }: { actor: string | null; at: string },
+): Promise<void> {
+  const changed = locked.filter(({ changes }) => changes.length > 0);
+  const of = (type: Change['type']) => changed.flatMap(({ changes }) => changes.filter((change) => change.type === type));
+  await insertRows(tx, 'follows (follower_id, followee_id, followed_at)', of('follow-started'), at);
+  await deleteRows(tx, 'follows', ['follower_id', 'followee_id'], of('follow-ended'));
+  await insertRows(tx, 'blocks (blocker_id, blocked_id, at)', of('block-started'), at);
+  await deleteRows(tx, 'blocks', ['blocker_id', 'blocked_id'], of('block-ended'));
+  await count(tx, of('follow-started'), of('follow-ended'));
+  await recordChanges(tx, changed, actor, at);
+}
+
+/** Nobody is born twice: a person who is known, or gone, stays as they are. */
+export async function registerPerson(tx: Tx, userId: string): Promise<void> {
+  await tx.query('INSERT INTO people (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING', [userId]);
+}
+
+async function insertRows(tx: Tx, table: string, changes: readonly Change[], at: string): Promise<void> {
+  if (changes.length === 0) return;
+  await tx.query(
+    `INSERT INTO ${table} SELECT w.*, $3::timestamptz FROM unnest($1::uuid[], $2::uuid[]) AS w`,
+    [changes.map(({ from }) => from), changes.map(({ to }) => to), at],
+  );
+}
+
+async function deleteRows(
+  tx: Tx,
+  table: string,
+  [from, to]: readonly [string, string],
+  changes: readonly Change[],
+): Promise<void> {
+  if (changes.length === 0) return;
+  await tx.query(
+    `DELETE FROM ${table} USING unnest($1::uuid[], $2::uuid[]) AS w (from_id, to_id)
+     WHERE ${from} = w.from_id AND ${to} = w.to_id`,
+    [changes.map((change) => change.from), changes.map((change) => change.to)],
+  );
+}
+
+async function count(tx: Tx, started: readonly Change[], ended: readonly Change[]): Promise<void> {
+  const followers = new Map<string, number>();
+  const following = new Map<string, number>();
+  const add = (counts: Map<string, number>, id: string, by: number) => counts.set(id, (counts.get(id) ?? 0) + by);
+  for (const { from, to } of started) {
+    add(following, from, 1);
+    add(followers, to, 1);
+  }
+  for (const { from, to } of ended) {
+    add(following, from, -1);
+    add(followers, to, -1);
+  }
+  const ids = [...new Set([...followers.keys(), ...following.keys()])];
+  if (ids.length === 0) return;
+  await tx.query(
+    `UPDATE people SET follower_count = follower_count + w.followers, following_count = following_count + w.following
+     FROM unnest($1::uuid[], $2::integer[], $3::integer[]) AS w (id, followers, following) WHERE user_id = w.id`,
+    [ids, ids.map((id) => followers.get(id) ?? 0), ids.map((id) => following.get(id) ?? 0)],
+  );
+}
+
+async function recordChanges(
+  tx: Tx,
+  changed: readonly { relation: Relation; changes: readonly Change[] }[],
+  actor: string | null,
+  at: string,
+): Promise<void> {
+  if (changed.length === 0) return;
+  await tx.query(
+    `UPDATE relations r SET version = r.version + w.events
+     FROM unnest($1::uuid[], $2::uuid[], $3::integer[]) AS w (low_id, high_id, events)
+     WHERE r.low_id = w.low_id AND r.high_id = w.high_id`,
+    [...columns(changed.map(({ relation }) => relation.pair)), changed.map(({ changes }) => changes.length)],
+  );
+  await recordEvents(
+    tx,
+    changed.flatMap(({ relation, changes }) =>
+      changes.map((change, index) => ({
+        ...told(change, at),
+        aggregate: aggregateOf(relation.pair),
+        aggregateVersion: relation.version + 1 + index,
+        actor,
+        at,
+      })),
+    ),
+  );
+}
+
+function told({ type, from, to }: Change, at: string): Pick<NewEvent, 'type' | 'payload'> {
+  switch (type) {
+    case 'follow-started':
+      return { type, payload: { followerId: from, followeeId: to, followedAt: at } };
+    case 'follow-ended':
+      return { type, payload: { followerId: from, followeeId: to } };
+    case 'block-started':
+    case 'block-ended':
+      return { type, payload: { blockerId: from, blockedId: to } };
+  }
+}
+
+function columns(pairs: readonly Pair[]): [string[], string[]] {
+  return [pairs.map(({ low }) => low), pairs.map(({ high }) => high)];
+}
+
+interface RelationFacts {
+  low_id: string;
+  high_id: string;
+  version: number;
+  low_state: PersonState | null;
+  high_state: PersonState | null;
+  low_follows: boolean;
+  high_follows: boolean;
+  low_blocks: boolean;
+  high_blocks: boolean;
+}

@@ -1,0 +1,47 @@
+import type { Database } from '#libs/database';
+import type { Clock } from '#libs/telemetry';
+import { checkPeople, noSuchPerson, pairOf, VERBS, type Relation, type Side, type Verb } from '../relation.js';
+import { lockRelations, readRelations, registerPerson, storeChanges } from '../relation.store.js';
+import { untilHeardOf, type Waiting } from './until-heard-of.js';
+
+/** Follow, unfollow, block and unblock: one path, because they change the same pair and must keep one order. */
+export class ChangeRelation {
+  readonly #database: Database;
+  readonly #clock: Clock;
+  readonly #waiting: Waiting;
+
+  constructor(parts: { database: Database; clock: Clock; waiting: Waiting }) {
+    this.#database = parts.database;
+    this.#clock = parts.clock;
+    this.#waiting = parts.waiting;
+  }
+
+  async run(verb: Verb, actorId: string, targetId: string): Promise<void> {
+    const pair = pairOf(actorId, targetId);
+    await untilHeardOf(targetId, this.#database, this.#waiting);
+    await this.#database.transaction(async (tx) => {
+      const decide = (relation: Relation | undefined) => {
+        if (relation === undefined) throw noSuchPerson();
+        const [actor, target] = sides(relation, actorId);
+        checkPeople(actor, target);
+        return VERBS[verb](actor, target);
+      };
+      // Looked at first without a lock: a refusal, or the same again, ends here and has written nothing.
+      const [seen] = await readRelations(tx, [pair]);
+      if (seen !== undefined && sides(seen, actorId)[0].state === undefined) {
+        // Whoever comes with a token has an account, heard of or not.
+        await registerPerson(tx, actorId);
+      } else if (decide(seen).length === 0) {
+        return;
+      }
+      const [relation] = await lockRelations(tx, [pair]);
+      const changes = decide(relation);
+      if (relation === undefined || changes.length === 0) return;
+      await storeChanges(tx, [{ relation, changes }], { actor: actorId, at: new Date(this.#clock()).toISOString() });
+    });
+  }
+}
+
+function sides(relation: Relation, actorId: string): [actor: Side, target: Side] {
+  return relation.pair.low === actorId ? [relation.low, relation.high] : [relation.high, relation.low];
+}
