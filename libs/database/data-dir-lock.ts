@@ -1,0 +1,103 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { link, lstat, mkdir, realpath, rename, rm, symlink } from 'node:fs/promises';
+import { createConnection, createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export interface DataDirLock {
+  release(): Promise<void>;
+}
+
+/**
+ * Lets one process at a time into `dataDir`: two on one embedded database lose rows without an error (97 of 200 survived).
+ * A bound socket is the one kind of file that says by itself whether its owner lives, so a kill -9 leaves no stale lock.
+ */
+export async function lockDataDir(dataDir: string): Promise<DataDirLock> {
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  const folder = await realpath(dataDir);
+  const shortcut = await shorten(folder);
+  const server = createServer((socket) => socket.end(String(process.pid)).on('error', () => socket.destroy()));
+  try {
+    for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
+      if (await listens(server, join(shortcut.path, NAME))) {
+        server.unref();
+        return { release: () => close(server).finally(shortcut.remove) };
+      }
+      const seen = await lstat(join(folder, NAME)).catch(() => undefined);
+      const owner = await ownerOf(join(shortcut.path, NAME));
+      if (owner !== undefined) throw inUse(folder, owner);
+      if (seen !== undefined) await removeStale(folder, seen.ino);
+    }
+    throw inUse(folder, '');
+  } catch (error) {
+    await shortcut.remove();
+    throw error;
+  }
+}
+
+const NAME = 'in-use.sock';
+const ATTEMPTS_MAX = 5;
+/** sun_path holds 104 bytes on macOS and 108 on Linux. */
+const SOCKET_PATH_BYTES_MAX = 100;
+
+function inUse(folder: string, pid: string): Error {
+  const by = pid === '' ? 'another process' : `another process (pid ${pid})`;
+  return new Error(
+    `The data folder ${folder} is in use by ${by}. Stop it, or give this one another folder in DATA_DIR.`,
+  );
+}
+
+/** A socket in a folder with a long name is reached through a link with a short one. It must live until the release. */
+async function shorten(folder: string): Promise<{ path: string; remove(): Promise<void> }> {
+  if (Buffer.byteLength(join(folder, NAME)) <= SOCKET_PATH_BYTES_MAX) return { path: folder, remove: async () => {} };
+  const hash = createHash('sha256').update(folder).digest('hex').slice(0, 12);
+  const path = join(tmpdir(), `tributary-${hash}-${process.pid}-${randomUUID().slice(0, 8)}`);
+  await symlink(folder, path);
+  return { path, remove: () => rm(path, { force: true }) };
+}
+
+function listens(server: Server, path: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const refused = (error: NodeJS.ErrnoException): void =>
+      error.code === 'EADDRINUSE' ? resolve(false) : reject(error);
+    server.once('error', refused);
+    server.listen(path, () => {
+      server.off('error', refused);
+      resolve(true);
+    });
+  });
+}
+
+/** The pid of the process that listens, '' if it does not say within a second, undefined when nobody listens. */
+function ownerOf(path: string): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    let said = '';
+    const socket = createConnection(path);
+    socket.setTimeout(1_000, () => socket.destroy());
+    socket.on('data', (chunk) => (said += chunk.toString()));
+    socket.on('close', () => resolve(said));
+    socket.on('error', (error: NodeJS.ErrnoException) =>
+      error.code === 'ECONNREFUSED' || error.code === 'ENOENT' ? resolve(undefined) : reject(error),
+    );
+  });
+}
+
+/**
+ * Takes away the socket of a dead owner, and only that one: somebody else may have done so in the meantime and bound
+ * their own, which is then put back.
+ */
+async function removeStale(folder: string, inode: number): Promise<void> {
+  const aside = join(folder, `.${NAME}.${randomUUID()}`);
+  try {
+    await rename(join(folder, NAME), aside);
+  } catch {
+    return;
+  }
+  const taken = await lstat(aside);
+  if (taken.ino !== inode) await link(aside, join(folder, NAME)).catch(() => {});
+  await rm(aside, { force: true });
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => server.close(() => resolve()));
+}

@@ -1,0 +1,158 @@
+import pg from 'pg';
+import type { DataSource, EntityManager } from 'typeorm';
+import type { DomainEvent } from '#libs/events';
+import type { Logger } from '#libs/telemetry';
+import { asTrouble, isConflict, sqlState } from './trouble.js';
+
+export interface Statements {
+  /** One statement, its values as `$1`, `$2`, …; the rows that it answers. */
+  query<Row = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<Row[]>;
+}
+
+/** An open transaction. Everything that belongs to it goes through it, never through the `Database`. */
+export interface Tx extends Statements {
+  readonly manager: EntityManager;
+  /** What was recorded or heard in this transaction: told to the listeners after COMMIT. */
+  readonly events: DomainEvent[];
+}
+
+export type CommitListener = (events: readonly DomainEvent[]) => Promise<void>;
+
+export interface DatabaseParts {
+  readonly service: string;
+  readonly kind: 'embedded' | 'server';
+  readonly source: DataSource;
+  readonly pool: pg.Pool;
+  readonly logger: Logger;
+  readonly statements: () => number;
+  readonly onClose: () => Promise<void>;
+}
+
+/** The store of one service. */
+export class Database implements Statements {
+  readonly service: string;
+  readonly kind: 'embedded' | 'server';
+  readonly source: DataSource;
+  readonly #parts: DatabaseParts;
+  readonly #listeners: CommitListener[] = [];
+  #closing: Promise<void> | undefined;
+
+  constructor(parts: DatabaseParts) {
+    this.service = parts.service;
+    this.kind = parts.kind;
+    this.source = parts.source;
+    this.#parts = parts;
+  }
+
+  /** Statements sent since it was opened; transaction control and migrations do not count. */
+  get statements(): number {
+    return this.#parts.statements();
+  }
+
+  async query<Row = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<Row[]> {
+    try {
+      const client = await this.#parts.pool.connect();
+      try {
+        const rows = await rowsOf<Row>(client, text, values);
+        client.release();
+        return rows;
+      } catch (error) {
+        // A refused statement leaves a good connection. pool.query() would throw it away, and its prepared statements.
+        client.release(sqlState(error) === undefined ? (error as Error) : undefined);
+        throw error;
+      }
+    } catch (error) {
+      throw asTrouble(error);
+    }
+  }
+
+  /**
+   * Runs `work` in one READ COMMITTED transaction. When PostgreSQL gave up on it for another's sake (a deadlock, a
+   * serialization failure) it runs again, at most three times more, so `work` must do nothing outside the transaction.
+   */
+  async transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#attempt(work);
+      } catch (error) {
+        if (attempt > RETRIES_MAX || !isConflict(error)) throw asTrouble(error);
+      }
+    }
+  }
+
+  /** `listener` hears the events of every transaction once it is committed, before `transaction()` answers. */
+  afterCommit(listener: CommitListener): void {
+    this.#listeners.push(listener);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      await this.source.destroy();
+      await this.#parts.onClose();
+    })();
+    return this.#closing;
+  }
+
+  async #attempt<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    const runner = this.source.createQueryRunner();
+    const events: DomainEvent[] = [];
+    let result: T;
+    try {
+      const client = (await runner.connect()) as pg.PoolClient;
+      await runner.startTransaction();
+      const tx: Tx = { manager: runner.manager, events, query: (text, values) => rowsOf(client, text, values) };
+      try {
+        result = await work(tx);
+      } catch (error) {
+        await rollBack(client, () => runner.rollbackTransaction(), error);
+        throw error;
+      }
+      try {
+        await runner.commitTransaction();
+      } catch (error) {
+        // Without an answer it may well be committed, and to hear of a fact that was not is harmless: caches are
+        // dropped for nothing and the outbox is looked at in vain. Not to hear of one that was leaves old rows cached.
+        if (sqlState(error) === undefined) await this.#tell(events);
+        throw error;
+      }
+    } finally {
+      await runner.release();
+    }
+    await this.#tell(events);
+    return result;
+  }
+
+  async #tell(events: readonly DomainEvent[]): Promise<void> {
+    if (events.length === 0) return;
+    const told = await Promise.allSettled(this.#listeners.map(async (listener) => listener(events)));
+    for (const one of told) {
+      if (one.status === 'rejected') {
+        this.#parts.logger.error({ service: this.service, err: one.reason }, 'A listener failed after commit');
+      }
+    }
+  }
+}
+
+const RETRIES_MAX = 3;
+
+/** A connection that cannot even roll back is broken: said so, the pool drops it instead of lending it again. */
+async function rollBack(
+  client: pg.PoolClient,
+  rollBackTransaction: () => Promise<void>,
+  reason: unknown,
+): Promise<void> {
+  try {
+    await rollBackTransaction();
+  } catch {
+    client.emit('error', reason instanceof Error ? reason : new Error(String(reason)));
+  }
+}
+
+async function rowsOf<Row>(
+  client: pg.ClientBase,
+  text: string,
+  values: readonly unknown[] | undefined,
+): Promise<Row[]> {
+  const result = await client.query(text, values as unknown[] | undefined);
+  return result.rows as Row[];
+}

@@ -1,0 +1,89 @@
+import type { Duplex } from 'node:stream';
+import pg from 'pg';
+import { Failure } from '#libs/failure';
+
+export interface DriverOptions {
+  /** Called for each statement that is sent and does more than open or close a transaction. */
+  readonly onStatement: () => void;
+  /** What to say when no connection came free in time. */
+  readonly busy: string;
+  /** Another transport than TCP. */
+  readonly stream?: () => Duplex;
+}
+
+/** `pg` in the shape that TypeORM's `driver` option takes, with statements counted, named and never waited for without end. */
+export function pgDriver({ onStatement, busy, stream }: DriverOptions) {
+  const pools: pg.Pool[] = [];
+
+  class Client extends pg.Client {
+    constructor(config: pg.ClientConfig) {
+      super(stream === undefined ? config : { ...config, ssl: false, stream });
+    }
+  }
+
+  class Pool extends pg.Pool {
+    constructor(config: pg.PoolConfig) {
+      super({ ...config, Client: Client as unknown as new () => pg.ClientBase });
+      this.on('connect', (client) => watch(client, onStatement));
+      pools.push(this);
+    }
+
+    override connect(): Promise<pg.PoolClient>;
+    override connect(callback: Connected): void;
+    override connect(callback?: Connected): Promise<pg.PoolClient> | void {
+      if (callback !== undefined)
+        return super.connect((error, client, done) => callback(error && this.#explain(error), client, done));
+      return super.connect().catch((error: Error) => {
+        throw this.#explain(error);
+      });
+    }
+
+    #explain(error: Error): Error {
+      return error.message === 'timeout exceeded when trying to connect'
+        ? new Failure('OVERLOADED', busy, { cause: error })
+        : error;
+    }
+  }
+
+  return {
+    driver: { Client, Pool, defaults: pg.defaults, types: pg.types },
+    pool(): pg.Pool {
+      const [pool] = pools;
+      if (pool === undefined) throw new Error('The database was not opened');
+      return pool;
+    },
+  };
+}
+
+type Connected = (
+  error: Error | undefined,
+  client: pg.PoolClient | undefined,
+  done: (release?: unknown) => void,
+) => void;
+
+let connections = 0;
+
+/**
+ * Names each parametrised text, so PostgreSQL parses and plans it once per connection: 120–200 µs instead of 295 for a
+ * row by its key on the embedded database, 78 instead of 153 on a server. At most `NAMES_MAX` per connection.
+ */
+function watch(client: pg.PoolClient, onStatement: () => void): void {
+  const connection = ++connections;
+  const names = new Map<string, string>();
+  const send = client.query.bind(client) as (...args: unknown[]) => unknown;
+  const query = (first: unknown, values?: unknown, callback?: unknown): unknown => {
+    if (typeof first !== 'string') {
+      onStatement();
+      return send(first, values, callback);
+    }
+    if (!OPENS_OR_CLOSES.test(first)) onStatement();
+    if (!Array.isArray(values) || values.length === 0) return send(first, values, callback);
+    let name = names.get(first);
+    if (name === undefined && names.size < NAMES_MAX) names.set(first, (name = `c${connection}_${names.size}`));
+    return send(name === undefined ? { text: first, values } : { name, text: first, values }, callback);
+  };
+  client.query = query as typeof client.query;
+}
+
+const NAMES_MAX = 300;
+const OPENS_OR_CLOSES = /^\s*(?:BEGIN|START TRANSACTION|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|SET)\b/i;

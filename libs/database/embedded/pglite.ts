@@ -1,0 +1,38 @@
+import { PGlite, type PGliteOptions } from '@electric-sql/pglite';
+
+/**
+ * For a machine that also runs everything else: 16 MB of buffers instead of 128, no compiler, a short log. Durable against
+ * the death of the process, not of the machine: PGlite runs without fsync.
+ */
+export const CONFIGURATION = [
+  'shared_buffers = 16MB',
+  'max_connections = 5',
+  'jit = off',
+  'max_wal_size = 32MB',
+  'min_wal_size = 2MB',
+  "timezone = 'UTC'",
+  "log_timezone = 'UTC'",
+];
+
+/** Opens the database in `folder`; its errors are ours, for Node would print the minified line that threw theirs. */
+export async function openPglite(folder: string, options: PGliteOptions = {}): Promise<PGlite> {
+  const exitCode = process.exitCode;
+  try {
+    return await PGlite.create(folder, { postgresqlconf: CONFIGURATION, ...options });
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`The embedded database in ${folder} cannot be opened: ${why}`);
+  } finally {
+    // Emscripten writes the status of PostgreSQL's main() there (99: it goes on running).
+    process.exitCode = exitCode;
+  }
+}
+
+export async function closePglite(pglite: PGlite): Promise<void> {
+  const exitCode = process.exitCode;
+  try {
+    await pglite.close();
+  } finally {
+    process.exitCode = exitCode;
+  }
+}

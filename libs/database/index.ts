@@ -1,0 +1,15 @@
+export { Database, type CommitListener, type Statements, type Tx } from './database.js';
+export { lockDataDir, type DataDirLock } from './data-dir-lock.js';
+export { openDatabase, type OpenDatabaseOptions } from './open-database.js';
+export { buildTemplate } from './embedded/template.js';
+export {
+  connectionOf,
+  decodeCursor,
+  encodeCursor,
+  pageArguments,
+  type Connection,
+  type CursorCheck,
+  type Edge,
+  type Page,
+  type PageInfo,
+} from './page.js';

@@ -1,0 +1,138 @@
+import { DataSource, type DataSourceOptions } from 'typeorm';
+import { silent, type Logger } from '#libs/telemetry';
+import { Database } from './database.js';
+import { pgDriver } from './driver.js';
+import { openEmbedded } from './embedded/open-embedded.js';
+import { asTrouble } from './trouble.js';
+
+export interface OpenDatabaseOptions {
+  readonly service: string;
+  /** A PostgreSQL server. Absent: embedded, in `${dataDir}/${service}`. */
+  readonly url?: string | undefined;
+  readonly dataDir?: string | undefined;
+  readonly entities: readonly Function[];
+  readonly migrations: readonly Function[];
+  readonly poolMax?: number | undefined;
+  readonly logger?: Logger | undefined;
+}
+
+/** Opens the store of one service and brings its tables up to date. */
+export async function openDatabase(options: OpenDatabaseOptions): Promise<Database> {
+  return options.url === undefined ? openInFolder(options) : openOnServer(options, options.url);
+}
+
+async function openInFolder(options: OpenDatabaseOptions): Promise<Database> {
+  const { service, dataDir, logger = silent } = options;
+  if (dataDir === undefined) throw new Error(`The database of ${service} needs a url or a dataDir`);
+  const embedded = await openEmbedded(dataDir, service);
+  try {
+    let statements = 0;
+    const busy =
+      `Waited 1,000 ms for the one connection to the embedded database of ${service}. Either it is busy, or this is a ` +
+      'query outside the transaction it is in: inside transaction(tx => …) use tx, never the database.';
+    const { driver, pool } = pgDriver({ onStatement: () => statements++, busy, stream: embedded.stream });
+    const source = new DataSource({
+      ...common(options),
+      driver,
+      username: service,
+      database: 'postgres',
+      extra: { max: 1, idleTimeoutMillis: 0, connectionTimeoutMillis: 1_000 },
+    });
+    await source.initialize();
+    await migrate(source);
+    statements = 0;
+    return new Database({
+      service,
+      kind: 'embedded',
+      source,
+      pool: pool(),
+      logger,
+      statements: () => statements,
+      onClose: embedded.close,
+    });
+  } catch (error) {
+    await embedded.close();
+    throw error;
+  }
+}
+
+async function openOnServer(options: OpenDatabaseOptions, url: string): Promise<Database> {
+  const { service, logger = silent, poolMax = 10 } = options;
+  try {
+    await migrateOnServer(options, url);
+    let statements = 0;
+    const busy = `Waited 1,000 ms for one of the ${poolMax} connections to the database of ${service}`;
+    const { driver, pool } = pgDriver({ onStatement: () => statements++, busy });
+    const source = new DataSource({
+      ...common(options),
+      driver,
+      url,
+      extra: { ...TIMEOUTS, max: poolMax },
+      poolErrorHandler: (error: Error) => logger.warn({ service, err: error }, 'Lost a connection to the database'),
+    });
+    await source.initialize();
+    statements = 0;
+    return new Database({
+      service,
+      kind: 'server',
+      source,
+      pool: pool(),
+      logger,
+      statements: () => statements,
+      onClose: async () => {},
+    });
+  } catch (error) {
+    throw asTrouble(error);
+  }
+}
+
+/** No request waits longer for the database than the gateway waits for the service. */
+const TIMEOUTS = {
+  connectionTimeoutMillis: 1_000,
+  statement_timeout: 2_000,
+  query_timeout: 3_000,
+  lock_timeout: 1_000,
+  idle_in_transaction_session_timeout: 5_000,
+  keepAlive: true,
+  maxLifetimeSeconds: 300,
+};
+
+/**
+ * On connections of their own: an index may take longer than a request may wait. Of several instances that start
+ * together one migrates and the others wait for it.
+ */
+async function migrateOnServer(options: OpenDatabaseOptions, url: string): Promise<void> {
+  const busy = `The migrations of ${options.service} found no connection`;
+  const { driver } = pgDriver({ onStatement: () => {}, busy });
+  const source = new DataSource({
+    ...common(options),
+    driver,
+    url,
+    extra: { max: 2, connectionTimeoutMillis: 5_000, lock_timeout: 60_000 },
+  });
+  await source.initialize();
+  try {
+    const runner = source.createQueryRunner();
+    await runner.query(`SELECT pg_advisory_lock(hashtext('tributary migrations'))`);
+    await migrate(source);
+  } finally {
+    // Closing the connection frees the lock.
+    await source.destroy();
+  }
+}
+
+async function migrate(source: DataSource): Promise<void> {
+  await source.runMigrations({ transaction: 'each' });
+}
+
+function common(options: OpenDatabaseOptions) {
+  return {
+    type: 'postgres',
+    entities: [...options.entities],
+    migrations: [...options.migrations],
+    logging: false,
+    // PGlite has no uuid-ossp, and a service's role may not install anything.
+    uuidExtension: 'pgcrypto',
+    installExtensions: false,
+  } as const satisfies Partial<DataSourceOptions>;
+}
