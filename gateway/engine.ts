@@ -58,11 +58,20 @@ export interface Answer {
 /** Every engine's way to a subgraph: headers, identity, deadline, size limit and connections are settled here. */
 export interface SubgraphClient {
   /**
-   * Sends `{"query":…}` as it is and resolves with the body of an answer that is JSON by its media type, whole and within
-   * the limit (decompressed, bytes not yet decoded). Everything else rejects with a `Failure`: SUBGRAPH_UNAVAILABLE,
-   * SUBGRAPH_TIMEOUT or SUBGRAPH_BAD_RESPONSE (its cause is for the log).
+   * Sends `body` (`{"query":…}`) as it is and resolves with the body of an answer that is JSON by its media type, whole,
+   * valid UTF-8 and within the limit (decompressed). The status was 2xx, or 400/422, where GraphQL errors are expected.
+   * Everything else rejects with a `Failure`: SUBGRAPH_UNAVAILABLE, SUBGRAPH_TIMEOUT or SUBGRAPH_BAD_RESPONSE, whose
+   * cause is for the log. A query whose kept-alive connection was already closed is sent once more; a mutation never.
    */
-  post(subgraph: string, body: string, context: RequestContext): Promise<Buffer>;
+  post(call: SubgraphCall, context: RequestContext): Promise<Buffer>;
+  close(): Promise<void>;
+}
+
+export interface SubgraphCall {
+  readonly subgraph: string;
+  readonly url: string;
+  readonly type: 'query' | 'mutation';
+  readonly body: string | Buffer;
 }
 
 export interface EngineOptions {

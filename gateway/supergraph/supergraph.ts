@@ -40,15 +40,18 @@ export class SupergraphError extends Error {
   override readonly name = 'SupergraphError';
 }
 
-/** SDL → value. `urls` replaces addresses by subgraph name (`SUBGRAPH_URL_<NAME>`). */
-export function readSupergraph(sdl: string, urls: ReadonlyMap<string, string> = new Map()): Supergraph {
+/** Another address for a subgraph than the one composed in (`SUBGRAPH_URL_<NAME>`); undefined: the composed one. */
+export type AddressOf = (subgraph: string) => string | undefined;
+
+/** SDL → value; throws SupergraphError. */
+export function readSupergraph(sdl: string, addressOf: AddressOf = () => undefined): Supergraph {
   const document = parseSdl(sdl);
   const features = featuresOf(document);
   const join = features.find((feature) => feature.identity === 'https://specs.apollo.dev/join');
   if (!join) {
     throw new SupergraphError('The SDL links no join spec, so it is no supergraph; compose one (npm run compose) or give SUBGRAPHS.');
   }
-  const subgraphs = subgraphsOf(document, join.as, urls);
+  const subgraphs = subgraphsOf(document, join.as, addressOf);
   return Object.freeze({
     sdl,
     id: createHash('sha256').update(sdl).digest('hex'),
@@ -61,7 +64,7 @@ export function readSupergraph(sdl: string, urls: ReadonlyMap<string, string> = 
 
 function parseSdl(sdl: string): DocumentNode {
   try {
-    return parse(sdl, { noLocation: false });
+    return parse(sdl);
   } catch (error) {
     throw new SupergraphError(`The supergraph is not GraphQL SDL: ${String((error as Error).message)}`, { cause: error });
   }
@@ -106,14 +109,14 @@ function importsOf(node: ArgumentNode | undefined): Map<string, string> {
   return imports;
 }
 
-function subgraphsOf(document: DocumentNode, join: string, urls: ReadonlyMap<string, string>): Map<string, Subgraph> {
+function subgraphsOf(document: DocumentNode, join: string, addressOf: AddressOf): Map<string, Subgraph> {
   const subgraphs = new Map<string, Subgraph>();
   for (const definition of document.definitions) {
     if (definition.kind !== 'EnumTypeDefinition' || definition.name.value !== `${join}__Graph`) continue;
     for (const value of definition.values ?? []) {
       const directive = value.directives?.find((one) => one.name.value === `${join}__graph`);
       const name = (directive && textArgument(directive, 'name')) ?? value.name.value;
-      const url = urls.get(name) ?? (directive && textArgument(directive, 'url')) ?? '';
+      const url = addressOf(name) ?? (directive && textArgument(directive, 'url')) ?? '';
       refuseUrl(name, url);
       subgraphs.set(name, { name, graph: value.name.value, url });
     }
