@@ -21,7 +21,7 @@ export function cleanText(value: string, rule: TextRule): string {
   const expected = `${name} takes ${min} to ${max} characters, at most ${bytesMax} bytes`;
   // A UTF-16 unit is at least one byte; NFC makes a text at most three times as long.
   if (value.length > bytesMax) throw badInput(expected, value);
-  if (!value.isWellFormed()) throw badInput(`${name} takes Unicode text; came half of a surrogate pair`);
+  if (HALF.test(value)) throw badInput(`${name} takes Unicode text; came half of a surrogate pair`);
   if (CONTROLS.test(value)) throw badInput(`${name} takes no control characters`, value);
   if (rule.oneLine && NOT_ON_ONE_LINE.test(value)) throw badInput(`${name} takes one line of text`, value);
   const text = value.normalize('NFC');
@@ -39,6 +39,8 @@ export function graphemeCount(text: string): number {
   return count;
 }
 
+// With the u flag a pair is one character, so this finds only halves.
+const HALF = /\p{Surrogate}/u;
 const SEGMENTER = new Intl.Segmenter('en', { granularity: 'grapheme' });
 // C0 and C1 controls and DEL, but for tab and line feed.
 const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/;

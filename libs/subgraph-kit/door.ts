@@ -1,0 +1,59 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { asFailure, Failure } from '#libs/failure';
+import { ASSERTION_HEADER, newId, parseGlobalId, type AssertionVerifier } from '#libs/identity';
+import type { RequestContext } from './context.js';
+
+/**
+ * A subgraph answers nobody but its gateway. Everything is closed except the named paths: the route that was matched decides, not
+ * the text of the address, so no spelling of a path gets around it. It runs before the body is read.
+ */
+export class Door {
+  readonly #contexts = new WeakMap<FastifyRequest, RequestContext>();
+
+  constructor(
+    private readonly assertions: AssertionVerifier,
+    private readonly open: readonly string[],
+  ) {}
+
+  readonly onRequest = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    const route = request.routeOptions.url;
+    if (route !== undefined && this.open.includes(route)) return;
+    try {
+      this.#contexts.set(request, { viewer: this.#viewer(request), requestId: requestIdOf(request) });
+    } catch (error) {
+      await refuse(reply, asFailure(error));
+    }
+  };
+
+  contextOf(request: FastifyRequest): RequestContext {
+    const context = this.#contexts.get(request);
+    if (context === undefined) throw new Error('a request got past the door');
+    return context;
+  }
+
+  #viewer(request: FastifyRequest): string | null {
+    const header = request.headers[ASSERTION_HEADER];
+    const { subject } = this.assertions.verify(typeof header === 'string' ? header : undefined);
+    if (subject === null) return null;
+    try {
+      return parseGlobalId('user', subject);
+    } catch (cause) {
+      throw new Failure('UNAUTHENTICATED', undefined, { cause });
+    }
+  }
+}
+
+/** The HTTP answer of a request that is not executed, in GraphQL's own shape. */
+export function refuse(reply: FastifyReply, failure: Failure): FastifyReply {
+  const error = { message: failure.clientMessage, extensions: { code: failure.code } };
+  return reply
+    .code(failure.status)
+    .type('application/json; charset=utf-8')
+    .send(JSON.stringify({ errors: [error] }));
+}
+
+/** The gateway's id of the request, when it looks like one: what is logged must not be able to forge a log line. */
+function requestIdOf(request: FastifyRequest): string {
+  const came = request.headers['x-request-id'];
+  return typeof came === 'string' && /^[\w-]{1,64}$/.test(came) ? came : newId();
+}

@@ -1,0 +1,223 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Query, ResolveField, ResolveReference, Resolver } from '@nestjs/graphql';
+import { badInput, Failure } from '#libs/failure';
+import { ASSERTION_HEADER, AssertionSigner, AssertionVerifier, globalId, newId, parseGlobalId } from '#libs/identity';
+import type { Logger } from '#libs/telemetry';
+import { listen, requireViewer, subgraphModule, type Listening, type RequestContext } from './index.js';
+
+const SCHEMA = `
+  extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@key"])
+  scalar DateTime
+  type Query { whoAsks: String secret: String trouble: String born: DateTime contexts: Int }
+  type User @key(fields: "id") { id: ID! shout: String }
+`;
+const secret = 's'.repeat(32);
+const viewer = newId();
+const logged: { fields: object; message: string }[] = [];
+const logger: Logger = {
+  debug() {},
+  info() {},
+  warn() {},
+  error: (fields, message) => void logged.push({ fields, message }),
+};
+const signer = new AssertionSigner({ secrets: () => secret });
+let resolved = 0;
+
+@Resolver('User')
+class Users {
+  @Query()
+  whoAsks(_: unknown, __: unknown, context: RequestContext): string | null {
+    resolved += 1;
+    return context.viewer;
+  }
+  @Query()
+  secret(_: unknown, __: unknown, context: RequestContext): string {
+    return requireViewer(context);
+  }
+  @Query()
+  trouble(): string {
+    throw new Error('select * from passwords at 10.0.0.7');
+  }
+  @Query()
+  born(): Date {
+    return new Date(0);
+  }
+  @ResolveReference()
+  async reference({ id }: { id: string }): Promise<object | null> {
+    const uuid = parseGlobalId('user', id);
+    if (uuid === gone) return null;
+    if (uuid === hidden) throw new Failure('FORBIDDEN');
+    return { id };
+  }
+  @ResolveField()
+  shout({ id }: { id: string }): string {
+    if (id === '') throw badInput('never');
+    return id.toUpperCase();
+  }
+}
+const gone = newId();
+const hidden = newId();
+
+let one: Listening;
+let two: Listening;
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'kit [odd] '));
+  const schemaPath = join(folder, 'schema.graphql');
+  await writeFile(schemaPath, SCHEMA);
+  const start = (name: string) =>
+    listen(
+      subgraphModule({
+        name,
+        schemaPath,
+        logger,
+        providers: [Users],
+        assertions: new AssertionVerifier({ subgraph: name, secret }),
+      }),
+      {
+        host: '127.0.0.1',
+        port: 0,
+        logger,
+      },
+    );
+  one = await start('one');
+  two = await start('two');
+});
+
+afterAll(async () => {
+  await Promise.all([one.close(), two.close()]);
+  await rm(folder, { recursive: true });
+});
+
+describe('a subgraph', () => {
+  it('answers its gateway, and knows who asks', async () => {
+    expect(await ask('{ whoAsks born }')).toEqual({
+      status: 200,
+      body: { data: { whoAsks: viewer, born: '1970-01-01T00:00:00.000Z' } },
+    });
+    expect(await ask('{ whoAsks }', { assertion: signer.sign('one', null) })).toEqual({
+      status: 200,
+      body: { data: { whoAsks: null } },
+    });
+  });
+
+  it('lives beside another of the same type names in one process', async () => {
+    const answer = await ask('{ whoAsks }', { url: two.url, assertion: signer.sign('two', null) });
+    expect(answer.body).toEqual({ data: { whoAsks: null } });
+  });
+
+  it.each([
+    ['no assertion', undefined],
+    ['an empty one', ''],
+    ["another subgraph's", signer.sign('two', globalId('user', viewer))],
+    ['a stranger’s', new AssertionSigner({ secrets: () => 'x'.repeat(32) }).sign('one', globalId('user', viewer))],
+    [
+      'yesterday’s',
+      new AssertionSigner({ secrets: () => secret, clock: () => Date.now() - 86_400_000 }).sign('one', null),
+    ],
+    ['one about nobody we could know', signer.sign('one', 'alice')],
+  ])('answers 401 to whoever shows %s, and resolves nothing', async (_, assertion) => {
+    const before = resolved;
+    for (const path of ['/graphql', '/graphql/', '/graphql?query={whoAsks}', '/nothing', '/%67raphql']) {
+      const url = one.url.replace('/graphql', path);
+      const { status, body } = await ask('{ whoAsks }', { url, assertion });
+      expect({ path, status, code: body.errors?.[0]?.extensions.code }).toEqual({
+        path,
+        status: 401,
+        code: 'UNAUTHENTICATED',
+      });
+      expect(body.data).toBeUndefined();
+    }
+    expect(resolved).toBe(before);
+  });
+
+  it('answers for every representation: known, unknown, forbidden, malformed, twice', async () => {
+    const known = globalId('user', viewer);
+    const ids = [known, globalId('user', gone), globalId('user', hidden), 'user_x', known];
+    const { body } = await entities(ids);
+    expect(body.data).toEqual({
+      _entities: [{ shout: known.toUpperCase() }, null, null, null, { shout: known.toUpperCase() }],
+    });
+    expect(body.errors?.map((error) => [error.path?.join('.'), error.extensions.code])).toEqual([
+      ['_entities.2', 'FORBIDDEN'],
+      ['_entities.3', 'BAD_USER_INPUT'],
+    ]);
+  });
+
+  it('takes a thousand representations and not one more', async () => {
+    const ids = Array.from({ length: 1_001 }, () => globalId('user', viewer));
+    expect((await entities(ids.slice(1))).body.errors).toBeUndefined();
+    expect((await entities(ids)).body.errors?.[0]?.extensions.code).toBe('BAD_USER_INPUT');
+  });
+
+  it('tells a code and keeps everything else to its log, under the id of the request', async () => {
+    logged.length = 0;
+    const { body } = await ask('{ trouble }', { requestId: 'req-1' });
+    expect(body).toEqual({
+      data: { trouble: null },
+      errors: [{ message: 'Internal server error', path: ['trouble'], extensions: { code: 'INTERNAL_SERVER_ERROR' } }],
+    });
+    expect(logged).toEqual([
+      { message: 'A field failed', fields: expect.objectContaining({ requestId: 'req-1', path: 'trouble' }) },
+    ]);
+    expect(logged[0]?.fields).toMatchObject({
+      err: expect.objectContaining({ message: 'select * from passwords at 10.0.0.7' }),
+    });
+  });
+
+  it('asks for a log-in where a field needs one', async () => {
+    const { body } = await ask('{ secret }', { assertion: signer.sign('one', null) });
+    expect(body).toEqual({
+      data: { secret: null },
+      errors: [{ message: 'Log in first.', path: ['secret'], extensions: { code: 'UNAUTHENTICATED' } }],
+    });
+  });
+
+  it.each([
+    ['no such field', { query: '{ nothing }' }, 400, 'GRAPHQL_VALIDATION_FAILED'],
+    ['no GraphQL', { query: '{' }, 400, 'GRAPHQL_PARSE_FAILED'],
+    ['no query', {}, 400, 'BAD_REQUEST'],
+    ['a batch', [{ query: '{ whoAsks }' }], 400, 'BAD_REQUEST'],
+    ['a megabyte', { query: 'x'.repeat(1_100_000) }, 400, 'BAD_REQUEST'],
+    ['introspection', { query: '{ __schema { queryType { name } } }' }, 400, 'GRAPHQL_VALIDATION_FAILED'],
+  ])('answers %s with a code', async (_, sent, status, code) => {
+    const answer = await ask(sent);
+    expect({ status: answer.status, code: answer.body.errors?.[0]?.extensions.code }).toEqual({ status, code });
+  });
+
+  it('is live and ready for everybody', async () => {
+    for (const path of ['/health/live', '/health/ready'])
+      expect((await fetch(one.url.replace('/graphql', path))).status).toBe(200);
+  });
+});
+
+interface Body {
+  data?: unknown;
+  errors?: { message: string; path?: (string | number)[]; extensions: { code: string } }[];
+}
+
+function entities(ids: readonly string[]) {
+  const query = 'query($r: [_Any!]!) { _entities(representations: $r) { ... on User { shout } } }';
+  return ask({ query, variables: { r: ids.map((id) => ({ __typename: 'User', id })) } });
+}
+
+async function ask(
+  sent: string | object,
+  more: { url?: string; assertion?: string | undefined; requestId?: string } = {},
+): Promise<{ status: number; body: Body }> {
+  const assertion = 'assertion' in more ? more.assertion : signer.sign('one', globalId('user', viewer));
+  const response = await fetch(more.url ?? one.url, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/json',
+      ...(assertion === undefined ? {} : { [ASSERTION_HEADER]: assertion }),
+      ...(more.requestId ? { 'x-request-id': more.requestId } : {}),
+    },
+    body: JSON.stringify(typeof sent === 'string' ? { query: sent } : sent),
+  });
+  return { status: response.status, body: (await response.json()) as Body };
+}

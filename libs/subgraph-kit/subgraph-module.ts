@@ -1,0 +1,106 @@
+import { readFileSync } from 'node:fs';
+import {
+  ApolloServerPluginCacheControlDisabled,
+  ApolloServerPluginInlineTraceDisabled,
+} from '@apollo/server/plugin/disabled';
+import { ApolloFederationDriver, type ApolloFederationDriverConfig } from '@nestjs/apollo';
+import { Module, type DynamicModule, type ModuleMetadata, type OnModuleInit } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import { GraphQLModule } from '@nestjs/graphql';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { isObjectType, type GraphQLSchema } from 'graphql';
+import { badInput } from '#libs/failure';
+import type { AssertionVerifier } from '#libs/identity';
+import type { Logger } from '#libs/telemetry';
+import { DateTime } from './date-time.js';
+import { Door } from './door.js';
+import { formatError, logMasked } from './errors.js';
+import { healthController } from './health.js';
+import { HttpErrors } from './http-errors.js';
+
+export interface SubgraphOptions {
+  /** Its name in the supergraph; the audience of its assertions. */
+  readonly name: string;
+  /** schema.graphql: the contract, schema first. */
+  readonly schemaPath: URL | string;
+  readonly assertions: AssertionVerifier;
+  readonly logger: Logger;
+  readonly providers: NonNullable<ModuleMetadata['providers']>;
+  readonly controllers?: NonNullable<ModuleMetadata['controllers']>;
+  /** Paths that answer everybody, besides the two of health. */
+  readonly open?: readonly string[];
+  /** Rejects while the service cannot answer: its database does not. */
+  readonly ready?: () => Promise<unknown>;
+}
+
+/** The most representations that one `_entities` may name; the gateway sends no more. */
+export const REPRESENTATIONS_MAX = 1_000;
+
+/**
+ * A Nest module that serves one schema-first subgraph at /graphql, to its gateway only. Each call makes a class of its own, so several
+ * subgraphs live in one process. Resolvers whose methods take (parent, args, context) without parameter decorators are called
+ * directly; each decorated one goes through Nest's context creator, for every field of every row.
+ */
+export function subgraphModule(options: SubgraphOptions): DynamicModule {
+  const door = new Door(options.assertions, ['/health/live', '/health/ready', ...(options.open ?? [])]);
+  @Module({})
+  class SubgraphModule implements OnModuleInit {
+    constructor(private readonly host: HttpAdapterHost) {}
+
+    onModuleInit(): void {
+      const fastify: FastifyInstance = this.host.httpAdapter.getInstance();
+      fastify.addHook('onRequest', door.onRequest);
+    }
+  }
+  return {
+    module: SubgraphModule,
+    imports: [GraphQLModule.forRoot<ApolloFederationDriverConfig>(graphqlOptions(options, door))],
+    controllers: [healthController(options.ready ?? (async () => {})), ...(options.controllers ?? [])],
+    providers: [HttpErrors, ...options.providers],
+  };
+}
+
+function graphqlOptions({ schemaPath, logger }: SubgraphOptions, door: Door): ApolloFederationDriverConfig {
+  const typeDefs = readFileSync(schemaPath, 'utf8');
+  return {
+    driver: ApolloFederationDriver,
+    path: '/graphql',
+    // Not typePaths: those are glob patterns, and a folder may be called anything.
+    typeDefs,
+    ...(/\bscalar DateTime\b/.test(typeDefs) ? { resolvers: { DateTime } } : {}),
+    transformSchema: boundRepresentations,
+    context: (request: FastifyRequest) => door.contextOf(request),
+    formatError,
+    plugins: [logMasked(logger), ApolloServerPluginInlineTraceDisabled(), ApolloServerPluginCacheControlDisabled()],
+    autoTransformHttpErrors: false,
+    preserveHttpStatusForExecutionErrors: false,
+    includeStacktraceInErrorResponses: false,
+    graphiql: false,
+    // A browser cannot send the assertion, so there is nothing that a foreign page could make it do.
+    csrfPrevention: false,
+    introspection: false,
+    persistedQueries: false,
+    allowBatchedHttpRequests: false,
+    stopOnTerminationSignals: false,
+    logger: apolloLogger(logger),
+  };
+}
+
+function boundRepresentations(schema: GraphQLSchema): GraphQLSchema {
+  const query = schema.getQueryType();
+  const field = isObjectType(query) ? query.getFields()['_entities'] : undefined;
+  const resolve = field?.resolve;
+  if (!field || !resolve) return schema;
+  field.resolve = (source, args: { representations: readonly unknown[] }, context, info) => {
+    const count = args.representations.length;
+    if (count > REPRESENTATIONS_MAX)
+      throw badInput(`_entities takes at most ${REPRESENTATIONS_MAX} representations`, count);
+    return resolve(source, args, context, info) as unknown;
+  };
+  return schema;
+}
+
+function apolloLogger(logger: Logger) {
+  const to = (level: keyof Logger) => (message: unknown) => logger[level]({}, String(message));
+  return { debug: to('debug'), info: to('debug'), warn: to('warn'), error: to('error') };
+}
