@@ -1,0 +1,8 @@
+import type { Tx } from '#libs/database';
+import type { DomainEvent } from '#libs/events';
+
+export async function userRegistered(tx: Tx, { payload }: DomainEvent<'user-registered'>): Promise<void> {
+  await tx.query(`INSERT INTO people (id, state) VALUES ($1, 'registered') ON CONFLICT (id) DO NOTHING`, [
+    payload.userId,
+  ]);
+}

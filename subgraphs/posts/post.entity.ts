@@ -1,0 +1,75 @@
+import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
+import type { PostFact } from './post.js';
+
+/** The current row of a post: the fold of its events, and its counts. */
+@Entity('posts')
+@Index('posts_by_author', ['authorId', 'id'], { where: `state = 'published'` })
+@Index('posts_by_parent', ['inReplyToId', 'id'], { where: `state = 'published'` })
+@Check('posts_state', `state IN ('published', 'deleted', 'withdrawn')`)
+@Check('posts_counts', `like_count >= 0 AND reply_count >= 0`)
+export class PostEntity {
+  @PrimaryColumn('uuid', { primaryKeyConstraintName: 'posts_pk' })
+  id: string;
+
+  @Column('uuid', { name: 'author_id' })
+  authorId: string;
+
+  @Column('text')
+  body: string;
+
+  @Column('timestamptz', { name: 'created_at', precision: 3 })
+  createdAt: Date;
+
+  @Column('timestamptz', { name: 'edited_at', precision: 3, nullable: true })
+  editedAt: Date | null;
+
+  @Column('uuid', { name: 'in_reply_to_id', nullable: true })
+  inReplyToId: string | null;
+
+  @Column('integer', { name: 'like_count', default: 0 })
+  likeCount: number;
+
+  @Column('integer', { name: 'reply_count', default: 0 })
+  replyCount: number;
+
+  @Column('integer')
+  version: number;
+
+  @Column('text')
+  state: 'published' | 'deleted' | 'withdrawn';
+}
+
+/** What happened to a post, in order. Only ever appended to; the key refuses a second fact of the same version. */
+@Entity('post_events')
+export class PostEventEntity {
+  @PrimaryColumn('uuid', { name: 'post_id', primaryKeyConstraintName: 'post_events_pk' })
+  postId: string;
+
+  @PrimaryColumn('integer', { primaryKeyConstraintName: 'post_events_pk' })
+  version: number;
+
+  @Column('jsonb')
+  fact: PostFact;
+
+  @Column('uuid', { nullable: true })
+  actor: string | null;
+}
+
+@Entity('likes')
+@Index('likes_by_user', ['userId', 'postId'], { where: 'liked' })
+export class LikeEntity {
+  @PrimaryColumn('uuid', { name: 'post_id', primaryKeyConstraintName: 'likes_pk' })
+  postId: string;
+
+  @PrimaryColumn('uuid', { name: 'user_id', primaryKeyConstraintName: 'likes_pk' })
+  userId: string;
+
+  @Column('boolean')
+  liked: boolean;
+
+  @Column('integer')
+  version: number;
+
+  @Column('timestamptz', { precision: 3 })
+  at: Date;
+}

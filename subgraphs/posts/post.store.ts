@@ -1,0 +1,108 @@
+import type { Tx } from '#libs/database';
+import { recordEvents, type NewEvent } from '#libs/outbox';
+import { evolve, type CountedPost, type Post, type PostFact } from './post.js';
+import { POST_COLUMNS, postOf, type PostRow } from './post.row.js';
+
+export interface NextFact {
+  readonly id: string;
+  /** The post as this transaction holds it locked; undefined when the fact is its first. */
+  readonly before: Post | undefined;
+  readonly fact: PostFact;
+}
+
+/**
+ * Appends one fact to each post: to `post_events`, which is the truth, and, folded, to the current row; and tells it. The key
+ * (post_id, version) refuses a second writer of the same version. Answers the current rows, in the order of the facts.
+ */
+export async function appendFacts(tx: Tx, actor: string | null, facts: readonly NextFact[]): Promise<CountedPost[]> {
+  const after = facts.map(({ id, before, fact }) => evolve(id, before, fact));
+  await tx.query(
+    `INSERT INTO post_events (post_id, version, fact, actor)
+     SELECT post_id, version, fact, $4::uuid FROM unnest($1::uuid[], $2::int[], $3::jsonb[]) AS f (post_id, version, fact)`,
+    [
+      after.map((post) => post.id),
+      after.map((post) => post.version),
+      facts.map(({ fact }) => JSON.stringify(fact)),
+      actor,
+    ],
+  );
+  const rows = await tx.query<PostRow>(
+    `INSERT INTO posts AS p (id, author_id, body, created_at, edited_at, in_reply_to_id, version, state)
+     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::uuid[], $7::int[], $8::text[])
+     ON CONFLICT (id) DO UPDATE
+     SET body = excluded.body, edited_at = excluded.edited_at, version = excluded.version, state = excluded.state
+     RETURNING ${POST_COLUMNS}`,
+    [
+      after.map((post) => post.id),
+      after.map((post) => post.authorId),
+      after.map((post) => post.body),
+      after.map((post) => post.createdAt),
+      after.map((post) => post.editedAt),
+      after.map((post) => post.inReplyToId),
+      after.map((post) => post.version),
+      after.map((post) => post.state),
+    ],
+  );
+  await recordEvents(
+    tx,
+    facts.map(({ fact }, nth) => eventOf(after[nth] as Post, fact, actor)),
+  );
+  const byId = new Map(rows.map((row) => [row.id, postOf(row)]));
+  return after.map((post) => byId.get(post.id) as CountedPost);
+}
+
+/**
+ * The posts, held until the end of the transaction. Everybody who changes posts, their counts or their likes locks in one
+ * order, so there is no deadlock: first the person who acts, then posts by id, then likes.
+ */
+export async function lockPosts(tx: Tx, ids: readonly string[]): Promise<Map<string, CountedPost>> {
+  const rows = await tx.query<PostRow>(
+    `SELECT ${POST_COLUMNS} FROM posts p WHERE p.id = ANY($1::uuid[]) ORDER BY p.id FOR NO KEY UPDATE`,
+    [ids],
+  );
+  return new Map(rows.map((row) => [row.id, postOf(row)]));
+}
+
+export interface LikeChange {
+  readonly postId: string;
+  readonly userId: string;
+  /** Of the aggregate like:<postId>:<userId>. */
+  readonly version: number;
+}
+
+export async function recordLikes(
+  tx: Tx,
+  type: 'post-liked' | 'post-unliked',
+  actor: string | null,
+  at: string,
+  likes: readonly LikeChange[],
+): Promise<void> {
+  await recordEvents(
+    tx,
+    likes.map(({ postId, userId, version }) => ({
+      type,
+      aggregate: `like:${postId}:${userId}`,
+      aggregateVersion: version,
+      actor,
+      at,
+      payload: { postId, userId },
+    })),
+  );
+}
+
+function eventOf(post: Post, fact: PostFact, actor: string | null): NewEvent {
+  const { id: postId, authorId, inReplyToId } = post;
+  const common = { aggregate: `post:${postId}`, aggregateVersion: post.version, actor, at: fact.at };
+  switch (fact.type) {
+    case 'published':
+      return {
+        ...common,
+        type: 'post-published',
+        payload: { postId, authorId, body: fact.body, inReplyToId, createdAt: fact.at },
+      };
+    case 'edited':
+      return { ...common, type: 'post-edited', payload: { postId, authorId, body: fact.body, editedAt: fact.at } };
+    case 'deleted':
+      return { ...common, type: 'post-deleted', payload: { postId, authorId, inReplyToId, reason: fact.reason } };
+  }
+}

@@ -1,0 +1,25 @@
+import { decide } from '../post.js';
+import { appendFacts, lockPosts } from '../post.store.js';
+import { asPerson, type Writing } from './as-person.js';
+import { visiblePost } from './visible-post.js';
+
+/** The replies to it stay, as posts of their own whose `inReplyTo` is null. */
+export async function deletePost(
+  writing: Writing,
+  command: { readonly viewer: string; readonly id: string },
+): Promise<{ readonly id: string }> {
+  const { viewer, id } = command;
+  return asPerson(writing, viewer, 'to change', async (tx) => {
+    const at = new Date(writing.clock()).toISOString();
+    const seen = await visiblePost(tx, id, viewer, { locked: false });
+    decide.remove(seen, { viewer, at });
+
+    const parentId = seen.inReplyToId; // never changes, so it can be read before the lock
+    const locked = await lockPosts(tx, parentId === null ? [id] : [id, parentId]);
+    const before = locked.get(id);
+    await appendFacts(tx, viewer, [{ id, before, fact: decide.remove(before, { viewer, at }) }]);
+    await tx.query('UPDATE people SET post_count = post_count - 1 WHERE id = $1', [viewer]);
+    if (parentId !== null) await tx.query('UPDATE posts SET reply_count = reply_count - 1 WHERE id = $1', [parentId]);
+    return { id };
+  });
+}

@@ -1,0 +1,23 @@
+import type { CountedPost } from '../post.js';
+import { asPerson, type Writing } from './as-person.js';
+import { countLike } from './count-like.js';
+import { visiblePost } from './visible-post.js';
+
+/** Liking twice is liking once: the second answers the post as it is. */
+export async function likePost(
+  writing: Writing,
+  command: { readonly viewer: string; readonly postId: string },
+): Promise<CountedPost> {
+  const { viewer, postId } = command;
+  return asPerson(writing, viewer, 'to keep', async (tx) => {
+    const post = await visiblePost(tx, postId, viewer, { locked: true });
+    const at = new Date(writing.clock()).toISOString();
+    const [like] = await tx.query<{ version: number }>(
+      `INSERT INTO likes AS l (post_id, user_id, liked, version, at) VALUES ($1, $2, true, 1, $3)
+       ON CONFLICT (post_id, user_id) DO UPDATE SET liked = true, version = l.version + 1, at = excluded.at WHERE NOT l.liked
+       RETURNING version`,
+      [postId, viewer, at],
+    );
+    return like === undefined ? post : countLike(tx, post, 'post-liked', { userId: viewer, version: like.version, at });
+  });
+}

@@ -1,0 +1,34 @@
+import type { Tx } from '#libs/database';
+import { timeOf } from '#libs/identity';
+import { decide, noSuchPost, type CountedPost } from '../post.js';
+import { noBlockBetween } from '../post.row.js';
+import { appendFacts } from '../post.store.js';
+import { asPerson, type Writing } from './as-person.js';
+
+export async function publishPost(
+  writing: Writing,
+  command: { readonly viewer: string; readonly body: string; readonly inReplyToId: string | null },
+): Promise<CountedPost> {
+  const { viewer, inReplyToId } = command;
+  const id = writing.newPostId(viewer);
+  const at = new Date(timeOf(id)).toISOString();
+  const fact = decide.publish({ authorId: viewer, body: command.body, inReplyToId, at });
+
+  return asPerson(writing, viewer, 'to change', async (tx) => {
+    await tx.query('UPDATE people SET post_count = post_count + 1 WHERE id = $1', [viewer]);
+    if (inReplyToId !== null) await countReply(tx, inReplyToId, viewer);
+    const [post] = await appendFacts(tx, viewer, [{ id, before: undefined, fact }]);
+    return post as CountedPost;
+  });
+}
+
+/** Nobody can reply to what they cannot see. */
+async function countReply(tx: Tx, parentId: string, viewer: string): Promise<void> {
+  const [parent] = await tx.query(
+    `UPDATE posts p SET reply_count = reply_count + 1
+     WHERE p.id = $1 AND p.state = 'published' AND ${noBlockBetween('$2::uuid', 'p.author_id')}
+     RETURNING p.id`,
+    [parentId, viewer],
+  );
+  if (parent === undefined) throw noSuchPost();
+}
