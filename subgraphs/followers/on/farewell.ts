@@ -12,6 +12,7 @@ export class Farewell {
   #work: Promise<void> | undefined;
   #again = false;
   #closed = false;
+  #retry: NodeJS.Timeout | undefined;
 
   constructor(parts: { database: Database; logger: Logger; clock?: Clock; relationsPerStep?: number }) {
     this.#parts = { clock: systemClock, relationsPerStep: 200, ...parts };
@@ -20,35 +21,36 @@ export class Farewell {
   /** Somebody is leaving, or was when this process started. */
   wake(): void {
     this.#again = true;
-    if (this.#closed) return;
-    this.#work ??= this.#run().finally(() => (this.#work = undefined));
+    if (!this.#closed) this.#work ??= this.#run();
   }
 
-  /** Resolves when nobody is leaving any more. */
+  /** Resolves when nobody is leaving any more, or when it will be tried again later. */
   async settled(): Promise<void> {
     await this.#work;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#retry);
     await this.#work;
   }
 
   async #run(): Promise<void> {
     const { database, logger } = this.#parts;
-    while (this.#again && !this.#closed) {
-      this.#again = false;
-      try {
+    try {
+      while (this.#again && !this.#closed) {
+        this.#again = false;
         const leaving = await database.query<{ user_id: string }>(
           `SELECT user_id FROM people WHERE state = 'leaving' LIMIT 100`,
         );
         for (const { user_id: userId } of leaving) await this.#part(userId);
         if (leaving.length > 0) this.#again = true;
-      } catch (error) {
-        // They are leaving still: the next event or the next start goes on.
-        logger.error({ err: error }, 'Could not end the follows of people whose account was deleted');
-        return;
       }
+    } catch (error) {
+      logger.error({ err: error, retryMs: RETRY_MS }, 'Could not end the follows of people whose account was deleted');
+      if (!this.#closed) this.#retry = setTimeout(() => this.wake(), RETRY_MS).unref();
+    } finally {
+      this.#work = undefined;
     }
   }
 
@@ -60,6 +62,8 @@ export class Farewell {
     }
   }
 }
+
+const RETRY_MS = 5_000;
 
 /** Ends at most `relations` relations; true when there were none left, and the person is gone. */
 async function partStep(tx: Tx, userId: string, relations: number, at: string): Promise<boolean> {

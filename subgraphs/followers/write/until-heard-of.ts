@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Statements } from '#libs/database';
 import { timeOf } from '#libs/identity';
 import { systemClock, type Clock } from '#libs/telemetry';
@@ -28,7 +28,7 @@ export class Waiting {
 
   constructor(
     readonly clock: Clock = systemClock,
-    readonly sleep: (ms: number) => Promise<unknown> = (ms) => sleep(ms),
+    readonly sleep: (ms: number) => Promise<unknown> = (ms) => pause(ms),
   ) {}
 }
 

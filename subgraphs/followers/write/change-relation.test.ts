@@ -1,0 +1,337 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openDatabase, type Database } from '#libs/database';
+import { newId } from '#libs/identity';
+import { silent } from '#libs/telemetry';
+import { withServer } from '../../../test/servers/needs.js';
+import { followersTables } from '../followers.tables.js';
+import { Farewell } from '../on/farewell.js';
+import { onUserDeleted } from '../on/user-deleted.js';
+import { registerPerson } from '../relation.store.js';
+import type { Verb } from '../relation.js';
+import { ChangeRelation } from './change-relation.js';
+import { Waiting } from './until-heard-of.js';
+
+const NOW = Date.parse('2026-11-20T12:00:00.000Z');
+const OLD = NOW - 60_000;
+
+describe('on the embedded database', () => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'tributary-followers-'));
+  semantics(() => openDatabase({ service: 'followers', dataDir, ...followersTables }));
+  afterAll(() => rmSync(dataDir, { recursive: true, force: true }));
+});
+
+withServer('postgres', 'on PostgreSQL', (adminUrl) => {
+  semantics(() => openScratch(adminUrl));
+  underContention(() => openScratch(adminUrl));
+});
+
+function semantics(open: () => Promise<Database>): void {
+  let database: Database;
+  const waits: number[] = [];
+  let meanwhile: (() => Promise<void>) | undefined;
+  let change: ChangeRelation;
+  const person = async (made = OLD) => {
+    const id = newId({ now: made });
+    await database.transaction((tx) => registerPerson(tx, id));
+    return id;
+  };
+
+  beforeAll(async () => {
+    database = await open();
+    const waiting = new Waiting(
+      () => NOW,
+      async (ms) => {
+        waits.push(ms);
+        await meanwhile?.();
+      },
+    );
+    change = new ChangeRelation({ database, clock: () => NOW, waiting });
+  });
+  afterAll(() => database.close());
+
+  it('a follow is a row, two counts and an event; the same again is nothing', async () => {
+    const [a, b] = [await person(), await person()];
+    await change.run('follow', a, b);
+    await change.run('follow', a, b);
+    expect(await followsOf(database, a)).toEqual([b]);
+    expect(await countsOf(database, a)).toEqual([0, 1]);
+    expect(await countsOf(database, b)).toEqual([1, 0]);
+    expect(await told(database, a, b)).toEqual([`1 follow-started by ${a}`]);
+    await change.run('unfollow', a, b);
+    await change.run('unfollow', a, b);
+    expect(await followsOf(database, a)).toEqual([]);
+    expect(await countsOf(database, b)).toEqual([0, 0]);
+    expect(await told(database, a, b)).toEqual([`1 follow-started by ${a}`, `2 follow-ended by ${a}`]);
+  });
+
+  it('fifty follows of one person by one person at once are one row and one event', async () => {
+    const [a, b] = [await person(), await person()];
+    await allOf(Array.from({ length: 50 }, () => () => change.run('follow', a, b)), 5);
+    expect(await countsOf(database, b)).toEqual([1, 0]);
+    expect(await told(database, a, b)).toHaveLength(1);
+  });
+
+  it('a block ends the follows of both directions, then stands, in consecutive versions', async () => {
+    const [a, b] = [await person(), await person()];
+    await change.run('follow', a, b);
+    await change.run('follow', b, a);
+    await change.run('block', b, a);
+    await change.run('block', b, a);
+    expect(await told(database, a, b)).toEqual([
+      `1 follow-started by ${a}`,
+      `2 follow-started by ${b}`,
+      `3 follow-ended by ${b}`,
+      `4 follow-ended by ${b}`,
+      `5 block-started by ${b}`,
+    ]);
+    expect([await countsOf(database, a), await countsOf(database, b)]).toEqual([
+      [0, 0],
+      [0, 0],
+    ]);
+    await expect(change.run('follow', a, b)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await expect(change.run('follow', b, a)).rejects.toMatchObject({ code: 'FORBIDDEN' });
+    await change.run('unblock', b, a);
+    await change.run('follow', a, b);
+    expect(await countsOf(database, b)).toEqual([1, 0]);
+  });
+
+  it.each<Verb>(['follow', 'unfollow', 'block', 'unblock'])('%s of oneself, or of nobody, changes nothing', async (verb) => {
+    const a = await person();
+    const before = await everything(database);
+    await expect(change.run(verb, a, a)).rejects.toMatchObject({ code: 'BAD_USER_INPUT' });
+    waits.length = 0;
+    await expect(change.run(verb, a, newId({ now: OLD }))).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    expect(waits).toEqual([]);
+    expect(await everything(database)).toEqual(before);
+  });
+
+  it('somebody who signed up just now is waited for', async () => {
+    const [a, b] = [await person(), newId({ now: NOW - 100 })];
+    meanwhile = async () => {
+      if (waits.length === 3) await database.transaction((tx) => registerPerson(tx, b));
+    };
+    waits.length = 0;
+    await change.run('follow', a, b);
+    meanwhile = undefined;
+    expect(waits).toEqual([10, 20, 40]);
+    expect(await countsOf(database, b)).toEqual([1, 0]);
+  });
+
+  it('somebody whose id was made up just now is waited for 500 ms, and is nobody', async () => {
+    const a = await person();
+    waits.length = 0;
+    await expect(change.run('follow', a, newId({ now: NOW }))).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    expect(waits.reduce((sum, ms) => sum + ms, 0)).toBe(500);
+  });
+
+  it('a person who comes with a token may follow before they were heard of', async () => {
+    const [a, b] = [newId({ now: NOW }), await person()];
+    await change.run('follow', a, b);
+    await database.transaction((tx) => registerPerson(tx, a));
+    expect(await countsOf(database, a)).toEqual([0, 1]);
+  });
+
+  it('when an account is deleted its follows and blocks end, step by step, and the counts of the others stay exact', async () => {
+    const leaving = await person();
+    const others = await Promise.all(Array.from({ length: 7 }, () => person()));
+    for (const other of others) await change.run('follow', other, leaving);
+    for (const other of others.slice(0, 3)) await change.run('follow', leaving, other);
+    const [blocked = '', blocker = ''] = [await person(), await person()];
+    await change.run('block', leaving, blocked);
+    await change.run('block', blocker, leaving);
+
+    await database.transaction((tx) => onUserDeleted(tx, deletion(leaving)));
+    await expect(change.run('follow', others[0] ?? '', leaving)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await expect(change.run('follow', leaving, others[4] ?? '')).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+
+    const farewell = new Farewell({ database, logger: silent, relationsPerStep: 4 });
+    farewell.wake();
+    await farewell.settled();
+    await farewell.close();
+
+    expect(await countsOf(database, leaving)).toEqual([0, 0]);
+    expect(await told(database, leaving, others[0] ?? '')).toHaveLength(4);
+    expect(await told(database, leaving, blocker)).toEqual([`1 block-started by ${blocker}`, '2 block-ended by null']);
+    expect(await database.query(`SELECT FROM blocks WHERE $1 IN (blocker_id, blocked_id)`, [leaving])).toEqual([]);
+    expect(await database.query('SELECT state FROM people WHERE user_id = $1', [leaving])).toEqual([{ state: 'gone' }]);
+    expect(await wrongCounts(database)).toBe(0);
+    // A registration that comes late brings nobody back.
+    await database.transaction((tx) => registerPerson(tx, leaving));
+    await expect(change.run('follow', others[0] ?? '', leaving)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+}
+
+function underContention(open: () => Promise<Database>): void {
+  const PEOPLE = 12;
+  const ACTS = 600;
+
+  it('many writers on the same people: no drift, no gap, no deadlock, and the deleted have nothing left', async () => {
+    const database = await open();
+    try {
+      const people = Array.from({ length: PEOPLE }, () => newId({ now: OLD }));
+      for (const id of people) await database.transaction((tx) => registerPerson(tx, id));
+      const change = new ChangeRelation({ database, clock: () => NOW, waiting: new Waiting(() => NOW) });
+      const farewell = new Farewell({ database, logger: silent, relationsPerStep: 3 });
+      const draw = drawer(7);
+      const acts = Array.from({ length: ACTS }, (_, index) => async () => {
+        if (index === ACTS / 2) {
+          await database.transaction((tx) => onUserDeleted(tx, deletion(people[0] ?? '')));
+          farewell.wake();
+        }
+        const verb = (['follow', 'follow', 'follow', 'unfollow', 'block', 'unblock'] as const)[draw(6)] ?? 'follow';
+        const from = draw(PEOPLE);
+        const to = (from + 1 + draw(PEOPLE - 1)) % PEOPLE;
+        await change.run(verb, people[from] ?? '', people[to] ?? '').catch(refused);
+      });
+      await allOf(acts, 10);
+      await farewell.settled();
+      await farewell.close();
+
+      expect(await wrongCounts(database)).toBe(0);
+      expect(await gaps(database)).toEqual([]);
+      expect(await database.query('SELECT FROM follows WHERE $1 IN (follower_id, followee_id)', [people[0]])).toEqual([]);
+      expect(
+        await database.query(
+          `SELECT FROM follows f JOIN blocks b ON (b.blocker_id, b.blocked_id) IN ((f.follower_id, f.followee_id), (f.followee_id, f.follower_id))`,
+        ),
+      ).toEqual([]);
+      const [seen] = await database.query<{ deadlocks: number }>(
+        'SELECT deadlocks::int AS deadlocks FROM pg_stat_database WHERE datname = current_database()',
+      );
+      expect(seen?.deadlocks).toBe(0);
+    } finally {
+      await database.close();
+    }
+  });
+
+  it('the same follows, with counts that are read, raised and written back, drift (control)', async () => {
+    const database = await open();
+    try {
+      const people = Array.from({ length: PEOPLE }, () => newId({ now: OLD }));
+      for (const id of people) await database.transaction((tx) => registerPerson(tx, id));
+      const celebrity = people[0] ?? '';
+      const atOnce = barrier(PEOPLE - 1);
+      await Promise.allSettled(
+        people.slice(1).map((follower) =>
+          database.transaction(async (tx) => {
+            const [row] = await tx.query<{ n: number }>('SELECT follower_count AS n FROM people WHERE user_id = $1', [celebrity]);
+            await atOnce();
+            await tx.query('INSERT INTO follows VALUES ($1, $2, now())', [follower, celebrity]);
+            await tx.query('UPDATE people SET follower_count = $2 WHERE user_id = $1', [celebrity, (row?.n ?? 0) + 1]);
+          }),
+        ),
+      );
+      expect(await wrongCounts(database)).toBeGreaterThan(0);
+    } finally {
+      await database.close();
+    }
+  });
+}
+
+async function openScratch(adminUrl: string): Promise<Database> {
+  const name = `followers_${newId().replaceAll('-', '')}`;
+  const admin = await openDatabase({ service: 'admin', url: adminUrl, entities: [], migrations: [], poolMax: 1 });
+  await admin.query(`CREATE DATABASE ${name}`);
+  await admin.close();
+  const url = new URL(adminUrl);
+  url.pathname = `/${name}`;
+  return openDatabase({ service: 'followers', url: url.href, ...followersTables, poolMax: 12 });
+}
+
+function deletion(userId: string): Parameters<typeof onUserDeleted>[1] {
+  return {
+    id: newId(),
+    type: 'user-deleted',
+    version: 1,
+    source: 'users',
+    aggregate: `user:${userId}`,
+    aggregateVersion: 2,
+    at: new Date(NOW).toISOString(),
+    actor: userId,
+    payload: { userId, handle: 'somebody' },
+  };
+}
+
+async function followsOf(database: Database, id: string): Promise<string[]> {
+  const rows = await database.query<{ id: string }>('SELECT followee_id AS id FROM follows WHERE follower_id = $1', [id]);
+  return rows.map((row) => row.id);
+}
+
+async function countsOf(database: Database, id: string): Promise<number[]> {
+  const [row] = await database.query<{ followers: number; following: number }>(
+    'SELECT follower_count AS followers, following_count AS following FROM people WHERE user_id = $1',
+    [id],
+  );
+  return row === undefined ? [] : [row.followers, row.following];
+}
+
+async function told(database: Database, one: string, other: string): Promise<string[]> {
+  const rows = await database.query<{ version: number; type: string; actor: string | null }>(
+    'SELECT aggregate_version AS version, type, actor FROM outbox WHERE aggregate = $1 ORDER BY position',
+    [`relation:${[one, other].toSorted().join(':')}`],
+  );
+  return rows.map(({ version, type, actor }) => `${version} ${type} by ${actor}`);
+}
+
+/** Everything that a write could have left behind. */
+async function everything(database: Database): Promise<unknown> {
+  return database.query(
+    `SELECT (SELECT count(*)::int FROM people) AS people, (SELECT count(*)::int FROM relations) AS relations,
+       (SELECT count(*)::int FROM outbox) AS told, (SELECT sum(follower_count)::int FROM people) AS counted`,
+  );
+}
+
+async function wrongCounts(database: Database): Promise<number> {
+  const rows = await database.query(
+    `SELECT FROM people WHERE follower_count <> (SELECT count(*) FROM follows WHERE followee_id = user_id)
+       OR following_count <> (SELECT count(*) FROM follows WHERE follower_id = user_id)`,
+  );
+  return rows.length;
+}
+
+/** Pairs whose events are not numbered 1, 2, 3, … in the order they were told. */
+async function gaps(database: Database): Promise<unknown[]> {
+  return database.query(
+    `SELECT * FROM (SELECT aggregate, aggregate_version, row_number() OVER (PARTITION BY aggregate ORDER BY position) AS nth FROM outbox) AS o
+     WHERE nth <> aggregate_version`,
+  );
+}
+
+/** Runs all, `together` at a time. */
+async function allOf(acts: (() => Promise<void>)[], together: number): Promise<void> {
+  const left = acts.values();
+  await Promise.all(
+    Array.from({ length: together }, async () => {
+      for (const act of left) await act();
+    }),
+  );
+}
+
+/** Resolves for everybody when the last of `count` has come. */
+function barrier(count: number): () => Promise<void> {
+  let open: () => void;
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  let left = count;
+  return async () => {
+    if (--left === 0) open();
+    await opened;
+  };
+}
+
+/** A block or a deletion may refuse an act; anything else is a fault. */
+function refused(error: unknown): void {
+  const code = (error as { code?: string }).code ?? '';
+  if (!['FORBIDDEN', 'NOT_FOUND', 'UNAUTHENTICATED'].includes(code)) throw error;
+}
+
+/** Numbers below a bound, the same ones for the same seed. */
+function drawer(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
