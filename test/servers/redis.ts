@@ -1,0 +1,187 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export interface RedisServer {
+  readonly url: string;
+  readonly port: number;
+  /** Of redis-server itself: what a test pauses or kills. */
+  readonly pid: number;
+  stop(): Promise<void>;
+}
+
+/**
+ * A real Redis of its own on a free port, in a temporary folder, keeping nothing on disk. It never outlives this process, not
+ * even when that is killed: a shell holds the other end of a pipe, and when the pipe closes it ends the server and removes
+ * the folder. `port` starts one again where another was.
+ */
+export async function startRedis(
+  options: { port?: number; settings?: Record<string, string> } = {},
+): Promise<RedisServer> {
+  const binary = findRedis();
+  if (binary === undefined) throw new Error('There is no redis-server on the PATH');
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await startOn(options.port ?? (await freePort()), binary, options.settings ?? {});
+    } catch (error) {
+      // Somebody else may have taken the port between our asking and Redis' taking it.
+      if (attempt === 5 || options.port !== undefined) throw error;
+    }
+  }
+}
+
+export interface RedisCluster {
+  /** With `?cluster=true`, as libs/cache takes it. */
+  readonly url: string;
+  readonly nodes: readonly RedisServer[];
+  stop(): Promise<void>;
+}
+
+/** A Redis Cluster of `count` masters that share the slots; each node as `startRedis` makes it. */
+export async function startRedisCluster(count = 3): Promise<RedisCluster> {
+  const settings = { 'cluster-enabled': 'yes', 'cluster-config-file': 'nodes.conf', 'cluster-node-timeout': '2000' };
+  const nodes = await Promise.all(Array.from({ length: count }, () => startRedis({ settings })));
+  const stop = async (): Promise<void> => {
+    await Promise.all(nodes.map((node) => node.stop()));
+  };
+  try {
+    const [first] = nodes;
+    if (first === undefined) throw new Error('A cluster has at least one node');
+    for (const [at, node] of nodes.entries()) {
+      const slots = Array.from({ length: 16_384 }, (_, slot) => slot).filter(
+        (slot) => Math.floor((slot * count) / 16_384) === at,
+      );
+      await tell(node.port, `CLUSTER SET-CONFIG-EPOCH ${at + 1}`);
+      // An inline command has at most 64 KB.
+      for (let from = 0; from < slots.length; from += 4_000) {
+        await tell(node.port, `CLUSTER ADDSLOTS ${slots.slice(from, from + 4_000).join(' ')}`);
+      }
+      if (node !== first) await tell(node.port, `CLUSTER MEET 127.0.0.1 ${first.port}`);
+    }
+    for (const node of nodes) await until(async () => agrees(await tell(node.port, 'CLUSTER INFO'), count));
+    return { url: `redis://127.0.0.1:${first.port}?cluster=true`, nodes, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+export function findRedis(): string | undefined {
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/local/bin', '/usr/sbin'];
+  return folders.map((folder) => join(folder, 'redis-server')).find((file) => existsSync(file));
+}
+
+/** One inline command, and its answer as Redis writes it. */
+export function tell(port: number, command: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ port, host: '127.0.0.1' });
+    socket.setEncoding('utf8').setTimeout(5_000, () => socket.destroy(new Error(`Redis did not answer ${command}`)));
+    let answer = '';
+    socket.once('error', reject).once('close', () => reject(new Error(`Redis hung up: ${command}`)));
+    socket.once('connect', () => socket.write(`${command}\r\n`));
+    socket.on('data', (chunk: string) => {
+      answer += chunk;
+      const bulk = /^\$(\d+)\r\n/.exec(answer);
+      if (
+        !answer.endsWith('\r\n') ||
+        (bulk !== null && Buffer.byteLength(answer) < bulk[0].length + Number(bulk[1]) + 2)
+      )
+        return;
+      if (answer.startsWith('-')) reject(new Error(`${command.slice(0, 40)}: ${answer.trim()}`));
+      else resolve(answer);
+      socket.destroy();
+    });
+  });
+}
+
+async function startOn(port: number, binary: string, settings: Record<string, string>): Promise<RedisServer> {
+  const folder = mkdtempSync(join(tmpdir(), 'tributary-redis-'));
+  const all = { ...SETTINGS, ...settings, port: String(port), dir: folder, logfile: join(folder, 'log') };
+  const server = [binary, ...Object.entries(all).flatMap(([name, value]) => [`--${name}`, value])];
+  const shell = spawn('sh', ['-c', WATCH, folder, ...server], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+    cwd: folder,
+    detached: true,
+  });
+  const ended = new Promise<void>((resolve) => shell.once('exit', () => resolve()));
+  const pid = await new Promise<number>((resolve, reject) => {
+    shell.once('error', reject);
+    shell.stdout.once('data', (line: Buffer) => resolve(Number(line.toString())));
+  });
+  // Neither the server nor the pipes to it keep this process alive.
+  shell.unref();
+  for (const pipe of [shell.stdin, shell.stdout]) (pipe as unknown as { unref(): void }).unref();
+  const stop = async (): Promise<void> => {
+    shell.ref();
+    shell.stdin.end();
+    await ended;
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    const log = (): string => (existsSync(all.logfile) ? readFileSync(all.logfile, 'utf8') : '');
+    await until(async () => {
+      if (!lives(pid)) throw new Error(`Redis did not start: ${log().slice(-2_000)}`);
+      return log().includes('Ready to accept connections');
+    });
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { url: `redis://127.0.0.1:${port}`, port, pid, stop };
+}
+
+const SETTINGS = { bind: '127.0.0.1', save: '', appendonly: 'no', 'protected-mode': 'no' };
+
+const WATCH = `
+"$@" >/dev/null 2>&1 </dev/null &
+echo $!
+trap '' INT TERM HUP
+read -r _
+kill -KILL $!
+wait $!
+cd /
+rm -rf "$0"
+`;
+
+function agrees(info: string, count: number): boolean {
+  return (
+    info.includes('cluster_state:ok') &&
+    info.includes(`cluster_known_nodes:${count}`) &&
+    info.includes('cluster_slots_ok:16384')
+  );
+}
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  for (let attempt = 0; attempt < 400; attempt++) {
+    if (await holds()) return;
+    await sleep(50);
+  }
+  throw new Error('Redis did not get ready within 20 s');
+}
+
+function lives(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A port that is free together with the one that a cluster node takes for its bus, ten thousand above. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 20_000);
+    if ((await free(port)) && (await free(port + 10_000))) return port;
+  }
+}
+
+function free(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createServer().once('error', () => resolve(false));
+    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
+  });
+}
