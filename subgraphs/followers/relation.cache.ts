@@ -1,13 +1,77 @@
+import type { Aside, Cache } from '#libs/cache';
 import type { DomainEvent } from '#libs/events';
 
-/** What this service keeps in the cache. Lifetimes are bounded by 60 s: the worst age of an entry whose drop was lost. */
-export const COUNTS = { prefix: 'followers:counts', ttlMs: 60_000 };
-/** The first page of ids, with times, in the order of the list: the same for every viewer. */
-export const FIRST_PAGES = { followers: { prefix: 'followers:page', ttlMs: 60_000 }, following: { prefix: 'following:page', ttlMs: 60_000 } };
-/** What a viewer and a target are to each other. */
-export const EDGES = { prefix: 'followers:edge', ttlMs: 60_000 };
-/** Whom a viewer is not shown, because one of the two blocks the other. */
-export const HIDDEN = { prefix: 'followers:hidden', ttlMs: 60_000 };
+export interface Counts {
+  readonly followers: number;
+  readonly following: number;
+}
+
+/** What a viewer and a target are to each other, as the viewer may know it. */
+export interface Edge {
+  readonly follows: boolean;
+  readonly followed: boolean;
+  readonly blocks: boolean;
+}
+
+export type Direction = 'followers' | 'following';
+
+/** One row of a list: who, and since when (RFC 3339, UTC, milliseconds). */
+export type Entry = readonly [userId: string, followedAt: string];
+
+/** The worst age of an entry whose drop was lost. */
+const TTL_MS = 60_000;
+
+/** What this service keeps between requests, and what makes each of it stale; nothing else decides that. */
+export class RelationCache {
+  /** By person. */
+  readonly counts: Aside<Counts>;
+  /** By person: the newest of the list, the same for every viewer. */
+  readonly newest: Readonly<Record<Direction, Aside<Entry[]>>>;
+  /** By viewer and target. */
+  readonly edges: Aside<Edge>;
+  /** By viewer: whom a block keeps out of the lists that the viewer is shown, whichever of the two blocks. */
+  readonly hidden: Aside<string[]>;
+
+  constructor(cache: Cache) {
+    this.counts = cache.aside({ prefix: 'followers.counts', ttlMs: TTL_MS });
+    this.newest = {
+      followers: cache.aside({ prefix: 'followers.newest', ttlMs: TTL_MS, is: Array.isArray }),
+      following: cache.aside({ prefix: 'following.newest', ttlMs: TTL_MS, is: Array.isArray }),
+    };
+    this.edges = cache.aside({ prefix: 'followers.edges', ttlMs: TTL_MS });
+    this.hidden = cache.aside({ prefix: 'followers.hidden', ttlMs: TTL_MS, is: Array.isArray });
+  }
+
+  staleKeys(event: DomainEvent): string[] {
+    switch (event.type) {
+      case 'follow-started':
+      case 'follow-ended': {
+        const { followerId, followeeId } = event.payload;
+        return [
+          this.counts.keyOf(followerId),
+          this.counts.keyOf(followeeId),
+          this.newest.following.keyOf(followerId),
+          this.newest.followers.keyOf(followeeId),
+          ...this.#edgeKeys(followerId, followeeId),
+        ];
+      }
+      case 'block-started':
+      case 'block-ended': {
+        const { blockerId, blockedId } = event.payload;
+        return [this.hidden.keyOf(blockerId), this.hidden.keyOf(blockedId), ...this.#edgeKeys(blockerId, blockedId)];
+      }
+      case 'user-registered':
+      case 'user-deleted':
+        return [this.counts.keyOf(event.payload.userId)];
+      default:
+        return [];
+    }
+  }
+
+  #edgeKeys(one: string, other: string): string[] {
+    return [this.edges.keyOf(edgeId(one, other)), this.edges.keyOf(edgeId(other, one))];
+  }
+}
 
 export function edgeId(viewer: string, target: string): string {
   return `${viewer}:${target}`;

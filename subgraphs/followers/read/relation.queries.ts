@@ -1,24 +1,7 @@
 import type { Statements } from '#libs/database';
-
-export interface Counts {
-  readonly followers: number;
-  readonly following: number;
-}
-
-/** What a viewer and a target are to each other, as the viewer may know it. */
-export interface Edge {
-  readonly follows: boolean;
-  readonly followed: boolean;
-  readonly blocks: boolean;
-}
-
-export type Direction = 'followers' | 'following';
-
-/** One row of a list: who, and since when (RFC 3339, UTC, milliseconds). */
-export type Entry = readonly [userId: string, followedAt: string];
+import type { Counts, Direction, Edge, Entry } from '../relation.cache.js';
 
 export interface PageAsk {
-  readonly direction: Direction;
   readonly userId: string;
   readonly rows: number;
   /** Undefined: from the newest. */
@@ -39,18 +22,21 @@ export async function countsOf(statements: Statements, userIds: readonly string[
   return new Map(rows.map(({ id, followers, following }) => [id, { followers, following }]));
 }
 
-/** What each viewer and target are to each other, both directions by one statement; in the order asked. */
+/** What the viewer and each target are to each other, both directions by one statement. */
 export async function edgesOf(
   statements: Statements,
-  asks: readonly { viewer: string; target: string }[],
-): Promise<Edge[]> {
-  return statements.query<Edge>(
-    `SELECT EXISTS (SELECT FROM follows WHERE follower_id = viewer AND followee_id = target) AS follows,
-       EXISTS (SELECT FROM follows WHERE follower_id = target AND followee_id = viewer) AS followed,
-       EXISTS (SELECT FROM blocks WHERE blocker_id = viewer AND blocked_id = target) AS blocks
-     FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS w (viewer, target, n) ORDER BY n`,
-    [asks.map(({ viewer }) => viewer), asks.map(({ target }) => target)],
+  viewer: string,
+  targets: readonly string[],
+): Promise<Map<string, Edge>> {
+  const rows = await statements.query<Edge & { target: string }>(
+    `SELECT target,
+       EXISTS (SELECT FROM follows WHERE follower_id = $1 AND followee_id = target) AS follows,
+       EXISTS (SELECT FROM follows WHERE follower_id = target AND followee_id = $1) AS followed,
+       EXISTS (SELECT FROM blocks WHERE blocker_id = $1 AND blocked_id = target) AS blocks
+     FROM unnest($2::uuid[]) AS w (target)`,
+    [viewer, targets],
   );
+  return new Map(rows.map(({ target, follows, followed, blocks }) => [target, { follows, followed, blocks }]));
 }
 
 /**
@@ -75,22 +61,16 @@ export async function pagesOf(
   return pages;
 }
 
-/** Whom each viewer is not shown, in either direction of the block; at most `most` + 1 of them. */
-export async function hiddenFrom(
-  statements: Statements,
-  viewers: readonly string[],
-  most: number,
-): Promise<Map<string, string[]>> {
-  const rows = await statements.query<{ viewer: string; ids: string[] }>(
-    `SELECT viewer, ARRAY (
-         (SELECT blocked_id FROM blocks WHERE blocker_id = viewer LIMIT $2)
-         UNION (SELECT blocker_id FROM blocks WHERE blocked_id = viewer LIMIT $2)
-         LIMIT $2
-       ) AS ids
-     FROM unnest($1::uuid[]) AS w (viewer)`,
-    [viewers, most + 1],
+/** Whom the viewer is not shown, whichever of the two blocks; at most `most` of them. */
+export async function hiddenFrom(statements: Statements, viewer: string, most: number): Promise<string[]> {
+  const rows = await statements.query<{ id: string }>(
+    `SELECT id FROM (
+       (SELECT blocked_id AS id FROM blocks WHERE blocker_id = $1 LIMIT $2)
+       UNION (SELECT blocker_id FROM blocks WHERE blocked_id = $1 LIMIT $2)
+     ) AS hidden LIMIT $2`,
+    [viewer, most],
   );
-  return new Map(rows.map(({ viewer, ids }) => [viewer, ids]));
+  return rows.map(({ id }) => id);
 }
 
 const PAGES: Readonly<Record<Direction, string>> = {

@@ -1,0 +1,59 @@
+import type { DynamicModule } from '@nestjs/common';
+import type { Cache } from '#libs/cache';
+import type { Database } from '#libs/database';
+import type { AssertionVerifier } from '#libs/identity';
+import type { Handlers } from '#libs/outbox';
+import { subgraphModule } from '#libs/subgraph-kit';
+import type { Clock, Logger } from '#libs/telemetry';
+import { onOwnEvent } from './on/own-events.js';
+import { onUserDeleted } from './on/user-deleted.js';
+import { onUserRegistered } from './on/user-registered.js';
+import { RelationCache } from './relation.cache.js';
+import { relationLoaders } from './read/relation.loaders.js';
+import { RelationReads } from './read/relation.reads.js';
+import { UserResolver } from './read/user.resolver.js';
+import { ChangeRelation } from './write/change-relation.js';
+import { RelationMutations } from './write/relation.mutations.js';
+import { Waiting } from './write/until-heard-of.js';
+
+export interface FollowersParts {
+  readonly database: Database;
+  readonly cache: Cache;
+  /** Whether the cache keeps anything: without it a page is read together with its blocks. */
+  readonly cached: boolean;
+  readonly assertions: AssertionVerifier;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+export const HEARD: Handlers = {
+  'user-registered': onUserRegistered,
+  'user-deleted': onUserDeleted,
+  'follow-started': onOwnEvent,
+  'follow-ended': onOwnEvent,
+  'block-started': onOwnEvent,
+  'block-ended': onOwnEvent,
+};
+
+export function followersModule({ database, cache, cached, assertions, logger, clock }: FollowersParts): DynamicModule {
+  const relationCache = new RelationCache(cache);
+  database.afterCommit((events) => cache.drop(events.flatMap((event) => relationCache.staleKeys(event))));
+
+  const reads = new RelationReads({ database, cache: cached ? relationCache : undefined });
+  const loaders = relationLoaders(reads);
+  const change = new ChangeRelation({ database, clock, waiting: new Waiting(clock) });
+
+  return subgraphModule({
+    name: 'followers',
+    schemaPath: new URL('./schema.graphql', import.meta.url),
+    assertions,
+    logger,
+    ready: () => database.query('SELECT 1'),
+    providers: [
+      // write
+      { provide: RelationMutations, useValue: new RelationMutations(change, (context) => loaders(context).clear()) },
+      // read
+      { provide: UserResolver, useValue: new UserResolver(loaders) },
+    ],
+  });
+}
