@@ -1,0 +1,61 @@
+import { CODES, isCode, type Code } from '#libs/failure';
+import type { Logger } from '#libs/telemetry';
+import { cut } from './refusal.js';
+
+/** Something went wrong with one field, as an engine knows it: everything, for the log. */
+export interface FieldError {
+  readonly message: string;
+  /** Where in the answer: from the root, indices and all. Every error that nulled a field has one. */
+  readonly path: readonly (string | number)[];
+  /** `extensions.code` as the subgraph gave it, or the code that the gateway itself decided on. */
+  readonly code: unknown;
+  /** Whose words these are. A subgraph cannot speak in the gateway's codes. */
+  readonly by: 'gateway' | 'subgraph';
+  readonly subgraph?: string | undefined;
+  readonly cause?: unknown;
+}
+
+/** What a client sees of it. */
+export interface ClientError {
+  readonly message: string;
+  readonly path: readonly (string | number)[];
+  readonly extensions: { readonly code: Code; readonly requestId: string };
+}
+
+export const CLIENT_ERRORS_MAX = 50;
+
+/** A subgraph says these to the client, in its own words. Everything else of it stays inside. */
+const SUBGRAPH_SAYS: ReadonlySet<unknown> = new Set(['BAD_USER_INPUT', 'FORBIDDEN', 'NOT_FOUND', 'CONFLICT', 'UNAUTHENTICATED']);
+/** Of these a client has to know that it may try again, in our words. */
+const SUBGRAPH_MEANS: ReadonlySet<unknown> = new Set(['RATE_LIMITED', 'OVERLOADED']);
+
+/** The one place that decides what leaves the house; every engine goes through it. The whole of it is logged once. */
+export function clientErrors(errors: readonly FieldError[], requestId: string, logger: Logger): ClientError[] {
+  const shown = errors.slice(0, CLIENT_ERRORS_MAX).map((error) => {
+    const code = codeOf(error);
+    const own = error.by === 'subgraph' ? SUBGRAPH_SAYS.has(code) : CODES[code].says;
+    return { message: own ? cut(error.message) : CODES[code].message, path: error.path, extensions: { code, requestId } };
+  });
+  report(errors, shown, requestId, logger);
+  return shown;
+}
+
+function codeOf({ code, by }: FieldError): Code {
+  if (!isCode(code)) return 'INTERNAL_SERVER_ERROR';
+  return by === 'gateway' || SUBGRAPH_SAYS.has(code) || SUBGRAPH_MEANS.has(code) ? code : 'INTERNAL_SERVER_ERROR';
+}
+
+/** One line per request. What a client did wrong is no trouble of ours; what was hidden from it is. */
+function report(errors: readonly FieldError[], shown: readonly ClientError[], requestId: string, logger: Logger): void {
+  const hidden = shown.some(({ extensions }) => !CODES[extensions.code].says);
+  const details = errors.slice(0, 10).map(({ message, path, code, subgraph, cause }) => ({
+    message: message.slice(0, 2_000),
+    path: path.join('.'),
+    code,
+    subgraph,
+    ...(cause === undefined ? {} : { cause: String(cause) }),
+  }));
+  const fields = { requestId, errors: details, count: errors.length };
+  if (hidden) logger.error(fields, 'Fields failed');
+  else logger.debug(fields, 'Fields were refused');
+}

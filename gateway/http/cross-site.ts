@@ -1,0 +1,71 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { Refusal } from './refusal.js';
+
+export interface CorsRules {
+  /** Exact origins, or `*` for every one. */
+  readonly origins: readonly string[];
+  readonly credentials: boolean;
+  /** Headers that a page on those origins may send, besides the usual ones. */
+  readonly headers: readonly string[];
+}
+
+/** Any of these makes a browser ask first (a preflight), which CORS then decides. Apollo Server knows the first two. */
+const PREFLIGHTED = ['apollo-require-preflight', 'x-apollo-operation-name', 'graphql-require-preflight', 'x-requested-with'];
+
+/**
+ * May a page of another site have sent this, without the browser having asked us? A POST of application/json is always
+ * asked for first. A GET is not, and urql sends queries by GET with no header of its own: `Sec-Fetch-Site`, which pages
+ * cannot forge, tells our own pages from others. Without it (an old browser, or no browser) one of the headers above
+ * has to be there.
+ */
+export function refuseCrossSite(method: string, headers: IncomingHttpHeaders, cors: CorsRules): void {
+  const contentType = headers['content-type'];
+  if (method === 'POST' && contentType !== undefined && !isSimple(contentType)) return;
+  if (PREFLIGHTED.some((name) => headers[name] !== undefined && headers[name] !== '')) return;
+  if (method === 'GET') {
+    const site = headers['sec-fetch-site'];
+    if (site === 'same-origin' || site === 'none') return;
+    if (headers.origin !== undefined && isAllowed(headers.origin, cors)) return;
+    if (contentType !== undefined && !isSimple(contentType)) return;
+  }
+  throw new Refusal(
+    400,
+    'BAD_REQUEST',
+    'A page of another site could have sent this request. Send POST with content-type application/json, or the header apollo-require-preflight: 1.',
+  );
+}
+
+/** What a form or a script can send anywhere without being asked; a type we cannot read counts as such. */
+function isSimple(contentType: string): boolean {
+  const type = contentType.split(';')[0]!.trim().toLowerCase();
+  return type === '' || type === 'text/plain' || type === 'application/x-www-form-urlencoded' || type === 'multipart/form-data' || !type.includes('/');
+}
+
+function isAllowed(origin: string, cors: CorsRules): boolean {
+  return cors.origins.includes('*') || cors.origins.includes(origin);
+}
+
+/** The headers that let a page of an allowed origin read the answer. */
+export function corsHeaders(origin: string | undefined, cors: CorsRules): Record<string, string> {
+  if (cors.origins.length === 0) return {};
+  if (origin === undefined || !isAllowed(origin, cors)) return { vary: 'Origin' };
+  return {
+    // Never `*` together with credentials: the settings refuse that pair.
+    'access-control-allow-origin': cors.origins.includes('*') ? '*' : origin,
+    ...(cors.credentials ? { 'access-control-allow-credentials': 'true' } : {}),
+    'access-control-expose-headers': 'x-request-id',
+    vary: 'Origin',
+  };
+}
+
+/** What OPTIONS answers besides; a foreign origin learns nothing from it. */
+export function preflightHeaders(origin: string | undefined, cors: CorsRules): Record<string, string> {
+  const allowed = corsHeaders(origin, cors);
+  if (allowed['access-control-allow-origin'] === undefined) return allowed;
+  return {
+    ...allowed,
+    'access-control-allow-methods': 'GET, POST',
+    'access-control-allow-headers': ['content-type', 'authorization', 'x-request-id', ...PREFLIGHTED, ...cors.headers].join(', '),
+    'access-control-max-age': '600',
+  };
+}

@@ -1,0 +1,132 @@
+import { createHash } from 'node:crypto';
+import {
+  getOperationAST,
+  GraphQLError,
+  Kind,
+  parse,
+  specifiedRules,
+  validate,
+  type DocumentNode,
+  type FieldNode,
+  type GraphQLSchema,
+  type ValidationContext,
+  type ValidationRule,
+} from 'graphql';
+import { LRUCache } from 'lru-cache';
+import type { Operation } from '../engine.js';
+import { checkLimits, type Limits } from './limits.js';
+import { Refusal } from './refusal.js';
+
+export interface DocumentRules {
+  readonly limits: Limits;
+  readonly introspection: boolean;
+  /** May validation say "Did you mean …"? It tells names that introspection would hide. */
+  readonly suggestions: boolean;
+  readonly cacheBytes: number;
+}
+
+/** Validation stops there; one more entry says so. */
+const VALIDATION_ERRORS_MAX = 4;
+
+/**
+ * Text → operation, in the order of what it costs: tokens, limits, validation; each text once, and what was found wrong is
+ * kept as well as what was found right. Belongs to one schema and goes with it, so a text that was valid yesterday is
+ * looked at again today.
+ */
+export class Documents {
+  readonly #schema: GraphQLSchema;
+  readonly #rules: DocumentRules;
+  readonly #validation: readonly ValidationRule[];
+  readonly #known: LRUCache<string, Known>;
+
+  constructor(schema: GraphQLSchema, rules: DocumentRules) {
+    this.#schema = schema;
+    this.#rules = rules;
+    // specifiedRules already holds back circular introspection (MaxIntrospectionDepthRule).
+    this.#validation = rules.introspection ? specifiedRules : [...specifiedRules, introspectionIsOff];
+    this.#known = new LRUCache({
+      maxSize: rules.cacheBytes,
+      // Measured on the DESIGN operations: an AST takes about 25 bytes of heap for each byte of its text.
+      sizeCalculation: (known, text) => 500 + text.length * (known instanceof Refusal ? 2 : 27),
+      maxEntrySize: rules.cacheBytes,
+    });
+  }
+
+  /** The operation that `name` means in `text`; throws a Refusal when there is none that may run. */
+  operation(text: string, name: string | undefined): Operation {
+    let known = this.#known.get(text);
+    if (known === undefined) {
+      known = this.#read(text);
+      this.#known.set(text, known);
+    }
+    if (known instanceof Refusal) throw known;
+    let operation = known.operations.get(name);
+    if (operation === undefined) {
+      operation = operationOf(text, known.document, name);
+      known.operations.set(name, operation);
+    }
+    return operation;
+  }
+
+  get size(): number {
+    return this.#known.size;
+  }
+
+  #read(text: string): Known {
+    try {
+      const document = parseDocument(text, this.#rules.limits.tokens);
+      checkLimits(document, this.#rules.limits);
+      const errors = validate(this.#schema, document, this.#validation, {
+        maxErrors: VALIDATION_ERRORS_MAX,
+        hideSuggestions: !this.#rules.suggestions,
+      });
+      if (errors.length > 0) return new Refusal(400, 'GRAPHQL_VALIDATION_FAILED', 'The operation does not fit the schema.', { errors });
+      return { document, operations: new Map() };
+    } catch (error) {
+      if (error instanceof Refusal) return error;
+      throw error;
+    }
+  }
+}
+
+type Known = Refusal | { readonly document: DocumentNode; readonly operations: Map<string | undefined, Operation> };
+
+/** A token is at least one character, and few are longer than ten: what is far longer is comments, blanks or one text. */
+const CHARACTERS_PER_TOKEN = 20;
+
+function parseDocument(text: string, tokens: number): DocumentNode {
+  try {
+    return parse(text, { maxLexicalTokens: tokens, maxComments: tokens / 4, maxSourceLength: tokens * CHARACTERS_PER_TOKEN });
+  } catch (error) {
+    if (!(error instanceof GraphQLError)) throw error;
+    throw new Refusal(400, 'GRAPHQL_PARSE_FAILED', error.message, { errors: [error] });
+  }
+}
+
+function operationOf(query: string, document: DocumentNode, name: string | undefined): Operation {
+  const definition = getOperationAST(document, name);
+  if (!definition) {
+    const message =
+      name === undefined
+        ? 'The document has several operations, or none; say which by operationName.'
+        : `The document has no operation named ${JSON.stringify(name)}.`;
+    throw new Refusal(400, 'OPERATION_RESOLUTION_FAILURE', message);
+  }
+  const type = definition.operation as string;
+  if (type !== 'query' && type !== 'mutation') {
+    throw new Refusal(400, 'OPERATION_RESOLUTION_FAILURE', 'This graph answers queries and mutations; it serves no subscriptions.');
+  }
+  const hash = createHash('sha256').update(JSON.stringify([query, name ?? null])).digest('hex');
+  return Object.freeze({ query, document, definition, operationName: name, type, hash });
+}
+
+/** By the field's own name, wherever it stands: an alias, an operation or a fragment called `__schema` changes nothing. */
+function introspectionIsOff(context: ValidationContext) {
+  return {
+    [Kind.FIELD](node: FieldNode) {
+      if (node.name.value === '__schema' || node.name.value === '__type') {
+        context.reportError(new GraphQLError('Introspection is off.', { nodes: [node] }));
+      }
+    },
+  };
+}

@@ -1,0 +1,113 @@
+import { isUtf8 } from 'node:buffer';
+import type { IncomingMessage } from 'node:http';
+import { requireJson } from './media-type.js';
+import { readBody } from './read-body.js';
+import { Refusal } from './refusal.js';
+
+/** What a GraphQL request says, by whichever method it came. */
+export interface GraphqlRequest {
+  readonly query: string;
+  readonly operationName: string | undefined;
+  readonly variables: Readonly<Record<string, unknown>>;
+}
+
+/** GraphQL over HTTP: the four parameters from a POSTed body or a GET's address. */
+export async function readRequest(request: IncomingMessage, bytesMax: number): Promise<GraphqlRequest> {
+  const search = searchOf(request.url ?? '');
+  refuseTokens(search);
+  if (request.method === 'GET') {
+    if (request.headers['content-type'] !== undefined) requireJson(request.headers['content-type']);
+    return requestOf(parametersOf(search));
+  }
+  requireJson(request.headers['content-type'] ?? '');
+  return requestOf(bodyOf(await readBody(request, bytesMax)));
+}
+
+function bodyOf(bytes: Buffer): Record<string, unknown> {
+  // Decoding would put U+FFFD where the bytes are wrong, and change what somebody wrote without a word.
+  if (!isUtf8(bytes)) throw badRequest('The body is not UTF-8.');
+  const text = bytes.toString('utf8');
+  const value = jsonOf(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text, 'The body');
+  if (Array.isArray(value)) throw badRequest('One request carries one operation; batching is off.');
+  if (!isObject(value)) throw badRequest('The body has to be a JSON object with a query.');
+  return value;
+}
+
+const PARAMETERS = ['query', 'operationName', 'variables', 'extensions'];
+
+function parametersOf(search: ReadonlyMap<string, readonly string[]>): Record<string, unknown> {
+  const found: Record<string, unknown> = {};
+  for (const name of PARAMETERS) {
+    const values = search.get(name);
+    if (values === undefined) continue;
+    if (values.length > 1) throw badRequest(`The address says ${name} more than once.`);
+    found[name] = name === 'variables' || name === 'extensions' ? (values[0] === '' ? undefined : jsonOf(values[0]!, name)) : values[0];
+  }
+  return found;
+}
+
+function requestOf(parameters: Record<string, unknown>): GraphqlRequest {
+  const { query, operationName, variables, extensions } = parameters;
+  if (!isAbsent(extensions) && !isObject(extensions)) throw badRequest('extensions has to be an object.');
+  if (isObject(extensions) && !isAbsent(extensions['persistedQuery'])) {
+    // Word for word what Apollo's clients look for before they send the whole text.
+    throw new Refusal(200, 'PERSISTED_QUERY_NOT_SUPPORTED', 'PersistedQueryNotSupported');
+  }
+  if (typeof query !== 'string') throw badRequest('query has to be a text: the GraphQL document.');
+  if (!isAbsent(operationName) && typeof operationName !== 'string') throw badRequest('operationName has to be a text.');
+  if (!isAbsent(variables) && !isObject(variables)) throw badRequest('variables has to be an object.');
+  return { query, operationName: operationName ?? undefined, variables: variables ?? {} };
+}
+
+/** `?a=1&a=2` → a: ['1', '2']. Not URLSearchParams: that decodes what is no UTF-8 to U+FFFD without a word. */
+function searchOf(url: string): Map<string, string[]> {
+  const found = new Map<string, string[]>();
+  const mark = url.indexOf('?');
+  if (mark < 0) return found;
+  for (const pair of url.slice(mark + 1).split('&')) {
+    if (pair === '') continue;
+    const equals = pair.indexOf('=');
+    const name = decoded(equals < 0 ? pair : pair.slice(0, equals));
+    const values = found.get(name) ?? [];
+    values.push(equals < 0 ? '' : decoded(pair.slice(equals + 1)));
+    found.set(name, values);
+  }
+  return found;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '));
+  } catch {
+    throw badRequest('The address is not percent-encoded UTF-8.');
+  }
+}
+
+/** Addresses end up in logs, histories and referrers: a token in one is already lost. */
+function refuseTokens(search: ReadonlyMap<string, unknown>): void {
+  for (const name of search.keys()) {
+    if (['access_token', 'token', 'id_token', 'authorization', 'bearer'].includes(name.toLowerCase())) {
+      throw badRequest('A token goes into the header Authorization: Bearer …, never into the address.');
+    }
+  }
+}
+
+function jsonOf(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new Refusal(400, 'BAD_REQUEST', `${what} is not JSON.`, { cause });
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isAbsent(value: unknown): value is null | undefined {
+  return value === undefined || value === null;
+}
+
+function badRequest(message: string): Refusal {
+  return new Refusal(400, 'BAD_REQUEST', message);
+}

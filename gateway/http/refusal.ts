@@ -1,0 +1,51 @@
+import { CODES, Failure, type Code } from '#libs/failure';
+
+/** A request that ends here: nothing was executed, and the whole answer is why. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal';
+
+  constructor(
+    readonly status: number,
+    readonly code: Code,
+    message: string,
+    readonly more: {
+      readonly headers?: Readonly<Record<string, string>>;
+      /** Several mistakes at once (validation, variables), each with its own sentence; `message` then only names them. */
+      readonly errors?: readonly RefusedError[];
+      readonly cause?: unknown;
+    } = {},
+  ) {
+    super(message, { cause: more.cause });
+  }
+}
+
+export interface RefusedError {
+  readonly message: string;
+  readonly locations?: readonly { readonly line: number; readonly column: number }[] | undefined;
+}
+
+/** Whatever was thrown → what the client is told. Our own bugs are one sentence and a request id. */
+export function refusalOf(thrown: unknown): Refusal {
+  if (thrown instanceof Refusal) return thrown;
+  if (thrown instanceof Failure) {
+    const headers = thrown.code === 'UNAUTHENTICATED' ? { 'www-authenticate': 'Bearer realm="tributary", error="invalid_token"' } : {};
+    return new Refusal(thrown.status, thrown.code, thrown.clientMessage, { headers, cause: thrown });
+  }
+  return new Refusal(500, 'INTERNAL_SERVER_ERROR', CODES.INTERNAL_SERVER_ERROR.message, { cause: thrown });
+}
+
+export function refusalBody(refusal: Refusal, requestId: string): string {
+  const errors = refusal.more.errors ?? [{ message: refusal.message }];
+  return JSON.stringify({
+    errors: errors.map(({ message, locations }) => ({
+      message: cut(message),
+      ...(locations ? { locations } : {}),
+      extensions: { code: refusal.code, requestId },
+    })),
+  });
+}
+
+/** graphql-js repeats what came; an answer must not be as long as the attack. */
+export function cut(message: string): string {
+  return message.length > 300 ? `${message.slice(0, 300)}…` : message;
+}
