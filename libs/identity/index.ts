@@ -1,3 +1,6 @@
-export { isId, newId, SHARDS, shardOf, timeOf, type NewIdOptions } from './ids.js';
-export { globalId, kindOfGlobalId, parseGlobalId, type Kind } from './global-id.js';
 export { ASSERTION_HEADER, AssertionSigner, AssertionVerifier } from './assertion.js';
+export { globalId, kindOfGlobalId, parseGlobalId, type Kind } from './global-id.js';
+export { isId, newId, SHARDS, shardOf, timeOf, type NewIdOptions } from './ids.js';
+export { loadOrCreateSecret, loadOrCreateSigningKey } from './key-files.js';
+export { parseSigningKey, signingKeyOf, type SigningKey } from './signing-key.js';
+export { TokenIssuer, TokenVerifier, type TokenVerifierParts } from './token.js';

@@ -1,0 +1,121 @@
+import { createLocalJWKSet, jwtVerify, SignJWT, type JSONWebKeySet, type JWTPayload, type JWTVerifyGetKey } from 'jose';
+import { Failure } from '#libs/failure';
+import { globalId, parseGlobalId } from './global-id.js';
+import { newId } from './ids.js';
+import { RemoteKeys } from './remote-keys.js';
+import type { SigningKey } from './signing-key.js';
+
+/** RFC 9068's type: an access token, so that no other JWT signed by the same key is taken for one. */
+const TYPE = 'at+jwt';
+const ALGORITHM = 'EdDSA';
+const CLOCK_TOLERANCE_S = 60;
+/** Ours have about 450 characters. */
+const LENGTH_MAX = 4_096;
+
+/** Makes the token that a log-in answers. */
+export class TokenIssuer {
+  readonly #key: SigningKey;
+  readonly #issuer: string;
+  readonly #audience: string;
+  readonly #lifetimeS: number;
+  readonly #clock: () => number;
+
+  constructor(parts: { key: SigningKey; issuer: string; audience: string; lifetimeS: number; clock?: () => number }) {
+    this.#key = parts.key;
+    this.#issuer = parts.issuer;
+    this.#audience = parts.audience;
+    this.#lifetimeS = parts.lifetimeS;
+    this.#clock = parts.clock ?? Date.now;
+  }
+
+  issue(userUuid: string): Promise<string> {
+    const now = Math.floor(this.#clock() / 1_000);
+    return new SignJWT()
+      .setProtectedHeader({ alg: ALGORITHM, typ: TYPE, kid: this.#key.publicJwk.kid })
+      .setIssuer(this.#issuer)
+      .setAudience(this.#audience)
+      .setSubject(globalId('user', userUuid))
+      .setIssuedAt(now)
+      .setExpirationTime(now + this.#lifetimeS)
+      .setJti(newId())
+      .sign(this.#key.privateKey);
+  }
+
+  /** What stands at /.well-known/jwks.json. */
+  jwks(): JSONWebKeySet {
+    return { keys: [this.#key.publicJwk] };
+  }
+}
+
+export interface TokenVerifierParts {
+  /** Where the issuer publishes its keys, or the keys themselves. */
+  readonly keys: URL | JSONWebKeySet;
+  readonly issuer: string;
+  readonly audience: string;
+  readonly clock?: () => number;
+}
+
+/**
+ * Tells whose token it is. Algorithm, type, issuer and audience are pinned here, the key is one of the issuer's: nothing in the token
+ * chooses how it is checked. Whatever is wrong with it is UNAUTHENTICATED; keys that cannot be fetched are SUBGRAPH_UNAVAILABLE,
+ * because then it is not the client who has to do something.
+ */
+export class TokenVerifier {
+  readonly #key: JWTVerifyGetKey;
+  readonly #issuer: string;
+  readonly #audience: string;
+  readonly #clock: () => number;
+
+  constructor({ keys, issuer, audience, clock = Date.now }: TokenVerifierParts) {
+    this.#key = keys instanceof URL ? new RemoteKeys(keys, clock).find : createLocalJWKSet(keys);
+    this.#issuer = issuer;
+    this.#audience = audience;
+    this.#clock = clock;
+  }
+
+  async verify(token: string): Promise<{ subject: string }> {
+    try {
+      if (token.length > LENGTH_MAX) throw new RangeError(`a token of ${token.length} characters`);
+      const { payload } = await jwtVerify(token, this.#key, {
+        algorithms: [ALGORITHM],
+        typ: TYPE,
+        issuer: this.#issuer,
+        audience: this.#audience,
+        requiredClaims: ['sub', 'iat', 'exp', 'jti'],
+        clockTolerance: CLOCK_TOLERANCE_S,
+        currentDate: new Date(this.#clock()),
+      });
+      this.#refuseWhatJoseAllows(token, payload);
+      parseGlobalId('user', String(payload.sub));
+      return { subject: String(payload.sub) };
+    } catch (cause) {
+      if (cause instanceof Failure && cause.code === 'SUBGRAPH_UNAVAILABLE') throw cause;
+      throw new Failure('UNAUTHENTICATED', 'The token is not valid (any more); log in again.', { cause });
+    }
+  }
+
+  #refuseWhatJoseAllows(token: string, { aud, iat, sub }: JWTPayload): void {
+    if (aud !== this.#audience) throw new TypeError('one audience, as text');
+    if (typeof sub !== 'string') throw new TypeError('the subject is a text');
+    // jose looks at iat only with maxTokenAge.
+    if (typeof iat !== 'number' || iat > this.#clock() / 1_000 + CLOCK_TOLERANCE_S)
+      throw new RangeError('issued in the future');
+    const claims = Buffer.from(token.split('.')[1] ?? '', 'base64url').toString();
+    if (namesTwice(claims)) throw new TypeError('a claim is there twice');
+  }
+}
+
+/** JSON.parse takes the last of two equal names, other parsers the first: such a text means two things. */
+export function namesTwice(json: string): boolean {
+  const open: (Set<string> | undefined)[] = [];
+  let text = '';
+  for (const [token] of json.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\]:]/g)) {
+    if (token === '{') open.push(new Set());
+    else if (token === '[') open.push(undefined);
+    else if (token === '}' || token === ']') open.pop();
+    else if (token !== ':') text = JSON.parse(token) as string;
+    else if (open.at(-1)?.has(text)) return true;
+    else open.at(-1)?.add(text);
+  }
+  return false;
+}
