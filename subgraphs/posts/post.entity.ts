@@ -17,10 +17,10 @@ export class PostEntity {
   @Column('text')
   body: string;
 
-  @Column('timestamptz', { name: 'created_at', precision: 3 })
+  @Column({ type: 'timestamptz', name: 'created_at', precision: 3 })
   createdAt: Date;
 
-  @Column('timestamptz', { name: 'edited_at', precision: 3, nullable: true })
+  @Column({ type: 'timestamptz', name: 'edited_at', precision: 3, nullable: true })
   editedAt: Date | null;
 
   @Column('uuid', { name: 'in_reply_to_id', nullable: true })
@@ -70,6 +70,6 @@ export class LikeEntity {
   @Column('integer')
   version: number;
 
-  @Column('timestamptz', { precision: 3 })
+  @Column({ type: 'timestamptz', precision: 3 })
   at: Date;
 }

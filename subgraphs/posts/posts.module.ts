@@ -1,0 +1,71 @@
+import type { DynamicModule } from '@nestjs/common';
+import type { Cache } from '#libs/cache';
+import type { Database } from '#libs/database';
+import { newId, shardOf, type AssertionVerifier } from '#libs/identity';
+import type { Handlers } from '#libs/outbox';
+import { subgraphModule } from '#libs/subgraph-kit';
+import type { Clock, Logger } from '#libs/telemetry';
+import { blockEnded } from './on/block-ended.js';
+import { blockStarted } from './on/block-started.js';
+import { followEnded } from './on/follow-ended.js';
+import { followStarted } from './on/follow-started.js';
+import { heardAgain } from './on/own-posts.js';
+import { userDeleted } from './on/user-deleted.js';
+import { userRegistered } from './on/user-registered.js';
+import { PostCache } from './post.cache.js';
+import { PostResolver } from './read/post.resolver.js';
+import { QueryResolver } from './read/query.resolver.js';
+import { readsOf } from './read/reads.js';
+import { UserResolver } from './read/user.resolver.js';
+import { PostMutations } from './write/post.mutations.js';
+
+export interface PostsParts {
+  readonly database: Database;
+  readonly cache: Cache;
+  /** Whether the cache keeps anything: without it a page is read together with its posts and its block check. */
+  readonly cached: boolean;
+  readonly assertions: AssertionVerifier;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+export function postsModule({ database, cache, cached, assertions, logger, clock }: PostsParts): DynamicModule {
+  const kept = new PostCache(cache);
+  database.afterCommit((events) => cache.drop(events.flatMap((event) => kept.staleKeys(event))));
+
+  const reads = readsOf({ database, kept, cached });
+  const newPostId = (authorId: string) => newId({ shard: shardOf(authorId) });
+  const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+  const writing = { database, clock, newPostId, pause };
+
+  return subgraphModule({
+    name: 'posts',
+    schemaPath: new URL('./schema.graphql', import.meta.url),
+    assertions,
+    logger,
+    ready: () => database.query('SELECT 1'),
+    providers: [
+      // write
+      { provide: PostMutations, useValue: new PostMutations(writing, (context) => reads(context).forget()) },
+      // read
+      { provide: QueryResolver, useValue: new QueryResolver(reads) },
+      { provide: PostResolver, useValue: new PostResolver(reads) },
+      { provide: UserResolver, useValue: new UserResolver(reads) },
+    ],
+  });
+}
+
+// on
+export const HEARD: Handlers = {
+  'user-registered': userRegistered,
+  'user-deleted': userDeleted,
+  'follow-started': followStarted,
+  'follow-ended': followEnded,
+  'block-started': blockStarted,
+  'block-ended': blockEnded,
+  'post-published': heardAgain,
+  'post-edited': heardAgain,
+  'post-deleted': heardAgain,
+  'post-liked': heardAgain,
+  'post-unliked': heardAgain,
+};

@@ -1,0 +1,49 @@
+import { ResolveField, ResolveReference, Resolver } from '@nestjs/graphql';
+import type { Connection } from '#libs/database';
+import { globalId, parseGlobalId } from '#libs/identity';
+import type { RequestContext } from '#libs/subgraph-kit';
+import type { CountedPost } from '../post.js';
+import { pageOf, postConnection, type ConnectionArguments, type List } from './post.connection.js';
+import type { ReadsOf } from './reads.js';
+import type { UserReference } from './user.resolver.js';
+
+@Resolver('Post')
+export class PostResolver {
+  constructor(private readonly readsOf: ReadsOf) {}
+
+  @ResolveReference()
+  async reference({ id }: { id: string }, context: RequestContext): Promise<CountedPost | null> {
+    return this.readsOf(context).post(parseGlobalId('post', id));
+  }
+
+  @ResolveField()
+  id(post: CountedPost): string {
+    return globalId('post', post.id);
+  }
+
+  @ResolveField()
+  author(post: CountedPost): UserReference {
+    return { __typename: 'User', id: post.authorId };
+  }
+
+  @ResolveField()
+  async viewerHasLiked(post: CountedPost, _: unknown, context: RequestContext): Promise<boolean | null> {
+    return context.viewer === null ? null : (await this.readsOf(context).liked.load(post.id)) !== null;
+  }
+
+  @ResolveField()
+  async inReplyTo(post: CountedPost, _: unknown, context: RequestContext): Promise<CountedPost | null> {
+    return post.inReplyToId === null ? null : this.readsOf(context).post(post.inReplyToId);
+  }
+
+  @ResolveField()
+  async replies(
+    post: CountedPost,
+    args: ConnectionArguments,
+    context: RequestContext,
+  ): Promise<Connection<CountedPost>> {
+    const list: List = { name: 'replies', of: post.id };
+    const page = pageOf(list, args);
+    return postConnection(list, await this.readsOf(context).repliesTo(post.id, page), page.first);
+  }
+}

@@ -1,0 +1,128 @@
+import type { Statements } from '#libs/database';
+import { keyed, perRequest, type Loader } from '#libs/loader';
+import type { RequestContext } from '#libs/subgraph-kit';
+import type { CountedPost } from '../post.js';
+import { like, pair, type KnownPerson, type PostCache } from '../post.cache.js';
+import { homePage, pagesByAuthor, pagesByParent, textOf, type PageKey } from './page.queries.js';
+import { blockedWith, likedBy, newestPostIds, peopleByIds, postsByIds } from './post.queries.js';
+
+export interface Reading {
+  readonly database: Statements;
+  readonly kept: PostCache;
+  /** Whether the cache keeps anything. Without it a page comes with its rows and its block check in one statement. */
+  readonly cached: boolean;
+}
+
+/** What one request has read, and how it reads more: everything in batches, everything once. */
+export class Reads {
+  readonly people: Loader<string, KnownPerson | null>;
+  /** Whether the viewer likes a post. */
+  readonly liked: Loader<string, true | null>;
+  readonly #posts: Loader<string, CountedPost | null>;
+  /** Whether a block stands between the viewer and a person. */
+  readonly #blocks: Loader<string, true | null>;
+  readonly #newest: Loader<string, readonly string[] | null>;
+  readonly #pages: Loader<PageKey, CountedPost[] | null>;
+  readonly #replies: Loader<PageKey, CountedPost[] | null>;
+
+  constructor(
+    private readonly reading: Reading,
+    private readonly viewer: string | null,
+  ) {
+    const { database, kept } = reading;
+    this.people = keyed((ids) => kept.people.getMany(ids, (missing) => peopleByIds(database, missing)));
+    this.#posts = keyed((ids) => kept.posts.getMany(ids, (missing) => postsByIds(database, missing)));
+    this.#newest = keyed((ids) => kept.newest.getMany(ids, (missing) => newestPostIds(database, missing)));
+    this.liked = keyed((ids) => this.#edges(kept.likes, ids, like, likedBy));
+    this.#blocks = keyed((ids) => this.#edges(kept.blocks, ids, pair, blockedWith));
+    this.#pages = keyed((keys) => pagesByAuthor(database, viewer, keys), { keyOf: textOf });
+    this.#replies = keyed((keys) => pagesByParent(database, viewer, keys), { keyOf: textOf });
+  }
+
+  /** Null also for a post that a block hides from the viewer. */
+  async post(id: string): Promise<CountedPost | null> {
+    const post = await this.#posts.load(id);
+    return post !== null && (await this.#hidden(post.authorId)) ? null : post;
+  }
+
+  /** One post more than `first` when there are more. */
+  async postsOf(
+    authorId: string,
+    page: { first: number; after: string | undefined },
+    withLikes: boolean,
+  ): Promise<CountedPost[]> {
+    if (!this.reading.cached || page.after !== undefined) {
+      return this.#rows(this.#pages, { of: authorId, after: page.after, take: page.first + 1 });
+    }
+    const [hidden, ids] = await Promise.all([this.#hidden(authorId), this.#newest.load(authorId)]);
+    if (hidden || ids === null) return [];
+    const wanted = ids.slice(0, page.first + 1);
+    if (withLikes && this.viewer !== null) for (const id of wanted) early(this.liked.load(id));
+    const posts = await Promise.all(wanted.map((id) => this.#posts.load(id)));
+    return posts.filter((post) => post !== null); // one may have been deleted since the list of ids was read
+  }
+
+  async repliesTo(postId: string, page: { first: number; after: string | undefined }): Promise<CountedPost[]> {
+    return this.#rows(this.#replies, { of: postId, after: page.after, take: page.first + 1 });
+  }
+
+  async home(viewer: string, page: { first: number; after: string | undefined }): Promise<CountedPost[]> {
+    return this.#prime(await homePage(this.reading.database, viewer, { after: page.after, take: page.first + 1 }));
+  }
+
+  /** Asks for what the first page of this person's posts will need, in the round trip that is about to leave. */
+  expectPostsOf(authorId: string): void {
+    if (!this.reading.cached) return;
+    early(this.#newest.load(authorId));
+    early(this.#hidden(authorId));
+  }
+
+  /** After a write: what was read before it is old. */
+  forget(): void {
+    for (const loader of [this.people, this.liked, this.#posts, this.#blocks, this.#newest]) loader.clearAll();
+    for (const loader of [this.#pages, this.#replies]) loader.clearAll();
+  }
+
+  async #hidden(authorId: string): Promise<boolean> {
+    if (this.viewer === null || this.viewer === authorId) return false;
+    return (await this.#blocks.load(authorId)) !== null;
+  }
+
+  async #rows(loader: Loader<PageKey, CountedPost[] | null>, key: PageKey): Promise<CountedPost[]> {
+    return this.#prime((await loader.load(key)) ?? []);
+  }
+
+  #prime(posts: CountedPost[]): CountedPost[] {
+    for (const post of posts) this.#posts.prime(post.id, post);
+    return posts;
+  }
+
+  /** Which of the ids have an edge with the viewer; nobody has any. */
+  async #edges(
+    kept: PostCache['likes'],
+    ids: readonly string[],
+    key: (viewer: string, id: string) => string,
+    load: (database: Statements, viewer: string, ids: readonly string[]) => Promise<string[]>,
+  ): Promise<Map<string, true>> {
+    const { viewer } = this;
+    if (viewer === null) return new Map();
+    const idOf = new Map(ids.map((id) => [key(viewer, id), id]));
+    const there = await kept.getMany([...idOf.keys()], async (missing) => {
+      const wanted = missing.map((edge) => idOf.get(edge) as string);
+      const found = await load(this.reading.database, viewer, wanted);
+      return new Map(found.map((id) => [key(viewer, id), true as const]));
+    });
+    return new Map([...there.keys()].map((edge) => [idOf.get(edge) as string, true as const]));
+  }
+}
+
+export type ReadsOf = (context: RequestContext) => Reads;
+
+export function readsOf(reading: Reading): ReadsOf {
+  return perRequest((context: RequestContext) => new Reads(reading, context.viewer));
+}
+
+/** What is loaded early is awaited later, through its loader; if it fails, it fails there. */
+function early(loading: Promise<unknown>): void {
+  loading.catch(() => {});
+}
