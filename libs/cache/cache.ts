@@ -72,12 +72,13 @@ export class Cache {
       logger,
     });
     this.kept = {
+      mode: store === undefined ? 'off' : 'on',
       clock,
       random,
       sleep,
       ask: (prefix, keys) => this.ask(prefix, keys),
       fill: (prefix, entries) => this.fill(prefix, entries),
-      drop: (keys) => this.drop(keys),
+      discard: (keys) => this.deliver(keys).catch(() => {}),
     };
   }
 
@@ -109,8 +110,13 @@ export class Cache {
     return this.store?.roundTrips ?? 0;
   }
 
+  /** Resolves when the store can be asked, at the latest after a second: a program starts without its cache, too. */
+  async ready(): Promise<void> {
+    await this.store?.ready();
+  }
+
   async close(): Promise<void> {
-    this.undelivered.close();
+    await this.undelivered.close();
     await this.store?.close();
   }
 

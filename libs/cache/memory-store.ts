@@ -60,6 +60,8 @@ export class MemoryStore implements CacheStore {
     for (const key of keys) this.entries.delete(key);
   }
 
+  async ready(): Promise<void> {}
+
   async close(): Promise<void> {
     this.entries.clear();
   }

@@ -56,6 +56,9 @@ for at, key in ipairs(KEYS) do
 end
 return 0`;
 
+/** How long calls wait, each within its deadline, for the first connection. */
+const START_MS = 1_000;
+
 /** UTF-8 needs at most three bytes for one UTF-16 unit. */
 const VALUE_BYTES_MAX = 3 * VALUE_LENGTH_MAX + 1;
 
@@ -70,7 +73,8 @@ export class RedisStore implements CacheStore {
   private readonly client: (Redis | Cluster) & Scripts;
   private readonly clustered: boolean;
   private readonly process = randomUUID();
-  private readonly connected: Promise<void>;
+  /** The connection stands, or has had its time to. */
+  private readonly begun: Promise<void>;
   private leases = 0;
 
   constructor(options: { url: string; logger: Logger }) {
@@ -81,12 +85,19 @@ export class RedisStore implements CacheStore {
     client.on('error', (error: Error) => options.logger.debug({ error: error.message }, 'cache connection failed'));
     this.client = client as (Redis | Cluster) & Scripts;
     this.clustered = clustered;
-    this.connected = new Promise((resolve) => client.once('ready', () => resolve()));
+    this.begun = new Promise((resolve) => {
+      const late = setTimeout(resolve, START_MS);
+      late.unref();
+      client.once('ready', () => {
+        clearTimeout(late);
+        resolve();
+      });
+    });
   }
 
   async getOrLease(keys: readonly string[], leaseMs: number): Promise<Slot[]> {
     const token = `${this.process}.${++this.leases}`;
-    const slots: Slot[] = new Array<Slot>(keys.length);
+    const slots: Slot[] = keys.map(() => ({ kind: 'full' }));
     await this.send(keys, async (places) => {
       const part = places.map((place) => keys[place]!);
       const answers = await this.client.tributaryGetOrLease(part.length, ...part, token, leaseMs, VALUE_BYTES_MAX);
@@ -109,6 +120,10 @@ export class RedisStore implements CacheStore {
     });
   }
 
+  ready(): Promise<void> {
+    return this.begun;
+  }
+
   async close(): Promise<void> {
     this.client.disconnect();
   }
@@ -118,8 +133,8 @@ export class RedisStore implements CacheStore {
     if (keys.length === 0) return;
     this.roundTrips++;
     await withinDeadline(async () => {
-      // Commands are refused until the connection stands; the first requests after a start wait for it instead.
-      await this.connected;
+      // ioredis refuses commands until the connection stands. After a start the first calls wait for it instead.
+      await this.begun;
       await Promise.all(partsOf(keys, this.clustered).map(part));
     });
   }
@@ -176,6 +191,8 @@ async function withinDeadline(work: () => Promise<void>): Promise<void> {
 const PATIENCE = {
   connectTimeout: 500,
   commandTimeout: 500,
+  // A connection that went silent is given up, and with it whatever waits in it.
+  socketTimeout: 2_000,
   maxRetriesPerRequest: 1,
   autoResendUnfulfilledCommands: false,
   reconnectOnError: (error: Error): boolean => error.message.includes('READONLY'),

@@ -12,6 +12,8 @@ export interface CacheStore {
   fill(entries: readonly Fill[]): Promise<void>;
   /** Takes away values and leases. Resolves when they are gone. */
   drop(keys: readonly string[]): Promise<void>;
+  /** Resolves when it can be asked, at the latest after a second. */
+  ready(): Promise<void>;
   close(): Promise<void>;
   /** Calls that went to the store. Parts that are sent at the same moment to several nodes count as one. */
   readonly roundTrips: number;

@@ -84,9 +84,11 @@ export class UndeliveredDrops {
     if (this.waiting.size > 0) this.retryLater();
   }
 
-  close(): void {
+  /** One last try: nobody else knows of these drops. */
+  async close(): Promise<void> {
     this.closed = true;
     clearTimeout(this.timer);
+    if (this.waiting.size > 0) await this.retry();
   }
 
   private add(key: string, until: number): void {
