@@ -1,14 +1,16 @@
-import type { Statements } from '#libs/database';
+import type { Database } from '#libs/database';
 
 /**
- * Fills an empty store for the seed: facts, their events and our copies of the others', by multi-row inserts and without the
- * outbox, since every service is filled by its own such file. `recount` comes last. Callers give chunks of a few thousand.
+ * Fills the store for a seed: facts, their events and our copies of the others', by multi-row inserts and without the outbox,
+ * since every service is filled by its own such file. Loading the same rows again changes nothing. `recount` comes last.
  */
-export async function loadPeople(database: Statements, userIds: readonly string[]): Promise<void> {
-  await database.query(
-    `INSERT INTO people (id, state) SELECT id, 'registered' FROM unnest($1::uuid[]) AS id ON CONFLICT (id) DO NOTHING`,
-    [userIds],
-  );
+export async function loadPeople(database: Database, userIds: readonly string[]): Promise<void> {
+  for (const chunk of chunksOf(userIds)) {
+    await database.query(
+      `INSERT INTO people (id, state) SELECT id, 'registered' FROM unnest($1::uuid[]) AS id ON CONFLICT (id) DO NOTHING`,
+      [chunk],
+    );
+  }
 }
 
 export interface SeedEdge {
@@ -16,12 +18,27 @@ export interface SeedEdge {
   readonly followeeId: string;
 }
 
-export async function loadEdges(database: Statements, edges: readonly SeedEdge[]): Promise<void> {
-  await database.query(
-    `INSERT INTO follow_edges (follower_id, followee_id) SELECT * FROM unnest($1::uuid[], $2::uuid[])
+export async function loadEdges(database: Database, edges: readonly SeedEdge[]): Promise<void> {
+  for (const chunk of chunksOf(edges)) {
+    await database.query(
+      `INSERT INTO follow_edges (follower_id, followee_id) SELECT * FROM unnest($1::uuid[], $2::uuid[])
      ON CONFLICT (follower_id, followee_id) DO NOTHING`,
-    [edges.map((edge) => edge.followerId), edges.map((edge) => edge.followeeId)],
-  );
+      [chunk.map((edge) => edge.followerId), chunk.map((edge) => edge.followeeId)],
+    );
+  }
+}
+
+export async function loadBlocks(
+  database: Database,
+  blocks: readonly { readonly blockerId: string; readonly blockedId: string }[],
+): Promise<void> {
+  for (const chunk of chunksOf(blocks)) {
+    await database.query(
+      `INSERT INTO block_edges (blocker_id, blocked_id) SELECT * FROM unnest($1::uuid[], $2::uuid[])
+       ON CONFLICT (blocker_id, blocked_id) DO NOTHING`,
+      [chunk.map((block) => block.blockerId), chunk.map((block) => block.blockedId)],
+    );
+  }
 }
 
 export interface SeedPost {
@@ -34,9 +51,10 @@ export interface SeedPost {
 }
 
 /** A post and its first event in one statement, so there is never one without the other. */
-export async function loadPosts(database: Statements, posts: readonly SeedPost[]): Promise<void> {
-  await database.query(
-    `WITH seeds AS (
+export async function loadPosts(database: Database, posts: readonly SeedPost[]): Promise<void> {
+  for (const chunk of chunksOf(posts)) {
+    await database.query(
+      `WITH seeds AS (
        SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[], $6::uuid[])
          AS s (id, author_id, body, created_at, at, in_reply_to_id)
      ), published AS (
@@ -49,58 +67,67 @@ export async function loadPosts(database: Statements, posts: readonly SeedPost[]
        'type', 'published', 'authorId', s.author_id, 'body', s.body, 'inReplyToId', s.in_reply_to_id, 'at', s.at
      ), s.author_id
      FROM seeds s JOIN published USING (id)`,
-    [
-      posts.map((post) => post.id),
-      posts.map((post) => post.authorId),
-      posts.map((post) => post.body),
-      posts.map((post) => post.createdAt),
-      posts.map((post) => post.createdAt),
-      posts.map((post) => post.inReplyToId),
-    ],
-  );
+      [
+        chunk.map((post) => post.id),
+        chunk.map((post) => post.authorId),
+        chunk.map((post) => post.body),
+        chunk.map((post) => post.createdAt),
+        chunk.map((post) => post.createdAt),
+        chunk.map((post) => post.inReplyToId),
+      ],
+    );
+  }
 }
 
 export async function loadLikes(
-  database: Statements,
+  database: Database,
   likes: readonly { readonly postId: string; readonly userId: string }[],
 ): Promise<void> {
-  await database.query(
-    `INSERT INTO likes (post_id, user_id, liked, version, at)
+  for (const chunk of chunksOf(likes)) {
+    await database.query(
+      `INSERT INTO likes (post_id, user_id, liked, version, at)
      SELECT post_id, user_id, true, 1, now() FROM unnest($1::uuid[], $2::uuid[]) AS l (post_id, user_id)
      ON CONFLICT (post_id, user_id) DO NOTHING`,
-    [likes.map((like) => like.postId), likes.map((like) => like.userId)],
-  );
+      [chunk.map((like) => like.postId), chunk.map((like) => like.userId)],
+    );
+  }
 }
 
-/**
- * Every count from its rows. A thousand posts or people at a time, so that it keeps within the statement timeout at any size.
- */
-export async function recount(database: Statements): Promise<void> {
+/** Every count from its rows, some at a time; exact also while others write, for whoever changes a count holds its row. */
+export async function recount(database: Database): Promise<void> {
   await inChunks(
     database,
+    'posts',
     `UPDATE posts p SET
        like_count = (SELECT count(*) FROM likes l WHERE l.post_id = p.id AND l.liked),
        reply_count = (SELECT count(*) FROM posts r WHERE r.in_reply_to_id = p.id AND r.state = 'published')
-     WHERE p.id IN (SELECT id FROM posts WHERE id > $1 ORDER BY id LIMIT ${CHUNK}) RETURNING p.id`,
+     WHERE p.id = ANY($1::uuid[])`,
   );
   await inChunks(
     database,
-    `UPDATE people u SET
-       post_count = (SELECT count(*) FROM posts p WHERE p.author_id = u.id AND p.state = 'published')
-     WHERE u.id IN (SELECT id FROM people WHERE id > $1 ORDER BY id LIMIT ${CHUNK}) RETURNING u.id`,
+    'people',
+    `UPDATE people SET
+       post_count = (SELECT count(*) FROM posts p WHERE p.author_id = people.id AND p.state = 'published')
+     WHERE people.id = ANY($1::uuid[])`,
   );
 }
 
-const CHUNK = 1_000;
-
-async function inChunks(database: Statements, statement: string): Promise<void> {
-  let last = '00000000-0000-0000-0000-000000000000';
-  for (;;) {
-    const [row] = await database.query<{ last: string | null }>(
-      `WITH counted AS (${statement}) SELECT max(id::text) AS last FROM counted`,
-      [last],
-    );
-    if (row?.last == null) return;
-    last = row.last;
+async function inChunks(database: Database, table: 'posts' | 'people', update: string): Promise<void> {
+  let last: string | undefined = '00000000-0000-0000-0000-000000000000';
+  while (last !== undefined) {
+    last = await database.transaction(async (tx) => {
+      const rows = await tx.query<{ id: string }>(
+        `SELECT id FROM ${table} WHERE id > $1 ORDER BY id LIMIT ${CHUNK} FOR NO KEY UPDATE`,
+        [last],
+      );
+      if (rows.length > 0) await tx.query(update, [rows.map((row) => row.id)]);
+      return rows.at(-1)?.id;
+    });
   }
+}
+
+const CHUNK = 2_000;
+
+function* chunksOf<T>(rows: readonly T[]): Generator<readonly T[]> {
+  for (let at = 0; at < rows.length; at += CHUNK) yield rows.slice(at, at + CHUNK);
 }
