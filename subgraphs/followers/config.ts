@@ -1,4 +1,14 @@
-import { address, choice, port, readSettings, secret, text, whole, type Environment, type Values } from '#libs/settings';
+import {
+  address,
+  choice,
+  port,
+  readSettings,
+  secret,
+  text,
+  whole,
+  type Environment,
+  type Values,
+} from '#libs/settings';
 
 export const followersSettings = {
   HOST: text({ default: '127.0.0.1', why: 'The address it listens on; only the gateway needs to reach it.' }),

@@ -1,3 +1,4 @@
+import { lockDataDir } from '#libs/database';
 import { LISTENERS } from '#libs/events';
 import { openStream } from '#libs/outbox';
 import { SettingsError } from '#libs/settings';
@@ -8,12 +9,14 @@ import { startFollowers } from './start.js';
 const logger = createLogger('followers');
 try {
   const config = readFollowersConfig(process.env);
+  const lock = config.DATABASE_URL === undefined ? await lockDataDir(config.DATA_DIR) : undefined;
   const stream = openStream({ redisUrl: config.REDIS_URL, logger, listeners: LISTENERS });
   const followers = await startFollowers(config, { stream, logger });
   logger.info({ url: followers.url }, 'followers listens');
   const stop = async (): Promise<void> => {
     await followers.close();
     await stream.close();
+    await lock?.release();
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {

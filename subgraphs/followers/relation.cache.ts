@@ -63,7 +63,12 @@ export class RelationCache {
       case 'user-registered':
       case 'user-deleted':
         return [this.counts.keyOf(event.payload.userId)];
-      default:
+      case 'profile-edited':
+      case 'post-published':
+      case 'post-edited':
+      case 'post-deleted':
+      case 'post-liked':
+      case 'post-unliked':
         return [];
     }
   }

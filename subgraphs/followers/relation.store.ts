@@ -21,7 +21,12 @@ export async function readRelations(statements: Statements, pairs: readonly Pair
     pair: { low: row.low_id, high: row.high_id },
     version: row.version,
     low: { userId: row.low_id, state: row.low_state ?? undefined, follows: row.low_follows, blocks: row.low_blocks },
-    high: { userId: row.high_id, state: row.high_state ?? undefined, follows: row.high_follows, blocks: row.high_blocks },
+    high: {
+      userId: row.high_id,
+      state: row.high_state ?? undefined,
+      follows: row.high_follows,
+      blocks: row.high_blocks,
+    },
   }));
 }
 
@@ -50,7 +55,8 @@ export async function storeChanges(
   { actor, at }: { actor: string | null; at: string },
 ): Promise<void> {
   const changed = locked.filter(({ changes }) => changes.length > 0);
-  const of = (type: Change['type']) => changed.flatMap(({ changes }) => changes.filter((change) => change.type === type));
+  const of = (type: Change['type']) =>
+    changed.flatMap(({ changes }) => changes.filter((change) => change.type === type));
   await insertRows(tx, 'follows (follower_id, followee_id, followed_at)', of('follow-started'), at);
   await deleteRows(tx, 'follows', ['follower_id', 'followee_id'], of('follow-ended'));
   await insertRows(tx, 'blocks (blocker_id, blocked_id, at)', of('block-started'), at);
@@ -66,10 +72,11 @@ export async function registerPerson(tx: Tx, userId: string): Promise<void> {
 
 async function insertRows(tx: Tx, table: string, changes: readonly Change[], at: string): Promise<void> {
   if (changes.length === 0) return;
-  await tx.query(
-    `INSERT INTO ${table} SELECT w.*, $3::timestamptz FROM unnest($1::uuid[], $2::uuid[]) AS w`,
-    [changes.map(({ from }) => from), changes.map(({ to }) => to), at],
-  );
+  await tx.query(`INSERT INTO ${table} SELECT w.*, $3::timestamptz FROM unnest($1::uuid[], $2::uuid[]) AS w`, [
+    changes.map(({ from }) => from),
+    changes.map(({ to }) => to),
+    at,
+  ]);
 }
 
 async function deleteRows(

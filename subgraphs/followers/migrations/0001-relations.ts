@@ -21,12 +21,8 @@ export class CreateRelations1763600000001 implements MigrationInterface {
         CONSTRAINT follows_pkey PRIMARY KEY (follower_id, followee_id)
       )`);
     // A page of 21 followers of somebody who has 100,000 reads 21 index entries, wherever the page begins.
-    await runner.query(
-      'CREATE INDEX follows_of_followee ON follows (followee_id, followed_at DESC, follower_id DESC)',
-    );
-    await runner.query(
-      'CREATE INDEX follows_of_follower ON follows (follower_id, followed_at DESC, followee_id DESC)',
-    );
+    await runner.query('CREATE INDEX follows_of_followee ON follows (followee_id, followed_at DESC, follower_id DESC)');
+    await runner.query('CREATE INDEX follows_of_follower ON follows (follower_id, followed_at DESC, followee_id DESC)');
     await runner.query(`
       CREATE TABLE blocks (
         blocker_id uuid NOT NULL,

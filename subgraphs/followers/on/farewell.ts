@@ -58,7 +58,9 @@ export class Farewell {
     const { database, clock, relationsPerStep } = this.#parts;
     let gone = false;
     while (!gone && !this.#closed) {
-      gone = await database.transaction((tx) => partStep(tx, userId, relationsPerStep, new Date(clock()).toISOString()));
+      gone = await database.transaction((tx) =>
+        partStep(tx, userId, relationsPerStep, new Date(clock()).toISOString()),
+      );
     }
   }
 }
@@ -80,7 +82,10 @@ async function partStep(tx: Tx, userId: string, relations: number, at: string): 
     await tx.query(`UPDATE people SET state = 'gone' WHERE user_id = $1`, [userId]);
     return true;
   }
-  const locked = await lockRelations(tx, others.map(({ other_id: otherId }) => pairOf(userId, otherId)));
+  const locked = await lockRelations(
+    tx,
+    others.map(({ other_id: otherId }) => pairOf(userId, otherId)),
+  );
   const ended = locked.map((relation) => ({ relation, changes: part(relation) }));
   await storeChanges(tx, ended, { actor: null, at });
   return false;

@@ -27,7 +27,11 @@ export class RelationReads {
     if (this.#cache === undefined) return edgesOf(this.#database, viewer, targets);
     const targetOf = new Map(targets.map((target) => [edgeId(viewer, target), target]));
     const kept = await this.#cache.edges.getMany([...targetOf.keys()], async (missing) => {
-      const found = await edgesOf(this.#database, viewer, missing.map((id) => targetOf.get(id) ?? ''));
+      const found = await edgesOf(
+        this.#database,
+        viewer,
+        missing.map((id) => targetOf.get(id) ?? ''),
+      );
       return new Map([...found].map(([target, edge]) => [edgeId(viewer, target), edge]));
     });
     return new Map([...kept].map(([id, edge]) => [targetOf.get(id) ?? '', edge]));

@@ -26,6 +26,9 @@ describe('on the embedded database', () => {
 withServer('postgres', 'on PostgreSQL', (adminUrl) => {
   semantics(() => openScratch(adminUrl));
   underContention(() => openScratch(adminUrl));
+  afterAll(async () => {
+    for (const name of scratch.splice(0)) await asAdmin(adminUrl, `DROP DATABASE ${name} WITH (FORCE)`);
+  });
 });
 
 function semantics(open: () => Promise<Database>): void {
@@ -69,7 +72,10 @@ function semantics(open: () => Promise<Database>): void {
 
   it('fifty follows of one person by one person at once are one row and one event', async () => {
     const [a, b] = [await person(), await person()];
-    await allOf(Array.from({ length: 50 }, () => () => change.run('follow', a, b)), 5);
+    await allOf(
+      Array.from({ length: 50 }, () => () => change.run('follow', a, b)),
+      5,
+    );
     expect(await countsOf(database, b)).toEqual([1, 0]);
     expect(await told(database, a, b)).toHaveLength(1);
   });
@@ -98,15 +104,18 @@ function semantics(open: () => Promise<Database>): void {
     expect(await countsOf(database, b)).toEqual([1, 0]);
   });
 
-  it.each<Verb>(['follow', 'unfollow', 'block', 'unblock'])('%s of oneself, or of nobody, changes nothing', async (verb) => {
-    const a = await person();
-    const before = await everything(database);
-    await expect(change.run(verb, a, a)).rejects.toMatchObject({ code: 'BAD_USER_INPUT' });
-    waits.length = 0;
-    await expect(change.run(verb, a, newId({ now: OLD }))).rejects.toMatchObject({ code: 'NOT_FOUND' });
-    expect(waits).toEqual([]);
-    expect(await everything(database)).toEqual(before);
-  });
+  it.each<Verb>(['follow', 'unfollow', 'block', 'unblock'])(
+    '%s of oneself, or of nobody, changes nothing',
+    async (verb) => {
+      const a = await person();
+      const before = await everything(database);
+      await expect(change.run(verb, a, a)).rejects.toMatchObject({ code: 'BAD_USER_INPUT' });
+      waits.length = 0;
+      await expect(change.run(verb, a, newId({ now: OLD }))).rejects.toMatchObject({ code: 'NOT_FOUND' });
+      expect(waits).toEqual([]);
+      expect(await everything(database)).toEqual(before);
+    },
+  );
 
   it('somebody who signed up just now is waited for', async () => {
     const [a, b] = [await person(), newId({ now: NOW - 100 })];
@@ -139,7 +148,7 @@ function semantics(open: () => Promise<Database>): void {
     const others = await Promise.all(Array.from({ length: 7 }, () => person()));
     for (const other of others) await change.run('follow', other, leaving);
     for (const other of others.slice(0, 3)) await change.run('follow', leaving, other);
-    const [blocked = '', blocker = ''] = [await person(), await person()];
+    const [blocked, blocker] = [await person(), await person()];
     await change.run('block', leaving, blocked);
     await change.run('block', blocker, leaving);
 
@@ -192,7 +201,9 @@ function underContention(open: () => Promise<Database>): void {
 
       expect(await wrongCounts(database)).toBe(0);
       expect(await gaps(database)).toEqual([]);
-      expect(await database.query('SELECT FROM follows WHERE $1 IN (follower_id, followee_id)', [people[0]])).toEqual([]);
+      expect(await database.query('SELECT FROM follows WHERE $1 IN (follower_id, followee_id)', [people[0]])).toEqual(
+        [],
+      );
       expect(
         await database.query(
           `SELECT FROM follows f JOIN blocks b ON (b.blocker_id, b.blocked_id) IN ((f.follower_id, f.followee_id), (f.followee_id, f.follower_id))`,
@@ -217,7 +228,9 @@ function underContention(open: () => Promise<Database>): void {
       await Promise.allSettled(
         people.slice(1).map((follower) =>
           database.transaction(async (tx) => {
-            const [row] = await tx.query<{ n: number }>('SELECT follower_count AS n FROM people WHERE user_id = $1', [celebrity]);
+            const [row] = await tx.query<{ n: number }>('SELECT follower_count AS n FROM people WHERE user_id = $1', [
+              celebrity,
+            ]);
             await atOnce();
             await tx.query('INSERT INTO follows VALUES ($1, $2, now())', [follower, celebrity]);
             await tx.query('UPDATE people SET follower_count = $2 WHERE user_id = $1', [celebrity, (row?.n ?? 0) + 1]);
@@ -231,11 +244,18 @@ function underContention(open: () => Promise<Database>): void {
   });
 }
 
+const scratch: string[] = [];
+
+async function asAdmin(adminUrl: string, statement: string): Promise<void> {
+  const admin = await openDatabase({ service: 'admin', url: adminUrl, entities: [], migrations: [], poolMax: 1 });
+  await admin.query(statement);
+  await admin.close();
+}
+
 async function openScratch(adminUrl: string): Promise<Database> {
   const name = `followers_${newId().replaceAll('-', '')}`;
-  const admin = await openDatabase({ service: 'admin', url: adminUrl, entities: [], migrations: [], poolMax: 1 });
-  await admin.query(`CREATE DATABASE ${name}`);
-  await admin.close();
+  await asAdmin(adminUrl, `CREATE DATABASE ${name}`);
+  scratch.push(name);
   const url = new URL(adminUrl);
   url.pathname = `/${name}`;
   return openDatabase({ service: 'followers', url: url.href, ...followersTables, poolMax: 12 });
@@ -256,7 +276,9 @@ function deletion(userId: string): Parameters<typeof onUserDeleted>[1] {
 }
 
 async function followsOf(database: Database, id: string): Promise<string[]> {
-  const rows = await database.query<{ id: string }>('SELECT followee_id AS id FROM follows WHERE follower_id = $1', [id]);
+  const rows = await database.query<{ id: string }>('SELECT followee_id AS id FROM follows WHERE follower_id = $1', [
+    id,
+  ]);
   return rows.map((row) => row.id);
 }
 
