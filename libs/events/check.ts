@@ -1,0 +1,56 @@
+import { z } from 'zod';
+
+import { EVENTS, type EventType } from './catalogue.js';
+import type { DomainEvent } from './event.js';
+
+const envelope = z.object({
+  id: z.uuid(),
+  type: z.string().min(1).max(100),
+  version: z.int().min(1),
+  source: z.string().min(1).max(100),
+  aggregate: z.string().min(1).max(200),
+  aggregateVersion: z.int().min(1),
+  at: z.iso.datetime({ precision: 3 }),
+  actor: z.uuid().nullable(),
+  payload: z.unknown(),
+});
+
+/** What every event has, also one that is newer than this program. */
+export type Envelope = Readonly<z.infer<typeof envelope>>;
+
+/** The value is an event, but not one of this catalogue: of a newer program, or its payload is not what was agreed. */
+export class UnknownEvent extends Error {
+  override name = 'UnknownEvent';
+}
+
+/** Parses a value from outside as an event of this catalogue; throws `UnknownEvent` saying what was expected and what came. */
+export function check(value: unknown): DomainEvent {
+  const event = checkEnvelope(value);
+  const known = isEventType(event.type) ? EVENTS[event.type] : undefined;
+  if (known === undefined) throw new UnknownEvent(`no event type ${event.type} here`);
+  if (known.version !== event.version)
+    throw new UnknownEvent(`${event.type} is version ${known.version} here; came ${event.version}`);
+  if (known.source !== event.source)
+    throw new UnknownEvent(`${event.type} is told by ${known.source}; came from ${event.source}`);
+  const payload = known.payload.safeParse(event.payload);
+  if (!payload.success) throw new UnknownEvent(`payload of ${event.type}: ${says(payload.error)}`);
+  return { ...event, payload: payload.data } as DomainEvent;
+}
+
+/** Parses only what every event has, so that an event of a newer program can be kept for later. */
+export function checkEnvelope(value: unknown): Envelope {
+  const parsed = envelope.safeParse(value);
+  if (!parsed.success) throw new UnknownEvent(`not an event: ${says(parsed.error)}`);
+  return parsed.data;
+}
+
+export function isEventType(type: string): type is EventType {
+  return Object.hasOwn(EVENTS, type);
+}
+
+function says(error: z.ZodError): string {
+  return error.issues
+    .slice(0, 3)
+    .map((issue) => `${issue.path.join('.') || 'the value'}: ${issue.message}`)
+    .join('; ');
+}

@@ -1,0 +1,94 @@
+import type { Database, Tx } from '#libs/database';
+import { check, EVENTS, isEventType, type DomainEvent, type Envelope, type EventType } from '#libs/events';
+import type { Logger } from '#libs/telemetry';
+
+import { arrive } from './inbox.js';
+import { Quarantine } from './quarantine.js';
+import type { Stream, Subscription } from './stream.js';
+
+/** What a consumer does about each event that it hears: the files of its `on/` folder. */
+export type Handlers = { readonly [T in EventType]?: (tx: Tx, event: DomainEvent<T>) => Promise<void> };
+
+interface Options {
+  readonly database: Database;
+  readonly stream: Stream;
+  readonly group: string;
+  readonly hear: Handlers;
+  readonly logger: Logger;
+  /** Pauses before a failed event is tried again; after as many tries it stays in quarantine. */
+  readonly pausesMs?: readonly number[];
+  /** How often the quarantine is looked into when nothing in it is due: finds what `replay` has released elsewhere. */
+  readonly lookMs?: number;
+}
+
+/**
+ * Hears events, each exactly once in effect and in its aggregate's order: the inbox row and the effect are one
+ * transaction. Up to 100 events share it. What fails goes to the quarantine, where it holds back only its own aggregate.
+ */
+export function consume(options: Options): Subscription {
+  const { database, stream, group, hear, logger, pausesMs = [100, 400, 1_600, 6_400, 25_600], lookMs = 30_000 } = options;
+  const quarantine = new Quarantine({ database, group, logger, pausesMs, lookMs, handle: effect });
+  const subscription = stream.subscribe(group, sourcesOf(hear), async (events) => {
+    try {
+      await database.transaction((tx) => hearAll(tx, events));
+    } catch (error) {
+      if (events.length > 1) for (const event of events) await hearAlone(event);
+      else if (events[0] !== undefined) await quarantine.take(events[0], error);
+    }
+  });
+  quarantine.start();
+  return {
+    settled: async (deadlineMs) => {
+      await subscription.settled(deadlineMs);
+      await quarantine.settled(deadlineMs);
+    },
+    close: async () => {
+      await subscription.close();
+      await quarantine.close();
+    },
+  };
+
+  async function hearAlone(event: Envelope): Promise<void> {
+    try {
+      await database.transaction((tx) => hearAll(tx, [event]));
+    } catch (error) {
+      // When the quarantine cannot take it either (no database), this rejects, and the stream brings the event again.
+      await quarantine.take(event, error);
+    }
+  }
+
+  async function hearAll(tx: Tx, events: readonly Envelope[]): Promise<void> {
+    for (const round of oneOfEach(events)) {
+      const arrivals = await arrive(tx, group, round);
+      for (const [event, arrival] of arrivals) {
+        if (arrival.is === 'waits') await quarantine.hold(tx, event, arrival.why);
+        else await effect(tx, event, arrival.is === 'new');
+      }
+    }
+  }
+
+  /** An event that was heard before has no effect, yet it is told to `afterCommit`: a process may have died before it dropped its caches. */
+  async function effect(tx: Tx, event: Envelope, isNew: boolean): Promise<void> {
+    const handler = isEventType(event.type) ? hear[event.type] : undefined;
+    if (handler === undefined) return;
+    const known = check(event);
+    if (isNew) await (handler as (tx: Tx, event: DomainEvent) => Promise<void>)(tx, known);
+    tx.events.push(known);
+  }
+}
+
+function sourcesOf(hear: Handlers) {
+  return [...new Set(Object.keys(hear).filter(isEventType).map((type) => EVENTS[type].source))];
+}
+
+/** Splits events into rounds that name each aggregate once, keeping every aggregate's order. */
+function oneOfEach(events: readonly Envelope[]): Envelope[][] {
+  const rounds: Envelope[][] = [];
+  const seen = new Map<string, number>();
+  for (const event of events) {
+    const nth = seen.get(event.aggregate) ?? 0;
+    seen.set(event.aggregate, nth + 1);
+    (rounds[nth] ??= []).push(event);
+  }
+  return rounds;
+}

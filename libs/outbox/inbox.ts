@@ -1,0 +1,60 @@
+import type { Tx } from '#libs/database';
+import type { Envelope } from '#libs/events';
+
+/**
+ * new: the aggregate's next event, from now on remembered as heard; heard: it or a later one took effect before;
+ * waits: an earlier event of the aggregate is held back or has not come.
+ */
+export type Arrival = { readonly is: 'new' | 'heard' } | { readonly is: 'waits'; readonly why: string };
+
+const NEW: Arrival = { is: 'new' };
+const HEARD: Arrival = { is: 'heard' };
+
+/**
+ * Remembers events, at most one of each aggregate, in the transaction of their effect. One statement decides for all of
+ * them: the row of an aggregate moves from n to n + 1 and never otherwise, so two processes that handle the same event at
+ * once wait for one another here, and the second finds it heard.
+ *
+ * An aggregate that was never heard of may begin at any version: what was there before this consumer (bulk-loaded rows,
+ * history that the outbox has forgotten) is not told. That is safe because both streams deliver an event only after
+ * everything before it was delivered; see README.md.
+ */
+export async function arrive(tx: Tx, group: string, events: readonly Envelope[]): Promise<Map<Envelope, Arrival>> {
+  const moved = await tx.query<{ aggregate: string }>(
+    `INSERT INTO inbox AS last (consumer, aggregate, aggregate_version, event_id)
+     SELECT $1, came.aggregate, came.version, came.id
+     FROM unnest($2::text[], $3::int[], $4::uuid[]) AS came (aggregate, version, id)
+     WHERE NOT EXISTS (
+       SELECT FROM quarantine AS held
+       WHERE held.consumer = $1 AND held.aggregate = came.aggregate AND held.aggregate_version <= came.version)
+     ORDER BY came.aggregate COLLATE "C"
+     ON CONFLICT (consumer, aggregate) DO UPDATE
+       SET aggregate_version = excluded.aggregate_version, event_id = excluded.event_id, handled_at = now()
+       WHERE last.aggregate_version = excluded.aggregate_version - 1
+     RETURNING aggregate`,
+    [group, ...columns(events), events.map((event) => event.id)],
+  );
+  const news = new Set(moved.map((row) => row.aggregate));
+  const others = events.filter((event) => !news.has(event.aggregate));
+  const why = others.length === 0 ? new Map<string, Arrival>() : await whyNot(tx, group, others);
+  return new Map(events.map((event) => [event, why.get(event.aggregate) ?? NEW]));
+}
+
+async function whyNot(tx: Tx, group: string, events: readonly Envelope[]): Promise<Map<string, Arrival>> {
+  const rows = await tx.query<{ aggregate: string; came: number; last: number | null }>(
+    `SELECT came.aggregate, came.version AS came, last.aggregate_version AS last
+     FROM unnest($2::text[], $3::int[]) AS came (aggregate, version)
+     LEFT JOIN inbox AS last ON last.consumer = $1 AND last.aggregate = came.aggregate`,
+    [group, ...columns(events)],
+  );
+  return new Map(
+    rows.map(({ aggregate, came, last }): [string, Arrival] => {
+      if (last !== null && last >= came) return [aggregate, HEARD];
+      return [aggregate, { is: 'waits', why: `version ${came} came; handled so far: ${last ?? 'none'}` }];
+    }),
+  );
+}
+
+function columns(events: readonly Envelope[]): [string[], number[]] {
+  return [events.map((event) => event.aggregate), events.map((event) => event.aggregateVersion)];
+}

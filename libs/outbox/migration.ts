@@ -1,0 +1,56 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+
+/** The tables of the event path, the same in every service's own database. */
+export class OutboxMigration implements MigrationInterface {
+  // Before every service's own tables: TypeORM orders migrations by these 13 digits.
+  readonly name = 'Outbox1700000000000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    for (const statement of UP) await runner.query(statement);
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    for (const table of ['quarantine', 'inbox', 'outbox']) await runner.query(`DROP TABLE ${table}`);
+  }
+}
+
+const UP = [
+  // What this service tells. A row is written with the fact, and marked when the stream has it.
+  `CREATE TABLE outbox (
+     position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+     id uuid NOT NULL,
+     type text NOT NULL,
+     version int NOT NULL,
+     source text NOT NULL,
+     aggregate text COLLATE "C" NOT NULL,
+     aggregate_version int NOT NULL,
+     at timestamptz(3) NOT NULL,
+     actor uuid,
+     payload jsonb NOT NULL,
+     published_at timestamptz(3)
+   )`,
+  // Two writers who both believe to write an aggregate's next event: one of them fails here.
+  `CREATE UNIQUE INDEX outbox_aggregate_version ON outbox (aggregate, aggregate_version)`,
+  `CREATE INDEX outbox_unpublished ON outbox (position) WHERE published_at IS NULL`,
+  // What this service has heard: the last event of each aggregate, per consumer group.
+  `CREATE TABLE inbox (
+     consumer text COLLATE "C" NOT NULL,
+     aggregate text COLLATE "C" NOT NULL,
+     aggregate_version int NOT NULL,
+     event_id uuid NOT NULL,
+     handled_at timestamptz(3) NOT NULL DEFAULT now(),
+     PRIMARY KEY (consumer, aggregate)
+   )`,
+  // What it has heard and could not handle yet, each aggregate a line of its own.
+  `CREATE TABLE quarantine (
+     consumer text COLLATE "C" NOT NULL,
+     aggregate text COLLATE "C" NOT NULL,
+     aggregate_version int NOT NULL,
+     event jsonb NOT NULL,
+     tries int NOT NULL,
+     reason text NOT NULL,
+     since timestamptz(3) NOT NULL DEFAULT now(),
+     due_at timestamptz(3) NOT NULL,
+     PRIMARY KEY (consumer, aggregate, aggregate_version)
+   )`,
+];

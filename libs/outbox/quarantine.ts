@@ -1,0 +1,199 @@
+import type { Database, Tx } from '#libs/database';
+import { UnknownEvent, type Envelope } from '#libs/events';
+import type { Logger } from '#libs/telemetry';
+
+import { arrive } from './inbox.js';
+import { Nap } from './within.js';
+
+interface Parts {
+  readonly database: Database;
+  readonly group: string;
+  readonly logger: Logger;
+  readonly pausesMs: readonly number[];
+  readonly lookMs: number;
+  readonly handle: (tx: Tx, event: Envelope, isNew: boolean) => Promise<void>;
+}
+
+/** Aggregates that one look tries again. */
+const HEADS_MAX = 100;
+
+/**
+ * Where an event goes whose handler failed, in the consumer's own database, so the stream need not wait for it. Later
+ * events of its aggregate line up behind it; all others flow. The head of each line is tried again after each pause, and
+ * after the last one it stays until somebody calls `replay`. Tries are counted in the row: a crash does not reset them.
+ */
+export class Quarantine {
+  readonly #parts: Parts;
+  readonly #nap = new Nap();
+  #running: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  /** Takes an event whose handler failed; waits for the first pause, or for `replay` when no try can help. */
+  async take(event: Envelope, error: unknown): Promise<void> {
+    const { database, logger, group, pausesMs } = this.#parts;
+    const hopeless = error instanceof UnknownEvent;
+    logger.warn({ group, event: named(event), err: error, hopeless }, 'An event could not be handled; it is held back');
+    await database.transaction((tx) => this.hold(tx, event, sentence(error), hopeless ? pausesMs.length : 1));
+  }
+
+  /** Puts an event into its aggregate's line, in the caller's transaction. */
+  async hold(tx: Tx, event: Envelope, reason: string, tries = 0): Promise<void> {
+    await tx.query(
+      `INSERT INTO quarantine (consumer, aggregate, aggregate_version, event, tries, reason, due_at)
+       VALUES ($1, $2, $3, $4, $5, $6, now() + $7 * interval '1 ms')
+       ON CONFLICT (consumer, aggregate, aggregate_version) DO NOTHING`,
+      [
+        this.#parts.group,
+        event.aggregate,
+        event.aggregateVersion,
+        JSON.stringify(event),
+        tries,
+        reason,
+        this.#parts.pausesMs[tries] ?? 0,
+      ],
+    );
+    this.#nap.wake();
+  }
+
+  /** Resolves when every event that may still be tried has been. */
+  async settled(deadlineMs = 10_000): Promise<void> {
+    const deadline = performance.now() + deadlineMs;
+    for (;;) {
+      const dueInMs = await this.#nextDue();
+      if (dueInMs === undefined) return;
+      if (performance.now() + dueInMs > deadline) {
+        throw new Error(`waited in vain for the quarantine of group ${this.#parts.group}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, Math.max(5, dueInMs)));
+      this.#nap.wake();
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#nap.wake();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#closed) {
+      let pauseMs = this.#parts.lookMs;
+      try {
+        while (!this.#closed && (await this.#tryHeads()) > 0);
+        pauseMs = Math.min(pauseMs, Math.max(5, (await this.#nextDue()) ?? pauseMs));
+      } catch (error) {
+        this.#parts.logger.error({ group: this.#parts.group, err: error }, 'The quarantine could not be looked into');
+        pauseMs = Math.min(pauseMs, 1_000);
+      }
+      if (!this.#closed) await this.#nap.take(pauseMs);
+    }
+  }
+
+  async #tryHeads(): Promise<number> {
+    const { database, group, pausesMs } = this.#parts;
+    const due = await database.query<{ event: Envelope }>(
+      `${HEADS} AND head.due_at <= now() ORDER BY head.due_at LIMIT ${HEADS_MAX}`,
+      [group, pausesMs.length],
+    );
+    for (const { event } of due) {
+      if (this.#closed) break;
+      await this.#tryAgain(event);
+    }
+    return due.length;
+  }
+
+  async #tryAgain(event: Envelope): Promise<void> {
+    const { database, group, handle, logger, pausesMs } = this.#parts;
+    try {
+      await database.transaction(async (tx) => {
+        const mine = await tx.query(
+          `DELETE FROM quarantine WHERE consumer = $1 AND aggregate = $2 AND aggregate_version = $3 RETURNING 1`,
+          [group, event.aggregate, event.aggregateVersion],
+        );
+        if (mine.length === 0) return; // Another process of this group was faster.
+        const arrival = (await arrive(tx, group, [event])).get(event);
+        if (arrival?.is === 'waits') throw new Error(arrival.why);
+        await handle(tx, event, arrival?.is === 'new');
+      });
+    } catch (error) {
+      const [row] = await database.query<{ tries: number }>(
+        `UPDATE quarantine SET tries = tries + 1, reason = $4,
+           due_at = now() + coalesce(($5::int[])[tries + 2], 0) * interval '1 ms'
+         WHERE consumer = $1 AND aggregate = $2 AND aggregate_version = $3 RETURNING tries`,
+        [group, event.aggregate, event.aggregateVersion, sentence(error), pausesMs],
+      );
+      if (row !== undefined && row.tries >= pausesMs.length) {
+        logger.error({ group, event: named(event), err: error }, 'An event stays in quarantine until it is replayed');
+      }
+    }
+  }
+
+  async #nextDue(): Promise<number | undefined> {
+    const [next] = await this.#parts.database.query<{ ms: number | null }>(
+      `SELECT (extract(epoch FROM min(due_at) - now()) * 1000)::float8 AS ms FROM (${HEADS}) AS heads`,
+      [this.#parts.group, this.#parts.pausesMs.length],
+    );
+    return next?.ms ?? undefined;
+  }
+}
+
+/** The first of each aggregate's line, where it may still be tried. */
+const HEADS = `
+  SELECT head.event, head.due_at FROM quarantine AS head
+  WHERE head.consumer = $1 AND head.tries < $2 AND NOT EXISTS (
+    SELECT FROM quarantine AS first
+    WHERE first.consumer = head.consumer AND first.aggregate = head.aggregate
+      AND first.aggregate_version < head.aggregate_version)`;
+
+export interface Quarantined {
+  readonly group: string;
+  readonly event: Envelope;
+  readonly tries: number;
+  readonly reason: string;
+  readonly since: Date;
+  /** Events of the same aggregate that wait behind it. */
+  readonly behind: number;
+}
+
+/** The heads of the longest-waiting lines, for people: at most `limit`. */
+export function quarantined(database: Database, limit = 100): Promise<Quarantined[]> {
+  return database.query<Quarantined>(
+    `SELECT head.consumer AS "group", head.event, head.tries, head.reason, head.since, (
+       SELECT count(*)::int FROM quarantine AS other
+       WHERE other.consumer = head.consumer AND other.aggregate = head.aggregate
+         AND other.aggregate_version > head.aggregate_version) AS behind
+     FROM quarantine AS head
+     WHERE NOT EXISTS (
+       SELECT FROM quarantine AS first
+       WHERE first.consumer = head.consumer AND first.aggregate = head.aggregate
+         AND first.aggregate_version < head.aggregate_version)
+     ORDER BY head.since LIMIT $1`,
+    [limit],
+  );
+}
+
+/** Lets quarantined events be tried again from the start: one aggregate's, or all of the group. Answers how many. */
+export async function replay(database: Database, group: string, aggregate?: string): Promise<number> {
+  const released = await database.query(
+    `UPDATE quarantine SET tries = 0, due_at = now()
+     WHERE consumer = $1 AND ($2::text IS NULL OR aggregate = $2) RETURNING 1`,
+    [group, aggregate ?? null],
+  );
+  return released.length;
+}
+
+function named(event: Envelope): object {
+  return { id: event.id, type: event.type, aggregate: event.aggregate, aggregateVersion: event.aggregateVersion };
+}
+
+function sentence(error: unknown): string {
+  return String(error instanceof Error ? error.message : error).slice(0, 500);
+}

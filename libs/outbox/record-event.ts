@@ -1,0 +1,51 @@
+import type { Tx } from '#libs/database';
+import { check, EVENTS, type DomainEvent, type EventType, type Payload } from '#libs/events';
+import { newId } from '#libs/identity';
+
+export interface NewEvent<T extends EventType = EventType> {
+  readonly type: T;
+  /** Whose order it keeps, for example `user:<uuid>`. */
+  readonly aggregate: string;
+  /** 1 for the aggregate's first event, then one more each: a column of the row that the writer holds locked. */
+  readonly aggregateVersion: number;
+  readonly actor: string | null;
+  readonly payload: Payload<T>;
+  /** RFC 3339, UTC, milliseconds; now, when absent. */
+  readonly at?: string;
+}
+
+/** Tells the others a fact, in the transaction that stores the fact: both are committed, or neither. */
+export function recordEvent<T extends EventType>(tx: Tx, event: NewEvent<T>): Promise<void> {
+  return recordEvents(tx, [event]);
+}
+
+/** The same for many facts of one transaction, in their order, by one statement. */
+export async function recordEvents<T extends EventType>(tx: Tx, events: readonly NewEvent<T>[]): Promise<void> {
+  if (events.length === 0) return;
+  const facts = events.map(stamped);
+  await tx.query(
+    `INSERT INTO outbox (id, type, version, source, aggregate, aggregate_version, at, actor, payload)
+     SELECT id, type, version, source, aggregate, aggregate_version, at, actor, payload
+     FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::text[], $6::int[], $7::timestamptz[], $8::uuid[], $9::jsonb[])
+       WITH ORDINALITY AS fact (id, type, version, source, aggregate, aggregate_version, at, actor, payload, nth)
+     ORDER BY nth`,
+    [
+      facts.map((fact) => fact.id),
+      facts.map((fact) => fact.type),
+      facts.map((fact) => fact.version),
+      facts.map((fact) => fact.source),
+      facts.map((fact) => fact.aggregate),
+      facts.map((fact) => fact.aggregateVersion),
+      facts.map((fact) => fact.at),
+      facts.map((fact) => fact.actor),
+      facts.map((fact) => JSON.stringify(fact.payload)),
+    ],
+  );
+  tx.events.push(...facts);
+}
+
+function stamped(event: NewEvent): DomainEvent {
+  const { version, source } = EVENTS[event.type];
+  const at = event.at ?? new Date().toISOString();
+  return check({ ...event, id: newId(), version, source, at });
+}

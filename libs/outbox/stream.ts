@@ -1,0 +1,45 @@
+import type { DomainEvent, Envelope, EventSource } from '#libs/events';
+import type { Logger } from '#libs/telemetry';
+
+import { InProcessStream } from './in-process-stream.js';
+import { RedisStream } from './redis-stream.js';
+
+/** Carries events from the relays to the groups that hear them, at least once, each aggregate in order. */
+export interface Stream {
+  /** Resolves when the events are safe: in one process, when every group has handled them; in Redis, when it has them. */
+  publish(events: readonly DomainEvent[]): Promise<void>;
+  /**
+   * `handle` gets at most 100 events, in order, and one call at a time per group and source. When it rejects, the same
+   * events come again, before any later ones.
+   */
+  subscribe(group: string, sources: readonly EventSource[], handle: HandleEvents): Subscription;
+  close(): Promise<void>;
+}
+
+export type HandleEvents = (events: readonly Envelope[]) => Promise<void>;
+
+export interface Subscription {
+  /** Resolves when the group has handled everything that was published before; rejects after `deadlineMs` (10 s). */
+  settled(deadlineMs?: number): Promise<void>;
+  /** Waits for the events in hand. */
+  close(): Promise<void>;
+}
+
+/** Which groups must have heard a source's event before it may be forgotten. */
+export type Listeners = Partial<Record<EventSource, readonly string[]>>;
+
+/** Most events that one `handle` gets. */
+export const TOGETHER = 100;
+
+export interface StreamOptions {
+  readonly redisUrl?: string | undefined;
+  readonly logger: Logger;
+  /** `LISTENERS` of `#libs/events` in a program; absent: whoever has subscribed so far. */
+  readonly listeners?: Listeners;
+}
+
+export function openStream({ redisUrl, logger, listeners = {} }: StreamOptions): Stream {
+  return redisUrl === undefined
+    ? new InProcessStream({ listeners })
+    : new RedisStream({ url: redisUrl, logger, listeners });
+}
