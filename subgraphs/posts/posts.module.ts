@@ -2,16 +2,8 @@ import type { DynamicModule } from '@nestjs/common';
 import type { Cache } from '#libs/cache';
 import type { Database } from '#libs/database';
 import { newId, shardOf, type AssertionVerifier } from '#libs/identity';
-import type { Handlers } from '#libs/outbox';
 import { subgraphModule } from '#libs/subgraph-kit';
 import type { Clock, Logger } from '#libs/telemetry';
-import { blockEnded } from './on/block-ended.js';
-import { blockStarted } from './on/block-started.js';
-import { followEnded } from './on/follow-ended.js';
-import { followStarted } from './on/follow-started.js';
-import { heardAgain } from './on/own-posts.js';
-import { userDeleted } from './on/user-deleted.js';
-import { userRegistered } from './on/user-registered.js';
 import { PostCache } from './post.cache.js';
 import { PostResolver } from './read/post.resolver.js';
 import { QueryResolver } from './read/query.resolver.js';
@@ -47,6 +39,7 @@ export function postsModule({ database, cache, cached, assertions, logger, clock
     providers: [
       // write
       { provide: PostMutations, useValue: new PostMutations(writing, (context) => reads(context).forget()) },
+      // on: no provider; see on/heard.ts
       // read
       { provide: QueryResolver, useValue: new QueryResolver(reads) },
       { provide: PostResolver, useValue: new PostResolver(reads) },
@@ -54,18 +47,3 @@ export function postsModule({ database, cache, cached, assertions, logger, clock
     ],
   });
 }
-
-// on
-export const HEARD: Handlers = {
-  'user-registered': userRegistered,
-  'user-deleted': userDeleted,
-  'follow-started': followStarted,
-  'follow-ended': followEnded,
-  'block-started': blockStarted,
-  'block-ended': blockEnded,
-  'post-published': heardAgain,
-  'post-edited': heardAgain,
-  'post-deleted': heardAgain,
-  'post-liked': heardAgain,
-  'post-unliked': heardAgain,
-};

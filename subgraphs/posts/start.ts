@@ -5,7 +5,8 @@ import { consume, Relay, type Stream } from '#libs/outbox';
 import { listen, type RunningSubgraph } from '#libs/subgraph-kit';
 import { createLogger, systemClock, type Clock, type Logger } from '#libs/telemetry';
 import type { PostsConfig } from './config.js';
-import { HEARD, postsModule } from './posts.module.js';
+import { HEARD } from './on/heard.js';
+import { postsModule } from './posts.module.js';
 import { postsTables } from './posts.tables.js';
 
 /** Opens the store, hears events, tells its own, and answers the gateway. */

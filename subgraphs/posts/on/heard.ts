@@ -1,0 +1,23 @@
+import type { Handlers } from '#libs/outbox';
+import { blockEnded } from './block-ended.js';
+import { blockStarted } from './block-started.js';
+import { followEnded } from './follow-ended.js';
+import { followStarted } from './follow-started.js';
+import { heardAgain } from './own-posts.js';
+import { userDeleted } from './user-deleted.js';
+import { userRegistered } from './user-registered.js';
+
+/** Every event that posts hears, and what it does about it. */
+export const HEARD: Handlers = {
+  'user-registered': userRegistered,
+  'user-deleted': userDeleted,
+  'follow-started': followStarted,
+  'follow-ended': followEnded,
+  'block-started': blockStarted,
+  'block-ended': blockEnded,
+  'post-published': heardAgain,
+  'post-edited': heardAgain,
+  'post-deleted': heardAgain,
+  'post-liked': heardAgain,
+  'post-unliked': heardAgain,
+};

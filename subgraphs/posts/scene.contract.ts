@@ -1,0 +1,103 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openDatabase, provisionServices, type Database } from '#libs/database';
+import { EVENTS, type DomainEvent, type EventType, type Payload } from '#libs/events';
+import { newId, shardOf } from '#libs/identity';
+import { silent } from '#libs/telemetry';
+import { HEARD } from './on/heard.js';
+import { postsTables } from './posts.tables.js';
+import type { Writing } from './write/as-person.js';
+
+/** The posts service without its edges: its store, what a client may do, what it hears. For tests. */
+export interface Scene {
+  readonly database: Database;
+  readonly writing: Writing;
+  /** Somebody whom posts has heard of. */
+  person(): Promise<string>;
+  hear<T extends EventType>(type: T, payload: Payload<T>): Promise<void>;
+  /** The events told so far about an aggregate, as `version:type`. */
+  told(aggregate: string): Promise<string[]>;
+  /** Every count that is not the number of its rows. */
+  drift(): Promise<unknown[]>;
+  /** Transactions that were run so far, and runs: one more for every deadlock. */
+  readonly transactions: { begun: number; run: number };
+  close(): Promise<void>;
+}
+
+/** Embedded, or on the server whose superuser's address is given. */
+export async function openScene(adminUrl?: string): Promise<Scene> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'posts-'));
+  const prefix = `test_${newId().replaceAll('-', '').slice(-12)}_`;
+  const url = adminUrl && (await provisionServices(adminUrl, ['posts'], { posts: 'posts' }, { prefix }))['posts'];
+  const database = await openDatabase({ service: 'posts', url, dataDir, poolMax: 20, logger: silent, ...postsTables });
+  const transactions = { begun: 0, run: 0 };
+  const transaction = database.transaction.bind(database);
+  database.transaction = (work) => {
+    transactions.begun += 1;
+    return transaction((tx) => {
+      transactions.run += 1;
+      return work(tx);
+    });
+  };
+  const writing: Writing = {
+    database,
+    clock: Date.now,
+    newPostId: (authorId) => newId({ shard: shardOf(authorId) }),
+    pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  };
+
+  async function hear<T extends EventType>(type: T, payload: Payload<T>): Promise<void> {
+    const { version, source } = EVENTS[type];
+    const at = new Date().toISOString();
+    const event = {
+      id: newId(),
+      type,
+      version,
+      source,
+      aggregate: 'test',
+      aggregateVersion: 1,
+      at,
+      actor: null,
+      payload,
+    };
+    const handle = HEARD[type] as (tx: unknown, event: DomainEvent) => Promise<void>;
+    await database.transaction((tx) => handle(tx, event as unknown as DomainEvent));
+  }
+
+  return {
+    database,
+    writing,
+    hear,
+    person: async () => {
+      const userId = newId();
+      await hear('user-registered', { userId, handle: 'somebody' });
+      return userId;
+    },
+    told: async (aggregate) => {
+      const rows = await database.query<{ version: number; type: string }>(
+        'SELECT aggregate_version AS version, type FROM outbox WHERE aggregate = $1 ORDER BY position',
+        [aggregate],
+      );
+      return rows.map((row) => `${row.version}:${row.type}`);
+    },
+    drift: () => database.query(DRIFT),
+    transactions,
+    close: async () => {
+      await database.close();
+      await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+const DRIFT = `
+  SELECT * FROM (
+    SELECT 'likes' AS count, p.id, p.like_count AS says,
+      (SELECT count(*)::int FROM likes l WHERE l.post_id = p.id AND l.liked) AS counted FROM posts p
+    UNION ALL
+    SELECT 'replies', p.id, p.reply_count,
+      (SELECT count(*)::int FROM posts r WHERE r.in_reply_to_id = p.id AND r.state = 'published') FROM posts p
+    UNION ALL
+    SELECT 'posts', u.id, u.post_count,
+      (SELECT count(*)::int FROM posts p WHERE p.author_id = u.id AND p.state = 'published') FROM people u
+  ) AS counts WHERE says <> counted`;

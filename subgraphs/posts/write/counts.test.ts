@@ -1,0 +1,105 @@
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { Failure } from '#libs/failure';
+import { withServer } from '../../../test/servers/needs.js';
+import { openScene, type Scene } from '../scene.contract.js';
+import { asPerson } from './as-person.js';
+import { deletePost } from './delete-post.js';
+import { editPost } from './edit-post.js';
+import { likePost } from './like-post.js';
+import { publishPost } from './publish-post.js';
+import { unlikePost } from './unlike-post.js';
+
+const WRITERS = 16;
+const WRITES_EACH = 40;
+
+withServer('postgres', 'sixteen writers at once', (adminUrl) => {
+  let scene: Scene;
+  let people: string[];
+  let posts: string[];
+
+  beforeAll(async () => {
+    scene = await openScene(adminUrl);
+    people = await Promise.all(Array.from({ length: 6 }, () => scene.person()));
+    posts = await Promise.all(
+      people.map(async (viewer) => (await publishPost(scene.writing, { viewer, body: 'root', inReplyToId: null })).id),
+    );
+  });
+  afterAll(() => scene.close());
+
+  const one = <T>(of: readonly T[]): T => of[Math.floor(Math.random() * of.length)] as T;
+
+  it('leave every count equal to its rows, every history without a gap, and never wait for each other in a circle', async () => {
+    const { writing, transactions } = scene;
+    const half = transactions.run + (WRITERS * WRITES_EACH) / 2;
+
+    async function write(): Promise<void> {
+      const viewer = one(people);
+      const id = one(posts);
+      switch (one(['reply', 'reply', 'like', 'like', 'unlike', 'edit', 'delete'])) {
+        case 'reply':
+          posts.push((await publishPost(writing, { viewer, body: 'reply', inReplyToId: id })).id);
+          return;
+        case 'like':
+          await likePost(writing, { viewer, postId: id });
+          return;
+        case 'unlike':
+          await unlikePost(writing, { viewer, postId: id });
+          return;
+        case 'edit':
+          await editPost(writing, { viewer, id, body: `edit ${Math.random()}` });
+          return;
+        case 'delete':
+          await deletePost(writing, { viewer, id });
+      }
+    }
+    const writer = async () => {
+      for (let nth = 0; nth < WRITES_EACH; nth++) await write().catch(refusalsOnly);
+    };
+    const leave = async (userId: string | undefined) => {
+      while (transactions.run < half) await new Promise((resolve) => setImmediate(resolve));
+      if (userId !== undefined) await scene.hear('user-deleted', { userId, handle: 'gone' });
+    };
+    await Promise.all([leave(people[0]), leave(people[1]), ...Array.from({ length: WRITERS }, writer)]);
+
+    expect(await scene.drift()).toEqual([]);
+    expect(transactions.run).toBe(transactions.begun);
+    expect(await scene.database.query(GAPS)).toEqual([]);
+    expect(
+      await scene.database.query('SELECT id FROM people WHERE post_count > 0 AND state = $1', ['deleted']),
+    ).toEqual([]);
+  });
+
+  it('lose counts when a count is read and then written (control)', async () => {
+    const { id } = await publishPost(scene.writing, {
+      viewer: people[2] as string,
+      body: 'popular',
+      inReplyToId: null,
+    });
+    const fans = await Promise.all(Array.from({ length: WRITERS }, () => scene.person()));
+    await Promise.all(
+      fans.map((viewer) =>
+        asPerson(scene.writing, viewer, 'to keep', async (tx) => {
+          const [post] = await tx.query<{ likes: number }>('SELECT like_count AS likes FROM posts WHERE id = $1', [id]);
+          await tx.query('INSERT INTO likes (post_id, user_id, liked, version, at) VALUES ($1, $2, true, 1, now())', [
+            id,
+            viewer,
+          ]);
+          await tx.query('UPDATE posts SET like_count = $2 WHERE id = $1', [id, (post?.likes ?? 0) + 1]);
+        }),
+      ),
+    );
+    expect(await scene.drift()).toEqual([expect.objectContaining({ count: 'likes', id, counted: WRITERS })]);
+  });
+});
+
+/** Who writes to what was deleted a moment ago is told so; anything else is a fault. */
+function refusalsOnly(error: unknown): void {
+  if (error instanceof Failure && ['NOT_FOUND', 'FORBIDDEN', 'UNAUTHENTICATED'].includes(error.code)) return;
+  throw error;
+}
+
+const GAPS = `
+  SELECT aggregate FROM outbox GROUP BY aggregate HAVING max(aggregate_version) <> count(*) OR min(aggregate_version) <> 1
+  UNION ALL
+  SELECT post_id::text FROM post_events e GROUP BY post_id
+    HAVING max(version) <> count(*) OR max(version) <> (SELECT version FROM posts p WHERE p.id = e.post_id)`;

@@ -1,0 +1,238 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { newId } from '#libs/identity';
+import { evolve, type CountedPost, type Post, type PostFact } from '../post.js';
+import { openScene, type Scene } from '../scene.contract.js';
+import { deletePost } from './delete-post.js';
+import { editPost } from './edit-post.js';
+import { likePost } from './like-post.js';
+import { publishPost } from './publish-post.js';
+import { unlikePost } from './unlike-post.js';
+
+let scene: Scene;
+let alice: string;
+let bob: string;
+let carol: string;
+
+beforeAll(async () => {
+  scene = await openScene();
+  [alice, bob, carol] = [await scene.person(), await scene.person(), await scene.person()];
+});
+afterAll(() => scene.close());
+
+const publish = (viewer: string, body = 'hello', inReplyToId: string | null = null): Promise<CountedPost> =>
+  publishPost(scene.writing, { viewer, body, inReplyToId });
+const code = (expected: string) => expect.objectContaining({ code: expected });
+const rowOf = async (id: string) =>
+  (
+    await scene.database.query('SELECT like_count, reply_count, version, state, body FROM posts WHERE id = $1', [id])
+  )[0];
+
+describe('a write', () => {
+  it('stores the fact, its place in the post’s history, its counts and its event together', async () => {
+    const post = await publish(alice);
+    const reply = await publish(bob, 'indeed', post.id);
+    await editPost(scene.writing, { viewer: alice, id: post.id, body: 'hello again', expectedVersion: 1 });
+    await likePost(scene.writing, { viewer: bob, postId: post.id });
+    expect(await rowOf(post.id)).toEqual({
+      like_count: 1,
+      reply_count: 1,
+      version: 2,
+      state: 'published',
+      body: 'hello again',
+    });
+    expect(await scene.told(`post:${post.id}`)).toEqual(['1:post-published', '2:post-edited']);
+    expect(await scene.told(`like:${post.id}:${bob}`)).toEqual(['1:post-liked']);
+
+    await deletePost(scene.writing, { viewer: bob, id: reply.id });
+    await unlikePost(scene.writing, { viewer: bob, postId: post.id });
+    await deletePost(scene.writing, { viewer: alice, id: post.id });
+    expect(await rowOf(post.id)).toEqual({ like_count: 0, reply_count: 0, version: 3, state: 'deleted', body: '' });
+    expect(await scene.told(`like:${post.id}:${bob}`)).toEqual(['1:post-liked', '2:post-unliked']);
+    expect(await scene.drift()).toEqual([]);
+  });
+
+  it('leaves a history that folds to the current row', async () => {
+    const post = await publish(alice);
+    for (const body of ['two', 'three']) await editPost(scene.writing, { viewer: alice, id: post.id, body });
+    await deletePost(scene.writing, { viewer: alice, id: (await publish(alice)).id });
+    const facts = await scene.database.query<{ id: string; fact: PostFact }>(
+      'SELECT post_id AS id, fact FROM post_events ORDER BY post_id, version',
+    );
+    const folded = new Map<string, Post>();
+    for (const { id, fact } of facts) folded.set(id, evolve(id, folded.get(id), fact));
+    const rows = await scene.database.query<{ id: string; body: string; version: number; state: string }>(
+      'SELECT id, body, version, state FROM posts',
+    );
+    expect(rows.length).toBe(folded.size);
+    for (const row of rows) expect(folded.get(row.id)).toMatchObject(row);
+  });
+
+  it('is refused whole: what fails leaves no row, no count and no event', async () => {
+    const before = await scene.database.query(
+      'SELECT (SELECT count(*) FROM posts) AS posts, (SELECT count(*) FROM outbox) AS events',
+    );
+    await expect(publish(alice, '')).rejects.toEqual(code('BAD_USER_INPUT'));
+    await expect(publish(alice, 'to nobody', newId())).rejects.toEqual(code('NOT_FOUND'));
+    await expect(likePost(scene.writing, { viewer: alice, postId: newId() })).rejects.toEqual(code('NOT_FOUND'));
+    await expect(editPost(scene.writing, { viewer: alice, id: newId(), body: 'x' })).rejects.toEqual(code('NOT_FOUND'));
+    await expect(deletePost(scene.writing, { viewer: alice, id: newId() })).rejects.toEqual(code('NOT_FOUND'));
+    const after = await scene.database.query(
+      'SELECT (SELECT count(*) FROM posts) AS posts, (SELECT count(*) FROM outbox) AS events',
+    );
+    expect(after).toEqual(before);
+    expect(await scene.drift()).toEqual([]);
+  });
+
+  it('on another’s post is FORBIDDEN and changes nothing', async () => {
+    const post = await publish(alice);
+    await expect(editPost(scene.writing, { viewer: bob, id: post.id, body: 'mine' })).rejects.toEqual(
+      code('FORBIDDEN'),
+    );
+    await expect(deletePost(scene.writing, { viewer: bob, id: post.id })).rejects.toEqual(code('FORBIDDEN'));
+    expect(await rowOf(post.id)).toMatchObject({ version: 1, body: 'hello', state: 'published' });
+  });
+
+  it('at a version that is no more is a CONFLICT', async () => {
+    const post = await publish(alice);
+    await editPost(scene.writing, { viewer: alice, id: post.id, body: 'two', expectedVersion: 1 });
+    await expect(
+      editPost(scene.writing, { viewer: alice, id: post.id, body: 'three', expectedVersion: 1 }),
+    ).rejects.toEqual(code('CONFLICT'));
+  });
+});
+
+describe('a like', () => {
+  it('given twice is given once, and again after it was taken back', async () => {
+    const post = await publish(alice);
+    const like = () => likePost(scene.writing, { viewer: bob, postId: post.id });
+    const unlike = () => unlikePost(scene.writing, { viewer: bob, postId: post.id });
+    const counts: number[] = [];
+    for (const act of [unlike, like, like, unlike, unlike, like]) counts.push((await act()).likeCount);
+    expect(counts).toEqual([0, 1, 1, 0, 0, 1]);
+    expect(await scene.told(`like:${post.id}:${bob}`)).toEqual(['1:post-liked', '2:post-unliked', '3:post-liked']);
+  });
+});
+
+describe('while a block stands, in either direction', () => {
+  it.each(['alice blocks bob', 'bob blocks alice'])('nobody can reply to or like the other (%s)', async (who) => {
+    const post = await publish(alice);
+    const block = who.startsWith('alice') ? { blockerId: alice, blockedId: bob } : { blockerId: bob, blockedId: alice };
+    await scene.hear('block-started', block);
+    await expect(publish(bob, 'reply', post.id)).rejects.toEqual(code('NOT_FOUND'));
+    await expect(likePost(scene.writing, { viewer: bob, postId: post.id })).rejects.toEqual(code('NOT_FOUND'));
+    await expect(unlikePost(scene.writing, { viewer: bob, postId: post.id })).rejects.toEqual(code('NOT_FOUND'));
+    await expect(editPost(scene.writing, { viewer: bob, id: post.id, body: 'x' })).rejects.toEqual(code('NOT_FOUND'));
+    await expect(publish(carol, 'reply', post.id)).resolves.toMatchObject({ inReplyToId: post.id });
+
+    await scene.hear('block-ended', block);
+    await expect(publish(bob, 'reply', post.id)).resolves.toMatchObject({ inReplyToId: post.id });
+    expect(await scene.drift()).toEqual([]);
+  });
+});
+
+describe('who acts', () => {
+  it('and was deleted, is not let in', async () => {
+    const dan = await scene.person();
+    await scene.hear('user-deleted', { userId: dan, handle: 'dan' });
+    await expect(publish(dan)).rejects.toEqual(code('UNAUTHENTICATED'));
+  });
+
+  it('and signed up a moment ago, is waited for until the news arrive', async () => {
+    let now = Date.now();
+    const eve = newId({ now: now - 1_000 });
+    const pauses: number[] = [];
+    const pause = async (ms: number) => {
+      pauses.push(ms);
+      now += ms;
+      if (pauses.length === 3) await scene.hear('user-registered', { userId: eve, handle: 'eve' });
+    };
+    const writing = { ...scene.writing, clock: () => now, pause };
+    expect(await publishPost(writing, { viewer: eve, body: 'first!', inReplyToId: null })).toMatchObject({
+      authorId: eve,
+    });
+    expect(pauses.length).toBe(3);
+  });
+
+  it.each([
+    ['half a second at the most, when new', 1_000, 500],
+    ['not at all, when the id is older than five seconds', 5_001, 0],
+  ])('and was never heard of, is waited for %s', async (_, age, waited) => {
+    const began = Date.now();
+    let now = began;
+    const nobody = newId({ now: now - age });
+    const writing = { ...scene.writing, clock: () => now, pause: async (ms: number) => void (now += ms) };
+    await expect(publishPost(writing, { viewer: nobody, body: 'hello?', inReplyToId: null })).rejects.toEqual(
+      code('UNAUTHENTICATED'),
+    );
+    expect(now - began).toBe(waited);
+  });
+});
+
+describe('when an account is deleted', () => {
+  it('its posts, likes and edges go, and the counts of the others stay exact', async () => {
+    const [dan, eve] = [await scene.person(), await scene.person()];
+    const root = await publish(eve, 'root');
+    const own = await publish(dan, 'own');
+    const kept = await publish(eve, 'reply to dan', own.id);
+    await publish(dan, 'to eve', root.id);
+    await publish(dan, 'to himself', own.id);
+    for (const postId of [root.id, own.id, kept.id]) await likePost(scene.writing, { viewer: dan, postId });
+    await likePost(scene.writing, { viewer: eve, postId: root.id });
+    await scene.hear('follow-started', { followerId: dan, followeeId: eve, followedAt: new Date().toISOString() });
+    await scene.hear('follow-started', { followerId: eve, followeeId: dan, followedAt: new Date().toISOString() });
+    await scene.hear('block-started', { blockerId: alice, blockedId: dan });
+
+    await scene.hear('user-deleted', { userId: dan, handle: 'dan' });
+    expect(await rowOf(own.id)).toMatchObject({ state: 'withdrawn', body: '' });
+    expect(await rowOf(root.id)).toMatchObject({ like_count: 1, reply_count: 0, state: 'published' });
+    expect(await scene.told(`post:${own.id}`)).toEqual(['1:post-published', '2:post-deleted']);
+    expect(await scene.told(`like:${root.id}:${dan}`)).toEqual(['1:post-liked', '2:post-unliked']);
+    expect(await scene.drift()).toEqual([]);
+    expect(await edgesOf(dan)).toEqual([]);
+
+    // users and followers are heard in any order: what was sent before the end may come after it.
+    await scene.hear('follow-started', { followerId: eve, followeeId: dan, followedAt: new Date().toISOString() });
+    await scene.hear('user-registered', { userId: dan, handle: 'dan' });
+    expect(await edgesOf(dan)).toEqual([]);
+    await expect(publish(dan)).rejects.toEqual(code('UNAUTHENTICATED'));
+  });
+
+  it('goes by bounded statements, also with 2,500 posts, likes and followers', async () => {
+    const [dan, eve] = [await scene.person(), await scene.person()];
+    const ids = await Promise.all(Array.from({ length: 2_500 }, () => scene.writing.newPostId(dan)));
+    await scene.database.query(
+      `INSERT INTO posts (id, author_id, body, created_at, version, state)
+       SELECT id, CASE WHEN n % 2 = 0 THEN $2::uuid ELSE $3::uuid END, 'x', now(), 1, 'published'
+       FROM unnest($1::uuid[]) WITH ORDINALITY AS p (id, n)`,
+      [ids, dan, eve],
+    );
+    await scene.database.query('UPDATE people SET post_count = 1250 WHERE id = ANY($1::uuid[])', [[dan, eve]]);
+    await scene.database.query(
+      `INSERT INTO likes (post_id, user_id, liked, version, at) SELECT id, $2, true, 1, now() FROM unnest($1::uuid[]) AS id`,
+      [ids, dan],
+    );
+    await scene.database.query('UPDATE posts SET like_count = 1 WHERE id = ANY($1::uuid[])', [ids]);
+    await scene.database.query('INSERT INTO follow_edges SELECT id, $2::uuid FROM unnest($1::uuid[]) AS id', [
+      ids,
+      dan,
+    ]);
+
+    const before = scene.database.statements;
+    await scene.hear('user-deleted', { userId: dan, handle: 'dan' });
+    expect(scene.database.statements - before).toBeLessThan(60);
+    expect(await scene.drift()).toEqual([]);
+    expect(await edgesOf(dan)).toEqual([]);
+  });
+
+  const edgesOf = (id: string) =>
+    scene.database.query(
+      `SELECT * FROM follow_edges WHERE $1 IN (follower_id, followee_id)
+       UNION ALL SELECT * FROM block_edges WHERE $1 IN (blocker_id, blocked_id)`,
+      [id],
+    );
+});
+
+it('the entities say what the migrations made', async () => {
+  const changes = await scene.database.source.driver.createSchemaBuilder().log();
+  expect(changes.upQueries.map((change) => change.query)).toEqual([]);
+});
