@@ -1,8 +1,8 @@
 import pg from 'pg';
-import type { DataSource, EntityManager } from 'typeorm';
+import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
 import type { DomainEvent } from '#libs/events';
 import type { Logger } from '#libs/telemetry';
-import { asTrouble, isConflict, sqlState } from './trouble.js';
+import { asTrouble, isConflict, isLost, isStalePlan, sqlState } from './trouble.js';
 
 export interface Statements {
   /** One statement, its values as `$1`, `$2`, …; the rows that it answers. */
@@ -50,19 +50,12 @@ export class Database implements Statements {
   }
 
   async query<Row = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<Row[]> {
-    try {
-      const client = await this.#parts.pool.connect();
+    for (let attempt = 1; ; attempt++) {
       try {
-        const rows = await rowsOf<Row>(client, text, values);
-        client.release();
-        return rows;
+        return await this.#once<Row>(text, values);
       } catch (error) {
-        // A refused statement leaves a good connection. pool.query() would throw it away, and its prepared statements.
-        client.release(sqlState(error) === undefined ? (error as Error) : undefined);
-        throw error;
+        if (attempt > RETRIES_MAX || !isStalePlan(error)) throw asTrouble(error);
       }
-    } catch (error) {
-      throw asTrouble(error);
     }
   }
 
@@ -93,33 +86,60 @@ export class Database implements Statements {
     return this.#closing;
   }
 
+  async #once<Row>(text: string, values: readonly unknown[] | undefined): Promise<Row[]> {
+    const client = await this.#parts.pool.connect();
+    try {
+      const rows = await rowsOf<Row>(client, text, values);
+      client.release();
+      return rows;
+    } catch (error) {
+      // A refused statement leaves a good connection. pool.query() would throw it away, and its prepared statements.
+      client.release(sqlState(error) === undefined ? (error as Error) : undefined);
+      throw error;
+    }
+  }
+
   async #attempt<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     const runner = this.source.createQueryRunner();
     const events: DomainEvent[] = [];
+    let isOver = false;
     let result: T;
     try {
       const client = (await runner.connect()) as pg.PoolClient;
       await runner.startTransaction();
-      const tx: Tx = { manager: runner.manager, events, query: (text, values) => rowsOf(client, text, values) };
+      const query: Tx['query'] = async (text, values) => {
+        // The connection is somebody else's by then.
+        if (isOver) throw new Error('This transaction is over; a query in it was not awaited');
+        return rowsOf(client, text, values);
+      };
       try {
-        result = await work(tx);
+        result = await work({ manager: runner.manager, events, query });
       } catch (error) {
-        await rollBack(client, () => runner.rollbackTransaction(), error);
+        isOver = true;
+        await rollBack(client, runner, error);
         throw error;
       }
-      try {
-        await runner.commitTransaction();
-      } catch (error) {
-        // Without an answer it may well be committed, and to hear of a fact that was not is harmless: caches are
-        // dropped for nothing and the outbox is looked at in vain. Not to hear of one that was leaves old rows cached.
-        if (sqlState(error) === undefined) await this.#tell(events);
-        throw error;
-      }
+      isOver = true;
+      await this.#commit(client, events);
     } finally {
       await runner.release();
     }
     await this.#tell(events);
     return result;
+  }
+
+  /** By the client, because the query runner does not look at the answer. */
+  async #commit(client: pg.PoolClient, events: readonly DomainEvent[]): Promise<void> {
+    try {
+      const { command } = await client.query('COMMIT');
+      // PostgreSQL answers the COMMIT of a failed transaction with a ROLLBACK, and no error.
+      if (command !== 'COMMIT') throw new Error(SWALLOWED);
+    } catch (error) {
+      // Without an answer it may well be committed, and to hear of a fact that was not is harmless: caches are dropped
+      // for nothing and the outbox is looked at in vain. Not to hear of one that was leaves old rows cached.
+      if (isLost(error)) await this.#tell(events);
+      throw error;
+    }
   }
 
   async #tell(events: readonly DomainEvent[]): Promise<void> {
@@ -134,18 +154,18 @@ export class Database implements Statements {
 }
 
 const RETRIES_MAX = 3;
+const SWALLOWED = 'A statement failed in this transaction and its error was swallowed; nothing was stored';
 
 /** A connection that cannot even roll back is broken: said so, the pool drops it instead of lending it again. */
-async function rollBack(
-  client: pg.PoolClient,
-  rollBackTransaction: () => Promise<void>,
-  reason: unknown,
-): Promise<void> {
-  try {
-    await rollBackTransaction();
-  } catch {
-    client.emit('error', reason instanceof Error ? reason : new Error(String(reason)));
+async function rollBack(client: pg.PoolClient, runner: QueryRunner, reason: unknown): Promise<void> {
+  if (!isLost(reason)) {
+    const rolledBack = await runner.rollbackTransaction().then(
+      () => true,
+      () => false,
+    );
+    if (rolledBack) return;
   }
+  client.emit('error', reason instanceof Error ? reason : new Error(String(reason)));
 }
 
 async function rowsOf<Row>(

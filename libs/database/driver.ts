@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import pg from 'pg';
 import { Failure } from '#libs/failure';
+import { isStalePlan } from './trouble.js';
 
 export interface DriverOptions {
   /** Called for each statement that is sent and does more than open or close a transaction. */
@@ -65,25 +66,30 @@ let connections = 0;
 
 /**
  * Names each parametrised text, so PostgreSQL parses and plans it once per connection: 120–200 µs instead of 295 for a
- * row by its key on the embedded database, 78 instead of 153 on a server. At most `NAMES_MAX` per connection.
+ * row by its key on the embedded database, 78 instead of 153 on a server.
  */
 function watch(client: pg.PoolClient, onStatement: () => void): void {
   const connection = ++connections;
   const names = new Map<string, string>();
+  let named = 0;
   const send = client.query.bind(client) as (...args: unknown[]) => unknown;
   const query = (first: unknown, values?: unknown, callback?: unknown): unknown => {
-    if (typeof first !== 'string') {
-      onStatement();
+    if (typeof first !== 'string' || !OPENS_OR_CLOSES.test(first)) onStatement();
+    if (typeof first !== 'string' || !Array.isArray(values) || values.length === 0)
       return send(first, values, callback);
-    }
-    if (!OPENS_OR_CLOSES.test(first)) onStatement();
-    if (!Array.isArray(values) || values.length === 0) return send(first, values, callback);
     let name = names.get(first);
-    if (name === undefined && names.size < NAMES_MAX) names.set(first, (name = `c${connection}_${names.size}`));
-    return send(name === undefined ? { text: first, values } : { name, text: first, values }, callback);
+    if (name === undefined && names.size < NAMES_MAX) names.set(first, (name = `c${connection}_${named++}`));
+    const sent = send(name === undefined ? { text: first, values } : { name, text: first, values }, callback);
+    return sent instanceof Promise ? sent.catch(forgetStaleNames) : sent;
   };
   client.query = query as typeof client.query;
+
+  function forgetStaleNames(error: unknown): never {
+    if (isStalePlan(error)) names.clear();
+    throw error;
+  }
 }
 
+/** Per connection; what is beyond goes without a name. */
 const NAMES_MAX = 300;
 const OPENS_OR_CLOSES = /^\s*(?:BEGIN|START TRANSACTION|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|SET)\b/i;

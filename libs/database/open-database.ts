@@ -3,7 +3,7 @@ import { silent, type Logger } from '#libs/telemetry';
 import { Database } from './database.js';
 import { pgDriver } from './driver.js';
 import { openEmbedded } from './embedded/open-embedded.js';
-import { asTrouble } from './trouble.js';
+import { messageOf } from './trouble.js';
 
 export interface OpenDatabaseOptions {
   readonly service: string;
@@ -25,18 +25,21 @@ async function openInFolder(options: OpenDatabaseOptions): Promise<Database> {
   const { service, dataDir, logger = silent } = options;
   if (dataDir === undefined) throw new Error(`The database of ${service} needs a url or a dataDir`);
   const embedded = await openEmbedded(dataDir, service);
+  let source: DataSource | undefined;
   try {
     let statements = 0;
     const busy =
       `Waited 1,000 ms for the one connection to the embedded database of ${service}. Either it is busy, or this is a ` +
       'query outside the transaction it is in: inside transaction(tx => …) use tx, never the database.';
     const { driver, pool } = pgDriver({ onStatement: () => statements++, busy, stream: embedded.stream });
-    const source = new DataSource({
+    source = new DataSource({
       ...common(options),
       driver,
       username: service,
       database: 'postgres',
       extra: { max: 1, idleTimeoutMillis: 0, connectionTimeoutMillis: 1_000 },
+      poolErrorHandler: (error: Error) =>
+        logger.error({ service, err: error }, 'Lost the connection to the embedded database'),
     });
     await source.initialize();
     await migrate(source);
@@ -51,6 +54,7 @@ async function openInFolder(options: OpenDatabaseOptions): Promise<Database> {
       onClose: embedded.close,
     });
   } catch (error) {
+    if (source?.isInitialized) await source.destroy();
     await embedded.close();
     throw error;
   }
@@ -81,8 +85,11 @@ async function openOnServer(options: OpenDatabaseOptions, url: string): Promise<
       statements: () => statements,
       onClose: async () => {},
     });
-  } catch (error) {
-    throw asTrouble(error);
+  } catch (cause) {
+    const { host, pathname } = new URL(url);
+    throw new Error(`The database of ${service} at ${host}${pathname} cannot be opened: ${messageOf(cause)}`, {
+      cause,
+    });
   }
 }
 
@@ -91,7 +98,8 @@ const TIMEOUTS = {
   connectionTimeoutMillis: 1_000,
   statement_timeout: 2_000,
   query_timeout: 3_000,
-  lock_timeout: 1_000,
+  // Past deadlock_timeout, 1 s by default: a deadlock is to be told from a lock that is merely held.
+  lock_timeout: 1_500,
   idle_in_transaction_session_timeout: 5_000,
   keepAlive: true,
   maxLifetimeSeconds: 300,

@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { Failure } from '#libs/failure';
 
 /**
@@ -8,9 +9,9 @@ export function asTrouble(error: unknown): unknown {
   if (error instanceof Failure) return error;
   const state = sqlState(error);
   if (state === undefined) {
-    if (!(error instanceof Error)) return error;
-    if (error.message === 'Query read timeout') return new Failure('SUBGRAPH_TIMEOUT', undefined, { cause: error });
-    return isLost(error) ? new Failure('SUBGRAPH_UNAVAILABLE', undefined, { cause: error }) : error;
+    if (!isLost(error)) return error;
+    const late = (error as Error).message === READ_TIMEOUT;
+    return new Failure(late ? 'SUBGRAPH_TIMEOUT' : 'SUBGRAPH_UNAVAILABLE', undefined, { cause: error });
   }
   if (state === QUERY_CANCELED) return new Failure('SUBGRAPH_TIMEOUT', undefined, { cause: error });
   if (OVERLOADED.has(state) || isConflict(error)) return new Failure('OVERLOADED', undefined, { cause: error });
@@ -25,18 +26,38 @@ export function sqlState(error: unknown): string | undefined {
   return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) && 'severity' in (error as object) ? code : undefined;
 }
 
-/** Deadlock or serialization failure: PostgreSQL undid it all for another's sake, so the same work may succeed now. */
+/** PostgreSQL undid all of it for another's sake, or before anything was done: the same work may succeed now. */
 export function isConflict(error: unknown): boolean {
   const state = sqlState(error);
-  return state === '40001' || state === '40P01';
+  return state === '40001' || state === '40P01' || isStalePlan(error);
 }
 
+/** A migration changed a table under a prepared statement. */
+export function isStalePlan(error: unknown): boolean {
+  return sqlState(error) === '0A000' && /cached plan must not change result type/.test((error as Error).message);
+}
+
+/** The connection is of no use any more: gone, or still busy with what nobody waits for. */
+export function isLost(error: unknown): boolean {
+  if (!types.isNativeError(error) || sqlState(error) !== undefined) return false;
+  const code = 'code' in error ? error.code : undefined;
+  if (typeof code === 'string' && /^E(CONN|PIPE|HOST|NET|TIMEDOUT|AI_AGAIN|NOTFOUND)/.test(code)) return true;
+  return (
+    error.message === READ_TIMEOUT ||
+    error.name === 'QueryRunnerAlreadyReleasedError' ||
+    /Connection terminated|connection error and is not queryable/.test(error.message)
+  );
+}
+
+const READ_TIMEOUT = 'Query read timeout';
 const QUERY_CANCELED = '57014';
 /** Too many connections, out of memory or disk, a lock that did not come free. */
 const OVERLOADED = new Set(['53000', '53100', '53200', '53300', '53400', '55P03']);
 
-function isLost(error: Error): boolean {
-  const code = 'code' in error ? error.code : undefined;
-  if (typeof code === 'string' && /^E(CONN|PIPE|HOST|NET|TIMEDOUT|AI_AGAIN|NOTFOUND)/.test(code)) return true;
-  return /Connection terminated|Client has encountered a connection error|not queryable/.test(error.message);
+/** What an error says. Node joins the failures of several addresses in one error without a message. */
+export function messageOf(error: unknown): string {
+  if (!types.isNativeError(error)) return String(error);
+  if (error.message === '' && 'errors' in error && Array.isArray(error.errors))
+    return error.errors.map(messageOf).join('; ');
+  return error.message;
 }

@@ -4,6 +4,7 @@ import type { PGlite } from '@electric-sql/pglite';
 import { closePglite, openPglite } from './pglite.js';
 import { PgliteSocket, Session } from './pglite-socket.js';
 import { copyTemplate } from './template.js';
+import { messageOf } from '../trouble.js';
 
 export interface Embedded {
   readonly stream: () => PgliteSocket;
@@ -22,7 +23,7 @@ export async function openEmbedded(dataDir: string, service: string): Promise<Em
     await becomeRole(pglite, service);
   } catch (cause) {
     await closePglite(pglite);
-    throw new Error(`No role ${service} in ${folder}: ${cause instanceof Error ? cause.message : String(cause)}`);
+    throw new Error(`No role ${service} in ${folder}: ${messageOf(cause)}`);
   }
   const session = new Session(pglite);
   return { stream: () => new PgliteSocket(session), close: () => closePglite(pglite) };

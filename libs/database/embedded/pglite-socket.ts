@@ -1,5 +1,6 @@
 import { Duplex } from 'node:stream';
 import type { PGlite } from '@electric-sql/pglite';
+import { messageOf } from '../trouble.js';
 
 /**
  * What `pg` takes for its socket; the far end is an embedded PostgreSQL in this process. Everything above the wire
@@ -101,12 +102,15 @@ export class PgliteSocket extends Duplex {
   }
 }
 
+/** What is used of PGlite. */
+export type Wire = Pick<PGlite, 'execProtocolRawStream'>;
+
 /** One PGlite and the queue before it. */
 export class Session {
-  readonly #pglite: PGlite;
+  readonly #pglite: Wire;
   #last: Promise<void> = Promise.resolve();
 
-  constructor(pglite: PGlite) {
+  constructor(pglite: Wire) {
     this.#pglite = pglite;
   }
 
@@ -130,7 +134,7 @@ export class Session {
       await this.#pglite.execProtocolRawStream(messages, { onRawData: (bytes) => void parts.push(Buffer.from(bytes)) });
     } catch (cause) {
       // Its own stack would make Node print a line of minified source, tens of kilobytes long.
-      throw new Error(`The embedded database failed: ${cause instanceof Error ? cause.message : String(cause)}`);
+      throw new Error(`The embedded database failed: ${messageOf(cause)}`);
     }
     return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
   }

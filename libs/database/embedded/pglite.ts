@@ -1,4 +1,5 @@
 import { PGlite, type PGliteOptions } from '@electric-sql/pglite';
+import { messageOf } from '../trouble.js';
 
 /**
  * For a machine that also runs everything else: 16 MB of buffers instead of 128, no compiler, a short log. Durable against
@@ -20,8 +21,7 @@ export async function openPglite(folder: string, options: PGliteOptions = {}): P
   try {
     return await PGlite.create(folder, { postgresqlconf: CONFIGURATION, ...options });
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`The embedded database in ${folder} cannot be opened: ${why}`);
+    throw new Error(`The embedded database in ${folder} cannot be opened: ${messageOf(cause)}`);
   } finally {
     // Emscripten writes the status of PostgreSQL's main() there (99: it goes on running).
     process.exitCode = exitCode;

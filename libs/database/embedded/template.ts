@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pack, unpack } from './archive.js';
-import { openPglite } from './pglite.js';
+import { closePglite, openPglite } from './pglite.js';
 
 /**
  * The folder that every new embedded database starts as. It is made once per version of PGlite, by `npm run template`,
@@ -11,29 +11,34 @@ import { openPglite } from './pglite.js';
  */
 export const templateFile = fileURLToPath(new URL('./template.br', import.meta.url));
 
-/** What initdb makes, without what one service on one machine never uses; answers it packed. */
+/** The template as the one file that is committed. */
 export async function buildTemplate(): Promise<Buffer> {
   const parent = await mkdtemp(join(tmpdir(), 'tributary-template-'));
-  const folder = join(parent, 'template');
   try {
-    // 1 MB segments: with 16 MB ones the smallest log of a service is larger than its data.
-    const pglite = await openPglite(folder, { initDbStartParams: ['--wal-segsize=1'] });
-    // Both template databases are copies of the one in use: two thirds of the folder.
-    for (const statement of [
-      'UPDATE pg_database SET datistemplate = false',
-      'DROP DATABASE template0',
-      'DROP DATABASE template1',
-      'CHECKPOINT',
-    ]) {
-      await pglite.exec(statement);
-    }
-    const { rows } = await pglite.query<{ file: string }>('SELECT pg_walfile_name(pg_current_wal_lsn()) AS file');
-    await pglite.close();
-    await removeUnusedLog(join(folder, 'pg_wal'), rows[0]!.file);
+    const folder = join(parent, 'template');
+    await makeTemplate(folder);
     return await pack(folder);
   } finally {
     await rm(parent, { recursive: true, force: true });
   }
+}
+
+/** What initdb makes, without what one service on one machine never uses. */
+export async function makeTemplate(folder: string): Promise<void> {
+  // 1 MB segments: with 16 MB ones the smallest log of a service is larger than its data.
+  const pglite = await openPglite(folder, { initDbStartParams: ['--wal-segsize=1'] });
+  // Both template databases are copies of the one in use: two thirds of the folder.
+  for (const statement of [
+    'UPDATE pg_database SET datistemplate = false',
+    'DROP DATABASE template0',
+    'DROP DATABASE template1',
+    'CHECKPOINT',
+  ]) {
+    await pglite.exec(statement);
+  }
+  const { rows } = await pglite.query<{ file: string }>('SELECT pg_walfile_name(pg_current_wal_lsn()) AS file');
+  await closePglite(pglite);
+  await removeUnusedLog(join(folder, 'pg_wal'), rows[0]!.file);
 }
 
 /** Makes `folder` a new database, or leaves it as it is: a kill at any moment leaves either nothing or all of it. */

@@ -1,0 +1,187 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createConnection, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { withServer } from '../../test/servers/needs.js';
+import { databaseContract, tables } from './database.contract.js';
+import { openDatabase, provisionServices, type Database } from './index.js';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tributary-database-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+databaseContract('embedded', () => openDatabase({ service: 'users', dataDir: folder, ...tables }));
+
+describe('an embedded database', () => {
+  let database: Database;
+  beforeAll(async () => {
+    database = await openDatabase({ service: 'posts', dataDir: folder, ...tables });
+  });
+  afterAll(() => database.close());
+
+  it('is used as the role of its service, which owns it and is no superuser', async () => {
+    const [row] = await database.query(
+      `SELECT current_user AS me, session_user AS session, rolsuper AS super,
+         (SELECT tableowner FROM pg_tables WHERE tablename = 'accounts') AS owner FROM pg_roles WHERE rolname = current_user`,
+    );
+    expect(row).toEqual({ me: 'posts', session: 'posts', super: false, owner: 'posts' });
+    await expect(database.query('CREATE ROLE other')).rejects.toMatchObject({ code: '42501' });
+  });
+
+  it('answers a query outside the transaction it is in after a second, with a message that says so', async () => {
+    const waiting = database.transaction(async () => database.query('SELECT 1'));
+    await expect(waiting).rejects.toMatchObject({
+      code: 'OVERLOADED',
+      message: expect.stringContaining('query outside the transaction it is in'),
+    });
+    expect(await database.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
+  });
+});
+
+withServer('postgres', 'a database on a server', (adminUrl) => {
+  let url: string;
+  let prefix: string;
+
+  beforeAll(async () => {
+    prefix = `t${randomUUID().slice(0, 8)}_`;
+    url = (await provisionServices(adminUrl, ['users'], { users: 'secret' }, { prefix }))['users']!;
+  });
+
+  afterAll(async () => {
+    const admin = await openDatabase({ service: 'admin', url: adminUrl, entities: [], migrations: [] });
+    await admin.query(`DROP DATABASE ${prefix}users WITH (FORCE)`);
+    await admin.query(`DROP ROLE ${prefix}users`);
+    await admin.close();
+  });
+
+  databaseContract('on a server', () => openDatabase({ service: 'users', url, ...tables }));
+
+  it('is migrated once by several that start together', async () => {
+    const databases = await Promise.all(
+      Array.from({ length: 4 }, () => openDatabase({ service: 'users', url, ...tables })),
+    );
+    const [row] = await databases[0]!.query<{ n: number }>('SELECT count(*)::int AS n FROM migrations');
+    expect(row?.n).toBe(1);
+    await Promise.all(databases.map((database) => database.close()));
+  });
+
+  it('says that it is busy when no connection comes free within a second', async () => {
+    const database = await openDatabase({ service: 'users', url, ...tables, poolMax: 2 });
+    const slow = Array.from({ length: 2 }, () => database.query('SELECT pg_sleep(1.6)'));
+    const waiting = Array.from({ length: 20 }, () => database.query('SELECT 1'));
+    const outcomes = await Promise.allSettled(waiting);
+    expect(
+      new Set(outcomes.map((one) => (one.status === 'rejected' ? (one.reason as { code: string }).code : 'answered'))),
+    ).toEqual(new Set(['OVERLOADED']));
+    await Promise.all(slow);
+    expect(await database.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
+    await database.close();
+  });
+
+  it('ends a statement that takes longer than two seconds, and a wait for a lock before that', async () => {
+    const database = await openDatabase({ service: 'users', url, ...tables });
+    await expect(database.query('SELECT pg_sleep(10)')).rejects.toMatchObject({ code: 'SUBGRAPH_TIMEOUT' });
+    await database.query('INSERT INTO accounts VALUES (1, 1)');
+    await database.transaction(async (tx) => {
+      await tx.query('SELECT * FROM accounts WHERE id = 1 FOR UPDATE');
+      const other = database.transaction((second) => second.query('UPDATE accounts SET balance = 2 WHERE id = 1'));
+      await expect(other).rejects.toMatchObject({ code: 'OVERLOADED' });
+    });
+    await database.query('DELETE FROM accounts');
+    await database.close();
+  });
+
+  it('retries the transaction that PostgreSQL chose to end a real deadlock', async () => {
+    const database = await openDatabase({ service: 'users', url, ...tables });
+    await database.query('INSERT INTO accounts VALUES (1, 0), (2, 0)');
+    const both = meeting(2);
+    const add =
+      (query: (text: string, values: unknown[]) => Promise<unknown>, first: number, second: number) => async () => {
+        await query('UPDATE accounts SET balance = balance + 1 WHERE id = $1', [first]);
+        await both();
+        await query('UPDATE accounts SET balance = balance + 1 WHERE id = $1', [second]);
+      };
+    let runs = 0;
+    const work = (first: number, second: number) =>
+      database.transaction((tx) => {
+        runs++;
+        return add(tx.query, first, second)();
+      });
+    await Promise.all([work(1, 2), work(2, 1)]);
+    expect(runs).toBe(3);
+    expect(await database.query('SELECT balance FROM accounts ORDER BY id')).toEqual([{ balance: 2 }, { balance: 2 }]);
+    await database.query('DELETE FROM accounts');
+    await database.close();
+  });
+
+  it('says that it cannot be reached when nobody listens there', async () => {
+    const nowhere = openDatabase({ service: 'users', url: 'postgres://x:y@127.0.0.1:1/z', ...tables });
+    await expect(nowhere).rejects.toThrow(
+      'The database of users at 127.0.0.1:1/z cannot be opened: connect ECONNREFUSED',
+    );
+  });
+
+  it('gets over a cut connection and over a server that stops answering', async () => {
+    const between = await proxy(Number(new URL(url).port));
+    const through = new URL(url);
+    through.port = String(between.port);
+    const database = await openDatabase({ service: 'users', url: through.href, ...tables, poolMax: 2 });
+
+    const cut = database.transaction(async (tx) => {
+      await tx.query('INSERT INTO accounts VALUES (1, 1)');
+      between.cut();
+      await tx.query('INSERT INTO accounts VALUES (2, 2)');
+    });
+    await expect(cut).rejects.toMatchObject({ code: 'SUBGRAPH_UNAVAILABLE' });
+    expect(await database.query('SELECT * FROM accounts')).toEqual([]);
+
+    between.swallow(true);
+    const unanswered = [database.query('SELECT 1'), database.transaction((tx) => tx.query('SELECT 1'))];
+    const outcomes = await Promise.allSettled(unanswered);
+    expect(outcomes.map((one) => one.status)).toEqual(['rejected', 'rejected']);
+    between.swallow(false);
+    expect(await database.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
+    await database.close();
+    await between.close();
+  });
+});
+
+/** Resolves for all when `count` have come, once; later ones pass. */
+function meeting(count: number): () => Promise<void> {
+  let come = 0;
+  let open = (): void => {};
+  const all = new Promise<void>((resolve) => (open = resolve));
+  return () => {
+    if (++come === count) open();
+    return all;
+  };
+}
+
+/** Stands between a client and the server, to cut the line or to swallow what is said. */
+async function proxy(target: number) {
+  const sockets = new Set<Socket>();
+  let isSwallowing = false;
+  const server: Server = createServer((near) => {
+    const far = createConnection(target, '127.0.0.1');
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(from);
+      from.on('data', (chunk) => isSwallowing || to.write(chunk));
+      from.on('error', () => {});
+      from.on('close', () => to.destroy());
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    cut: () => sockets.forEach((socket) => socket.destroy()),
+    swallow: (yes: boolean) => void (isSwallowing = yes),
+    close: () => new Promise<void>((resolve) => server.close(() => resolve())),
+  };
+}

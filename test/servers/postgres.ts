@@ -1,0 +1,144 @@
+import { execFile, spawn } from 'node:child_process';
+import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+
+export interface PostgresServer {
+  /** Of its superuser, who needs no password from this machine. */
+  readonly url: string;
+  readonly port: number;
+  readonly pid: number;
+  readonly dataDir: string;
+  stop(): Promise<void>;
+}
+
+/**
+ * A real PostgreSQL of its own on a free port, in a temporary folder. It never outlives this process, not even when that is
+ * killed: a shell holds the other end of a pipe, and when the pipe closes it ends the server and removes the folder.
+ */
+export async function startPostgres(options: { settings?: Record<string, string> } = {}): Promise<PostgresServer> {
+  const binaries = findPostgres();
+  if (binaries === undefined) throw new Error('There is no PostgreSQL on the PATH or under /usr/lib/postgresql');
+  const account = process.getuid?.() === 0 ? systemAccount('postgres') : undefined;
+  const folder = mkdtempSync(join(tmpdir(), 'tributary-postgres-'));
+  if (account !== undefined) chownSync(folder, account.uid, account.gid);
+  const dataDir = join(folder, 'data');
+  const run = { ...account, cwd: folder, env: { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC' } };
+  try {
+    const flags = ['-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--no-locale', '--no-sync'];
+    await promisify(execFile)(join(binaries, 'initdb'), ['-D', dataDir, ...flags], run);
+    const port = await freePort();
+    const settings = Object.entries({ ...SETTINGS, ...options.settings, port: String(port) });
+    const server = [
+      join(binaries, 'postgres'),
+      '-D',
+      dataDir,
+      ...settings.flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+    ];
+    const shell = spawn('sh', ['-c', WATCH, folder, ...server], {
+      ...run,
+      stdio: ['pipe', 'pipe', 'ignore'],
+      detached: true,
+    });
+    const ended = new Promise<void>((resolve) => shell.once('exit', () => resolve()));
+    const pid = await new Promise<number>((resolve, reject) => {
+      shell.once('error', reject);
+      shell.stdout.once('data', (line: Buffer) => resolve(Number(line.toString())));
+    });
+    // Neither the server nor the pipes to it keep this process alive.
+    shell.unref();
+    for (const pipe of [shell.stdin, shell.stdout]) (pipe as unknown as { unref(): void }).unref();
+    const stop = async (): Promise<void> => {
+      shell.ref();
+      shell.stdin.end();
+      await ended;
+    };
+    try {
+      await answers(pid, folder);
+    } catch (error) {
+      await stop();
+      throw error;
+    }
+    return { url: `postgres://postgres@127.0.0.1:${port}/postgres`, port, pid, dataDir, stop };
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** The folder of the newest PostgreSQL's programs: on the PATH, or where Debian hides them. */
+export function findPostgres(): string | undefined {
+  const debian = '/usr/lib/postgresql';
+  const versions = existsSync(debian) ? readdirSync(debian).sort((a, b) => Number(b) - Number(a)) : [];
+  const folders = [
+    ...(process.env['PATH'] ?? '').split(delimiter),
+    ...versions.map((version) => join(debian, version, 'bin')),
+  ];
+  return folders.find((folder) => existsSync(join(folder, 'initdb')) && existsSync(join(folder, 'postgres')));
+}
+
+/** Nothing here is worth a wait for the disk. */
+const SETTINGS = {
+  listen_addresses: '127.0.0.1',
+  unix_socket_directories: '',
+  fsync: 'off',
+  synchronous_commit: 'off',
+  full_page_writes: 'off',
+  max_connections: '200',
+  shared_buffers: '64MB',
+  timezone: 'UTC',
+};
+
+const WATCH = `
+"$@" >"$0/log" 2>&1 </dev/null &
+echo $!
+trap '' INT TERM HUP
+read -r _
+kill -QUIT $!
+wait $!
+cd /
+rm -rf "$0"
+`;
+
+async function answers(pid: number, folder: string): Promise<void> {
+  let log = '';
+  for (let attempt = 0; attempt < 600 && lives(pid); attempt++) {
+    if (existsSync(join(folder, 'log'))) log = readFileSync(join(folder, 'log'), 'utf8');
+    if (log.includes('database system is ready to accept connections')) return;
+    await sleep(50);
+  }
+  throw new Error(`PostgreSQL did not start: ${log.slice(-2_000)}`);
+}
+
+function lives(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** PostgreSQL refuses to run as root, so root hands it to the account that Debian made for it. */
+function systemAccount(name: string): { uid: number; gid: number } {
+  const line = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .find((entry) => entry.startsWith(`${name}:`));
+  const [, , uid, gid] = line?.split(':') ?? [];
+  if (uid === undefined || gid === undefined)
+    throw new Error(`PostgreSQL refuses to run as root, and there is no account ${name}`);
+  return { uid: Number(uid), gid: Number(gid) };
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer().once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as AddressInfo;
+      probe.close(() => resolve(port));
+    });
+  });
+}
