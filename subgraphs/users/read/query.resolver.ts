@@ -1,0 +1,41 @@
+import { Query, Resolver } from '@nestjs/graphql';
+import { connectionOf, pageArguments, type Connection, type Statements } from '#libs/database';
+import { isId } from '#libs/identity';
+import type { RequestContext } from '#libs/subgraph-kit';
+import { readHandle, type Person } from '../user.js';
+import type { UserLoaders } from './user.loaders.js';
+import { peopleAfter } from './user.queries.js';
+
+/** What a client may ask of users. */
+@Resolver()
+export class QueryResolver {
+  readonly #loaders: (context: RequestContext) => UserLoaders;
+  readonly #database: Statements;
+
+  constructor(loaders: (context: RequestContext) => UserLoaders, database: Statements) {
+    this.#loaders = loaders;
+    this.#database = database;
+  }
+
+  @Query()
+  async me(_: unknown, __: unknown, context: RequestContext): Promise<Person | null> {
+    return context.viewer === null ? null : this.#loaders(context).people.load(context.viewer);
+  }
+
+  @Query()
+  async userByHandle(_: unknown, { handle }: { handle: string }, context: RequestContext): Promise<Person | null> {
+    return this.#loaders(context).byHandle.load(readHandle(handle));
+  }
+
+  @Query()
+  async users(_: unknown, args: { first?: number | null; after?: string | null }): Promise<Connection<Person>> {
+    const { first, after } = pageArguments(args, 1, ([id = '']) => isId(id));
+    const people = await peopleAfter(this.#database, after?.[0], first + 1);
+    return connectionOf(
+      people,
+      first,
+      ({ id }) => [id],
+      (person) => person,
+    );
+  }
+}

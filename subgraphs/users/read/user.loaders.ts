@@ -1,0 +1,39 @@
+import type { Statements } from '#libs/database';
+import { keyed, perRequest, type Loader } from '#libs/loader';
+import type { RequestContext } from '#libs/subgraph-kit';
+import type { Person } from '../user.js';
+import type { UserCache } from '../user.cache.js';
+import { emailsOf, peopleByHandles, peopleByIds } from './user.queries.js';
+
+/** The loaders of one request, so of one viewer. */
+export interface UserLoaders {
+  readonly people: Loader<string, Person | null>;
+  readonly byHandle: Loader<string, Person | null>;
+  readonly emails: Loader<string, string | null>;
+}
+
+export function userLoaders(parts: {
+  database: Statements;
+  cache: UserCache;
+}): (context: RequestContext) => UserLoaders {
+  const { database, cache } = parts;
+  return perRequest((_: RequestContext) => {
+    const people = keyed<string, Person>((ids) => cache.byId.getMany(ids, (missing) => peopleByIds(database, missing)));
+    const byHandle = keyed<string, Person>(async (handles) => {
+      const ids = await cache.byHandle.getMany(handles, async (missing) => {
+        const found = await peopleByHandles(database, missing);
+        // The same statement brought the person: whoever asked does not ask again.
+        for (const person of found) people.prime(person.id, person);
+        return new Map(found.map(({ id, handle }) => [handle, id]));
+      });
+      const found = await people.loadMany([...ids.values()]);
+      return new Map(found.flatMap((person) => (isPerson(person) ? [[person.handle, person]] : [])));
+    });
+    return { people, byHandle, emails: keyed<string, string>((ids) => emailsOf(database, ids)) };
+  });
+}
+
+function isPerson(found: Person | Error | null): found is Person {
+  if (found instanceof Error) throw found;
+  return found !== null;
+}

@@ -1,0 +1,52 @@
+import type { Statements } from '#libs/database';
+import type { Person } from '../user.js';
+
+/** Who exists of these, by id. Deleted accounts do not. */
+export async function peopleByIds(statements: Statements, ids: readonly string[]): Promise<Map<string, Person>> {
+  return byId(
+    await statements.query<PersonRow>(
+      `SELECT ${COLUMNS} FROM users WHERE id = ANY($1::uuid[]) AND deleted_at IS NULL`,
+      [ids],
+    ),
+  );
+}
+
+/** Who has these handles now: a handle that somebody gave up shows nobody. */
+export async function peopleByHandles(statements: Statements, handles: readonly string[]): Promise<Person[]> {
+  const rows = await statements.query<PersonRow>(
+    `SELECT ${COLUMNS} FROM users JOIN handles USING (handle)
+     WHERE handle = ANY($1::text[]) AND user_id = id AND deleted_at IS NULL`,
+    [handles],
+  );
+  return rows.map(personOf);
+}
+
+/** Everybody in the order they joined, behind `after`. */
+export async function peopleAfter(statements: Statements, after: string | undefined, limit: number): Promise<Person[]> {
+  const rows = await statements.query<PersonRow>(
+    `SELECT ${COLUMNS} FROM users WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2`,
+    [after ?? '00000000-0000-0000-0000-000000000000', limit],
+  );
+  return rows.map(personOf);
+}
+
+/** For their owners only; never kept. */
+export async function emailsOf(statements: Statements, ids: readonly string[]): Promise<Map<string, string>> {
+  const rows = await statements.query<{ id: string; email: string }>(
+    'SELECT id, email FROM users WHERE id = ANY($1::uuid[]) AND deleted_at IS NULL',
+    [ids],
+  );
+  return new Map(rows.map(({ id, email }) => [id, email]));
+}
+
+type PersonRow = Omit<Person, 'joinedAt'> & { readonly joinedAt: Date };
+
+const COLUMNS = 'id, handle, display_name AS "displayName", bio, avatar_url AS "avatarUrl", joined_at AS "joinedAt"';
+
+function byId(rows: readonly PersonRow[]): Map<string, Person> {
+  return new Map(rows.map((row) => [row.id, personOf(row)]));
+}
+
+function personOf(row: PersonRow): Person {
+  return { ...row, joinedAt: row.joinedAt.toISOString() };
+}

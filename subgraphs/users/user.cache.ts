@@ -1,0 +1,36 @@
+import type { Aside, Cache } from '#libs/cache';
+import type { DomainEvent } from '#libs/events';
+import type { Person } from './user.js';
+
+/** The worst age of an entry whose drop was lost. */
+const TTL_MS = 60_000;
+
+/** What this service keeps between requests, and what makes each of it stale; nothing else decides that. */
+export class UserCache {
+  readonly byId: Aside<Person>;
+  /** Handle → id. */
+  readonly byHandle: Aside<string>;
+
+  constructor(cache: Cache) {
+    this.byId = cache.aside({ prefix: 'users.by-id', ttlMs: TTL_MS, is: isPerson });
+    this.byHandle = cache.aside({ prefix: 'users.by-handle', ttlMs: TTL_MS, is: (value) => typeof value === 'string' });
+  }
+
+  staleKeys(event: DomainEvent): string[] {
+    switch (event.type) {
+      case 'user-registered':
+      case 'user-deleted':
+        return [this.byId.keyOf(event.payload.userId), this.byHandle.keyOf(event.payload.handle)];
+      case 'profile-edited': {
+        const { userId, handle, previousHandle } = event.payload;
+        return [this.byId.keyOf(userId), this.byHandle.keyOf(handle), this.byHandle.keyOf(previousHandle)];
+      }
+      default:
+        return [];
+    }
+  }
+}
+
+function isPerson(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'joinedAt' in value && 'avatarUrl' in value;
+}

@@ -1,0 +1,50 @@
+import { Check, Column, Entity, PrimaryColumn } from 'typeorm';
+
+const INSTANT = { type: 'timestamptz', precision: 3 } as const;
+
+/** One person. The row stays when the account is deleted: `deletedAt` says so. */
+@Entity('users')
+@Check('users_version', 'version >= 0')
+export class UserRow {
+  @PrimaryColumn('uuid', { primaryKeyConstraintName: 'users_pkey' })
+  id: string;
+
+  /** The present one; all that this person ever had are in `handles`. */
+  @Column({ type: 'text', collation: 'C' })
+  handle: string;
+
+  @Column('text', { name: 'display_name' })
+  displayName: string;
+
+  @Column('text', { default: '' })
+  bio: string;
+
+  @Column('text', { name: 'avatar_url', nullable: true })
+  avatarUrl: string | null;
+
+  @Column('text')
+  email: string;
+
+  @Column('text', { name: 'password_hash' })
+  passwordHash: string;
+
+  @Column({ ...INSTANT, name: 'joined_at' })
+  joinedAt: Date;
+
+  @Column({ ...INSTANT, name: 'deleted_at', nullable: true })
+  deletedAt: Date | null;
+
+  /** The number of this person's events. */
+  @Column('integer')
+  version: number;
+}
+
+/** Every handle that anybody has or had: once taken, nobody else can take it. */
+@Entity('handles')
+export class HandleRow {
+  @PrimaryColumn({ type: 'text', collation: 'C', primaryKeyConstraintName: 'handles_pkey' })
+  handle: string;
+
+  @Column('uuid', { name: 'user_id' })
+  userId: string;
+}

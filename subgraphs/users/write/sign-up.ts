@@ -1,0 +1,68 @@
+import type { Database } from '#libs/database';
+import { Failure } from '#libs/failure';
+import { newId } from '#libs/identity';
+import { recordEvent } from '#libs/outbox';
+import type { Clock } from '#libs/telemetry';
+import { cleanDisplayName, cleanEmail, takeHandle, takePassword, type Person } from '../user.js';
+import { HandleRow, UserRow } from '../user.entity.js';
+import type { Passwords } from './passwords.js';
+import { personOf } from './person-of.js';
+
+export interface SignUpInput {
+  readonly handle: string;
+  readonly email: string;
+  readonly password: string;
+  readonly displayName: string;
+}
+
+/** Answers the same whether or not the e-mail address is known already, because nothing looks it up. */
+export class SignUp {
+  constructor(private readonly parts: { database: Database; passwords: Passwords; clock: Clock }) {}
+
+  async run(input: SignUpInput): Promise<Person> {
+    const { database, passwords, clock } = this.parts;
+    const handle = takeHandle(input.handle);
+    const displayName = cleanDisplayName(input.displayName);
+    const email = cleanEmail(input.email);
+    const password = takePassword(input.password);
+    // Before the transaction: a hash takes longer than everything inside it.
+    const passwordHash = await passwords.hash(password);
+    return database.transaction(async (tx) => {
+      const id = newId({ now: clock() });
+      const taken = await tx.manager
+        .createQueryBuilder()
+        .insert()
+        .into(HandleRow)
+        .values({ handle, userId: id })
+        .orIgnore()
+        .execute();
+      if (taken.raw.length === 0) throw handleIsTaken(handle);
+      const row: UserRow = {
+        id,
+        handle,
+        displayName,
+        bio: '',
+        avatarUrl: null,
+        email,
+        passwordHash,
+        joinedAt: new Date(clock()),
+        deletedAt: null,
+        version: 1,
+      };
+      await tx.manager.insert(UserRow, row);
+      await recordEvent(tx, {
+        type: 'user-registered',
+        aggregate: `user:${id}`,
+        aggregateVersion: row.version,
+        actor: id,
+        at: row.joinedAt.toISOString(),
+        payload: { userId: id, handle },
+      });
+      return personOf(row);
+    });
+  }
+}
+
+export function handleIsTaken(handle: string): Failure {
+  return new Failure('CONFLICT', `The handle ${handle} is taken; choose another one.`);
+}

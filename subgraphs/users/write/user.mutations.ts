@@ -1,0 +1,57 @@
+import { Mutation, Resolver } from '@nestjs/graphql';
+import { globalId, type TokenIssuer } from '#libs/identity';
+import { requireViewer, type RequestContext } from '#libs/subgraph-kit';
+import type { Person } from '../user.js';
+import type { DeleteAccount } from './delete-account.js';
+import type { EditProfile, EditProfileInput } from './edit-profile.js';
+import type { LogIn, LogInInput } from './log-in.js';
+import type { SignUp, SignUpInput } from './sign-up.js';
+
+interface Session {
+  readonly token: string;
+  readonly user: Person;
+}
+
+export interface Writes {
+  readonly signUp: SignUp;
+  readonly logIn: LogIn;
+  readonly editProfile: EditProfile;
+  readonly deleteAccount: DeleteAccount;
+}
+
+/** GraphQL arguments → what a client may do, nothing else. */
+@Resolver()
+export class UserMutations {
+  readonly #writes: Writes;
+  readonly #tokens: TokenIssuer;
+
+  constructor(writes: Writes, tokens: TokenIssuer) {
+    this.#writes = writes;
+    this.#tokens = tokens;
+  }
+
+  @Mutation()
+  async signUp(_: unknown, { input }: { input: SignUpInput }): Promise<Session> {
+    return this.#session(await this.#writes.signUp.run(input));
+  }
+
+  @Mutation()
+  async logIn(_: unknown, { input }: { input: LogInInput }): Promise<Session> {
+    return this.#session(await this.#writes.logIn.run(input));
+  }
+
+  @Mutation()
+  async editProfile(_: unknown, { input }: { input: EditProfileInput }, context: RequestContext): Promise<Person> {
+    return this.#writes.editProfile.run(requireViewer(context), input);
+  }
+
+  @Mutation()
+  async deleteAccount(_: unknown, { input }: { input: { password: string } }, context: RequestContext) {
+    const { id, state } = await this.#writes.deleteAccount.run(requireViewer(context), input);
+    return { id: globalId('user', id), state };
+  }
+
+  async #session(user: Person): Promise<Session> {
+    return { token: await this.#tokens.issue(user.id), user };
+  }
+}
