@@ -13,6 +13,8 @@ export interface Engine {
    * `context.signal` aborts, whatever is in flight is cancelled and the call ends (its outcome is not looked at).
    */
   execute(operation: Operation, variables: Variables, context: RequestContext): Promise<Answer>;
+  /** Which engine and planner, and why: shown by `/health/ready`. */
+  readonly about: Readonly<Record<string, string>>;
   /** Ends connections and workers. Called when the last request on its supergraph has been answered. */
   close(): Promise<void>;
 }
@@ -78,6 +80,11 @@ export interface EngineOptions {
   readonly subgraphs: SubgraphClient;
   readonly logger: Logger;
   readonly clock: Clock;
+  readonly planner: 'auto' | 'native' | 'apollo';
+  /** `flow`: what becomes ready in the same turn travels together. `plan`: the planner's batches are kept. */
+  readonly merge: 'flow' | 'plan';
+  /** Do equal reads in flight share one call? */
+  readonly join: boolean;
 }
 
 /** `stock/engine.ts` and `run/engine.ts` each export one as `createEngine`; only the one that is used is loaded. */

@@ -1,0 +1,138 @@
+import { setMaxListeners } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { CODES, Failure } from '#libs/failure';
+import type { Clock, Logger } from '#libs/telemetry';
+import type { Answer, RequestContext } from '../engine.js';
+import type { ServedSupergraph, Serving } from '../supergraph/served.js';
+import { corsHeaders, preflightHeaders, refuseCrossSite, type CorsRules } from './cross-site.js';
+import { forwardedHeaders, requestIdOf } from './headers.js';
+import type { Identity } from './identity.js';
+import { responseTypeFor, wantsPage, type ResponseType } from './media-type.js';
+import { readRequest } from './read-request.js';
+import { Refusal, refusalBody, refusalOf } from './refusal.js';
+import { coerceVariables } from './variables.js';
+
+export interface GraphqlOverHttpParts {
+  readonly served: ServedSupergraph;
+  readonly identity: Identity;
+  readonly cors: CorsRules;
+  /** Names of client headers that subgraphs get, lower case. */
+  readonly forward: readonly string[];
+  readonly bodyBytesMax: number;
+  readonly timeoutMs: number;
+  readonly suggestions: boolean;
+  /** Answers a browser that came to look; undefined: there is no page. */
+  readonly page: ((request: IncomingMessage, response: ServerResponse) => void) | undefined;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly newId: () => string;
+}
+
+/**
+ * One HTTP request → one answer. Everything that costs nothing is asked first; what is refused before `execute` has called no
+ * subgraph. The answer is always the same JSON shape, whatever went wrong.
+ */
+export async function answerGraphql(request: IncomingMessage, response: ServerResponse, parts: GraphqlOverHttpParts): Promise<void> {
+  const requestId = requestIdOf(request.headers, parts.newId);
+  if (request.method === 'OPTIONS') return preflight(request, response, parts);
+  if (request.method === 'GET' && parts.page && wantsPage(request.headers.accept)) return parts.page(request, response);
+  let type: ResponseType = 'application/json';
+  try {
+    requireMethod(request.method);
+    refuseCrossSite(request.method!, request.headers, parts.cors);
+    type = responseTypeFor(request.headers.accept);
+    const { answer, responseHeaders } = await answered(request, response, requestId, parts);
+    if (response.destroyed) return;
+    for (const [name, value] of responseHeaders) response.appendHeader(name, value);
+    if (answer.hasErrors) response.setHeader('cache-control', 'no-store');
+    write(request, response, 200, type, answer.body, requestId, parts);
+  } catch (error) {
+    if (response.destroyed || error === CLIENT_GONE) {
+      parts.logger.info({ requestId, status: 499 }, 'The client went away');
+      return void response.destroy();
+    }
+    refuse(request, response, type, refusalOf(error), requestId, parts);
+  }
+}
+
+async function answered(
+  request: IncomingMessage,
+  response: ServerResponse,
+  requestId: string,
+  parts: GraphqlOverHttpParts,
+): Promise<{ answer: Answer; responseHeaders: RequestContext['responseHeaders'] }> {
+  const deadline = parts.clock() + parts.timeoutMs;
+  const asked = await readRequest(request, parts.bodyBytesMax);
+  const subject = await parts.identity.subject(request);
+  const responseHeaders: RequestContext['responseHeaders'] = [];
+  const answer = await parts.served.with(async ({ documents, supergraph, engine }: Serving) => {
+    const operation = documents.operation(asked.query, asked.operationName);
+    if (operation.type === 'mutation' && request.method === 'GET') throw methodNotAllowed('A mutation has to be POSTed.', 'POST');
+    const variables = coerceVariables(supergraph.schema, operation, asked.variables, parts.suggestions);
+    const headers = forwardedHeaders(request.headers, parts.forward);
+    return withDeadline(response, deadline - parts.clock(), (signal) =>
+      engine.execute(operation, variables, { requestId, subject, headers, signal, deadline, responseHeaders }),
+    );
+  });
+  if (answer === undefined) throw new Failure('OVERLOADED', 'There is no supergraph to serve yet.');
+  return { answer, responseHeaders };
+}
+
+const CLIENT_GONE = new Error('the client went away');
+
+/** `work` ends with the deadline and with the client, whether it listens to its signal or not. */
+function withDeadline<T>(response: ServerResponse, timeoutMs: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const cancel = new AbortController();
+  // One listener for each subgraph call under way.
+  setMaxListeners(0, cancel.signal);
+  return new Promise<T>((resolve, reject) => {
+    const end = (error: Error) => {
+      reject(error);
+      cancel.abort(error);
+    };
+    const timer = setTimeout(() => end(new Failure('GATEWAY_TIMEOUT')), Math.max(0, timeoutMs));
+    const gone = () => end(CLIENT_GONE);
+    response.once('close', gone);
+    work(cancel.signal)
+      .then(resolve, reject)
+      .finally(() => {
+        clearTimeout(timer);
+        response.off('close', gone);
+      });
+  });
+}
+
+function requireMethod(method: string | undefined): void {
+  if (method !== 'GET' && method !== 'POST') throw methodNotAllowed('GraphQL is asked by GET or POST.', 'GET, POST');
+}
+
+function methodNotAllowed(message: string, allow: string): Refusal {
+  return new Refusal(405, 'BAD_REQUEST', message, { headers: { allow } });
+}
+
+function refuse(request: IncomingMessage, response: ServerResponse, type: ResponseType, refusal: Refusal, requestId: string, parts: GraphqlOverHttpParts): void {
+  if (refusal.status >= 500) {
+    const cause = refusal.more.cause;
+    const detail = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause ?? refusal.message);
+    parts.logger.error({ requestId, status: refusal.status, code: refusal.code, detail }, 'A request failed');
+  }
+  for (const [name, value] of Object.entries(refusal.more.headers ?? {})) response.setHeader(name, value);
+  if (CODES[refusal.code].retry) response.setHeader('retry-after', '1');
+  response.setHeader('cache-control', 'no-store');
+  write(request, response, refusal.status, type, refusalBody(refusal, requestId), requestId, parts);
+}
+
+function write(request: IncomingMessage, response: ServerResponse, status: number, type: ResponseType, body: string, requestId: string, parts: GraphqlOverHttpParts): void {
+  const origin = request.headers.origin;
+  if (parts.cors.origins.length > 0) for (const [name, value] of Object.entries(corsHeaders(origin, parts.cors))) response.setHeader(name, value);
+  response.setHeader('content-type', `${type}; charset=utf-8`);
+  response.setHeader('content-length', Buffer.byteLength(body));
+  response.setHeader('x-request-id', requestId);
+  response.setHeader('x-content-type-options', 'nosniff');
+  response.statusCode = status;
+  response.end(request.method === 'HEAD' ? undefined : body);
+}
+
+function preflight(request: IncomingMessage, response: ServerResponse, parts: GraphqlOverHttpParts): void {
+  response.writeHead(204, { allow: 'GET, POST, OPTIONS', ...preflightHeaders(request.headers.origin, parts.cors) }).end();
+}

@@ -1,0 +1,38 @@
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+
+/** What Node's own HTTP server takes; its defaults wait 60 s for headers and 300 s for a request. */
+export const SERVER_OPTIONS = {
+  maxHeaderSize: 16 * 1024,
+  headersTimeout: 10_000,
+  requestTimeout: 15_000,
+  /** How often the two above are looked at. */
+  connectionsCheckingInterval: 1_000,
+  /** Longer than load balancers keep an idle connection (60 s is usual), so that it is never we who cut one in use. */
+  keepAliveTimeout: 75_000,
+};
+
+export function limitServer(server: Server, connectionsMax: number): void {
+  server.maxHeadersCount = 100;
+  server.maxRequestsPerSocket = 1_000;
+  server.maxConnections = connectionsMax;
+}
+
+const ANSWERS: Record<string, { status: string; message: string }> = {
+  HPE_HEADER_OVERFLOW: { status: '431 Request Header Fields Too Large', message: 'The headers are too large.' },
+  ERR_HTTP_REQUEST_TIMEOUT: { status: '408 Request Timeout', message: 'The request took too long to arrive.' },
+};
+
+/** What is not even HTTP gets the same JSON as everything else, and the connection ends. */
+export function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
+  if (socket.destroyed || !socket.writable) return void socket.destroy();
+  const { status, message } = ANSWERS[error.code ?? ''] ?? { status: '400 Bad Request', message: 'This is no HTTP/1.1 request.' };
+  const body = JSON.stringify({ errors: [{ message, extensions: { code: 'BAD_REQUEST' } }] });
+  const head = `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json; charset=utf-8\r\ncache-control: no-store\r\n`;
+  socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+}
+
+/** Node drops headers beyond `maxHeadersCount` without a word: one we need could be among them. */
+export function hasTooManyHeaders(rawHeaders: readonly string[]): boolean {
+  return rawHeaders.length >= 200;
+}

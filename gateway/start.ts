@@ -1,0 +1,168 @@
+import { randomUUID } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import { AssertionSigner, TokenVerifier } from '#libs/identity';
+import { systemClock, createLogger, type Clock, type Logger } from '#libs/telemetry';
+import { secretVariableOf, type GatewayConfig } from './config.js';
+import type { EngineFactory } from './engine.js';
+import { openSubgraphClient } from './fetch/subgraph-client.js';
+import { Documents } from './http/documents.js';
+import { noIdentity, tokenIdentity, type Identity } from './http/identity.js';
+import type { Readiness } from './http/health.controller.js';
+import { Playground } from './http/playground.js';
+import { serve } from './http/serve.js';
+import { Reachable } from './supergraph/reachable.js';
+import { ServedSupergraph, type Serving } from './supergraph/served.js';
+import { fileSource, servicesSource, urlSource, type SupergraphSource } from './supergraph/source.js';
+import { readSupergraph, SupergraphError } from './supergraph/supergraph.js';
+
+export interface RunningGateway {
+  /** For example http://127.0.0.1:4000/graphql */
+  readonly url: string;
+  /** Resolves when a supergraph is served and each of its subgraphs has answered once. */
+  ready(): Promise<void>;
+  /** What /health/ready says. */
+  readiness(): Readiness;
+  /** Looks at the supergraph now. */
+  refresh(): Promise<void>;
+  /** Takes no new requests, ends those under way (at most REQUEST_TIMEOUT_MS), lets go of everything. */
+  close(): Promise<void>;
+}
+
+export interface GatewayParts {
+  readonly logger?: Logger;
+  readonly clock?: Clock;
+  readonly newId?: () => string;
+}
+
+/** Listens at once; the supergraph and its subgraphs may come later, and /health/ready says what is still missing. */
+export async function startGateway(config: GatewayConfig, parts: GatewayParts = {}): Promise<RunningGateway> {
+  const { logger = createLogger('gateway'), clock = systemClock, newId = randomUUID } = parts;
+  const identity = identityOf(config, clock);
+  const client = openSubgraphClient({
+    timeoutMs: config.SUBGRAPH_TIMEOUT_MS,
+    bodyBytesMax: config.SUBGRAPH_BODY_BYTES,
+    connections: config.SUBGRAPH_CONNECTIONS,
+    assertion: (subgraph, subject) => identity.assertion(subgraph, subject),
+    forwardResponse: config.FORWARD_RESPONSE_HEADERS,
+    clock,
+  });
+  const reachable = new Reachable({ client, logger, clock });
+
+  async function build(sdl: string): Promise<Serving> {
+    const supergraph = readSupergraph(sdl, config.addressOf);
+    requireSecrets(config, [...supergraph.subgraphs.keys()]);
+    const createEngine = await engineFactory(config.ENGINE);
+    const engine = await createEngine(supergraph, {
+      subgraphs: client,
+      logger,
+      clock,
+      planner: config.PLANNER,
+      merge: config.MERGE,
+      join: config.JOIN === 'on',
+    });
+    const documents = new Documents(supergraph.schema, {
+      limits: config.limits,
+      introspection: config.introspection,
+      suggestions: config.introspection,
+      cacheBytes: config.DOCUMENT_CACHE_BYTES,
+    });
+    void reachable.all(supergraph);
+    return { supergraph, engine, documents };
+  }
+
+  const served = new ServedSupergraph({ source: sourceOf(config, identity, logger), build, pollMs: config.SUPERGRAPH_POLL_MS, logger });
+
+  function readiness(): Readiness {
+    const current = served.current;
+    const waitingFor = current ? reachable.missing(current.supergraph) : [`supergraph: ${withoutAddresses(served.trouble ?? 'it is being read')}`];
+    return {
+      ready: waitingFor.length === 0,
+      waitingFor,
+      ...(current ? { supergraph: current.supergraph.id.slice(0, 12), ...current.engine.about } : {}),
+      ...(current && served.trouble ? { newest: `not served: ${withoutAddresses(served.trouble)}` } : {}),
+    };
+  }
+
+  const playground = config.playground ? new Playground() : undefined;
+  const server = await serve({
+    host: config.HOST,
+    port: config.PORT,
+    connectionsMax: config.CONNECTIONS_MAX,
+    closeMs: config.REQUEST_TIMEOUT_MS,
+    logger,
+    playground,
+    readiness,
+    graphql: {
+      served,
+      identity,
+      cors: config.cors,
+      forward: config.FORWARD_HEADERS,
+      bodyBytesMax: config.BODY_BYTES,
+      timeoutMs: config.REQUEST_TIMEOUT_MS,
+      suggestions: config.introspection,
+      page: playground && ((request, response) => playground.page(request, response)),
+      logger,
+      clock,
+      newId,
+    },
+  });
+  const first = served.start();
+  const { port } = server.address() as AddressInfo;
+  const host = config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST;
+  return {
+    url: `http://${host}:${port}/graphql`,
+    async ready() {
+      await first;
+      await served.served();
+      const current = served.current;
+      if (current) await reachable.all(current.supergraph);
+    },
+    readiness,
+    refresh: () => served.refresh(),
+    async close() {
+      reachable.close();
+      await server.close();
+      await served.close();
+      await client.close();
+    },
+  };
+}
+
+function sourceOf(config: GatewayConfig, identity: Identity, logger: Logger): SupergraphSource {
+  if (config.SUPERGRAPH === undefined) {
+    const headers = (service: string): Record<string, string> => {
+      const assertion = identity.assertion(service, null);
+      return assertion === undefined ? {} : { 'tributary-assertion': assertion };
+    };
+    const services = config.services.map(({ name, url }) => ({ name, url: config.addressOf(name) ?? url }));
+    requireSecrets(config, services.map(({ name }) => name));
+    return servicesSource(services, headers, logger);
+  }
+  return /^https?:/i.test(config.SUPERGRAPH) ? urlSource(config.SUPERGRAPH) : fileSource(config.SUPERGRAPH);
+}
+
+function identityOf(config: GatewayConfig, clock: Clock): Identity {
+  if (config.IDENTITY === 'off') return noIdentity;
+  return tokenIdentity({
+    verifier: new TokenVerifier({ keys: new URL(config.JWKS_URL!), issuer: config.TOKEN_ISSUER, audience: config.TOKEN_AUDIENCE, clock }),
+    signer: new AssertionSigner({ secrets: (subgraph) => config.secretOf(subgraph)!, clock }),
+  });
+}
+
+function requireSecrets(config: GatewayConfig, subgraphs: readonly string[]): void {
+  if (config.IDENTITY === 'off') return;
+  const missing = subgraphs.filter((subgraph) => config.secretOf(subgraph) === undefined).map(secretVariableOf);
+  if (missing.length > 0) throw new SupergraphError(`With IDENTITY=jwt each subgraph shares a secret with the gateway; set ${missing.join(', ')}.`);
+}
+
+/** Loaded by name, so that an engine that is not used costs neither memory nor its licence. */
+async function engineFactory(name: GatewayConfig['ENGINE']): Promise<EngineFactory> {
+  const file = { apollo: './stock/engine.js', tributary: './run/engine.js' }[name];
+  const { createEngine } = (await import(file)) as { createEngine: EngineFactory };
+  return createEngine;
+}
+
+/** Anybody may ask for our health; where things are is not for anybody. */
+function withoutAddresses(text: string): string {
+  return text.split('\n')[0]!.replaceAll(/https?:\/\/\S+|(?:\/[\w.-]+){2,}/g, '…').slice(0, 300);
+}

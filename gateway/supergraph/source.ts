@@ -1,0 +1,118 @@
+import { readFile, stat } from 'node:fs/promises';
+import { request } from 'undici';
+import type { Logger } from '#libs/telemetry';
+import { compose, type ServiceSdl } from './compose.js';
+import { SupergraphError } from './supergraph.js';
+
+/** Where a supergraph comes from. `read` answers undefined when nothing has changed since it last answered. */
+export interface SupergraphSource {
+  /** For the log and for people: 'schema/supergraph.graphql'. */
+  readonly from: string;
+  read(signal: AbortSignal): Promise<string | undefined>;
+}
+
+export function fileSource(path: string): SupergraphSource {
+  let seen = '';
+  return {
+    from: path,
+    async read() {
+      // Size and both times: an editor that keeps the modification time still changes the inode's.
+      const { mtimeMs, ctimeMs, size } = await stat(path);
+      const now = `${mtimeMs} ${ctimeMs} ${size}`;
+      if (now === seen) return undefined;
+      const sdl = await readFile(path, 'utf8');
+      seen = now;
+      return sdl;
+    },
+  };
+}
+
+/** A supergraph is at most this long; Apollo's own limit for uploads is 10 MB. */
+const SDL_BYTES_MAX = 16 * 1024 * 1024;
+
+export function urlSource(url: string): SupergraphSource {
+  let etag: string | undefined;
+  return {
+    from: url,
+    async read(signal) {
+      const headers: Record<string, string> = { accept: 'text/plain, application/graphql, */*' };
+      if (etag !== undefined) headers['if-none-match'] = etag;
+      const response = await request(url, { headers, signal });
+      if (response.statusCode === 304) {
+        await response.body.dump();
+        return undefined;
+      }
+      if (response.statusCode !== 200) {
+        await response.body.dump();
+        throw new SupergraphError(`${url} answered with status ${response.statusCode}.`);
+      }
+      const sdl = await textOf(response.body);
+      const tag = response.headers['etag'];
+      etag = typeof tag === 'string' ? tag : undefined;
+      return sdl;
+    },
+  };
+}
+
+export interface Service {
+  readonly name: string;
+  readonly url: string;
+}
+
+/** Composed from what running services say of themselves; `headers` tell them that it is the gateway that asks. */
+export function servicesSource(services: readonly Service[], headers: (service: string) => Record<string, string>, logger: Logger): SupergraphSource {
+  let seen = '';
+  let failed: { readonly sdls: string; readonly error: unknown } | undefined;
+  return {
+    from: services.map(({ name }) => name).join(', '),
+    async read(signal) {
+      const answers = await Promise.allSettled(services.map((service) => sdlOf(service, headers(service.name), signal)));
+      const missing = answers.flatMap((answer, index) => (answer.status === 'rejected' ? [`${services[index]!.name} (${reason(answer.reason)})`] : []));
+      if (missing.length > 0) throw new SupergraphError(`No schema from ${missing.join(', ')}.`);
+      const sdls = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+      const now = JSON.stringify(sdls);
+      if (now === seen) return undefined;
+      // What did not compose does not compose the next time either; composing takes the event loop.
+      if (failed?.sdls === now) throw failed.error;
+      logger.debug({ services: services.map(({ name }) => name) }, 'Composing');
+      try {
+        const sdl = await compose(sdls);
+        seen = now;
+        return sdl;
+      } catch (error) {
+        failed = { sdls: now, error };
+        throw error;
+      }
+    },
+  };
+}
+
+async function sdlOf({ name, url }: Service, headers: Record<string, string>, signal: AbortSignal): Promise<ServiceSdl> {
+  const response = await request(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', accept: 'application/json', ...headers },
+    body: JSON.stringify({ query: '{ _service { sdl } }' }),
+    signal,
+  });
+  const text = await textOf(response.body);
+  if (response.statusCode !== 200) throw new SupergraphError(`status ${response.statusCode}`);
+  const sdl: unknown = (JSON.parse(text) as { data?: { _service?: { sdl?: unknown } } }).data?._service?.sdl;
+  if (typeof sdl !== 'string') throw new SupergraphError('it does not answer { _service { sdl } }');
+  return { name, url, sdl, from: `${name} (${url})` };
+}
+
+async function textOf(body: AsyncIterable<Buffer>): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    if (bytes > SDL_BYTES_MAX) throw new SupergraphError(`The schema is longer than ${SDL_BYTES_MAX} bytes.`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function reason(error: unknown): string {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  return String(code ?? message ?? error);
+}
