@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-import { Redis, type RedisOptions } from 'ioredis';
+import { Cluster, Redis, type RedisOptions } from 'ioredis';
 
 import { LISTENERS, type DomainEvent, type EventSource } from '#libs/events';
 import type { Logger } from '#libs/telemetry';
@@ -18,6 +18,9 @@ export interface RedisStreamOptions {
   /** How often what every group has acknowledged is trimmed away. */
   readonly trimEveryMs?: number;
 }
+
+/** A Redis, or a Redis Cluster. */
+export type Connection = Redis | Cluster;
 
 /** One hash tag, so that on a Redis Cluster every script finds its keys in one place. */
 export const streamKey = (source: EventSource): string => `tributary:{events}:${source}`;
@@ -42,7 +45,7 @@ const { commandTimeout: _, ...WAITS } = { ...COMMANDS, blockingTimeout: 2_000 };
  */
 export class RedisStream implements Stream {
   readonly #options: Required<RedisStreamOptions>;
-  readonly #redis: Redis;
+  readonly #redis: Connection;
   readonly #subscriptions = new Set<RedisSubscription>();
   readonly #trimAt = new Map<EventSource, number>();
 
@@ -139,21 +142,48 @@ if oldest == nil then
 end
 return redis.call('XTRIM', KEYS[1], 'MINID', oldest)`;
 
-function connect(url: string, options: RedisOptions, logger: Logger): Redis {
-  const redis = new Redis(url, options);
+/** A Redis Cluster when the address says `?cluster=true`; the node it names is only where to begin. */
+function connect(url: string, options: RedisOptions, logger: Logger): Connection {
+  const address = new URL(url);
+  const clustered = address.searchParams.get('cluster') === 'true';
+  address.searchParams.delete('cluster');
+  const connection = clustered ? ofCluster(address, options) : new Redis(address.href, options);
   let told = false;
-  redis.on('error', (error) => {
+  connection.on('error', (error: Error) => {
     if (!told) logger.warn({ err: error }, 'Redis is not reachable; events wait in the outbox');
     told = true;
   });
-  redis.on('ready', () => {
+  connection.on('ready', () => {
     told = false;
   });
-  return redis;
+  return connection;
+}
+
+function ofCluster(address: URL, options: RedisOptions): Cluster {
+  const { commandTimeout, blockingTimeout, connectTimeout, maxRetriesPerRequest } = options;
+  const redisOptions = {
+    ...(commandTimeout === undefined ? {} : { commandTimeout }),
+    ...(blockingTimeout === undefined ? {} : { blockingTimeout }),
+    ...(connectTimeout === undefined ? {} : { connectTimeout }),
+    ...(maxRetriesPerRequest === undefined ? {} : { maxRetriesPerRequest }),
+    ...(address.username === '' ? {} : { username: decodeURIComponent(address.username) }),
+    ...(address.password === '' ? {} : { password: decodeURIComponent(address.password) }),
+    ...(address.protocol === 'rediss:' ? { tls: {} } : {}),
+  };
+  return new Cluster([{ host: address.hostname, port: Number(address.port || 6379) }], {
+    redisOptions,
+    enableOfflineQueue: false,
+    clusterRetryStrategy: (times) => Math.min(50 * times, 1_000),
+    maxRedirections: 4,
+    retryDelayOnFailover: 50,
+    retryDelayOnClusterDown: 50,
+    retryDelayOnTryAgain: 50,
+    slotsRefreshTimeout: 500,
+  });
 }
 
 /** Waits a moment for a connection that is being made, so that the first command after a start is not refused. */
-async function ready(redis: Redis): Promise<void> {
+async function ready(redis: Connection): Promise<void> {
   if (redis.status === 'ready') return;
   if (redis.status === 'end') throw new Error('the stream is closed');
   let arrived = (): void => undefined;

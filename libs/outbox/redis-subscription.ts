@@ -1,8 +1,7 @@
-import type { Redis } from 'ioredis';
-
 import { checkEnvelope, type Envelope } from '#libs/events';
 import type { Logger } from '#libs/telemetry';
 
+import type { Connection } from './redis-stream.js';
 import { TOGETHER, type HandleEvents } from './stream.js';
 import { Nap, within } from './within.js';
 
@@ -14,10 +13,10 @@ interface Parts {
   readonly leaseMs: number;
   readonly handle: HandleEvents;
   readonly logger: Logger;
-  readonly redis: Redis;
+  readonly redis: Connection;
   /** A connection of its own: it blocks. */
-  readonly waits: Redis;
-  readonly ready: (redis: Redis) => Promise<void>;
+  readonly waits: Connection;
+  readonly ready: (redis: Connection) => Promise<void>;
 }
 
 type Entry = readonly [id: string, fields: readonly string[] | null];

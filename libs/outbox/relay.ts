@@ -12,7 +12,7 @@ interface Options {
   /** Insurance against a lost wake-up; also how late another process's rows are found. */
   readonly pollMs: number;
   readonly logger: Logger;
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
   /** How long a published row is kept: what a lost stream can be filled with again. */
   readonly keepMs?: number;
 }
@@ -41,7 +41,8 @@ export class Relay {
   #closed = false;
 
   constructor(options: Options) {
-    this.#options = { clock: systemClock, keepMs: 24 * 60 * 60 * 1000, ...options };
+    const { clock = systemClock, keepMs = 24 * 60 * 60 * 1000 } = options;
+    this.#options = { ...options, clock, keepMs };
     options.database.afterCommit(async (events) => {
       if (events.some((event) => event.source === options.database.service)) this.wake();
     });
