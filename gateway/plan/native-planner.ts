@@ -1,0 +1,110 @@
+import type {
+  FetchNodePathSegment,
+  FetchRewrite,
+  FlattenNodePathSegment,
+  PlanNode as NativeNode,
+  QueryPlanner,
+  RequiresSelection,
+} from '@graphql-hive/router-query-planner';
+import type { Entities, Path, Plan, PlanNode, Required, Rewrite, RewriteStep } from './plan.js';
+import { withPath, type Planner, type PlanRequest } from './planner.js';
+
+/** Hive Router's planner (Rust through N-API): about 1.4 ms for a profile page, on a thread of its own. */
+export async function nativePlanner(supergraphSdl: string): Promise<Planner> {
+  const { QueryPlanner: Native } = await import('@graphql-hive/router-query-planner');
+  const planner: QueryPlanner = new Native(supergraphSdl);
+  return {
+    name: 'native',
+    overrideLabels: new Set([...planner.overrideLabels, ...planner.overridePercentages.map((percent) => `percent(${percent})`)]),
+    async plan({ query, labels, percent, signal }: PlanRequest): Promise<Plan> {
+      const plan = await planner.planAsync(query, null, new Set(labels), percent, signal);
+      return { root: plan.node ? nodeOf(plan.node) : undefined };
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+function nodeOf(node: NativeNode): PlanNode {
+  switch (node.kind) {
+    case 'Sequence':
+      return { kind: 'sequence', nodes: node.nodes.map(nodeOf) };
+    case 'Parallel':
+      return { kind: 'parallel', nodes: node.nodes.map(nodeOf) };
+    case 'Condition':
+      return {
+        kind: 'condition',
+        variable: node.condition,
+        whenTrue: node.ifClause ? nodeOf(node.ifClause) : undefined,
+        whenFalse: node.elseClause ? nodeOf(node.elseClause) : undefined,
+      };
+    case 'Flatten':
+      return withPath(nodeOf(node.node), node.path.map(pathStepOf));
+    case 'BatchFetch':
+      return {
+        kind: 'entities',
+        subgraph: node.serviceName,
+        operation: node.operation,
+        variables: node.variableUsages ?? [],
+        entities: node.entityBatch.aliases.map((alias): Entities => ({
+          alias: alias.alias,
+          variable: alias.representationsVariableName,
+          paths: alias.paths.map((path) => path.map(pathStepOf)),
+          requires: alias.requires.map(requiredOf),
+          inputRewrites: (alias.inputRewrites ?? []).map(rewriteOf),
+          outputRewrites: (alias.outputRewrites ?? []).map(rewriteOf),
+          contextRewrites: [],
+        })),
+      };
+    case 'Fetch': {
+      const fetch = { subgraph: node.serviceName, operation: node.operation, variables: node.variableUsages ?? [] };
+      if (!node.requires) {
+        const outputRewrites = (node.outputRewrites ?? []).map(rewriteOf);
+        return { kind: 'root', ...fetch, operationKind: node.operationKind === 'mutation' ? 'mutation' : 'query', path: [], outputRewrites };
+      }
+      return {
+        kind: 'entities',
+        ...fetch,
+        entities: [
+          {
+            alias: '_entities',
+            variable: 'representations',
+            paths: [[]],
+            requires: node.requires.map(requiredOf),
+            inputRewrites: (node.inputRewrites ?? []).map(rewriteOf),
+            outputRewrites: (node.outputRewrites ?? []).map(rewriteOf),
+            contextRewrites: [],
+          },
+        ],
+      };
+    }
+    default:
+      throw new Error(`The native planner answered with a ${node.kind} node, which this gateway does not run.`);
+  }
+}
+
+function pathStepOf(step: FlattenNodePathSegment): Path[number] {
+  if (step === '@') return { kind: 'list' };
+  return 'Field' in step ? { kind: 'key', key: step.Field } : { kind: 'types', types: step.TypeCondition };
+}
+
+/** In this planner's `requires`, `name` is the key in the answer and `alias` the name that the subgraph knows. */
+function requiredOf(selection: RequiresSelection): Required {
+  switch (selection.kind) {
+    case 'Field':
+      return { kind: 'field', read: selection.name, name: selection.alias ?? selection.name, selections: selection.selections?.map(requiredOf) };
+    case 'InlineFragment':
+      return { kind: 'type', type: selection.typeCondition, selections: selection.selections.map(requiredOf) };
+    default:
+      throw new Error('The native planner answered with a fragment spread in `requires`, which it never defines.');
+  }
+}
+
+function rewriteOf(rewrite: FetchRewrite): Rewrite {
+  if ('KeyRenamer' in rewrite) return { kind: 'rename', path: rewrite.KeyRenamer.path.map(rewriteStepOf), to: rewrite.KeyRenamer.renameKeyTo };
+  const setter = 'ValueSetter' in rewrite ? rewrite.ValueSetter : rewrite;
+  return { kind: 'set', path: setter.path.map(rewriteStepOf), value: setter.setValueTo };
+}
+
+function rewriteStepOf(step: FetchNodePathSegment): RewriteStep {
+  return 'Key' in step ? { kind: 'key', key: step.Key } : { kind: 'types', types: step.TypenameEquals };
+}

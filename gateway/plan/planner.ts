@@ -1,0 +1,90 @@
+import type { Logger } from '#libs/telemetry';
+import type { Supergraph } from '../supergraph/supergraph.js';
+import type { Path, Plan, PlanNode } from './plan.js';
+
+/** The one door to whoever knows how to plan a federated operation. Planning never runs on the request's event loop. */
+export interface Planner {
+  readonly name: 'native' | 'apollo';
+  /** Labels of `@override(label:)` that the supergraph knows. */
+  readonly overrideLabels: ReadonlySet<string>;
+  plan(request: PlanRequest): Promise<Plan>;
+  close(): Promise<void>;
+}
+
+export interface PlanRequest {
+  /** One operation with its fragments, without introspection fields. */
+  readonly query: string;
+  /** Labels that are on. */
+  readonly labels: readonly string[];
+  /** 0–100, what `percent(n)` labels are compared with. */
+  readonly percent: number;
+  readonly signal: AbortSignal;
+}
+
+export type PlannerChoice = 'auto' | 'native' | 'apollo';
+
+/**
+ * The native planner, unless the platform has no binary for it or the supergraph uses something that it is known to plan
+ * wrongly without saying so. The reason is for the log and for `/health/ready`.
+ */
+export async function choosePlanner(
+  supergraph: Supergraph,
+  wanted: PlannerChoice,
+  logger: Logger,
+): Promise<{ planner: Planner; reason: string }> {
+  const unfit = unfitForNative(supergraph);
+  if (wanted === 'apollo') return { planner: await apollo(supergraph), reason: 'PLANNER=apollo' };
+  if (wanted === 'native') {
+    if (unfit) logger.warn({ feature: unfit }, 'PLANNER=native plans this feature wrongly; unset PLANNER unless you are testing');
+    return { planner: await native(supergraph), reason: 'PLANNER=native' };
+  }
+  if (unfit) return { planner: await apollo(supergraph), reason: `the supergraph links ${unfit}, which the native planner plans wrongly` };
+  try {
+    return { planner: await native(supergraph), reason: 'the native planner fits this platform and this supergraph' };
+  } catch (error) {
+    logger.warn({ err: error }, 'the native planner cannot be used; planning with Apollo’s');
+    return { planner: await apollo(supergraph), reason: `the native planner cannot be used: ${(error as Error).message.split('\n')[0]}` };
+  }
+}
+
+/**
+ * Found with @graphql-hive/router-query-planner 0.0.38: a contextual argument is dropped from the fetch, so the subgraph
+ * computes with its default.
+ */
+const PLANNED_WRONGLY_BY_NATIVE = new Set(['https://specs.apollo.dev/context']);
+
+function unfitForNative(supergraph: Supergraph): string | undefined {
+  return supergraph.features.find((feature) => PLANNED_WRONGLY_BY_NATIVE.has(feature.identity))?.identity;
+}
+
+async function native(supergraph: Supergraph): Promise<Planner> {
+  const { nativePlanner } = await import('./native-planner.js');
+  return nativePlanner(supergraph.sdl);
+}
+
+async function apollo(supergraph: Supergraph): Promise<Planner> {
+  const { apolloPlanner } = await import('./apollo-planner.js');
+  return apolloPlanner(supergraph.sdl);
+}
+
+/** Both planners wrap a fetch in a node that says where; ours carries the path itself. */
+export function withPath(node: PlanNode, path: Path): PlanNode {
+  switch (node.kind) {
+    case 'sequence':
+    case 'parallel':
+      return { ...node, nodes: node.nodes.map((child) => withPath(child, path)) };
+    case 'condition':
+      return {
+        ...node,
+        whenTrue: node.whenTrue && withPath(node.whenTrue, path),
+        whenFalse: node.whenFalse && withPath(node.whenFalse, path),
+      };
+    case 'root':
+      return { ...node, path: [...path, ...node.path] };
+    case 'entities':
+      return {
+        ...node,
+        entities: node.entities.map((entities) => ({ ...entities, paths: entities.paths.map((inner) => [...path, ...inner]) })),
+      };
+  }
+}

@@ -1,0 +1,58 @@
+import { Failure } from '#libs/failure';
+import { isObject, type JsonObject } from './json.js';
+
+/** A subgraph's answer, looked at as far as everything after relies on it. */
+export interface SubgraphAnswer {
+  readonly data: JsonObject | null;
+  readonly errors: readonly SubgraphError[];
+}
+
+export interface SubgraphError {
+  readonly message: string;
+  readonly path: readonly (string | number)[] | undefined;
+  readonly code: unknown;
+}
+
+/** Throws SUBGRAPH_BAD_RESPONSE for everything that is no GraphQL answer. */
+export function readAnswer(bytes: Buffer): SubgraphAnswer {
+  const answer = parsed(bytes);
+  if (!isObject(answer)) throw bad('The answer is no JSON object.');
+  const data = own(answer, 'data');
+  const errors = own(answer, 'errors');
+  if (data !== undefined && data !== null && !isObject(data)) throw bad('`data` is no object.');
+  if (errors !== undefined && errors !== null && !Array.isArray(errors)) throw bad('`errors` is no list.');
+  const list = (errors ?? []) as unknown[];
+  if (!data && list.length === 0) throw bad('The answer has neither data nor errors.');
+  return { data: data ?? null, errors: list.length === 0 ? none : list.map(errorOf) };
+}
+
+const none: readonly SubgraphError[] = [];
+
+function parsed(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8'));
+  } catch (error) {
+    throw bad('The answer is not JSON.', error);
+  }
+}
+
+function errorOf(error: unknown): SubgraphError {
+  if (!isObject(error)) return { message: 'The subgraph told an error without a message.', path: undefined, code: undefined };
+  const message = own(error, 'message');
+  const path = own(error, 'path');
+  const extensions = own(error, 'extensions');
+  const usable = Array.isArray(path) && path.every((step) => typeof step === 'string' || typeof step === 'number');
+  return {
+    message: typeof message === 'string' ? message : 'The subgraph told an error without a message.',
+    path: usable ? (path as (string | number)[]) : undefined,
+    code: isObject(extensions) ? own(extensions, 'code') : undefined,
+  };
+}
+
+function own(object: JsonObject, key: string): JsonObject[string] {
+  return Object.hasOwn(object, key) ? object[key] : undefined;
+}
+
+function bad(message: string, cause?: unknown): Failure {
+  return new Failure('SUBGRAPH_BAD_RESPONSE', message, { cause });
+}

@@ -1,0 +1,107 @@
+import type { Answer, Engine, EngineFactory, EngineOptions, Operation, RequestContext, Variables } from '../engine.js';
+import { normalise, type NormalOperation } from '../plan/normalise.js';
+import { choosePlanner, type Planner } from '../plan/planner.js';
+import { Plans, type Overrides } from '../plan/plans.js';
+import { schemaNames, type SchemaNames } from '../plan/schema-names.js';
+import type { Supergraph } from '../supergraph/supergraph.js';
+import { compile, type Compiled } from './compile.js';
+import { introspect } from './introspect.js';
+import { ReadsInFlight } from './reads-in-flight.js';
+import { Run } from './run.js';
+import { TypeFamilies } from './types.js';
+import { writeAnswer } from './write-answer.js';
+
+/** Tributary's own engine: plan once, compile once, then only run. `docs/path-of-a-query.md` follows a request through it. */
+export const createEngine: EngineFactory = async (supergraph, options) => {
+  const { planner, reason } = await choosePlanner(supergraph, options.planner, options.logger);
+  options.logger.info({ planner: planner.name, reason }, 'Planning federated operations');
+  return new TributaryEngine(supergraph, options, planner, reason);
+};
+
+const PLAN_CACHE_BYTES = 64 * 1024 * 1024;
+const PLAN_DEADLINE_MS = 5_000;
+
+export class TributaryEngine implements Engine {
+  readonly about: Readonly<Record<string, string>>;
+  readonly plans: Plans<Compiled>;
+  readonly #supergraph: Supergraph;
+  readonly #options: EngineOptions;
+  readonly #planner: Planner;
+  readonly #names: SchemaNames;
+  readonly #families: TypeFamilies;
+  readonly #reads: ReadsInFlight;
+  readonly #normal = new WeakMap<Operation, NormalOperation>();
+
+  constructor(supergraph: Supergraph, options: EngineOptions, planner: Planner, reason: string) {
+    this.about = { engine: 'tributary', planner: planner.name, reason };
+    this.#supergraph = supergraph;
+    this.#options = options;
+    this.#planner = planner;
+    this.#names = schemaNames(supergraph.document);
+    this.#families = new TypeFamilies(supergraph.document);
+    this.#reads = new ReadsInFlight(supergraph, options.subgraphs, options.join);
+    this.plans = new Plans({
+      planner,
+      cacheBytes: PLAN_CACHE_BYTES,
+      deadlineMs: PLAN_DEADLINE_MS,
+      compile: (plan, operation, conditions) =>
+        compile({ plan, operation, conditions, schema: supergraph.schema, families: this.#families, keepBatches: options.merge === 'plan' }),
+    });
+  }
+
+  async execute(operation: Operation, variables: Variables, context: RequestContext): Promise<Answer> {
+    const normal = this.normalOf(operation);
+    const conditions = conditionsOf(normal, variables);
+    const compiled = this.plans.known(normal, NO_OVERRIDES, conditions) ?? (await this.plans.compiled(normal, NO_OVERRIDES, conditions));
+    const introspected = introspect(normal, this.#supergraph.schema, variables);
+    const run = new Run(compiled, variableTexts(normal, variables), this.#families, this.#reads.sender(context), context);
+    const outcome = await run.execute();
+    if (operation.type === 'mutation') this.#reads.written();
+    return writeAnswer(compiled.projection, outcome, introspected, normal, context.requestId, this.#options.logger);
+  }
+
+  /** Plans operations before a request needs them: the most used ones of the supergraph that this one replaces. */
+  async warm(operations: readonly Operation[]): Promise<void> {
+    for (const operation of operations) {
+      // What cannot be planned here is told to whoever asks for it.
+      await this.plans.plan(this.normalOf(operation), NO_OVERRIDES).catch(() => undefined);
+    }
+  }
+
+  normalOf(operation: Operation): NormalOperation {
+    let normal = this.#normal.get(operation);
+    if (!normal) {
+      normal = normalise(operation.document, operation.definition, this.#supergraph.schema, this.#names);
+      this.#normal.set(operation, normal);
+    }
+    return normal;
+  }
+
+  close(): Promise<void> {
+    return this.#planner.close();
+  }
+}
+
+const NO_OVERRIDES: Overrides = { labels: [], percent: 100 };
+
+function conditionsOf(operation: NormalOperation, variables: Variables): Record<string, boolean> {
+  const conditions: Record<string, boolean> = {};
+  for (const name of operation.conditions) conditions[name] = variables[name] === true;
+  return conditions;
+}
+
+/** Each variable becomes JSON text at most once per request, however many fetches use it. */
+function variableTexts(operation: NormalOperation, variables: Variables): (name: string) => string | undefined {
+  const texts = new Map<string, string | undefined>();
+  return (name) => {
+    const literal = operation.literals.get(name);
+    if (literal !== undefined) return literal;
+    if (!Object.hasOwn(variables, name)) return undefined;
+    let text = texts.get(name);
+    if (text === undefined) {
+      text = JSON.stringify(variables[name]);
+      texts.set(name, text);
+    }
+    return text;
+  };
+}

@@ -1,0 +1,355 @@
+import { Failure } from '#libs/failure';
+import type { RequestContext } from '../engine.js';
+import type { FieldError } from '../http/client-errors.js';
+import type { Compiled, CompiledEntities, CompiledFetch, CompiledRoot, Unit } from './compile.js';
+import { at } from './rewrite.js';
+import { isObject, type Json, type JsonObject } from './json.js';
+import { merge } from './merge.js';
+import { missing } from './representation.js';
+import { requestsFor, type Outgoing, type Part } from './requests.js';
+import { readAnswer, type SubgraphAnswer, type SubgraphError } from './answer.js';
+import type { TypeFamilies } from './types.js';
+
+/** Sends one request body to a subgraph and resolves with the bytes of its answer. */
+export type Send = (subgraph: string, type: 'query' | 'mutation', body: string) => Promise<Buffer>;
+
+/** What a fetch should have brought and did not. Told to the client for every field that is missing because of it. */
+export interface Loss {
+  readonly subgraph: string;
+  /** Keys on the way to the objects. */
+  readonly keys: readonly string[];
+  readonly topKeys: readonly string[];
+  readonly code: unknown;
+  readonly by: 'gateway' | 'subgraph';
+  readonly message: string;
+  readonly cause?: unknown;
+  told: boolean;
+}
+
+/** What came of a run: the data, not yet in the client's shape, and what went wrong. */
+export interface Outcome {
+  readonly data: JsonObject;
+  readonly errors: readonly FieldError[];
+  readonly losses: readonly Loss[];
+}
+
+/**
+ * One execution of a compiled operation. A fetch starts when those that it waits for have ended; entity fetches that
+ * become ready in one turn of the event loop and go to one subgraph travel as one request.
+ */
+export class Run {
+  readonly #compiled: Compiled;
+  readonly #variable: (name: string) => string | undefined;
+  readonly #families: TypeFamilies;
+  readonly #send: Send;
+  readonly #signal: AbortSignal;
+  readonly #waitsFor: Int32Array;
+  readonly #ready = new Map<string, Part[]>();
+  readonly #partsLeft: Int32Array;
+  #flushing = false;
+  #open: number;
+  #ended!: () => void;
+  #broken!: (error: unknown) => void;
+
+  readonly data: JsonObject = {};
+  readonly errors: FieldError[] = [];
+  readonly losses: Loss[] = [];
+
+  constructor(compiled: Compiled, variable: (name: string) => string | undefined, families: TypeFamilies, send: Send, context: RequestContext) {
+    this.#compiled = compiled;
+    this.#variable = variable;
+    this.#families = families;
+    this.#send = send;
+    this.#signal = context.signal;
+    this.#open = compiled.fetches.length;
+    this.#waitsFor = new Int32Array(this.#open);
+    this.#partsLeft = new Int32Array(this.#open);
+    for (const fetch of compiled.fetches) this.#waitsFor[fetch.id] = fetch.needs;
+  }
+
+  execute(): Promise<Outcome> {
+    return new Promise((resolve, reject) => {
+      this.#ended = () => resolve(this);
+      this.#broken = reject;
+      if (this.#open === 0) return resolve(this);
+      for (const fetch of this.#compiled.first) this.#start(fetch);
+    });
+  }
+
+  #start(fetch: CompiledFetch): void {
+    // A client that went away wants nothing more; what is on its way is cancelled by the same signal.
+    if (this.#signal.aborted) return this.#broken(this.#signal.reason);
+    if (fetch.kind === 'root') {
+      void this.#startRoot(fetch);
+      return;
+    }
+    const parts = fetch.units.flatMap((unit) => this.#partsOf(fetch, unit));
+    if (parts.length === 0) return this.#end(fetch);
+    this.#partsLeft[fetch.id] = parts.length;
+    const waiting = this.#ready.get(fetch.subgraph);
+    if (waiting) waiting.push(...parts);
+    else this.#ready.set(fetch.subgraph, parts);
+    if (this.#flushing) return;
+    this.#flushing = true;
+    setImmediate(() => this.#flush());
+  }
+
+  #end(fetch: CompiledFetch): void {
+    for (const next of fetch.next) {
+      this.#waitsFor[next.id]! -= 1;
+      if (this.#waitsFor[next.id] === 0) this.#start(next);
+    }
+    this.#open -= 1;
+    if (this.#open === 0) this.#ended();
+  }
+
+  // Root fetches
+
+  async #startRoot(fetch: CompiledRoot): Promise<void> {
+    const targets: JsonObject[] = [];
+    fetch.locator.find(this.data, targets);
+    if (targets.length > 0) {
+      try {
+        const bytes = await this.#send(fetch.subgraph, fetch.mutation ? 'mutation' : 'query', this.#rootBody(fetch));
+        this.#takeRoot(fetch, targets, readAnswer(bytes));
+      } catch (error) {
+        this.#lose(fetch.subgraph, fetch.locator.keys, fetch.topKeys, error);
+      }
+    }
+    this.#proceed(() => this.#end(fetch));
+  }
+
+  #rootBody(fetch: CompiledRoot): string {
+    let variables = '';
+    for (const name of fetch.variables) {
+      const value = this.#variable(name);
+      if (value !== undefined) variables += `${variables === '' ? '' : ','}${JSON.stringify(name)}:${value}`;
+    }
+    return variables === '' ? `${fetch.head}}` : `${fetch.head},"variables":{${variables}}}`;
+  }
+
+  #takeRoot(fetch: CompiledRoot, targets: readonly JsonObject[], answer: SubgraphAnswer): void {
+    if (answer.data) {
+      fetch.rewrite?.(answer.data);
+      targets.forEach((target, index) => merge(target, index === 0 ? answer.data! : copy(answer.data!)));
+    } else {
+      this.#losses(fetch.subgraph, fetch.locator.keys, fetch.topKeys, answer.errors[0]);
+    }
+    for (const error of answer.errors) {
+      // Without data and without a path it is told by every field that is missing because of it.
+      if (!answer.data && !error.path) continue;
+      this.#addError(fetch.subgraph, error, [...fetch.locator.keys, ...(error.path ?? [])]);
+    }
+  }
+
+  // Entity fetches
+
+  /** The distinct representations that a unit asks about now. More than one part only where contextual arguments differ. */
+  #partsOf(fetch: CompiledEntities, unit: Unit): Part[] {
+    if (unit.context.length > 0) return this.#partsByContext(fetch, unit);
+    const part: Part = { fetch, unit, representations: [], targets: [], context: undefined };
+    const byText = new Map<string, number>();
+    let starved = false;
+    unit.locators.forEach((locator, group) => {
+      const found: JsonObject[] = [];
+      locator.find(this.data, found);
+      for (const entity of found) starved = this.#ask(part, byText, entity, group) || starved;
+    });
+    if (starved) this.#starve(fetch, unit);
+    return part.representations.length > 0 ? [part] : [];
+  }
+
+  /** True when the entity cannot be asked about because something that it needs never came. */
+  #ask(part: Part, byText: Map<string, number>, entity: JsonObject, group: number): boolean {
+    const text = part.unit.represent(entity);
+    if (text === undefined) return false;
+    if (text === missing) return true;
+    const known = byText.get(text);
+    if (known !== undefined) {
+      part.targets[known]!.push({ entity, group });
+    } else {
+      byText.set(text, part.representations.length);
+      part.representations.push(text);
+      part.targets.push([{ entity, group }]);
+    }
+    return false;
+  }
+
+  #partsByContext(fetch: CompiledEntities, unit: Unit): Part[] {
+    const groups = new Map<string, { part: Part; byText: Map<string, number> }>();
+    let starved = false;
+    unit.locators.forEach((locator) => {
+      for (const { object, above } of locator.findPaths(this.data)) {
+        const context = unit.context.map(({ up, path, variable }) => {
+          let value: Json | undefined;
+          const last = path.at(-1);
+          at(path.slice(0, -1), above[above.length - up], this.#families, (holder) => {
+            if (last?.kind === 'key') value ??= holder[last.key];
+          });
+          return [variable, JSON.stringify(value ?? null)] as const;
+        });
+        const key = JSON.stringify(context);
+        let group = groups.get(key);
+        if (!group) {
+          group = { part: { fetch, unit, representations: [], targets: [], context }, byText: new Map() };
+          groups.set(key, group);
+        }
+        // Everything is copied: the same entity under another parent has other values.
+        starved = this.#ask(group.part, group.byText, object, group.part.targets.length) || starved;
+      }
+    });
+    if (starved) this.#starve(fetch, unit);
+    return [...groups.values()].flatMap(({ part }) => (part.representations.length > 0 ? [part] : []));
+  }
+
+  /** Nothing failed here, but something before did: the fields of this fetch are lost for the same reason. */
+  #starve(fetch: CompiledEntities, unit: Unit): void {
+    const cause = this.losses[0];
+    if (!cause) return;
+    for (const { keys } of unit.locators) {
+      this.losses.push({ ...cause, subgraph: fetch.subgraph, keys, topKeys: unit.topKeys, told: true });
+    }
+  }
+
+  #flush(): void {
+    this.#flushing = false;
+    const ready = [...this.#ready];
+    this.#ready.clear();
+    for (const [subgraph, parts] of ready) {
+      for (const request of requestsFor(parts, this.#variable, this.#compiled.together)) void this.#sendEntities(subgraph, request);
+    }
+  }
+
+  async #sendEntities(subgraph: string, request: Outgoing): Promise<void> {
+    const answers = await Promise.all(
+      request.bodies.map(async (body): Promise<SubgraphAnswer | { failure: unknown }> => {
+        try {
+          return readAnswer(await body(this.#send, subgraph));
+        } catch (failure) {
+          return { failure };
+        }
+      }),
+    );
+    this.#proceed(() => {
+      request.asked.forEach(({ part, alias, offset, count, body }) => {
+        const answer = answers[body]!;
+        if ('failure' in answer) this.#lose(subgraph, part.unit.locators, part.unit.topKeys, answer.failure);
+        else this.#takeEntities(part, alias, offset, count, answer);
+      });
+      const ended = new Map<CompiledEntities, Set<Part>>();
+      for (const { part } of request.asked) {
+        const parts = ended.get(part.fetch);
+        if (parts) parts.add(part);
+        else ended.set(part.fetch, new Set([part]));
+      }
+      for (const [fetch, parts] of ended) {
+        this.#partsLeft[fetch.id]! -= parts.size;
+        if (this.#partsLeft[fetch.id] === 0) this.#end(fetch);
+      }
+    });
+  }
+
+  #takeEntities(part: Part, alias: string, offset: number, count: number, answer: SubgraphAnswer): void {
+    const { unit, fetch } = part;
+    const errors = answer.errors.filter((error) => error.path?.[0] === alias || (error.path === undefined && answer.data === null));
+    const entities = answer.data?.[alias];
+    if (!Array.isArray(entities) || entities.length !== count) {
+      const told = errors[0] ?? answer.errors[0];
+      const error = told ?? `${fetch.subgraph} was asked for ${count} entities and answered ${describe(entities)}.`;
+      for (const { keys } of unit.locators) this.#losses(fetch.subgraph, keys, unit.topKeys, error);
+      return;
+    }
+    const lost = new Map<number, SubgraphError | undefined>();
+    for (const error of errors) {
+      const index = error.path?.[1];
+      if (typeof index === 'number' && entities[index] === null && error.path!.length === 2) lost.set(index, error);
+    }
+    for (let i = 0; i < count; i += 1) {
+      const entity = entities[i];
+      const targets = part.targets[offset + i]!;
+      if (isObject(entity)) {
+        unit.rewrite?.(entity);
+        this.#mergeEntity(entity, targets);
+      } else if (entity === null && !lost.has(i)) {
+        const nothing = Object.fromEntries(unit.topKeys.map((key) => [key, null]));
+        for (const { entity: target } of targets) merge(target, nothing);
+      } else {
+        const error = lost.get(i) ?? `${fetch.subgraph} answered ${describe(entity)} where an entity was due.`;
+        for (const { keys } of unit.locators) this.#losses(fetch.subgraph, keys, unit.topKeys, error);
+      }
+    }
+    for (const error of errors) this.#addEntityError(part, offset, lost, error);
+    for (const error of answer.errors) {
+      if (error.path === undefined && answer.data !== null) this.#addError(fetch.subgraph, error, this.#firstPath(unit));
+    }
+  }
+
+  #mergeEntity(entity: JsonObject, targets: Part['targets'][number]): void {
+    const [first] = targets;
+    for (const target of targets) {
+      // At one path, equal entities have equal needs and share what came. At another path other fields may be joined later.
+      merge(target.entity, target.group === first!.group ? entity : copy(entity));
+    }
+  }
+
+  #addEntityError(part: Part, offset: number, lost: ReadonlyMap<number, unknown>, error: SubgraphError): void {
+    const [, index, ...rest] = error.path ?? [];
+    if (typeof index !== 'number') {
+      if (error.path) this.#addError(part.fetch.subgraph, error, this.#firstPath(part.unit));
+      return;
+    }
+    if (lost.has(index)) return;
+    const targets = new Set(part.targets[offset + index]?.map(({ entity }) => entity));
+    for (const locator of part.unit.locators) {
+      for (const { object, path } of locator.findPaths(this.data)) {
+        if (targets.has(object)) this.#addError(part.fetch.subgraph, error, [...path, ...rest]);
+      }
+    }
+  }
+
+  #firstPath(unit: Unit): (string | number)[] {
+    return unit.locators[0]?.findPaths(this.data)[0]?.path ?? [];
+  }
+
+  // What went wrong
+
+  #addError(subgraph: string, error: SubgraphError, path: readonly (string | number)[]): void {
+    // A subgraph may send any number; all are counted, and few are shown.
+    if (this.errors.length < 1_000) this.errors.push({ message: error.message, path, code: error.code, by: 'subgraph', subgraph });
+  }
+
+  #lose(subgraph: string, where: readonly string[] | Unit['locators'], topKeys: readonly string[], error: unknown): void {
+    const places = where.length > 0 && typeof where[0] !== 'string' ? (where as Unit['locators']).map(({ keys }) => keys) : [where as readonly string[]];
+    for (const keys of places) {
+      const known = error instanceof Failure;
+      const code = known ? error.code : 'INTERNAL_SERVER_ERROR';
+      this.losses.push({ subgraph, keys, topKeys, code, by: 'gateway', message: String((error as Error).message), cause: known ? error.cause : error, told: false });
+    }
+  }
+
+  #losses(subgraph: string, keys: readonly string[], topKeys: readonly string[], error: SubgraphError | string | undefined): void {
+    const loss =
+      typeof error === 'object'
+        ? { code: error.code, by: 'subgraph' as const, message: error.message }
+        : { code: 'SUBGRAPH_BAD_RESPONSE', by: 'gateway' as const, message: error ?? `${subgraph} answered neither data nor errors.` };
+    this.losses.push({ subgraph, keys, topKeys, ...loss, told: false });
+  }
+
+  /** Whatever breaks in here is our mistake, and the request must end all the same. */
+  #proceed(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#broken(error);
+    }
+  }
+}
+
+function describe(value: Json | undefined): string {
+  if (Array.isArray(value)) return `${value.length}`;
+  return value === undefined ? 'nothing' : (JSON.stringify(value) ?? '').slice(0, 60);
+}
+
+function copy<Value extends Json>(value: Value): Value {
+  return structuredClone(value);
+}

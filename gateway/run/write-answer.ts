@@ -1,0 +1,83 @@
+import type { Logger } from '#libs/telemetry';
+import type { Answer } from '../engine.js';
+import { clientErrors, type FieldError } from '../http/client-errors.js';
+import type { NormalOperation } from '../plan/normalise.js';
+import { Troubles, type Projection, type Trouble } from './projection.js';
+import type { Loss, Outcome } from './run.js';
+
+/** Data and errors as the client gets them. */
+export function writeAnswer(
+  projection: Projection,
+  outcome: Outcome,
+  introspected: ReadonlyMap<string, string>,
+  operation: NormalOperation,
+  requestId: string,
+  logger: Logger,
+): Answer {
+  const troubles = new Troubles(outcome.losses.length > 0);
+  const data = projection.write(outcome.data, introspected, troubles);
+  if (outcome.errors.length === 0 && outcome.losses.length === 0 && troubles.list.length === 0) return { body: `{"data":${data}}`, hasErrors: false };
+  const errors = errorsOf(outcome, troubles.list, operation);
+  return { body: `{"errors":${JSON.stringify(clientErrors(errors, requestId, logger))},"data":${data}}`, hasErrors: true };
+}
+
+function errorsOf(outcome: Outcome, troubles: readonly Trouble[], operation: NormalOperation): FieldError[] {
+  const clientPath = (path: readonly (string | number)[]) => path.map((step) => (typeof step === 'string' ? (operation.clientKeys.get(step) ?? step) : step));
+  const told = outcome.errors.map((error) => ({ ...error, path: clientPath(error.path) }));
+  const places = new Places(told);
+  const found: FieldError[] = [];
+  for (const trouble of troubles) {
+    const path = trouble.reversedPath;
+    if (trouble.kind !== 'invalid' && places.explain(path)) continue;
+    const loss = trouble.kind === 'missing' ? lossAt(outcome.losses, path, operation) : undefined;
+    if (loss) loss.told = true;
+    else if (trouble.kind === 'missing' && places.size > 0 && outcome.losses.length > 0 && places.explain(path)) continue;
+    found.push(loss ? fieldError(loss, path) : { message: trouble.message, path, code: 'SUBGRAPH_BAD_RESPONSE', by: 'gateway' });
+  }
+  // What failed is told even when no field that the client sees is missing because of it.
+  const silent = outcome.losses.filter((loss) => !loss.told).map((loss) => fieldError(loss, clientPath(loss.keys.slice(0, 1))));
+  return [...told, ...found, ...distinct(silent)];
+}
+
+function fieldError({ message, code, by, subgraph, cause }: Loss, path: readonly (string | number)[]): FieldError {
+  return { message, path, code, by, subgraph, cause };
+}
+
+/** The fetch that should have brought the field; else one on the way to it. */
+function lossAt(losses: readonly Loss[], path: readonly (string | number)[], operation: NormalOperation): Loss | undefined {
+  const keys = path.filter((step) => typeof step === 'string');
+  const name = (key: string) => operation.clientKeys.get(key) ?? key;
+  return (
+    losses.find((loss) => loss.keys.length === keys.length - 1 && loss.keys.every((key, i) => name(key) === keys[i]) && loss.topKeys.some((key) => name(key) === keys.at(-1))) ??
+    losses.find((loss) => loss.keys.length < keys.length && loss.keys.every((key, i) => name(key) === keys[i]))
+  );
+}
+
+function distinct(errors: readonly FieldError[]): FieldError[] {
+  const seen = new Set<string>();
+  return errors.filter((error) => {
+    const key = JSON.stringify([error.path, error.code, error.subgraph]);
+    return !seen.has(key) && seen.add(key);
+  });
+}
+
+/** Paths that already have an error, to be asked whether a null is explained by one at or below it. */
+class Places {
+  readonly #prefixes = new Set<string>();
+  readonly size: number;
+
+  constructor(errors: readonly FieldError[]) {
+    this.size = errors.length;
+    for (const { path } of errors) {
+      let key = '';
+      for (const step of path) {
+        key += `/${String(step)}`;
+        this.#prefixes.add(key);
+      }
+    }
+  }
+
+  explain(path: readonly (string | number)[]): boolean {
+    return this.#prefixes.has(path.map((step) => `/${String(step)}`).join(''));
+  }
+}

@@ -1,0 +1,164 @@
+import { buildSubgraphSchema } from '@apollo/subgraph';
+import { composeServices } from '@apollo/composition';
+import { execute, getOperationAST, GraphQLError, parse, validate, type DocumentNode, type GraphQLSchema } from 'graphql';
+import { Failure } from '#libs/failure';
+import { silent, type Logger } from '#libs/telemetry';
+import type { Engine, EngineOptions, Operation, RequestContext, SubgraphCall, SubgraphClient } from '../../gateway/engine.js';
+import { coerceVariables } from '../../gateway/http/variables.js';
+import { createEngine } from '../../gateway/run/engine.js';
+import { createEngine as createStockEngine } from '../../gateway/stock/engine.js';
+import { readSupergraph, type Supergraph } from '../../gateway/supergraph/supergraph.js';
+
+/** A subgraph of a test: its SDL without the `@link` line (all of Federation 2 is imported) and its resolvers. */
+export interface SubgraphFixture {
+  readonly sdl: string;
+  readonly resolvers?: Resolvers;
+  /** Use the SDL as it stands: Federation 1, or a `@link` of its own. */
+  readonly raw?: boolean;
+}
+
+export type Resolvers = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+const LINK = `extend schema @link(url: "https://specs.apollo.dev/federation/v2.12", import: ["@key", "@requires", "@provides", "@external",
+  "@extends", "@shareable", "@inaccessible", "@override", "@interfaceObject", "@tag", "@composeDirective", "@context", "@fromContext",
+  "@authenticated", "@requiresScopes", "@policy", "@cacheTag", "@cost", "@listSize", "FieldSet"])\n`;
+
+/** One call that reached a subgraph. */
+export interface Call {
+  readonly subgraph: string;
+  readonly query: string;
+  readonly variables: Readonly<Record<string, unknown>>;
+  readonly type: 'query' | 'mutation';
+}
+
+export interface Asked {
+  readonly data: unknown;
+  readonly errors: readonly { message: string; path: (string | number)[]; extensions: { code: string } }[] | undefined;
+  /** The text as the client gets it. */
+  readonly body: string;
+  readonly calls: readonly Call[];
+}
+
+export interface AskOptions extends Partial<Pick<EngineOptions, 'planner' | 'merge' | 'join'>> {
+  readonly variables?: Record<string, unknown>;
+  readonly engine?: 'tributary' | 'apollo';
+  readonly subject?: string | null;
+  readonly headers?: ReadonlyMap<string, string>;
+  readonly signal?: AbortSignal;
+  /** Answers instead of the subgraph's own, by its name: bytes, or a Failure as the client gives it. */
+  readonly instead?: Readonly<Record<string, (call: Call) => string | Buffer | Failure | Promise<string | Buffer | Failure>>>;
+  /** Passes before a subgraph's call is answered. */
+  readonly before?: (call: Call) => Promise<void>;
+  readonly logger?: Logger;
+}
+
+export class Federation {
+  readonly supergraph: Supergraph;
+  readonly #schemas: ReadonlyMap<string, GraphQLSchema>;
+  readonly #engines = new Map<string, Promise<Engine>>();
+  /** By the request's signal, which stays the same however the context is copied. */
+  readonly #open = new Map<AbortSignal, { options: AskOptions; calls: Call[] }>();
+
+  constructor(supergraph: Supergraph, schemas: ReadonlyMap<string, GraphQLSchema>) {
+    this.supergraph = supergraph;
+    this.#schemas = schemas;
+  }
+
+  async ask(query: string, options: AskOptions = {}): Promise<Asked> {
+    const engine = await this.engine(options);
+    const operation = operationOf(this.supergraph.schema, query);
+    const variables = coerceVariables(this.supergraph.schema, operation, options.variables ?? {}, false);
+    const context: RequestContext = {
+      requestId: 'request-1',
+      subject: options.subject ?? null,
+      headers: options.headers ?? new Map(),
+      signal: options.signal ?? new AbortController().signal,
+      deadline: Date.now() + 10_000,
+      responseHeaders: [],
+    };
+    const calls: Call[] = [];
+    this.#open.set(context.signal, { options, calls });
+    const { body } = await engine.execute(operation, variables, context);
+    const { data, errors } = JSON.parse(body) as Pick<Asked, 'data' | 'errors'>;
+    return { data, errors, body, calls };
+  }
+
+  engine(options: AskOptions = {}): Promise<Engine> {
+    const { planner = 'auto', merge = 'flow', join = false, engine = 'tributary' } = options;
+    const key = [planner, merge, join, engine].join();
+    let made = this.#engines.get(key);
+    if (!made) {
+      const create = engine === 'apollo' ? createStockEngine : createEngine;
+      made = create(this.supergraph, { subgraphs: this.#client(), logger: options.logger ?? silent, clock: Date.now, planner, merge, join });
+      this.#engines.set(key, made);
+    }
+    return made;
+  }
+
+  async close(): Promise<void> {
+    for (const engine of this.#engines.values()) await (await engine).close();
+  }
+
+  #client(): SubgraphClient {
+    return {
+      post: async (call, context) => this.#answer(call, this.#open.get(context.signal)!),
+      close: () => Promise.resolve(),
+    };
+  }
+
+  async #answer({ subgraph, body, type }: SubgraphCall, { options, calls }: { options: AskOptions; calls: Call[] }): Promise<Buffer> {
+    const { query, variables = {} } = JSON.parse(body.toString()) as { query: string; variables?: Record<string, unknown> };
+    const call: Call = { subgraph, query, variables, type };
+    calls.push(call);
+    await options.before?.(call);
+    const instead = await options.instead?.[subgraph]?.(call);
+    if (instead instanceof Failure) throw instead;
+    if (instead !== undefined) return Buffer.from(instead);
+    return Buffer.from(JSON.stringify(await answer(this.#schemas.get(subgraph)!, query, variables)));
+  }
+}
+
+/** Subgraphs → one composed graph with real `@apollo/subgraph` schemas behind it. */
+export function federate(fixtures: Readonly<Record<string, SubgraphFixture>>): Federation {
+  const documents = Object.entries(fixtures).map(([name, { sdl, raw }]): [string, DocumentNode] => [name, parse(raw ? sdl : LINK + sdl)]);
+  const composed = composeServices(documents.map(([name, typeDefs]) => ({ name, url: `http://${name.replaceAll('_', '-')}.test/graphql`, typeDefs })));
+  if (composed.errors) throw new Error(composed.errors.map(({ message }) => message).join('\n'));
+  const schemas = new Map(documents.map(([name, typeDefs]) => [name, withResolvers(buildSubgraphSchema({ typeDefs }), fixtures[name]!.resolvers ?? {})]));
+  return new Federation(readSupergraph(composed.supergraphSdl), schemas);
+}
+
+export function operationOf(schema: GraphQLSchema, query: string, operationName?: string): Operation {
+  const document = parse(query);
+  const errors = validate(schema, document);
+  if (errors.length > 0) throw new Error(`The test's query is not valid: ${errors.map(({ message }) => message).join('; ')}`);
+  const definition = getOperationAST(document, operationName)!;
+  return { query, document, definition, operationName, type: definition.operation as Operation['type'], hash: query };
+}
+
+async function answer(schema: GraphQLSchema, query: string, variableValues: Record<string, unknown>): Promise<unknown> {
+  const document = parse(query);
+  const errors = validate(schema, document);
+  if (errors.length > 0) return { errors: errors.map((error) => error.toJSON()) };
+  return JSON.parse(JSON.stringify(await execute({ schema, document, variableValues, contextValue: {} }))) as unknown;
+}
+
+/** `__resolveReference` and `__resolveType` are understood; a scalar takes `serialize`. */
+export function withResolvers(schema: GraphQLSchema, resolvers: Resolvers): GraphQLSchema {
+  for (const [typeName, fields] of Object.entries(resolvers)) {
+    const type = schema.getType(typeName);
+    if (!type) throw new Error(`The test resolves ${typeName}, which its SDL does not have.`);
+    for (const [name, resolve] of Object.entries(fields)) {
+      if (name === '__resolveReference') Object.assign(type, { resolveReference: resolve, extensions: { ...type.extensions, apollo: { subgraph: { resolveReference: resolve } } } });
+      else if (name === '__resolveType') Object.assign(type, { resolveType: resolve });
+      else if (name === 'serialize') Object.assign(type, { serialize: resolve });
+      else if ('getFields' in type && type.getFields()[name]) Object.assign(type.getFields()[name]!, { resolve });
+      else throw new Error(`The test resolves ${typeName}.${name}, which its SDL does not have.`);
+    }
+  }
+  return schema;
+}
+
+/** What a resolver throws to tell the client something by code. */
+export function refuse(code: string, message = code): GraphQLError {
+  return new GraphQLError(message, { extensions: { code } });
+}
