@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { CODES, isCode, type Code } from '#libs/failure';
 import type { Logger } from '#libs/telemetry';
 import { cut } from './refusal.js';
@@ -53,7 +54,7 @@ function report(errors: readonly FieldError[], shown: readonly ClientError[], re
     path: path.join('.'),
     code,
     subgraph,
-    ...(cause === undefined ? {} : { cause: String(cause) }),
+    ...(cause === undefined ? {} : { cause: inspect(cause, { depth: 3 }).slice(0, 2_000) }),
   }));
   const fields = { requestId, errors: details, count: errors.length };
   if (hidden) logger.error(fields, 'Fields failed');

@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { inspect } from 'node:util';
 import { CODES, Failure } from '#libs/failure';
 import type { Clock, Logger } from '#libs/telemetry';
 import type { Answer, RequestContext } from '../engine.js';
@@ -112,9 +113,8 @@ function methodNotAllowed(message: string, allow: string): Refusal {
 
 function refuse(request: IncomingMessage, response: ServerResponse, type: ResponseType, refusal: Refusal, requestId: string, parts: GraphqlOverHttpParts): void {
   if (refusal.status >= 500) {
-    const cause = refusal.more.cause;
-    const detail = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause ?? refusal.message);
-    parts.logger.error({ requestId, status: refusal.status, code: refusal.code, detail }, 'A request failed');
+    const { status, code, message, more } = refusal;
+    parts.logger.error({ requestId, status, code, detail: inspect(more.cause ?? message) }, 'A request failed');
   }
   for (const [name, value] of Object.entries(refusal.more.headers ?? {})) response.setHeader(name, value);
   if (CODES[refusal.code].retry) response.setHeader('retry-after', '1');

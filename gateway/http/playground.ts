@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -95,7 +94,7 @@ export class Playground {
 async function readAsset(name: string): Promise<Asset> {
   const own = join(import.meta.dirname, 'playground', name);
   const vendor = VENDOR_FILES[name];
-  const path = vendor !== undefined && !existsSync(own) ? createRequire(import.meta.url).resolve(vendor) : own;
+  const path = vendor !== undefined && !existsSync(own) ? join(import.meta.dirname, '../../node_modules', vendor) : own;
   const bytes = await readFile(path);
   const etag = `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"`;
   return { type: TYPES[name.slice(name.lastIndexOf('.') + 1)]!, bytes, gzipped: gzipSync(bytes), etag };

@@ -98,7 +98,10 @@ export class ServedSupergraph {
       this.#failures = 0;
       if (sdl === undefined) return;
       const serving = await this.#build(sdl);
-      if (this.#closed.signal.aborted) return void (await serving.engine.close());
+      if (this.#closed.signal.aborted) {
+        await serving.engine.close();
+        return;
+      }
       const old = this.#current;
       this.#current = { serving, inFlight: 0, retired: false };
       this.#trouble = undefined;
