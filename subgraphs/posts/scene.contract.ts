@@ -62,7 +62,10 @@ export async function openScene(adminUrl?: string): Promise<Scene> {
       payload,
     };
     const handle = HEARD[type] as (tx: unknown, event: DomainEvent) => Promise<void>;
-    await database.transaction((tx) => handle(tx, event as unknown as DomainEvent));
+    await database.transaction(async (tx) => {
+      await handle(tx, event as unknown as DomainEvent);
+      tx.events.push(event as unknown as DomainEvent);
+    });
   }
 
   return {
