@@ -4,13 +4,35 @@ import { fileURLToPath } from 'node:url';
 /** `npm run check`: everything that can be wrong without running it, each step with its time; the first failing one is shown. */
 const steps: readonly { name: string; command: readonly string[] }[] = [
   { name: 'format', command: ['node_modules/prettier/bin/prettier.cjs', '--check', '--log-level', 'warn', '.'] },
-  { name: 'lint', command: ['node_modules/oxlint/bin/oxlint', '--type-aware', '--deny-warnings', 'gateway', 'subgraphs', 'libs', 'commands', 'test'] },
+  {
+    name: 'lint',
+    command: [
+      'node_modules/oxlint/bin/oxlint',
+      '--type-aware',
+      '--deny-warnings',
+      'gateway',
+      'subgraphs',
+      'libs',
+      'commands',
+      'test',
+    ],
+  },
   { name: 'types', command: ['node_modules/typescript/bin/tsc', '--noEmit'] },
   {
     name: 'boundaries',
-    command: ['node_modules/dependency-cruiser/bin/dependency-cruise.mjs', 'gateway', 'subgraphs', 'libs', 'commands', 'test', '--config', '.dependency-cruiser.cjs'],
+    command: [
+      'node_modules/dependency-cruiser/bin/dependency-cruise.mjs',
+      'gateway',
+      'subgraphs',
+      'libs',
+      'commands',
+      'test',
+      '--config',
+      '.dependency-cruiser.cjs',
+    ],
   },
   { name: 'supergraph fresh', command: ['dist/commands/compose.js', '--check'] },
+  { name: 'docs fresh', command: ['dist/commands/docs.js', '--check'] },
 ];
 
 const root = fileURLToPath(new URL('../../', import.meta.url));

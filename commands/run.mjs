@@ -6,7 +6,17 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const sources = ['gateway', 'subgraphs', 'libs', 'commands', 'test/servers', 'package.json', '.swcrc', 'nest-cli.json', 'tsconfig.json'];
+const sources = [
+  'gateway',
+  'subgraphs',
+  'libs',
+  'commands',
+  'test/servers',
+  'package.json',
+  '.swcrc',
+  'nest-cli.json',
+  'tsconfig.json',
+];
 const stamp = join(root, 'dist', '.built');
 
 const programs = {
@@ -14,6 +24,8 @@ const programs = {
   gateway: () => load('dist/gateway/main.js'),
   compose: () => load('dist/commands/compose.js'),
   seed: () => load('dist/commands/seed.js'),
+  docs: () => load('dist/commands/docs.js'),
+  template: () => load('dist/commands/template.js'),
   explain: () => load('dist/commands/explain.js'),
   test,
   check: () => load('dist/commands/check.js'),
@@ -39,7 +51,12 @@ function newest(path) {
   const entry = statSync(path);
   if (!entry.isDirectory()) return entry.mtimeMs;
   // The folder's own time tells of files that were removed.
-  return Math.max(entry.mtimeMs, ...readdirSync(path).filter((file) => !file.endsWith('.test.ts')).map((file) => newest(join(path, file))));
+  return Math.max(
+    entry.mtimeMs,
+    ...readdirSync(path)
+      .filter((file) => !file.endsWith('.test.ts'))
+      .map((file) => newest(join(path, file))),
+  );
 }
 
 async function build() {
@@ -69,7 +86,11 @@ function load(file) {
 
 function run(file, args, env, stdio = 'inherit') {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [join(root, file), ...args], { cwd: root, stdio, env: { ...process.env, ...env } });
+    const child = spawn(process.execPath, [join(root, file), ...args], {
+      cwd: root,
+      stdio,
+      env: { ...process.env, ...env },
+    });
     let output = '';
     child.stdout?.on('data', (chunk) => (output += chunk));
     child.stderr?.on('data', (chunk) => (output += chunk));

@@ -1,0 +1,97 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { CODES } from '#libs/failure';
+import type { Settings } from '#libs/settings';
+import { gatewaySettings } from '../gateway/config.js';
+import { followersSettings } from '../subgraphs/followers/config.js';
+import { postsSettings } from '../subgraphs/posts/config.js';
+import { usersSettings } from '../subgraphs/users/config.js';
+import { startSettings } from './databases.js';
+
+/** `npm run docs` writes the pages that are printed from tables in the code; with `--check` it only says whether they are fresh. */
+const pages: Readonly<Record<string, () => string>> = {
+  'docs/settings.md': settingsPage,
+  'docs/errors.md': errorsPage,
+};
+
+const stale: string[] = [];
+for (const [file, print] of Object.entries(pages)) {
+  const text = print();
+  if (text === (await readFile(file, 'utf8').catch(() => ''))) continue;
+  if (process.argv.includes('--check')) stale.push(file);
+  else {
+    await writeFile(file, text);
+    console.log(`${file} written`);
+  }
+}
+if (stale.length > 0) {
+  console.error(`${stale.join(', ')}: not what the code says; run \`npm run docs\` and commit it.`);
+  process.exitCode = 1;
+}
+
+function settingsPage(): string {
+  return `# Settings
+
+Environment variables; an empty one counts as absent. Every mistake is reported at once, before anything is started.
+Printed from the programs' \`config.ts\` by \`npm run docs\`.
+
+## gateway
+
+${settingsTable(gatewaySettings)}
+| \`SUBGRAPH_URL_<NAME>\` | an address that begins with http: or https: | | Replaces the address that the supergraph has for the subgraph <NAME>. |
+| \`ASSERTION_SECRET_<NAME>\` | at least 32 characters | | What the gateway shares with the subgraph <NAME>; a secret. |
+
+## npm start
+
+Takes every setting of the gateway and the subgraphs (\`PORT\` is the gateway's), and:
+
+${settingsTable(startSettings)}
+| \`USERS_DATABASE_URL\`, \`POSTS_DATABASE_URL\`, \`FOLLOWERS_DATABASE_URL\` | an address that begins with postgres: | | A database of its own for each service; all three or none. |
+| \`DATABASE_URL\` | an address that begins with postgres: | | One server on which three databases and three roles are made; its role may do that. |
+| \`SEED\` | demo or none | demo, and none with any database url | Puts alice, bob, carol, dan and eve into an empty graph. |
+
+## users
+
+${settingsTable(usersSettings)}
+
+## posts
+
+${settingsTable(postsSettings)}
+
+## followers
+
+${settingsTable(followersSettings)}
+`;
+}
+
+function settingsTable(settings: Settings): string {
+  const rows = Object.entries(settings).map(([name, setting]) => {
+    const standard =
+      setting.default === undefined
+        ? ''
+        : Array.isArray(setting.default)
+          ? setting.default.join(', ')
+          : String(setting.default);
+    return `| \`${name}\` | ${setting.takes} | ${standard} | ${setting.why}${setting.secret ? ' A secret.' : ''} |`;
+  });
+  return ['| variable | takes | default | why |', '|---|---|---|---|', ...rows].join('\n');
+}
+
+function errorsPage(): string {
+  const rows = Object.entries(CODES).map(
+    ([code, { status, retry, says, message }]) =>
+      `| \`${code}\` | ${status} | ${retry ? 'yes' : 'no'} | ${says ? `what was expected, what came, what to do; else “${message}”` : `“${message}”`} |`,
+  );
+  return `# Errors
+
+Every error that a client gets has \`extensions.code\` from this table and \`extensions.requestId\`, by which the log has the
+whole of it. Printed from \`libs/failure/codes.ts\` by \`npm run docs\`.
+
+- A request that fails before anything was executed has the HTTP status of its code and no \`data\`.
+- A field that fails is null, with an entry in \`errors\` whose \`path\` leads to it; the status is 200.
+- *retry*: may the same request, unchanged, succeed later?
+
+| code | status | retry | message |
+|---|---|---|---|
+${rows.join('\n')}
+`;
+}

@@ -1,0 +1,122 @@
+import { mkdir } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { lockDataDir } from '#libs/database';
+import { LISTENERS } from '#libs/events';
+import { openStream } from '#libs/outbox';
+import type { Environment } from '#libs/settings';
+import type { RunningSubgraph } from '#libs/subgraph-kit';
+import { createLogger, type Logger } from '#libs/telemetry';
+import { readGatewayConfig } from '../gateway/config.js';
+import { startGateway, type RunningGateway } from '../gateway/start.js';
+import { readFollowersConfig } from '../subgraphs/followers/config.js';
+import { startFollowers } from '../subgraphs/followers/start.js';
+import { readPostsConfig } from '../subgraphs/posts/config.js';
+import { startPosts } from '../subgraphs/posts/start.js';
+import { readUsersConfig } from '../subgraphs/users/config.js';
+import { startUsers } from '../subgraphs/users/start.js';
+import { databasesOf, onServers, readSecrets, type Secrets, type Service } from './databases.js';
+import { seedDemo } from './seed/demo.js';
+
+export interface Everything {
+  readonly users: RunningSubgraph;
+  readonly posts: RunningSubgraph;
+  readonly followers: RunningSubgraph;
+  readonly subgraphs: readonly RunningSubgraph[];
+  readonly gateway: RunningGateway;
+  /** The five demo people were put in by this start. */
+  readonly seeded: boolean;
+  /** Until every event told so far has taken effect everywhere. */
+  settle(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * Gateway and three subgraphs in one process. The subgraphs listen on free ports of 127.0.0.1 and are spoken to over
+ * HTTP, so what runs here is what is deployed. Without databases of their own they live under DATA_DIR, which one process
+ * holds at a time.
+ */
+export async function startEverything(
+  env: Environment,
+  {
+    logger = createLogger('tributary'),
+    progress = () => {},
+  }: { logger?: Logger; progress?: (text: string) => void } = {},
+): Promise<Everything> {
+  const dataDir = env['DATA_DIR'] || './data';
+  const closers: (() => Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    // The other way round than they were started: nobody is asked by somebody who is still up.
+    for (const end of closers.splice(0).reverse()) await end();
+  };
+  try {
+    await mkdir(dataDir, { recursive: true });
+    const lock = await lockDataDir(dataDir);
+    closers.push(() => lock.release());
+    const stream = openStream({ redisUrl: env['REDIS_URL'] || undefined, logger, listeners: LISTENERS });
+    closers.push(() => stream.close());
+
+    const secrets = await readSecrets(env, dataDir);
+    const databases = await databasesOf(env, secrets);
+    const environmentOf = (service: Service): Environment => ({
+      ...env,
+      PORT: '0',
+      HOST: '127.0.0.1',
+      DATA_DIR: dataDir,
+      DATABASE_URL: databases[service],
+      ASSERTION_SECRET: secrets.of('assertion', service),
+    });
+    const parts = { stream, logger };
+    const start = async <T>(opening: Promise<T & { close(): Promise<void> }>): Promise<T> => {
+      const running = await opening;
+      closers.push(() => running.close());
+      return running;
+    };
+    const [users, posts, followers] = await Promise.all([
+      start(startUsers(readUsersConfig(environmentOf('users')), parts)),
+      start(startPosts(readPostsConfig(environmentOf('posts')), parts)),
+      start(startFollowers(readFollowersConfig(environmentOf('followers')), parts)),
+    ]);
+    const subgraphs: readonly RunningSubgraph[] = [users, posts, followers];
+    const seeded =
+      wantsDemo(env) &&
+      (await seedDemo({ users: users.database, posts: posts.database, followers: followers.database }));
+    if (seeded) progress('Seeded alice, bob, carol, dan and eve.');
+
+    const gateway = await start(
+      startGateway(readGatewayConfig(gatewayEnvironment(env, dataDir, secrets, subgraphs)), { logger }),
+    );
+    const settle = async (): Promise<void> => {
+      // An effect may tell an event of its own, so a second round looks again.
+      for (let round = 0; round < 2; round++) await Promise.all(subgraphs.map((subgraph) => subgraph.settle()));
+    };
+    return { users, posts, followers, subgraphs, gateway, seeded, settle, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The five people come by themselves only where nobody else's data can be: never on a given database. */
+function wantsDemo(env: Environment): boolean {
+  return env['SEED'] ? env['SEED'] === 'demo' : !onServers(env);
+}
+
+function gatewayEnvironment(
+  env: Environment,
+  dataDir: string,
+  secrets: Secrets,
+  subgraphs: readonly RunningSubgraph[],
+): Environment {
+  const own: Record<string, string | undefined> = {
+    IDENTITY: 'jwt',
+    SUPERGRAPH: fileURLToPath(new URL('../../schema/supergraph.graphql', import.meta.url)),
+    ...env,
+    DATA_DIR: dataDir,
+  };
+  for (const { name, url } of subgraphs) {
+    own[`SUBGRAPH_URL_${name.toUpperCase()}`] = url;
+    own[`ASSERTION_SECRET_${name.toUpperCase()}`] = secrets.of('assertion', name as Service);
+    if (name === 'users') own['JWKS_URL'] = new URL('/.well-known/jwks.json', url).href;
+  }
+  return own;
+}

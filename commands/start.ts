@@ -1,0 +1,42 @@
+import { SettingsError } from '#libs/settings';
+import { createLogger } from '#libs/telemetry';
+import { startEverything } from './everything.js';
+
+/** `npm start`: everything in one process, seeded at the first start, addresses printed, until SIGTERM or SIGINT. */
+const started = Date.now();
+const logger = createLogger('tributary', process.env['LOG_LEVEL'] ?? 'warn');
+
+try {
+  const everything = await startEverything(process.env, {
+    logger,
+    progress: (text) => process.stderr.write(`${text}\n`),
+  });
+  print(everything.gateway.url, everything.subgraphs, everything.seeded);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      everything.close().then(
+        () => process.stderr.write('Stopped.\n'),
+        (error: unknown) => {
+          logger.error({ err: error }, 'did not stop clean');
+          process.exitCode = 1;
+        },
+      );
+    });
+  }
+} catch (error) {
+  process.stderr.write(`${error instanceof SettingsError || error instanceof Error ? error.message : String(error)}\n`);
+  logger.debug({ err: error }, 'did not start');
+  process.exitCode = 1;
+}
+
+function print(gateway: string, subgraphs: readonly { name: string; url: string }[], seeded: boolean): void {
+  const rows = [
+    ['playground', gateway],
+    ...subgraphs.map(({ name, url }) => [name, url]),
+    ['log in as', 'alice, bob, carol, dan or eve; password tributary'],
+  ].slice(0, seeded ? undefined : -1);
+  const text = rows.map(([name = '', value = '']) => `  ${name.padEnd(10)}  ${value}`).join('\n');
+  process.stdout.write(
+    `\n${text}\n\n  Ready in ${((Date.now() - started) / 1000).toFixed(1)} s. Ctrl+C stops it; the next start keeps the data.\n\n`,
+  );
+}

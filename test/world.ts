@@ -1,0 +1,100 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startEverything, type Everything } from '../commands/everything.js';
+import { silent, type Logger } from '#libs/telemetry';
+import type { Environment } from '#libs/settings';
+import { PASSWORD, type Card } from './people.js';
+
+/** One answer of the gateway. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  readonly data: Record<string, unknown> | null;
+  readonly errors: readonly { message: string; path?: (string | number)[]; extensions: { code: string } }[];
+}
+
+/** Somebody who signed up in this world. */
+export interface Person {
+  readonly id: string;
+  readonly handle: string;
+  readonly token: string;
+  /** Sends one operation as this person. */
+  ask(query: string, variables?: Record<string, unknown>): Promise<Answer>;
+}
+
+export interface World extends Everything {
+  /** Sends one operation as nobody. */
+  ask(query: string, variables?: Record<string, unknown>, headers?: Record<string, string>): Promise<Answer>;
+  signUp(card: Card): Promise<Person>;
+  /** SQL statements per service and Redis round trips while `work` runs. */
+  count(work: () => Promise<unknown>): Promise<Cost>;
+}
+
+export interface Cost {
+  readonly statements: Readonly<Record<string, number>>;
+  readonly roundTrips: number;
+}
+
+/**
+ * The whole of Tributary in one process, in a folder of its own, empty unless `env` says `SEED: 'demo'`. The relays are
+ * woken by what is written; their polling is so slow that it never counts as a statement of a test.
+ */
+export async function startWorld(env: Environment = {}, logger: Logger = silent): Promise<World> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'tributary-world-'));
+  const everything = await startEverything(
+    { DATA_DIR: dataDir, PORT: '0', SEED: 'none', RELAY_POLL_MS: '60000', ...env },
+    { logger },
+  );
+
+  const ask: World['ask'] = async (query, variables = {}, headers = {}) => {
+    const response = await fetch(everything.gateway.url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: JSON.stringify({ query, variables }),
+    });
+    const text = await response.text();
+    const body = JSON.parse(text) as { data?: Record<string, unknown> | null; errors?: Answer['errors'] };
+    return {
+      status: response.status,
+      headers: response.headers,
+      text,
+      data: body.data ?? null,
+      errors: body.errors ?? [],
+    };
+  };
+
+  const signUp: World['signUp'] = async ({ handle, displayName, email }) => {
+    const answer = await ask(
+      'mutation SignUp($input: SignUpInput!) { signUp(input: $input) { token user { id handle } } }',
+      { input: { handle, displayName, email, password: PASSWORD } },
+    );
+    const session = answer.data?.['signUp'] as { token: string; user: { id: string; handle: string } } | null;
+    if (!session) throw new Error(`nobody could sign up as ${handle}: ${answer.text}`);
+    const authorization = { authorization: `Bearer ${session.token}` };
+    return { ...session.user, token: session.token, ask: (query, variables) => ask(query, variables, authorization) };
+  };
+
+  const count: World['count'] = async (work) => {
+    const { subgraphs } = everything;
+    const before = subgraphs.map(({ database, cache }) => ({
+      statements: database.statements,
+      roundTrips: cache.roundTrips,
+    }));
+    await work();
+    const statements: Record<string, number> = {};
+    let roundTrips = 0;
+    subgraphs.forEach(({ name, database, cache }, index) => {
+      statements[name] = database.statements - (before[index]?.statements ?? 0);
+      roundTrips += cache.roundTrips - (before[index]?.roundTrips ?? 0);
+    });
+    return { statements, roundTrips };
+  };
+
+  const close = async (): Promise<void> => {
+    await everything.close();
+    await rm(dataDir, { recursive: true, force: true });
+  };
+  return { ...everything, ask, signUp, count, close };
+}
