@@ -10,7 +10,11 @@ const instant = z.iso.datetime({ precision: 3 });
 export const EVENTS = {
   // users; aggregate user:<userId>
   'user-registered': { source: 'users', version: 1, payload: z.object({ userId: id, handle: z.string() }) },
-  'profile-edited': { source: 'users', version: 1, payload: z.object({ userId: id, handle: z.string(), previousHandle: z.string() }) },
+  'profile-edited': {
+    source: 'users',
+    version: 1,
+    payload: z.object({ userId: id, handle: z.string(), previousHandle: z.string() }),
+  },
   'user-deleted': { source: 'users', version: 1, payload: z.object({ userId: id, handle: z.string() }) },
   // posts; aggregate post:<postId>
   'post-published': {
@@ -18,7 +22,11 @@ export const EVENTS = {
     version: 1,
     payload: z.object({ postId: id, authorId: id, body: z.string(), inReplyToId: id.nullable(), createdAt: instant }),
   },
-  'post-edited': { source: 'posts', version: 1, payload: z.object({ postId: id, authorId: id, body: z.string(), editedAt: instant }) },
+  'post-edited': {
+    source: 'posts',
+    version: 1,
+    payload: z.object({ postId: id, authorId: id, body: z.string(), editedAt: instant }),
+  },
   'post-deleted': {
     source: 'posts',
     version: 1,
@@ -28,7 +36,11 @@ export const EVENTS = {
   'post-liked': { source: 'posts', version: 1, payload: z.object({ postId: id, userId: id }) },
   'post-unliked': { source: 'posts', version: 1, payload: z.object({ postId: id, userId: id }) },
   // followers; aggregate relation:<smaller id>:<larger id>, so both directions of a pair keep one order
-  'follow-started': { source: 'followers', version: 1, payload: z.object({ followerId: id, followeeId: id, followedAt: instant }) },
+  'follow-started': {
+    source: 'followers',
+    version: 1,
+    payload: z.object({ followerId: id, followeeId: id, followedAt: instant }),
+  },
   'follow-ended': { source: 'followers', version: 1, payload: z.object({ followerId: id, followeeId: id }) },
   'block-started': { source: 'followers', version: 1, payload: z.object({ blockerId: id, blockedId: id }) },
   'block-ended': { source: 'followers', version: 1, payload: z.object({ blockerId: id, blockedId: id }) },

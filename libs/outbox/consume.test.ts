@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
 import type { DomainEvent } from '#libs/events';
 import { silent } from '#libs/telemetry';
@@ -15,8 +15,11 @@ beforeAll(async () => {
 });
 afterAll(() => scene.close());
 
-beforeEach(async () => {
+afterEach(async () => {
   for (const one of open.reverse()) await one.close();
+});
+
+beforeEach(async () => {
   await scene.users.query('TRUNCATE outbox');
   await scene.posts.query('TRUNCATE inbox, quarantine, ledger');
   stream = openStream({ logger: silent });
@@ -55,7 +58,10 @@ describe('from a fact to its effect', () => {
         throw new Error('changed my mind');
       }),
     ).rejects.toThrow('changed my mind');
-    await tell(scene.users, [[1, 2], [3, 1]]);
+    await tell(scene.users, [
+      [1, 2],
+      [3, 1],
+    ]);
     await outbox.settled();
     await consumer.settled();
     expect(await scene.effects()).toEqual(['1:1', '1:2', '3:1']);

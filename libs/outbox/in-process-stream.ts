@@ -47,7 +47,12 @@ export class InProcessStream implements Stream {
   }
 
   subscribe(group: string, sources: readonly EventSource[], handle: HandleEvents): Subscription {
-    const line = this.#groups.get(group) ?? { sources: new Set(), handle: undefined, calls: 0, last: Promise.resolve() };
+    const line = this.#groups.get(group) ?? {
+      sources: new Set(),
+      handle: undefined,
+      calls: 0,
+      last: Promise.resolve(),
+    };
     if (line.handle !== undefined) throw new Error(`group ${group} has subscribed already`);
     for (const source of sources) line.sources.add(source);
     line.handle = handle;

@@ -148,6 +148,8 @@ function connect(url: string, options: RedisOptions, logger: Logger): Connection
   const clustered = address.searchParams.get('cluster') === 'true';
   address.searchParams.delete('cluster');
   const connection = clustered ? ofCluster(address, options) : new Redis(address.href, options);
+  // Everybody who waits for a connection listens for it.
+  connection.setMaxListeners(1_000);
   let told = false;
   connection.on('error', (error: Error) => {
     if (!told) logger.warn({ err: error }, 'Redis is not reachable; events wait in the outbox');
@@ -185,15 +187,18 @@ function ofCluster(address: URL, options: RedisOptions): Cluster {
 /** Waits a moment for a connection that is being made, so that the first command after a start is not refused. */
 async function ready(redis: Connection): Promise<void> {
   if (redis.status === 'ready') return;
-  if (redis.status === 'end') throw new Error('the stream is closed');
-  let arrived = (): void => undefined;
-  const waiting = new Promise<void>((resolve) => {
-    arrived = resolve;
-    redis.once('ready', arrived);
+  const ended = new Error('the connection to Redis is closed');
+  if (redis.status === 'end') throw ended;
+  let onReady = (): void => undefined;
+  let onEnd = onReady;
+  const waiting = new Promise<void>((resolve, reject) => {
+    onReady = resolve;
+    onEnd = () => reject(ended);
+    redis.once('ready', onReady).once('end', onEnd);
   });
   try {
     await within(500, waiting, 'Redis');
   } finally {
-    redis.off('ready', arrived);
+    redis.off('ready', onReady).off('end', onEnd);
   }
 }

@@ -149,5 +149,15 @@ interface Row {
 /** What it holds was checked when it was recorded; a consumer checks it again against its own catalogue. */
 function eventOf(row: Row): DomainEvent {
   const { id, type, version, source, aggregate, aggregate_version: aggregateVersion, at, actor, payload } = row;
-  return { id, type, version, source, aggregate, aggregateVersion, at: at.toISOString(), actor, payload } as DomainEvent;
+  return {
+    id,
+    type,
+    version,
+    source,
+    aggregate,
+    aggregateVersion,
+    at: at.toISOString(),
+    actor,
+    payload,
+  } as DomainEvent;
 }

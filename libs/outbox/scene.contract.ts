@@ -24,7 +24,14 @@ const LEDGER = `CREATE TABLE IF NOT EXISTS ledger
 export async function openScene(urls?: { users: string; posts: string }): Promise<Scene> {
   const dataDir = await mkdtemp(join(tmpdir(), 'outbox-'));
   const open = (service: 'users' | 'posts') =>
-    openDatabase({ service, url: urls?.[service], dataDir, entities: [], migrations: [OutboxMigration], logger: silent });
+    openDatabase({
+      service,
+      url: urls?.[service],
+      dataDir,
+      entities: [],
+      migrations: [OutboxMigration],
+      logger: silent,
+    });
   const [users, posts] = [await open('users'), await open('posts')];
   await posts.query(LEDGER);
   return {
@@ -46,7 +53,10 @@ export async function openScene(urls?: { users: string; posts: string }): Promis
 export const person = (nth: number): string => `00000000-0000-7000-8000-${String(nth).padStart(12, '0')}`;
 
 /** Facts of persons in one transaction: `[person, version]`. */
-export async function tell(database: Database, facts: readonly (readonly [nth: number, version: number])[]): Promise<void> {
+export async function tell(
+  database: Database,
+  facts: readonly (readonly [nth: number, version: number])[],
+): Promise<void> {
   await database.transaction((tx) => record(tx, facts));
 }
 

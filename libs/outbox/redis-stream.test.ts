@@ -1,0 +1,265 @@
+import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { silent, type Logger } from '#libs/telemetry';
+
+import { withServer } from '../../test/servers/needs.js';
+import { startRedis, startRedisCluster } from '../../test/servers/redis.js';
+import { RedisStream } from './redis-stream.js';
+import { event } from './scene.contract.js';
+import { firsts, gate, numbers, streamContract } from './stream.contract.js';
+
+const KEY = 'tributary:{events}:users';
+const LISTENERS = { users: ['posts'], followers: [], posts: [] };
+
+withServer('redis', 'the stream in Redis', (url) => {
+  // A database of its own: other tests use the same keys.
+  const address = `${url}/9`;
+  const redis = new Redis(address, { lazyConnect: true });
+  const open = async (options: { leaseMs?: number; trimEveryMs?: number } = {}) => {
+    await redis.flushdb();
+    return another(options);
+  };
+  const another = (options: { leaseMs?: number; trimEveryMs?: number; url?: string; logger?: Logger } = {}) => {
+    const stream = new RedisStream({ url: address, logger: silent, listeners: LISTENERS, ...options });
+    opened.push(stream);
+    return stream;
+  };
+
+  const opened: RedisStream[] = [];
+
+  afterEach(async () => {
+    for (const stream of opened.splice(0)) await stream.close();
+  });
+  afterAll(() => redis.disconnect());
+
+  streamContract(() => open());
+
+  describe('of two processes in a group', () => {
+    it('one reads at a time, so a slow first event is never overtaken; the other goes on when it is gone', async () => {
+      const [one, two] = [await open({ leaseMs: 200 }), another({ leaseMs: 200 })];
+      const taken: string[] = [];
+      const [begun, go] = [gate(), gate()];
+      // The first process falls asleep with v1 in its hands, as by SIGSTOP, and wakes up much later.
+      const first = one.subscribe('posts', ['users'], async (events) => {
+        begun.open();
+        await go.passed;
+        taken.push(...events.map((came) => `late ${numbers(came)}`));
+      });
+      await one.publish([event(1, 1)]);
+      await begun.passed;
+      const second = two.subscribe('posts', ['users'], async (events) => void taken.push(...events.map(numbers)));
+      await one.publish([event(1, 2)]);
+      expect(taken).toEqual([]);
+      await second.settled();
+      expect(taken).toEqual(['1:1', '1:2']);
+      go.open();
+      await one.publish([event(1, 3)]);
+      await second.settled();
+      await first.close();
+      // What it held it tells again, which an inbox forgives; nothing new was given to it.
+      expect(firsts(taken).filter((one) => !one.startsWith('late'))).toEqual(['1:1', '1:2', '1:3']);
+      expect(taken.filter((one) => one.startsWith('late'))).toEqual(['late 1:1']);
+    });
+
+    it('control: two readers of a plain consumer group reorder one aggregate', async () => {
+      const stream = await open();
+      await redis.xgroup('CREATE', KEY, 'posts', '0', 'MKSTREAM');
+      await stream.publish([event(1, 1), event(1, 2)]);
+      const read = (reader: string) => redis.xreadgroup('GROUP', 'posts', reader, 'COUNT', 1, 'STREAMS', KEY, '>');
+      const taken: string[] = [];
+      const handle = (entries: unknown, pauseMs: number) => sleep(pauseMs).then(() => taken.push(versionOf(entries)));
+      const [slow, fast] = [await read('slow'), await read('fast')];
+      await Promise.all([handle(slow, 20), handle(fast, 0)]);
+      expect(taken).toEqual(['2', '1']);
+    });
+
+    it('a closed one hands over at once', async () => {
+      const [one, two] = [await open({ leaseMs: 60_000 }), another({ leaseMs: 60_000 })];
+      const first = one.subscribe('posts', ['users'], async () => undefined);
+      await one.publish([event(1, 1)]);
+      await first.settled();
+      await first.close();
+      const taken: string[] = [];
+      const second = two.subscribe('posts', ['users'], async (events) => void taken.push(...events.map(numbers)));
+      await one.publish([event(1, 2)]);
+      await second.settled();
+      expect(taken).toEqual(['1:2']);
+    });
+  });
+
+  describe('trimming', () => {
+    it('takes away what every group has acknowledged, and nothing else', async () => {
+      const stream = await open({ trimEveryMs: 0 });
+      const [begun, go] = [gate(), gate()];
+      const quick = stream.subscribe('quick', ['users'], async () => undefined);
+      let calls = 0;
+      const slow = stream.subscribe('posts', ['users'], async () => {
+        if (calls++ === 0) return;
+        begun.open();
+        await go.passed;
+      });
+      await stream.publish([event(1, 1), event(2, 1)]);
+      await quick.settled();
+      await slow.settled();
+      await stream.publish([event(1, 2)]);
+      await begun.passed;
+      await quick.settled();
+      for (let version = 3; version < 10; version++) await stream.publish([event(1, version)]);
+      await quick.settled();
+      const kept = (await redis.xrange(KEY, '-', '+')).map(
+        ([, fields]) => JSON.parse(fields[1] ?? '').aggregateVersion,
+      );
+      expect(kept).toEqual([2, 3, 4, 5, 6, 7, 8, 9]);
+      go.open();
+      await slow.settled();
+      await stream.publish([event(1, 10)]);
+      expect(await redis.xlen(KEY)).toBeLessThanOrEqual(2);
+    });
+
+    it('waits for a listener that has never been there', async () => {
+      const stream = await open({ trimEveryMs: 0 });
+      const quick = stream.subscribe('quick', ['users'], async () => undefined);
+      for (let version = 1; version <= 10; version++) await stream.publish([event(1, version)]);
+      await quick.settled();
+      await stream.publish([event(1, 11)]);
+      expect(await redis.xlen(KEY)).toBe(11);
+      const taken: string[] = [];
+      const posts = stream.subscribe('posts', ['users'], async (events) => void taken.push(...events.map(numbers)));
+      await posts.settled();
+      expect(taken).toHaveLength(11);
+    });
+
+    it('control: MAXLEN takes the payload from under a slow group', async () => {
+      const stream = await open();
+      await redis.xgroup('CREATE', KEY, 'posts', '0', 'MKSTREAM');
+      await stream.publish([event(1, 1)]);
+      await redis.xreadgroup('GROUP', 'posts', 'died', 'COUNT', 1, 'STREAMS', KEY, '>');
+      await redis.xadd(KEY, 'MAXLEN', 1, '*', 'event', JSON.stringify(event(2, 1)));
+      const [, claimed, lost] = (await redis.xautoclaim(KEY, 'posts', 'heir', 0, '0')) as [string, unknown[], string[]];
+      expect([claimed, lost]).toEqual([[], [expect.any(String)]]);
+    });
+  });
+
+  it('leaves out an entry that is no event, says so, and goes on', async () => {
+    await redis.flushdb();
+    const said: object[] = [];
+    const logger = { ...silent, error: (fields: object) => void said.push(fields) };
+    const stream = another({ logger });
+    await redis.xadd(KEY, '*', 'event', '{"id":"');
+    await redis.xadd(KEY, '*', 'nothing', 'here');
+    await redis.xadd(KEY, '*', 'event', JSON.stringify({ ...event(1, 1), aggregateVersion: 0 }));
+    const taken: string[] = [];
+    const subscription = stream.subscribe(
+      'posts',
+      ['users'],
+      async (events) => void taken.push(...events.map(numbers)),
+    );
+    await stream.publish([event(1, 1)]);
+    await subscription.settled();
+    expect(taken).toEqual(['1:1']);
+    expect(said).toHaveLength(3);
+  });
+
+  it('starts again from the beginning when Redis lost everything, and hears what is published from then on', async () => {
+    const stream = await open();
+    const taken: string[] = [];
+    const subscription = stream.subscribe(
+      'posts',
+      ['users'],
+      async (events) => void taken.push(...events.map(numbers)),
+    );
+    await stream.publish([event(1, 1)]);
+    await subscription.settled();
+    await redis.flushdb();
+    await stream.publish([event(1, 2)]);
+    await eventually(() => taken.includes('1:2'));
+    expect(taken).toEqual(['1:1', '1:2']);
+  });
+
+  it('refuses to publish while Redis is gone, is full, or is only a replica, and goes on when it is back', async () => {
+    let server = await startRedis();
+    const stream = another({ url: server.url });
+    const taken: string[] = [];
+    const subscription = stream.subscribe(
+      'posts',
+      ['users'],
+      async (events) => void taken.push(...events.map(numbers)),
+    );
+    await stream.publish([event(1, 1)]);
+    await subscription.settled();
+    const admin = new Redis(server.url);
+
+    await admin.config('SET', 'maxmemory', '1');
+    await expect(stream.publish([event(1, 2)])).rejects.toThrow(/OOM|EXECABORT/);
+    await admin.config('SET', 'maxmemory', '0');
+    await stream.publish([event(1, 2)]);
+    await subscription.settled();
+
+    await admin.replicaof('127.0.0.1', '1');
+    await expect(stream.publish([event(1, 3)])).rejects.toThrow();
+    await admin.replicaof('NO', 'ONE');
+    await eventually(() => stream.publish([event(1, 3)]));
+    await subscription.settled();
+    admin.disconnect();
+
+    const { port } = server;
+    await server.stop();
+    await expect(stream.publish([event(1, 4)])).rejects.toThrow();
+    server = await startRedis({ port });
+    await eventually(() => stream.publish([event(1, 4)]));
+    await eventually(() => taken.includes('1:4'));
+    expect(firsts(taken)).toEqual(['1:1', '1:2', '1:3', '1:4']);
+    await server.stop();
+  });
+
+  it('a Redis that is connected but answers nothing fails a publish by its deadline', async () => {
+    const server = await startRedis();
+    const stream = another({ url: server.url });
+    await eventually(() => stream.publish([event(1, 1)]));
+    process.kill(server.pid, 'SIGSTOP');
+    await expect(stream.publish([event(1, 2)])).rejects.toThrow(/timed out/i);
+    process.kill(server.pid, 'SIGCONT');
+    await server.stop();
+  });
+});
+
+withServer('redis', 'the stream in a Redis Cluster', () => {
+  it('keeps its keys in one slot, so scripts and transactions find them', async () => {
+    const cluster = await startRedisCluster();
+    const stream = new RedisStream({ url: cluster.url, logger: silent, listeners: LISTENERS, trimEveryMs: 0 });
+    const taken: string[] = [];
+    const subscription = stream.subscribe(
+      'posts',
+      ['users'],
+      async (events) => void taken.push(...events.map(numbers)),
+    );
+    await eventually(() => stream.publish([event(1, 1), event(2, 1)]));
+    await subscription.settled();
+    await stream.publish([event(1, 2)]);
+    await subscription.settled();
+    expect(taken).toEqual(['1:1', '2:1', '1:2']);
+    await subscription.close();
+    await stream.close();
+    await cluster.stop();
+  });
+});
+
+/** Until it answers neither false nor an error; 10 s at most. */
+async function eventually(holds: () => unknown): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  for (;;) {
+    try {
+      if ((await holds()) !== false) return;
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+    }
+    if (performance.now() > deadline) throw new Error(`in vain: ${holds.toString()}`);
+    await sleep(10);
+  }
+}
+
+function versionOf(entries: unknown): string {
+  return /"aggregateVersion":(\d+)/.exec(JSON.stringify(entries).replaceAll('\\', ''))?.[1] ?? '';
+}
