@@ -39,10 +39,15 @@ export type Load<V> = (missing: readonly string[]) => Promise<ReadonlyMap<string
 /** JSON by id; 'null' is what does not exist. */
 type Texts = ReadonlyMap<string, string>;
 
-/** A load under a lease. Whoever the store tells that this very lease still stands may join it. */
+/**
+ * What is on its way: a load under our lease, or our wait for somebody else's. Whoever the store tells that this very
+ * lease still stands may join: no drop has come between.
+ */
 interface Flight {
   readonly token: string;
-  readonly loading: Promise<Texts>;
+  readonly arriving: Promise<Texts>;
+  /** We only wait for it. Such a flight is not joined by one that waits itself, or two could wait for each other. */
+  readonly waits: boolean;
 }
 
 /**
@@ -51,7 +56,7 @@ interface Flight {
  */
 export class Aside<V> {
   private readonly flights = new Map<string, Flight>();
-  private readonly fresh = new FreshLoads();
+  private readonly freshLoads = new FreshLoads();
 
   constructor(
     private readonly kept: Kept,
@@ -64,99 +69,96 @@ export class Aside<V> {
 
   /** What is absent in the answer is known not to exist. */
   async getMany(ids: readonly string[], load: Load<V>): Promise<Map<string, V>> {
+    const wanted = [...new Set(ids)];
     const found = new Map<string, V>();
-    const arriving: Promise<void>[] = [];
-    const expect = (wanted: Iterable<string>, loading: Promise<Texts>): void => {
-      const arrived = loading.then((texts) => {
-        for (const id of wanted) putLoaded(found, id, texts.get(id));
-      });
-      arrived.catch(() => {}); // Awaited below; until then its failure is nobody's.
-      arriving.push(arrived);
-    };
-    const expectFresh = (wanted: readonly string[]): void => {
-      for (const loading of this.fresh.bring(wanted, (own) => textsOf(own, load))) expect(wanted, loading);
-    };
-
-    let wanted: readonly string[] = [...new Set(ids)];
-    if (this.kept.mode === 'off' && wanted.length > 0) {
-      expect(wanted, textsOf(wanted, load));
-      wanted = [];
+    if (wanted.length === 0) return found;
+    const texts = this.kept.mode === 'off' ? await textsOf(wanted, load) : await this.bring(wanted, load);
+    const unusable = wanted.filter((id) => !put(found, id, texts.get(id), this.options.is));
+    if (unusable.length > 0) {
+      void this.kept.discard(unusable.map((id) => this.keyOf(id)));
+      const loaded = await this.loadFresh(unusable, load);
+      for (const id of unusable) put(found, id, loaded.get(id));
     }
-    const deadline = this.kept.clock() + WAIT_MAX_MS;
-    for (let round = 0; wanted.length > 0; round++) {
-      const keys = wanted.map((id) => this.keyOf(id));
-      const slots = await this.kept.ask(this.options.prefix, keys);
-      if (slots === undefined) {
-        expectFresh(wanted);
-        break;
-      }
-      const rest = this.take(wanted, keys, slots, found);
-      for (const [loading, joined] of rest.joined) expect(joined, loading);
-      if (rest.leased.size > 0) expect(rest.leased.keys(), this.lead(rest.leased, load));
-      if (rest.alone.length > 0) expectFresh(rest.alone);
-
-      wanted = rest.awaited;
-      const pauseMs = PAUSES_MS[round];
-      if (pauseMs === undefined || this.kept.clock() >= deadline) {
-        expectFresh(wanted);
-        break;
-      }
-      if (wanted.length > 0) await this.kept.sleep(pauseMs);
-    }
-    await Promise.all(arriving);
     return found;
   }
 
-  /** Puts what is kept into `found`, and says where the rest is to come from. */
-  private take(
+  /** Asks the store, and gathers from everywhere it points to. `waited` is there when we ask again after a pause. */
+  private async bring(
     wanted: readonly string[],
-    keys: readonly string[],
-    slots: ReadonlyMap<string, Slot>,
-    found: Map<string, V>,
-  ) {
-    const joined = new Map<Promise<Texts>, string[]>();
+    load: Load<V>,
+    waited?: { round: number; deadline: number },
+  ): Promise<Texts> {
+    const keys = wanted.map((id) => this.keyOf(id));
+    const slots = await this.kept.ask(this.options.prefix, keys);
+    if (slots === undefined) return this.loadFresh(wanted, load);
+
+    const texts = new Map<string, string>();
+    const arriving = new Set<Promise<Texts>>();
     const leased = new Map<string, string>();
-    const awaited: string[] = [];
+    const awaited = new Map<string, string>();
     const alone: string[] = [];
-    const corrupt: string[] = [];
     for (const [at, id] of wanted.entries()) {
       const slot = slots.get(keys[at]!);
-      if (slot === undefined || slot.kind === 'full') {
+      if (slot?.kind === 'kept') {
+        texts.set(id, slot.text);
+      } else if (slot === undefined || slot.kind === 'full') {
         alone.push(id);
-      } else if (slot.kind === 'kept') {
-        if (putKept(found, id, slot.text, this.options.is)) continue;
-        alone.push(id);
-        corrupt.push(keys[at]!);
       } else {
         const flight = this.flights.get(id);
-        if (flight?.token === slot.token) {
-          const others = joined.get(flight.loading);
-          if (others === undefined) joined.set(flight.loading, [id]);
-          else others.push(id);
-        } else if (slot.kind === 'leased') {
-          leased.set(id, slot.token);
-        } else {
-          awaited.push(id);
-        }
+        if (flight?.token === slot.token && !(flight.waits && waited)) arriving.add(flight.arriving);
+        else (slot.kind === 'leased' ? leased : awaited).set(id, slot.token);
       }
     }
-    if (corrupt.length > 0) void this.kept.discard(corrupt);
-    return { joined, leased, awaited, alone };
+    if (leased.size > 0) arriving.add(this.lead(leased, load));
+    if (awaited.size > 0) arriving.add(this.wait(awaited, load, waited));
+    if (alone.length > 0) arriving.add(this.loadFresh(alone, load));
+    return arriving.size === 0 ? texts : gather(wanted, texts, arriving);
   }
 
   /** Loads under our leases, and keeps what was found where the lease still stands by then. */
   private lead(leased: ReadonlyMap<string, string>, load: Load<V>): Promise<Texts> {
     const begunAt = this.kept.clock();
     const loading = textsOf([...leased.keys()], load);
-    for (const [id, token] of leased) this.flights.set(id, { token, loading });
-    // Whoever asked hears of a failure; here it only means that the leases are given back.
-    const settled = loading.catch(() => undefined);
-    void settled
-      .then((texts) => this.kept.fill(this.options.prefix, this.fillsOf(leased, texts, begunAt)))
-      .then(() => {
-        for (const [id, token] of leased) if (this.flights.get(id)?.token === token) this.flights.delete(id);
-      });
+    const filled = loading
+      .catch(() => undefined) // Whoever asked hears of it; here it only means that the leases are given back.
+      .then((texts) => this.kept.fill(this.options.prefix, this.fillsOf(leased, texts, begunAt)));
+    this.fly(leased, { arriving: loading, waits: false }, filled);
     return loading;
+  }
+
+  /** Waits for what another process is loading; after a hundred milliseconds loads by itself, and fills nothing. */
+  private wait(
+    awaited: ReadonlyMap<string, string>,
+    load: Load<V>,
+    waited?: { round: number; deadline: number },
+  ): Promise<Texts> {
+    const { round, deadline } = waited ?? { round: 0, deadline: this.kept.clock() + WAIT_MAX_MS };
+    const wanted = [...awaited.keys()];
+    const pauseMs = PAUSES_MS[round];
+    if (pauseMs === undefined || this.kept.clock() >= deadline) return this.loadFresh(wanted, load);
+    const waiting = this.kept.sleep(pauseMs).then(() => this.bring(wanted, load, { round: round + 1, deadline }));
+    this.fly(
+      awaited,
+      { arriving: waiting, waits: true },
+      waiting.catch(() => {}),
+    );
+    return waiting;
+  }
+
+  /** Lets others join until it has landed. */
+  private fly(leases: ReadonlyMap<string, string>, flight: Omit<Flight, 'token'>, landed: Promise<unknown>): void {
+    for (const [id, token] of leases) this.flights.set(id, { ...flight, token });
+    void landed.then(() => {
+      for (const id of leases.keys()) if (this.flights.get(id)?.arriving === flight.arriving) this.flights.delete(id);
+    });
+  }
+
+  private loadFresh(wanted: readonly string[], load: Load<V>): Promise<Texts> {
+    return gather(
+      wanted,
+      new Map(),
+      this.freshLoads.bring(wanted, (own) => textsOf(own, load)),
+    );
   }
 
   /** A lifetime counts from the beginning of the load: that is how old the value may be. */
@@ -171,18 +173,34 @@ export class Aside<V> {
   }
 }
 
+async function gather(
+  wanted: readonly string[],
+  texts: Map<string, string>,
+  arriving: Iterable<Promise<Texts>>,
+): Promise<Texts> {
+  const parts = await Promise.all(arriving);
+  for (const id of wanted) {
+    for (const part of parts) {
+      const text = part.get(id);
+      if (text !== undefined) texts.set(id, text);
+    }
+  }
+  return texts;
+}
+
 async function textsOf<V>(ids: readonly string[], load: Load<V>): Promise<Texts> {
   const loaded = await load(ids);
   return new Map(ids.map((id) => [id, JSON.stringify(loaded.get(id) ?? null)]));
 }
 
-function putLoaded<V>(found: Map<string, V>, id: string, text: string | undefined): void {
-  if (text !== undefined && text !== 'null') found.set(id, JSON.parse(text) as V);
-}
-
 /** False when the text is no value of ours. */
-function putKept<V>(found: Map<string, V>, id: string, text: string, is: AsideOptions['is']): boolean {
-  if (text === 'null') return true;
+function put<V>(
+  found: Map<string, V>,
+  id: string,
+  text: string | undefined,
+  is?: (value: unknown) => boolean,
+): boolean {
+  if (text === undefined || text === 'null') return true;
   try {
     // A reviver makes parsing five times slower, so it is for texts that could hold the name, escaped or not.
     const value: unknown = /__proto__|\\u/.test(text) ? JSON.parse(text, refuseProto) : JSON.parse(text);

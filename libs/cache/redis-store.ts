@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis';
 import type { Logger } from '#libs/telemetry';
 import { hashTagOf } from './keys.js';
@@ -59,6 +60,8 @@ return 0`;
 /** How long calls wait, each within its deadline, for the first connection. */
 const START_MS = 1_000;
 
+const UNANSWERED_MAX = 4;
+
 /** UTF-8 needs at most three bytes for one UTF-16 unit. */
 const VALUE_BYTES_MAX = 3 * VALUE_LENGTH_MAX + 1;
 
@@ -76,6 +79,7 @@ export class RedisStore implements CacheStore {
   /** The connection stands, or has had its time to. */
   private readonly begun: Promise<void>;
   private leases = 0;
+  private unanswered = 0;
 
   constructor(options: { url: string; logger: Logger }) {
     const { client, clustered } = connect(options.url);
@@ -126,17 +130,31 @@ export class RedisStore implements CacheStore {
 
   async close(): Promise<void> {
     this.client.disconnect();
+    if (this.client.status === 'end') return;
+    // While ioredis waits to connect again it ends without a word.
+    const patience = AbortSignal.timeout(500);
+    await once(this.client, 'end', { signal: patience }).catch(() => {});
   }
 
   /** Sends every part at the same moment and waits for all of them; one that fails fails the call. */
   private async send(keys: readonly string[], part: (places: readonly number[]) => Promise<void>): Promise<void> {
     if (keys.length === 0) return;
     this.roundTrips++;
-    await withinDeadline(async () => {
+    const work = async (): Promise<void> => {
       // ioredis refuses commands until the connection stands. After a start the first calls wait for it instead.
       await this.begun;
       await Promise.all(partsOf(keys, this.clustered).map(part));
-    });
+    };
+    if (await withinDeadline(work())) {
+      this.unanswered = 0;
+      return;
+    }
+    // A connection whose other end is gone without a word would stay for a quarter of an hour, as TCP has it.
+    if (++this.unanswered >= UNANSWERED_MAX) {
+      this.unanswered = 0;
+      this.client.disconnect(true);
+    }
+    throw new Error(`Redis did not answer within ${STORE_DEADLINE_MS} ms`);
   }
 }
 
@@ -173,15 +191,13 @@ function fillOf({ token, value, ttlMs }: Fill): (string | number)[] {
  * Our own deadline rather than ioredis' `commandTimeout`: a reply that lies in the socket while our own event loop was
  * busy is no failure of Redis, so when time is up the loop reads its sockets once more before it gives up.
  */
-async function withinDeadline(work: () => Promise<void>): Promise<void> {
+async function withinDeadline(work: Promise<void>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      setImmediate(() => reject(new Error(`Redis did not answer within ${STORE_DEADLINE_MS} ms`)));
-    }, STORE_DEADLINE_MS);
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => setImmediate(() => resolve(false)), STORE_DEADLINE_MS);
   });
   try {
-    await Promise.race([work(), late]);
+    return await Promise.race([work.then(() => true), late]);
   } finally {
     clearTimeout(timer);
   }
@@ -190,9 +206,8 @@ async function withinDeadline(work: () => Promise<void>): Promise<void> {
 /** ioredis' defaults make a request wait ten seconds for a Redis that is down, and queue without bound meanwhile. */
 const PATIENCE = {
   connectTimeout: 500,
+  disconnectTimeout: 100,
   commandTimeout: 500,
-  // A connection that went silent is given up, and with it whatever waits in it.
-  socketTimeout: 2_000,
   maxRetriesPerRequest: 1,
   autoResendUnfulfilledCommands: false,
   reconnectOnError: (error: Error): boolean => error.message.includes('READONLY'),

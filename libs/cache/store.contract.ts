@@ -157,7 +157,7 @@ export function storeContract(title: string, open: () => Promise<OpenedStore>): 
       await store.fill(
         keys.map((key, at) => ({
           key,
-          token: leases[at]!.kind === 'leased' ? leases[at].token : '',
+          token: leases[at]!.kind === 'leased' ? leases[at]!.token : '',
           value: JSON.stringify(ids[at]),
           ttlMs: 10_000,
         })),
