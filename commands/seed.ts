@@ -1,0 +1,109 @@
+import { mkdir } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { lockDataDir, openDatabase } from '#libs/database';
+import type { Environment } from '#libs/settings';
+import { createLogger } from '#libs/telemetry';
+import { followersTables } from '../subgraphs/followers/followers.tables.js';
+import { postsTables } from '../subgraphs/posts/posts.tables.js';
+import { usersTables } from '../subgraphs/users/users.tables.js';
+import { databasesOf, readSecrets, type Service } from './databases.js';
+import { loadWorld, rowsOf } from './seed/load.js';
+import { showProgress } from './seed/progress.js';
+import { generateWorld, type WorldOptions } from './seed/world.js';
+
+const USAGE = `npm run seed -- --users 1000 [--follows N] [--posts N] [--seed N]
+
+  --users    how many people, 10 to 1,000,000
+  --follows  how many follows in all; without it what the percentiles of a real network give
+  --posts    how many posts in all, about; without it 20 for each person
+  --seed     which world, 1 to 65535 (1): the same number is the same people, follows and posts
+
+Everybody's password is tributary. It goes to the databases that npm start would use: embedded under DATA_DIR, or
+USERS_DATABASE_URL, POSTS_DATABASE_URL and FOLLOWERS_DATABASE_URL, or DATABASE_URL.
+`;
+const PASSWORD = 'tributary';
+
+const options = read(process.argv.slice(2));
+if (options === undefined) {
+  process.stderr.write(USAGE);
+  process.exitCode = 2;
+} else {
+  try {
+    await seed(options, process.env);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  }
+}
+
+async function seed(world: WorldOptions, env: Environment): Promise<void> {
+  const dataDir = env['DATA_DIR'] || './data';
+  const logger = createLogger('seed', 'warn');
+  const started = performance.now();
+  await mkdir(dataDir, { recursive: true });
+  // Also with databases elsewhere: the secret that their passwords come from may be here.
+  const urls = await databasesOf(env, await readSecrets(env, dataDir));
+  const embedded = Object.values(urls).every((url) => url === undefined);
+  const lock = embedded ? await lockDataDir(dataDir) : undefined;
+  const closers: (() => Promise<void>)[] = [];
+  try {
+    const open = async (service: Service, tables: { entities: Function[]; migrations: Function[] }) => {
+      const database = await openDatabase({ service, url: urls[service], dataDir, poolMax: 2, logger, ...tables });
+      closers.push(() => database.close());
+      return database;
+    };
+    const databases = {
+      users: await open('users', usersTables),
+      posts: await open('posts', postsTables),
+      followers: await open('followers', followersTables),
+    };
+    process.stderr.write(`Seed ${world.seed}: ${show(world.users)} people …\n`);
+    const generated = generateWorld(world);
+    const { graph, writings } = generated;
+    process.stderr.write(`  ${show(graph.followers.length)} follows, ${show(writings.authors.length)} posts\n`);
+    const progress = showProgress(rowsOf(generated));
+    try {
+      await loadWorld(databases, generated, PASSWORD, progress);
+    } finally {
+      progress.stop();
+    }
+    const seconds = ((performance.now() - started) / 1_000).toFixed(1);
+    process.stdout.write(
+      `Seeded ${show(world.users)} people, ${show(graph.followers.length)} follows and ${show(writings.authors.length)} posts ` +
+        `in ${seconds} s (seed ${world.seed}). The first is ${generated.people[0]?.handle}, password ${PASSWORD}.\n`,
+    );
+  } finally {
+    for (const close of closers) await close();
+    await lock?.release();
+  }
+}
+
+function read(args: string[]): WorldOptions | undefined {
+  try {
+    const number = { type: 'string' } as const;
+    const { values } = parseArgs({ args, options: { users: number, follows: number, posts: number, seed: number } });
+    const users = whole(values.users, 10, 1_000_000) ?? 1_000;
+    return {
+      users,
+      follows: whole(values.follows, 0, 100_000_000),
+      posts: whole(values.posts, 0, 100_000_000) ?? 20 * users,
+      seed: whole(values.seed, 1, 65_535) ?? 1,
+    };
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n`);
+    return undefined;
+  }
+}
+
+function whole(text: string | undefined, min: number, max: number): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < min || value > max) {
+    throw new RangeError(`That takes a whole number from ${show(min)} to ${show(max)}; came ${JSON.stringify(text)}`);
+  }
+  return value;
+}
+
+function show(count: number): string {
+  return count.toLocaleString('en');
+}

@@ -1,0 +1,123 @@
+import { shardOf } from '#libs/identity';
+import * as followersBulk from '../../subgraphs/followers/bulk.js';
+import * as postsBulk from '../../subgraphs/posts/bulk.js';
+import { loadUsers } from '../../subgraphs/users/bulk.js';
+import { Passwords } from '../../subgraphs/users/write/passwords.js';
+import { Chance } from './chance.js';
+import type { Databases } from './demo.js';
+import { END, personAt } from './people.js';
+import { bodyAt, likersOf, postIdAt } from './posts.js';
+import type { Progress } from './progress.js';
+import type { GeneratedWorld } from './world.js';
+
+/** Rows that are made and stored before the next are made. */
+const CHUNK = 10_000;
+
+/** Writes a generated world into the three stores, the same world twice as once. Users and followers are filled while posts are. */
+export async function loadWorld(
+  databases: Databases,
+  world: GeneratedWorld,
+  password: string,
+  progress: Progress,
+): Promise<void> {
+  await loadPeople(databases, world, password, progress);
+  await Promise.all([loadFollowers(databases, world, progress), loadPosts(databases, world, progress)]);
+  for (const database of [databases.users, databases.posts, databases.followers]) await database.query('ANALYZE');
+}
+
+/** What `loadWorld` counts: every row of every store, and the rows that are counted again at the end. */
+export function rowsOf({ people, graph, writings }: GeneratedWorld): number {
+  return 3 * people.length + 2 * graph.followers.length + 3 * writings.authors.length + 2 * people.length;
+}
+
+async function loadPeople(
+  { users, posts, followers }: Databases,
+  { people }: GeneratedWorld,
+  password: string,
+  progress: Progress,
+): Promise<void> {
+  // One for all of them: a hash of its own for each of 50,000 people would take half an hour.
+  const passwordHash = await new Passwords({ atOnce: 1 }).hash(password);
+  for (const chunk of chunksOf(people, 2_000)) {
+    const ids = chunk.map(({ id }) => id);
+    const known = await users.query<{ id: string }>('SELECT id FROM users WHERE id = ANY ($1::uuid[])', [ids]);
+    const knownIds = new Set(known.map(({ id }) => id));
+    await loadUsers(
+      users,
+      chunk
+        .filter(({ id }) => !knownIds.has(id))
+        .map((person) => ({ ...person, passwordHash, joinedAt: new Date(person.joinedAt) })),
+    );
+    await Promise.all([postsBulk.loadPeople(posts, ids), followersBulk.loadPeople(followers, ids)]);
+    progress.add(3 * chunk.length, 'people');
+  }
+}
+
+async function loadFollowers({ followers }: Databases, world: GeneratedWorld, progress: Progress): Promise<void> {
+  for (const follows of followsOf(world)) {
+    await followersBulk.loadFollows(followers, follows);
+    progress.add(follows.length, 'follows');
+  }
+  await followersBulk.recount(followers);
+  progress.add(world.people.length, 'counts of followers');
+}
+
+async function loadPosts({ posts }: Databases, world: GeneratedWorld, progress: Progress): Promise<void> {
+  for (const edges of followsOf(world)) {
+    await postsBulk.loadEdges(posts, edges);
+    progress.add(edges.length, 'follows');
+  }
+  const { people, graph, writings, seed } = world;
+  const shard = (person: number) => shardOf(people[person]?.id ?? '');
+  const idAt = (index: number) => postIdAt(seed, writings, index, shard);
+  const bodies = new Chance(`${seed} bodies`);
+  const tastes = new Chance(`${seed} likes`);
+  const all = writings.authors.length;
+  for (let from = 0; from < all; from += CHUNK) {
+    const rows = [];
+    const likes = [];
+    for (let index = from; index < Math.min(all, from + CHUNK); index++) {
+      const author = writings.authors[index] ?? 0;
+      const parent = writings.parents[index] ?? -1;
+      const person = people[author] ?? personAt(seed, author);
+      const id = idAt(index);
+      rows.push({
+        id,
+        authorId: person.id,
+        body: bodyAt(bodies, person),
+        createdAt: new Date(writings.times[index] ?? END).toISOString(),
+        inReplyToId: parent === -1 ? null : idAt(parent),
+      });
+      for (const liker of likersOf(graph, author, tastes)) likes.push({ postId: id, userId: people[liker]?.id ?? '' });
+    }
+    await postsBulk.loadPosts(posts, rows);
+    await postsBulk.loadLikes(posts, likes);
+    progress.add(2 * rows.length, 'posts and likes');
+  }
+  await postsBulk.recount(posts);
+  progress.add(all + people.length, 'counts of posts');
+}
+
+/** The follows as rows, some at a time; the same rows each time. */
+function* followsOf({ people, graph, seed }: GeneratedWorld) {
+  const chance = new Chance(`${seed} followed at`);
+  let chunk: { followerId: string; followeeId: string; followedAt: string }[] = [];
+  for (let followee = 0; followee < graph.people; followee++) {
+    const known = people[followee];
+    for (let at = graph.start[followee] ?? 0; at < (graph.start[followee + 1] ?? 0); at++) {
+      const follower = people[graph.followers[at] ?? 0];
+      if (known === undefined || follower === undefined) continue;
+      const since = Math.max(known.joinedAt, follower.joinedAt);
+      const followedAt = new Date(since + Math.floor((END - since) * chance.fraction())).toISOString();
+      chunk.push({ followerId: follower.id, followeeId: known.id, followedAt });
+      if (chunk.length < CHUNK) continue;
+      yield chunk;
+      chunk = [];
+    }
+  }
+  yield chunk;
+}
+
+function* chunksOf<T>(rows: readonly T[], size: number): Generator<readonly T[]> {
+  for (let from = 0; from < rows.length; from += size) yield rows.slice(from, from + size);
+}

@@ -1,0 +1,38 @@
+import cliProgress from 'cli-progress';
+
+export interface Progress {
+  /** So many more rows of the total are done; what is being done now. */
+  add(rows: number, doing: string): void;
+  stop(): void;
+}
+
+/** A bar on a terminal; elsewhere, where a bar would fill a log, a line for each tenth. */
+export function showProgress(total: number, out: NodeJS.WriteStream = process.stderr): Progress {
+  return out.isTTY ? bar(total, out) : lines(total, out);
+}
+
+function bar(total: number, stream: NodeJS.WriteStream): Progress {
+  const shown = new cliProgress.SingleBar({
+    stream,
+    format: '  [{bar}] {percentage} %  {value}/{total} rows  {doing}  {eta_formatted} left',
+    hideCursor: true,
+    etaBuffer: 50,
+  });
+  shown.start(total, 0, { doing: '' });
+  return { add: (rows, doing) => shown.increment(rows, { doing }), stop: () => shown.stop() };
+}
+
+function lines(total: number, out: { write(text: string): unknown }): Progress {
+  let done = 0;
+  let tenths = 0;
+  return {
+    add(rows, doing) {
+      done += rows;
+      const now = Math.floor((10 * done) / total);
+      if (now > tenths)
+        out.write(`  ${10 * now} %  ${done.toLocaleString('en')} of ${total.toLocaleString('en')} rows  ${doing}\n`);
+      tenths = Math.max(tenths, now);
+    },
+    stop() {},
+  };
+}
