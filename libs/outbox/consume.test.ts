@@ -1,29 +1,38 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
+import type { Database } from '#libs/database';
 import type { DomainEvent } from '#libs/events';
 import { silent } from '#libs/telemetry';
 
-import { consume, openStream, quarantined, Relay, replay, type Stream, type Subscription } from './index.js';
-import { enter, event, openScene, record, tell, type Scene } from './scene.contract.js';
+import {
+  consume,
+  openStream,
+  quarantined,
+  recordEvent,
+  Relay,
+  replay,
+  type Stream,
+  type Subscription,
+} from './index.js';
+import { enter, event, openScene, person, record, tell, type Scene } from './scene.contract.js';
 
 let scene: Scene;
 let stream: Stream;
-let open: { close(): Promise<void> }[] = [];
+let opened: { close(): Promise<void> }[] = [];
 
 beforeAll(async () => {
   scene = await openScene();
 });
 afterAll(() => scene.close());
 
-afterEach(async () => {
-  for (const one of open.reverse()) await one.close();
-});
-
 beforeEach(async () => {
-  await scene.users.query('TRUNCATE outbox');
+  await scene.users.query('TRUNCATE outbox, inbox, quarantine');
   await scene.posts.query('TRUNCATE inbox, quarantine, ledger');
   stream = openStream({ logger: silent });
-  open = [stream];
+  opened = [stream];
+});
+afterEach(async () => {
+  for (const one of opened.reverse()) await one.close();
 });
 
 function hear(options: Partial<Parameters<typeof consume>[0]> = {}): Subscription {
@@ -36,21 +45,22 @@ function hear(options: Partial<Parameters<typeof consume>[0]> = {}): Subscriptio
     pausesMs: [1, 1, 1, 1, 1],
     ...options,
   });
-  open.push(consumer);
+  opened.push(consumer);
   return consumer;
 }
 
-function relay(): Relay {
-  const made = new Relay({ database: scene.users, stream, pollMs: 60_000, logger: silent });
-  made.start();
-  open.push(made);
-  return made;
+/** As `consume` is seen by a stream: hands over events and waits until what can be tried has been. */
+async function bring(consumer: Subscription, ...events: readonly DomainEvent[]): Promise<void> {
+  await stream.publish(events);
+  await consumer.settled();
 }
 
 describe('from a fact to its effect', () => {
-  it('a committed fact takes effect once, a rolled back one never', async () => {
+  it('a committed fact takes effect once and in order, a rolled back one never', async () => {
     const consumer = hear();
-    const outbox = relay();
+    const relay = new Relay({ database: scene.users, stream, pollMs: 60_000, logger: silent });
+    opened.push(relay);
+    relay.start();
     await tell(scene.users, [[1, 1]]);
     await expect(
       scene.users.transaction(async (tx) => {
@@ -62,8 +72,234 @@ describe('from a fact to its effect', () => {
       [1, 2],
       [3, 1],
     ]);
-    await outbox.settled();
+    await relay.settled();
     await consumer.settled();
     expect(await scene.effects()).toEqual(['1:1', '1:2', '3:1']);
   });
+
+  it('refuses a payload that is not what the catalogue says, and the fact with it', async () => {
+    const wrong = { userId: 'alice', handle: 'alice', previousHandle: 'a' };
+    await expect(
+      scene.users.transaction(async (tx) => {
+        const fact = { aggregate: 'user:alice', aggregateVersion: 1, actor: null, payload: wrong };
+        await recordEvent(tx, { type: 'profile-edited', ...fact });
+      }),
+    ).rejects.toThrow('payload of profile-edited: userId');
+    expect(await scene.users.query('SELECT FROM outbox')).toEqual([]);
+  });
+
+  it('lets only one of two writers tell an aggregate’s next event', async () => {
+    await tell(scene.users, [[1, 1]]);
+    await expect(tell(scene.users, [[1, 1]])).rejects.toThrow('outbox_aggregate_version');
+  });
+
+  it('a service that hears itself, on its one connection, does not lock itself out', async () => {
+    const heard: string[] = [];
+    const consumer = hear({
+      database: scene.users,
+      group: 'users',
+      hear: {
+        'profile-edited': async (tx, { aggregateVersion }) => {
+          heard.push(`edited ${aggregateVersion}`);
+          // An effect may tell something itself.
+          const payload = { userId: person(9), handle: 'gone' };
+          if (aggregateVersion === 1)
+            await recordEvent(tx, {
+              type: 'user-deleted',
+              aggregate: `user:${person(9)}`,
+              aggregateVersion: 1,
+              actor: null,
+              payload,
+            });
+        },
+        'user-deleted': async () => void heard.push('deleted'),
+      },
+    });
+    const relay = new Relay({ database: scene.users, stream, pollMs: 60_000, logger: silent });
+    opened.push(relay);
+    relay.start();
+    await Promise.all([1, 2, 3, 4, 5].map((nth) => tell(scene.users, [[nth, nth]])));
+    await relay.settled();
+    await consumer.settled();
+    expect(heard.sort()).toEqual(['deleted', 'edited 1', 'edited 2', 'edited 3', 'edited 4', 'edited 5']);
+  });
 });
+
+describe('an event that comes again', () => {
+  it('has no second effect, whether alone, among others or after later ones', async () => {
+    const consumer = hear();
+    const [one, two, other] = [event(1, 1), event(1, 2), event(2, 1)];
+    await bring(consumer, one, two, one);
+    await bring(consumer, one);
+    await bring(consumer, two, other, two);
+    expect(await scene.effects()).toEqual(['1:1', '1:2', '2:1']);
+  });
+
+  it('control: a consumer without an inbox doubles it', async () => {
+    const naive = stream.subscribe('posts', ['users'], async (events) => {
+      for (const one of events) await scene.posts.transaction((tx) => enter(tx, one as DomainEvent));
+    });
+    const one = event(1, 1);
+    await stream.publish([one]);
+    await stream.publish([one]);
+    await naive.settled();
+    expect(await scene.effects()).toEqual(['1:1', '1:1']);
+  });
+
+  it('has its effect once when two processes of a group handle it at the same time', async () => {
+    const second = openStream({ logger: silent });
+    opened.push(second);
+    hear();
+    hear({ stream: second });
+    const told = Array.from({ length: 60 }, (_, nth) => event(nth % 20, 1 + Math.floor(nth / 20)));
+    await Promise.all([stream.publish(told), second.publish(told)]);
+    expect([...(await scene.effects())].sort()).toEqual(told.map((one) => numbers(one)).sort());
+  });
+
+  it('is told to afterCommit again: the process may have died before its caches were dropped', async () => {
+    const dropped: string[] = [];
+    scene.posts.afterCommit(async (events) => void dropped.push(...events.map((one) => one.id)));
+    const consumer = hear();
+    const one = event(1, 1);
+    await bring(consumer, one);
+    await bring(consumer, one);
+    expect(dropped).toEqual([one.id, one.id]);
+  });
+});
+
+describe('an event whose handler fails', () => {
+  it('leaves nothing behind, is tried again, and holds back only its own aggregate', async () => {
+    let failures = 2;
+    const consumer = hear({
+      hear: {
+        'profile-edited': async (tx, came) => {
+          await enter(tx, came);
+          if (came.payload.userId === person(2) && failures-- > 0) throw new Error('not yet');
+        },
+      },
+    });
+    await bring(consumer, event(1, 1), event(2, 1), event(2, 2), event(3, 1), event(1, 2), event(2, 3));
+    const effects = await scene.effects();
+    const of = (nth: number) => effects.filter((one) => one.startsWith(`${nth}:`));
+    expect([of(1), of(2), of(3)]).toEqual([['1:1', '1:2'], ['2:1', '2:2', '2:3'], ['3:1']]);
+  });
+
+  it('stays in quarantine after five tries, later events of its aggregate behind it, until it is replayed', async () => {
+    let broken = true;
+    let tries = 0;
+    const consumer = hear({
+      hear: {
+        'profile-edited': async (tx, came) => {
+          if (broken && came.payload.userId === person(2)) throw new Error(`cannot ${++tries}`);
+          await enter(tx, came);
+        },
+      },
+    });
+    await stream.publish([event(2, 1)]);
+    await consumer.settled();
+    expect(tries).toBe(5);
+    await bring(consumer, event(2, 2), event(1, 1), event(2, 3));
+    expect(tries).toBe(5);
+    expect(await scene.effects()).toEqual(['1:1']);
+    expect(await quarantined(scene.posts)).toEqual([
+      expect.objectContaining({ group: 'posts', tries: 5, reason: 'cannot 5', behind: 2 }),
+    ]);
+    broken = false;
+    expect(await replay(scene.posts, 'posts', `user:${person(2)}`)).toBe(3);
+    await consumer.settled();
+    expect(await scene.effects()).toEqual(['1:1', '2:1', '2:2', '2:3']);
+    expect(await quarantined(scene.posts)).toEqual([]);
+  });
+
+  it('keeps its count of tries when the process starts anew', async () => {
+    let tries = 0;
+    const hopeless = {
+      'profile-edited': async () => {
+        tries += 1;
+        throw new Error('never');
+      },
+    };
+    const first = hear({ hear: hopeless, pausesMs: [60_000, 60_000, 60_000, 60_000, 60_000] });
+    await stream.publish([event(1, 1)]);
+    await first.close();
+    expect(tries).toBe(1);
+    await scene.posts.query('UPDATE quarantine SET due_at = now()');
+    const second = hear({ hear: hopeless });
+    await second.settled();
+    expect(tries).toBe(5);
+  });
+
+  it('control: a consumer that tries until it succeeds holds back everybody', async () => {
+    const naive = stream.subscribe('posts', ['users'], async (events) => {
+      for (const one of events) {
+        if (one.aggregate === `user:${person(1)}`) throw new Error('never');
+        await scene.posts.transaction((tx) => enter(tx, one as DomainEvent));
+      }
+    });
+    for (let tries = 1; tries <= 5; tries++) {
+      await expect(stream.publish([event(1, 1), event(2, 1)])).rejects.toThrow('never');
+    }
+    await naive.settled();
+    expect(await scene.effects()).toEqual([]);
+  });
+
+  it('is left to the stream, which brings it again, when there is no database to hold it', async () => {
+    const gone = { transaction: () => Promise.reject(new Error('no database')), query: () => Promise.resolve([]) };
+    const first = hear({ database: gone as unknown as Database });
+    await expect(stream.publish([event(1, 1)])).rejects.toThrow('no database');
+    await first.close();
+    await bring(hear(), event(1, 1));
+    expect(await scene.effects()).toEqual(['1:1']);
+  });
+});
+
+describe('an event that is not the next of its aggregate', () => {
+  it('waits for the one before it', async () => {
+    const consumer = hear({ pausesMs: [20, 20, 20, 20, 20] });
+    await bring(consumer, event(1, 1));
+    await stream.publish([event(1, 3), event(1, 4), event(2, 1)]);
+    expect(await scene.effects()).toEqual(['1:1', '2:1']);
+    await bring(consumer, event(1, 2));
+    expect(await scene.effects()).toEqual(['1:1', '2:1', '1:2', '1:3', '1:4']);
+  });
+
+  it('stays in quarantine when that one never comes, saying what is missing', async () => {
+    const consumer = hear();
+    await bring(consumer, event(1, 1), event(1, 3));
+    expect(await scene.effects()).toEqual(['1:1']);
+    expect(await quarantined(scene.posts)).toEqual([
+      expect.objectContaining({ tries: 5, reason: 'version 3 came; handled so far: 1' }),
+    ]);
+  });
+
+  it('is the beginning when nothing was ever heard of the aggregate: what was before is not told', async () => {
+    const consumer = hear();
+    await bring(consumer, event(1, 7), event(1, 8));
+    expect(await scene.effects()).toEqual(['1:7', '1:8']);
+  });
+});
+
+describe('an event of a newer program', () => {
+  it('of a type that nobody here hears is passed over, and counts in its aggregate’s order', async () => {
+    const consumer = hear();
+    const newer = { ...event(1, 2), type: 'profile-painted', payload: { colour: 'red' } } as unknown as DomainEvent;
+    await bring(consumer, event(1, 1), newer, event(1, 3));
+    expect(await scene.effects()).toEqual(['1:1', '1:3']);
+  });
+
+  it('of a known type but another version, or with another payload, is kept in quarantine at once', async () => {
+    const consumer = hear();
+    const newer = { ...event(1, 1), version: 2 } as DomainEvent;
+    const wrong = { ...event(2, 1), payload: { userId: 'x' } } as unknown as DomainEvent;
+    await bring(consumer, newer, event(1, 2), wrong, event(3, 1));
+    expect(await scene.effects()).toEqual(['3:1']);
+    expect((await quarantined(scene.posts)).map(({ reason, behind }) => [reason, behind])).toEqual([
+      ['profile-edited is version 1 here; came 2', 1],
+      [expect.stringContaining('payload of profile-edited'), 0],
+    ]);
+  });
+});
+
+function numbers(one: DomainEvent): string {
+  return `${Number(one.aggregate.slice(-12))}:${one.aggregateVersion}`;
+}
