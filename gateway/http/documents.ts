@@ -98,6 +98,8 @@ function parseDocument(text: string, tokens: number): DocumentNode {
   try {
     return parse(text, { maxLexicalTokens: tokens, maxComments: tokens / 4, maxSourceLength: tokens * CHARACTERS_PER_TOKEN });
   } catch (error) {
+    // A list in a list in a list: the parser is recursive, and two thousand tokens are deep enough for its stack to end.
+    if (error instanceof RangeError) throw new Refusal(400, 'GRAPHQL_PARSE_FAILED', 'The document is nested too deeply.');
     if (!(error instanceof GraphQLError)) throw error;
     throw new Refusal(400, 'GRAPHQL_PARSE_FAILED', error.message, { errors: [error] });
   }

@@ -1,4 +1,4 @@
-import { Kind, type DirectiveNode, type DocumentNode, type FragmentDefinitionNode, type SelectionSetNode } from 'graphql';
+import { Kind, type DirectiveNode, type DocumentNode, type FragmentDefinitionNode, type SelectionSetNode, type ValueNode } from 'graphql';
 import { Refusal } from './refusal.js';
 
 /** What an operation may be at most. Counted with fragments expanded, before validation and planning look at it. */
@@ -35,10 +35,16 @@ export function checkLimits(document: DocumentNode, limits: Limits): void {
     if (definition.kind === Kind.OPERATION_DEFINITION && rootFields(document, definition.selectionSet) > limits.rootFields) {
       refuse(`An operation may have at most ${limits.rootFields} different root fields.`);
     }
+    if (size.values > VALUE_DEPTH_MAX || variables.some((variable) => variable.defaultValue && valueDepth(variable.defaultValue) > VALUE_DEPTH_MAX)) {
+      refuse(`A value may be at most ${VALUE_DEPTH_MAX} levels deep.`);
+    }
     // A variable of this name would become the prototype of the object that holds the variables.
     if (variables.some((variable) => variable.variable.name.value === '__proto__')) refuse('A variable cannot be named __proto__.');
   }
 }
+
+/** As deep as variables may be. */
+const VALUE_DEPTH_MAX = 20;
 
 interface Size {
   /** Levels of fields, leaves included. */
@@ -46,6 +52,8 @@ interface Size {
   fields: number;
   aliases: number;
   directives: number;
+  /** Levels of lists and objects in arguments. */
+  values: number;
 }
 
 function measurerOf(document: DocumentNode): (selectionSet: SelectionSetNode) => Size {
@@ -53,11 +61,12 @@ function measurerOf(document: DocumentNode): (selectionSet: SelectionSetNode) =>
   const sizes = new Map<string, Size>();
 
   function measure(selectionSet: SelectionSetNode): Size {
-    const size: Size = { depth: 0, fields: 0, aliases: 0, directives: 0 };
+    const size: Size = { depth: 0, fields: 0, aliases: 0, directives: 0, values: 0 };
     for (const selection of selectionSet.selections) {
       size.directives += lengthOf(selection.directives);
       if (selection.kind === Kind.FIELD) {
         size.fields += 1;
+        for (const argument of selection.arguments ?? []) size.values = Math.max(size.values, valueDepth(argument.value));
         if (selection.alias) size.aliases += 1;
         const below = selection.selectionSet ? measure(selection.selectionSet) : undefined;
         if (below) add(size, below);
@@ -75,7 +84,7 @@ function measurerOf(document: DocumentNode): (selectionSet: SelectionSetNode) =>
   function ofFragment(name: string): Size {
     const known = sizes.get(name);
     if (known) return known;
-    const none: Size = { depth: 0, fields: 0, aliases: 0, directives: 0 };
+    const none: Size = { depth: 0, fields: 0, aliases: 0, directives: 0, values: 0 };
     // While it is being measured it is nothing: a circle ends here, and validation refuses it.
     sizes.set(name, none);
     const fragment = fragments.get(name);
@@ -93,6 +102,13 @@ function add(size: Size, more: Size): void {
   size.fields += more.fields;
   size.aliases += more.aliases;
   size.directives += more.directives;
+  size.values = Math.max(size.values, more.values);
+}
+
+function valueDepth(value: ValueNode): number {
+  if (value.kind === Kind.LIST) return 1 + value.values.reduce((deepest, one) => Math.max(deepest, valueDepth(one)), 0);
+  if (value.kind === Kind.OBJECT) return 1 + value.fields.reduce((deepest, one) => Math.max(deepest, valueDepth(one.value)), 0);
+  return 0;
 }
 
 /** Thirty aliases of one root field are one root field; the aliases have a limit of their own. */

@@ -1,0 +1,199 @@
+import { describe, expect, it } from '@jest/globals';
+import { buildSchema } from 'graphql';
+import { Documents } from './documents.js';
+import { Refusal } from './refusal.js';
+
+const schema = buildSchema(`
+  type Query { me: Person ${Array.from({ length: 25 }, (_, index) => `f${index}: Int`).join(' ')} }
+  type Mutation { rename(name: String): Person }
+  type Person { id: ID! name: String friends: [Person!]! }
+`);
+const limits = { tokens: 2_000, depth: 10, aliases: 30, rootFields: 20, directives: 50, selections: 1_000 };
+const rules = { limits, introspection: true, suggestions: true, cacheBytes: 1_000_000 };
+const fresh = () => new Documents(schema, rules);
+
+const times = (count: number, make: (index: number) => string) => Array.from({ length: count }, (_, index) => make(index)).join(' ');
+const nest = (levels: number) => `me{${'friends{'.repeat(levels)}id${'}'.repeat(levels)}}`;
+/** `levels` fragments, each spreading the next twice: 2^levels ids. */
+const fragmentBomb = (levels: number, spread = 'B0') =>
+  `{me{...${spread}}} ${times(levels, (index) => `fragment B${index} on Person{...B${index + 1} ...B${index + 1}}`)} fragment B${levels} on Person{id}`;
+
+/** The root selection of an operation that is just at a limit, and one beyond. */
+const LIMITS: Record<string, { at: string; beyond: string; fragments?: string }> = {
+  depth: { at: nest(10), beyond: nest(11) },
+  aliases: { at: times(30, (index) => `a${index}:me{id}`), beyond: times(31, (index) => `a${index}:me{id}`) },
+  'root fields': { at: times(20, (index) => `f${index}`), beyond: times(21, (index) => `f${index}`) },
+  directives: { at: `me{${times(50, () => 'id@include(if:true)')}}`, beyond: `me{${times(51, () => 'id@include(if:true)')}}` },
+  // me and F's 333 fields thrice: 1 + 3 × 333 = 1,000
+  selections: {
+    at: 'me{...F ...F ...F}',
+    beyond: 'me{...F ...F ...F id}',
+    fragments: `fragment F on Person{${times(333, () => 'id')}}`,
+  },
+};
+
+function outcome(documents: Documents, text: string): string {
+  try {
+    documents.operation(text, undefined);
+    return 'runs';
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    return `${error.status} ${error.code}`;
+  }
+}
+
+describe.each(Object.entries(LIMITS))('the limit of %s', (_name, { at, beyond, fragments = '' }) => {
+  const shapes: Record<string, (root: string) => string> = {
+    'as it is': (root) => `{${root}} ${fragments}`,
+    'in an operation named __schema': (root) => `query __schema {${root}} ${fragments}`,
+    'in a fragment named __schema': (root) => `{...__schema} fragment __schema on Query {${root}} ${fragments}`,
+    'through an inline fragment': (root) => `{... on Query {${root}}} ${fragments}`,
+  };
+
+  it.each(Object.entries(shapes))('holds %s: at it runs, one beyond is refused, and again when the text is known', (_shape, write) => {
+    const documents = fresh();
+    for (let time = 0; time < 2; time += 1) {
+      expect(outcome(documents, write(at))).toBe('runs');
+      expect(outcome(documents, write(beyond))).toBe('400 GRAPHQL_VALIDATION_FAILED');
+    }
+  });
+});
+
+describe('naming tricks', () => {
+  it('counts a fragment once more wherever it is spread, at whatever depth', () => {
+    const twice = (aliases: number) =>
+      `{me{...F friends{...F}}} fragment F on Person{${times(aliases, (index) => `a${index}:id`)}}`;
+    expect(outcome(fresh(), twice(15))).toBe('runs');
+    expect(outcome(fresh(), twice(16))).toBe('400 GRAPHQL_VALIDATION_FAILED');
+  });
+
+  it('adds the depth at which a fragment is spread to its own', () => {
+    const deep = (levels: number) => `{me{friends{friends{...F}}}} fragment F on Person{${'friends{'.repeat(levels)}id${'}'.repeat(levels)}}`;
+    expect(outcome(fresh(), deep(8))).toBe('runs');
+    expect(outcome(fresh(), deep(9))).toBe('400 GRAPHQL_VALIDATION_FAILED');
+  });
+
+  it('an alias called __schema excuses nothing', () => {
+    expect(outcome(fresh(), `{__schema:${nest(11)}}`)).toBe('400 GRAPHQL_VALIDATION_FAILED');
+  });
+
+  it('a fragment that nothing spreads is held to the limits as well', () => {
+    expect(outcome(fresh(), `{me{id}} fragment F on Person{${times(31, (index) => `a${index}:id`)}}`)).toBe('400 GRAPHQL_VALIDATION_FAILED');
+  });
+});
+
+describe('fragments', () => {
+  it('five that double are 32 fields and run; from ten on they are too many, however many there are', () => {
+    for (let levels = 1; levels <= 40; levels += 1) {
+      const runs = 2 ** levels + 1 <= limits.selections;
+      expect([levels, outcome(fresh(), fragmentBomb(levels))]).toEqual([levels, runs ? 'runs' : '400 GRAPHQL_VALIDATION_FAILED']);
+    }
+  });
+
+  it('are measured once each: 66 that double are 10^20 fields, more than could ever be walked', () => {
+    expect(outcome(fresh(), fragmentBomb(66))).toBe('400 GRAPHQL_VALIDATION_FAILED');
+    // The control: put in where they are spread, as a planner does, nineteen of them are a million steps already.
+    let steps = 0;
+    const walk = (level: number): void => {
+      steps += 1;
+      if (level === 0) return;
+      walk(level - 1);
+      walk(level - 1);
+    };
+    walk(19);
+    expect(steps).toBe(2 ** 20 - 1);
+  });
+
+  it.each([
+    '{me{...A}} fragment A on Person{...B} fragment B on Person{...A}', '{me{...A}} fragment A on Person{...A}', '{me{id}} fragment A on Person{id}', '{me{...A}}', '{me{...A}} fragment A on Person{id} fragment A on Person{id}'])(
+    'in circles, unused, unknown or twice are refused: %s',
+    (text) => expect(outcome(fresh(), text)).toBe('400 GRAPHQL_VALIDATION_FAILED'),
+  );
+});
+
+describe('what the parser stops', () => {
+  it.each([
+    ['3,000 levels', `{${nest(3_000)}}`],
+    ['10,000 levels', `{${nest(10_000)}}`],
+    ['a list literal of 20,000 levels', `{me(x:${'['.repeat(20_000)}`],
+    ['20,000 times the same field', `{me{${'id '.repeat(20_000)}}}`],
+    ['5,000 directives', `{me{id ${'@a '.repeat(5_000)}}}`],
+    ['2,000 aliases in a mutation', `mutation{${times(2_000, (index) => `a${index}:rename{id}`)}}`],
+    ['a comment of 50 kB', `#${'x'.repeat(50_000)}\n{me{id}}`],
+    ['10,000 comments', `${'#\n'.repeat(10_000)}{me{id}}`],
+    ['1 MB of braces', '{'.repeat(1_000_000)],
+    ['nothing', ''],
+    ['only a comment', '#x'],
+    ['NUL', '{me{id\u0000}}'],
+  ])('%s', (_what, text) => expect(outcome(fresh(), text)).toBe('400 GRAPHQL_PARSE_FAILED'));
+
+  it('more than 2,000 tokens: at 2,000 the rest of the rules look at it', () => {
+    const fields = (count: number) => `{me{${'id '.repeat(count)}}}`;
+    expect(outcome(fresh(), fields(1_995))).toBe('400 GRAPHQL_VALIDATION_FAILED');
+    expect(outcome(fresh(), fields(1_996))).toBe('400 GRAPHQL_PARSE_FAILED');
+  });
+
+  it('literals deeper than 20 levels, before anybody walks them', () => {
+    const lists = (levels: number) => `{person(id:${'['.repeat(levels)}${']'.repeat(levels)}){id}}`;
+    const message = (text: string) => {
+      try {
+        fresh().operation(text, undefined);
+      } catch (error) {
+        return (error as Error).message;
+      }
+      return '';
+    };
+    expect(message(lists(21))).toBe('A value may be at most 20 levels deep.');
+    expect(message(lists(20))).not.toBe('A value may be at most 20 levels deep.');
+  });
+});
+
+describe('documents', () => {
+  it('the same text and name is the same operation; another name is another', () => {
+    const documents = fresh();
+    const text = 'query A { me { id } } query B { me { name } }';
+    expect(documents.operation(text, 'A')).toBe(documents.operation(text, 'A'));
+    expect(documents.operation(text, 'B').hash).not.toBe(documents.operation(text, 'A').hash);
+    expect(outcome(documents, text)).toBe('400 OPERATION_RESOLUTION_FAILURE');
+    expect(() => documents.operation(text, 'C')).toThrow('no operation named "C"');
+  });
+
+  it('are kept up to a size, and the oldest go', () => {
+    const documents = new Documents(schema, { ...rules, cacheBytes: 10_000 });
+    for (let index = 0; index < 100; index += 1) documents.operation(`query Q${index} { me { id } }`, undefined);
+    expect(documents.size).toBeGreaterThan(2);
+    expect(documents.size).toBeLessThan(20);
+  });
+
+  it('are refused with at most five errors, however many mistakes there are', () => {
+    try {
+      fresh().operation(`{me{${times(49, () => 'id @unknown')}}}`, undefined);
+      throw new Error('it ran');
+    } catch (error) {
+      expect((error as Refusal).more.errors).toHaveLength(5);
+    }
+  });
+
+  it('without introspection, neither asking nor guessing tells a name', () => {
+    const closed = new Documents(schema, { ...rules, introspection: false, suggestions: false });
+    for (const text of ['{__schema{types{name}}}', '{__type(name:"Person"){name}}', '{me{id} __schema{types{name}}}', '{...F} fragment F on Query{__schema{types{name}}}', '{a:__schema{types{name}}}']) {
+      expect(outcome(closed, text)).toBe('400 GRAPHQL_VALIDATION_FAILED');
+      expect(outcome(fresh(), text)).toBe('runs');
+    }
+    const told = (documents: Documents) => {
+      try {
+        documents.operation('{me{nam}}', undefined);
+      } catch (error) {
+        return JSON.stringify((error as Refusal).more.errors);
+      }
+      return '';
+    };
+    expect(told(closed)).not.toContain('Did you mean');
+    expect(told(fresh())).toContain('Did you mean');
+  });
+
+  it('with introspection, circles in it are refused', () => {
+    const circle = `{__schema{types{${'fields{type{'.repeat(8)}name${'}}'.repeat(8)}}}}`;
+    expect(outcome(fresh(), circle)).toBe('400 GRAPHQL_VALIDATION_FAILED');
+  });
+});
