@@ -199,7 +199,7 @@ describe('when an account is deleted', () => {
 
   it('goes by bounded statements, also with 2,500 posts, likes and followers', async () => {
     const [dan, eve] = [await scene.person(), await scene.person()];
-    const ids = await Promise.all(Array.from({ length: 2_500 }, () => scene.writing.newPostId(dan)));
+    const ids = Array.from({ length: 2_500 }, () => scene.writing.newPostId(dan));
     await scene.database.query(
       `INSERT INTO posts (id, author_id, body, created_at, version, state)
        SELECT id, CASE WHEN n % 2 = 0 THEN $2::uuid ELSE $3::uuid END, 'x', now(), 1, 'published'
