@@ -43,7 +43,7 @@ export function graphemeCount(text: string): number {
 const HALF = /\p{Surrogate}/u;
 const SEGMENTER = new Intl.Segmenter('en', { granularity: 'grapheme' });
 // C0 and C1 controls and DEL, but for tab and line feed.
-const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/;
+const CONTROLS = /(?![\t\n])\p{Cc}/u;
 // Line and paragraph separators; embeddings, overrides and isolates, by which a name could rewrite the line it stands in.
 const NOT_ON_ONE_LINE = /[\t\n\u2028\u2029\u202a-\u202e\u2066-\u2069]/;
 // White space and characters that draw nothing by themselves (zero-width space and joiners, fillers).

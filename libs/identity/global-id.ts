@@ -40,7 +40,7 @@ export function kindOfGlobalId(text: string): Kind {
 
 // Crockford's base32 without i, l, o, u; in ASCII order, so texts sort as the numbers do.
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
-const VALUES = new Map([...ALPHABET].map((character, value) => [character, value]));
+const VALUES = new Map(Array.from(ALPHABET, (character, value) => [character, value]));
 
 function uuidOf(text: string): string | undefined {
   if (text.length !== 26) return undefined;

@@ -17,17 +17,14 @@ export class UserCache {
   }
 
   staleKeys(event: DomainEvent): string[] {
-    switch (event.type) {
-      case 'user-registered':
-      case 'user-deleted':
-        return [this.byId.keyOf(event.payload.userId), this.byHandle.keyOf(event.payload.handle)];
-      case 'profile-edited': {
-        const { userId, handle, previousHandle } = event.payload;
-        return [this.byId.keyOf(userId), this.byHandle.keyOf(handle), this.byHandle.keyOf(previousHandle)];
-      }
-      default:
-        return [];
+    if (event.type === 'user-registered' || event.type === 'user-deleted') {
+      return [this.byId.keyOf(event.payload.userId), this.byHandle.keyOf(event.payload.handle)];
     }
+    if (event.type === 'profile-edited') {
+      const { userId, handle, previousHandle } = event.payload;
+      return [this.byId.keyOf(userId), this.byHandle.keyOf(handle), this.byHandle.keyOf(previousHandle)];
+    }
+    return [];
   }
 }
 

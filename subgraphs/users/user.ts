@@ -1,4 +1,4 @@
-import { badInput, cleanText, graphemeCount } from '#libs/failure';
+import { badInput, cleanText } from '#libs/failure';
 
 /** What everybody may see of a person. The e-mail address is not here on purpose: whatever holds a `Person` may be kept and shown. */
 export interface Person {
@@ -54,9 +54,9 @@ export function cleanEmail(written: string): string {
 /** A password that somebody wants to have. It is never repeated in a message. */
 export function takePassword(written: string): string {
   const password = readPassword(written);
-  const count = password === undefined ? 0 : graphemeCount(password);
-  if (password === undefined || count < 8 || [...password].length > 128)
-    throw badInput('password takes 8 to 128 characters');
+  // Code points, as NIST counts: a bound on what is typed, not on what is seen.
+  const count = password === undefined ? 0 : Array.from(password).length;
+  if (password === undefined || count < 8 || count > 128) throw badInput('password takes 8 to 128 characters');
   return password;
 }
 

@@ -17,7 +17,7 @@ export function userLoaders(parts: {
   cache: UserCache;
 }): (context: RequestContext) => UserLoaders {
   const { database, cache } = parts;
-  return perRequest((_: RequestContext) => {
+  return perRequest<UserLoaders, RequestContext>(() => {
     const people = keyed<string, Person>((ids) => cache.byId.getMany(ids, (missing) => peopleByIds(database, missing)));
     const byHandle = keyed<string, Person>(async (handles) => {
       const ids = await cache.byHandle.getMany(handles, async (missing) => {

@@ -14,8 +14,8 @@ export async function peopleByIds(statements: Statements, ids: readonly string[]
 /** Who has these handles now: a handle that somebody gave up shows nobody. */
 export async function peopleByHandles(statements: Statements, handles: readonly string[]): Promise<Person[]> {
   const rows = await statements.query<PersonRow>(
-    `SELECT ${COLUMNS} FROM users JOIN handles USING (handle)
-     WHERE handle = ANY($1::text[]) AND user_id = id AND deleted_at IS NULL`,
+    `SELECT ${COLUMNS} FROM users
+     WHERE (id, handle) IN (SELECT user_id, handle FROM handles WHERE handle = ANY($1::text[])) AND deleted_at IS NULL`,
     [handles],
   );
   return rows.map(personOf);

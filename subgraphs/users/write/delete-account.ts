@@ -5,7 +5,7 @@ import type { Clock } from '#libs/telemetry';
 import { readPassword } from '../user.js';
 import { UserRow } from '../user.entity.js';
 import type { Passwords } from './passwords.js';
-import { lockAccount, noAccount } from './person-of.js';
+import { lockAccount, noAccount } from './account.js';
 
 /**
  * The account is gone for everybody at COMMIT; the other services follow by event. The row stays, marked, and so does the handle:

@@ -1,11 +1,10 @@
-import type { Database, Tx } from '#libs/database';
+import type { Database } from '#libs/database';
 import { badInput } from '#libs/failure';
 import { recordEvent } from '#libs/outbox';
 import type { Clock } from '#libs/telemetry';
 import { cleanAvatarUrl, cleanBio, cleanDisplayName, takeHandle, type Person } from '../user.js';
-import { HandleRow, UserRow } from '../user.entity.js';
-import { lockAccount, personOf } from './person-of.js';
-import { handleIsTaken } from './sign-up.js';
+import { UserRow } from '../user.entity.js';
+import { holdHandle, lockAccount, personOf } from './account.js';
 
 /** What is absent stays as it is. */
 export interface EditProfileInput {
@@ -28,8 +27,8 @@ export class EditProfile {
       const row = await lockAccount(tx, viewer);
       const changed = differing(row, wanted);
       if (Object.keys(changed).length === 0) return personOf(row);
-      if (changed.handle !== undefined) await takeOver(tx, changed.handle, viewer);
-      const edited: UserRow = { ...row, ...changed, version: row.version + 1 };
+      if (changed.handle !== undefined) await holdHandle(tx, changed.handle, viewer);
+      const edited = Object.assign(new UserRow(), row, changed, { version: row.version + 1 });
       await tx.manager.update(UserRow, { id: viewer }, { ...changed, version: edited.version });
       await recordEvent(tx, {
         type: 'profile-edited',
@@ -61,11 +60,4 @@ function given(name: string, value: string | null): string {
 function differing(row: UserRow, wanted: Partial<Profile>): Partial<Profile> {
   const names = Object.keys(wanted) as (keyof Profile)[];
   return Object.fromEntries(names.filter((name) => wanted[name] !== row[name]).map((name) => [name, wanted[name]]));
-}
-
-/** Free, or this person's own from before. */
-async function takeOver(tx: Tx, handle: string, userId: string): Promise<void> {
-  await tx.manager.createQueryBuilder().insert().into(HandleRow).values({ handle, userId }).orIgnore().execute();
-  const owner = await tx.manager.findOneByOrFail(HandleRow, { handle });
-  if (owner.userId !== userId) throw handleIsTaken(handle);
 }

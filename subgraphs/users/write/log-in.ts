@@ -3,7 +3,7 @@ import { badInput, Failure } from '#libs/failure';
 import { readHandle, readPassword, type Person } from '../user.js';
 import { UserRow } from '../user.entity.js';
 import type { Passwords } from './passwords.js';
-import { personOf } from './person-of.js';
+import { personOf } from './account.js';
 
 export interface LogInInput {
   readonly handle: string;

@@ -1,12 +1,11 @@
 import type { Database } from '#libs/database';
-import { Failure } from '#libs/failure';
 import { newId } from '#libs/identity';
 import { recordEvent } from '#libs/outbox';
 import type { Clock } from '#libs/telemetry';
 import { cleanDisplayName, cleanEmail, takeHandle, takePassword, type Person } from '../user.js';
-import { HandleRow, UserRow } from '../user.entity.js';
+import { UserRow } from '../user.entity.js';
 import type { Passwords } from './passwords.js';
-import { personOf } from './person-of.js';
+import { holdHandle, personOf } from './account.js';
 
 export interface SignUpInput {
   readonly handle: string;
@@ -29,14 +28,7 @@ export class SignUp {
     const passwordHash = await passwords.hash(password);
     return database.transaction(async (tx) => {
       const id = newId({ now: clock() });
-      const taken = await tx.manager
-        .createQueryBuilder()
-        .insert()
-        .into(HandleRow)
-        .values({ handle, userId: id })
-        .orIgnore()
-        .execute();
-      if (taken.raw.length === 0) throw handleIsTaken(handle);
+      await holdHandle(tx, handle, id);
       const row: UserRow = {
         id,
         handle,
@@ -61,8 +53,4 @@ export class SignUp {
       return personOf(row);
     });
   }
-}
-
-export function handleIsTaken(handle: string): Failure {
-  return new Failure('CONFLICT', `The handle ${handle} is taken; choose another one.`);
 }

@@ -1,5 +1,5 @@
-import { Failure } from '#libs/failure';
 import type { Tx } from '#libs/database';
+import { Failure } from '#libs/failure';
 import type { Person } from '../user.js';
 import { UserRow } from '../user.entity.js';
 
@@ -17,4 +17,15 @@ export async function lockAccount(tx: Tx, id: string): Promise<UserRow> {
 
 export function noAccount(): Failure {
   return new Failure('UNAUTHENTICATED', 'This account does not exist (any more).');
+}
+
+/** Makes the handle this person's for all time, when it is free or was theirs before. Of two who want it at once one waits here. */
+export async function holdHandle(tx: Tx, handle: string, userId: string): Promise<void> {
+  const held = await tx.query(
+    `INSERT INTO handles (handle, user_id) VALUES ($1, $2)
+     ON CONFLICT (handle) DO UPDATE SET user_id = excluded.user_id WHERE handles.user_id = excluded.user_id
+     RETURNING handle`,
+    [handle, userId],
+  );
+  if (held.length === 0) throw new Failure('CONFLICT', `The handle ${handle} is taken; choose another one.`);
 }

@@ -1,0 +1,530 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { encodeCursor, type Tx } from '#libs/database';
+import { ASSERTION_HEADER, AssertionSigner, globalId, newId, parseGlobalId, TokenVerifier } from '#libs/identity';
+import { openStream, recordEvent, type Stream } from '#libs/outbox';
+import type { RunningSubgraph } from '#libs/subgraph-kit';
+import { silent } from '#libs/telemetry';
+import { loadUsers } from './bulk.js';
+import { readUsersConfig } from './config.js';
+import { startUsers } from './start.js';
+import { Passwords } from './write/passwords.js';
+import { LogIn } from './write/log-in.js';
+
+const secret = 's'.repeat(32);
+const password = 'correct horse';
+const signer = new AssertionSigner({ secrets: () => secret });
+
+interface Answer {
+  data?: Record<string, never> | null;
+  errors?: { message: string; path?: (string | number)[]; extensions: { code: string } }[];
+}
+
+interface Session {
+  token: string;
+  user: { id: string; handle: string };
+}
+
+/** One users service in a folder of its own. */
+class World {
+  folder!: string;
+  stream!: Stream;
+  users!: RunningSubgraph;
+
+  constructor(private readonly env: Record<string, string>) {}
+
+  async start(): Promise<void> {
+    this.folder ??= await mkdtemp(join(tmpdir(), 'tributary-users-'));
+    this.stream = openStream({ logger: silent });
+    // The relay looks when it is woken; its own looking would be counted among the statements.
+    const config = readUsersConfig({
+      ASSERTION_SECRET: secret,
+      PORT: '0',
+      DATA_DIR: this.folder,
+      RELAY_POLL_MS: '60000',
+      ...this.env,
+    });
+    this.users = await startUsers(config, { stream: this.stream, logger: silent });
+  }
+
+  async stop(): Promise<void> {
+    await this.users.close();
+    await this.stream.close();
+  }
+
+  async end(): Promise<void> {
+    await this.stop();
+    await rm(this.folder, { recursive: true });
+  }
+
+  async ask(viewer: string | null, query: string, variables: object = {}): Promise<Answer> {
+    const response = await fetch(this.users.url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', [ASSERTION_HEADER]: signer.sign('users', viewer) },
+      body: JSON.stringify({ query, variables }),
+    });
+    return (await response.json()) as Answer;
+  }
+
+  /** The new person's global id. */
+  async signUp(handle: string, more: object = {}): Promise<string> {
+    const input = { handle, email: `${handle}@example.org`, password, displayName: handle, ...more };
+    return (await this.session(SIGN_UP, { input })).user.id;
+  }
+
+  /** What a sign-up or log-in answers. */
+  async session(query: string, variables: object): Promise<Session> {
+    const answer = await this.ask(null, query, variables);
+    const [session] = Object.values(answer.data ?? {}) as (Session | null)[];
+    if (!session) throw new Error(JSON.stringify(answer));
+    return session;
+  }
+
+  /** Statements and cache round trips of some work. */
+  async cost(work: () => Promise<unknown>): Promise<{ sql: number; roundTrips: number }> {
+    await this.users.settle();
+    const { database, cache } = this.users;
+    const before = [database.statements, cache.roundTrips] as const;
+    await work();
+    return { sql: database.statements - before[0], roundTrips: cache.roundTrips - before[1] };
+  }
+
+  /** Everything that is stored, as one text. */
+  async contents(): Promise<string> {
+    const tables = ['users', 'handles', 'outbox'];
+    const rows = await Promise.all(
+      tables.map((table) =>
+        this.users.database.query(`SELECT to_jsonb(t) - 'published_at' AS row FROM ${table} t ORDER BY 1`),
+      ),
+    );
+    return JSON.stringify(rows);
+  }
+}
+
+const SIGN_UP = 'mutation SignUp($input: SignUpInput!) { signUp(input: $input) { token user { id handle } } }';
+const LOG_IN = 'mutation LogIn($input: LogInInput!) { logIn(input: $input) { token user { id handle } } }';
+const EDIT =
+  'mutation EditProfile($input: EditProfileInput!) { editProfile(input: $input) { id handle displayName bio avatarUrl } }';
+const DELETE = 'mutation DeleteAccount($input: DeleteAccountInput!) { deleteAccount(input: $input) { id state } }';
+const ME = 'query Me { me { id handle email displayName } }';
+const BY_HANDLE =
+  'query($handle: String!) { userByHandle(handle: $handle) { id handle displayName bio avatarUrl joinedAt email } }';
+const PEOPLE =
+  'query People($first: Int = 20, $after: String) { users(first: $first, after: $after) { edges { node { id handle } } pageInfo { endCursor hasNextPage } } }';
+const ENTITIES = 'query($r: [_Any!]!) { _entities(representations: $r) { ... on User { id handle displayName } } }';
+
+const users = (ids: readonly unknown[]) => ({ r: ids.map((id) => ({ __typename: 'User', id })) });
+const codeOf = (answer: Answer) => answer.errors?.[0]?.extensions.code;
+
+describe('users, with its cache', () => {
+  const world = new World({ CACHE: 'on' });
+  beforeAll(() => world.start(), 60_000);
+  afterAll(() => world.end());
+
+  it('signs people up, and its token is theirs by the keys that it publishes', async () => {
+    const input = { handle: 'Alice', email: 'alice@example.org', password, displayName: 'Alice' };
+    const { token, user } = await world.session(SIGN_UP, { input });
+    expect(user).toEqual({ id: expect.stringMatching(/^user_/), handle: 'alice' });
+    const jwks = new URL('/.well-known/jwks.json', world.users.url);
+    const verifier = new TokenVerifier({ keys: jwks, issuer: 'tributary', audience: 'tributary' });
+    expect(await verifier.verify(token)).toEqual({ subject: user.id });
+    expect(await world.ask(user.id, ME)).toEqual({
+      data: { me: { id: user.id, handle: 'alice', email: 'alice@example.org', displayName: 'Alice' } },
+    });
+  });
+
+  it('keeps passwords as argon2id at the published cost, and nothing else of them', async () => {
+    const [row] = await world.users.database.query<{ password_hash: string }>(
+      'SELECT password_hash FROM users LIMIT 1',
+    );
+    expect(row?.password_hash).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
+    expect(await world.contents()).not.toContain(password);
+  });
+
+  it('logs in by handle, however it is written', async () => {
+    const { user } = await world.session(LOG_IN, { input: { handle: 'ALICE', password } });
+    expect(user.handle).toBe('alice');
+  });
+
+  it('gives a handle to one person, also when two want it at once, and asks no e-mail address whether it is known', async () => {
+    const same = { email: 'alice@example.org' };
+    const outcomes = await Promise.allSettled(['carl', 'carl', 'CARL'].map((handle) => world.signUp(handle, same)));
+    expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected', 'rejected']);
+    const again = await world.ask(null, SIGN_UP, { input: { ...same, handle: 'carl', password, displayName: 'C' } });
+    expect(again).toEqual({
+      data: { signUp: null },
+      errors: [
+        {
+          message: 'The handle carl is taken; choose another one.',
+          path: ['signUp'],
+          extensions: { code: 'CONFLICT' },
+        },
+      ],
+    });
+  });
+
+  it('renames: the new handle at once, the old one nobody’s, and its owner’s again on wish', async () => {
+    const bob = await world.signUp('bob');
+    const dan = await world.signUp('dan');
+    const find = async (handle: string) => (await world.ask(null, BY_HANDLE, { handle })).data?.['userByHandle'];
+    expect([await find('bob'), await find('robert')]).toEqual([expect.objectContaining({ id: bob }), null]);
+    expect(await world.ask(bob, EDIT, { input: { handle: 'Robert', bio: 'née bob' } })).toMatchObject({
+      data: { editProfile: { handle: 'robert', bio: 'née bob' } },
+    });
+    expect([await find('bob'), await find('robert')]).toEqual([
+      null,
+      expect.objectContaining({ id: bob, bio: 'née bob' }),
+    ]);
+    expect(codeOf(await world.ask(dan, EDIT, { input: { handle: 'bob' } }))).toBe('CONFLICT');
+    await expect(world.signUp('bob')).rejects.toThrow(/CONFLICT/);
+    expect(await world.ask(bob, EDIT, { input: { handle: 'bob' } })).toMatchObject({
+      data: { editProfile: { handle: 'bob' } },
+    });
+    expect([await find('bob'), await find('robert')]).toEqual([expect.objectContaining({ id: bob }), null]);
+    expect(await world.ask(null, LOG_IN, { input: { handle: 'robert', password } })).toMatchObject({
+      data: { logIn: null },
+    });
+  });
+
+  it('shows an edit to whoever reads next, though everybody had read it before', async () => {
+    const frank = await world.signUp('frank');
+    const read = async () => (await world.ask(null, ENTITIES, users([frank]))).data?.['_entities'];
+    for (const displayName of ['F1', 'F2', 'F3']) {
+      await read();
+      await world.ask(frank, EDIT, { input: { displayName } });
+      expect(await read()).toEqual([{ id: frank, handle: 'frank', displayName }]);
+    }
+  });
+
+  it('tells the house every change, once, in order, without gaps, and nothing when nothing changed', async () => {
+    const gina = await world.signUp('gina');
+    await world.ask(gina, EDIT, { input: { displayName: 'G', avatarUrl: 'https://a.example/g.png' } });
+    await world.ask(gina, EDIT, { input: { displayName: 'G' } });
+    await world.ask(gina, EDIT, { input: {} });
+    await world.ask(gina, EDIT, { input: { handle: 'gina2', avatarUrl: null } });
+    await world.ask(gina, DELETE, { input: { password } });
+    const uuid = parseGlobalId('user', gina);
+    const told = await world.users.database.query(
+      'SELECT type, aggregate_version AS v, actor, payload FROM outbox WHERE aggregate = $1 ORDER BY position',
+      [`user:${uuid}`],
+    );
+    const by = { userId: uuid };
+    expect(told).toEqual([
+      { v: 1, type: 'user-registered', actor: uuid, payload: { ...by, handle: 'gina' } },
+      { v: 2, type: 'profile-edited', actor: uuid, payload: { ...by, handle: 'gina', previousHandle: 'gina' } },
+      { v: 3, type: 'profile-edited', actor: uuid, payload: { ...by, handle: 'gina2', previousHandle: 'gina' } },
+      { v: 4, type: 'user-deleted', actor: uuid, payload: { ...by, handle: 'gina2' } },
+    ]);
+  });
+
+  it('deletes an account for everybody at once, and for good', async () => {
+    const hanna = await world.signUp('hanna');
+    const seen = async () => ({
+      handle: (await world.ask(null, BY_HANDLE, { handle: 'hanna' })).data?.['userByHandle'],
+      entity: (await world.ask(null, ENTITIES, users([hanna]))).data?.['_entities'],
+      me: (await world.ask(hanna, ME)).data?.['me'],
+      listed: JSON.stringify(await world.ask(null, PEOPLE, { first: 100 })).includes(hanna),
+    });
+    expect(await seen()).toMatchObject({
+      handle: { id: hanna },
+      entity: [{ id: hanna }],
+      me: { id: hanna },
+      listed: true,
+    });
+    expect(codeOf(await world.ask(hanna, DELETE, { input: { password: 'wrong horse' } }))).toBe('FORBIDDEN');
+    expect(await world.ask(hanna, DELETE, { input: { password } })).toEqual({
+      data: { deleteAccount: { id: hanna, state: 'RUNNING' } },
+    });
+    expect(await seen()).toEqual({ handle: null, entity: [null], me: null, listed: false });
+    expect(codeOf(await world.ask(hanna, EDIT, { input: { bio: 'still here?' } }))).toBe('UNAUTHENTICATED');
+    expect(codeOf(await world.ask(hanna, DELETE, { input: { password } }))).toBe('UNAUTHENTICATED');
+    expect(codeOf(await world.ask(null, LOG_IN, { input: { handle: 'hanna', password } }))).toBe('UNAUTHENTICATED');
+    await expect(world.signUp('hanna')).rejects.toThrow(/CONFLICT/);
+  });
+
+  it('tells nothing by a failed log-in: no such person, a deleted one, a wrong password are one answer for one amount of work', async () => {
+    const iris = await world.signUp('iris');
+    await world.signUp('jan');
+    await world.ask(iris, DELETE, { input: { password } });
+    const passwords = new Passwords({ atOnce: 1 });
+    const logIn = new LogIn({ database: world.users.database, passwords });
+    const attempt = async (handle: string) => {
+      const before = [passwords.work, world.users.database.statements] as const;
+      const failure = await logIn
+        .run({ handle, password: 'wrong horse' })
+        .catch((error: unknown) => error as Error & { code: string });
+      if (!('code' in failure)) throw new Error('it let us in');
+      return {
+        code: failure.code,
+        message: failure.message,
+        hashes: passwords.work - before[0],
+        sql: world.users.database.statements - before[1],
+      };
+    };
+    const wrong = await attempt('jan');
+    expect(wrong).toMatchObject({ code: 'UNAUTHENTICATED', hashes: 1, sql: 1 });
+    expect(await attempt('nobody_at_all')).toEqual(wrong);
+    expect(await attempt('iris')).toEqual(wrong);
+  });
+
+  it('shows an e-mail address to its owner and to nobody else, in any order of reading, and keeps it in no cache', async () => {
+    const canary = 'canary-7f3a@example.org';
+    const kim = await world.signUp('kim', { email: canary });
+    const lea = await world.signUp('lea');
+    const query =
+      'query($r: [_Any!]!) { me { id } userByHandle(handle: "kim") { id email } _entities(representations: $r) { ... on User { id email } } users(first: 100) { edges { node { email } } } }';
+    for (const viewer of [null, lea, kim, lea, null, kim]) {
+      const text = JSON.stringify(await world.ask(viewer, query, users([kim, lea])));
+      expect({ viewer, shown: text.includes(canary) }).toEqual({ viewer, shown: viewer === kim });
+    }
+    expect(JSON.stringify(await world.users.database.query('SELECT * FROM outbox'))).not.toContain(canary);
+  });
+
+  it('answers for every key: known, unknown, deleted, malformed, twice', async () => {
+    const mia = await world.signUp('mia');
+    const nora = await world.signUp('nora');
+    await world.ask(nora, DELETE, { input: { password } });
+    const ids = [mia, globalId('user', newId()), nora, 'user_x', globalId('post', newId()), 7, null, mia];
+    const { data, errors } = await world.ask(null, ENTITIES, users(ids));
+    const shown = { id: mia, handle: 'mia', displayName: 'mia' };
+    expect(data?.['_entities']).toEqual([shown, null, null, null, null, null, null, shown]);
+    expect(errors?.map(({ path, extensions }) => [path?.[1], extensions.code])).toEqual(
+      [3, 4, 5, 6].map((at) => [at, 'BAD_USER_INPUT']),
+    );
+  });
+
+  it('reads from the cache when it is warm: no statement, one round trip for each step', async () => {
+    const oda = await world.signUp('oda');
+    const page = async () => {
+      await world.ask(null, BY_HANDLE, { handle: 'oda' });
+      await world.ask(oda, ENTITIES, users([oda]));
+    };
+    await page();
+    expect(await world.cost(page)).toEqual({ sql: 0, roundTrips: 3 });
+  });
+
+  it('heals when a process dies between COMMIT and its drop: the event drops again', async () => {
+    const pia = await world.signUp('pia');
+    const id = parseGlobalId('user', pia);
+    const name = async () =>
+      (await world.ask(null, BY_HANDLE, { handle: 'pia' })).data?.['userByHandle']?.['displayName'];
+    await world.users.settle();
+    // The first look-up keeps the handle, the second one the person.
+    expect([await name(), await name()]).toEqual(['pia', 'pia']);
+    // Transactions that nobody in this process hears of. Control: without an event the old name stays.
+    const { source } = world.users.database;
+    await source.query(`UPDATE users SET display_name = 'P', version = 2 WHERE id = $1`, [id]);
+    await world.users.settle();
+    expect(await name()).toBe('pia');
+    await source.transaction(async (manager) => {
+      const query = (text: string, values?: readonly unknown[]) => manager.query(text, [...(values ?? [])]);
+      await query(`UPDATE users SET display_name = 'Pia' WHERE id = $1`, [id]);
+      const payload = { userId: id, handle: 'pia', previousHandle: 'pia' };
+      const event = {
+        type: 'profile-edited',
+        aggregate: `user:${id}`,
+        aggregateVersion: 2,
+        actor: id,
+        payload,
+      } as const;
+      await recordEvent({ manager, events: [], query } as unknown as Tx, event);
+    });
+    await world.users.settle();
+    expect(await name()).toBe('Pia');
+  });
+
+  it('keeps data and keys over a restart: a token stays good', async () => {
+    const { token, user } = await world.session(LOG_IN, { input: { handle: 'alice', password } });
+    await world.stop();
+    await world.start();
+    const verifier = new TokenVerifier({
+      keys: new URL('/.well-known/jwks.json', world.users.url),
+      issuer: 'tributary',
+      audience: 'tributary',
+    });
+    expect(await verifier.verify(token)).toEqual({ subject: user.id });
+    expect(await world.ask(user.id, ME)).toMatchObject({ data: { me: { handle: 'alice' } } });
+  });
+});
+
+describe('users, without a cache', () => {
+  const world = new World({ CACHE: 'off' });
+  const crowd = Array.from({ length: 120 }, (_, n) => newId({ now: Date.UTC(2020, 0, 1) + n * 1_000 }));
+  let alice: string;
+  beforeAll(async () => {
+    await world.start();
+    await loadUsers(
+      world.users.database,
+      crowd.map((id, n) => ({
+        id,
+        handle: `person${n}`,
+        displayName: `Person ${n}`,
+        bio: '',
+        email: `p${n}@example.org`,
+        passwordHash: 'none',
+        joinedAt: new Date(Date.UTC(2020, 0, 1) + n * 1_000),
+      })),
+    );
+    alice = await world.signUp('alice');
+  }, 60_000);
+  afterAll(() => world.end());
+
+  it.each([1, 20, 100])('needs three statements for a profile page, with %d people on it', async (count) => {
+    const ids = crowd.slice(0, count).map((id) => globalId('user', id));
+    const parts = [
+      () => world.ask(alice, BY_HANDLE, { handle: 'person1' }),
+      () => world.ask(alice, ENTITIES, users(ids)),
+      () => world.ask(alice, ENTITIES, users(ids)),
+    ];
+    for (const part of parts) expect(await world.cost(part)).toEqual({ sql: 1, roundTrips: 0 });
+  });
+
+  it('needs a statement for each when each is asked alone (control)', async () => {
+    const ids = crowd.slice(0, 20).map((id) => globalId('user', id));
+    expect(await world.cost(() => Promise.all(ids.map((id) => world.ask(alice, ENTITIES, users([id])))))).toEqual({
+      sql: 20,
+      roundTrips: 0,
+    });
+  });
+
+  it('walks through everybody in the order they joined, page by page, with one statement each', async () => {
+    type Page = { edges: { node: { id: string } }[]; pageInfo: { endCursor: string; hasNextPage: boolean } };
+    const seen: string[] = [];
+    let after: string | null = null;
+    for (let more = true; more;) {
+      let page: Page | undefined;
+      const variables = { first: 50, after };
+      const cost = await world.cost(
+        async () => (page = (await world.ask(null, PEOPLE, variables)).data?.['users'] as unknown as Page),
+      );
+      expect(cost.sql).toBe(1);
+      if (page === undefined) throw new Error('no page');
+      seen.push(...page.edges.map(({ node }) => node.id));
+      after = page.pageInfo.endCursor;
+      more = page.pageInfo.hasNextPage;
+    }
+    expect(seen).toEqual([...crowd.map((id) => globalId('user', id)), alice]);
+  });
+
+  it('lets people who came by bulk edit and tell their first event', async () => {
+    const [id = ''] = crowd;
+    await world.ask(globalId('user', id), EDIT, { input: { displayName: 'First' } });
+    const told = await world.users.database.query('SELECT aggregate_version FROM outbox WHERE aggregate = $1', [
+      `user:${id}`,
+    ]);
+    expect(told).toEqual([{ aggregate_version: 1 }]);
+  });
+
+  const signUp = (wrong: object) => ({
+    query: SIGN_UP,
+    variables: { input: { handle: 'zed', email: 'z@example.org', password, displayName: 'Z', ...wrong } },
+  });
+  const edit = (input: object) => ({ query: EDIT, variables: { input } });
+  const people = (variables: object) => ({ query: PEOPLE, variables });
+  const long = 'x'.repeat(100_000);
+  it.each<[string, { query: string; variables?: object; viewer?: null }, string]>([
+    ['sign-up: handle of one character', signUp({ handle: 'z' }), 'BAD_USER_INPUT'],
+    ['sign-up: handle of 31 characters', signUp({ handle: 'z'.repeat(31) }), 'BAD_USER_INPUT'],
+    ['sign-up: handle that is taken', signUp({ handle: 'alice' }), 'CONFLICT'],
+    ['sign-up: handle that is taken, in capitals', signUp({ handle: 'ALICE' }), 'CONFLICT'],
+    ['sign-up: homoglyph handle', signUp({ handle: 'аlice' }), 'BAD_USER_INPUT'],
+    ['sign-up: reserved handle', signUp({ handle: 'admin' }), 'BAD_USER_INPUT'],
+    ['sign-up: SQL as handle', signUp({ handle: "x'; DROP TABLE users; --" }), 'BAD_USER_INPUT'],
+    ['sign-up: NUL in handle', signUp({ handle: 'ze\0d' }), 'BAD_USER_INPUT'],
+    ['sign-up: password of 7', signUp({ password: '1234567' }), 'BAD_USER_INPUT'],
+    ['sign-up: password of 129', signUp({ password: 'p'.repeat(129) }), 'BAD_USER_INPUT'],
+    ['sign-up: huge password', signUp({ password: long }), 'BAD_USER_INPUT'],
+    ['sign-up: no e-mail address', signUp({ email: 'alice' }), 'BAD_USER_INPUT'],
+    ['sign-up: empty name', signUp({ displayName: '' }), 'BAD_USER_INPUT'],
+    ['sign-up: zero-width name', signUp({ displayName: '\u200b\u200d' }), 'BAD_USER_INPUT'],
+    ['sign-up: name of 65', signUp({ displayName: 'n'.repeat(65) }), 'BAD_USER_INPUT'],
+    ['sign-up: name with NUL', signUp({ displayName: 'a\0b' }), 'BAD_USER_INPUT'],
+    ['sign-up: name that turns the line around', signUp({ displayName: 'a\u202eb' }), 'BAD_USER_INPUT'],
+    ['sign-up: huge name', signUp({ displayName: long }), 'BAD_USER_INPUT'],
+    ['sign-up: null for a name', signUp({ displayName: null }), 'BAD_USER_INPUT'],
+    ['sign-up: a field that is not there to set', signUp({ id: globalId('user', newId()) }), 'BAD_USER_INPUT'],
+    ['sign-up: __proto__', signUp(JSON.parse('{"__proto__":{"admin":true}}') as object), 'BAD_REQUEST'],
+    [
+      'log-in: wrong password',
+      { query: LOG_IN, variables: { input: { handle: 'alice', password: 'wrong horse' } } },
+      'UNAUTHENTICATED',
+    ],
+    [
+      'log-in: nobody',
+      { query: LOG_IN, variables: { input: { handle: 'nobody_at_all', password } } },
+      'UNAUTHENTICATED',
+    ],
+    [
+      'log-in: empty password',
+      { query: LOG_IN, variables: { input: { handle: 'alice', password: '' } } },
+      'UNAUTHENTICATED',
+    ],
+    [
+      'log-in: huge password',
+      { query: LOG_IN, variables: { input: { handle: 'alice', password: long } } },
+      'BAD_USER_INPUT',
+    ],
+    ['log-in: no handle', { query: LOG_IN, variables: { input: { handle: '', password } } }, 'BAD_USER_INPUT'],
+    ['edit: nobody logged in', { ...edit({ bio: 'x' }), viewer: null }, 'UNAUTHENTICATED'],
+    ['edit: handle that is taken', edit({ handle: 'person1' }), 'CONFLICT'],
+    ['edit: reserved handle', edit({ handle: 'root' }), 'BAD_USER_INPUT'],
+    ['edit: good name, bad handle', edit({ displayName: 'good', handle: '-' }), 'BAD_USER_INPUT'],
+    ['edit: good name, taken handle', edit({ displayName: 'good', handle: 'person2' }), 'CONFLICT'],
+    ['edit: null handle', edit({ handle: null }), 'BAD_USER_INPUT'],
+    ['edit: null name', edit({ displayName: null }), 'BAD_USER_INPUT'],
+    ['edit: bio of 257', edit({ bio: 'b'.repeat(257) }), 'BAD_USER_INPUT'],
+    ['edit: half of a surrogate pair', edit({ bio: 'a\ud83d' }), 'BAD_USER_INPUT'],
+    ['edit: http avatar', edit({ avatarUrl: 'http://a.example/x.png' }), 'BAD_USER_INPUT'],
+    ['edit: script avatar', edit({ avatarUrl: 'javascript:alert(1)' }), 'BAD_USER_INPUT'],
+    ['edit: huge avatar', edit({ avatarUrl: `https://a.example/${long}` }), 'BAD_USER_INPUT'],
+    ['edit: e-mail address, which cannot be edited', edit({ email: 'x@example.org' }), 'BAD_USER_INPUT'],
+    [
+      'delete: nobody logged in',
+      { query: DELETE, variables: { input: { password } }, viewer: null },
+      'UNAUTHENTICATED',
+    ],
+    ['delete: wrong password', { query: DELETE, variables: { input: { password: 'wrong horse' } } }, 'FORBIDDEN'],
+    ['delete: huge password', { query: DELETE, variables: { input: { password: long } } }, 'FORBIDDEN'],
+    ['userByHandle: empty', { query: BY_HANDLE, variables: { handle: '' } }, 'BAD_USER_INPUT'],
+    ['userByHandle: NUL', { query: BY_HANDLE, variables: { handle: 'ali\0ce' } }, 'BAD_USER_INPUT'],
+    ['userByHandle: LIKE wildcards', { query: BY_HANDLE, variables: { handle: '%' } }, 'BAD_USER_INPUT'],
+    ['userByHandle: huge', { query: BY_HANDLE, variables: { handle: long } }, 'BAD_USER_INPUT'],
+    ['users: first -1', people({ first: -1 }), 'BAD_USER_INPUT'],
+    ['users: first 101', people({ first: 101 }), 'BAD_USER_INPUT'],
+    ['users: first 1e9', people({ first: 1_000_000_000 }), 'BAD_USER_INPUT'],
+    ['users: first null', people({ first: null }), 'BAD_USER_INPUT'],
+    ['users: first 1.5', people({ first: 1.5 }), 'BAD_USER_INPUT'],
+    ['users: empty cursor', people({ after: '' }), 'BAD_USER_INPUT'],
+    ['users: cursor of nothing', people({ after: 'abc' }), 'BAD_USER_INPUT'],
+    ['users: cursor of no id', people({ after: encodeCursor(["' OR 1=1 --"]) }), 'BAD_USER_INPUT'],
+    ['users: cursor of two parts', people({ after: encodeCursor([newId(), newId()]) }), 'BAD_USER_INPUT'],
+    ['users: tampered cursor', people({ after: `${encodeCursor([newId()])}=` }), 'BAD_USER_INPUT'],
+    ['users: cursor of 64 KB', people({ after: 'A'.repeat(65_536) }), 'BAD_USER_INPUT'],
+  ])('%s', async (_, { query, variables, viewer }, code) => {
+    const before = await world.contents();
+    const answer = await world.ask(viewer === null ? null : alice, query, variables);
+    expect({ code: codeOf(answer), whole: JSON.stringify(answer).length < 2_000 }).toEqual({ code, whole: true });
+    expect(Object.values(answer.data ?? {}).every((value) => value === null)).toBe(true);
+    expect(await world.contents()).toBe(before);
+  });
+
+  it('takes what the table above refuses when it is right (control)', async () => {
+    const before = await world.contents();
+    expect((await world.ask(null, signUp({}).query, signUp({}).variables)).errors).toBeUndefined();
+    expect(
+      (await world.ask(alice, EDIT, { input: { bio: 'b'.repeat(256), displayName: '<script>alert(1)</script>' } }))
+        .errors,
+    ).toBeUndefined();
+    expect((await world.ask(null, PEOPLE, { first: 0 })).data).toEqual({
+      users: { edges: [], pageInfo: { endCursor: null, hasNextPage: true } },
+    });
+    expect(await world.contents()).not.toBe(before);
+  });
+
+  it('has migrations that make exactly the tables of its entities', async () => {
+    const { upQueries } = await world.users.database.source.driver.createSchemaBuilder().log();
+    expect(upQueries.map(({ query }) => query)).toEqual([]);
+  });
+});

@@ -1,0 +1,144 @@
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import pg from 'pg';
+import { openDatabase, type Database, type Statements } from '#libs/database';
+import { newId } from '#libs/identity';
+import { recordEvent } from '#libs/outbox';
+import { withServer } from '../../../test/servers/needs.js';
+import { emailsOf, peopleAfter, peopleByHandles, peopleByIds } from '../read/user.queries.js';
+import { UserRow } from '../user.entity.js';
+import { usersTables } from '../users.tables.js';
+import { DeleteAccount } from './delete-account.js';
+import { EditProfile } from './edit-profile.js';
+import { LogIn } from './log-in.js';
+import { Passwords } from './passwords.js';
+import { SignUp } from './sign-up.js';
+
+const password = 'correct horse';
+
+withServer('postgres', 'many writers at once, on PostgreSQL', (adminUrl) => {
+  const name = `users_${newId().replaceAll('-', '')}`;
+  const clock = Date.now;
+  const passwords = new Passwords({ atOnce: 2 });
+  let database: Database;
+  let signUp: SignUp;
+  let edit: EditProfile;
+
+  beforeAll(async () => {
+    await asAdmin(`CREATE DATABASE ${name}`);
+    const url = new URL(adminUrl);
+    url.pathname = `/${name}`;
+    database = await openDatabase({ service: 'users', url: url.href, ...usersTables, poolMax: 12 });
+    signUp = new SignUp({ database, passwords, clock });
+    edit = new EditProfile({ database, clock });
+  });
+  afterAll(async () => {
+    await database.close();
+    await asAdmin(`DROP DATABASE ${name} WITH (FORCE)`);
+  });
+
+  const person = (handle: string) => signUp.run({ handle, email: 'x@example.org', password, displayName: handle });
+  const versions = async (id: string) => {
+    const rows = await database.query<{ v: number }>(
+      'SELECT aggregate_version AS v FROM outbox WHERE aggregate = $1 ORDER BY position',
+      [`user:${id}`],
+    );
+    return rows.map(({ v }) => v);
+  };
+
+  it('one of twenty gets the handle that all want, and nothing is left of the others', async () => {
+    const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => person('wanted')));
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect(await database.query(`SELECT count(*)::int AS people FROM users WHERE handle = 'wanted'`)).toEqual([
+      { people: 1 },
+    ]);
+    expect(await database.query('SELECT count(*)::int AS told FROM outbox')).toEqual([{ told: 1 }]);
+  });
+
+  it('twenty edits of one person tell twenty versions, in order, without gaps', async () => {
+    const { id } = await person('busy');
+    await Promise.all(Array.from({ length: 20 }, (_, n) => edit.run(id, { displayName: `n${n}` })));
+    expect(await versions(id)).toEqual(Array.from({ length: 21 }, (_, n) => n + 1));
+  });
+
+  it('without the lock they do not: two tell the same version, and the index of the outbox refuses one (control)', async () => {
+    const { id } = await person('naive');
+    const naive = (displayName: string) =>
+      database.transaction(async (tx) => {
+        const row = await tx.manager.findOneByOrFail(UserRow, { id });
+        await tx.manager.update(UserRow, { id }, { displayName, version: row.version + 1 });
+        const payload = { userId: id, handle: row.handle, previousHandle: row.handle };
+        await recordEvent(tx, {
+          type: 'profile-edited',
+          aggregate: `user:${id}`,
+          aggregateVersion: row.version + 1,
+          actor: id,
+          payload,
+        });
+      });
+    const outcomes = await Promise.allSettled(Array.from({ length: 12 }, (_, n) => naive(`n${n}`)));
+    expect(outcomes.some(({ status }) => status === 'rejected')).toBe(true);
+  });
+
+  it('two who swap handles: neither gets the other’s, and both keep their own', async () => {
+    const [a, b] = [await person('swap_a'), await person('swap_b')];
+    const outcomes = await Promise.allSettled([
+      edit.run(a.id, { handle: 'swap_b' }),
+      edit.run(b.id, { handle: 'swap_a' }),
+    ]);
+    expect(
+      outcomes.map((outcome) => outcome.status === 'rejected' && (outcome.reason as { code: string }).code),
+    ).toEqual(['CONFLICT', 'CONFLICT']);
+  });
+
+  it('ten deletions of one account are one, and no edit comes after it', async () => {
+    const { id } = await person('leaving');
+    const remove = new DeleteAccount({ database, passwords, clock });
+    const outcomes = await Promise.allSettled([
+      ...Array.from({ length: 10 }, () => remove.run(id, { password })),
+      ...Array.from({ length: 10 }, (_, n) => edit.run(id, { displayName: `n${n}` })),
+    ]);
+    expect(outcomes.slice(0, 10).filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    const told = await database.query<{ type: string }>(
+      'SELECT type FROM outbox WHERE aggregate = $1 ORDER BY position',
+      [`user:${id}`],
+    );
+    expect(told.at(-1)).toEqual({ type: 'user-deleted' });
+    expect(await versions(id)).toEqual(told.map((_, n) => n + 1));
+  });
+
+  it('a page and a look-up touch the rows they show, not the table', async () => {
+    await database.query(
+      `WITH crowd AS (SELECT gen_random_uuid() AS id, 'crowd' || n AS handle FROM generate_series(1, 20000) AS n),
+         held AS (INSERT INTO handles SELECT handle, id FROM crowd)
+       INSERT INTO users (id, handle, display_name, email, password_hash, joined_at, version)
+       SELECT id, handle, handle, 'x@example.org', 'none', now(), 0 FROM crowd`,
+    );
+    await database.query('ANALYZE users, handles');
+    const plans: string[] = [];
+    const explained: Statements = {
+      async query(text, values) {
+        plans.push(JSON.stringify(await database.query(`EXPLAIN ${text}`, values)));
+        return [];
+      },
+    };
+    await peopleByIds(explained, [newId(), newId()]);
+    await peopleByHandles(explained, ['crowd7', 'crowd8']);
+    await peopleAfter(explained, undefined, 21);
+    await emailsOf(explained, [newId()]);
+    await new LogIn({ database: explained as Database, passwords })
+      .run({ handle: 'crowd7', password })
+      .catch(() => undefined);
+    expect(plans).toHaveLength(5);
+    for (const plan of plans) expect(plan).not.toMatch(/Seq Scan|Sort/);
+  });
+
+  async function asAdmin(statement: string): Promise<void> {
+    const client = new pg.Client({ connectionString: adminUrl });
+    await client.connect();
+    try {
+      await client.query(statement);
+    } finally {
+      await client.end();
+    }
+  }
+});
