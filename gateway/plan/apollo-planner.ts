@@ -1,5 +1,11 @@
 import { Worker } from 'node:worker_threads';
-import type { FetchDataRewrite, PlanNode as ApolloNode, QueryPlan, QueryPlanSelectionNode, SubscriptionNode } from '@apollo/query-planner';
+import type {
+  FetchDataRewrite,
+  PlanNode as ApolloNode,
+  QueryPlan,
+  QueryPlanSelectionNode,
+  SubscriptionNode,
+} from '@apollo/query-planner';
 import type { ContextRewrite, Path, Plan, PlanNode, Required, Rewrite, RewriteStep } from './plan.js';
 import { withPath, type Planner, type PlanRequest } from './planner.js';
 
@@ -124,7 +130,13 @@ function nodeOf(node: ApolloNode | SubscriptionNode): PlanNode {
       };
       const outputRewrites = (node.outputRewrites ?? []).map(rewriteOf);
       if (!node.requires) {
-        return { kind: 'root', ...fetch, operationKind: node.operationKind === 'mutation' ? 'mutation' : 'query', path: [], outputRewrites };
+        return {
+          kind: 'root',
+          ...fetch,
+          operationKind: node.operationKind === 'mutation' ? 'mutation' : 'query',
+          path: [],
+          outputRewrites,
+        };
       }
       return {
         kind: 'entities',
@@ -164,9 +176,13 @@ function requiredOf(selection: QueryPlanSelectionNode): Required {
 
 function rewriteOf(rewrite: FetchDataRewrite): Rewrite {
   const path = rewrite.path.map(rewriteStepOf);
-  return rewrite.kind === 'KeyRenamer' ? { kind: 'rename', path, to: rewrite.renameKeyTo } : { kind: 'set', path, value: rewrite.setValueTo as unknown };
+  return rewrite.kind === 'KeyRenamer'
+    ? { kind: 'rename', path, to: rewrite.renameKeyTo }
+    : { kind: 'set', path, value: rewrite.setValueTo as unknown };
 }
 
 function rewriteStepOf(step: string): RewriteStep {
-  return step.startsWith('... on ') ? { kind: 'types', types: [step.slice('... on '.length)] } : { kind: 'key', key: step };
+  return step.startsWith('... on ')
+    ? { kind: 'types', types: [step.slice('... on '.length)] }
+    : { kind: 'key', key: step };
 }

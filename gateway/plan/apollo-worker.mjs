@@ -7,10 +7,17 @@ import { createRequire } from 'node:module';
 import { parse } from 'graphql';
 
 const require = createRequire(import.meta.url);
-const { Supergraph, ROUTER_SUPPORTED_SUPERGRAPH_FEATURES, operationFromDocument } = require('@apollo/federation-internals');
+const {
+  Supergraph,
+  ROUTER_SUPPORTED_SUPERGRAPH_FEATURES,
+  operationFromDocument,
+} = require('@apollo/federation-internals');
 const { QueryPlanner } = require('@apollo/query-planner');
 
-const supergraph = Supergraph.build(workerData.sdl, { supportedFeatures: ROUTER_SUPPORTED_SUPERGRAPH_FEATURES, validateSupergraph: false });
+const supergraph = Supergraph.build(workerData.sdl, {
+  supportedFeatures: ROUTER_SUPPORTED_SUPERGRAPH_FEATURES,
+  validateSupergraph: false,
+});
 const planner = new QueryPlanner(supergraph, {});
 const schema = supergraph.apiSchema();
 const labels = overrideLabels(workerData.sdl);

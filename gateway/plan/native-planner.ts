@@ -15,7 +15,10 @@ export async function nativePlanner(supergraphSdl: string): Promise<Planner> {
   const planner: QueryPlanner = new Native(supergraphSdl);
   return {
     name: 'native',
-    overrideLabels: new Set([...planner.overrideLabels, ...planner.overridePercentages.map((percent) => `percent(${percent})`)]),
+    overrideLabels: new Set([
+      ...planner.overrideLabels,
+      ...planner.overridePercentages.map((percent) => `percent(${percent})`),
+    ]),
     async plan({ query, labels, percent, signal }: PlanRequest): Promise<Plan> {
       const plan = await planner.planAsync(query, null, new Set(labels), percent, signal);
       return { root: plan.node ? nodeOf(plan.node) : undefined };
@@ -59,7 +62,13 @@ function nodeOf(node: NativeNode): PlanNode {
       const fetch = { subgraph: node.serviceName, operation: node.operation, variables: node.variableUsages ?? [] };
       if (!node.requires) {
         const outputRewrites = (node.outputRewrites ?? []).map(rewriteOf);
-        return { kind: 'root', ...fetch, operationKind: node.operationKind === 'mutation' ? 'mutation' : 'query', path: [], outputRewrites };
+        return {
+          kind: 'root',
+          ...fetch,
+          operationKind: node.operationKind === 'mutation' ? 'mutation' : 'query',
+          path: [],
+          outputRewrites,
+        };
       }
       return {
         kind: 'entities',
@@ -91,7 +100,12 @@ function pathStepOf(step: FlattenNodePathSegment): Path[number] {
 function requiredOf(selection: RequiresSelection): Required {
   switch (selection.kind) {
     case 'Field':
-      return { kind: 'field', read: selection.name, name: selection.alias ?? selection.name, selections: selection.selections?.map(requiredOf) };
+      return {
+        kind: 'field',
+        read: selection.name,
+        name: selection.alias ?? selection.name,
+        selections: selection.selections?.map(requiredOf),
+      };
     case 'InlineFragment':
       return { kind: 'type', type: selection.typeCondition, selections: selection.selections.map(requiredOf) };
     default:
@@ -100,7 +114,8 @@ function requiredOf(selection: RequiresSelection): Required {
 }
 
 function rewriteOf(rewrite: FetchRewrite): Rewrite {
-  if ('KeyRenamer' in rewrite) return { kind: 'rename', path: rewrite.KeyRenamer.path.map(rewriteStepOf), to: rewrite.KeyRenamer.renameKeyTo };
+  if ('KeyRenamer' in rewrite)
+    return { kind: 'rename', path: rewrite.KeyRenamer.path.map(rewriteStepOf), to: rewrite.KeyRenamer.renameKeyTo };
   const setter = 'ValueSetter' in rewrite ? rewrite.ValueSetter : rewrite;
   return { kind: 'set', path: setter.path.map(rewriteStepOf), value: setter.setValueTo };
 }

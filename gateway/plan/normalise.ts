@@ -74,28 +74,47 @@ export function normalise(
     variableDefinitions: [...(definition.variableDefinitions ?? []), ...literals.definitions()],
   };
 
-  const planned = split(whole, false);
+  const planned = withPlainTypenames(split(whole, false));
+  const plainFragments = new Map([...fragments].map(([name, fragment]) => [name, withPlainTypenames(fragment)]));
   const asked = split(whole, true);
   const clientKeys = keys.clientKeys();
   return {
     key: `${textOf(whole, fragments)}\n${JSON.stringify([...clientKeys])}`,
     definition: whole,
     fragments,
-    planned: planned && textOf(planned, fragments),
-    introspection: asked && { kind: Kind.DOCUMENT, definitions: [withUsedVariables(asked, fragments), ...used(asked, fragments)] },
+    planned: planned && textOf(planned, plainFragments),
+    introspection: asked && {
+      kind: Kind.DOCUMENT,
+      definitions: [withUsedVariables(asked, fragments), ...used(asked, fragments)],
+    },
     clientKeys,
     conditions: conditionVariables([whole, ...fragments.values()]),
     literals: literals.values(),
   };
 }
 
+/** The type is asked for under its own name only: that is where everything looks for it, whatever the client calls it. */
+function withPlainTypenames<Node extends ASTNode | undefined>(node: Node): Node {
+  return (
+    node &&
+    (visit(node, {
+      Field: ({ alias, ...field }) => (alias && field.name.value === '__typename' ? field : undefined),
+    }) as Node)
+  );
+}
+
 /** Variables that the planned part does not use are not declared in it, and names are dropped: they change no plan. */
 function textOf(operation: OperationDefinitionNode, fragments: ReadonlyMap<string, FragmentDefinitionNode>): string {
   const { name: _name, ...nameless } = withUsedVariables(operation, fragments);
-  return stripIgnoredCharacters(print({ kind: Kind.DOCUMENT, definitions: [nameless as OperationDefinitionNode, ...used(operation, fragments)] }));
+  return stripIgnoredCharacters(
+    print({ kind: Kind.DOCUMENT, definitions: [nameless as OperationDefinitionNode, ...used(operation, fragments)] }),
+  );
 }
 
-function used(operation: OperationDefinitionNode, fragments: ReadonlyMap<string, FragmentDefinitionNode>): FragmentDefinitionNode[] {
+function used(
+  operation: OperationDefinitionNode,
+  fragments: ReadonlyMap<string, FragmentDefinitionNode>,
+): FragmentDefinitionNode[] {
   return [...reachable(operation, fragments)].map((name) => fragments.get(name)!);
 }
 
@@ -108,10 +127,17 @@ function withUsedVariables(
   visit(operation.selectionSet, note);
   for (const directive of operation.directives ?? []) visit(directive, note);
   for (const fragment of used(operation, fragments)) visit(fragment.selectionSet, note);
-  return { ...operation, variableDefinitions: (operation.variableDefinitions ?? []).filter(({ variable }) => names.has(variable.name.value)) };
+  return {
+    ...operation,
+    variableDefinitions: (operation.variableDefinitions ?? []).filter(({ variable }) => names.has(variable.name.value)),
+  };
 }
 
-function reachable(node: ASTNode, fragments: ReadonlyMap<string, FragmentDefinitionNode>, found = new Set<string>()): Set<string> {
+function reachable(
+  node: ASTNode,
+  fragments: ReadonlyMap<string, FragmentDefinitionNode>,
+  found = new Set<string>(),
+): Set<string> {
   visit(node, {
     FragmentSpread(spread) {
       const name = spread.name.value;
@@ -125,10 +151,14 @@ function reachable(node: ASTNode, fragments: ReadonlyMap<string, FragmentDefinit
 }
 
 /** Root fields in named fragments become inline, so that introspection among them can be told apart. */
-function withoutRootSpreads(selectionSet: SelectionSetNode, fragments: ReadonlyMap<string, FragmentDefinitionNode>): SelectionSetNode {
+function withoutRootSpreads(
+  selectionSet: SelectionSetNode,
+  fragments: ReadonlyMap<string, FragmentDefinitionNode>,
+): SelectionSetNode {
   const selections = selectionSet.selections.map((selection): SelectionNode => {
     if (selection.kind === Kind.FIELD) return selection;
-    if (selection.kind === Kind.INLINE_FRAGMENT) return { ...selection, selectionSet: withoutRootSpreads(selection.selectionSet, fragments) };
+    if (selection.kind === Kind.INLINE_FRAGMENT)
+      return { ...selection, selectionSet: withoutRootSpreads(selection.selectionSet, fragments) };
     const fragment = fragments.get(selection.name.value)!;
     return {
       kind: Kind.INLINE_FRAGMENT,
@@ -165,14 +195,18 @@ function conditionVariables(nodes: readonly ASTNode[]): string[] {
     visit(node, {
       Directive(directive) {
         if (directive.name.value !== 'skip' && directive.name.value !== 'include') return;
-        for (const argument of directive.arguments ?? []) if (argument.value.kind === Kind.VARIABLE) names.add(argument.value.name.value);
+        for (const argument of directive.arguments ?? [])
+          if (argument.value.kind === Kind.VARIABLE) names.add(argument.value.name.value);
       },
     });
   }
   return [...names].sort();
 }
 
-function namesIn(operation: OperationDefinitionNode, fragments: ReadonlyMap<string, FragmentDefinitionNode>): Set<string> {
+function namesIn(
+  operation: OperationDefinitionNode,
+  fragments: ReadonlyMap<string, FragmentDefinitionNode>,
+): Set<string> {
   const names = new Set<string>();
   for (const node of [operation, ...fragments.values()]) visit(node, { Name: (name) => void names.add(name.value) });
   return names;
@@ -244,7 +278,8 @@ class Literals {
         Argument: (argument) => {
           const definition = types.getFieldDef();
           const type = types.getArgument()?.type;
-          if (!type || !definition || definition.name.startsWith('__') || !isCompositeType(types.getParentType())) return false;
+          if (!type || !definition || definition.name.startsWith('__') || !isCompositeType(types.getParentType()))
+            return false;
           // What @requires writes with arguments must stay comparable, text against text.
           if (this.#names.requiredWithArguments.has(definition.name)) return false;
           const json = jsonOf(argument.value, type);
@@ -314,7 +349,8 @@ function jsonOf(value: ValueNode, type: GraphQLInputType): string | undefined {
 function typeNode(type: GraphQLInputType): VariableDefinitionNode['type'] {
   if ('ofType' in type) {
     const inner = typeNode(type.ofType as GraphQLInputType);
-    if (String(type).endsWith('!') && inner.kind !== Kind.NON_NULL_TYPE) return { kind: Kind.NON_NULL_TYPE, type: inner };
+    if (String(type).endsWith('!') && inner.kind !== Kind.NON_NULL_TYPE)
+      return { kind: Kind.NON_NULL_TYPE, type: inner };
     return { kind: Kind.LIST_TYPE, type: inner };
   }
   return { kind: Kind.NAMED_TYPE, name: { kind: Kind.NAME, value: type.name } };

@@ -99,7 +99,8 @@ export interface RenameKey {
   readonly to: string;
 }
 
-export type RewriteStep = { readonly kind: 'key'; readonly key: string } | { readonly kind: 'types'; readonly types: readonly string[] };
+export type RewriteStep =
+  { readonly kind: 'key'; readonly key: string } | { readonly kind: 'types'; readonly types: readonly string[] };
 
 export interface ContextRewrite {
   /** How many objects up from the entity. */

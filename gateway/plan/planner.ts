@@ -35,15 +35,28 @@ export async function choosePlanner(
   const unfit = unfitForNative(supergraph);
   if (wanted === 'apollo') return { planner: await apollo(supergraph), reason: 'PLANNER=apollo' };
   if (wanted === 'native') {
-    if (unfit) logger.warn({ feature: unfit }, 'PLANNER=native plans this feature wrongly; unset PLANNER unless you are testing');
+    if (unfit)
+      logger.warn(
+        { feature: unfit },
+        'PLANNER=native plans this feature wrongly; unset PLANNER unless you are testing',
+      );
     return { planner: await native(supergraph), reason: 'PLANNER=native' };
   }
-  if (unfit) return { planner: await apollo(supergraph), reason: `the supergraph links ${unfit}, which the native planner plans wrongly` };
+  if (unfit)
+    return {
+      planner: await apollo(supergraph),
+      reason: `the supergraph links ${unfit}, which the native planner plans wrongly`,
+    };
   try {
-    return { planner: await native(supergraph), reason: 'the native planner fits this platform and this supergraph' };
+    const { carefulPlanner } = await import('./careful-planner.js');
+    const planner = carefulPlanner(await native(supergraph), () => apollo(supergraph), logger);
+    return { planner, reason: 'the native planner fits this platform and this supergraph' };
   } catch (error) {
     logger.warn({ err: error }, 'the native planner cannot be used; planning with Apollo’s');
-    return { planner: await apollo(supergraph), reason: `the native planner cannot be used: ${(error as Error).message.split('\n')[0]}` };
+    return {
+      planner: await apollo(supergraph),
+      reason: `the native planner cannot be used: ${(error as Error).message.split('\n')[0]}`,
+    };
   }
 }
 
@@ -84,7 +97,10 @@ export function withPath(node: PlanNode, path: Path): PlanNode {
     case 'entities':
       return {
         ...node,
-        entities: node.entities.map((entities) => ({ ...entities, paths: entities.paths.map((inner) => [...path, ...inner]) })),
+        entities: node.entities.map((entities) => ({
+          ...entities,
+          paths: entities.paths.map((inner) => [...path, ...inner]),
+        })),
       };
   }
 }

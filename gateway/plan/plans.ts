@@ -41,17 +41,29 @@ export class Plans<Compiled> {
 
   constructor(options: PlansOptions<Compiled>) {
     this.#options = options;
-    this.#known = new LRUCache({ maxSize: options.cacheBytes, maxEntrySize: options.cacheBytes, sizeCalculation: (entry, key) => entry.bytes + key.length * 2 });
+    this.#known = new LRUCache({
+      maxSize: options.cacheBytes,
+      maxEntrySize: options.cacheBytes,
+      sizeCalculation: (entry, key) => entry.bytes + key.length * 2,
+    });
   }
 
-  async compiled(operation: NormalOperation, overrides: Overrides, conditions: Readonly<Record<string, boolean>>): Promise<Compiled> {
+  async compiled(
+    operation: NormalOperation,
+    overrides: Overrides,
+    conditions: Readonly<Record<string, boolean>>,
+  ): Promise<Compiled> {
     const key = this.#keyOf(operation, overrides);
     const entry = this.#known.get(key) ?? (await this.#plan(key, operation, overrides));
     return this.#variant(entry, operation, conditions);
   }
 
   /** Without waiting, when it is known: the usual case pays for no promise. */
-  known(operation: NormalOperation, overrides: Overrides, conditions: Readonly<Record<string, boolean>>): Compiled | undefined {
+  known(
+    operation: NormalOperation,
+    overrides: Overrides,
+    conditions: Readonly<Record<string, boolean>>,
+  ): Compiled | undefined {
     const entry = this.#known.get(this.#keyOf(operation, overrides));
     return entry && this.#variant(entry, operation, conditions);
   }
@@ -66,7 +78,9 @@ export class Plans<Compiled> {
   }
 
   #keyOf(operation: NormalOperation, { labels, percent }: Overrides): string {
-    return labels.length === 0 && percent === 100 ? operation.key : `${operation.key}\n${JSON.stringify([labels, percent])}`;
+    return labels.length === 0 && percent === 100
+      ? operation.key
+      : `${operation.key}\n${JSON.stringify([labels, percent])}`;
   }
 
   #plan(key: string, operation: NormalOperation, overrides: Overrides): Promise<Entry<Compiled>> {
@@ -92,13 +106,21 @@ export class Plans<Compiled> {
     try {
       return await Promise.race([planner.plan({ query: operation.planned, labels, percent, signal }), aborted(signal)]);
     } catch (error) {
-      if (signal.aborted) throw new Failure('GATEWAY_TIMEOUT', `Planning took longer than ${deadlineMs} ms.`, { cause: error });
+      if (signal.aborted)
+        throw new Failure('GATEWAY_TIMEOUT', `Planning took longer than ${deadlineMs} ms.`, { cause: error });
       throw new Failure('INTERNAL_SERVER_ERROR', undefined, { cause: error });
     }
   }
 
-  #variant(entry: Entry<Compiled>, operation: NormalOperation, conditions: Readonly<Record<string, boolean>>): Compiled {
-    const key = operation.conditions.length === 0 ? '' : operation.conditions.map((name) => (conditions[name] === true ? '1' : '0')).join('');
+  #variant(
+    entry: Entry<Compiled>,
+    operation: NormalOperation,
+    conditions: Readonly<Record<string, boolean>>,
+  ): Compiled {
+    const key =
+      operation.conditions.length === 0
+        ? ''
+        : operation.conditions.map((name) => (conditions[name] === true ? '1' : '0')).join('');
     let compiled = entry.variants.get(key);
     if (compiled === undefined) {
       compiled = this.#options.compile(entry.plan, operation, conditions);
@@ -110,5 +132,7 @@ export class Plans<Compiled> {
 }
 
 function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }));
+  return new Promise((_resolve, reject) =>
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
+  );
 }

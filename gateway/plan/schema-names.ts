@@ -17,7 +17,10 @@ export function schemaNames(supergraph: DocumentNode): SchemaNames {
     for (const argument of directive.arguments ?? []) {
       if (argument.name.value === 'contextArguments') {
         visit(argument, { StringValue: (node) => void noteSelections(node.value.replace(/^\s*\$\w+\s*/, '')) });
-      } else if ((argument.name.value === 'key' || argument.name.value === 'requires') && argument.value.kind === Kind.STRING) {
+      } else if (
+        (argument.name.value === 'key' || argument.name.value === 'requires') &&
+        argument.value.kind === Kind.STRING
+      ) {
         noteSelections(argument.value.value);
       }
     }

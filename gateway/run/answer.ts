@@ -37,7 +37,8 @@ function parsed(bytes: Buffer): unknown {
 }
 
 function errorOf(error: unknown): SubgraphError {
-  if (!isObject(error)) return { message: 'The subgraph told an error without a message.', path: undefined, code: undefined };
+  if (!isObject(error))
+    return { message: 'The subgraph told an error without a message.', path: undefined, code: undefined };
   const message = own(error, 'message');
   const path = own(error, 'path');
   const extensions = own(error, 'extensions');

@@ -1,7 +1,17 @@
 import type { GraphQLSchema } from 'graphql';
 import type { NormalOperation } from '../plan/normalise.js';
-import type { Entities, EntityFetch, Plan, PlanNode, Required, Rewrite, RootFetch } from '../plan/plan.js';
-import { entitiesField, join, placesIn, readFetchText, textOfSelections, topKeys, variablesIn, type FetchText } from './fetch-text.js';
+import { renamed } from '../plan/coverage.js';
+import type { Entities, EntityFetch, Plan, PlanNode, Required, RootFetch } from '../plan/plan.js';
+import {
+  entitiesField,
+  join,
+  placesIn,
+  readFetchText,
+  textOfSelections,
+  topKeys,
+  variablesIn,
+  type FetchText,
+} from '../plan/fetch-text.js';
 import { locator, type Locator } from './locate.js';
 import { compileProjection, type Projection } from './projection.js';
 import { representer, type Representer } from './representation.js';
@@ -53,7 +63,12 @@ export interface Unit {
   readonly id: number;
   /** `{...on User{name}}` */
   readonly selection: string;
-  readonly alone: { readonly head: string; readonly alias: string; readonly variable: string; readonly operation: string };
+  readonly alone: {
+    readonly head: string;
+    readonly alias: string;
+    readonly variable: string;
+    readonly operation: string;
+  };
   readonly variables: readonly { readonly name: string; readonly definition: string }[];
   readonly locators: readonly Locator[];
   readonly represent: Representer;
@@ -162,7 +177,7 @@ class Scheduler {
     };
     const base = where.keys.join('.');
     const writes = placesIn(text.selectionSet, base);
-    renamedPlaces(node.outputRewrites, base, writes);
+    for (const place of renamed(node.outputRewrites, base)) writes.add(place);
     return { fetch, reads: prefixes(where.keys), writes };
   }
 
@@ -176,23 +191,35 @@ class Scheduler {
         for (const place of prefixes(keys)) reads.add(place);
         requiredPlaces(part.requires, base, reads);
         placesIn(set, base, writes);
-        renamedPlaces(part.outputRewrites, base, writes);
+        for (const place of renamed(part.outputRewrites, base)) writes.add(place);
       }
       return unit;
     });
-    return { fetch: { kind: 'entities', id: this.fetches.length, subgraph: node.subgraph, needs: 0, next: [], units }, reads, writes };
+    return {
+      fetch: { kind: 'entities', id: this.fetches.length, subgraph: node.subgraph, needs: 0, next: [], units },
+      reads,
+      writes,
+    };
   }
 
-  #unit(node: EntityFetch, text: FetchText, part: Entities): { unit: Unit; set: NonNullable<ReturnType<typeof entitiesField>['selectionSet']> } {
+  #unit(
+    node: EntityFetch,
+    text: FetchText,
+    part: Entities,
+  ): { unit: Unit; set: NonNullable<ReturnType<typeof entitiesField>['selectionSet']> } {
     const { families } = this.#options;
     const set = entitiesField(text, part.alias).selectionSet!;
     const used = variablesIn(set);
     const contextual = new Set(part.contextRewrites.map(({ variable }) => variable));
-    const variables = [...text.variables].flatMap(([name, definition]) => (used.has(name) && !contextual.has(name) ? [{ name, definition }] : []));
+    const variables = [...text.variables].flatMap(([name, definition]) =>
+      used.has(name) && !contextual.has(name) ? [{ name, definition }] : [],
+    );
     const selection = textOfSelections(set);
     const only = node.entities.length === 1;
     const definitions = [`$representations:[_Any!]!`, ...variables.map(({ definition }) => definition)].join(',');
-    const operation = only ? node.operation : `query(${definitions}){_entities(representations:$representations)${selection}}`;
+    const operation = only
+      ? node.operation
+      : `query(${definitions}){_entities(representations:$representations)${selection}}`;
     const unit: Unit = {
       id: this.#units++,
       selection,
@@ -239,13 +266,5 @@ function requiredPlaces(requires: readonly Required[], base: string, places: Set
     const place = join(base, selection.read);
     places.add(place);
     if (selection.selections) requiredPlaces(selection.selections, place, places);
-  }
-}
-
-function renamedPlaces(rewrites: readonly Rewrite[], base: string, places: Set<string>): void {
-  for (const rewrite of rewrites) {
-    if (rewrite.kind !== 'rename') continue;
-    const parents = rewrite.path.slice(0, -1).flatMap((step) => (step.kind === 'key' ? [step.key] : []));
-    places.add([...(base === '' ? [] : [base]), ...parents, rewrite.to].join('.'));
   }
 }

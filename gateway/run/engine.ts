@@ -45,16 +45,31 @@ export class TributaryEngine implements Engine {
       cacheBytes: PLAN_CACHE_BYTES,
       deadlineMs: PLAN_DEADLINE_MS,
       compile: (plan, operation, conditions) =>
-        compile({ plan, operation, conditions, schema: supergraph.schema, families: this.#families, keepBatches: options.merge === 'plan' }),
+        compile({
+          plan,
+          operation,
+          conditions,
+          schema: supergraph.schema,
+          families: this.#families,
+          keepBatches: options.merge === 'plan',
+        }),
     });
   }
 
   async execute(operation: Operation, variables: Variables, context: RequestContext): Promise<Answer> {
     const normal = this.normalOf(operation);
     const conditions = conditionsOf(normal, variables);
-    const compiled = this.plans.known(normal, NO_OVERRIDES, conditions) ?? (await this.plans.compiled(normal, NO_OVERRIDES, conditions));
+    const compiled =
+      this.plans.known(normal, NO_OVERRIDES, conditions) ??
+      (await this.plans.compiled(normal, NO_OVERRIDES, conditions));
     const introspected = introspect(normal, this.#supergraph.schema, variables);
-    const run = new Run(compiled, variableTexts(normal, variables), this.#families, this.#reads.sender(context), context);
+    const run = new Run(
+      compiled,
+      variableTexts(normal, variables),
+      this.#families,
+      this.#reads.sender(context),
+      context,
+    );
     const outcome = await run.execute();
     if (operation.type === 'mutation') this.#reads.written();
     return writeAnswer(compiled.projection, outcome, introspected, normal, context.requestId, this.#options.logger);

@@ -7,7 +7,10 @@ export function leafWriter(type: GraphQLLeafType, what: string): Write {
   if (isEnumType(type)) {
     const names = new Map<unknown, string>(type.getValues().map(({ name }) => [name, JSON.stringify(name)]));
     // A value that clients may not know (@inaccessible) is no value of this type for them.
-    return (value, troubles) => (value === null || value === undefined ? null : (names.get(value) ?? invalid(troubles, what, `a ${type.name}`, value)));
+    return (value, troubles) =>
+      value === null || value === undefined
+        ? null
+        : (names.get(value) ?? invalid(troubles, what, `a ${type.name}`, value));
   }
   return BUILT_IN[type.name]?.(what) ?? custom(type);
 }

@@ -12,7 +12,11 @@ export interface Locator {
   readonly keys: readonly string[];
 }
 
-type Step = { read: ((object: JsonObject) => Json | undefined) | undefined; key: string; types: ReadonlySet<string> | undefined };
+type Step = {
+  read: ((object: JsonObject) => Json | undefined) | undefined;
+  key: string;
+  types: ReadonlySet<string> | undefined;
+};
 
 export function locator(path: Path, families: TypeFamilies): Locator {
   const steps = path.flatMap((step): Step[] => {
@@ -25,7 +29,9 @@ export function locator(path: Path, families: TypeFamilies): Locator {
     find: (root, found) => walk(root, steps, 0, found),
     findPaths(root) {
       const found: { object: JsonObject; path: (string | number)[]; above: JsonObject[] }[] = [];
-      walkPaths(root, steps, 0, [], [], (object, at, above) => found.push({ object, path: [...at], above: [...above] }));
+      walkPaths(root, steps, 0, [], [], (object, at, above) =>
+        found.push({ object, path: [...at], above: [...above] }),
+      );
       return found;
     },
   };

@@ -135,7 +135,12 @@ class Compiler {
     return plans;
   }
 
-  #collect(type: GraphQLCompositeType, set: SelectionSetNode, groups: Map<string, FieldNode[]>, seen: Set<string>): void {
+  #collect(
+    type: GraphQLCompositeType,
+    set: SelectionSetNode,
+    groups: Map<string, FieldNode[]>,
+    seen: Set<string>,
+  ): void {
     for (const selection of set.selections) {
       if (!this.#included(selection)) continue;
       if (selection.kind === Kind.FIELD) {
@@ -145,7 +150,10 @@ class Compiler {
         else groups.set(key, [selection]);
         continue;
       }
-      let fragment: { typeCondition?: FragmentDefinitionNode['typeCondition'] | undefined; selectionSet: SelectionSetNode };
+      let fragment: {
+        typeCondition?: FragmentDefinitionNode['typeCondition'] | undefined;
+        selectionSet: SelectionSetNode;
+      };
       if (selection.kind === Kind.FRAGMENT_SPREAD) {
         if (seen.has(selection.name.value)) continue;
         seen.add(selection.name.value);
@@ -153,7 +161,8 @@ class Compiler {
       } else {
         fragment = selection;
       }
-      if (this.#applies(fragment.typeCondition?.name.value, type)) this.#collect(type, fragment.selectionSet, groups, seen);
+      if (this.#applies(fragment.typeCondition?.name.value, type))
+        this.#collect(type, fragment.selectionSet, groups, seen);
     }
   }
 
@@ -187,13 +196,16 @@ class Compiler {
       return { ...plan, constant, write: nonNull(() => null, `${type.name}.__typename`) };
     }
     const definition = 'getFields' in type ? type.getFields()[name] : undefined;
-    if (!definition) throw new Error(`${type.name} has no field ${name}: the operation was not validated against this schema.`);
+    if (!definition)
+      throw new Error(`${type.name} has no field ${name}: the operation was not validated against this schema.`);
     const sets = nodes.flatMap((one) => (one.selectionSet ? [one.selectionSet] : []));
     return { ...plan, constant: undefined, write: this.#value(definition.type, sets, `${type.name}.${name}`) };
   }
 
   #value(type: GraphQLOutputType, sets: readonly SelectionSetNode[], what: string): Write {
-    return isNonNullType(type) ? nonNull(this.#nullable(type.ofType, sets, what), what) : nullable(this.#nullable(type, sets, what), what);
+    return isNonNullType(type)
+      ? nonNull(this.#nullable(type.ofType, sets, what), what)
+      : nullable(this.#nullable(type, sets, what), what);
   }
 
   #nullable(type: GraphQLOutputType, sets: readonly SelectionSetNode[], what: string): Write {
@@ -221,7 +233,8 @@ class Compiler {
       if (known) return known;
       const runtime = this.#schema.getType(typename);
       // An interface may be all that is known: an @interfaceObject answered, and the operation did not ask what it is.
-      const fits = typename === type.name || (runtime !== undefined && 'getFields' in runtime && this.#isPossible(type, runtime));
+      const fits =
+        typename === type.name || (runtime !== undefined && 'getFields' in runtime && this.#isPossible(type, runtime));
       const fields = fits ? this.fieldsOf(runtime as GraphQLCompositeType, sets) : undefined;
       if (fields) byTypename.set(typename, fields);
       return fields;

@@ -18,7 +18,11 @@ type FieldWriter = {
   readonly inner: Fields | undefined;
 };
 
-export function representer(requires: readonly Required[], rewrites: readonly Rewrite[], families: TypeFamilies): Representer {
+export function representer(
+  requires: readonly Required[],
+  rewrites: readonly Rewrite[],
+  families: TypeFamilies,
+): Representer {
   const fields = new Fields(requires, rewrites, families);
   return (entity) => {
     const writers = fields.of(entity);
@@ -87,7 +91,11 @@ class Fields {
   }
 }
 
-function fieldsOn(selections: readonly Required[], typename: string | undefined, families: TypeFamilies): RequiredField[] {
+function fieldsOn(
+  selections: readonly Required[],
+  typename: string | undefined,
+  families: TypeFamilies,
+): RequiredField[] {
   return selections.flatMap((selection) => {
     if (selection.kind === 'field') return [selection];
     const applies = selection.type === '' || typename === undefined || families.of(selection.type).has(typename);

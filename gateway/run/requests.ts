@@ -41,7 +41,9 @@ export function requestsFor(parts: readonly Part[], variable: Variable, together
   const requests = large.map((part) => inChunks(part, variable));
   for (let i = 0; i < small.length; i += TOGETHER_MAX) {
     const group = small.slice(i, i + TOGETHER_MAX);
-    requests.push(group.length === 1 && !group[0]!.context ? alone(group[0]!, variable) : asOne(group, variable, together));
+    requests.push(
+      group.length === 1 && !group[0]!.context ? alone(group[0]!, variable) : asOne(group, variable, together),
+    );
   }
   return requests;
 }
@@ -64,7 +66,9 @@ function inChunks(part: Part, variable: Variable): Outgoing {
   const line = new Line(CHUNKS_AT_ONCE);
   const bodies = asked.map(({ offset, count }) => (send: Send, subgraph: string) => {
     const representations = part.representations.slice(offset, offset + count);
-    const body = part.context ? mergedBody([{ ...part, representations }], variable, new Map()) : bodyOf(part, representations, variable);
+    const body = part.context
+      ? mergedBody([{ ...part, representations }], variable, new Map())
+      : bodyOf(part, representations, variable);
     return line.enter(() => send(subgraph, 'query', body));
   });
   return { bodies, asked };
@@ -87,7 +91,13 @@ function asOne(parts: readonly Part[], variable: Variable, together: Map<string,
   const body = mergedBody(parts, variable, together);
   return {
     bodies: [(send, subgraph) => send(subgraph, 'query', body)],
-    asked: parts.map((part, index) => ({ part, alias: `_e${index}`, offset: 0, count: part.representations.length, body: 0 })),
+    asked: parts.map((part, index) => ({
+      part,
+      alias: `_e${index}`,
+      offset: 0,
+      count: part.representations.length,
+      body: 0,
+    })),
   };
 }
 

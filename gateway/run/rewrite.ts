@@ -29,7 +29,12 @@ export function outputRewriter(rewrites: readonly Rewrite[], families: TypeFamil
 }
 
 /** Calls `change` for every object at the path. */
-export function at(path: readonly RewriteStep[], value: Json | undefined, families: TypeFamilies, change: (object: JsonObject) => void): void {
+export function at(
+  path: readonly RewriteStep[],
+  value: Json | undefined,
+  families: TypeFamilies,
+  change: (object: JsonObject) => void,
+): void {
   if (typeof value !== 'object' || value === null) return;
   if (Array.isArray(value)) {
     for (const item of value) at(path, item, families, change);

@@ -26,6 +26,9 @@ export interface Loss {
   told: boolean;
 }
 
+/** More are not looked at: a client is shown 50, the log 10. */
+const ERRORS_KEPT = 200;
+
 /** What came of a run: the data, not yet in the client's shape, and what went wrong. */
 export interface Outcome {
   readonly data: JsonObject;
@@ -46,6 +49,8 @@ export class Run {
   readonly #waitsFor: Int32Array;
   readonly #ready = new Map<string, Part[]>();
   readonly #partsLeft: Int32Array;
+  /** Entities that a subgraph does not know, and what it was asked about them. Their fields are null, which is no error. */
+  readonly #gone = new Map<JsonObject, string[]>();
   #flushing = false;
   #open: number;
   #ended!: () => void;
@@ -55,7 +60,13 @@ export class Run {
   readonly errors: FieldError[] = [];
   readonly losses: Loss[] = [];
 
-  constructor(compiled: Compiled, variable: (name: string) => string | undefined, families: TypeFamilies, send: Send, context: RequestContext) {
+  constructor(
+    compiled: Compiled,
+    variable: (name: string) => string | undefined,
+    families: TypeFamilies,
+    send: Send,
+    context: RequestContext,
+  ) {
     this.#compiled = compiled;
     this.#variable = variable;
     this.#families = families;
@@ -100,7 +111,15 @@ export class Run {
       if (this.#waitsFor[next.id] === 0) this.#start(next);
     }
     this.#open -= 1;
-    if (this.#open === 0) this.#ended();
+    if (this.#open === 0) this.#finish();
+  }
+
+  #finish(): void {
+    if (this.losses.length > 0) {
+      // Only now: before, a null key would have been asked about.
+      for (const [entity, keys] of this.#gone) merge(entity, Object.fromEntries(keys.map((key) => [key, null])));
+    }
+    this.#ended();
   }
 
   // Root fetches
@@ -163,7 +182,11 @@ export class Run {
   #ask(part: Part, byText: Map<string, number>, entity: JsonObject, group: number): boolean {
     const text = part.unit.represent(entity);
     if (text === undefined) return false;
-    if (text === missing) return true;
+    if (text === missing) {
+      const gone = this.#gone.get(entity);
+      gone?.push(...part.unit.topKeys);
+      return gone === undefined;
+    }
     const known = byText.get(text);
     if (known !== undefined) {
       part.targets[known]!.push({ entity, group });
@@ -216,7 +239,8 @@ export class Run {
     const ready = [...this.#ready];
     this.#ready.clear();
     for (const [subgraph, parts] of ready) {
-      for (const request of requestsFor(parts, this.#variable, this.#compiled.together)) void this.#sendEntities(subgraph, request);
+      for (const request of requestsFor(parts, this.#variable, this.#compiled.together))
+        void this.#sendEntities(subgraph, request);
     }
   }
 
@@ -251,7 +275,9 @@ export class Run {
 
   #takeEntities(part: Part, alias: string, offset: number, count: number, answer: SubgraphAnswer): void {
     const { unit, fetch } = part;
-    const errors = answer.errors.filter((error) => error.path?.[0] === alias || (error.path === undefined && answer.data === null));
+    const errors = answer.errors.filter(
+      (error) => error.path?.[0] === alias || (error.path === undefined && answer.data === null),
+    );
     const entities = answer.data?.[alias];
     if (!Array.isArray(entities) || entities.length !== count) {
       const told = errors[0] ?? answer.errors[0];
@@ -271,8 +297,8 @@ export class Run {
         unit.rewrite?.(entity);
         this.#mergeEntity(entity, targets);
       } else if (entity === null && !lost.has(i)) {
-        const nothing = Object.fromEntries(unit.topKeys.map((key) => [key, null]));
-        for (const { entity: target } of targets) merge(target, nothing);
+        for (const { entity: target } of targets)
+          this.#gone.set(target, [...(this.#gone.get(target) ?? []), ...unit.topKeys]);
       } else {
         const error = lost.get(i) ?? `${fetch.subgraph} answered ${describe(entity)} where an entity was due.`;
         for (const { keys } of unit.locators) this.#losses(fetch.subgraph, keys, unit.topKeys, error);
@@ -280,7 +306,8 @@ export class Run {
     }
     for (const error of errors) this.#addEntityError(part, offset, lost, error);
     for (const error of answer.errors) {
-      if (error.path === undefined && answer.data !== null) this.#addError(fetch.subgraph, error, this.#firstPath(unit));
+      if (error.path === undefined && answer.data !== null)
+        this.#addError(fetch.subgraph, error, this.#firstPath(unit));
     }
   }
 
@@ -298,7 +325,7 @@ export class Run {
       if (error.path) this.#addError(part.fetch.subgraph, error, this.#firstPath(part.unit));
       return;
     }
-    if (lost.has(index)) return;
+    if (lost.has(index) || this.errors.length >= ERRORS_KEPT) return;
     const targets = new Set(part.targets[offset + index]?.map(({ entity }) => entity));
     for (const locator of part.unit.locators) {
       for (const { object, path } of locator.findPaths(this.data)) {
@@ -314,24 +341,50 @@ export class Run {
   // What went wrong
 
   #addError(subgraph: string, error: SubgraphError, path: readonly (string | number)[]): void {
-    // A subgraph may send any number; all are counted, and few are shown.
-    if (this.errors.length < 1_000) this.errors.push({ message: error.message, path, code: error.code, by: 'subgraph', subgraph });
+    if (this.errors.length < ERRORS_KEPT)
+      this.errors.push({ message: error.message, path, code: error.code, by: 'subgraph', subgraph });
   }
 
-  #lose(subgraph: string, where: readonly string[] | Unit['locators'], topKeys: readonly string[], error: unknown): void {
-    const places = where.length > 0 && typeof where[0] !== 'string' ? (where as Unit['locators']).map(({ keys }) => keys) : [where as readonly string[]];
+  #lose(
+    subgraph: string,
+    where: readonly string[] | Unit['locators'],
+    topKeys: readonly string[],
+    error: unknown,
+  ): void {
+    const places =
+      where.length > 0 && typeof where[0] !== 'string'
+        ? (where as Unit['locators']).map(({ keys }) => keys)
+        : [where as readonly string[]];
     for (const keys of places) {
       const known = error instanceof Failure;
       const code = known ? error.code : 'INTERNAL_SERVER_ERROR';
-      this.losses.push({ subgraph, keys, topKeys, code, by: 'gateway', message: String((error as Error).message), cause: known ? error.cause : error, told: false });
+      this.losses.push({
+        subgraph,
+        keys,
+        topKeys,
+        code,
+        by: 'gateway',
+        message: String((error as Error).message),
+        cause: known ? error.cause : error,
+        told: false,
+      });
     }
   }
 
-  #losses(subgraph: string, keys: readonly string[], topKeys: readonly string[], error: SubgraphError | string | undefined): void {
+  #losses(
+    subgraph: string,
+    keys: readonly string[],
+    topKeys: readonly string[],
+    error: SubgraphError | string | undefined,
+  ): void {
     const loss =
       typeof error === 'object'
         ? { code: error.code, by: 'subgraph' as const, message: error.message }
-        : { code: 'SUBGRAPH_BAD_RESPONSE', by: 'gateway' as const, message: error ?? `${subgraph} answered neither data nor errors.` };
+        : {
+            code: 'SUBGRAPH_BAD_RESPONSE',
+            by: 'gateway' as const,
+            message: error ?? `${subgraph} answered neither data nor errors.`,
+          };
     this.losses.push({ subgraph, keys, topKeys, ...loss, told: false });
   }
 

@@ -16,26 +16,35 @@ export function writeAnswer(
 ): Answer {
   const troubles = new Troubles(outcome.losses.length > 0);
   const data = projection.write(outcome.data, introspected, troubles);
-  if (outcome.errors.length === 0 && outcome.losses.length === 0 && troubles.list.length === 0) return { body: `{"data":${data}}`, hasErrors: false };
+  if (outcome.errors.length === 0 && outcome.losses.length === 0 && troubles.list.length === 0)
+    return { body: `{"data":${data}}`, hasErrors: false };
   const errors = errorsOf(outcome, troubles.list, operation);
-  return { body: `{"errors":${JSON.stringify(clientErrors(errors, requestId, logger))},"data":${data}}`, hasErrors: true };
+  return {
+    body: `{"errors":${JSON.stringify(clientErrors(errors, requestId, logger))},"data":${data}}`,
+    hasErrors: true,
+  };
 }
 
 function errorsOf(outcome: Outcome, troubles: readonly Trouble[], operation: NormalOperation): FieldError[] {
-  const clientPath = (path: readonly (string | number)[]) => path.map((step) => (typeof step === 'string' ? (operation.clientKeys.get(step) ?? step) : step));
+  const clientPath = (path: readonly (string | number)[]) =>
+    path.map((step) => (typeof step === 'string' ? (operation.clientKeys.get(step) ?? step) : step));
   const told = outcome.errors.map((error) => ({ ...error, path: clientPath(error.path) }));
   const places = new Places(told);
   const found: FieldError[] = [];
   for (const trouble of troubles) {
     const path = trouble.reversedPath;
-    if (trouble.kind !== 'invalid' && places.explain(path)) continue;
     const loss = trouble.kind === 'missing' ? lossAt(outcome.losses, path, operation) : undefined;
     if (loss) loss.told = true;
-    else if (trouble.kind === 'missing' && places.size > 0 && outcome.losses.length > 0 && places.explain(path)) continue;
-    found.push(loss ? fieldError(loss, path) : { message: trouble.message, path, code: 'SUBGRAPH_BAD_RESPONSE', by: 'gateway' });
+    // A null that has an error already needs no second one.
+    if (trouble.kind !== 'invalid' && places.explain(path)) continue;
+    found.push(
+      loss ? fieldError(loss, path) : { message: trouble.message, path, code: 'SUBGRAPH_BAD_RESPONSE', by: 'gateway' },
+    );
   }
   // What failed is told even when no field that the client sees is missing because of it.
-  const silent = outcome.losses.filter((loss) => !loss.told).map((loss) => fieldError(loss, clientPath(loss.keys.slice(0, 1))));
+  const silent = outcome.losses
+    .filter((loss) => !loss.told)
+    .map((loss) => fieldError(loss, clientPath((loss.keys.length > 0 ? loss.keys : loss.topKeys).slice(0, 1))));
   return [...told, ...found, ...distinct(silent)];
 }
 
@@ -44,12 +53,20 @@ function fieldError({ message, code, by, subgraph, cause }: Loss, path: readonly
 }
 
 /** The fetch that should have brought the field; else one on the way to it. */
-function lossAt(losses: readonly Loss[], path: readonly (string | number)[], operation: NormalOperation): Loss | undefined {
+function lossAt(
+  losses: readonly Loss[],
+  path: readonly (string | number)[],
+  operation: NormalOperation,
+): Loss | undefined {
   const keys = path.filter((step) => typeof step === 'string');
   const name = (key: string) => operation.clientKeys.get(key) ?? key;
   return (
-    losses.find((loss) => loss.keys.length === keys.length - 1 && loss.keys.every((key, i) => name(key) === keys[i]) && loss.topKeys.some((key) => name(key) === keys.at(-1))) ??
-    losses.find((loss) => loss.keys.length < keys.length && loss.keys.every((key, i) => name(key) === keys[i]))
+    losses.find(
+      (loss) =>
+        loss.keys.length === keys.length - 1 &&
+        loss.keys.every((key, i) => name(key) === keys[i]) &&
+        loss.topKeys.some((key) => name(key) === keys.at(-1)),
+    ) ?? losses.find((loss) => loss.keys.length < keys.length && loss.keys.every((key, i) => name(key) === keys[i]))
   );
 }
 
@@ -64,10 +81,8 @@ function distinct(errors: readonly FieldError[]): FieldError[] {
 /** Paths that already have an error, to be asked whether a null is explained by one at or below it. */
 class Places {
   readonly #prefixes = new Set<string>();
-  readonly size: number;
 
   constructor(errors: readonly FieldError[]) {
-    this.size = errors.length;
     for (const { path } of errors) {
       let key = '';
       for (const step of path) {

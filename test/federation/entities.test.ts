@@ -17,7 +17,12 @@ const graph = federate({
   posts: {
     sdl: `type Query { feed(first: Int = 3): [Post!]! } type Post @key(fields: "id") { id: ID! body: String! author: User } type User @key(fields: "id") { id: ID! posts: [Post!]! }`,
     resolvers: {
-      Query: { feed: (_: unknown, { first }: { first: number }) => [1, 2, 3, 4, 5].slice(0, first).map((n) => ({ id: `p${n}`, body: `post ${n}`, author: { id: String((n % 2) + 1) } })) },
+      Query: {
+        feed: (_: unknown, { first }: { first: number }) =>
+          [1, 2, 3, 4, 5]
+            .slice(0, first)
+            .map((n) => ({ id: `p${n}`, body: `post ${n}`, author: { id: String((n % 2) + 1) } })),
+      },
       User: { posts: ({ id }: { id: string }) => [{ id: `p-${id}`, body: `by ${id}`, author: { id } }] },
     },
   },

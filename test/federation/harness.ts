@@ -1,9 +1,24 @@
 import { buildSubgraphSchema } from '@apollo/subgraph';
 import { composeServices } from '@apollo/composition';
-import { execute, getOperationAST, GraphQLError, parse, validate, type DocumentNode, type GraphQLSchema } from 'graphql';
+import {
+  execute,
+  getOperationAST,
+  GraphQLError,
+  parse,
+  validate,
+  type DocumentNode,
+  type GraphQLSchema,
+} from 'graphql';
 import { Failure } from '#libs/failure';
 import { silent, type Logger } from '#libs/telemetry';
-import type { Engine, EngineOptions, Operation, RequestContext, SubgraphCall, SubgraphClient } from '../../gateway/engine.js';
+import type {
+  Engine,
+  EngineOptions,
+  Operation,
+  RequestContext,
+  SubgraphCall,
+  SubgraphClient,
+} from '../../gateway/engine.js';
 import { coerceVariables } from '../../gateway/http/variables.js';
 import { createEngine } from '../../gateway/run/engine.js';
 import { createEngine as createStockEngine } from '../../gateway/stock/engine.js';
@@ -46,7 +61,9 @@ export interface AskOptions extends Partial<Pick<EngineOptions, 'planner' | 'mer
   readonly headers?: ReadonlyMap<string, string>;
   readonly signal?: AbortSignal;
   /** Answers instead of the subgraph's own, by its name: bytes, or a Failure as the client gives it. */
-  readonly instead?: Readonly<Record<string, (call: Call) => string | Buffer | Failure | Promise<string | Buffer | Failure>>>;
+  readonly instead?: Readonly<
+    Record<string, (call: Call) => string | Buffer | Failure | Promise<string | Buffer | Failure>>
+  >;
   /** Passes before a subgraph's call is answered. */
   readonly before?: (call: Call) => Promise<void>;
   readonly logger?: Logger;
@@ -89,7 +106,14 @@ export class Federation {
     let made = this.#engines.get(key);
     if (!made) {
       const create = engine === 'apollo' ? createStockEngine : createEngine;
-      made = create(this.supergraph, { subgraphs: this.#client(), logger: options.logger ?? silent, clock: Date.now, planner, merge, join });
+      made = create(this.supergraph, {
+        subgraphs: this.#client(),
+        logger: options.logger ?? silent,
+        clock: Date.now,
+        planner,
+        merge,
+        join,
+      });
       this.#engines.set(key, made);
     }
     return made;
@@ -106,8 +130,14 @@ export class Federation {
     };
   }
 
-  async #answer({ subgraph, body, type }: SubgraphCall, { options, calls }: { options: AskOptions; calls: Call[] }): Promise<Buffer> {
-    const { query, variables = {} } = JSON.parse(body.toString()) as { query: string; variables?: Record<string, unknown> };
+  async #answer(
+    { subgraph, body, type }: SubgraphCall,
+    { options, calls }: { options: AskOptions; calls: Call[] },
+  ): Promise<Buffer> {
+    const { query, variables = {} } = JSON.parse(body.toString()) as {
+      query: string;
+      variables?: Record<string, unknown>;
+    };
     const call: Call = { subgraph, query, variables, type };
     calls.push(call);
     await options.before?.(call);
@@ -120,17 +150,28 @@ export class Federation {
 
 /** Subgraphs → one composed graph with real `@apollo/subgraph` schemas behind it. */
 export function federate(fixtures: Readonly<Record<string, SubgraphFixture>>): Federation {
-  const documents = Object.entries(fixtures).map(([name, { sdl, raw }]): [string, DocumentNode] => [name, parse(raw ? sdl : LINK + sdl)]);
-  const composed = composeServices(documents.map(([name, typeDefs]) => ({ name, url: `http://${name.replaceAll('_', '-')}.test/graphql`, typeDefs })));
+  const documents = Object.entries(fixtures).map(([name, { sdl, raw }]): [string, DocumentNode] => [
+    name,
+    parse(raw ? sdl : LINK + sdl),
+  ]);
+  const composed = composeServices(
+    documents.map(([name, typeDefs]) => ({ name, url: `http://${name.replaceAll('_', '-')}.test/graphql`, typeDefs })),
+  );
   if (composed.errors) throw new Error(composed.errors.map(({ message }) => message).join('\n'));
-  const schemas = new Map(documents.map(([name, typeDefs]) => [name, withResolvers(buildSubgraphSchema({ typeDefs }), fixtures[name]!.resolvers ?? {})]));
+  const schemas = new Map(
+    documents.map(([name, typeDefs]) => [
+      name,
+      withResolvers(buildSubgraphSchema({ typeDefs }), fixtures[name]!.resolvers ?? {}),
+    ]),
+  );
   return new Federation(readSupergraph(composed.supergraphSdl), schemas);
 }
 
 export function operationOf(schema: GraphQLSchema, query: string, operationName?: string): Operation {
   const document = parse(query);
   const errors = validate(schema, document);
-  if (errors.length > 0) throw new Error(`The test's query is not valid: ${errors.map(({ message }) => message).join('; ')}`);
+  if (errors.length > 0)
+    throw new Error(`The test's query is not valid: ${errors.map(({ message }) => message).join('; ')}`);
   const definition = getOperationAST(document, operationName)!;
   return { query, document, definition, operationName, type: definition.operation as Operation['type'], hash: query };
 }
@@ -148,7 +189,11 @@ export function withResolvers(schema: GraphQLSchema, resolvers: Resolvers): Grap
     const type = schema.getType(typeName);
     if (!type) throw new Error(`The test resolves ${typeName}, which its SDL does not have.`);
     for (const [name, resolve] of Object.entries(fields)) {
-      if (name === '__resolveReference') Object.assign(type, { resolveReference: resolve, extensions: { ...type.extensions, apollo: { subgraph: { resolveReference: resolve } } } });
+      if (name === '__resolveReference')
+        Object.assign(type, {
+          resolveReference: resolve,
+          extensions: { ...type.extensions, apollo: { subgraph: { resolveReference: resolve } } },
+        });
       else if (name === '__resolveType') Object.assign(type, { resolveType: resolve });
       else if (name === 'serialize') Object.assign(type, { serialize: resolve });
       else if ('getFields' in type && type.getFields()[name]) Object.assign(type.getFields()[name]!, { resolve });

@@ -20,20 +20,30 @@ export interface FetchText {
 
 export function readFetchText(operation: string): FetchText {
   const document = parse(operation, { noLocation: true });
-  const definition = document.definitions.find((one) => one.kind === Kind.OPERATION_DEFINITION) as OperationDefinitionNode;
+  const definition = document.definitions.find(
+    (one) => one.kind === Kind.OPERATION_DEFINITION,
+  ) as OperationDefinitionNode;
   const fragments = new Map(
-    document.definitions.flatMap((one): [string, FragmentDefinitionNode][] => (one.kind === Kind.FRAGMENT_DEFINITION ? [[one.name.value, one]] : [])),
+    document.definitions.flatMap((one): [string, FragmentDefinitionNode][] =>
+      one.kind === Kind.FRAGMENT_DEFINITION ? [[one.name.value, one]] : [],
+    ),
   );
   return {
     selectionSet: withoutSpreads(definition.selectionSet, fragments),
-    variables: new Map((definition.variableDefinitions ?? []).map((one) => [one.variable.name.value, stripIgnoredCharacters(print(one))])),
+    variables: new Map(
+      (definition.variableDefinitions ?? []).map((one) => [
+        one.variable.name.value,
+        stripIgnoredCharacters(print(one)),
+      ]),
+    ),
   };
 }
 
 /** `_e0: _entities(representations: $r0) { … }` of an operation, by its key in the answer. */
 export function entitiesField(text: FetchText, alias: string): FieldNode {
   const field = text.selectionSet.selections.find(
-    (selection): selection is FieldNode => selection.kind === Kind.FIELD && (selection.alias?.value ?? selection.name.value) === alias,
+    (selection): selection is FieldNode =>
+      selection.kind === Kind.FIELD && (selection.alias?.value ?? selection.name.value) === alias,
   );
   if (!field?.selectionSet) throw new Error(`The planner speaks of ${alias}, but its operation has no such field.`);
   return field;
@@ -76,9 +86,17 @@ export function join(base: string, key: string): string {
   return base === '' ? key : `${base}.${key}`;
 }
 
-function withoutSpreads(set: SelectionSetNode, fragments: ReadonlyMap<string, FragmentDefinitionNode>): SelectionSetNode {
+function withoutSpreads(
+  set: SelectionSetNode,
+  fragments: ReadonlyMap<string, FragmentDefinitionNode>,
+): SelectionSetNode {
   if (fragments.size === 0) return set;
-  const document: DocumentNode = { kind: Kind.DOCUMENT, definitions: [{ kind: Kind.OPERATION_DEFINITION, operation: 'query', selectionSet: set } as OperationDefinitionNode] };
+  const document: DocumentNode = {
+    kind: Kind.DOCUMENT,
+    definitions: [
+      { kind: Kind.OPERATION_DEFINITION, operation: 'query', selectionSet: set } as OperationDefinitionNode,
+    ],
+  };
   const expanded = visit(document, {
     FragmentSpread(spread) {
       const fragment = fragments.get(spread.name.value)!;

@@ -1,0 +1,39 @@
+import { expect } from '@jest/globals';
+import { printPlan } from '../../gateway/plan/print-plan.js';
+import type { TributaryEngine } from '../../gateway/run/engine.js';
+import { operationOf, type Asked, type AskOptions, type Federation } from './harness.js';
+
+export interface Expected {
+  readonly variables?: Record<string, unknown>;
+  readonly data: unknown;
+  /** Paths of the errors, in any order. */
+  readonly errors?: readonly string[];
+  /** What the stock engine is known to do with it; by default it must agree. */
+  readonly stock?: 'wrong' | 'refuses';
+  /** A planner that is known to plan it wrongly. */
+  readonly not?: 'native' | 'apollo';
+}
+
+/** The same question by each planner, with and without the planner's batches, and by the stock engine: the same answer. */
+export async function everyWay(graph: Federation, query: string, expected: Expected): Promise<void> {
+  const ways: AskOptions[] = [{ merge: 'flow' }, { merge: 'plan' }];
+  if (expected.not !== 'native') ways.push({ planner: 'native' });
+  if (expected.not !== 'apollo') ways.push({ planner: 'apollo' });
+  if (!expected.stock) ways.push({ engine: 'apollo' });
+  for (const way of ways) {
+    const asked = await graph.ask(query, { ...way, ...(expected.variables && { variables: expected.variables }) });
+    expect({ way, ...seen(asked) }).toEqual({ way, data: expected.data, errors: [...(expected.errors ?? [])].sort() });
+  }
+}
+
+function seen({ data, errors = [] }: Asked): { data: unknown; errors: string[] } {
+  const paths = errors.map(({ path }) => path.join('.')).sort();
+  return { data, errors: paths };
+}
+
+/** The plan as text, to read in a test. */
+export async function planOf(graph: Federation, query: string, options: AskOptions = {}): Promise<string> {
+  const engine = (await graph.engine(options)) as TributaryEngine;
+  const normal = engine.normalOf(operationOf(graph.supergraph.schema, query));
+  return printPlan(await engine.plans.plan(normal, { labels: [], percent: 100 }));
+}

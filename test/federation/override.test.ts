@@ -1,0 +1,45 @@
+import { afterAll, describe, it } from '@jest/globals';
+import { everyWay } from './every-way.js';
+import { federate } from './harness.js';
+
+describe('@override', () => {
+  const graph = federate({
+    old: {
+      sdl: `type Query { feed: [Post] images: [Image!]! } interface Post { id: ID! createdAt: String! } type Image implements Post @key(fields: "id") { id: ID! createdAt: String! width: Int @shareable }
+        type Text implements Post @key(fields: "id") { id: ID! createdAt: String! }`,
+      resolvers: {
+        Query: {
+          feed: () => [
+            { __typename: 'Image', id: 'i1' },
+            { __typename: 'Text', id: 't1' },
+          ],
+          images: () => [{ id: 'i1' }],
+        },
+        Image: { __resolveReference: (image: unknown) => image, createdAt: () => 'old', width: () => 100 },
+        Text: { __resolveReference: (text: unknown) => text, createdAt: () => 'old' },
+      },
+    },
+    new: {
+      sdl: `type Query { another: [Post] } interface Post { id: ID! createdAt: String! } type Image implements Post @key(fields: "id") { id: ID! createdAt: String! @override(from: "old") width: Int @override(from: "gone") @shareable }
+        type Text implements Post @key(fields: "id") { id: ID! createdAt: String! @override(from: "old") body: String! }`,
+      resolvers: {
+        Query: { another: () => [{ __typename: 'Text', id: 't1' }] },
+        Image: { createdAt: () => 'new', width: () => 200 },
+        Text: { createdAt: () => 'new', body: () => 'Hi' },
+      },
+    },
+  });
+  afterAll(() => graph.close());
+
+  it('a field is asked where it moved to, on interfaces too', () =>
+    everyWay(graph, '{ images { createdAt } another { createdAt id } feed { createdAt id } }', {
+      data: {
+        images: [{ createdAt: 'new' }],
+        another: [{ createdAt: 'new', id: 't1' }],
+        feed: [
+          { createdAt: 'new', id: 'i1' },
+          { createdAt: 'new', id: 't1' },
+        ],
+      },
+    }));
+});
