@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { ROOT } from './root.js';
 
 /** `npm run check`: everything that can be wrong without running it, each step with its time; the first failing one is shown. */
 const steps: readonly { name: string; command: readonly string[] }[] = [
@@ -35,11 +35,10 @@ const steps: readonly { name: string; command: readonly string[] }[] = [
   { name: 'docs fresh', command: ['dist/commands/docs.js', '--check'] },
 ];
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
 let failed = 0;
 for (const { name, command } of steps) {
   const started = Date.now();
-  const { status, stdout, stderr } = spawnSync(process.execPath, command, { cwd: root, encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync(process.execPath, command, { cwd: ROOT, encoding: 'utf8' });
   const ok = status === 0;
   console.log(`${ok ? '✓' : '✗'} ${name} (${((Date.now() - started) / 1000).toFixed(1)} s)`);
   if (!ok) {

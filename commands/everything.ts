@@ -1,5 +1,5 @@
 import { mkdir } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { lockDataDir } from '#libs/database';
 import { LISTENERS } from '#libs/events';
 import { openStream } from '#libs/outbox';
@@ -15,6 +15,7 @@ import { startPosts } from '../subgraphs/posts/start.js';
 import { readUsersConfig } from '../subgraphs/users/config.js';
 import { startUsers } from '../subgraphs/users/start.js';
 import { databasesOf, onServers, readSecrets, type Secrets, type Service } from './databases.js';
+import { ROOT } from './root.js';
 import { seedDemo } from './seed/demo.js';
 
 export interface Everything {
@@ -85,6 +86,7 @@ export async function startEverything(
     const gateway = await start(
       startGateway(readGatewayConfig(gatewayEnvironment(env, dataDir, secrets, subgraphs)), { logger }),
     );
+    await gateway.ready();
     const settle = async (): Promise<void> => {
       // An effect may tell an event of its own, so a second round looks again.
       for (let round = 0; round < 2; round++) await Promise.all(subgraphs.map((subgraph) => subgraph.settle()));
@@ -109,7 +111,7 @@ function gatewayEnvironment(
 ): Environment {
   const own: Record<string, string | undefined> = {
     IDENTITY: 'jwt',
-    SUPERGRAPH: fileURLToPath(new URL('../../schema/supergraph.graphql', import.meta.url)),
+    SUPERGRAPH: join(ROOT, 'schema/supergraph.graphql'),
     ...env,
     DATA_DIR: dataDir,
   };

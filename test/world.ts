@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,12 +29,16 @@ export interface World extends Everything {
   /** Sends one operation as nobody. */
   ask(query: string, variables?: Record<string, unknown>, headers?: Record<string, string>): Promise<Answer>;
   signUp(card: Card): Promise<Person>;
-  /** SQL statements per service and Redis round trips while `work` runs. */
+  /** What every part did while `work` ran. */
   count(work: () => Promise<unknown>): Promise<Cost>;
 }
 
 export interface Cost {
+  /** SQL statements, by service. */
   readonly statements: Readonly<Record<string, number>>;
+  /** Requests from the gateway, by service. */
+  readonly calls: Readonly<Record<string, number>>;
+  /** To the cache's store, all services together. */
   readonly roundTrips: number;
 }
 
@@ -78,18 +83,28 @@ export async function startWorld(env: Environment = {}, logger: Logger = silent)
 
   const count: World['count'] = async (work) => {
     const { subgraphs } = everything;
-    const before = subgraphs.map(({ database, cache }) => ({
-      statements: database.statements,
-      roundTrips: cache.roundTrips,
-    }));
-    await work();
-    const statements: Record<string, number> = {};
-    let roundTrips = 0;
-    subgraphs.forEach(({ name, database, cache }, index) => {
-      statements[name] = database.statements - (before[index]?.statements ?? 0);
-      roundTrips += cache.roundTrips - (before[index]?.roundTrips ?? 0);
-    });
-    return { statements, roundTrips };
+    const origins = new Map(subgraphs.map(({ name, url }) => [new URL(url).origin, name]));
+    const calls: Record<string, number> = Object.fromEntries(subgraphs.map(({ name }) => [name, 0]));
+    const onRequest = (message: unknown): void => {
+      const { origin } = (message as { request: { origin: string | URL } }).request;
+      const name = origins.get(String(origin));
+      if (name !== undefined) calls[name] = (calls[name] ?? 0) + 1;
+    };
+    const before = subgraphs.map(({ database, cache }) => [database.statements, cache.roundTrips] as const);
+    subscribe('undici:request:create', onRequest);
+    try {
+      await work();
+    } finally {
+      unsubscribe('undici:request:create', onRequest);
+    }
+    const statements = Object.fromEntries(
+      subgraphs.map(({ name, database }, index) => [name, database.statements - (before[index]?.[0] ?? 0)]),
+    );
+    const roundTrips = subgraphs.reduce(
+      (sum, { cache }, index) => sum + cache.roundTrips - (before[index]?.[1] ?? 0),
+      0,
+    );
+    return { statements, calls, roundTrips };
   };
 
   const close = async (): Promise<void> => {

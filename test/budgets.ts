@@ -1,0 +1,37 @@
+/**
+ * The most that each operation of the public graph may cost, whatever the length of its pages: subgraph calls and SQL
+ * statements by service with the cache off; with the cache on and warm, SQL statements altogether and round trips to the
+ * cache's store. A mutation is counted to its end: relay, inbox and effect in every service, and the 4 statements per
+ * service by which the test sees that all is quiet. Raise a number only with a reason.
+ */
+export interface Budget {
+  readonly calls: { readonly users: number; readonly posts: number; readonly followers: number };
+  readonly statements: { readonly users: number; readonly posts: number; readonly followers: number };
+  /** Reads only. */
+  readonly warm?: { readonly statements: number; readonly roundTrips: number };
+}
+
+const cost = (users: number, posts: number, followers: number) => ({ users, posts, followers });
+
+export const BUDGETS: Readonly<Record<string, Budget>> = {
+  'profile-page': { calls: cost(3, 1, 1), statements: cost(3, 3, 4), warm: { statements: 0, roundTrips: 8 } },
+  'home-timeline': { calls: cost(2, 1, 1), statements: cost(2, 3, 1), warm: { statements: 1, roundTrips: 4 } },
+  me: { calls: cost(1, 0, 0), statements: cost(2, 0, 0), warm: { statements: 1, roundTrips: 1 } },
+  thread: { calls: cost(2, 1, 0), statements: cost(2, 3, 0), warm: { statements: 1, roundTrips: 3 } },
+  people: { calls: cost(1, 0, 0), statements: cost(1, 0, 0), warm: { statements: 1, roundTrips: 0 } },
+  node: { calls: cost(0, 1, 0), statements: cost(0, 2, 0), warm: { statements: 0, roundTrips: 2 } },
+  nodes: { calls: cost(1, 1, 0), statements: cost(1, 3, 0), warm: { statements: 0, roundTrips: 3 } },
+  'sign-up': { calls: cost(1, 0, 0), statements: cost(12, 7, 7) },
+  'log-in': { calls: cost(1, 0, 0), statements: cost(5, 4, 4) },
+  'edit-profile': { calls: cost(1, 0, 0), statements: cost(12, 6, 6) },
+  publish: { calls: cost(1, 1, 0), statements: cost(5, 17, 4) },
+  'edit-post': { calls: cost(0, 1, 0), statements: cost(4, 15, 4) },
+  like: { calls: cost(0, 1, 0), statements: cost(4, 16, 4) },
+  unlike: { calls: cost(0, 1, 0), statements: cost(4, 16, 4) },
+  'delete-post': { calls: cost(0, 1, 0), statements: cost(4, 17, 4) },
+  follow: { calls: cost(0, 0, 1), statements: cost(4, 7, 20) },
+  unfollow: { calls: cost(0, 0, 1), statements: cost(4, 7, 20) },
+  block: { calls: cost(0, 0, 1), statements: cost(4, 7, 18) },
+  unblock: { calls: cost(0, 0, 1), statements: cost(4, 7, 18) },
+  'delete-account': { calls: cost(1, 0, 0), statements: cost(14, 26, 12) },
+};
