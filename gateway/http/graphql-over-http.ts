@@ -87,19 +87,19 @@ function withDeadline<T>(response: ServerResponse, timeoutMs: number, work: (sig
   // One listener for each subgraph call under way.
   setMaxListeners(0, cancel.signal);
   return new Promise<T>((resolve, reject) => {
-    const end = (error: Error) => {
+    const settle = (): void => {
+      clearTimeout(timer);
+      response.off('close', gone);
+    };
+    const end = (error: Error): void => {
+      settle();
       reject(error);
       cancel.abort(error);
     };
+    const gone = (): void => end(CLIENT_GONE);
     const timer = setTimeout(() => end(new Failure('GATEWAY_TIMEOUT')), Math.max(0, timeoutMs));
-    const gone = () => end(CLIENT_GONE);
     response.once('close', gone);
-    work(cancel.signal)
-      .then(resolve, reject)
-      .finally(() => {
-        clearTimeout(timer);
-        response.off('close', gone);
-      });
+    work(cancel.signal).then(resolve, reject).finally(settle);
   });
 }
 

@@ -20,25 +20,28 @@ function collect(request: IncomingMessage, stream: Readable, bytesMax: number): 
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
+    let refused = false;
     stream.on('data', (chunk: Buffer) => {
+      if (refused) return;
       bytes += chunk.length;
       chunks.push(chunk);
       if (bytes <= bytesMax) return;
-      stream.removeAllListeners('data');
+      refused = true;
       if (stream !== request) {
         request.unpipe();
         stream.destroy();
       }
       tooLarge(request, bytesMax).then(reject, reject);
     });
-    stream.once('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes)));
+    stream.once('end', () => refused || resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes)));
     stream.once('error', (cause) => {
+      if (refused) return;
       request.unpipe();
       request.resume();
       reject(new Refusal(400, 'BAD_REQUEST', 'The body ended early or is not the gzip it claims to be.', { cause }));
     });
     if (stream !== request) request.once('aborted', () => stream.destroy(new Error('the client went away')));
-    request.once('close', () => request.complete || reject(new Refusal(400, 'BAD_REQUEST', 'The body ended early.')));
+    request.once('close', () => refused || request.complete || reject(new Refusal(400, 'BAD_REQUEST', 'The body ended early.')));
   });
 }
 
