@@ -13,6 +13,7 @@ const SCHEMA = `
   scalar DateTime
   type Query { whoAsks: String secret: String trouble: String born: DateTime contexts: Int }
   type User @key(fields: "id") { id: ID! shout: String }
+  type Post @key(fields: "id") { id: ID! }
 `;
 const secret = 's'.repeat(32);
 const viewer = newId();
@@ -58,6 +59,13 @@ class Users {
     return id.toUpperCase();
   }
 }
+@Resolver('Post')
+class Posts {
+  @ResolveReference()
+  reference({ id }: { id: string }): object {
+    return { id: parseGlobalId('post', id) };
+  }
+}
 const gone = newId();
 const hidden = newId();
 
@@ -75,7 +83,7 @@ beforeAll(async () => {
         name,
         schemaPath,
         logger,
-        providers: [Users],
+        providers: [Users, Posts],
         assertions: new AssertionVerifier({ subgraph: name, secret }),
       }),
       {
@@ -145,6 +153,29 @@ describe('a subgraph', () => {
     expect(body.errors?.map((error) => [error.path?.join('.'), error.extensions.code])).toEqual([
       ['_entities.2', 'FORBIDDEN'],
       ['_entities.3', 'BAD_USER_INPUT'],
+    ]);
+  });
+
+  it('fails one entity for one bad key, also where the reference is resolved at once', async () => {
+    const post = newId();
+    const query = 'query($r: [_Any!]!) { _entities(representations: $r) { ... on Post { id } } }';
+    const r = [globalId('post', post), 'bad'].map((id) => ({ __typename: 'Post', id }));
+    const { body } = await ask({ query, variables: { r } });
+    expect(body.data).toEqual({ _entities: [{ id: post }, null] });
+    expect(body.errors?.map((error) => error.path)).toEqual([['_entities', 1]]);
+  });
+
+  it.each([
+    ['a type that it does not have', { __typename: 'Nothing', id: 'x' }],
+    ['a type that is no entity', { __typename: 'Query', id: 'x' }],
+    ['no type', { id: 'x' }],
+    ['no object', 'x'],
+    ['an inherited name', { __typename: 'constructor' }],
+  ])('refuses a list with %s before it looks at the others', async (_, wrong) => {
+    const query = 'query($r: [_Any!]!) { _entities(representations: $r) { __typename } }';
+    const { body } = await ask({ query, variables: { r: [{ __typename: 'User', id: 'bad' }, wrong] } });
+    expect(body.errors?.map((error) => [error.path, error.extensions.code])).toEqual([
+      [['_entities'], 'BAD_USER_INPUT'],
     ]);
   });
 

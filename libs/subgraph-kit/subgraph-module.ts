@@ -8,12 +8,11 @@ import { Module, type DynamicModule, type ModuleMetadata, type OnModuleInit } fr
 import { HttpAdapterHost } from '@nestjs/core';
 import { GraphQLModule } from '@nestjs/graphql';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { isObjectType, type GraphQLSchema } from 'graphql';
-import { badInput } from '#libs/failure';
 import type { AssertionVerifier } from '#libs/identity';
 import type { Logger } from '#libs/telemetry';
 import { DateTime } from './date-time.js';
 import { Door } from './door.js';
+import { guardEntities } from './entities.js';
 import { formatError, logMasked } from './errors.js';
 import { healthController } from './health.js';
 import { HttpErrors } from './http-errors.js';
@@ -32,9 +31,6 @@ export interface SubgraphOptions {
   /** Rejects while the service cannot answer: its database does not. */
   readonly ready?: () => Promise<unknown>;
 }
-
-/** The most representations that one `_entities` may name; the gateway sends no more. */
-export const REPRESENTATIONS_MAX = 1_000;
 
 /**
  * A Nest module that serves one schema-first subgraph at /graphql, to its gateway only. Each call makes a class of its own, so several
@@ -68,7 +64,7 @@ function graphqlOptions({ schemaPath, logger }: SubgraphOptions, door: Door): Ap
     // Not typePaths: those are glob patterns, and a folder may be called anything.
     typeDefs,
     ...(/\bscalar DateTime\b/.test(typeDefs) ? { resolvers: { DateTime } } : {}),
-    transformSchema: boundRepresentations,
+    transformSchema: guardEntities,
     context: (request: FastifyRequest) => door.contextOf(request),
     formatError,
     plugins: [logMasked(logger), ApolloServerPluginInlineTraceDisabled(), ApolloServerPluginCacheControlDisabled()],
@@ -84,20 +80,6 @@ function graphqlOptions({ schemaPath, logger }: SubgraphOptions, door: Door): Ap
     stopOnTerminationSignals: false,
     logger: apolloLogger(logger),
   };
-}
-
-function boundRepresentations(schema: GraphQLSchema): GraphQLSchema {
-  const query = schema.getQueryType();
-  const field = isObjectType(query) ? query.getFields()['_entities'] : undefined;
-  const resolve = field?.resolve;
-  if (!field || !resolve) return schema;
-  field.resolve = (source, args: { representations: readonly unknown[] }, context, info) => {
-    const count = args.representations.length;
-    if (count > REPRESENTATIONS_MAX)
-      throw badInput(`_entities takes at most ${REPRESENTATIONS_MAX} representations`, count);
-    return resolve(source, args, context, info) as unknown;
-  };
-  return schema;
 }
 
 function apolloLogger(logger: Logger) {

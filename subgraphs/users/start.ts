@@ -47,9 +47,10 @@ export async function startUsers(
     });
 
     const relay = new Relay({ database, stream, pollMs: config.RELAY_POLL_MS, logger, clock });
-    closers.push(() => relay.close());
     const subscription = consume({ database, stream, group: name, hear: HEARD, logger });
     closers.push(() => subscription.close());
+    // Closed before the subscription: told to a group that has left, an event would wait for it.
+    closers.push(() => relay.close());
     relay.start();
 
     const listening = await listen(module, { host: config.HOST, port: config.PORT, logger });
