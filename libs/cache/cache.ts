@@ -20,6 +20,8 @@ export interface CacheOptions {
   /** off: nothing is kept, every read is a load. */
   readonly mode: 'on' | 'off';
   readonly memoryBytesMax?: number;
+  /** How long Redis may take to answer before a read goes on without it. */
+  readonly deadlineMs?: number;
   readonly logger?: Logger;
   readonly clock?: Clock;
   readonly random?: () => number;
@@ -29,17 +31,16 @@ export function openCache({
   redisUrl,
   mode,
   memoryBytesMax,
+  deadlineMs,
   logger = silent,
   clock = systemClock,
-  random,
+  random = Math.random,
 }: CacheOptions): Cache {
-  const store =
-    mode === 'off'
-      ? undefined
-      : redisUrl === undefined
-        ? new MemoryStore({ bytesMax: memoryBytesMax ?? 64 * 1024 * 1024, clock })
-        : new RedisStore({ url: redisUrl, logger });
-  return new Cache({ store, logger, clock, ...(random === undefined ? {} : { random }) });
+  const store = (): CacheStore =>
+    redisUrl === undefined
+      ? new MemoryStore({ bytesMax: memoryBytesMax ?? 64 * 1024 * 1024, clock })
+      : new RedisStore({ url: redisUrl, logger, ...(deadlineMs === undefined ? {} : { deadlineMs }) });
+  return new Cache({ store: mode === 'off' ? undefined : store(), logger, clock, random });
 }
 
 /**
@@ -60,14 +61,17 @@ export class Cache {
     clock?: Clock;
     random?: () => number;
     sleep?: (ms: number) => Promise<void>;
+    /** How soon a drop that could not be delivered is tried again. */
+    retryMs?: number;
   }) {
-    const { store, logger = silent, clock = systemClock, random = Math.random, sleep = pause } = parts;
+    const { store, logger = silent, clock = systemClock, random = Math.random, sleep = pause, retryMs = 500 } = parts;
     this.store = store;
     this.circuit = new Circuit(clock, logger);
     this.tick = new Tick((keys) => this.circuit.ask(async () => (await store?.getOrLease(keys, LEASE_MS)) ?? []));
     this.undelivered = new UndeliveredDrops({
       deliver: (keys) => this.deliver(keys),
       lifetimeMs: LIFETIME_MAX_MS,
+      retryMs,
       clock,
       logger,
     });

@@ -120,7 +120,13 @@ export function plainMemory(): PlainStore {
 
 /** With the deadlines of ours, so that only the lease and the discipline of drops make the difference. */
 export function plainRedis(url: string): PlainStore & { close(): void } {
-  const client = new Redis(url, { commandTimeout: 80, maxRetriesPerRequest: 1, autoResendUnfulfilledCommands: false });
+  const client = new Redis(url, {
+    commandTimeout: 80,
+    socketTimeout: 200,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 1,
+    autoResendUnfulfilledCommands: false,
+  });
   client.on('error', () => {});
   return {
     get: (key) => client.get(key),

@@ -64,7 +64,7 @@ withServer('redis', 'Redis', (url) => {
   freshness(
     'in Redis,',
     async () => {
-      const caches = [1, 2].map(() => openCache({ redisUrl: url, mode: 'on' }));
+      const caches = [1, 2].map(() => openCache({ redisUrl: url, mode: 'on', deadlineMs: 10_000 }));
       await Promise.all(caches.map((cache) => cache.ready()));
       return {
         two: caches.map((cache) => readerOf(cache, 'fresh.row')),

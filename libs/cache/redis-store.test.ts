@@ -10,7 +10,10 @@ import { storeContract } from './store.contract.js';
 const passing = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
 
 withServer('redis', 'one Redis', (url) => {
-  storeContract('Redis', async () => ({ store: new RedisStore({ url, logger: silent }), pass: passing }));
+  storeContract('Redis', async () => ({
+    store: new RedisStore({ url, logger: silent, deadlineMs: 10_000 }),
+    pass: passing,
+  }));
 });
 
 withServer('redis', 'a Redis Cluster of three nodes', () => {
@@ -21,12 +24,12 @@ withServer('redis', 'a Redis Cluster of three nodes', () => {
   afterAll(() => cluster.stop());
 
   storeContract('Redis Cluster', async () => ({
-    store: new RedisStore({ url: cluster.url, logger: silent }),
+    store: new RedisStore({ url: cluster.url, logger: silent, deadlineMs: 10_000 }),
     pass: passing,
   }));
 
   it('spreads the buckets of a prefix over every node', async () => {
-    const store = new RedisStore({ url: cluster.url, logger: silent });
+    const store = new RedisStore({ url: cluster.url, logger: silent, deadlineMs: 10_000 });
     await store.ready();
     await store.getOrLease(
       Array.from({ length: 500 }, (_, at) => keyOf('posts.by-id', String(at))),
@@ -40,7 +43,7 @@ withServer('redis', 'a Redis Cluster of three nodes', () => {
   });
 
   it('follows a slot that moves to another node', async () => {
-    const store = new RedisStore({ url: cluster.url, logger: silent });
+    const store = new RedisStore({ url: cluster.url, logger: silent, deadlineMs: 10_000 });
     await store.ready();
     const key = keyOf('users.by-id', 'moved');
     const slot = Number(/\d+/.exec(await tell(cluster.nodes[0]!.port, `CLUSTER KEYSLOT ${key}`)));
@@ -65,7 +68,7 @@ withServer('redis', 'a Redis that holds something else', () => {
   let store: RedisStore;
   beforeAll(async () => {
     redis = await startRedis();
-    store = new RedisStore({ url: redis.url, logger: silent });
+    store = new RedisStore({ url: redis.url, logger: silent, deadlineMs: 10_000 });
     await store.ready();
   });
   afterAll(async () => {
@@ -123,7 +126,7 @@ withServer('redis', 'a Redis that holds something else', () => {
   });
 
   it('loads its scripts again when Redis has forgotten them', async () => {
-    const fresh = new RedisStore({ url: redis.url, logger: silent });
+    const fresh = new RedisStore({ url: redis.url, logger: silent, deadlineMs: 10_000 });
     await fresh.ready();
     await fresh.getOrLease([keyOf('script.thing', '1')], 10_000);
     await tell(redis.port, 'SCRIPT FLUSH');

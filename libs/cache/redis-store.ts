@@ -9,7 +9,7 @@ import { VALUE_LENGTH_MAX, type CacheStore, type Fill, type Slot } from './store
 const KEYS_PER_SCRIPT = 1_000;
 
 /** How long a call may take before the caller goes on without the cache. */
-export const STORE_DEADLINE_MS = 80;
+export const DEADLINE_MS = 80;
 
 /**
  * `V<json>` is a value, `L<token>` a lease. KEYS; ARGV: token, leaseMs, longest value.
@@ -75,14 +75,16 @@ export class RedisStore implements CacheStore {
   roundTrips = 0;
   private readonly client: (Redis | Cluster) & Scripts;
   private readonly clustered: boolean;
+  private readonly deadlineMs: number;
   private readonly process = randomUUID();
   /** The connection stands, or has had its time to. */
   private readonly begun: Promise<void>;
   private leases = 0;
   private unanswered = 0;
 
-  constructor(options: { url: string; logger: Logger }) {
-    const { client, clustered } = connect(options.url);
+  constructor(options: { url: string; logger: Logger; deadlineMs?: number }) {
+    this.deadlineMs = options.deadlineMs ?? DEADLINE_MS;
+    const { client, clustered } = connect(options.url, this.deadlineMs);
     client.defineCommand('tributaryGetOrLease', { lua: GET_OR_LEASE });
     client.defineCommand('tributaryFill', { lua: FILL });
     // ioredis throws where nobody listens, and repeats itself at every attempt; the short circuit says it once.
@@ -145,7 +147,7 @@ export class RedisStore implements CacheStore {
       await this.begun;
       await Promise.all(partsOf(keys, this.clustered).map(part));
     };
-    if (await withinDeadline(work())) {
+    if (await within(this.deadlineMs, work())) {
       this.unanswered = 0;
       return;
     }
@@ -154,7 +156,7 @@ export class RedisStore implements CacheStore {
       this.unanswered = 0;
       this.client.disconnect(true);
     }
-    throw new Error(`Redis did not answer within ${STORE_DEADLINE_MS} ms`);
+    throw new Error(`Redis did not answer within ${this.deadlineMs} ms`);
   }
 }
 
@@ -191,10 +193,10 @@ function fillOf({ token, value, ttlMs }: Fill): (string | number)[] {
  * Our own deadline rather than ioredis' `commandTimeout`: a reply that lies in the socket while our own event loop was
  * busy is no failure of Redis, so when time is up the loop reads its sockets once more before it gives up.
  */
-async function withinDeadline(work: Promise<void>): Promise<boolean> {
+async function within(deadlineMs: number, work: Promise<void>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<false>((resolve) => {
-    timer = setTimeout(() => setImmediate(() => resolve(false)), STORE_DEADLINE_MS);
+    timer = setTimeout(() => setImmediate(() => resolve(false)), deadlineMs);
   });
   try {
     return await Promise.race([work.then(() => true), late]);
@@ -207,23 +209,30 @@ async function withinDeadline(work: Promise<void>): Promise<boolean> {
 const PATIENCE = {
   connectTimeout: 500,
   disconnectTimeout: 100,
-  commandTimeout: 500,
   maxRetriesPerRequest: 1,
   autoResendUnfulfilledCommands: false,
   reconnectOnError: (error: Error): boolean => error.message.includes('READONLY'),
 } satisfies RedisOptions;
 
-function connect(address: string): { client: Redis | Cluster; clustered: boolean } {
+function connect(address: string, deadlineMs: number): { client: Redis | Cluster; clustered: boolean } {
   const url = new URL(address);
   const clustered = url.searchParams.get('cluster') === 'true';
   url.searchParams.delete('cluster');
+  // Behind our own deadline: the end of a command that nobody waits for any more.
+  const commandTimeout = 4 * deadlineMs;
   const again = (times: number): number => Math.min(50 * times, 1_000);
   if (!clustered) {
-    const client = new Redis(url.href, { ...PATIENCE, enableOfflineQueue: false, retryStrategy: again });
+    const client = new Redis(url.href, {
+      ...PATIENCE,
+      commandTimeout,
+      enableOfflineQueue: false,
+      retryStrategy: again,
+    });
     return { client, clustered };
   }
   const redisOptions: NonNullable<ClusterOptions['redisOptions']> = {
     ...PATIENCE,
+    commandTimeout,
     ...(url.username === '' ? {} : { username: decodeURIComponent(url.username) }),
     ...(url.password === '' ? {} : { password: decodeURIComponent(url.password) }),
     ...(url.protocol === 'rediss:' ? { tls: {} } : {}),

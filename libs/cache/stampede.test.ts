@@ -130,7 +130,7 @@ withServer('redis', 'a stampede on Redis', (url) => {
   it.each([100, 1_000, 10_000])('of %i callers in two processes is one load', async (callers) => {
     // The clock stands: both processes share one busy thread here, and that is no reason to lose patience.
     const caches = [1, 2].map(
-      () => new Cache({ store: new RedisStore({ url, logger: silent }), clock: () => 1_000_000 }),
+      () => new Cache({ store: new RedisStore({ url, logger: silent, deadlineMs: 10_000 }), clock: () => 1_000_000 }),
     );
     await Promise.all(caches.map((cache) => cache.ready()));
     const hot = caches.map((cache) => cache.aside<number>({ prefix: `hot.${callers}`, ttlMs: 60_000 }));

@@ -1,7 +1,7 @@
 import type { Clock, Logger } from '#libs/telemetry';
 import { prefixOf } from './keys.js';
 
-const RETRY_MS = 500;
+/** Of one prefix. Beyond them only the prefix is remembered. */
 const KEYS_MAX = 10_000;
 
 interface Waiting {
@@ -27,6 +27,7 @@ export class UndeliveredDrops {
       deliver: (keys: readonly string[]) => Promise<void>;
       /** How long what is kept now may live. */
       lifetimeMs: number;
+      retryMs: number;
       clock: Clock;
       logger: Logger;
     },
@@ -112,7 +113,7 @@ export class UndeliveredDrops {
     this.timer = setTimeout(() => {
       this.timer = undefined;
       void this.retry();
-    }, RETRY_MS);
+    }, this.options.retryMs);
     this.timer.unref();
   }
 }
