@@ -1,7 +1,9 @@
 import vm from 'node:vm';
 
 if (vm.SourceTextModule === undefined) {
-  throw new Error('Jest runs here on native ES modules: start it by `npm test`, or with NODE_OPTIONS=--experimental-vm-modules.');
+  throw new Error(
+    'Jest runs here on native ES modules: start it by `npm test`, or with NODE_OPTIONS=--experimental-vm-modules.',
+  );
 }
 
 export default {

@@ -9,7 +9,7 @@ export async function crowdAround(world: World, hub: string, size: number): Prom
   const day = Date.parse('2026-01-01T00:00:00.000Z');
   const people = Array.from({ length: size }, (_, n) => ({ id: newId({ now: day + n }), handle: `crowd_${n}` }));
   const ids = people.map(({ id }) => id);
-  const at = (n: number): Date => new Date(day + 86_400_000 + n);
+  const at = (n: number): string => new Date(day + 86_400_000 + n).toISOString();
 
   await usersBulk.loadUsers(
     world.users.database,
@@ -32,10 +32,10 @@ export async function crowdAround(world: World, hub: string, size: number): Prom
   await followersBulk.recount(world.followers.database);
 
   const posts = [...ids, ...ids.map(() => hub)].map((authorId, n) => ({
-    id: newId({ now: at(n).getTime() }),
+    id: newId({ now: Date.parse(at(n)) }),
     authorId,
     body: `post ${n} of the crowd`,
-    createdAt: at(n).toISOString(),
+    createdAt: at(n),
     inReplyToId: null,
   }));
   await postsBulk.loadPeople(world.posts.database, ids);

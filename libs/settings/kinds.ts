@@ -8,7 +8,11 @@ interface Common<T> {
 
 type Kind<T, O extends Common<T>> = O extends { default: T } ? Setting<T> & { default: T } : Setting<T>;
 
-function setting<T, O extends Common<T>>(takes: string, options: O, parse: (text: string) => T | undefined): Kind<T, O> {
+function setting<T, O extends Common<T>>(
+  takes: string,
+  options: O,
+  parse: (text: string) => T | undefined,
+): Kind<T, O> {
   const made: Setting<T> = {
     takes,
     why: options.why,
@@ -20,7 +24,9 @@ function setting<T, O extends Common<T>>(takes: string, options: O, parse: (text
 }
 
 /** A whole number from `min` to `max`; `unit` is part of the words ('ms', 'bytes'). */
-export function whole<O extends Common<number> & { min: number; max: number; unit?: string }>(options: O): Kind<number, O> {
+export function whole<O extends Common<number> & { min: number; max: number; unit?: string }>(
+  options: O,
+): Kind<number, O> {
   const unit = options.unit ? ` ${options.unit}` : '';
   return setting(`a whole number, ${options.min} to ${options.max}${unit}`, options, (text) => {
     const value = Number(text);
@@ -38,18 +44,26 @@ export function text<O extends Common<string> & { takes?: string }>(options: O):
   return setting(options.takes ?? 'a text', options, (value) => value);
 }
 
-export function choice<const C extends readonly string[], O extends Common<C[number]>>(of: C, options: O): Kind<C[number], O> {
+export function choice<const C extends readonly string[], O extends Common<C[number]>>(
+  of: C,
+  options: O,
+): Kind<C[number], O> {
   return setting<C[number], O>(`one of ${of.join(', ')}`, options, (value) => (of.includes(value) ? value : undefined));
 }
 
 export function flag<O extends Common<boolean>>(options: O): Kind<boolean, O> {
-  return setting('true or false', options, (value) => (value === 'true' ? true : value === 'false' ? false : undefined));
+  return setting('true or false', options, (value) =>
+    value === 'true' ? true : value === 'false' ? false : undefined,
+  );
 }
 
 /** A comma-separated list; blanks around the names are dropped. */
 export function names<O extends Common<readonly string[]>>(options: O): Kind<readonly string[], O> {
   return setting<readonly string[], O>('names separated by commas', options, (value) =>
-    value.split(',').map((name) => name.trim()).filter((name) => name !== ''),
+    value
+      .split(',')
+      .map((name) => name.trim())
+      .filter((name) => name !== ''),
   );
 }
 
@@ -62,7 +76,9 @@ export function address<O extends Common<string> & { protocols: readonly string[
 
 /** At least 32 bytes, so that it cannot be guessed; never printed. */
 export function secret<O extends Common<string>>(options: O): Kind<string, O & { secret: true }> {
-  return setting('at least 32 characters that nobody can guess (openssl rand -hex 32)', { ...options, secret: true as const }, (value) =>
-    Buffer.byteLength(value) >= 32 ? value : undefined,
+  return setting(
+    'at least 32 characters that nobody can guess (openssl rand -hex 32)',
+    { ...options, secret: true as const },
+    (value) => (Buffer.byteLength(value) >= 32 ? value : undefined),
   );
 }

@@ -18,12 +18,19 @@ describe('settings', () => {
   });
 
   it('reads what is given', () => {
-    const values = readSettings(settings, { PORT: '0', MODE: 'off', REDIS_URL: 'redis://h:1', KEY: 'k'.repeat(32), HEADERS: 'a, b,' });
+    const values = readSettings(settings, {
+      PORT: '0',
+      MODE: 'off',
+      REDIS_URL: 'redis://h:1',
+      KEY: 'k'.repeat(32),
+      HEADERS: 'a, b,',
+    });
     expect(values).toMatchObject({ PORT: 0, MODE: 'off', REDIS_URL: 'redis://h:1', HEADERS: ['a', 'b'] });
   });
 
   it('reports every mistake at once, with the variable, what it takes and what came, but never a secret', () => {
-    const wrong = () => readSettings(settings, { PORT: '65536', WAIT_MS: '0', MODE: 'maybe', REDIS_URL: 'http://h', KEY: 'hunter2' });
+    const wrong = () =>
+      readSettings(settings, { PORT: '65536', WAIT_MS: '0', MODE: 'maybe', REDIS_URL: 'http://h', KEY: 'hunter2' });
     expect(wrong).toThrow(SettingsError);
     expect(wrong).toThrow(
       [

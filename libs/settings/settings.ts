@@ -53,7 +53,9 @@ export function readSettings<S extends Settings>(
     }
     values[name] = setting.parse(text);
     if (values[name] === undefined) {
-      mistakes.push(`${name} takes ${setting.takes}; came ${setting.secret ? 'something else (not shown)' : JSON.stringify(text)}`);
+      mistakes.push(
+        `${name} takes ${setting.takes}; came ${setting.secret ? 'something else (not shown)' : JSON.stringify(text)}`,
+      );
     }
   }
   if (mistakes.length === 0) mistakes.push(...more(values as Values<S>));

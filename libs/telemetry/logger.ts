@@ -10,7 +10,10 @@ export interface Logger {
 
 /** One JSON line per entry on standard error, so standard output stays for what a command answers. */
 export function createLogger(program: string, level: string = process.env['LOG_LEVEL'] ?? 'info'): Logger {
-  return pino({ name: program, level, base: null, timestamp: stdTimeFunctions.isoTime }, destination({ fd: 2, sync: true }));
+  return pino(
+    { name: program, level, base: null, timestamp: stdTimeFunctions.isoTime },
+    destination({ fd: 2, sync: true }),
+  );
 }
 
 /** For tests that do not look at the log. */
