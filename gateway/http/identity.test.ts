@@ -1,0 +1,152 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { buildSchema } from 'graphql';
+import { createHmac, generateKeyPairSync, sign } from 'node:crypto';
+import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
+import { AssertionSigner, AssertionVerifier, globalId, newId, signingKeyOf, TokenIssuer, TokenVerifier } from '#libs/identity';
+import { LEAK, startTinyHttp, type TinyHttp } from '../../test/tiny/tiny-http.js';
+import { forwardedHeaders, whyNotForwarded } from './headers.js';
+import { tokenIdentity } from './identity.js';
+
+const key = signingKeyOf(generateKeyPairSync('ed25519').privateKey);
+const stranger = generateKeyPairSync('ed25519').privateKey;
+const issuer = 'tributary';
+const audience = 'tributary';
+const tokens = new TokenIssuer({ key, issuer, audience, lifetimeS: 3_600 });
+const secret = 's'.repeat(32);
+const identity = tokenIdentity({
+  verifier: new TokenVerifier({ keys: tokens.jwks(), issuer, audience }),
+  signer: new AssertionSigner({ secrets: () => secret }),
+});
+const alice = newId();
+
+let tiny: TinyHttp;
+beforeAll(async () => {
+  tiny = await startTinyHttp(buildSchema('type Query { me: String }'), { me: () => 'me' }, { identity, forward: ['x-tenant', 'x-list'] });
+});
+afterAll(() => tiny.close());
+beforeEach(() => void (tiny.executed.length = 0));
+
+function send(headers: Record<string, string | string[]>, to: TinyHttp = tiny): Promise<{ status: number; headers: IncomingHttpHeaders; text: string }> {
+  return new Promise((resolve, reject) => {
+    const outgoing = httpRequest(to.url, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, agent: false }, (incoming) => {
+      let text = '';
+      incoming.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+      incoming.on('end', () => resolve({ status: incoming.statusCode!, headers: incoming.headers, text }));
+    });
+    outgoing.on('error', reject);
+    outgoing.end('{"query":"{me}"}');
+  });
+}
+
+const b64 = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+const claims = { jti: 'j', iss: issuer, aud: audience, sub: globalId('user', alice), iat: Math.floor(Date.now() / 1_000) - 10, exp: Math.floor(Date.now() / 1_000) + 600 };
+const head = { alg: 'EdDSA', typ: 'at+jwt', kid: key.publicJwk.kid };
+const signed = (header: object, payload: object, by = key.privateKey) => {
+  const text = `${b64(header)}.${b64(payload)}`;
+  return `${text}.${sign(null, Buffer.from(text), by).toString('base64url')}`;
+};
+const good = signed(head, claims);
+
+describe('a token', () => {
+  it('says who asks; without one it is nobody', async () => {
+    expect((await send({ authorization: `Bearer ${await tokens.issue(alice)}` })).status).toBe(200);
+    expect((await send({ authorization: `bearer ${good}` })).status).toBe(200);
+    expect((await send({})).status).toBe(200);
+    expect(tiny.executed.map(({ context }) => context.subject)).toEqual([globalId('user', alice), globalId('user', alice), null]);
+  });
+
+  it.each<[string, string | string[]]>([
+    ['F1 alg none', `Bearer ${b64({ ...head, alg: 'none' })}.${b64(claims)}.`],
+    ['F2 HS256 by the public key', `Bearer ${b64({ ...head, alg: 'HS256' })}.${b64(claims)}.${createHmac('sha256', String(key.publicJwk.x)).update('x').digest('base64url')}`],
+    ['F3 an unknown kid', `Bearer ${signed({ ...head, kid: 'other' }, claims, stranger)}`],
+    ['F4 a kid that is a path', `Bearer ${signed({ ...head, kid: '../../dev/null' }, claims, stranger)}`],
+    ['F5 a jku', `Bearer ${signed({ ...head, jku: 'http://127.0.0.1:9/keys' }, claims, stranger)}`],
+    ['F6 expired 61 s ago', `Bearer ${signed(head, { ...claims, exp: Math.floor(Date.now() / 1_000) - 61 })}`],
+    ['F7 another issuer', `Bearer ${signed(head, { ...claims, iss: 'other' })}`],
+    ['F8 another audience', `Bearer ${signed(head, { ...claims, aud: 'other' })}`],
+    ['F9 no subject', `Bearer ${signed(head, { ...claims, sub: undefined })}`],
+    ['F10 a changed payload', `Bearer ${good.split('.').map((part, index) => (index === 1 ? b64({ ...claims, sub: globalId('user', newId()) }) : part)).join('.')}`],
+    ['F11 five parts', `Bearer ${good}.x.y`],
+    ['F11 nothing', ''],
+    ['F11 only the word', 'Bearer'],
+    ['F11 Bearer twice', `Bearer Bearer ${good}`],
+    ['F11 two of them', [`Bearer ${good}`, `Bearer ${good}`]],
+    ['F11 another scheme', `Basic ${Buffer.from('alice:tributary').toString('base64')}`],
+    ['F14 another type', `Bearer ${signed({ ...head, typ: 'rt+jwt' }, claims)}`],
+    ['F16 an unknown crit', `Bearer ${signed({ ...head, crit: ['x'], x: 1 }, claims)}`],
+  ])('%s: 401, and nothing runs', async (_row, authorization) => {
+    const { status, headers, text } = await send({ authorization });
+    expect(status).toBe(401);
+    expect(headers['www-authenticate']).toMatch(/^Bearer /);
+    expect(JSON.parse(text)).toMatchObject({ errors: [{ extensions: { code: 'UNAUTHENTICATED' } }] });
+    expect(text).not.toMatch(LEAK);
+    expect(tiny.executed).toHaveLength(0);
+  });
+
+  it('of 64 KB does not get past the headers', async () => {
+    const { status, text } = await send({ authorization: `Bearer ${'x'.repeat(65_536)}` });
+    expect(status).toBe(431);
+    expect(JSON.parse(text)).toMatchObject({ errors: [{ extensions: { code: 'BAD_REQUEST' } }] });
+  });
+
+  it('whose issuer cannot be asked for its keys is not the fault of the client: no 401', async () => {
+    const verifier = new TokenVerifier({ keys: new URL('http://127.0.0.1:1/keys'), issuer, audience });
+    const lost = await startTinyHttp(buildSchema('type Query { me: String }'), {}, { identity: tokenIdentity({ verifier, signer: { sign: () => '' } }) });
+    try {
+      const { status, text, headers } = await send({ authorization: `Bearer ${good}` }, lost);
+      expect([status, headers['retry-after']]).toEqual([502, '1']);
+      expect(text).toContain('SUBGRAPH_UNAVAILABLE');
+      expect(text).not.toMatch(LEAK);
+      expect(lost.executed).toHaveLength(0);
+    } finally {
+      await lost.close();
+    }
+  });
+});
+
+describe('an assertion', () => {
+  it('says to one subgraph, and to no other, who asks', () => {
+    const assertion = identity.assertion('posts', globalId('user', alice));
+    const verifierOf = (subgraph: string) => new AssertionVerifier({ subgraph, secret });
+    expect(verifierOf('posts').verify(assertion)).toEqual({ subject: globalId('user', alice) });
+    expect(() => verifierOf('users').verify(assertion)).toThrow();
+    expect(verifierOf('posts').verify(identity.assertion('posts', null))).toEqual({ subject: null });
+  });
+});
+
+describe('client headers', () => {
+  const reached = async (headers: Record<string, string | string[]>) => {
+    await send(headers);
+    return Object.fromEntries(tiny.executed.at(-1)!.context.headers);
+  };
+
+  it('reach subgraphs only when FORWARD_HEADERS names them', async () => {
+    expect(await reached({ 'x-tenant': 'a', 'x-other': 'b', cookie: 'c=d' })).toEqual({ 'x-tenant': 'a' });
+  });
+
+  it.each<[string, Record<string, string | string[]>]>([
+    ['E1 x-user-id', { 'x-user-id': '2' }],
+    ['E2 other spellings', { X_User_Id: '2', 'X-USER-ID': '3' }],
+    ['E2 twice', { 'x-user-id': ['1', '2'] }],
+    ['E3 x-gateway-secret', { 'x-gateway-secret': 'guess', 'router-authorization': 'guess' }],
+    ['our own', { 'tributary-assertion': 'forged', Tributary_Assertion: 'forged' }],
+    ['E4 x-forwarded-for', { 'x-forwarded-for': '10.0.0.1' }],
+  ])('%s never do', async (_row, headers) => {
+    expect(await reached({ ...headers, authorization: `Bearer ${good}` })).toEqual({});
+    expect(tiny.executed.at(-1)!.context.subject).toBe(globalId('user', alice));
+  });
+
+  it('E5 what Connection lists is for the gateway alone', () => {
+    const given = { connection: 'close, X-Tenant', 'x-tenant': 'a', 'x-list': 'b' };
+    expect([...forwardedHeaders(given, ['x-tenant', 'x-list'])]).toEqual([['x-list', 'b']]);
+  });
+
+  it.each(['tributary-assertion', 'Tributary_Assertion', 'x-user-id', 'X_User_Id', 'connection', 'host', 'content-length', 'transfer-encoding', 'x-request-id', 'bad name', 'authorization'])(
+    'the settings cannot name %s',
+    (name) => expect(whyNotForwarded(name, 'jwt')).toEqual(expect.any(String)),
+  );
+
+  it('with IDENTITY=off a token may be passed on as it is', () => {
+    expect(whyNotForwarded('authorization', 'off')).toBeUndefined();
+  });
+});
