@@ -24,6 +24,7 @@ const programs = {
   gateway: () => load('dist/gateway/main.js'),
   compose: () => load('dist/commands/compose.js'),
   seed: () => load('dist/commands/seed.js'),
+  measure: () => load('dist/commands/measure.js'),
   docs: () => load('dist/commands/docs.js'),
   template: () => load('dist/commands/template.js'),
   explain: () => load('dist/commands/explain.js'),
