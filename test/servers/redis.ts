@@ -135,7 +135,7 @@ async function startOn(port: number, binary: string, settings: Record<string, st
 
 const SETTINGS = { bind: '127.0.0.1', save: '', appendonly: 'no', 'protected-mode': 'no' };
 
-const WATCH = `
+export const WATCH = `
 "$@" >/dev/null 2>&1 </dev/null &
 echo $!
 trap '' INT TERM HUP
