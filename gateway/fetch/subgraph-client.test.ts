@@ -1,0 +1,236 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
+import type { RequestContext, SubgraphCall } from '../engine.js';
+import { openSubgraphClient, type SubgraphClientOptions } from './subgraph-client.js';
+
+const closers: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+
+async function listen(handler: Handler): Promise<{ url: string; server: Server; requests: IncomingMessage[] }> {
+  const requests: IncomingMessage[] = [];
+  const server = createServer((request, response) => {
+    requests.push(request);
+    request.resume();
+    handler(request, response);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  closers.push(
+    () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  );
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/graphql`, server, requests };
+}
+
+function client(options: Partial<SubgraphClientOptions> = {}) {
+  const made = openSubgraphClient({
+    timeoutMs: 3_000,
+    bodyBytesMax: 64 * 1024,
+    connections: 4,
+    assertion: (subgraph, subject) => `${subgraph}:${subject ?? 'nobody'}`,
+    forwardResponse: [],
+    clock: Date.now,
+    ...options,
+  });
+  closers.push(() => made.close());
+  return made;
+}
+
+function context(more: Partial<RequestContext> = {}): RequestContext {
+  return { requestId: 'r1', subject: null, headers: new Map(), signal: new AbortController().signal, deadline: Date.now() + 10_000, responseHeaders: [], ...more };
+}
+const call = (url: string, type: SubgraphCall['type'] = 'query'): SubgraphCall => ({ subgraph: 'posts', url, type, body: '{"query":"{__typename}"}' });
+const codeOf = (outcome: Promise<unknown>) => outcome.then(String, (error: { code?: string }) => error.code ?? String(error));
+const json = (response: ServerResponse, body: string | Buffer, headers: Record<string, string> = {}) =>
+  void response.writeHead(200, { 'content-type': 'application/json', ...headers }).end(body);
+
+describe('a call', () => {
+  it('tells who asks, which request it belongs to, and what was forwarded; nothing else of the client', async () => {
+    const { url, requests } = await listen((_request, response) => json(response, '{"data":{}}'));
+    const answer = await client().post(call(url), context({ subject: 'user_1', headers: new Map([['x-tenant', 'a']]) }));
+    expect(answer.toString()).toBe('{"data":{}}');
+    const { host, connection, 'content-length': length, ...headers } = requests[0]!.headers;
+    expect(headers).toEqual({
+      'x-tenant': 'a',
+      'content-type': 'application/json',
+      accept: 'application/graphql-response+json, application/json',
+      'x-request-id': 'r1',
+      'tributary-assertion': 'posts:user_1',
+    });
+    expect([host, connection, length]).toEqual([new URL(url).host, 'keep-alive', '24']);
+  });
+
+  it('cannot be told otherwise by a forwarded header', async () => {
+    const { url, requests } = await listen((_request, response) => json(response, '{"data":{}}'));
+    await client().post(call(url), context({ headers: new Map([['tributary-assertion', 'forged'], ['x-request-id', 'forged'], ['content-type', 'text/plain']]) }));
+    expect(requests[0]!.headers).toMatchObject({ 'tributary-assertion': 'posts:nobody', 'x-request-id': 'r1', 'content-type': 'application/json' });
+  });
+
+  it('uses its connections again', async () => {
+    const { url, requests } = await listen((_request, response) => json(response, '{"data":{}}'));
+    const one = client();
+    for (let turn = 0; turn < 20; turn += 1) await one.post(call(url), context());
+    // A second one is opened when the next call comes before undici has seen the end of the last answer.
+    expect(new Set(requests.map(({ socket }) => socket)).size).toBeLessThanOrEqual(2);
+  });
+
+  it('hands on the response headers that the settings name', async () => {
+    const { url } = await listen((_request, response) => json(response, '{"data":{}}', { 'x-cost': '3', 'x-secret': 'no' }));
+    const asked = context();
+    await client({ forwardResponse: ['x-cost'] }).post(call(url), asked);
+    expect(asked.responseHeaders).toEqual([['x-cost', '3']]);
+  });
+
+  it.each<[string, Buffer]>([
+    ['gzip', gzipSync('{"data":{}}')],
+    ['br', brotliCompressSync('{"data":{}}')],
+  ])('reads %s', async (encoding, body) => {
+    const { url } = await listen((_request, response) => json(response, body, { 'content-encoding': encoding }));
+    expect((await client().post(call(url), context())).toString()).toBe('{"data":{}}');
+  });
+});
+
+describe('a bad answer', () => {
+  const cases: Record<string, [Handler, string]> = {
+    'status 500': [(_, response) => void response.writeHead(500, { 'content-type': 'application/json' }).end('{"errors":[{"message":"secret-host"}]}'), 'SUBGRAPH_UNAVAILABLE'],
+    'status 429': [(_, response) => void response.writeHead(429).end(), 'SUBGRAPH_UNAVAILABLE'],
+    'status 401': [(_, response) => void response.writeHead(401, { 'content-type': 'application/json' }).end('{}'), 'SUBGRAPH_BAD_RESPONSE'],
+    'status 403': [(_, response) => void response.writeHead(403).end(), 'SUBGRAPH_BAD_RESPONSE'],
+    'status 204': [(_, response) => void response.writeHead(204).end(), 'SUBGRAPH_BAD_RESPONSE'],
+    HTML: [(_, response) => void response.writeHead(200, { 'content-type': 'text/html' }).end('<html>'), 'SUBGRAPH_BAD_RESPONSE'],
+    'no type': [(_, response) => void response.writeHead(200).end('{"data":{}}'), 'SUBGRAPH_BAD_RESPONSE'],
+    'bytes that are no UTF-8': [(_, response) => json(response, Buffer.from([0x7b, 0xc3, 0x28, 0x7d])), 'SUBGRAPH_BAD_RESPONSE'],
+    'one byte too many': [(_, response) => json(response, 'x'.repeat(64 * 1024 + 1)), 'SUBGRAPH_BAD_RESPONSE'],
+    'too many, in chunks': [
+      (_, response) => {
+        response.writeHead(200, { 'content-type': 'application/json' });
+        const more = (): void => {
+          while (!response.destroyed && response.write('x'.repeat(10_000)));
+          response.once('drain', more);
+        };
+        more();
+      },
+      'SUBGRAPH_BAD_RESPONSE',
+    ],
+    'too many, out of gzip': [(_, response) => json(response, gzipSync(Buffer.alloc(50_000_000, 32)), { 'content-encoding': 'gzip' }), 'SUBGRAPH_BAD_RESPONSE'],
+    'cut gzip': [(_, response) => json(response, gzipSync('{"data":{}}').subarray(0, 15), { 'content-encoding': 'gzip' }), 'SUBGRAPH_BAD_RESPONSE'],
+    'an encoding nobody asked for': [(_, response) => json(response, 'x', { 'content-encoding': 'zzz' }), 'SUBGRAPH_BAD_RESPONSE'],
+    'an encoding named like a prototype': [(_, response) => json(response, 'x', { 'content-encoding': 'constructor' }), 'SUBGRAPH_BAD_RESPONSE'],
+    'cut off': [
+      (_, response) => {
+        response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' });
+        response.write('{"data":', () => response.destroy());
+      },
+      'SUBGRAPH_UNAVAILABLE',
+    ],
+  };
+  it.each(Object.entries(cases))('%s', async (_name, [handler, code]) => {
+    const { url } = await listen(handler);
+    expect(await codeOf(client().post(call(url), context()))).toBe(code);
+  });
+
+  it('of 64 KiB exactly is read', async () => {
+    const { url } = await listen((_request, response) => json(response, 'x'.repeat(64 * 1024)));
+    expect(await client().post(call(url), context())).toHaveLength(64 * 1024);
+  });
+
+  it('nobody listening', async () => {
+    const { url, server } = await listen(() => {});
+    await new Promise((resolve) => server.close(resolve));
+    expect(await codeOf(client().post(call(url), context()))).toBe('SUBGRAPH_UNAVAILABLE');
+  });
+
+  it.each([301, 302, 307, 308])('a redirect (%s) is refused, and its target gets no byte', async (status) => {
+    const target = await listen((_request, response) => json(response, '{"data":{}}'));
+    const { url } = await listen((_request, response) => void response.writeHead(status, { location: target.url }).end());
+    expect(await codeOf(client().post(call(url), context()))).toBe('SUBGRAPH_BAD_RESPONSE');
+    expect(target.requests).toHaveLength(0);
+    // The control: fetch, as it comes, goes there.
+    await fetch(url, { method: 'POST', body: '{}', headers: { 'tributary-assertion': 'secret' } });
+    expect(target.requests).toHaveLength(1);
+    expect(target.requests[0]!.headers['tributary-assertion']).toBe('secret');
+  });
+});
+
+describe('time', () => {
+  it.each<[string, Handler]>([
+    ['silence', () => {}],
+    ['headers and no body', (_request, response) => void response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders()],
+    [
+      'a byte now and then',
+      (_request, response) => {
+        response.writeHead(200, { 'content-type': 'application/json' });
+        const drip = setInterval(() => response.write(' '), 5);
+        response.once('close', () => clearInterval(drip));
+      },
+    ],
+  ])('%s ends with the time of the call, and the connection is let go', async (_name, handler) => {
+    let closed: Promise<unknown> | undefined;
+    const { url } = await listen((request, response) => {
+      closed = new Promise((resolve) => response.once('close', resolve));
+      handler(request, response);
+    });
+    expect(await codeOf(client({ timeoutMs: 40 }).post(call(url), context()))).toBe('SUBGRAPH_TIMEOUT');
+    await closed;
+  });
+
+  it('what is left to the request is less than the time of a call: that decides', async () => {
+    const { url } = await listen(() => {});
+    expect(await codeOf(client({ timeoutMs: 60_000 }).post(call(url), context({ deadline: Date.now() + 40 })))).toBe('SUBGRAPH_TIMEOUT');
+  });
+
+  it('a request that is over cancels its calls', async () => {
+    const request = new AbortController();
+    let closed: Promise<unknown> | undefined;
+    const { url } = await listen((_request, response) => {
+      closed = new Promise((resolve) => response.once('close', resolve));
+      request.abort();
+    });
+    expect(await codeOf(client().post(call(url), context({ signal: request.signal })))).toBe('SUBGRAPH_UNAVAILABLE');
+    await closed;
+  });
+});
+
+describe('a kept connection that the other side has closed', () => {
+  /** Answers the first request of each connection and resets at the second, before it has read it. */
+  async function closing() {
+    let requests = 0;
+    const server = createTcpServer((socket: Socket) => {
+      let turn = 0;
+      socket.on('error', () => {});
+      socket.on('data', () => {
+        requests += 1;
+        turn += 1;
+        if (turn > 1) return socket.resetAndDestroy();
+        socket.write('HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 11\r\nconnection: keep-alive\r\n\r\n{"data":{}}');
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    closers.push(() => new Promise((resolve) => server.close(() => resolve())));
+    return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/graphql`, requests: () => requests };
+  }
+
+  it('a query goes once more', async () => {
+    const { url, requests } = await closing();
+    const one = client({ connections: 1 });
+    await one.post(call(url), context());
+    expect((await one.post(call(url), context())).toString()).toBe('{"data":{}}');
+    expect(requests()).toBe(3);
+  });
+
+  it('a mutation does not', async () => {
+    const { url, requests } = await closing();
+    const one = client({ connections: 1 });
+    await one.post(call(url), context());
+    expect(await codeOf(one.post(call(url, 'mutation'), context()))).toBe('SUBGRAPH_UNAVAILABLE');
+    expect(requests()).toBe(2);
+  });
+});
