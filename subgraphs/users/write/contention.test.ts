@@ -1,4 +1,7 @@
-import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { openDatabase, type Database, type Statements } from '#libs/database';
 import { newId } from '#libs/identity';
@@ -15,50 +18,35 @@ import { SignUp } from './sign-up.js';
 
 const password = 'correct horse';
 
+const clock = Date.now;
+const passwords = new Passwords({ atOnce: 2 });
+let database: Database;
+let signUp: SignUp;
+let edit: EditProfile;
+
+describe('many writers at once, on the embedded database', () => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'tributary-users-'));
+  beforeAll(async () => use(await openDatabase({ service: 'users', dataDir, ...usersTables })));
+  afterAll(async () => {
+    await database.close();
+    rmSync(dataDir, { recursive: true });
+  });
+  writers();
+});
+
 withServer('postgres', 'many writers at once, on PostgreSQL', (adminUrl) => {
   const name = `users_${newId().replaceAll('-', '')}`;
-  const clock = Date.now;
-  const passwords = new Passwords({ atOnce: 2 });
-  let database: Database;
-  let signUp: SignUp;
-  let edit: EditProfile;
-
   beforeAll(async () => {
     await asAdmin(`CREATE DATABASE ${name}`);
     const url = new URL(adminUrl);
     url.pathname = `/${name}`;
-    database = await openDatabase({ service: 'users', url: url.href, ...usersTables, poolMax: 12 });
-    signUp = new SignUp({ database, passwords, clock });
-    edit = new EditProfile({ database, clock });
+    use(await openDatabase({ service: 'users', url: url.href, ...usersTables, poolMax: 12 }));
   });
   afterAll(async () => {
     await database.close();
     await asAdmin(`DROP DATABASE ${name} WITH (FORCE)`);
   });
-
-  const person = (handle: string) => signUp.run({ handle, email: 'x@example.org', password, displayName: handle });
-  const versions = async (id: string) => {
-    const rows = await database.query<{ v: number }>(
-      'SELECT aggregate_version AS v FROM outbox WHERE aggregate = $1 ORDER BY position',
-      [`user:${id}`],
-    );
-    return rows.map(({ v }) => v);
-  };
-
-  it('one of twenty gets the handle that all want, and nothing is left of the others', async () => {
-    const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => person('wanted')));
-    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
-    expect(await database.query(`SELECT count(*)::int AS people FROM users WHERE handle = 'wanted'`)).toEqual([
-      { people: 1 },
-    ]);
-    expect(await database.query('SELECT count(*)::int AS told FROM outbox')).toEqual([{ told: 1 }]);
-  });
-
-  it('twenty edits of one person tell twenty versions, in order, without gaps', async () => {
-    const { id } = await person('busy');
-    await Promise.all(Array.from({ length: 20 }, (_, n) => edit.run(id, { displayName: `n${n}` })));
-    expect(await versions(id)).toEqual(Array.from({ length: 21 }, (_, n) => n + 1));
-  });
+  writers();
 
   it('without the lock they do not: two tell the same version, and the index of the outbox refuses one (control)', async () => {
     const { id } = await person('naive');
@@ -77,33 +65,6 @@ withServer('postgres', 'many writers at once, on PostgreSQL', (adminUrl) => {
       });
     const outcomes = await Promise.allSettled(Array.from({ length: 12 }, (_, n) => naive(`n${n}`)));
     expect(outcomes.some(({ status }) => status === 'rejected')).toBe(true);
-  });
-
-  it('two who swap handles: neither gets the other’s, and both keep their own', async () => {
-    const [a, b] = [await person('swap_a'), await person('swap_b')];
-    const outcomes = await Promise.allSettled([
-      edit.run(a.id, { handle: 'swap_b' }),
-      edit.run(b.id, { handle: 'swap_a' }),
-    ]);
-    expect(
-      outcomes.map((outcome) => outcome.status === 'rejected' && (outcome.reason as { code: string }).code),
-    ).toEqual(['CONFLICT', 'CONFLICT']);
-  });
-
-  it('ten deletions of one account are one, and no edit comes after it', async () => {
-    const { id } = await person('leaving');
-    const remove = new DeleteAccount({ database, passwords, clock });
-    const outcomes = await Promise.allSettled([
-      ...Array.from({ length: 10 }, () => remove.run(id, { password })),
-      ...Array.from({ length: 10 }, (_, n) => edit.run(id, { displayName: `n${n}` })),
-    ]);
-    expect(outcomes.slice(0, 10).filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
-    const told = await database.query<{ type: string }>(
-      'SELECT type FROM outbox WHERE aggregate = $1 ORDER BY position',
-      [`user:${id}`],
-    );
-    expect(told.at(-1)).toEqual({ type: 'user-deleted' });
-    expect(await versions(id)).toEqual(told.map((_, n) => n + 1));
   });
 
   it('a page and a look-up touch the rows they show, not the table', async () => {
@@ -142,3 +103,65 @@ withServer('postgres', 'many writers at once, on PostgreSQL', (adminUrl) => {
     }
   }
 });
+
+function writers(): void {
+  it('one of twenty gets the handle that all want, and nothing is left of the others', async () => {
+    const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => person('wanted')));
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect(await database.query(`SELECT count(*)::int AS people FROM users WHERE handle = 'wanted'`)).toEqual([
+      { people: 1 },
+    ]);
+    expect(await database.query('SELECT count(*)::int AS told FROM outbox')).toEqual([{ told: 1 }]);
+  });
+
+  it('twenty edits of one person tell twenty versions, in order, without gaps', async () => {
+    const { id } = await person('busy');
+    await Promise.all(Array.from({ length: 20 }, (_, n) => edit.run(id, { displayName: `n${n}` })));
+    expect(await versions(id)).toEqual(Array.from({ length: 21 }, (_, n) => n + 1));
+  });
+
+  it('two who swap handles: neither gets the other’s, and both keep their own', async () => {
+    const [a, b] = [await person('swap_a'), await person('swap_b')];
+    const outcomes = await Promise.allSettled([
+      edit.run(a.id, { handle: 'swap_b' }),
+      edit.run(b.id, { handle: 'swap_a' }),
+    ]);
+    expect(
+      outcomes.map((outcome) => outcome.status === 'rejected' && (outcome.reason as { code: string }).code),
+    ).toEqual(['CONFLICT', 'CONFLICT']);
+  });
+
+  it('ten deletions of one account are one, and no edit comes after it', async () => {
+    const { id } = await person('leaving');
+    const remove = new DeleteAccount({ database, passwords, clock });
+    const outcomes = await Promise.allSettled([
+      ...Array.from({ length: 10 }, () => remove.run(id, { password })),
+      ...Array.from({ length: 10 }, (_, n) => edit.run(id, { displayName: `n${n}` })),
+    ]);
+    expect(outcomes.slice(0, 10).filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    const told = await database.query<{ type: string }>(
+      'SELECT type FROM outbox WHERE aggregate = $1 ORDER BY position',
+      [`user:${id}`],
+    );
+    expect(told.at(-1)).toEqual({ type: 'user-deleted' });
+    expect(await versions(id)).toEqual(told.map((_, n) => n + 1));
+  });
+}
+
+function use(opened: Database): void {
+  database = opened;
+  signUp = new SignUp({ database, passwords, clock });
+  edit = new EditProfile({ database, clock });
+}
+
+function person(handle: string) {
+  return signUp.run({ handle, email: 'x@example.org', password, displayName: handle });
+}
+
+async function versions(id: string): Promise<number[]> {
+  const rows = await database.query<{ v: number }>(
+    'SELECT aggregate_version AS v FROM outbox WHERE aggregate = $1 ORDER BY position',
+    [`user:${id}`],
+  );
+  return rows.map(({ v }) => v);
+}
