@@ -21,7 +21,12 @@ export async function lockDataDir(dataDir: string): Promise<DataDirLock> {
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
       if (await listens(server, join(shortcut.path, NAME))) {
         server.unref();
-        return { release: () => close(server).finally(shortcut.remove) };
+        return {
+          async release() {
+            await close(server);
+            await shortcut.remove();
+          },
+        };
       }
       const seen = await lstat(join(folder, NAME)).catch(() => undefined);
       const owner = await ownerOf(join(shortcut.path, NAME));

@@ -45,20 +45,30 @@ describe('an embedded database', () => {
 withServer('postgres', 'a database on a server', (adminUrl) => {
   let url: string;
   let prefix: string;
+  let admin: Database;
 
   beforeAll(async () => {
     prefix = `t${randomUUID().slice(0, 8)}_`;
     url = (await provisionServices(adminUrl, ['users'], { users: 'secret' }, { prefix }))['users']!;
+    admin = await openDatabase({ service: 'admin', url: adminUrl, entities: [], migrations: [] });
+    // So a deadlock is found long before a wait for a lock ends, however slow the machine is.
+    await admin.query(`ALTER ROLE ${prefix}users SET deadlock_timeout = '50ms'`);
   });
 
   afterAll(async () => {
-    const admin = await openDatabase({ service: 'admin', url: adminUrl, entities: [], migrations: [] });
     await admin.query(`DROP DATABASE ${prefix}users WITH (FORCE)`);
     await admin.query(`DROP ROLE ${prefix}users`);
     await admin.close();
   });
 
   databaseContract('on a server', () => openDatabase({ service: 'users', url, ...tables }));
+
+  /** Two connections, no rows. */
+  const opened = async (at = url): Promise<Database> => {
+    const database = await openDatabase({ service: 'users', url: at, ...tables, poolMax: 2 });
+    await database.query('DELETE FROM accounts');
+    return database;
+  };
 
   it('is migrated once by several that start together', async () => {
     const databases = await Promise.all(
@@ -71,19 +81,24 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
 
   it('says that it is busy when no connection comes free within a second', async () => {
     const database = await openDatabase({ service: 'users', url, ...tables, poolMax: 2 });
-    const slow = Array.from({ length: 2 }, () => database.query('SELECT pg_sleep(1.6)'));
-    const waiting = Array.from({ length: 20 }, () => database.query('SELECT 1'));
-    const outcomes = await Promise.allSettled(waiting);
-    expect(
-      new Set(outcomes.map((one) => (one.status === 'rejected' ? (one.reason as { code: string }).code : 'answered'))),
-    ).toEqual(new Set(['OVERLOADED']));
-    await Promise.all(slow);
+    const bothHeld = meeting(3);
+    let release = (): void => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const holders = [1, 2].map(() => database.transaction(() => bothHeld().then(() => held)));
+    await bothHeld();
+    const waiting = await Promise.allSettled(Array.from({ length: 20 }, () => database.query('SELECT 1')));
+    const codes = waiting.map((one) =>
+      one.status === 'rejected' ? (one.reason as { code: string }).code : 'answered',
+    );
+    expect(new Set(codes)).toEqual(new Set(['OVERLOADED']));
+    release();
+    await Promise.all(holders);
     expect(await database.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
     await database.close();
   });
 
   it('ends a statement that takes longer than two seconds, and a wait for a lock before that', async () => {
-    const database = await openDatabase({ service: 'users', url, ...tables });
+    const database = await opened();
     await expect(database.query('SELECT pg_sleep(10)')).rejects.toMatchObject({ code: 'SUBGRAPH_TIMEOUT' });
     await database.query('INSERT INTO accounts VALUES (1, 1)');
     await database.transaction(async (tx) => {
@@ -91,12 +106,11 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
       const other = database.transaction((second) => second.query('UPDATE accounts SET balance = 2 WHERE id = 1'));
       await expect(other).rejects.toMatchObject({ code: 'OVERLOADED' });
     });
-    await database.query('DELETE FROM accounts');
     await database.close();
   });
 
   it('retries the transaction that PostgreSQL chose to end a real deadlock', async () => {
-    const database = await openDatabase({ service: 'users', url, ...tables });
+    const database = await opened();
     await database.query('INSERT INTO accounts VALUES (1, 0), (2, 0)');
     const both = meeting(2);
     const add =
@@ -114,7 +128,6 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
     await Promise.all([work(1, 2), work(2, 1)]);
     expect(runs).toBe(3);
     expect(await database.query('SELECT balance FROM accounts ORDER BY id')).toEqual([{ balance: 2 }, { balance: 2 }]);
-    await database.query('DELETE FROM accounts');
     await database.close();
   });
 
@@ -129,7 +142,7 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
     const between = await proxy(Number(new URL(url).port));
     const through = new URL(url);
     through.port = String(between.port);
-    const database = await openDatabase({ service: 'users', url: through.href, ...tables, poolMax: 2 });
+    const database = await opened(through.href);
 
     const cut = database.transaction(async (tx) => {
       await tx.query('INSERT INTO accounts VALUES (1, 1)');

@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -43,17 +43,17 @@ export async function startPostgres(options: { settings?: Record<string, string>
       stdio: ['pipe', 'pipe', 'ignore'],
       detached: true,
     });
-    const ended = new Promise<void>((resolve) => shell.once('exit', () => resolve()));
+    const ended = new Promise<void>((resolve) => shell.once('close', () => resolve()));
     const pid = await new Promise<number>((resolve, reject) => {
       shell.once('error', reject);
       shell.stdout.once('data', (line: Buffer) => resolve(Number(line.toString())));
     });
-    // Neither the server nor the pipes to it keep this process alive.
-    shell.unref();
-    for (const pipe of [shell.stdin, shell.stdout]) (pipe as unknown as { unref(): void }).unref();
+    // While it runs, neither the shell nor the pipes to it keep this process alive.
+    const [stdin, stdout] = [shell.stdin as unknown as Socket, shell.stdout as unknown as Socket];
+    for (const handle of [shell, stdin, stdout]) handle.unref();
     const stop = async (): Promise<void> => {
-      shell.ref();
-      shell.stdin.end();
+      for (const handle of [shell, stdout]) handle.ref();
+      stdin.end();
       await ended;
     };
     try {
@@ -92,25 +92,34 @@ const SETTINGS = {
   timezone: 'UTC',
 };
 
+/** Waits for the server, so that its end is seen at once; beside it, for the end of the pipe. */
 const WATCH = `
-"$@" >"$0/log" 2>&1 </dev/null &
-echo $!
+exec 3<&0
+"$@" >"$0/log" 2>&1 </dev/null 3<&- &
+server=$!
+echo $server
 trap '' INT TERM HUP
-read -r _
-kill -QUIT $!
-wait $!
-cd /
-rm -rf "$0"
+{
+  read -r _ <&3
+  [ -e "$0/ended" ] || kill -QUIT $server
+  for i in $(seq 500); do [ -e "$0/ended" ] && break; sleep 0.02; done
+  cd /
+  rm -rf "$0"
+} &
+wait $server
+: >"$0/ended"
 `;
 
 async function answers(pid: number, folder: string): Promise<void> {
-  let log = '';
-  for (let attempt = 0; attempt < 600 && lives(pid); attempt++) {
-    if (existsSync(join(folder, 'log'))) log = readFileSync(join(folder, 'log'), 'utf8');
+  const file = join(folder, 'log');
+  for (let attempt = 0; attempt < 600; attempt++) {
+    const isAlive = lives(pid);
+    const log = existsSync(file) ? readFileSync(file, 'utf8') : '';
     if (log.includes('database system is ready to accept connections')) return;
+    if (!isAlive) throw new Error(`PostgreSQL did not start: ${log.slice(-2_000)}`);
     await sleep(50);
   }
-  throw new Error(`PostgreSQL did not start: ${log.slice(-2_000)}`);
+  throw new Error('PostgreSQL did not start within 30 s');
 }
 
 function lives(pid: number): boolean {

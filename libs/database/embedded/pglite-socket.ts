@@ -1,4 +1,5 @@
 import { Duplex } from 'node:stream';
+import { callbackify } from 'node:util';
 import type { PGlite } from '@electric-sql/pglite';
 import { messageOf } from '../trouble.js';
 
@@ -20,25 +21,25 @@ export class PgliteSocket extends Duplex {
     this.#session = session;
   }
 
-  override _write(chunk: Buffer, _encoding: string, done: (error?: Error) => void): void {
-    this.#receive(chunk).then(() => done(), done);
+  override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
+    callbackify(() => this.#receive(chunk))(done);
   }
 
   override _read(): void {}
 
-  override _final(done: (error?: Error) => void): void {
-    this.#leave().then(() => {
+  override _final(done: (error?: Error | null) => void): void {
+    callbackify(async () => {
+      await this.#leave();
       this.push(null);
-      done();
-    }, done);
+    })(done);
   }
 
   /** Also how an exchange ends that PGlite could not finish: the error destroys the socket, and so the transaction. */
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.#leave().then(
-      () => done(error),
-      (failed: Error) => done(error ?? failed),
-    );
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    callbackify(async () => {
+      await this.#leave();
+      if (error !== null) throw error;
+    })(done);
   }
 
   async #receive(chunk: Buffer): Promise<void> {

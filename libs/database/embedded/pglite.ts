@@ -18,10 +18,16 @@ export const CONFIGURATION = [
 /** Opens the database in `folder`; its errors are ours, for Node would print the minified line that threw theirs. */
 export async function openPglite(folder: string, options: PGliteOptions = {}): Promise<PGlite> {
   const exitCode = process.exitCode;
+  const said: string[] = [];
+  const onStderr = (line: string): boolean => {
+    said.push(line);
+    if (said.length > SAID_MAX) said.shift();
+    return false;
+  };
   try {
-    return await PGlite.create(folder, { postgresqlconf: CONFIGURATION, ...options });
+    return await PGlite.create(folder, { postgresqlconf: CONFIGURATION, onStderr, ...options });
   } catch (cause) {
-    throw new Error(`The embedded database in ${folder} cannot be opened: ${messageOf(cause)}`);
+    throw new Error(`The embedded database in ${folder} cannot be opened: ${[messageOf(cause), ...said].join('\n')}`);
   } finally {
     // Emscripten writes the status of PostgreSQL's main() there (99: it goes on running).
     process.exitCode = exitCode;
@@ -36,3 +42,6 @@ export async function closePglite(pglite: PGlite): Promise<void> {
     process.exitCode = exitCode;
   }
 }
+
+/** Its last words, when it cannot open. */
+const SAID_MAX = 5;
