@@ -5,16 +5,26 @@ import { lockRelations, storeChanges } from '../relation.store.js';
 
 /**
  * Ends the follows and blocks of those who are leaving, a bounded number of relations per transaction, each with its event
- * and with the counts of the other person. Killed half way, it goes on at the next start: who is leaving stands in `people`.
+ * and with the counts of the other person. Killed half way, it goes on at the next start, or where another process looks: who is leaving stands in `people`.
  */
 export class Farewell {
-  readonly #parts: { database: Database; logger: Logger; clock: Clock; relationsPerStep: number };
+  readonly #parts: {
+    database: Pick<Database, 'query' | 'transaction'>;
+    logger: Logger;
+    clock: Clock;
+    relationsPerStep: number;
+  };
   #work: Promise<void> | undefined;
   #again = false;
   #closed = false;
-  #retry: NodeJS.Timeout | undefined;
+  #look: NodeJS.Timeout | undefined;
 
-  constructor(parts: { database: Database; logger: Logger; clock?: Clock; relationsPerStep?: number }) {
+  constructor(parts: {
+    database: Pick<Database, 'query' | 'transaction'>;
+    logger: Logger;
+    clock?: Clock;
+    relationsPerStep?: number;
+  }) {
     this.#parts = { clock: systemClock, relationsPerStep: 200, ...parts };
   }
 
@@ -31,12 +41,13 @@ export class Farewell {
 
   async close(): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#retry);
+    clearTimeout(this.#look);
     await this.#work;
   }
 
   async #run(): Promise<void> {
     const { database, logger } = this.#parts;
+    let nextMs = LOOK_MS;
     try {
       while (this.#again && !this.#closed) {
         this.#again = false;
@@ -48,9 +59,11 @@ export class Farewell {
       }
     } catch (error) {
       logger.error({ err: error, retryMs: RETRY_MS }, 'Could not end the follows of people whose account was deleted');
-      if (!this.#closed) this.#retry = setTimeout(() => this.wake(), RETRY_MS).unref();
+      nextMs = RETRY_MS;
     } finally {
       this.#work = undefined;
+      clearTimeout(this.#look);
+      if (!this.#closed) this.#look = setTimeout(() => this.wake(), nextMs).unref();
     }
   }
 
@@ -66,6 +79,8 @@ export class Farewell {
 }
 
 const RETRY_MS = 5_000;
+/** For whom a process that died was about to part: one statement a minute. */
+const LOOK_MS = 60_000;
 
 /** Ends at most `relations` relations; true when there were none left, and the person is gone. */
 async function partStep(tx: Tx, userId: string, relations: number, at: string): Promise<boolean> {

@@ -6,11 +6,11 @@ import { untilHeardOf, type Waiting } from './until-heard-of.js';
 
 /** Follow, unfollow, block and unblock: one path, because they change the same pair and must keep one order. */
 export class ChangeRelation {
-  readonly #database: Database;
+  readonly #database: Pick<Database, 'query' | 'transaction'>;
   readonly #clock: Clock;
   readonly #waiting: Waiting;
 
-  constructor(parts: { database: Database; clock: Clock; waiting: Waiting }) {
+  constructor(parts: { database: Pick<Database, 'query' | 'transaction'>; clock: Clock; waiting: Waiting }) {
     this.#database = parts.database;
     this.#clock = parts.clock;
     this.#waiting = parts.waiting;
