@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silent } from '#libs/telemetry';
 import { startTinyGraph, type TinyGraph } from '../test/tiny/tiny-graph.js';
+import { LEAK } from '../test/tiny/tiny-http.js';
 import { readGatewayConfig } from './config.js';
 import { startGateway, type RunningGateway } from './start.js';
 
@@ -44,8 +45,7 @@ describe('GraphQL over HTTP', () => {
       fetchFn: (url: string, init: RequestInit = {}) =>
         fetch(url, { ...init, headers: { ...(init.headers as Record<string, string>), 'apollo-require-preflight': '1' } }),
     });
-    const results = [];
-    for (const audit of audits) results.push(await audit.fn());
+    const results = await Promise.all(audits.map((audit) => audit.fn()));
     const of = (status: string) => results.filter((result) => result.status === status).map(({ id }) => id);
     expect(audits).toHaveLength(61);
     expect(of('error')).toEqual([]);
@@ -59,4 +59,202 @@ describe('GraphQL over HTTP', () => {
     expect(status).toBe(200);
     expect(body).toEqual({ data: { me: { name: 'name of 1', posts: [{ body: 'by 1', author: { name: 'name of 1' } }] } } });
   });
+
+  it('what is marked inaccessible is not there, in the words for whatever is not there', async () => {
+    const hidden = await ask('{ me { secret } }');
+    const absent = await ask('{ me { sekret } }');
+    expect(hidden.status).toBe(400);
+    expect(hidden.body.errors![0]!.message).toBe(absent.body.errors![0]!.message.replace('sekret', 'secret'));
+  });
 });
+
+describe('what is no GraphQL request', () => {
+  it.each(['/', '/nope', '/graphql/', '/GRAPHQL', '//graphql', '/graphql;x', '/health', '/playground/', '/playground/../config.js', '/playground/..%2f..%2fconfig.js', '/playground/constructor', '/.env', '/metrics'])(
+    'GET %s is 404 in JSON',
+    async (path) => {
+      const { head, body } = await raw(`GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
+      expect(head).toMatch(/^HTTP\/1\.1 404 /);
+      expect(JSON.parse(body)).toMatchObject({ errors: [{ extensions: { code: 'NOT_FOUND' } }] });
+      expect(body).not.toMatch(LEAK);
+    },
+  );
+
+  it.each(['PUT', 'DELETE', 'PATCH', 'TRACE', 'HEAD', 'PROPFIND', 'QUERY'])('%s /graphql is 405 and says what is allowed', async (method) => {
+    const { head, body } = await raw(`${method} /graphql HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+    expect(head).toMatch(/^HTTP\/1\.1 (405|400) /);
+    if (head.startsWith('HTTP/1.1 405')) expect(head).toMatch(/allow: GET, POST/i);
+    if (method !== 'HEAD') expect(JSON.parse(body)).toMatchObject({ errors: [{ extensions: { code: 'BAD_REQUEST' } }] });
+  });
+
+  const post = 'POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n';
+  it.each<[string, string, number]>([
+    ['H1 a header of 20 kB', `GET /graphql HTTP/1.1\r\nhost: x\r\nx-long: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
+    ['H1 an address of 20 kB', `GET /graphql?${'x'.repeat(20_000)} HTTP/1.1\r\nhost: x\r\n\r\n`, 431],
+    ['E8 two thousand headers', `GET /graphql HTTP/1.1\r\nhost: x\r\n${'a:b\r\n'.repeat(2_000)}\r\n`, 431],
+    ['H2 length and chunks', `${post}content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n`, 400],
+    ['H2 two lengths', `${post}content-length: 5\r\ncontent-length: 6\r\n\r\nhello`, 400],
+    ['H2 chunks and identity', `${post}transfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n`, 400],
+    ['H2 no host', 'GET /graphql HTTP/1.1\r\n\r\n', 400],
+    ['H2 a TLS hello', '\u0016\u0003\u0001\u0002\u0000\u0001', 400],
+    ['H2 a header on two lines', 'GET /graphql HTTP/1.1\r\nhost: x\r\nx-a: b\r\n c\r\n\r\n', 400],
+    ['an expectation that cannot be met', `${post}expect: coffee\r\ncontent-length: 2\r\n\r\n{}`, 417],
+    ['an address that is not percent-encoded', 'GET /%zz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n', 400],
+  ])('%s', async (_name, bytes, status) => {
+    const { head, body } = await raw(bytes);
+    expect(head).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    if (body !== '') expect(JSON.parse(body)).toMatchObject({ errors: [{ extensions: { code: 'BAD_REQUEST' } }] });
+    expect(body).not.toMatch(LEAK);
+  });
+
+  it('H5 a hundred requests on one connection are answered in order', async () => {
+    const body = (index: number) => JSON.stringify({ query: `{ person(id: "${index}") { id } }` });
+    const requests = Array.from({ length: 100 }, (_, index) => `${post}content-length: ${body(index).length}\r\n${index === 99 ? 'connection: close\r\n' : ''}\r\n${body(index)}`);
+    const answer = await rawText(requests.join(''));
+    expect([...answer.matchAll(/"person":\{"id":"(\d+)"\}/g)].map((found) => Number(found[1]))).toEqual(Array.from({ length: 100 }, (_, index) => index));
+  });
+
+  it('E6 a forged host builds no address', async () => {
+    const body = JSON.stringify({ query: '{ me { id } }' });
+    const { head } = await raw(`POST /graphql HTTP/1.1\r\nhost: evil.example\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`);
+    expect(head).toMatch(/^HTTP\/1\.1 200 /);
+    expect(tiny.people.calls.at(-1)!.headers.host).toBe(new URL(tiny.people.url).host);
+  });
+});
+
+describe('health', () => {
+  const health = async (path: string) => {
+    const response = await fetch(new URL(path, gateway.url));
+    return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+  };
+
+  it('is live, and ready when every subgraph has answered', async () => {
+    expect(await health('/health/live')).toEqual({ status: 200, body: { status: 'live' } });
+    expect(await health('/health/ready')).toMatchObject({ status: 200, body: { status: 'ready', waitingFor: [] } });
+  });
+
+  it('a gateway that is up before everything else says what it waits for, without addresses, and becomes ready by itself', async () => {
+    const late = await startTinyGraph();
+    const { sdl } = late;
+    await late.people.close();
+    await late.posts.close();
+    const file = join(folder, 'late.graphql');
+    const early = await startGateway(readGatewayConfig({ SUPERGRAPH: file, PORT: '0', SUPERGRAPH_POLL_MS: '100' }), { logger: silent });
+    try {
+      expect(early.readiness()).toMatchObject({ ready: false, waitingFor: [expect.stringMatching(/^supergraph: /)] });
+      const unserved = await fetch(early.url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"query":"{__typename}"}' });
+      expect([unserved.status, unserved.headers.get('retry-after')]).toEqual([503, '1']);
+      writeFileSync(file, sdl);
+      await until(() => early.readiness().waitingFor.length === 2);
+      await until(() => early.readiness().waitingFor.every((line) => line.endsWith('it cannot be reached')));
+      expect(JSON.stringify(early.readiness())).not.toMatch(LEAK);
+      writeFileSync(file, sdl.replaceAll(late.people.url, tiny.people.url).replaceAll(late.posts.url, tiny.posts.url));
+      await until(() => early.readiness().ready);
+    } finally {
+      await early.close();
+    }
+  });
+});
+
+describe('a new supergraph', () => {
+  const file = () => join(folder, 'supergraph.graphql');
+
+  it('is switched in while requests run: none fails, and what was under way finishes on the old one', async () => {
+    const before = gateway.readiness()['supergraph'];
+    let release: () => void = () => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    tiny.posts.misbehave = (_request, response) => void held.then(() => response.writeHead(200, { 'content-type': 'application/json' }).end('{"data":{"newest":{"body":"late"}}}'));
+    const underWay = ask('{ newest { body } }');
+    await until(() => tiny.posts.calls.at(-1)?.body.includes('newest') === true);
+    writeFileSync(file(), tiny.sdl.replaceAll('newest: Post', 'latest: Post'));
+    let failures = 0;
+    await until(async () => {
+      if ((await ask('{ me { id } }')).status !== 200) failures += 1;
+      return gateway.readiness()['supergraph'] !== before;
+    });
+    // The text was valid, and known, a moment ago.
+    expect((await ask('{ newest { body } }')).status).toBe(400);
+    release();
+    expect(await underWay).toEqual({ status: 200, body: { data: { newest: { body: 'late' } } } });
+    tiny.posts.misbehave = undefined;
+    expect(failures).toBe(0);
+  });
+
+  it('that cannot be served leaves the last good one, and /health/ready says so', async () => {
+    writeFileSync(file(), 'type Query { me: Int }');
+    await until(() => gateway.readiness()['newest'] !== undefined);
+    expect(gateway.readiness()).toMatchObject({ ready: true, newest: expect.stringContaining('links no join spec') as unknown });
+    expect((await ask('{ me { id } }')).status).toBe(200);
+    writeFileSync(file(), tiny.sdl);
+    await until(async () => (await ask('{ newest { body } }')).status === 200);
+    expect(gateway.readiness()['newest']).toBeUndefined();
+  });
+
+  it.each(['file:///etc/passwd', 'gopher://127.0.0.1/', 'http://user:secret@127.0.0.1/graphql', ''])('whose subgraph is at %s is refused', async (url) => {
+    writeFileSync(file(), tiny.sdl.replaceAll(tiny.posts.url, url));
+    await until(() => gateway.readiness()['newest'] !== undefined);
+    expect((await ask('{ newest { body } }')).status).toBe(200);
+    writeFileSync(file(), tiny.sdl);
+    await until(() => gateway.readiness()['newest'] === undefined);
+  });
+
+  it('is composed from what running services say of themselves, and followed when they change', async () => {
+    const composed = await startGateway(
+      readGatewayConfig({ SUBGRAPHS: `people=${tiny.people.url},posts=${tiny.posts.url}`, PORT: '0', SUPERGRAPH_POLL_MS: '100' }),
+      { logger: silent },
+    );
+    try {
+      await composed.ready();
+      const response = await fetch(composed.url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"query":"{me{posts{body}}}"}' });
+      expect(await response.json()).toEqual({ data: { me: { posts: [{ body: 'by 1' }] } } });
+      const before = composed.readiness()['supergraph'];
+      const sdl = `${tiny.posts.sdl}\ntype Added { id: ID }`;
+      tiny.posts.misbehave = (_request, serverResponse) => void serverResponse.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ data: { _service: { sdl } } }));
+      await until(() => composed.readiness()['supergraph'] !== before);
+      tiny.posts.misbehave = (_request, serverResponse) => void serverResponse.writeHead(200, { 'content-type': 'application/json' }).end('{"data":{"_service":{"sdl":"type Query { broken: Nowhere }"}}}');
+      await until(() => composed.readiness()['newest'] !== undefined);
+      expect(composed.readiness()['waitingFor']).toEqual([]);
+    } finally {
+      tiny.posts.misbehave = undefined;
+      await composed.close();
+    }
+  });
+});
+
+describe('closing', () => {
+  it('ends what is under way, then lets go', async () => {
+    const closing = await startGateway(readGatewayConfig({ SUPERGRAPH: join(folder, 'supergraph.graphql'), PORT: '0' }), { logger: silent });
+    await closing.ready();
+    let release: () => void = () => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    tiny.posts.misbehave = (_request, response) => void held.then(() => response.writeHead(200, { 'content-type': 'application/json' }).end('{"data":{"newest":{"body":"late"}}}'));
+    const calls = tiny.posts.calls.length;
+    const underWay = fetch(closing.url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"query":"{newest{body}}"}' });
+    await until(() => tiny.posts.calls.length > calls);
+    const closed = closing.close();
+    release();
+    expect(await (await underWay).json()).toEqual({ data: { newest: { body: 'late' } } });
+    await closed;
+    tiny.posts.misbehave = undefined;
+    await expect(fetch(closing.url)).rejects.toThrow();
+  });
+});
+
+async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+function rawText(bytes: string): Promise<string> {
+  const { port, hostname } = new URL(gateway.url);
+  return new Promise((resolve, reject) => {
+    let text = '';
+    const socket = connect(Number(port), hostname, () => socket.write(Buffer.from(bytes, 'latin1')));
+    socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    socket.on('error', reject).on('close', () => resolve(text));
+  });
+}
+
+async function raw(bytes: string): Promise<{ head: string; body: string }> {
+  const text = await rawText(bytes);
+  const end = text.indexOf('\r\n\r\n');
+  return { head: text.slice(0, end), body: text.slice(end + 4) };
+}

@@ -1,5 +1,6 @@
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { answerProblem } from './problem.js';
 
 /** What Node's own HTTP server takes; its defaults wait 60 s for headers and 300 s for a request. */
 export const SERVER_OPTIONS = {
@@ -10,12 +11,18 @@ export const SERVER_OPTIONS = {
   connectionsCheckingInterval: 1_000,
   /** Longer than load balancers keep an idle connection (60 s is usual), so that it is never we who cut one in use. */
   keepAliveTimeout: 75_000,
+  /** Node's own answer has no body; `whyNotTaken` below has one. */
+  requireHostHeader: false,
 };
 
-export function limitServer(server: Server, connectionsMax: number): void {
+export function limitServer(server: Server, connectionsMax: number, newId: () => string): void {
   server.maxHeadersCount = 100;
   server.maxRequestsPerSocket = 1_000;
   server.maxConnections = connectionsMax;
+  server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
+    response.setHeader('connection', 'close');
+    answerProblem(response, 417, 'Only Expect: 100-continue can be met.', newId());
+  });
 }
 
 const ANSWERS: Record<string, { status: string; message: string }> = {
@@ -32,7 +39,10 @@ export function answerBrokenRequest(error: Error & { code?: string }, socket: So
   socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
 }
 
-/** Node drops headers beyond `maxHeadersCount` without a word: one we need could be among them. */
-export function hasTooManyHeaders(rawHeaders: readonly string[]): boolean {
-  return rawHeaders.length >= 200;
+/** What a request lacks, or has too much of, whatever it asks for. */
+export function whyNotTaken(request: IncomingMessage): { status: number; message: string } | undefined {
+  // Node drops headers beyond `maxHeadersCount` without a word: one that we need could be among them.
+  if (request.rawHeaders.length >= 200) return { status: 431, message: 'A request may have at most 100 headers.' };
+  if (request.headers.host === undefined && request.httpVersion !== '1.0') return { status: 400, message: 'A request has to have a Host header.' };
+  return undefined;
 }

@@ -8,7 +8,7 @@ import type { Logger } from '#libs/telemetry';
 import { GatewayModule } from '../gateway.module.js';
 import { answerGraphql, type GraphqlOverHttpParts } from './graphql-over-http.js';
 import type { Readiness } from './health.controller.js';
-import { answerBrokenRequest, hasTooManyHeaders, limitServer, SERVER_OPTIONS } from './node-limits.js';
+import { answerBrokenRequest, limitServer, SERVER_OPTIONS, whyNotTaken } from './node-limits.js';
 import type { Playground } from './playground.js';
 import { answerProblem } from './problem.js';
 
@@ -52,9 +52,11 @@ export async function serve(parts: {
   // Bodies stay in the socket: http/read-body.ts reads them, with limits that count after inflation.
   fastify.addContentTypeParser('*', (_request, _payload, done) => done(null));
   fastify.addHook('onRequest', (request, reply, done) => {
-    if (!hasTooManyHeaders(request.raw.rawHeaders)) return done();
+    const refused = whyNotTaken(request.raw);
+    if (refused === undefined) return done();
     reply.hijack();
-    answerProblem(reply.raw, 431, 'A request may have at most 100 headers.', newId());
+    reply.raw.setHeader('connection', 'close');
+    answerProblem(reply.raw, refused.status, refused.message, newId());
   });
   app.useGlobalFilters({
     catch(error: unknown, host) {
@@ -72,14 +74,17 @@ export async function serve(parts: {
   await app.init();
   await fastify.ready();
   const server = app.getHttpServer() as Server;
-  limitServer(server, parts.connectionsMax);
+  limitServer(server, parts.connectionsMax, newId);
   await app.listen(parts.port, parts.host);
   return {
     address: () => server.address(),
     async close() {
       // Whoever is still at it then is cut: their answer had a deadline of its own.
       const cut = setTimeout(() => server.closeAllConnections(), parts.closeMs);
+      // A connection whose last answer is out is idle, and kept alive by its client for as long as it likes.
+      const idle = setInterval(() => server.closeIdleConnections(), 50);
       await app.close();
+      clearInterval(idle);
       clearTimeout(cut);
     },
   };

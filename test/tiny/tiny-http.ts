@@ -85,7 +85,7 @@ export async function startTinyHttp(schema: GraphQLSchema, root: object, options
   };
   const server = createServer(SERVER_OPTIONS, (request, response) => void answerGraphql(request, response, parts));
   server.on('clientError', answerBrokenRequest);
-  limitServer(server, 1_000);
+  limitServer(server, 1_000, parts.newId);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/graphql`,
