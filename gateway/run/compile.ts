@@ -14,7 +14,7 @@ import {
 } from '../plan/fetch-text.js';
 import { locator, type Locator } from './locate.js';
 import { compileProjection, type Projection } from './projection.js';
-import { representer, type Representer } from './representation.js';
+import { Representer } from './representation.js';
 import { outputRewriter, type OutputRewriter } from './rewrite.js';
 import type { TypeFamilies } from './types.js';
 
@@ -72,6 +72,8 @@ export interface Unit {
   readonly variables: readonly { readonly name: string; readonly definition: string }[];
   readonly locators: readonly Locator[];
   readonly represent: Representer;
+  /** May what came for one path be the same object at another? Not where later fetches write different things below it. */
+  shared: boolean;
   readonly rewrite: OutputRewriter | undefined;
   readonly topKeys: readonly string[];
   readonly context: Entities['contextRewrites'];
@@ -90,7 +92,7 @@ export interface CompileOptions {
 
 export function compile(options: CompileOptions): Compiled {
   const scheduler = new Scheduler(options);
-  if (options.plan.root) scheduler.add(options.plan.root, []);
+  if (options.plan.root) markUnshared(scheduler.add(options.plan.root, []));
   return {
     fetches: scheduler.fetches,
     first: scheduler.fetches.filter((fetch) => fetch.needs === 0),
@@ -231,14 +233,41 @@ class Scheduler {
       },
       variables,
       locators: part.paths.map((path) => locator(path, families)),
-      represent: representer(part.requires, part.inputRewrites, families),
+      represent: new Representer(part.requires, part.inputRewrites, families),
       rewrite: outputRewriter(part.outputRewrites, families),
+      shared: part.contextRewrites.length === 0,
       topKeys: [...topKeys(set)].filter((key) => key !== '__typename'),
       context: part.contextRewrites,
       contextDefinitions: new Map([...text.variables].filter(([name]) => contextual.has(name))),
     };
     return { unit, set };
   }
+}
+
+/**
+ * A unit with several paths answers for all of them at once. What it brings is taken over at each path, and later fetches
+ * write below it: if they write the same at every path, the paths may share the objects; if not, each gets its own.
+ */
+function markUnshared(placed: readonly Placed[]): void {
+  for (const { fetch } of placed) {
+    if (fetch.kind !== 'entities') continue;
+    for (const unit of fetch.units) {
+      if (unit.locators.length < 2) continue;
+      const below = unit.locators.map(({ keys }) => writtenBelow(keys.join('.'), unit, placed));
+      if (below.some((text) => text !== below[0])) unit.shared = false;
+    }
+  }
+}
+
+function writtenBelow(base: string, unit: Unit, placed: readonly Placed[]): string {
+  const found: string[] = [];
+  for (const { fetch, writes } of placed) {
+    for (const key of unit.topKeys) {
+      const start = `${join(base, key)}.`;
+      for (const place of writes) if (place.startsWith(start)) found.push(`${fetch.id} ${place.slice(start.length)}`);
+    }
+  }
+  return found.sort().join();
 }
 
 function intersects(reads: ReadonlySet<string>, writes: ReadonlySet<string>): boolean {

@@ -2,34 +2,62 @@ import type { Required, RequiredField, Rewrite } from '../plan/plan.js';
 import { quote, reader, type Json, type JsonObject } from './json.js';
 import type { TypeFamilies } from './types.js';
 
-/**
- * Writes the representation of an entity straight as JSON text.
- * - `undefined`: this entity is not of a type that the fetch is about.
- * - `missing`: a field that it needs never came, so the subgraph cannot be asked.
- */
-export type Representer = (entity: JsonObject) => string | typeof missing | undefined;
-
 export const missing: unique symbol = Symbol('missing');
 
 type FieldWriter = {
   readonly text: string;
-  readonly read: (object: JsonObject) => Json | undefined;
+  readonly key: string;
+  /** For the few keys that must not be read plainly. */
+  readonly read: ((object: JsonObject) => Json | undefined) | undefined;
   readonly constant: string | undefined;
   readonly inner: Fields | undefined;
 };
 
-export function representer(
-  requires: readonly Required[],
-  rewrites: readonly Rewrite[],
-  families: TypeFamilies,
-): Representer {
-  const fields = new Fields(requires, rewrites, families);
-  return (entity) => {
-    const writers = fields.of(entity);
-    // A representation without a type is none: the entity matched none of the types that are asked about.
-    return writers.some((writer) => writer.text.endsWith('"__typename":')) ? writeFields(writers, entity) : undefined;
-  };
+/** How entities of one type are represented. */
+export interface TypeRepresenter {
+  /** Nothing is asked about this type. */
+  readonly none: boolean;
+  /**
+   * The one scalar that tells these entities apart, which is nearly always so (`id`). Looking at it is far cheaper than
+   * writing and comparing whole representations.
+   */
+  readonly onlyKey: string | undefined;
+  /** JSON text, or `missing` when a field that it needs never came, so that the subgraph cannot be asked. */
+  write(entity: JsonObject): string | typeof missing;
 }
+
+export class Representer {
+  readonly #fields: Fields;
+  readonly #byType = new Map<Json | undefined, TypeRepresenter>();
+
+  constructor(requires: readonly Required[], rewrites: readonly Rewrite[], families: TypeFamilies) {
+    this.#fields = new Fields(requires, rewrites, families);
+  }
+
+  of(entity: JsonObject): TypeRepresenter {
+    const typename = entity['__typename'];
+    let representer = this.#byType.get(typename);
+    if (!representer) {
+      representer = this.#make(this.#fields.of(entity), typename);
+      // Typenames come from subgraphs: their number is not ours to trust.
+      if (this.#byType.size < TYPES_KEPT) this.#byType.set(typename, representer);
+    }
+    return representer;
+  }
+
+  #make(writers: readonly FieldWriter[], typename: Json | undefined): TypeRepresenter {
+    const isTypename = (writer: FieldWriter) => writer.text.endsWith('"__typename":');
+    const others = writers.filter((writer) => !isTypename(writer));
+    const only = others.length === 1 && typeof typename === 'string' ? others[0] : undefined;
+    return {
+      none: others.length === writers.length,
+      onlyKey: only && !only.read && !only.inner && only.constant === undefined ? only.key : undefined,
+      write: (entity) => writeFields(writers, entity),
+    };
+  }
+}
+
+const TYPES_KEPT = 1_000;
 
 /** What to write depends on the type of the object, so it is decided once per type. */
 class Fields {
@@ -49,8 +77,7 @@ class Fields {
     let writers = this.#byType.get(typename);
     if (!writers) {
       writers = this.#compile(typeof typename === 'string' ? typename : undefined);
-      // Typenames come from subgraphs: their number is not ours to trust.
-      if (this.#byType.size < 1000) this.#byType.set(typename, writers);
+      if (this.#byType.size < TYPES_KEPT) this.#byType.set(typename, writers);
     }
     return writers;
   }
@@ -84,7 +111,8 @@ class Fields {
     }
     return {
       text: `${index === 0 ? '{' : ','}${JSON.stringify(name)}:`,
-      read: reader(field.read),
+      key: field.read,
+      read: field.read in Object.prototype ? reader(field.read) : undefined,
       constant,
       inner: field.selections && new Fields(field.selections, deeper, this.#families),
     };
@@ -106,7 +134,7 @@ function fieldsOn(
 function writeFields(writers: readonly FieldWriter[], object: JsonObject): string | typeof missing {
   let text = '';
   for (const writer of writers) {
-    const value = writer.read(object);
+    const value = writer.read ? writer.read(object) : object[writer.key];
     if (value === undefined) return missing;
     const written = writer.constant ?? writeValue(value, writer.inner);
     if (written === missing) return missing;

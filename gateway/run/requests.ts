@@ -7,7 +7,9 @@ export interface Part {
   readonly fetch: CompiledEntities;
   readonly unit: Unit;
   readonly representations: string[];
-  readonly targets: { readonly entity: JsonObject; readonly group: number }[][];
+  readonly targets: JsonObject[][];
+  /** Which of the unit's paths each target is at; only where what came must not be shared between paths. */
+  readonly groups: number[][] | undefined;
   /** Contextual arguments as JSON text. */
   readonly context: readonly (readonly [variable: string, json: string])[] | undefined;
 }

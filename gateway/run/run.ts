@@ -1,11 +1,11 @@
 import { Failure } from '#libs/failure';
 import type { RequestContext } from '../engine.js';
 import type { FieldError } from '../http/client-errors.js';
+import { Asking } from './asking.js';
 import type { Compiled, CompiledEntities, CompiledFetch, CompiledRoot, Unit } from './compile.js';
 import { at } from './rewrite.js';
 import { isObject, type Json, type JsonObject } from './json.js';
 import { merge } from './merge.js';
-import { missing } from './representation.js';
 import { requestsFor, type Outgoing, type Part } from './requests.js';
 import { readAnswer, type SubgraphAnswer, type SubgraphError } from './answer.js';
 import type { TypeFamilies } from './types.js';
@@ -150,7 +150,7 @@ export class Run {
   #takeRoot(fetch: CompiledRoot, targets: readonly JsonObject[], answer: SubgraphAnswer): void {
     if (answer.data) {
       fetch.rewrite?.(answer.data);
-      targets.forEach((target, index) => merge(target, index === 0 ? answer.data! : copy(answer.data!)));
+      targets.forEach((target, index) => merge(target, index === 0 ? answer.data! : structuredClone(answer.data!)));
     } else {
       this.#losses(fetch.subgraph, fetch.locator.keys, fetch.topKeys, answer.errors[0]);
     }
@@ -166,63 +166,45 @@ export class Run {
   /** The distinct representations that a unit asks about now. More than one part only where contextual arguments differ. */
   #partsOf(fetch: CompiledEntities, unit: Unit): Part[] {
     if (unit.context.length > 0) return this.#partsByContext(fetch, unit);
-    const part: Part = { fetch, unit, representations: [], targets: [], context: undefined };
-    const byText = new Map<string, number>();
-    let starved = false;
+    const asking = new Asking(fetch, unit, undefined, this.#gone);
     unit.locators.forEach((locator, group) => {
       const found: JsonObject[] = [];
       locator.find(this.data, found);
-      for (const entity of found) starved = this.#ask(part, byText, entity, group) || starved;
+      for (const entity of found) asking.add(entity, group);
     });
-    if (starved) this.#starve(fetch, unit);
-    return part.representations.length > 0 ? [part] : [];
-  }
-
-  /** True when the entity cannot be asked about because something that it needs never came. */
-  #ask(part: Part, byText: Map<string, number>, entity: JsonObject, group: number): boolean {
-    const text = part.unit.represent(entity);
-    if (text === undefined) return false;
-    if (text === missing) {
-      const gone = this.#gone.get(entity);
-      gone?.push(...part.unit.topKeys);
-      return gone === undefined;
-    }
-    const known = byText.get(text);
-    if (known !== undefined) {
-      part.targets[known]!.push({ entity, group });
-    } else {
-      byText.set(text, part.representations.length);
-      part.representations.push(text);
-      part.targets.push([{ entity, group }]);
-    }
-    return false;
+    if (asking.starved) this.#starve(fetch, unit);
+    return asking.part.representations.length > 0 ? [asking.part] : [];
   }
 
   #partsByContext(fetch: CompiledEntities, unit: Unit): Part[] {
-    const groups = new Map<string, { part: Part; byText: Map<string, number> }>();
-    let starved = false;
-    unit.locators.forEach((locator) => {
+    const askings = new Map<string, Asking>();
+    let count = 0;
+    for (const locator of unit.locators) {
       for (const { object, above } of locator.findPaths(this.data)) {
-        const context = unit.context.map(({ up, path, variable }) => {
-          let value: Json | undefined;
-          const last = path.at(-1);
-          at(path.slice(0, -1), above[above.length - up], this.#families, (holder) => {
-            if (last?.kind === 'key') value ??= holder[last.key];
-          });
-          return [variable, JSON.stringify(value ?? null)] as const;
-        });
+        const context = unit.context.map(
+          (rewrite) => [rewrite.variable, JSON.stringify(this.#contextual(rewrite, above))] as const,
+        );
         const key = JSON.stringify(context);
-        let group = groups.get(key);
-        if (!group) {
-          group = { part: { fetch, unit, representations: [], targets: [], context }, byText: new Map() };
-          groups.set(key, group);
+        let asking = askings.get(key);
+        if (!asking) {
+          asking = new Asking(fetch, unit, context, this.#gone);
+          askings.set(key, asking);
         }
-        // Everything is copied: the same entity under another parent has other values.
-        starved = this.#ask(group.part, group.byText, object, group.part.targets.length) || starved;
+        // Nothing is shared: the same entity under another parent may get other values below.
+        asking.add(object, (count += 1));
       }
+    }
+    if ([...askings.values()].some(({ starved }) => starved)) this.#starve(fetch, unit);
+    return [...askings.values()].flatMap(({ part }) => (part.representations.length > 0 ? [part] : []));
+  }
+
+  #contextual({ up, path }: Unit['context'][number], above: readonly JsonObject[]): Json {
+    let value: Json | undefined;
+    const last = path.at(-1);
+    at(path.slice(0, -1), above[above.length - up], this.#families, (holder) => {
+      if (last?.kind === 'key') value ??= holder[last.key];
     });
-    if (starved) this.#starve(fetch, unit);
-    return [...groups.values()].flatMap(({ part }) => (part.representations.length > 0 ? [part] : []));
+    return value ?? null;
   }
 
   /** Nothing failed here, but something before did: the fields of this fetch are lost for the same reason. */
@@ -295,10 +277,9 @@ export class Run {
       const targets = part.targets[offset + i]!;
       if (isObject(entity)) {
         unit.rewrite?.(entity);
-        this.#mergeEntity(entity, targets);
+        this.#mergeEntity(entity, targets, part.groups?.[offset + i]);
       } else if (entity === null && !lost.has(i)) {
-        for (const { entity: target } of targets)
-          this.#gone.set(target, [...(this.#gone.get(target) ?? []), ...unit.topKeys]);
+        for (const target of targets) this.#gone.set(target, [...(this.#gone.get(target) ?? []), ...unit.topKeys]);
       } else {
         const error = lost.get(i) ?? `${fetch.subgraph} answered ${describe(entity)} where an entity was due.`;
         for (const { keys } of unit.locators) this.#losses(fetch.subgraph, keys, unit.topKeys, error);
@@ -311,12 +292,17 @@ export class Run {
     }
   }
 
-  #mergeEntity(entity: JsonObject, targets: Part['targets'][number]): void {
-    const [first] = targets;
-    for (const target of targets) {
-      // At one path, equal entities have equal needs and share what came. At another path other fields may be joined later.
-      merge(target.entity, target.group === first!.group ? entity : copy(entity));
+  #mergeEntity(entity: JsonObject, targets: readonly JsonObject[], groups: readonly number[] | undefined): void {
+    if (!groups) {
+      // At one path equal entities have equal needs, so they may have their fields' values in common.
+      for (const target of targets) merge(target, entity);
+      return;
     }
+    const originals = new Map<number, JsonObject>([[groups[0]!, entity]]);
+    const copies = groups.map(
+      (group) => originals.get(group) ?? originals.set(group, structuredClone(entity)).get(group)!,
+    );
+    targets.forEach((target, index) => merge(target, copies[index]!));
   }
 
   #addEntityError(part: Part, offset: number, lost: ReadonlyMap<number, unknown>, error: SubgraphError): void {
@@ -326,7 +312,7 @@ export class Run {
       return;
     }
     if (lost.has(index) || this.errors.length >= ERRORS_KEPT) return;
-    const targets = new Set(part.targets[offset + index]?.map(({ entity }) => entity));
+    const targets = new Set(part.targets[offset + index]);
     for (const locator of part.unit.locators) {
       for (const { object, path } of locator.findPaths(this.data)) {
         if (targets.has(object)) this.#addError(part.fetch.subgraph, error, [...path, ...rest]);
@@ -401,8 +387,4 @@ export class Run {
 function describe(value: Json | undefined): string {
   if (Array.isArray(value)) return `${value.length}`;
   return value === undefined ? 'nothing' : (JSON.stringify(value) ?? '').slice(0, 60);
-}
-
-function copy<Value extends Json>(value: Value): Value {
-  return structuredClone(value);
 }
