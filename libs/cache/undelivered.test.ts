@@ -43,6 +43,38 @@ describe('while a drop cannot be delivered', () => {
     await cache.close();
   });
 
+  it('a load that began before it fills nothing', async () => {
+    const { store, cache, posts } = setUp();
+    const calls: string[] = [];
+    store.trouble = (call) => {
+      calls.push(call);
+      return call === 'drop' ? 'request lost' : 'none';
+    };
+    await posts.getMany(['1'], async () => {
+      await cache.drop([posts.keyOf('1')]);
+      return new Map([['1', 1]]);
+    });
+    expect(calls).not.toContain('fill');
+    await cache.close();
+  });
+
+  it('it still counts while it is on its way', async () => {
+    const { store, cache, posts, commit, post } = setUp();
+    await post();
+    let arrive = (): void => {};
+    let drops = 0;
+    store.drop = async () => {
+      if (++drops === 1) throw new Error('lost');
+      await new Promise<void>((resolve) => (arrive = resolve));
+    };
+    commit();
+    await cache.drop([posts.keyOf('1')]);
+    await until(() => drops === 2);
+    expect(await post()).toBe(2);
+    arrive();
+    await cache.close();
+  });
+
   it('it is tried again until it is delivered, and then the cache is used again', async () => {
     const { time, store, cache, posts, loads, commit, post } = setUp();
     await post();
