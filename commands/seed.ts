@@ -82,12 +82,12 @@ function read(args: string[]): WorldOptions | undefined {
   try {
     const number = { type: 'string' } as const;
     const { values } = parseArgs({ args, options: { users: number, follows: number, posts: number, seed: number } });
-    const users = whole(values.users, 10, 1_000_000) ?? 1_000;
+    const users = whole('users', values.users, 10, 1_000_000) ?? 1_000;
     return {
       users,
-      follows: whole(values.follows, 0, 100_000_000),
-      posts: whole(values.posts, 0, 100_000_000) ?? 20 * users,
-      seed: whole(values.seed, 1, 65_535) ?? 1,
+      follows: whole('follows', values.follows, 0, 100_000_000),
+      posts: whole('posts', values.posts, 0, 100_000_000) ?? 20 * users,
+      seed: whole('seed', values.seed, 1, 65_535) ?? 1,
     };
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n`);
@@ -95,11 +95,13 @@ function read(args: string[]): WorldOptions | undefined {
   }
 }
 
-function whole(text: string | undefined, min: number, max: number): number | undefined {
+function whole(name: string, text: string | undefined, min: number, max: number): number | undefined {
   if (text === undefined) return undefined;
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < min || value > max) {
-    throw new RangeError(`That takes a whole number from ${show(min)} to ${show(max)}; came ${JSON.stringify(text)}`);
+    throw new RangeError(
+      `--${name} takes a whole number from ${show(min)} to ${show(max)}; came ${JSON.stringify(text)}`,
+    );
   }
   return value;
 }
