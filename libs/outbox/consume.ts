@@ -15,7 +15,7 @@ interface Options {
   readonly group: string;
   readonly hear: Handlers;
   readonly logger: Logger;
-  /** Pauses before a failed event is tried again; after as many tries it stays in quarantine. */
+  /** Pauses before a failed event is tried again; when it fails after the last, it stays in quarantine. */
   readonly pausesMs?: readonly number[];
   /** How often the quarantine is looked into when nothing in it is due: finds what `replay` has released elsewhere. */
   readonly lookMs?: number;
@@ -32,7 +32,7 @@ export function consume(options: Options): Subscription {
     group,
     hear,
     logger,
-    pausesMs = [100, 400, 1_600, 6_400, 25_600],
+    pausesMs = [100, 400, 1_600, 6_400],
     lookMs = 30_000,
   } = options;
   const quarantine = new Quarantine({ database, group, logger, pausesMs, lookMs, handle: effect });

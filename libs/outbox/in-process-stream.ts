@@ -37,9 +37,9 @@ export class InProcessStream implements Stream {
     const sources = new Set(events.map((event) => event.source));
     for (const source of sources) await this.#everybodyIsHere(source);
     const outcomes = await Promise.allSettled(
-      [...this.#groups.values()].map((group) => {
+      [...this.#groups.values()].map(async (group) => {
         const heard = events.filter((event) => group.sources.has(event.source));
-        return heard.length === 0 ? undefined : this.#give(group, heard);
+        if (heard.length > 0) await this.#give(group, heard);
       }),
     );
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');

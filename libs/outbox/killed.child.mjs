@@ -33,7 +33,6 @@ const consumer = inbox
     });
 
 const observed = {
-  ...stream,
   publish: async (events) => {
     point('after the fact is committed, before it is published');
     await stream.publish(events);

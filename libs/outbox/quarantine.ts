@@ -24,12 +24,15 @@ const HEADS_MAX = 100;
  */
 export class Quarantine {
   readonly #parts: Parts;
+  /** The first try, and one after each pause. */
+  readonly #triesMax: number;
   readonly #nap = new Nap();
   #running: Promise<void> | undefined;
   #closed = false;
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.#triesMax = parts.pausesMs.length + 1;
   }
 
   start(): void {
@@ -38,10 +41,10 @@ export class Quarantine {
 
   /** Takes an event whose handler failed; waits for the first pause, or for `replay` when no try can help. */
   async take(event: Envelope, error: unknown): Promise<void> {
-    const { database, logger, group, pausesMs } = this.#parts;
+    const { database, logger, group } = this.#parts;
     const hopeless = error instanceof UnknownEvent;
     logger.warn({ group, event: named(event), err: error, hopeless }, 'An event could not be handled; it is held back');
-    await database.transaction((tx) => this.hold(tx, event, sentence(error), hopeless ? pausesMs.length : 1));
+    await database.transaction((tx) => this.hold(tx, event, sentence(error), hopeless ? this.#triesMax : 1));
   }
 
   /** Puts an event into its aggregate's line, in the caller's transaction. */
@@ -57,7 +60,7 @@ export class Quarantine {
         JSON.stringify(event),
         tries,
         reason,
-        this.#parts.pausesMs[tries] ?? 0,
+        this.#parts.pausesMs[Math.max(0, tries - 1)] ?? 0,
       ],
     );
     this.#nap.wake();
@@ -98,10 +101,10 @@ export class Quarantine {
   }
 
   async #tryHeads(): Promise<number> {
-    const { database, group, pausesMs } = this.#parts;
+    const { database, group } = this.#parts;
     const due = await database.query<{ event: Envelope }>(
       `${HEADS} AND head.due_at <= now() ORDER BY head.due_at LIMIT ${HEADS_MAX}`,
-      [group, pausesMs.length],
+      [group, this.#triesMax],
     );
     for (const { event } of due) {
       if (this.#closed) break;
@@ -126,11 +129,11 @@ export class Quarantine {
     } catch (error) {
       const [row] = await database.query<{ tries: number }>(
         `UPDATE quarantine SET tries = tries + 1, reason = $4,
-           due_at = now() + coalesce(($5::int[])[tries + 2], 0) * interval '1 ms'
+           due_at = now() + coalesce(($5::int[])[tries + 1], 0) * interval '1 ms'
          WHERE consumer = $1 AND aggregate = $2 AND aggregate_version = $3 RETURNING tries`,
         [group, event.aggregate, event.aggregateVersion, sentence(error), pausesMs],
       );
-      if (row !== undefined && row.tries >= pausesMs.length) {
+      if (row !== undefined && row.tries >= this.#triesMax) {
         logger.error({ group, event: named(event), err: error }, 'An event stays in quarantine until it is replayed');
       }
     }
@@ -139,7 +142,7 @@ export class Quarantine {
   async #nextDue(): Promise<number | undefined> {
     const [next] = await this.#parts.database.query<{ ms: number | null }>(
       `SELECT (extract(epoch FROM min(due_at) - now()) * 1000)::float8 AS ms FROM (${HEADS}) AS heads`,
-      [this.#parts.group, this.#parts.pausesMs.length],
+      [this.#parts.group, this.#triesMax],
     );
     return next?.ms ?? undefined;
   }

@@ -1,13 +1,11 @@
 import { randomUUID } from 'node:crypto';
 
-import { Cluster, Redis, type RedisOptions } from 'ioredis';
-
 import { LISTENERS, type DomainEvent, type EventSource } from '#libs/events';
 import type { Logger } from '#libs/telemetry';
 
+import { COMMANDS, connect, ready, WAITS, type Connection } from './redis-connection.js';
 import { RedisSubscription } from './redis-subscription.js';
 import type { HandleEvents, Listeners, Stream, Subscription } from './stream.js';
-import { within } from './within.js';
 
 export interface RedisStreamOptions {
   readonly url: string;
@@ -19,25 +17,8 @@ export interface RedisStreamOptions {
   readonly trimEveryMs?: number;
 }
 
-/** A Redis, or a Redis Cluster. */
-export type Connection = Redis | Cluster;
-
 /** One hash tag, so that on a Redis Cluster every script finds its keys in one place. */
 export const streamKey = (source: EventSource): string => `tributary:{events}:${source}`;
-
-/** Commands fail within a second and are not kept for later: the outbox keeps the events, the relay tries again. */
-const COMMANDS: RedisOptions = {
-  connectTimeout: 500,
-  commandTimeout: 1_000,
-  maxRetriesPerRequest: 1,
-  enableOfflineQueue: false,
-  autoResendUnfulfilledCommands: false,
-  reconnectOnError: (error) => error.message.startsWith('READONLY'),
-  retryStrategy: (times) => Math.min(50 * times, 1_000),
-};
-
-/** Waiting for an event may take as long as the command says; `XREAD` is the only one sent here. */
-const { commandTimeout: _, ...WAITS } = { ...COMMANDS, blockingTimeout: 2_000 };
 
 /**
  * Redis Streams: one stream per source. It keeps an event until all of `listeners` have acknowledged it and never trims
@@ -50,7 +31,7 @@ export class RedisStream implements Stream {
   readonly #trimAt = new Map<EventSource, number>();
 
   constructor(options: RedisStreamOptions) {
-    this.#options = { leaseMs: 5_000, trimEveryMs: 10_000, ...options };
+    this.#options = { leaseMs: 2_000, trimEveryMs: 10_000, ...options };
     this.#redis = connect(options.url, COMMANDS, options.logger);
   }
 
@@ -83,7 +64,6 @@ export class RedisStream implements Stream {
           logger,
           redis: this.#redis,
           waits: connect(url, WAITS, logger),
-          ready,
         }),
     );
     for (const part of parts) this.#subscriptions.add(part);
@@ -141,64 +121,3 @@ if oldest == nil then
   for i = 1, #info, 2 do if info[i] == 'last-generated-id' then oldest = info[i + 1] end end
 end
 return redis.call('XTRIM', KEYS[1], 'MINID', oldest)`;
-
-/** A Redis Cluster when the address says `?cluster=true`; the node it names is only where to begin. */
-function connect(url: string, options: RedisOptions, logger: Logger): Connection {
-  const address = new URL(url);
-  const clustered = address.searchParams.get('cluster') === 'true';
-  address.searchParams.delete('cluster');
-  const connection = clustered ? ofCluster(address, options) : new Redis(address.href, options);
-  // Everybody who waits for a connection listens for it.
-  connection.setMaxListeners(1_000);
-  let told = false;
-  connection.on('error', (error: Error) => {
-    if (!told) logger.warn({ err: error }, 'Redis is not reachable; events wait in the outbox');
-    told = true;
-  });
-  connection.on('ready', () => {
-    told = false;
-  });
-  return connection;
-}
-
-function ofCluster(address: URL, options: RedisOptions): Cluster {
-  const { commandTimeout, blockingTimeout, connectTimeout, maxRetriesPerRequest } = options;
-  const redisOptions = {
-    ...(commandTimeout === undefined ? {} : { commandTimeout }),
-    ...(blockingTimeout === undefined ? {} : { blockingTimeout }),
-    ...(connectTimeout === undefined ? {} : { connectTimeout }),
-    ...(maxRetriesPerRequest === undefined ? {} : { maxRetriesPerRequest }),
-    ...(address.username === '' ? {} : { username: decodeURIComponent(address.username) }),
-    ...(address.password === '' ? {} : { password: decodeURIComponent(address.password) }),
-    ...(address.protocol === 'rediss:' ? { tls: {} } : {}),
-  };
-  return new Cluster([{ host: address.hostname, port: Number(address.port || 6379) }], {
-    redisOptions,
-    enableOfflineQueue: false,
-    clusterRetryStrategy: (times) => Math.min(50 * times, 1_000),
-    maxRedirections: 4,
-    retryDelayOnFailover: 50,
-    retryDelayOnClusterDown: 50,
-    retryDelayOnTryAgain: 50,
-    slotsRefreshTimeout: 500,
-  });
-}
-
-/** Waits a moment for a connection that is being made, so that the first command after a start is not refused. */
-async function ready(redis: Connection): Promise<void> {
-  if (redis.status === 'ready') return;
-  const ended = new Error('the connection to Redis is closed');
-  if (redis.status === 'end') throw ended;
-  let onReady = (): void => undefined;
-  let onEnd = onReady;
-  const waiting = new Promise<void>((resolve, reject) => {
-    onReady = resolve;
-    onEnd = () => reject(ended);
-    redis.once('ready', onReady).once('end', onEnd);
-  });
-  try {
-    await within(500, waiting, 'Redis');
-  } finally {
-    redis.off('ready', onReady).off('end', onEnd);
-  }
-}

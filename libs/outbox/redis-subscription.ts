@@ -1,7 +1,7 @@
 import { checkEnvelope, type Envelope } from '#libs/events';
 import type { Logger } from '#libs/telemetry';
 
-import type { Connection } from './redis-stream.js';
+import { ready, type Connection } from './redis-connection.js';
 import { TOGETHER, type HandleEvents } from './stream.js';
 import { Nap, within } from './within.js';
 
@@ -16,7 +16,6 @@ interface Parts {
   readonly redis: Connection;
   /** A connection of its own: it blocks. */
   readonly waits: Connection;
-  readonly ready: (redis: Connection) => Promise<void>;
 }
 
 type Entry = readonly [id: string, fields: readonly string[] | null];
@@ -96,7 +95,7 @@ export class RedisSubscription {
   }
 
   async #take(): Promise<Taken> {
-    const { group, key, leaseMs, me, ready, redis } = this.#parts;
+    const { group, key, leaseMs, me, redis } = this.#parts;
     await ready(redis);
     try {
       return (await redis.eval(TAKE, 2, key, leaseKey(key, group), group, me, leaseMs, TOGETHER)) as Taken;
@@ -111,7 +110,7 @@ export class RedisSubscription {
   }
 
   async #waitForMoreThan(id: string): Promise<void> {
-    const { key, leaseMs, ready, waits } = this.#parts;
+    const { key, leaseMs, waits } = this.#parts;
     await ready(waits);
     const blockMs = Math.max(1, Math.min(1_000, Math.floor(leaseMs / 4)));
     await within(blockMs + 1_000, waits.xread('COUNT', 1, 'BLOCK', blockMs, 'STREAMS', key, id), 'XREAD to return');

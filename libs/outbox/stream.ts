@@ -1,8 +1,4 @@
 import type { DomainEvent, Envelope, EventSource } from '#libs/events';
-import type { Logger } from '#libs/telemetry';
-
-import { InProcessStream } from './in-process-stream.js';
-import { RedisStream } from './redis-stream.js';
 
 /** Carries events from the relays to the groups that hear them, at least once, each aggregate in order. */
 export interface Stream {
@@ -30,16 +26,3 @@ export type Listeners = Partial<Record<EventSource, readonly string[]>>;
 
 /** Most events that one `handle` gets. */
 export const TOGETHER = 100;
-
-export interface StreamOptions {
-  readonly redisUrl?: string | undefined;
-  readonly logger: Logger;
-  /** `LISTENERS` of `#libs/events` in a program; absent: whoever has subscribed so far. */
-  readonly listeners?: Listeners;
-}
-
-export function openStream({ redisUrl, logger, listeners = {} }: StreamOptions): Stream {
-  return redisUrl === undefined
-    ? new InProcessStream({ listeners })
-    : new RedisStream({ url: redisUrl, logger, listeners });
-}

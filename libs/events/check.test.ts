@@ -1,0 +1,55 @@
+import { describe, expect, it } from '@jest/globals';
+
+import { check, checkEnvelope, UnknownEvent } from './index.js';
+
+const alice = '0190c9a0-0000-7000-8000-000000000001';
+const bob = '0190c9a0-0000-7000-8000-000000000002';
+const blocked = {
+  id: '0190c9a0-0000-7000-8000-0000000000e1',
+  type: 'block-started',
+  version: 1,
+  source: 'followers',
+  aggregate: `relation:${alice}:${bob}`,
+  aggregateVersion: 3,
+  at: '2026-11-20T19:28:00.123Z',
+  actor: alice,
+  payload: { blockerId: alice, blockedId: bob },
+};
+
+describe('an event from outside', () => {
+  it('is taken as it is when it is one of the catalogue, also after it was JSON', () => {
+    expect(check(JSON.parse(JSON.stringify(blocked)))).toEqual(blocked);
+  });
+
+  it('may have a field more in its payload, which is left out', () => {
+    expect(check({ ...blocked, payload: { ...blocked.payload, why: 'spam' } })).toEqual(blocked);
+  });
+
+  it.each([
+    ['nothing', null, 'not an event: the value'],
+    ['a text', '{}', 'not an event: the value'],
+    ['no id', { ...blocked, id: undefined }, 'not an event: id'],
+    ['a version that is no number', { ...blocked, version: '1' }, 'not an event: version'],
+    ['an aggregate version of 0', { ...blocked, aggregateVersion: 0 }, 'not an event: aggregateVersion'],
+    ['a fraction of a version', { ...blocked, aggregateVersion: 1.5 }, 'not an event: aggregateVersion'],
+    ['no aggregate', { ...blocked, aggregate: '' }, 'not an event: aggregate'],
+    ['an endless aggregate', { ...blocked, aggregate: 'x'.repeat(201) }, 'not an event: aggregate'],
+    ['a time without milliseconds', { ...blocked, at: '2026-11-20T19:28:00Z' }, 'not an event: at'],
+    ['a time elsewhere', { ...blocked, at: '2026-11-20T19:28:00.123+02:00' }, 'not an event: at'],
+    ['an actor that is no id', { ...blocked, actor: 'alice' }, 'not an event: actor'],
+    ['a type nobody knows', { ...blocked, type: 'user-teleported' }, 'no event type user-teleported here'],
+    ['a type of every object', { ...blocked, type: 'constructor' }, 'no event type constructor here'],
+    ['a newer version', { ...blocked, version: 2 }, 'block-started is version 1 here; came 2'],
+    ['another source', { ...blocked, source: 'users' }, 'block-started is told by followers; came from users'],
+    ['no payload', { ...blocked, payload: undefined }, 'payload of block-started'],
+    ['a payload of another type', { ...blocked, payload: { userId: alice } }, 'payload of block-started: blockerId'],
+  ])('with %s is refused, saying what was expected', (_, value, message) => {
+    expect(() => check(value)).toThrow(UnknownEvent);
+    expect(() => check(value)).toThrow(message);
+  });
+
+  it('of a newer program is still an envelope, so it can be kept', () => {
+    const newer = { ...blocked, type: 'user-teleported', version: 7, payload: { to: 'Mars' } };
+    expect(checkEnvelope(newer)).toEqual(newer);
+  });
+});
