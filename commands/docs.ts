@@ -6,11 +6,13 @@ import { followersSettings } from '../subgraphs/followers/config.js';
 import { postsSettings } from '../subgraphs/posts/config.js';
 import { usersSettings } from '../subgraphs/users/config.js';
 import { startSettings } from './databases.js';
+import { eventsPage } from './events-page.js';
 
 /** `npm run docs` writes the pages that are printed from tables in the code; with `--check` it only says whether they are fresh. */
 const pages: Readonly<Record<string, () => string>> = {
   'docs/settings.md': settingsPage,
   'docs/errors.md': errorsPage,
+  'docs/events.md': eventsPage,
 };
 
 const stale: string[] = [];

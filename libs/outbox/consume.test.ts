@@ -255,7 +255,7 @@ describe('an event whose handler fails', () => {
 
 describe('an event that is not the next of its aggregate', () => {
   it('waits for the one before it', async () => {
-    const consumer = hear({ pausesMs: [20, 20, 20, 20] });
+    const consumer = hear({ pausesMs: [20, 200, 1_000, 5_000] });
     await bring(consumer, event(1, 1));
     await stream.publish([event(1, 3), event(1, 4), event(2, 1)]);
     expect(await scene.effects()).toEqual(['1:1', '2:1']);

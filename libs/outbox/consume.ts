@@ -26,15 +26,7 @@ interface Options {
  * transaction. Up to 100 events share it. What fails goes to the quarantine, where it holds back only its own aggregate.
  */
 export function consume(options: Options): Subscription {
-  const {
-    database,
-    stream,
-    group,
-    hear,
-    logger,
-    pausesMs = [100, 400, 1_600, 6_400],
-    lookMs = 30_000,
-  } = options;
+  const { database, stream, group, hear, logger, pausesMs = [100, 400, 1_600, 6_400], lookMs = 30_000 } = options;
   const quarantine = new Quarantine({ database, group, logger, pausesMs, lookMs, handle: effect });
   const subscription = stream.subscribe(group, sourcesOf(hear), async (events) => {
     try {
