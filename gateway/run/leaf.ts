@@ -1,57 +1,74 @@
-import { GraphQLScalarType, isEnumType, type GraphQLLeafType } from 'graphql';
-import { quote } from './json.js';
-import { invalid, type Write } from './projection.js';
+import { isEnumType, type GraphQLLeafType } from 'graphql';
+import type { Json } from './json.js';
+import type { Output } from './output.js';
+import { BROKEN, invalid, NULL, WRITTEN, type Write } from './projection.js';
 
 /** Result coercion by the type that clients see (GraphQL §3.5, §3.9). Custom scalars pass as they came. */
 export function leafWriter(type: GraphQLLeafType, what: string): Write {
   if (isEnumType(type)) {
-    const names = new Map<unknown, string>(type.getValues().map(({ name }) => [name, JSON.stringify(name)]));
+    const names = new Map<unknown, Buffer>(
+      type.getValues().map(({ name }) => [name, Buffer.from(JSON.stringify(name))]),
+    );
     // A value that clients may not know (@inaccessible) is no value of this type for them.
-    return (value, troubles) =>
-      value === null || value === undefined
-        ? null
-        : (names.get(value) ?? invalid(troubles, what, `a ${type.name}`, value));
+    return (value, output) => {
+      if (value === null || value === undefined) return NULL;
+      const name = names.get(value);
+      if (!name) return invalid(output, what, `a ${type.name}`, value);
+      output.piece(name);
+      return WRITTEN;
+    };
   }
-  return BUILT_IN[type.name]?.(what) ?? custom(type);
+  const writeValue = BUILT_IN[type.name] ?? custom;
+  return (value, output) => {
+    if (value === null || value === undefined) return NULL;
+    return writeValue(value, output) ? WRITTEN : wrong(output, what, type.name, value);
+  };
 }
 
-const BUILT_IN: Readonly<Record<string, (what: string) => Write>> = {
-  String: (what) => (value, troubles) => {
-    if (typeof value === 'string') return quote(value);
-    if (value === null || value === undefined) return null;
-    if (typeof value === 'number' || typeof value === 'boolean') return `"${value}"`;
-    return invalid(troubles, what, 'a String', value);
+function wrong(output: Output, what: string, type: string, value: Json): typeof BROKEN {
+  return invalid(output, what, `a value of type ${type}`, value);
+}
+
+/** False when the value is none of the type. */
+type WriteValue = (value: Exclude<Json, null>, output: Output) => boolean;
+
+const BUILT_IN: Readonly<Record<string, WriteValue>> = {
+  String(value, output) {
+    if (typeof value === 'object') return false;
+    output.string(typeof value === 'string' ? value : String(value));
+    return true;
   },
-  ID: (what) => (value, troubles) => {
-    if (typeof value === 'string') return quote(value);
-    if (value === null || value === undefined) return null;
-    if (typeof value === 'number' && Number.isInteger(value)) return `"${value}"`;
-    return invalid(troubles, what, 'an ID', value);
+  ID(value, output) {
+    if (typeof value === 'string') output.string(value);
+    else if (Number.isInteger(value)) output.string(String(value as number));
+    else return false;
+    return true;
   },
-  Int: (what) => (value, troubles) => {
-    if (value === null || value === undefined) return null;
+  Int(value, output) {
     const number = typeof value === 'boolean' ? Number(value) : value;
-    if (typeof number === 'number' && (number | 0) === number) return String(number | 0);
-    return invalid(troubles, what, 'an Int', value);
+    if (typeof number !== 'number' || (number | 0) !== number) return false;
+    output.integer(number | 0);
+    return true;
   },
-  Float: (what) => (value, troubles) => {
-    if (value === null || value === undefined) return null;
+  Float(value, output) {
     const number = typeof value === 'boolean' ? Number(value) : value;
-    if (typeof number === 'number' && Number.isFinite(number)) return JSON.stringify(number);
-    return invalid(troubles, what, 'a Float', value);
+    if (typeof number !== 'number' || !Number.isFinite(number)) return false;
+    output.json(JSON.stringify(number));
+    return true;
   },
-  Boolean: (what) => (value, troubles) => {
-    if (value === true) return 'true';
-    if (value === false) return 'false';
-    if (value === null || value === undefined) return null;
-    if (typeof value === 'number') return value === 0 ? 'false' : 'true';
-    return invalid(troubles, what, 'a Boolean', value);
+  Boolean(value, output) {
+    const truth = typeof value === 'number' ? value !== 0 : value;
+    if (typeof truth !== 'boolean') return false;
+    output.piece(truth ? TRUE : FALSE);
+    return true;
   },
 };
 
-function custom(_type: GraphQLScalarType): Write {
-  return (value) => {
-    if (value === null || value === undefined) return null;
-    return typeof value === 'string' ? quote(value) : JSON.stringify(value);
-  };
-}
+const TRUE = Buffer.from('true');
+const FALSE = Buffer.from('false');
+
+const custom: WriteValue = (value, output) => {
+  if (typeof value === 'string') output.string(value);
+  else output.json(JSON.stringify(value));
+  return true;
+};

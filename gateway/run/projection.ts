@@ -22,6 +22,7 @@ import {
 import type { NormalOperation } from '../plan/normalise.js';
 import { isObject, reader, type Json, type JsonObject } from './json.js';
 import { leafWriter } from './leaf.js';
+import type { Output } from './output.js';
 
 /**
  * The walk that turns what subgraphs answered into the text that the client gets: fields in the order of the operation,
@@ -29,45 +30,25 @@ import { leafWriter } from './leaf.js';
  * values of the variables in `@skip`/`@include`, so nothing is looked up in the schema while writing.
  */
 export interface Projection {
-  write(data: JsonObject, introspected: ReadonlyMap<string, string>, troubles: Troubles): string;
+  write(data: JsonObject, introspected: ReadonlyMap<string, string>, output: Output): void;
 }
 
-/** What went wrong while writing. Empty for nearly every answer, so paths are put together only on the way back up. */
-export class Troubles {
-  readonly list: Trouble[] = [];
+/** The value is in the output. */
+export const WRITTEN = 1;
+/** It is null, and nobody has been told of it yet. Nothing is in the output. */
+export const NULL = 0;
+/** It is null because of a trouble. What is in the output since does not count. */
+export const BROKEN = -1;
 
-  /** `failed`: some fetch failed, so a field that never came is to be told even where null is allowed. */
-  constructor(readonly failed: boolean) {}
-
-  add(kind: Trouble['kind'], message: string): void {
-    this.list.push({ kind, message, reversedPath: [] });
-  }
-
-  /** All troubles since `before` happened below this key. */
-  below(before: number, key: string | number): void {
-    for (let i = before; i < this.list.length; i += 1) this.list[i]!.reversedPath.push(key);
-  }
-}
-
-export interface Trouble {
-  /** missing: it never came. null: null where none may be. invalid: not a value of its type. */
-  readonly kind: 'missing' | 'null' | 'invalid';
-  readonly message: string;
-  readonly reversedPath: (string | number)[];
-}
-
-/** Text, or null for a null that nobody has been told of yet, or undefined for a null that comes with a trouble. */
-export type Write = (value: Json | undefined, troubles: Troubles) => string | null | undefined;
+export type Write = (value: Json | undefined, output: Output) => typeof WRITTEN | typeof NULL | typeof BROKEN;
 
 interface FieldPlan {
   readonly key: string;
   readonly clientKey: string;
-  /** `{"name":` for the first field, `,"name":` for the others. */
-  readonly text: string;
+  /** `{"name":` for the first field, `,"name":` for the others; with the value, when it does not depend on the data. */
+  readonly text: Buffer;
   readonly read: ((object: JsonObject) => Json | undefined) | undefined;
-  /** The whole value, when it does not depend on the data. */
-  readonly constant: string | undefined;
-  readonly introspection: boolean;
+  readonly kind: 'value' | 'constant' | 'introspection';
   readonly write: Write;
 }
 
@@ -80,39 +61,45 @@ export function compileProjection(
   const rootType = schema.getRootType(operation.definition.operation)!;
   const fields = compiler.fieldsOf(rootType, [operation.definition.selectionSet]);
   return {
-    write(data, introspected, troubles) {
-      const before = troubles.list.length;
-      const text = writeFields(fields, data, troubles, introspected);
-      if (troubles.list.length > before) for (const trouble of troubles.list) trouble.reversedPath.reverse();
-      return text ?? 'null';
+    write(data, introspected, output) {
+      const start = output.at;
+      if (writeFields(fields, data, output, introspected) !== WRITTEN) {
+        output.at = start;
+        output.piece(NULL_TEXT);
+      }
+      for (const trouble of output.troubles) trouble.reversedPath.reverse();
     },
   };
 }
 
+const NULL_TEXT = Buffer.from('null');
+const OPEN = 0x5b;
+const CLOSE = 0x5d;
+const COMMA = 0x2c;
+const BRACE_OPEN = 0x7b;
+const BRACE_CLOSE = 0x7d;
+
 function writeFields(
   fields: readonly FieldPlan[],
   object: JsonObject,
-  troubles: Troubles,
+  output: Output,
   introspected?: ReadonlyMap<string, string>,
-): string | undefined {
-  let text = '';
+): typeof WRITTEN | typeof BROKEN {
   for (let i = 0; i < fields.length; i += 1) {
     const field = fields[i]!;
-    if (field.constant !== undefined) {
-      text += field.text + field.constant;
-      continue;
+    output.piece(field.text);
+    if (field.kind === 'value') {
+      const before = output.troubles.length;
+      const result = field.write(field.read ? field.read(object) : object[field.key], output);
+      if (output.troubles.length !== before) output.below(before, field.clientKey);
+      if (result !== WRITTEN) return BROKEN;
+    } else if (field.kind === 'introspection') {
+      output.json(introspected?.get(field.clientKey) ?? 'null');
     }
-    if (field.introspection) {
-      text += field.text + (introspected?.get(field.clientKey) ?? 'null');
-      continue;
-    }
-    const before = troubles.list.length;
-    const written = field.write(field.read ? field.read(object) : object[field.key], troubles);
-    if (troubles.list.length !== before) troubles.below(before, field.clientKey);
-    if (typeof written !== 'string') return undefined;
-    text += field.text + written;
   }
-  return text === '' ? '{}' : `${text}}`;
+  if (fields.length === 0) output.byte(BRACE_OPEN);
+  output.byte(BRACE_CLOSE);
+  return WRITTEN;
 }
 
 class Compiler {
@@ -182,24 +169,20 @@ class Compiler {
     const node = nodes[0]!;
     const name = node.name.value;
     const clientKey = this.#operation.clientKeys.get(key) ?? key;
-    const introspection = name === '__schema' || name === '__type';
-    const plan = {
-      key,
-      clientKey,
-      text: `${index === 0 ? '{' : ','}${JSON.stringify(clientKey)}:`,
-      read: key in Object.prototype ? reader(key) : undefined,
-      introspection,
-    };
-    if (introspection) return { ...plan, constant: undefined, write: () => null };
+    const label = `${index === 0 ? '{' : ','}${JSON.stringify(clientKey)}:`;
+    const plan = { key, clientKey, text: Buffer.from(label), read: key in Object.prototype ? reader(key) : undefined };
+    if (name === '__schema' || name === '__type') return { ...plan, kind: 'introspection', write: () => NULL };
     if (name === '__typename') {
-      const constant = isObjectType(type) ? JSON.stringify(type.name) : undefined;
-      return { ...plan, constant, write: nonNull(() => null, `${type.name}.__typename`) };
+      if (isObjectType(type)) {
+        return { ...plan, kind: 'constant', text: Buffer.from(label + JSON.stringify(type.name)), write: () => NULL };
+      }
+      return { ...plan, kind: 'value', write: nonNull(() => NULL, `${type.name}.__typename`) };
     }
     const definition = 'getFields' in type ? type.getFields()[name] : undefined;
     if (!definition)
       throw new Error(`${type.name} has no field ${name}: the operation was not validated against this schema.`);
     const sets = nodes.flatMap((one) => (one.selectionSet ? [one.selectionSet] : []));
-    return { ...plan, constant: undefined, write: this.#value(definition.type, sets, `${type.name}.${name}`) };
+    return { ...plan, kind: 'value', write: this.#value(definition.type, sets, `${type.name}.${name}`) };
   }
 
   #value(type: GraphQLOutputType, sets: readonly SelectionSetNode[], what: string): Write {
@@ -218,11 +201,11 @@ class Compiler {
 
   #object(type: GraphQLObjectType, sets: readonly SelectionSetNode[], what: string): Write {
     let fields: FieldPlan[] | undefined;
-    return (value, troubles) => {
-      if (value === null || value === undefined) return null;
-      if (!isObject(value)) return invalid(troubles, what, 'an object', value);
+    return (value, output) => {
+      if (value === null || value === undefined) return NULL;
+      if (!isObject(value)) return invalid(output, what, 'an object', value);
       fields ??= this.fieldsOf(type, sets);
-      return writeFields(fields, value, troubles);
+      return writeFields(fields, value, output);
     };
   }
 
@@ -239,13 +222,13 @@ class Compiler {
       if (fields) byTypename.set(typename, fields);
       return fields;
     };
-    return (value, troubles) => {
-      if (value === null || value === undefined) return null;
-      if (!isObject(value)) return invalid(troubles, what, 'an object', value);
+    return (value, output) => {
+      if (value === null || value === undefined) return NULL;
+      if (!isObject(value)) return invalid(output, what, 'an object', value);
       const typename = value['__typename'] ?? type.name;
       const fields = typeof typename === 'string' ? fieldsOf(typename) : undefined;
-      if (!fields) return invalid(troubles, what, `a type that is a ${type.name}`, typename);
-      return writeFields(fields, value, troubles);
+      if (!fields) return invalid(output, what, `a type that is a ${type.name}`, typename);
+      return writeFields(fields, value, output);
     };
   }
 
@@ -259,45 +242,45 @@ function isComposite(type: unknown): type is GraphQLObjectType {
 }
 
 function nullable(write: Write, what: string): Write {
-  return (value, troubles) => {
-    if (value === null) return 'null';
-    if (value === undefined) {
-      if (troubles.failed) troubles.add('missing', `${what} could not be fetched.`);
-      return 'null';
+  return (value, output) => {
+    const start = output.at;
+    if (write(value, output) !== WRITTEN) {
+      if (value === undefined && output.failed) output.trouble('missing', `${what} could not be fetched.`);
+      output.at = start;
+      output.piece(NULL_TEXT);
     }
-    return write(value, troubles) ?? 'null';
+    return WRITTEN;
   };
 }
 
 function nonNull(write: Write, what: string): Write {
-  return (value, troubles) => {
-    const written = write(value, troubles);
-    if (written === null) {
-      if (value === undefined) troubles.add('missing', `${what} could not be fetched.`);
-      else troubles.add('null', `Cannot return null for non-nullable field ${what}.`);
-      return undefined;
-    }
-    return written;
+  return (value, output) => {
+    const result = write(value, output);
+    if (result !== NULL) return result;
+    if (value === undefined) output.trouble('missing', `${what} could not be fetched.`);
+    else output.trouble('null', `Cannot return null for non-nullable field ${what}.`);
+    return BROKEN;
   };
 }
 
 function list(write: Write, what: string): Write {
-  return (value, troubles) => {
-    if (value === null || value === undefined) return null;
-    if (!Array.isArray(value)) return invalid(troubles, what, 'a list', value);
-    let text = '';
+  return (value, output) => {
+    if (value === null || value === undefined) return NULL;
+    if (!Array.isArray(value)) return invalid(output, what, 'a list', value);
+    output.byte(OPEN);
     for (let i = 0; i < value.length; i += 1) {
-      const before = troubles.list.length;
-      const written = write(value[i] ?? null, troubles);
-      if (troubles.list.length !== before) troubles.below(before, i);
-      if (typeof written !== 'string') return undefined;
-      text += i === 0 ? `[${written}` : `,${written}`;
+      if (i > 0) output.byte(COMMA);
+      const before = output.troubles.length;
+      const result = write(value[i] ?? null, output);
+      if (output.troubles.length !== before) output.below(before, i);
+      if (result !== WRITTEN) return BROKEN;
     }
-    return text === '' ? '[]' : `${text}]`;
+    output.byte(CLOSE);
+    return WRITTEN;
   };
 }
 
-export function invalid(troubles: Troubles, what: string, expected: string, came: unknown): undefined {
-  troubles.add('invalid', `${what} should be ${expected}, and ${JSON.stringify(came)?.slice(0, 60)} came.`);
-  return undefined;
+export function invalid(output: Output, what: string, expected: string, came: unknown): typeof BROKEN {
+  output.trouble('invalid', `${what} should be ${expected}, and ${JSON.stringify(came)?.slice(0, 60)} came.`);
+  return BROKEN;
 }

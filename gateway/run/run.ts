@@ -117,7 +117,8 @@ export class Run {
   #finish(): void {
     if (this.losses.length > 0) {
       // Only now: before, a null key would have been asked about.
-      for (const [entity, keys] of this.#gone) merge(entity, Object.fromEntries(keys.map((key) => [key, null])));
+      for (const [entity, keys] of this.#gone)
+        merge(entity, Object.fromEntries(keys.map((key) => [key, null])), this.#families.abstract);
     }
     this.#ended();
   }
@@ -150,7 +151,9 @@ export class Run {
   #takeRoot(fetch: CompiledRoot, targets: readonly JsonObject[], answer: SubgraphAnswer): void {
     if (answer.data) {
       fetch.rewrite?.(answer.data);
-      targets.forEach((target, index) => merge(target, index === 0 ? answer.data! : structuredClone(answer.data!)));
+      targets.forEach((target, index) =>
+        merge(target, index === 0 ? answer.data! : structuredClone(answer.data!), this.#families.abstract),
+      );
     } else {
       this.#losses(fetch.subgraph, fetch.locator.keys, fetch.topKeys, answer.errors[0]);
     }
@@ -295,14 +298,14 @@ export class Run {
   #mergeEntity(entity: JsonObject, targets: readonly JsonObject[], groups: readonly number[] | undefined): void {
     if (!groups) {
       // At one path equal entities have equal needs, so they may have their fields' values in common.
-      for (const target of targets) merge(target, entity);
+      for (const target of targets) merge(target, entity, this.#families.abstract);
       return;
     }
     const originals = new Map<number, JsonObject>([[groups[0]!, entity]]);
     const copies = groups.map(
       (group) => originals.get(group) ?? originals.set(group, structuredClone(entity)).get(group)!,
     );
-    targets.forEach((target, index) => merge(target, copies[index]!));
+    targets.forEach((target, index) => merge(target, copies[index]!, this.#families.abstract));
   }
 
   #addEntityError(part: Part, offset: number, lost: ReadonlyMap<number, unknown>, error: SubgraphError): void {

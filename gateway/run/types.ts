@@ -3,9 +3,13 @@ import { Kind, type DocumentNode } from 'graphql';
 /** "Is a `Book` a `Media`?" for all types of the supergraph, inaccessible ones included. */
 export class TypeFamilies {
   readonly #members = new Map<string, Set<string>>();
+  /** Names of interfaces and unions. */
+  readonly abstract = new Set<string>();
 
   constructor(supergraph: DocumentNode) {
     for (const definition of supergraph.definitions) {
+      if (/^(Interface|Union)Type/.test(definition.kind) && 'name' in definition)
+        this.abstract.add(definition.name!.value);
       switch (definition.kind) {
         case Kind.OBJECT_TYPE_DEFINITION:
         case Kind.OBJECT_TYPE_EXTENSION:

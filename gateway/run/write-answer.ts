@@ -2,8 +2,11 @@ import type { Logger } from '#libs/telemetry';
 import type { Answer } from '../engine.js';
 import { clientErrors, type FieldError } from '../http/client-errors.js';
 import type { NormalOperation } from '../plan/normalise.js';
-import { Troubles, type Projection, type Trouble } from './projection.js';
+import { Output, type Trouble } from './output.js';
+import type { Projection } from './projection.js';
 import type { Loss, Outcome } from './run.js';
+
+const output = new Output();
 
 /** Data and errors as the client gets them. */
 export function writeAnswer(
@@ -14,13 +17,16 @@ export function writeAnswer(
   requestId: string,
   logger: Logger,
 ): Answer {
-  const troubles = new Troubles(outcome.losses.length > 0);
-  const data = projection.write(outcome.data, introspected, troubles);
-  if (outcome.errors.length === 0 && outcome.losses.length === 0 && troubles.list.length === 0)
-    return { body: `{"data":${data}}`, hasErrors: false };
-  const errors = errorsOf(outcome, troubles.list, operation);
+  output.start(outcome.losses.length > 0);
+  output.json('{"data":');
+  projection.write(outcome.data, introspected, output);
+  output.json('}');
+  const text = output.text();
+  if (outcome.errors.length === 0 && outcome.losses.length === 0 && output.troubles.length === 0)
+    return { body: text, hasErrors: false };
+  const errors = errorsOf(outcome, output.troubles, operation);
   return {
-    body: `{"errors":${JSON.stringify(clientErrors(errors, requestId, logger))},"data":${data}}`,
+    body: `{"errors":${JSON.stringify(clientErrors(errors, requestId, logger))},${text.slice(1)}`,
     hasErrors: true,
   };
 }
