@@ -109,6 +109,14 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
     await database.close();
   });
 
+  it('lets the statements of a bulk load take longer', async () => {
+    const database = await openDatabase({ service: 'users', url, ...tables, bulk: true });
+    expect(await database.query(`SELECT pg_sleep(2.1), current_setting('lock_timeout') AS lock`)).toMatchObject([
+      { lock: '1min' },
+    ]);
+    await database.close();
+  });
+
   it('retries the transaction that PostgreSQL chose to end a real deadlock', async () => {
     const database = await opened();
     await database.query('INSERT INTO accounts VALUES (1, 0), (2, 0)');

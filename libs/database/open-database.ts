@@ -13,6 +13,8 @@ export interface OpenDatabaseOptions {
   readonly entities: readonly Function[];
   readonly migrations: readonly Function[];
   readonly poolMax?: number | undefined;
+  /** For a command that loads or recounts much: its statements may take ten minutes. */
+  readonly bulk?: boolean | undefined;
   readonly logger?: Logger | undefined;
 }
 
@@ -71,7 +73,7 @@ async function openOnServer(options: OpenDatabaseOptions, url: string): Promise<
       ...common(options),
       driver,
       url,
-      extra: { ...TIMEOUTS, max: poolMax },
+      extra: { ...TIMEOUTS, ...(options.bulk ? BULK_TIMEOUTS : {}), max: poolMax },
       poolErrorHandler: (error: Error) => logger.warn({ service, err: error }, 'Lost a connection to the database'),
     });
     await source.initialize();
@@ -103,6 +105,13 @@ const TIMEOUTS = {
   idle_in_transaction_session_timeout: 5_000,
   keepAlive: true,
   maxLifetimeSeconds: 300,
+};
+
+const BULK_TIMEOUTS = {
+  statement_timeout: 600_000,
+  query_timeout: 601_000,
+  lock_timeout: 60_000,
+  idle_in_transaction_session_timeout: 60_000,
 };
 
 /**
