@@ -87,9 +87,11 @@ export async function startEverything(
       startGateway(readGatewayConfig(gatewayEnvironment(env, dataDir, secrets, subgraphs)), { logger }),
     );
     await gateway.ready();
+    // An effect may tell an event of its own, so later rounds look again: a published event has taken effect when the stream is
+    // in this process, and is only on its way when it is Redis.
+    const rounds = env['REDIS_URL'] ? 4 : 2;
     const settle = async (): Promise<void> => {
-      // An effect may tell an event of its own, so a second round looks again.
-      for (let round = 0; round < 2; round++) await Promise.all(subgraphs.map((subgraph) => subgraph.settle()));
+      for (let round = 0; round < rounds; round++) await Promise.all(subgraphs.map((subgraph) => subgraph.settle()));
     };
     return { users, posts, followers, subgraphs, gateway, seeded, settle, close };
   } catch (error) {

@@ -1,47 +1,10 @@
-import {
-  address,
-  choice,
-  port,
-  readSettings,
-  secret,
-  text,
-  whole,
-  type Environment,
-  type Values,
-} from '#libs/settings';
+import { readSettings, type Environment, type Values } from '#libs/settings';
+import { missingSecrets, serviceSettings } from '#libs/subgraph-kit';
 
-export const followersSettings = {
-  HOST: text({ default: '127.0.0.1', why: 'The address it listens on; only the gateway needs to reach it.' }),
-  PORT: port({ default: 4003, why: 'The port it listens on.' }),
-  DATA_DIR: text({ default: './data', why: 'The folder of the embedded database and of generated keys.' }),
-  DATABASE_URL: address({
-    protocols: ['postgres:', 'postgresql:'],
-    why: 'Its PostgreSQL database; absent: an embedded one under DATA_DIR.',
-  }),
-  DATABASE_POOL_MAX: whole({ min: 1, max: 100, default: 10, why: 'The most connections to that database.' }),
-  REDIS_URL: address({
-    protocols: ['redis:', 'rediss:'],
-    why: 'Redis for the cache and the event stream; absent: both live in this process.',
-  }),
-  CACHE: choice(['on', 'off'], { default: 'on', why: 'off reads everything from the database.' }),
-  ASSERTION_SECRET: secret({
-    why: 'Proves that a request comes from the gateway; required with DATABASE_URL, else made once and kept under DATA_DIR.',
-  }),
-  RELAY_POLL_MS: whole({
-    min: 10,
-    max: 60_000,
-    unit: 'ms',
-    default: 200,
-    why: 'How often the outbox is looked at without being woken: finds what another process wrote before it died.',
-  }),
-};
+export const followersSettings = serviceSettings(4003);
 
 export type FollowersConfig = Values<typeof followersSettings>;
 
 export function readFollowersConfig(env: Environment): FollowersConfig {
-  return readSettings(followersSettings, env, ({ DATABASE_URL, ASSERTION_SECRET }) =>
-    DATABASE_URL !== undefined && ASSERTION_SECRET === undefined
-      ? ['ASSERTION_SECRET is required with DATABASE_URL: the secret that the gateway has for followers']
-      : [],
-  );
+  return readSettings(followersSettings, env, (values) => missingSecrets('followers', values));
 }

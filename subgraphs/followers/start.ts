@@ -1,67 +1,26 @@
-import { openCache } from '#libs/cache';
-import { openDatabase } from '#libs/database';
-import { AssertionVerifier, loadOrCreateSecret } from '#libs/identity';
-import { consume, Relay, type Stream } from '#libs/outbox';
-import { listen, type RunningSubgraph } from '#libs/subgraph-kit';
-import { createLogger, systemClock, type Clock, type Logger } from '#libs/telemetry';
+import { startService, type RunningSubgraph, type ServiceParts } from '#libs/subgraph-kit';
 import type { FollowersConfig } from './config.js';
 import { followersModule, HEARD } from './followers.module.js';
 import { followersTables } from './followers.tables.js';
 import { Farewell } from './on/farewell.js';
 
-/** Opens the store, hears events, tells its own, and answers the gateway. */
-export async function startFollowers(
-  config: FollowersConfig,
-  parts: { stream: Stream; logger?: Logger; clock?: Clock },
-): Promise<RunningSubgraph> {
-  const { stream, logger = createLogger('followers'), clock = systemClock } = parts;
-  const name = 'followers';
-  const secret = config.ASSERTION_SECRET ?? (await loadOrCreateSecret(config.DATA_DIR, `assertion-${name}`));
-  const closers: (() => Promise<void>)[] = [];
-  const close = async (): Promise<void> => {
-    for (const end of closers.splice(0).reverse()) await end();
-  };
-  try {
-    const database = await openDatabase({
-      service: name,
-      url: config.DATABASE_URL,
-      dataDir: config.DATA_DIR,
-      poolMax: config.DATABASE_POOL_MAX,
-      logger,
-      ...followersTables,
-    });
-    closers.push(() => database.close());
-    const cache = openCache({ redisUrl: config.REDIS_URL, mode: config.CACHE, logger, clock });
-    closers.push(() => cache.close());
-
-    const assertions = new AssertionVerifier({ subgraph: name, secret, clock });
-    const cached = config.CACHE === 'on';
-    const module = followersModule({ database, cache, cached, assertions, logger, clock });
-
-    const farewell = new Farewell({ database, logger, clock });
-    closers.push(() => farewell.close());
-    database.afterCommit(async (events) => {
-      if (events.some((event) => event.type === 'user-deleted')) farewell.wake();
-    });
-
-    const relay = new Relay({ database, stream, pollMs: config.RELAY_POLL_MS, logger, clock });
-    closers.push(() => relay.close());
-    const subscription = consume({ database, stream, group: name, hear: HEARD, logger });
-    closers.push(() => subscription.close());
-    relay.start();
-    farewell.wake();
-
-    const listening = await listen(module, { host: config.HOST, port: config.PORT, logger });
-    closers.push(() => listening.close());
-
-    const settle = async (): Promise<void> => {
-      await subscription.settled();
-      await farewell.settled();
-      await relay.settled();
-    };
-    return { name, url: listening.url, database, cache, settle, close };
-  } catch (error) {
-    await close();
-    throw error;
-  }
+export function startFollowers(config: FollowersConfig, parts: ServiceParts): Promise<RunningSubgraph> {
+  return startService(
+    {
+      name: 'followers',
+      tables: followersTables,
+      hear: HEARD,
+      module: followersModule,
+      background: ({ database, logger, clock }) => {
+        const farewell = new Farewell({ database, logger, clock });
+        database.afterCommit(async (events) => {
+          if (events.some((event) => event.type === 'user-deleted')) farewell.wake();
+        });
+        farewell.wake();
+        return farewell;
+      },
+    },
+    config,
+    parts,
+  );
 }

@@ -9,7 +9,9 @@ import { NEEDS } from './table.js';
  * One PostgreSQL and one Redis for a whole run of the tests, where the machine has them and the environment names none.
  * Answers the variables for the test processes; `stop` ends the servers that were started here, and only those.
  */
-export async function startServers(env: NodeJS.ProcessEnv): Promise<{ env: Record<string, string>; stop(): Promise<void> }> {
+export async function startServers(
+  env: NodeJS.ProcessEnv,
+): Promise<{ env: Record<string, string>; stop(): Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'tributary-test-'));
   const skipped = join(folder, 'skipped.txt');
   writeFileSync(skipped, '');

@@ -1,0 +1,50 @@
+import { lockDataDir } from '#libs/database';
+import { LISTENERS } from '#libs/events';
+import { openStream } from '#libs/outbox';
+import { SettingsError, type Environment } from '#libs/settings';
+import { createLogger } from '#libs/telemetry';
+import type { RunningSubgraph } from './running.js';
+import type { ServiceConfig } from './service-settings.js';
+import type { ServiceParts } from './start-service.js';
+
+/**
+ * A subgraph as a program of its own: reads its settings, holds its DATA_DIR while its database is embedded, starts, and
+ * stops clean at SIGTERM or SIGINT. Exit code 1 says why on standard error.
+ */
+export async function runProgram<C extends ServiceConfig>(
+  name: string,
+  env: Environment,
+  read: (env: Environment) => C,
+  start: (config: C, parts: ServiceParts) => Promise<RunningSubgraph>,
+): Promise<void> {
+  const logger = createLogger(name);
+  const closers: (() => Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const end of closers.splice(0).reverse()) await end();
+  };
+  try {
+    const config = read(env);
+    if (config.DATABASE_URL === undefined) {
+      const lock = await lockDataDir(config.DATA_DIR);
+      closers.push(() => lock.release());
+    }
+    const stream = openStream({ redisUrl: config.REDIS_URL, logger, listeners: LISTENERS });
+    closers.push(() => stream.close());
+    const running = await start(config, { stream, logger });
+    closers.push(() => running.close());
+    logger.info({ url: running.url }, `${name} listens`);
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.once(signal, () => {
+        close().catch((error: unknown) => {
+          logger.error({ err: error }, `${name} did not stop clean`);
+          process.exitCode = 1;
+        });
+      });
+    }
+  } catch (error) {
+    if (error instanceof SettingsError) process.stderr.write(`${error.message}\n`);
+    else logger.error({ err: error }, `${name} did not start`);
+    process.exitCode = 1;
+    await close();
+  }
+}

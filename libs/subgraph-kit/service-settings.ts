@@ -1,0 +1,39 @@
+import { address, choice, port, secret, text, whole, type Values } from '#libs/settings';
+
+/** The settings that every subgraph has; each adds its own. */
+export function serviceSettings(standardPort: number) {
+  return {
+    HOST: text({ default: '127.0.0.1', why: 'The address it listens on; only the gateway needs to reach it.' }),
+    PORT: port({ default: standardPort, why: 'The port it listens on.' }),
+    DATA_DIR: text({ default: './data', why: 'The folder of the embedded database and of generated keys.' }),
+    DATABASE_URL: address({
+      protocols: ['postgres:', 'postgresql:'],
+      why: 'Its PostgreSQL database; absent: an embedded one under DATA_DIR.',
+    }),
+    DATABASE_POOL_MAX: whole({ min: 1, max: 100, default: 10, why: 'The most connections to that database.' }),
+    REDIS_URL: address({
+      protocols: ['redis:', 'rediss:'],
+      why: 'Redis for the cache and the event stream; absent: both live in this process.',
+    }),
+    CACHE: choice(['on', 'off'], { default: 'on', why: 'off reads everything from the database.' }),
+    ASSERTION_SECRET: secret({
+      why: 'Proves that a request comes from the gateway; required with DATABASE_URL, else made once and kept under DATA_DIR.',
+    }),
+    RELAY_POLL_MS: whole({
+      min: 10,
+      max: 60_000,
+      unit: 'ms',
+      default: 200,
+      why: 'How often the outbox is looked at without being woken: finds what another process wrote before it died.',
+    }),
+  };
+}
+
+export type ServiceConfig = Values<ReturnType<typeof serviceSettings>>;
+
+/** Two processes on one database have to agree on a secret, so it cannot be made up by either. */
+export function missingSecrets(name: string, { DATABASE_URL, ASSERTION_SECRET }: ServiceConfig): string[] {
+  return DATABASE_URL !== undefined && ASSERTION_SECRET === undefined
+    ? [`ASSERTION_SECRET is required with DATABASE_URL: the secret that the gateway has for ${name}`]
+    : [];
+}

@@ -1,0 +1,95 @@
+import type { DynamicModule } from '@nestjs/common';
+import { LIFETIME_MAX_MS, openCache, type Cache } from '#libs/cache';
+import { openDatabase, type Database, type OpenDatabaseOptions } from '#libs/database';
+import { AssertionVerifier, loadOrCreateSecret } from '#libs/identity';
+import { consume, Relay, type Handlers, type Stream } from '#libs/outbox';
+import { createLogger, systemClock, type Clock, type Logger } from '#libs/telemetry';
+import { listen } from './listen.js';
+import type { RunningSubgraph } from './running.js';
+import type { ServiceConfig } from './service-settings.js';
+
+/** What a service is given by whoever starts it: its own program, all in one, or a test. */
+export interface ServiceParts {
+  readonly stream: Stream;
+  readonly logger?: Logger;
+  readonly clock?: Clock;
+}
+
+/** What its module is built from. */
+export interface ModuleParts {
+  readonly database: Database;
+  readonly cache: Cache;
+  /** False with CACHE=off. */
+  readonly cached: boolean;
+  readonly assertions: AssertionVerifier;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+export interface Service {
+  readonly name: string;
+  readonly tables: Pick<OpenDatabaseOptions, 'entities' | 'migrations'>;
+  /** What it hears. */
+  readonly hear: Handlers;
+  readonly module: (parts: ModuleParts) => DynamicModule;
+  /** Work that goes on in the background beside the relay. */
+  readonly background?: (parts: ModuleParts) => { settled(): Promise<void>; close(): Promise<void> };
+}
+
+/** Opens the store and the cache, hears events, tells its own, and answers the gateway. */
+export async function startService(
+  service: Service,
+  config: ServiceConfig,
+  parts: ServiceParts,
+): Promise<RunningSubgraph> {
+  const { name } = service;
+  const { stream, logger = createLogger(name), clock = systemClock } = parts;
+  const secret = config.ASSERTION_SECRET ?? (await loadOrCreateSecret(config.DATA_DIR, `assertion-${name}`));
+  const closers: (() => Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const end of closers.splice(0).reverse()) await end();
+  };
+  try {
+    const database = await openDatabase({
+      service: name,
+      url: config.DATABASE_URL,
+      dataDir: config.DATA_DIR,
+      poolMax: config.DATABASE_POOL_MAX,
+      logger,
+      ...service.tables,
+    });
+    closers.push(() => database.close());
+    const cache = openCache({ redisUrl: config.REDIS_URL, mode: config.CACHE, logger, clock });
+    closers.push(() => cache.close());
+    await cache.ready();
+    if (config.CACHE === 'on') {
+      logger.info({ boundMs: LIFETIME_MAX_MS }, 'what is kept is never older than this, even where a drop is lost');
+    }
+
+    const assertions = new AssertionVerifier({ subgraph: name, secret, clock });
+    const built: ModuleParts = { database, cache, cached: config.CACHE === 'on', assertions, logger, clock };
+    const module = service.module(built);
+    const background = service.background?.(built);
+    if (background) closers.push(() => background.close());
+
+    const subscription = consume({ database, stream, group: name, hear: service.hear, logger });
+    closers.push(() => subscription.close());
+    // Closed before the subscription: told to a group that has left, an event would wait for it.
+    const relay = new Relay({ database, stream, pollMs: config.RELAY_POLL_MS, logger, clock });
+    closers.push(() => relay.close());
+    relay.start();
+
+    const listening = await listen(module, { host: config.HOST, port: config.PORT, logger });
+    closers.push(() => listening.close());
+
+    const settle = async (): Promise<void> => {
+      await subscription.settled();
+      await background?.settled();
+      await relay.settled();
+    };
+    return { name, url: listening.url, database, cache, settle, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
