@@ -1,0 +1,63 @@
+import { parse } from 'yaml';
+import { z } from 'zod';
+
+/** What this repository's docker-compose.yml uses of Compose; `readCompose` refuses what is not here. */
+const service = z.strictObject({
+  image: z.string(),
+  build: z.string().optional(),
+  init: z.boolean().optional(),
+  restart: z.string(),
+  stop_grace_period: z.string().optional(),
+  command: z.array(z.string()).optional(),
+  environment: z.record(z.string(), z.string()).default({}),
+  ports: z.array(z.string()).default([]),
+  volumes: z.array(z.string()).default([]),
+  depends_on: z.record(z.string(), z.strictObject({ condition: z.string() })).default({}),
+  healthcheck: z
+    .strictObject({
+      test: z.array(z.string()),
+      interval: z.string(),
+      timeout: z.string(),
+      retries: z.number(),
+      start_period: z.string().optional(),
+    })
+    .optional(),
+});
+const file = z.object({
+  services: z.record(z.string(), service),
+  volumes: z.record(z.string(), z.strictObject({})),
+});
+
+export type ComposeService = z.infer<typeof service>;
+export type ComposeFile = z.infer<typeof file>;
+
+/** The file as `docker compose` understands it: anchors and merges resolved, `${NAME}` replaced, `$$` a dollar. */
+export function readCompose(text: string, env: Readonly<Record<string, string | undefined>>): ComposeFile {
+  return file.parse(replaced(parse(text, { merge: true }), env));
+}
+
+/** The names of all `${NAME}` and `${NAME:?what to do}`. */
+export function variablesOf(text: string): Set<string> {
+  return new Set([...text.replaceAll('$$', '').matchAll(VARIABLE)].map((match) => match[1] ?? ''));
+}
+
+const VARIABLE = /\$\{([A-Z_]+)(?::\?([^}]*))?\}/g;
+
+function replaced(value: unknown, env: Readonly<Record<string, string | undefined>>): unknown {
+  if (typeof value === 'string')
+    return value
+      .split('$$')
+      .map((text) => interpolated(text, env))
+      .join('$');
+  if (Array.isArray(value)) return value.map((one) => replaced(one, env));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, replaced(one, env)]));
+}
+
+function interpolated(text: string, env: Readonly<Record<string, string | undefined>>): string {
+  return text.replaceAll(VARIABLE, (_, name: string, message?: string) => {
+    const value = env[name];
+    if (!value) throw new Error(`${name} is missing${message === undefined ? '' : `: ${message}`}`);
+    return value;
+  });
+}

@@ -1,0 +1,147 @@
+import { afterAll, describe, expect, it } from '@jest/globals';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { withServer } from '../servers/needs.js';
+import { readCompose, variablesOf, type ComposeFile } from './compose-file.js';
+import { readDockerfile } from './dockerfile.js';
+import { haproxyHere } from './haproxy-here.js';
+import { secretsFor } from './secrets.js';
+import { mistakesIn, programOf } from './wiring.js';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const text = readFileSync(join(root, 'docker-compose.yml'), 'utf8');
+const example = readFileSync(join(root, '.env.example'), 'utf8');
+const read = (source = text): ComposeFile => readCompose(source, secretsFor(variablesOf(source)));
+
+describe('docker-compose.yml', () => {
+  const file = read();
+  const services = Object.entries(file.services);
+  const ofImage = (image: string) => services.filter(([, service]) => service.image.startsWith(`${image}:`));
+  const running = (program: string) => services.filter(([, { command }]) => command?.[1] === program);
+
+  it('gives every program what it reads, and nothing else, and leads to services that listen', () => {
+    expect(mistakesIn(file)).toEqual([]);
+  });
+
+  it('takes its secrets from .env, and .env.example names each of them', () => {
+    const named = [...example.matchAll(/^([A-Z_]+)=$/gm)].map((match) => String(match[1]));
+    expect(named.sort()).toEqual([...variablesOf(text)].sort());
+    for (const name of named) {
+      expect(() => readCompose(text, { ...secretsFor(variablesOf(text)), [name]: '' })).toThrow(
+        `${name} is missing: see .env.example`,
+      );
+    }
+  });
+
+  it('has a PostgreSQL per service, each with a role, a password and a volume of its own', () => {
+    const databases = ofImage('postgres');
+    expect(databases.map(([name]) => name).sort()).toEqual(['followers-db', 'posts-db', 'users-db']);
+    for (const subgraph of ['users', 'posts', 'followers']) {
+      const { environment, volumes } = file.services[`${subgraph}-db`]!;
+      const url = new URL(file.services[subgraph]!.environment['DATABASE_URL'] ?? '');
+      expect(`${url.hostname} ${url.username} ${url.password} ${url.pathname}`).toBe(
+        `${subgraph}-db ${environment['POSTGRES_USER']} ${environment['POSTGRES_PASSWORD']} /${environment['POSTGRES_DB']}`,
+      );
+      expect(volumes).toEqual([`${subgraph}-db:/var/lib/postgresql/data`]);
+      expect(Object.keys(file.volumes)).toContain(`${subgraph}-db`);
+    }
+    expect(new Set(databases.map(([, { environment }]) => environment['POSTGRES_PASSWORD'])).size).toBe(3);
+  });
+
+  it('has two gateways that share with each subgraph what that subgraph knows', () => {
+    const gateways = running('dist/gateway/main.js').map(([, { environment }]) => environment);
+    expect(gateways).toHaveLength(2);
+    for (const environment of gateways) {
+      for (const subgraph of ['users', 'posts', 'followers']) {
+        const secret = file.services[subgraph]!.environment['ASSERTION_SECRET'];
+        expect(environment[`ASSERTION_SECRET_${subgraph.toUpperCase()}`]).toBe(secret);
+      }
+    }
+  });
+
+  it('publishes one port, on this machine only: the door', () => {
+    expect(services.filter(([, { ports }]) => ports.length > 0).map(([name, { ports }]) => [name, ports])).toEqual([
+      ['door', ['127.0.0.1:4000:4000']],
+    ]);
+  });
+
+  it('asks everything for its health, and starts again what ended', () => {
+    for (const [name, { healthcheck, restart }] of services) {
+      expect([name, healthcheck?.test.length, restart]).toEqual([name, expect.any(Number), 'unless-stopped']);
+    }
+  });
+
+  it('stops a gateway and a subgraph after what they may still be answering', () => {
+    const slowest = 10;
+    for (const [name, service] of services.filter(([, one]) => programOf(one))) {
+      expect([name, parseInt(service.stop_grace_period ?? '10s')]).toEqual([name, expect.any(Number)]);
+      expect(parseInt(service.stop_grace_period ?? '10s')).toBeGreaterThan(slowest);
+    }
+  });
+
+  it('control: what is wrong in a copy is found', () => {
+    const planted = (from: string | RegExp, to: string): string[] => {
+      const changed = text.replace(from, to);
+      expect(changed).not.toBe(text);
+      return mistakesIn(read(changed));
+    };
+    expect(planted("PORT: '4002'", "PORT: '4002'\n      CASHE: 'on'")).toEqual([
+      'posts is given CASHE, which it does not read',
+    ]);
+    expect(planted("PORT: '4001'", "PORT: '40010'")).toContain(
+      'gateway-1 has JWKS_URL at users:4001, where no service listens',
+    );
+    expect(planted('SUBGRAPH_URL_USERS:', 'SUBGRAPH_URL_USER:')).toContain(
+      'gateway-2 is given SUBGRAPH_URL_USER, which it does not read',
+    );
+    expect(planted(/ {6}SIGNING_KEY: .*\n/, '').join()).toContain('users does not start');
+    expect(planted('POSTGRES_DB: posts', 'POSTGRES_DATABASE: posts')).toEqual([
+      'posts-db is given POSTGRES_DATABASE, which it does not read',
+    ]);
+    expect(() => read(text.replace('restart:', 'restarts:'))).toThrow('restarts');
+  });
+});
+
+describe('the Dockerfile', () => {
+  const stages = readDockerfile(readFileSync(join(root, 'Dockerfile'), 'utf8'));
+
+  it('ends in a stage without the builder, run by an account that is not root', () => {
+    const last = stages.at(-1)!;
+    expect(stages.length).toBeGreaterThan(1);
+    expect(last.steps.filter(({ verb }) => verb === 'RUN')).toEqual([]);
+    expect(last.user).toBe('node');
+    expect(last.env['NODE_ENV']).toBe('production');
+  });
+});
+
+withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
+  const config = readFileSync(join(root, 'deploy/haproxy.cfg'), 'utf8');
+  const folder = mkdtempSync(join(tmpdir(), 'tributary-haproxy-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const check = (source: string): string => {
+    const file = join(folder, 'haproxy.cfg');
+    writeFileSync(file, source);
+    return execFileSync(haproxy, ['-c', '-f', file], { encoding: 'utf8', stdio: 'pipe' });
+  };
+
+  it('is what HAProxy understands', () => {
+    expect(check(config)).toContain('Configuration file is valid');
+  });
+
+  it('control: a word that HAProxy does not know is refused', () => {
+    expect(() => check(config.replace('balance', 'ballance'))).toThrow('ballance');
+  });
+
+  it('serves both gateways of the compose file, and asks whether they are ready', () => {
+    const gateways = Object.keys(read().services).filter((name) => name.startsWith('gateway-'));
+    const served = [...config.matchAll(/^ {2}server (\S+) (\S+)$/gm)].map(([, name, at]) => [name, at]);
+    expect(served).toEqual(gateways.map((name) => [name, `${name}:4000`]));
+    expect(config).toContain('option httpchk GET /health/ready');
+    expect(haproxyHere(config, { door: 1, gateways: { 'gateway-1': 2, 'gateway-2': 3 } })).not.toContain(
+      'gateway-1:4000',
+    );
+  });
+});
