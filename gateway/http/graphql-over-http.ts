@@ -122,7 +122,7 @@ function refuse(request: IncomingMessage, response: ServerResponse, type: Respon
   write(request, response, refusal.status, type, refusalBody(refusal, requestId), requestId, parts);
 }
 
-function write(request: IncomingMessage, response: ServerResponse, status: number, type: ResponseType, body: string, requestId: string, parts: GraphqlOverHttpParts): void {
+function write(request: IncomingMessage, response: ServerResponse, status: number, type: ResponseType, body: string | Buffer, requestId: string, parts: GraphqlOverHttpParts): void {
   const origin = request.headers.origin;
   if (parts.cors.origins.length > 0) for (const [name, value] of Object.entries(corsHeaders(origin, parts.cors))) response.setHeader(name, value);
   response.setHeader('content-type', `${type}; charset=utf-8`);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { buildSchema } from 'graphql';
+import { buildSchema, getIntrospectionQuery } from 'graphql';
 import { Documents } from './documents.js';
 import { Refusal } from './refusal.js';
 
@@ -190,6 +190,13 @@ describe('documents', () => {
     };
     expect(told(closed)).not.toContain('Did you mean');
     expect(told(fresh())).toContain('Did you mean');
+  });
+
+  it.each([
+    {},
+    { descriptions: true, schemaDescription: true, inputValueDeprecation: true, specifiedByUrl: true, directiveIsRepeatable: true, oneOf: true },
+  ])('the introspection query of every tool runs within the limits: %j', (options) => {
+    expect(outcome(fresh(), getIntrospectionQuery(options))).toBe('runs');
   });
 
   it('with introspection, circles in it are refused', () => {

@@ -28,11 +28,13 @@ export function checkLimits(document: DocumentNode, limits: Limits): void {
     const size = measure(definition.selectionSet);
     const variables = definition.kind === Kind.OPERATION_DEFINITION ? (definition.variableDefinitions ?? []) : [];
     const directives = variables.reduce((sum, variable) => sum + lengthOf(variable.directives), lengthOf(definition.directives));
-    if (size.depth - 2 > limits.depth) refuse(`Fields may be at most ${limits.depth} fields below their root field.`);
+    // A fragment has no root field; how deep it comes to lie is counted where it is spread.
+    const isOperation = definition.kind === Kind.OPERATION_DEFINITION;
+    if (isOperation && size.depth - 2 > limits.depth) refuse(`Fields may be at most ${limits.depth} fields below their root field.`);
     if (size.aliases > limits.aliases) refuse(`An operation may have at most ${limits.aliases} aliases.`);
     if (size.directives + directives > limits.directives) refuse(`An operation may have at most ${limits.directives} directives.`);
     if (size.fields > limits.selections) refuse(`An operation may select at most ${limits.selections} fields, fragments included.`);
-    if (definition.kind === Kind.OPERATION_DEFINITION && rootFields(document, definition.selectionSet) > limits.rootFields) {
+    if (isOperation && rootFields(document, definition.selectionSet) > limits.rootFields) {
       refuse(`An operation may have at most ${limits.rootFields} different root fields.`);
     }
     if (size.values > VALUE_DEPTH_MAX || variables.some((variable) => variable.defaultValue && valueDepth(variable.defaultValue) > VALUE_DEPTH_MAX)) {

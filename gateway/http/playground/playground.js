@@ -29,8 +29,16 @@
     latest.current = editor;
     const [who, setWho] = React.useState(storage.getItem('tributary:who'));
 
+    // Changing tabs writes into the editors, so all of them have to be there.
+    const moved = React.useRef(openAt === 0);
+    const isReady = Boolean(editor.queryEditor && editor.variableEditor && editor.headerEditor && editor.responseEditor);
     React.useEffect(() => {
-      if (openAt > 0 && editor.activeTabIndex === 0) editor.changeTab(openAt);
+      if (moved.current || !isReady) return;
+      moved.current = true;
+      editor.changeTab(openAt);
+    }, [isReady]);
+
+    React.useEffect(() => {
       const listen = (data) => {
         const session = data.logIn ?? data.signUp;
         if (session?.token) {
