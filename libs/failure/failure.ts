@@ -33,6 +33,7 @@ export function asFailure(error: unknown): Failure {
 }
 
 function show(value: unknown): string {
-  const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
+  // Not String(): what a client sends may be an object whose toString is none.
+  const text = JSON.stringify(value) ?? String(value);
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }

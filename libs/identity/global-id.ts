@@ -23,9 +23,13 @@ export function globalId(kind: Kind, uuid: string): string {
   return `${kind}_${text}`;
 }
 
-/** Back to the stored uuid. Takes exactly what `globalId` prints: one thing has one id, so caches and joins can compare texts. */
-export function parseGlobalId(kind: Kind, text: string): string {
-  const uuid = text.startsWith(`${kind}_`) ? uuidOf(text.slice(kind.length + 1)) : undefined;
+/**
+ * Back to the stored uuid. Takes exactly what `globalId` prints: one thing has one id, so caches and joins can compare texts.
+ * The key of a representation is no type's: it may be anything.
+ */
+export function parseGlobalId(kind: Kind, text: unknown): string {
+  const uuid =
+    typeof text === 'string' && text.startsWith(`${kind}_`) ? uuidOf(text.slice(kind.length + 1)) : undefined;
   if (uuid === undefined) throw badInput(`the id of a ${kind} is "${kind}_" and 26 characters`, text);
   return uuid;
 }

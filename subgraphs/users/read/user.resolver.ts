@@ -15,7 +15,7 @@ export class UserResolver {
 
   @ResolveReference()
   async reference({ id }: { id: unknown }, context: RequestContext): Promise<Person | null> {
-    return this.#loaders(context).people.load(parseGlobalId('user', String(id)));
+    return this.#loaders(context).people.load(parseGlobalId('user', id));
   }
 
   @ResolveField()
