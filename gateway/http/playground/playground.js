@@ -17,7 +17,10 @@
 
   /** Every answer passes here; the session below looks at it. */
   async function fetcher(params, options) {
-    const answer = await ask(params, options?.headers);
+    // For a moment after a change of tabs GraphiQL still names the operation of the tab before.
+    const { operationName, ...rest } = params;
+    const named = operationName && new RegExp(`\\b${operationName}\\b`).test(params.query);
+    const answer = await ask(named ? params : rest, options?.headers);
     if (answer?.data) for (const listen of listeners) listen(answer.data);
     return answer;
   }
@@ -30,29 +33,31 @@
     const [who, setWho] = React.useState(storage.getItem('tributary:who'));
 
     // Changing tabs writes into the editors, so all of them have to be there.
-    const moved = React.useRef(openAt === 0);
     const isReady = Boolean(editor.queryEditor && editor.variableEditor && editor.headerEditor && editor.responseEditor);
     React.useEffect(() => {
-      if (moved.current || !isReady) return;
-      moved.current = true;
-      editor.changeTab(openAt);
+      if (!isReady) return;
+      const token = storage.getItem('tributary:token');
+      if (token) {
+        changeOthers(editor, (tab) => ({ ...tab, headers: headersWith(tab.headers, token) }));
+        editor.headerEditor.setValue(headersWith(editor.headerEditor.getValue(), token));
+      }
+      if (openAt > 0) editor.changeTab(openAt);
     }, [isReady]);
 
     React.useEffect(() => {
       const listen = (data) => {
         const session = data.logIn ?? data.signUp;
         if (session?.token) {
-          storage.setItem('tributary:who', session.user?.handle ?? 'somebody');
-          setWho(session.user?.handle ?? 'somebody');
+          const handle = session.user?.handle ?? 'somebody';
+          storage.setItem('tributary:token', session.token);
+          storage.setItem('tributary:who', handle);
+          setWho(handle);
           changeOthers(latest.current, (tab) => ({ ...tab, headers: headersWith(tab.headers, session.token) }));
         }
         const follower = data.userByHandle?.followers?.edges?.find((edge) => edge.node)?.node;
         if (follower?.id) {
-          changeOthers(latest.current, (tab) =>
-            tab.operationName === 'Follow' && /"userId":\s*""/.test(tab.variables ?? '')
-              ? { ...tab, variables: JSON.stringify({ userId: follower.id }) }
-              : tab,
-          );
+          const isEmpty = (tab) => tab.title === 'Follow' && /"userId":\s*""/.test(tab.variables ?? '');
+          changeOthers(latest.current, (tab) => (isEmpty(tab) ? { ...tab, variables: JSON.stringify({ userId: follower.id }) } : tab));
         }
       };
       listeners.add(listen);
