@@ -52,7 +52,7 @@ export interface RequestContext {
 
 export interface Answer {
   /** `{"data":…}` or `{"errors":[…],"data":…}`: exactly what the client gets. */
-  readonly body: string;
+  readonly body: string | Buffer;
   /** The body has `errors`: it is then sent with `Cache-Control: no-store`. */
   readonly hasErrors: boolean;
 }

@@ -33,7 +33,11 @@ export interface GraphqlOverHttpParts {
  * One HTTP request → one answer. Everything that costs nothing is asked first; what is refused before `execute` has called no
  * subgraph. The answer is always the same JSON shape, whatever went wrong.
  */
-export async function answerGraphql(request: IncomingMessage, response: ServerResponse, parts: GraphqlOverHttpParts): Promise<void> {
+export async function answerGraphql(
+  request: IncomingMessage,
+  response: ServerResponse,
+  parts: GraphqlOverHttpParts,
+): Promise<void> {
   const requestId = requestIdOf(request.headers, parts.newId);
   if (request.method === 'OPTIONS') return preflight(request, response, parts);
   if (request.method === 'GET' && parts.page && wantsPage(request.headers.accept)) return parts.page(request, response);
@@ -68,7 +72,8 @@ async function answered(
   const responseHeaders: RequestContext['responseHeaders'] = [];
   const answer = await parts.served.with(async ({ documents, supergraph, engine }: Serving) => {
     const operation = documents.operation(asked.query, asked.operationName);
-    if (operation.type === 'mutation' && request.method === 'GET') throw methodNotAllowed('A mutation has to be POSTed.', 'POST');
+    if (operation.type === 'mutation' && request.method === 'GET')
+      throw methodNotAllowed('A mutation has to be POSTed.', 'POST');
     const variables = coerceVariables(supergraph.schema, operation, asked.variables, parts.suggestions);
     const headers = forwardedHeaders(request.headers, parts.forward);
     return withDeadline(response, deadline - parts.clock(), (signal) =>
@@ -82,7 +87,11 @@ async function answered(
 const CLIENT_GONE = new Error('the client went away');
 
 /** `work` ends with the deadline and with the client, whether it listens to its signal or not. */
-function withDeadline<T>(response: ServerResponse, timeoutMs: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+function withDeadline<T>(
+  response: ServerResponse,
+  timeoutMs: number,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const cancel = new AbortController();
   // One listener for each subgraph call under way.
   setMaxListeners(0, cancel.signal);
@@ -111,7 +120,14 @@ function methodNotAllowed(message: string, allow: string): Refusal {
   return new Refusal(405, 'BAD_REQUEST', message, { headers: { allow } });
 }
 
-function refuse(request: IncomingMessage, response: ServerResponse, type: ResponseType, refusal: Refusal, requestId: string, parts: GraphqlOverHttpParts): void {
+function refuse(
+  request: IncomingMessage,
+  response: ServerResponse,
+  type: ResponseType,
+  refusal: Refusal,
+  requestId: string,
+  parts: GraphqlOverHttpParts,
+): void {
   if (refusal.status >= 500) {
     const { status, code, message, more } = refusal;
     parts.logger.error({ requestId, status, code, detail: inspect(more.cause ?? message) }, 'A request failed');
@@ -122,9 +138,18 @@ function refuse(request: IncomingMessage, response: ServerResponse, type: Respon
   write(request, response, refusal.status, type, refusalBody(refusal, requestId), requestId, parts);
 }
 
-function write(request: IncomingMessage, response: ServerResponse, status: number, type: ResponseType, body: string | Buffer, requestId: string, parts: GraphqlOverHttpParts): void {
+function write(
+  request: IncomingMessage,
+  response: ServerResponse,
+  status: number,
+  type: ResponseType,
+  body: string | Buffer,
+  requestId: string,
+  parts: GraphqlOverHttpParts,
+): void {
   const origin = request.headers.origin;
-  if (parts.cors.origins.length > 0) for (const [name, value] of Object.entries(corsHeaders(origin, parts.cors))) response.setHeader(name, value);
+  if (parts.cors.origins.length > 0)
+    for (const [name, value] of Object.entries(corsHeaders(origin, parts.cors))) response.setHeader(name, value);
   response.setHeader('content-type', `${type}; charset=utf-8`);
   response.setHeader('content-length', Buffer.byteLength(body));
   response.setHeader('x-request-id', requestId);
@@ -134,5 +159,7 @@ function write(request: IncomingMessage, response: ServerResponse, status: numbe
 }
 
 function preflight(request: IncomingMessage, response: ServerResponse, parts: GraphqlOverHttpParts): void {
-  response.writeHead(204, { allow: 'GET, POST, OPTIONS', ...preflightHeaders(request.headers.origin, parts.cors) }).end();
+  response
+    .writeHead(204, { allow: 'GET, POST, OPTIONS', ...preflightHeaders(request.headers.origin, parts.cors) })
+    .end();
 }

@@ -20,24 +20,32 @@ export class Asking {
   add(entity: JsonObject, group: number): void {
     const representer = this.part.unit.represent.of(entity);
     if (representer.none) return;
-    const key = representer.onlyKey === undefined ? undefined : entity[representer.onlyKey];
-    if (typeof key === 'string' || typeof key === 'number') this.#addByKey(representer, key, entity, group);
-    else this.#addByText(representer, entity, group);
-  }
-
-  #addByKey(representer: TypeRepresenter, key: Json, entity: JsonObject, group: number): void {
+    const { plainKeys } = representer;
+    if (!plainKeys) return this.#addByText(representer, entity, group);
+    const key = entity[plainKeys[0]!];
+    if (typeof key !== 'string' && typeof key !== 'number') return this.#addByText(representer, entity, group);
     let known = this.#byKey.get(representer);
     if (!known) {
       known = new Map();
       this.#byKey.set(representer, known);
     }
     const index = known.get(key);
-    if (index !== undefined) {
+    if (index !== undefined && this.#equal(plainKeys, entity, this.part.targets[index]![0]!)) {
       this.#wait(index, entity, group);
       return;
     }
-    known.set(key, this.part.representations.length);
-    this.#ask(representer.write(entity) as string, entity, group);
+    const before = this.part.representations.length;
+    this.#addByText(representer, entity, group);
+    if (index === undefined && this.part.representations.length > before) known.set(key, before);
+  }
+
+  #equal(keys: readonly string[], one: JsonObject, other: JsonObject): boolean {
+    for (let i = 1; i < keys.length; i += 1) {
+      const value = one[keys[i]!];
+      if (value !== other[keys[i]!] || value === undefined || (typeof value === 'object' && value !== null))
+        return false;
+    }
+    return true;
   }
 
   #addByText(representer: TypeRepresenter, entity: JsonObject, group: number): void {

@@ -6,10 +6,10 @@ import { schemaNames, type SchemaNames } from '../plan/schema-names.js';
 import type { Supergraph } from '../supergraph/supergraph.js';
 import { compile, type Compiled } from './compile.js';
 import { introspect } from './introspect.js';
-import { ReadsInFlight } from './reads-in-flight.js';
-import { Run } from './run.js';
+import { identityOf, InFlight } from './in-flight.js';
+import { Run, type Send } from './run.js';
 import { TypeFamilies } from './types.js';
-import { writeAnswer } from './write-answer.js';
+import { answerOf, writeData, type Written } from './write-answer.js';
 
 /** Tributary's own engine: plan once, compile once, then only run. `docs/path-of-a-query.md` follows a request through it. */
 export const createEngine: EngineFactory = async (supergraph, options) => {
@@ -29,7 +29,8 @@ export class TributaryEngine implements Engine {
   readonly #planner: Planner;
   readonly #names: SchemaNames;
   readonly #families: TypeFamilies;
-  readonly #reads: ReadsInFlight;
+  readonly #reads = new InFlight<Written>();
+  readonly #calls = new InFlight<Buffer>();
   readonly #normal = new WeakMap<Operation, NormalOperation>();
 
   constructor(supergraph: Supergraph, options: EngineOptions, planner: Planner, reason: string) {
@@ -39,7 +40,6 @@ export class TributaryEngine implements Engine {
     this.#planner = planner;
     this.#names = schemaNames(supergraph.document);
     this.#families = new TypeFamilies(supergraph.document);
-    this.#reads = new ReadsInFlight(supergraph, options.subgraphs, options.join);
     this.plans = new Plans({
       planner,
       cacheBytes: PLAN_CACHE_BYTES,
@@ -57,6 +57,17 @@ export class TributaryEngine implements Engine {
   }
 
   async execute(operation: Operation, variables: Variables, context: RequestContext): Promise<Answer> {
+    const joins = this.#options.join && operation.type === 'query';
+    const identity = joins ? identityOf(context) : '';
+    const written = joins
+      ? await this.#reads.share(`${operation.hash} ${identity} ${JSON.stringify(variables)}`, context, (as) =>
+          this.#run(operation, variables, as, identity),
+        )
+      : await this.#run(operation, variables, context, identity);
+    return answerOf(written, context.requestId, this.#options.logger);
+  }
+
+  async #run(operation: Operation, variables: Variables, context: RequestContext, identity: string): Promise<Written> {
     const normal = this.normalOf(operation);
     const conditions = conditionsOf(normal, variables);
     const compiled =
@@ -67,12 +78,27 @@ export class TributaryEngine implements Engine {
       compiled,
       variableTexts(normal, variables),
       this.#families,
-      this.#reads.sender(context),
+      this.#sender(context, identity),
       context,
     );
     const outcome = await run.execute();
-    if (operation.type === 'mutation') this.#reads.written();
-    return writeAnswer(compiled.projection, outcome, introspected, normal, context.requestId, this.#options.logger);
+    if (operation.type === 'mutation') {
+      this.#reads.written();
+      this.#calls.written();
+    }
+    return writeData(compiled.projection, outcome, introspected, normal);
+  }
+
+  /** Different operations may have calls in common: those are joined too. */
+  #sender(context: RequestContext, identity: string): Send {
+    const { subgraphs, join } = this.#options;
+    return (subgraph, type, body) => {
+      const { url } = this.#supergraph.subgraphs.get(subgraph)!;
+      const call = (as: RequestContext) => subgraphs.post({ subgraph, url, type, body }, as);
+      return join && type === 'query'
+        ? this.#calls.share(`${subgraph} ${identity} ${body}`, context, call)
+        : call(context);
+    };
   }
 
   /** Plans operations before a request needs them: the most used ones of the supergraph that this one replaces. */

@@ -6,7 +6,6 @@
  */
 export class Output {
   #bytes = Buffer.allocUnsafe(START_BYTES);
-  #ascii = true;
   at = 0;
   readonly troubles: Trouble[] = [];
   /** Some fetch failed, so a field that never came is to be told even where null is allowed. */
@@ -14,16 +13,15 @@ export class Output {
 
   start(failed: boolean): void {
     this.at = 0;
-    this.#ascii = true;
     this.failed = failed;
     this.troubles.length = 0;
     // One huge answer is no reason to hold on to its memory.
     if (this.#bytes.length > KEPT_BYTES) this.#bytes = Buffer.allocUnsafe(START_BYTES);
   }
 
-  /** What was written, as text. */
-  text(): string {
-    return this.#bytes.toString(this.#ascii ? 'latin1' : 'utf8', 0, this.at);
+  /** What was written; a copy, since this is used again. */
+  bytes(): Buffer {
+    return Buffer.from(this.#bytes.subarray(0, this.at));
   }
 
   /** A piece that was made ready before: keys, constants. */
@@ -46,9 +44,7 @@ export class Output {
     const { length } = text;
     // UTF-8 takes at most three bytes for each UTF-16 unit.
     if (this.at + length * 3 > this.#bytes.length) this.#grow(length * 3);
-    const written = this.#bytes.write(text, this.at);
-    if (written !== length) this.#ascii = false;
-    this.at += written;
+    this.at += this.#bytes.write(text, this.at);
   }
 
   /** A string value. Most are short and plain, and looking at each character is then cheaper than any call. */

@@ -18,10 +18,10 @@ export interface TypeRepresenter {
   /** Nothing is asked about this type. */
   readonly none: boolean;
   /**
-   * The one scalar that tells these entities apart, which is nearly always so (`id`). Looking at it is far cheaper than
-   * writing and comparing whole representations.
+   * The fields besides the type, when all of them are plain: as long as their values are scalars, comparing those tells
+   * equal entities far cheaper than writing and comparing whole representations.
    */
-  readonly onlyKey: string | undefined;
+  readonly plainKeys: readonly string[] | undefined;
   /** JSON text, or `missing` when a field that it needs never came, so that the subgraph cannot be asked. */
   write(entity: JsonObject): string | typeof missing;
 }
@@ -48,10 +48,12 @@ export class Representer {
   #make(writers: readonly FieldWriter[], typename: Json | undefined): TypeRepresenter {
     const isTypename = (writer: FieldWriter) => writer.text.endsWith('"__typename":');
     const others = writers.filter((writer) => !isTypename(writer));
-    const only = others.length === 1 && typeof typename === 'string' ? others[0] : undefined;
+    const plain =
+      typeof typename === 'string' &&
+      others.every((writer) => !writer.read && !writer.inner && writer.constant === undefined);
     return {
       none: others.length === writers.length,
-      onlyKey: only && !only.read && !only.inner && only.constant === undefined ? only.key : undefined,
+      plainKeys: plain && others.length > 0 ? others.map(({ key }) => key) : undefined,
       write: (entity) => writeFields(writers, entity),
     };
   }

@@ -8,27 +8,37 @@ import type { Loss, Outcome } from './run.js';
 
 const output = new Output();
 
-/** Data and errors as the client gets them. */
-export function writeAnswer(
+/** What came of an operation, whoever asked for it. */
+export interface Written {
+  /** `{"data":…}` */
+  readonly body: Buffer;
+  readonly errors: readonly FieldError[];
+}
+
+export function writeData(
   projection: Projection,
   outcome: Outcome,
   introspected: ReadonlyMap<string, string>,
   operation: NormalOperation,
-  requestId: string,
-  logger: Logger,
-): Answer {
+): Written {
   output.start(outcome.losses.length > 0);
-  output.json('{"data":');
+  output.piece(START);
   projection.write(outcome.data, introspected, output);
-  output.json('}');
-  const text = output.text();
-  if (outcome.errors.length === 0 && outcome.losses.length === 0 && output.troubles.length === 0)
-    return { body: text, hasErrors: false };
-  const errors = errorsOf(outcome, output.troubles, operation);
-  return {
-    body: `{"errors":${JSON.stringify(clientErrors(errors, requestId, logger))},${text.slice(1)}`,
-    hasErrors: true,
-  };
+  output.piece(END);
+  const { troubles } = output;
+  const well = outcome.errors.length === 0 && outcome.losses.length === 0 && troubles.length === 0;
+  return { body: output.bytes(), errors: well ? none : errorsOf(outcome, troubles, operation) };
+}
+
+const START = Buffer.from('{"data":');
+const END = Buffer.from('}');
+const none: readonly FieldError[] = [];
+
+/** The answer to one request, with its own id in the errors. */
+export function answerOf({ body, errors }: Written, requestId: string, logger: Logger): Answer {
+  if (errors.length === 0) return { body, hasErrors: false };
+  const text = Buffer.from(`{"errors":${JSON.stringify(clientErrors(errors, requestId, logger))},`);
+  return { body: Buffer.concat([text, body.subarray(1)]), hasErrors: true };
 }
 
 function errorsOf(outcome: Outcome, troubles: readonly Trouble[], operation: NormalOperation): FieldError[] {

@@ -95,7 +95,7 @@ export class Federation {
     };
     const calls: Call[] = [];
     this.#open.set(context.signal, { options, calls });
-    const { body } = await engine.execute(operation, variables, context);
+    const body = (await engine.execute(operation, variables, context)).body.toString();
     const { data, errors } = JSON.parse(body) as Pick<Asked, 'data' | 'errors'>;
     return { data, errors, body, calls };
   }
