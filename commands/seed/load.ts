@@ -1,3 +1,4 @@
+import { CODES, Failure } from '#libs/failure';
 import { shardOf } from '#libs/identity';
 import * as followersBulk from '../../subgraphs/followers/bulk.js';
 import * as postsBulk from '../../subgraphs/posts/bulk.js';
@@ -13,7 +14,7 @@ import type { GeneratedWorld } from './world.js';
 /** Rows that are made and stored before the next are made. */
 const CHUNK = 10_000;
 
-/** Writes a generated world into the three stores, the same world twice as once. Users and followers are filled while posts are. */
+/** Writes a generated world into the three stores, the same world twice as once. Followers is filled while posts is. */
 export async function loadWorld(
   databases: Databases,
   world: GeneratedWorld,
@@ -22,7 +23,10 @@ export async function loadWorld(
 ): Promise<void> {
   await loadPeople(databases, world, password, progress);
   await Promise.all([loadFollowers(databases, world, progress), loadPosts(databases, world, progress)]);
-  for (const database of [databases.users, databases.posts, databases.followers]) await database.query('ANALYZE');
+  for (const database of [databases.users, databases.posts, databases.followers]) {
+    // So that the first queries are planned well; where it takes longer than a statement may, autovacuum comes within a minute.
+    await database.query('ANALYZE').catch(isTimeout);
+  }
 }
 
 /** What `loadWorld` counts: every row of every store, and the rows that are counted again at the end. */
@@ -40,31 +44,32 @@ async function loadPeople(
   const passwordHash = await new Passwords({ atOnce: 1 }).hash(password);
   for (const chunk of chunksOf(people, 2_000)) {
     const ids = chunk.map(({ id }) => id);
-    const known = await users.query<{ id: string }>('SELECT id FROM users WHERE id = ANY ($1::uuid[])', [ids]);
-    const knownIds = new Set(known.map(({ id }) => id));
-    await loadUsers(
-      users,
-      chunk
-        .filter(({ id }) => !knownIds.has(id))
-        .map((person) => ({ ...person, passwordHash, joinedAt: new Date(person.joinedAt) })),
-    );
-    await Promise.all([postsBulk.loadPeople(posts, ids), followersBulk.loadPeople(followers, ids)]);
+    await patiently(async () => {
+      const known = await users.query<{ id: string }>('SELECT id FROM users WHERE id = ANY ($1::uuid[])', [ids]);
+      const knownIds = new Set(known.map(({ id }) => id));
+      const strangers = chunk.filter(({ id }) => !knownIds.has(id));
+      await loadUsers(
+        users,
+        strangers.map((person) => ({ ...person, passwordHash, joinedAt: new Date(person.joinedAt) })),
+      );
+      await Promise.all([postsBulk.loadPeople(posts, ids), followersBulk.loadPeople(followers, ids)]);
+    });
     progress.add(3 * chunk.length, 'people');
   }
 }
 
 async function loadFollowers({ followers }: Databases, world: GeneratedWorld, progress: Progress): Promise<void> {
   for (const follows of followsOf(world)) {
-    await followersBulk.loadFollows(followers, follows);
+    await patiently(() => followersBulk.loadFollows(followers, follows));
     progress.add(follows.length, 'follows');
   }
-  await followersBulk.recount(followers);
+  await patiently(() => followersBulk.recount(followers));
   progress.add(world.people.length, 'counts of followers');
 }
 
 async function loadPosts({ posts }: Databases, world: GeneratedWorld, progress: Progress): Promise<void> {
   for (const edges of followsOf(world)) {
-    await postsBulk.loadEdges(posts, edges);
+    await patiently(() => postsBulk.loadEdges(posts, edges));
     progress.add(edges.length, 'follows');
   }
   const { people, graph, writings, seed } = world;
@@ -74,8 +79,8 @@ async function loadPosts({ posts }: Databases, world: GeneratedWorld, progress: 
   const tastes = new Chance(`${seed} likes`);
   const all = writings.authors.length;
   for (let from = 0; from < all; from += CHUNK) {
-    const rows = [];
-    const likes = [];
+    const rows: postsBulk.SeedPost[] = [];
+    const likes: { postId: string; userId: string }[] = [];
     for (let index = from; index < Math.min(all, from + CHUNK); index++) {
       const author = writings.authors[index] ?? 0;
       const parent = writings.parents[index] ?? -1;
@@ -90,13 +95,31 @@ async function loadPosts({ posts }: Databases, world: GeneratedWorld, progress: 
       });
       for (const liker of likersOf(graph, author, tastes)) likes.push({ postId: id, userId: people[liker]?.id ?? '' });
     }
-    await postsBulk.loadPosts(posts, rows);
-    await postsBulk.loadLikes(posts, likes);
+    await patiently(() => postsBulk.loadPosts(posts, rows));
+    await patiently(() => postsBulk.loadLikes(posts, likes));
     progress.add(2 * rows.length, 'posts and likes');
   }
-  await postsBulk.recount(posts);
+  await patiently(() => postsBulk.recount(posts));
   progress.add(all + people.length, 'counts of posts');
 }
+
+/** A busy server may take longer for a statement than a service lets it. What is loaded twice is there once, so it is tried again. */
+async function patiently(load: () => Promise<void>): Promise<void> {
+  for (let tries = 1; tries < TRIES_MAX; tries++) {
+    try {
+      return await load();
+    } catch (error) {
+      isTimeout(error);
+    }
+  }
+  return load();
+}
+
+function isTimeout(error: unknown): void {
+  if (!(error instanceof Failure) || !CODES[error.code].retry) throw error;
+}
+
+const TRIES_MAX = 5;
 
 /** The follows as rows, some at a time; the same rows each time. */
 function* followsOf({ people, graph, seed }: GeneratedWorld) {
