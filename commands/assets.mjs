@@ -9,6 +9,11 @@ const playground = join(root, 'dist/gateway/http/playground');
 
 mkdirSync(playground, { recursive: true });
 cpSync(join(root, 'gateway/http/playground'), playground, { recursive: true });
-for (const file of ['graphiql/graphiql.min.js', 'graphiql/graphiql.min.css', 'react/umd/react.production.min.js', 'react-dom/umd/react-dom.production.min.js']) {
+for (const file of [
+  'graphiql/graphiql.min.js',
+  'graphiql/graphiql.min.css',
+  'react/umd/react.production.min.js',
+  'react-dom/umd/react-dom.production.min.js',
+]) {
   copyFileSync(join(root, 'node_modules', file), join(playground, file.slice(file.lastIndexOf('/') + 1)));
 }

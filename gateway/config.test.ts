@@ -7,14 +7,36 @@ const base = { SUPERGRAPH: 'supergraph.graphql' };
 describe('the gateway’s settings', () => {
   it('have defaults for everything but where the graph is', () => {
     const config = readGatewayConfig(base);
-    expect(config).toMatchObject({ HOST: '127.0.0.1', PORT: 4000, IDENTITY: 'off', introspection: true, playground: true, FORWARD_HEADERS: [] });
-    expect(config.limits).toEqual({ tokens: 2_000, depth: 10, aliases: 30, rootFields: 20, directives: 50, selections: 1_000 });
+    expect(config).toMatchObject({
+      HOST: '127.0.0.1',
+      PORT: 4000,
+      IDENTITY: 'off',
+      introspection: true,
+      playground: true,
+      FORWARD_HEADERS: [],
+    });
+    expect(config.limits).toEqual({
+      tokens: 2_000,
+      depth: 10,
+      aliases: 30,
+      rootFields: 20,
+      directives: 50,
+      selections: 1_000,
+    });
   });
 
   it('in production neither introspection nor playground, unless they are asked for', () => {
-    expect(readGatewayConfig({ ...base, NODE_ENV: 'production' })).toMatchObject({ introspection: false, playground: false });
-    expect(readGatewayConfig({ ...base, NODE_ENV: 'production', INTROSPECTION: 'on', PLAYGROUND: 'on' })).toMatchObject({ introspection: true, playground: true });
-    expect(readGatewayConfig({ ...base, INTROSPECTION: 'off', PLAYGROUND: 'off' })).toMatchObject({ introspection: false, playground: false });
+    expect(readGatewayConfig({ ...base, NODE_ENV: 'production' })).toMatchObject({
+      introspection: false,
+      playground: false,
+    });
+    expect(readGatewayConfig({ ...base, NODE_ENV: 'production', INTROSPECTION: 'on', PLAYGROUND: 'on' })).toMatchObject(
+      { introspection: true, playground: true },
+    );
+    expect(readGatewayConfig({ ...base, INTROSPECTION: 'off', PLAYGROUND: 'off' })).toMatchObject({
+      introspection: false,
+      playground: false,
+    });
   });
 
   it('name services to compose, their addresses and their secrets', () => {
@@ -37,13 +59,33 @@ describe('the gateway’s settings', () => {
     ['two graphs', { ...base, SUBGRAPHS: 'a=http://a/' }, 'exclude each other'],
     ['a pair without a name', { SUBGRAPHS: 'http://a/' }, 'name=address pairs'],
     ['a name twice', { SUBGRAPHS: 'a=http://a/,a=http://b/' }, 'names a more than once'],
-    ['a service in a file', { SUBGRAPHS: 'a=file:///etc/passwd' }, 'the address of a takes an address that begins with http: or https:; came file:'],
-    ['a password in an address', { ...base, SUBGRAPH_URL_A: 'http://u:hunter2@a/' }, 'SUBGRAPH_URL_A carries a user name or password (not shown)'],
+    [
+      'a service in a file',
+      { SUBGRAPHS: 'a=file:///etc/passwd' },
+      'the address of a takes an address that begins with http: or https:; came file:',
+    ],
+    [
+      'a password in an address',
+      { ...base, SUBGRAPH_URL_A: 'http://u:hunter2@a/' },
+      'SUBGRAPH_URL_A carries a user name or password (not shown)',
+    ],
     ['tokens and no keys', { ...base, IDENTITY: 'jwt' }, 'JWKS_URL is needed with IDENTITY=jwt'],
     ['a short secret', { ...base, ASSERTION_SECRET_A: 'hunter2' }, 'ASSERTION_SECRET_A takes at least 32 characters'],
-    ['an identity header to forward', { ...base, FORWARD_HEADERS: 'x-tenant,X-User-Id' }, 'FORWARD_HEADERS cannot name X-User-Id: it tells who asks'],
-    ['a hop-by-hop header to forward', { ...base, FORWARD_RESPONSE_HEADERS: 'connection' }, 'FORWARD_RESPONSE_HEADERS cannot name connection'],
-    ['credentials for everybody', { ...base, CORS_ORIGINS: '*', CORS_CREDENTIALS: 'true' }, 'CORS_CREDENTIALS=true takes named CORS_ORIGINS'],
+    [
+      'an identity header to forward',
+      { ...base, FORWARD_HEADERS: 'x-tenant,X-User-Id' },
+      'FORWARD_HEADERS cannot name X-User-Id: it tells who asks',
+    ],
+    [
+      'a hop-by-hop header to forward',
+      { ...base, FORWARD_RESPONSE_HEADERS: 'connection' },
+      'FORWARD_RESPONSE_HEADERS cannot name connection',
+    ],
+    [
+      'credentials for everybody',
+      { ...base, CORS_ORIGINS: '*', CORS_CREDENTIALS: 'true' },
+      'CORS_CREDENTIALS=true takes named CORS_ORIGINS',
+    ],
     ['a limit switched off', { ...base, APOLLO_DISABLE_SECURITY_RECURSIVE_SELECTIONS_CHECK: 'true' }, 'unset it'],
     ['a limit beyond its range', { ...base, LIMIT_DEPTH: '1000' }, 'LIMIT_DEPTH takes a whole number, 1 to 100'],
   ])('refuse %s, and say what to do', (_name, env, says) => {

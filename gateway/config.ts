@@ -18,39 +18,117 @@ import { variableOf, type AddressOf } from './supergraph/supergraph.js';
 
 /** Every setting of the gateway. Two families of names are open: `SUBGRAPH_URL_<NAME>` and `ASSERTION_SECRET_<NAME>`. */
 export const gatewaySettings = {
-  HOST: text({ takes: 'an address of this machine', default: '127.0.0.1', why: 'Where it listens; 0.0.0.0 for every interface.' }),
+  HOST: text({
+    takes: 'an address of this machine',
+    default: '127.0.0.1',
+    why: 'Where it listens; 0.0.0.0 for every interface.',
+  }),
   PORT: port({ default: 4000, why: 'Where it listens.' }),
-  SUPERGRAPH: text({ takes: 'a file, or an address that begins with http: or https:', why: 'The composed graph; watched, and switched when it changes.' }),
-  SUBGRAPHS: text({ takes: 'name=address pairs separated by commas', why: 'Instead of SUPERGRAPH: compose what these running services say of themselves.' }),
-  SUPERGRAPH_POLL_MS: whole({ min: 100, max: 600_000, unit: 'ms', default: 2_000, why: 'How often the supergraph is looked at again.' }),
-  ENGINE: choice(['tributary', 'apollo'], { default: 'apollo', why: 'What runs operations: our engine, or the stock ApolloGateway.' }),
-  PLANNER: choice(['auto', 'native', 'apollo'], { default: 'auto', why: 'Which planner our engine asks; auto takes the native one where it fits.' }),
-  MERGE: choice(['flow', 'plan'], { default: 'flow', why: 'Do fetches that become ready together travel together, or as the plan has them?' }),
+  SUPERGRAPH: text({
+    takes: 'a file, or an address that begins with http: or https:',
+    why: 'The composed graph; watched, and switched when it changes.',
+  }),
+  SUBGRAPHS: text({
+    takes: 'name=address pairs separated by commas',
+    why: 'Instead of SUPERGRAPH: compose what these running services say of themselves.',
+  }),
+  SUPERGRAPH_POLL_MS: whole({
+    min: 100,
+    max: 600_000,
+    unit: 'ms',
+    default: 2_000,
+    why: 'How often the supergraph is looked at again.',
+  }),
+  ENGINE: choice(['tributary', 'apollo'], {
+    default: 'apollo',
+    why: 'What runs operations: our engine, or the stock ApolloGateway.',
+  }),
+  PLANNER: choice(['auto', 'native', 'apollo'], {
+    default: 'auto',
+    why: 'Which planner our engine asks; auto takes the native one where it fits.',
+  }),
+  MERGE: choice(['flow', 'plan'], {
+    default: 'flow',
+    why: 'Do fetches that become ready together travel together, or as the plan has them?',
+  }),
   JOIN: choice(['on', 'off'], { default: 'on', why: 'Do equal reads in flight share one subgraph call?' }),
-  IDENTITY: choice(['off', 'jwt'], { default: 'off', why: 'jwt: tokens are verified, and subgraphs are told who asks by a signed assertion.' }),
-  JWKS_URL: address({ protocols: ['http:', 'https:'], why: 'Where the issuer of tokens publishes its keys; needed with IDENTITY=jwt.' }),
+  IDENTITY: choice(['off', 'jwt'], {
+    default: 'off',
+    why: 'jwt: tokens are verified, and subgraphs are told who asks by a signed assertion.',
+  }),
+  JWKS_URL: address({
+    protocols: ['http:', 'https:'],
+    why: 'Where the issuer of tokens publishes its keys; needed with IDENTITY=jwt.',
+  }),
   TOKEN_ISSUER: text({ default: 'tributary', why: 'The iss that a token has to have.' }),
   TOKEN_AUDIENCE: text({ default: 'tributary', why: 'The aud that a token has to have.' }),
   FORWARD_HEADERS: names({ default: [], why: 'Client headers that subgraphs get.' }),
   FORWARD_RESPONSE_HEADERS: names({ default: [], why: 'Subgraph headers that clients get.' }),
   CORS_ORIGINS: names({ default: [], why: 'Origins whose pages may ask; * for all.' }),
   CORS_CREDENTIALS: flag({ default: false, why: 'May those pages send cookies?' }),
-  NODE_ENV: text({ default: 'development', why: 'production turns introspection, suggestions and the playground off.' }),
-  INTROSPECTION: choice(['on', 'off'], { why: 'May clients ask for the schema, and are they told what they may have meant? Default: on unless NODE_ENV=production.' }),
-  PLAYGROUND: choice(['on', 'off'], { why: 'Is GraphiQL shown to browsers at /graphql? Default: on unless NODE_ENV=production.' }),
-  REQUEST_TIMEOUT_MS: whole({ min: 10, max: 300_000, unit: 'ms', default: 10_000, why: 'A request that takes longer is answered 504.' }),
-  SUBGRAPH_TIMEOUT_MS: whole({ min: 10, max: 300_000, unit: 'ms', default: 3_000, why: 'A subgraph call that takes longer is a hole in the answer.' }),
-  SUBGRAPH_BODY_BYTES: whole({ min: 1_024, max: 1_073_741_824, unit: 'bytes', default: 8 * 1024 * 1024, why: 'A longer subgraph answer is refused, decompressed.' }),
+  NODE_ENV: text({
+    default: 'development',
+    why: 'production turns introspection, suggestions and the playground off.',
+  }),
+  INTROSPECTION: choice(['on', 'off'], {
+    why: 'May clients ask for the schema, and are they told what they may have meant? Default: on unless NODE_ENV=production.',
+  }),
+  PLAYGROUND: choice(['on', 'off'], {
+    why: 'Is GraphiQL shown to browsers at /graphql? Default: on unless NODE_ENV=production.',
+  }),
+  REQUEST_TIMEOUT_MS: whole({
+    min: 10,
+    max: 300_000,
+    unit: 'ms',
+    default: 10_000,
+    why: 'A request that takes longer is answered 504.',
+  }),
+  SUBGRAPH_TIMEOUT_MS: whole({
+    min: 10,
+    max: 300_000,
+    unit: 'ms',
+    default: 3_000,
+    why: 'A subgraph call that takes longer is a hole in the answer.',
+  }),
+  SUBGRAPH_BODY_BYTES: whole({
+    min: 1_024,
+    max: 1_073_741_824,
+    unit: 'bytes',
+    default: 8 * 1024 * 1024,
+    why: 'A longer subgraph answer is refused, decompressed.',
+  }),
   SUBGRAPH_CONNECTIONS: whole({ min: 1, max: 10_000, default: 64, why: 'Connections kept to one subgraph address.' }),
-  CONNECTIONS_MAX: whole({ min: 1, max: 1_000_000, default: 10_000, why: 'Client connections at one time; more are refused.' }),
-  BODY_BYTES: whole({ min: 1_024, max: 67_108_864, unit: 'bytes', default: 256 * 1024, why: 'A longer request body is refused, inflated.' }),
+  CONNECTIONS_MAX: whole({
+    min: 1,
+    max: 1_000_000,
+    default: 10_000,
+    why: 'Client connections at one time; more are refused.',
+  }),
+  BODY_BYTES: whole({
+    min: 1_024,
+    max: 67_108_864,
+    unit: 'bytes',
+    default: 256 * 1024,
+    why: 'A longer request body is refused, inflated.',
+  }),
   LIMIT_TOKENS: whole({ min: 10, max: 100_000, default: 2_000, why: 'Lexical tokens of a document.' }),
   LIMIT_DEPTH: whole({ min: 1, max: 100, default: 10, why: 'Fields between a field and its root field.' }),
   LIMIT_ALIASES: whole({ min: 0, max: 10_000, default: 30, why: 'Aliases of an operation, fragments expanded.' }),
   LIMIT_ROOT_FIELDS: whole({ min: 1, max: 10_000, default: 20, why: 'Different root fields of an operation.' }),
   LIMIT_DIRECTIVES: whole({ min: 0, max: 10_000, default: 50, why: 'Directives of an operation, fragments expanded.' }),
-  LIMIT_SELECTIONS: whole({ min: 1, max: 1_000_000, default: 1_000, why: 'Fields of an operation, fragments expanded.' }),
-  DOCUMENT_CACHE_BYTES: whole({ min: 65_536, max: 1_073_741_824, unit: 'bytes', default: 32 * 1024 * 1024, why: 'Parsed and validated documents are kept up to this size.' }),
+  LIMIT_SELECTIONS: whole({
+    min: 1,
+    max: 1_000_000,
+    default: 1_000,
+    why: 'Fields of an operation, fragments expanded.',
+  }),
+  DOCUMENT_CACHE_BYTES: whole({
+    min: 65_536,
+    max: 1_073_741_824,
+    unit: 'bytes',
+    default: 32 * 1024 * 1024,
+    why: 'Parsed and validated documents are kept up to this size.',
+  }),
 };
 
 export type GatewaySettings = Values<typeof gatewaySettings>;
@@ -103,11 +181,16 @@ export function secretVariableOf(subgraph: string): string {
 function mistakesIn(values: GatewaySettings, env: Environment): string[] {
   const mistakes: string[] = [];
   if (values.SUPERGRAPH === undefined && values.SUBGRAPHS === undefined) {
-    mistakes.push('SUPERGRAPH takes a file or address of a composed graph, or SUBGRAPHS name=address pairs to compose; neither came');
+    mistakes.push(
+      'SUPERGRAPH takes a file or address of a composed graph, or SUBGRAPHS name=address pairs to compose; neither came',
+    );
   }
-  if (values.SUPERGRAPH !== undefined && values.SUBGRAPHS !== undefined) mistakes.push('SUPERGRAPH and SUBGRAPHS exclude each other; both came');
-  if (values.IDENTITY === 'jwt' && values.JWKS_URL === undefined) mistakes.push('JWKS_URL is needed with IDENTITY=jwt: where users publishes its keys');
-  if (values.CORS_CREDENTIALS && values.CORS_ORIGINS.includes('*')) mistakes.push('CORS_CREDENTIALS=true takes named CORS_ORIGINS; came *');
+  if (values.SUPERGRAPH !== undefined && values.SUBGRAPHS !== undefined)
+    mistakes.push('SUPERGRAPH and SUBGRAPHS exclude each other; both came');
+  if (values.IDENTITY === 'jwt' && values.JWKS_URL === undefined)
+    mistakes.push('JWKS_URL is needed with IDENTITY=jwt: where users publishes its keys');
+  if (values.CORS_CREDENTIALS && values.CORS_ORIGINS.includes('*'))
+    mistakes.push('CORS_CREDENTIALS=true takes named CORS_ORIGINS; came *');
   for (const variable of ['FORWARD_HEADERS', 'FORWARD_RESPONSE_HEADERS'] as const) {
     for (const name of values[variable]) {
       const why = whyNotForwarded(name, values.IDENTITY);
@@ -125,10 +208,13 @@ function mistakesIn(values: GatewaySettings, env: Environment): string[] {
       if (why !== undefined) mistakes.push(`${name} ${why}`);
     }
     if (name.startsWith('ASSERTION_SECRET_') && value && Buffer.byteLength(value) < 32) {
-      mistakes.push(`${name} takes at least 32 characters that nobody can guess (openssl rand -hex 32); came something else (not shown)`);
+      mistakes.push(
+        `${name} takes at least 32 characters that nobody can guess (openssl rand -hex 32); came something else (not shown)`,
+      );
     }
     // They switch off what keeps the stock planner from running for minutes.
-    if (/^APOLLO_DISABLE_SECURITY_\w+$/.test(name) && value) mistakes.push(`${name} takes off a limit that keeps one query from stopping the gateway; unset it`);
+    if (/^APOLLO_DISABLE_SECURITY_\w+$/.test(name) && value)
+      mistakes.push(`${name} takes off a limit that keeps one query from stopping the gateway; unset it`);
   }
   return mistakes;
 }
@@ -139,7 +225,8 @@ function servicesOf(list: string): Service[] {
     const equals = pair.indexOf('=');
     const name = pair.slice(0, equals).trim();
     const url = pair.slice(equals + 1).trim();
-    if (equals < 1 || !/^[A-Za-z][\w-]*$/.test(name)) throw new Error(`SUBGRAPHS takes name=address pairs separated by commas; came ${JSON.stringify(pair)}`);
+    if (equals < 1 || !/^[A-Za-z][\w-]*$/.test(name))
+      throw new Error(`SUBGRAPHS takes name=address pairs separated by commas; came ${JSON.stringify(pair)}`);
     const why = whyNoAddress(url);
     if (why !== undefined) throw new Error(`SUBGRAPHS: the address of ${name} ${why}`);
     return [{ name, url }];
@@ -152,7 +239,9 @@ function servicesOf(list: string): Service[] {
 function whyNoAddress(url: string): string | undefined {
   if (!URL.canParse(url)) return `takes an address that begins with http: or https:; came ${JSON.stringify(url)}`;
   const { protocol, username, password } = new URL(url);
-  if (protocol !== 'http:' && protocol !== 'https:') return `takes an address that begins with http: or https:; came ${protocol}`;
-  return username === '' && password === '' ? undefined : 'carries a user name or password (not shown); identity goes by assertion';
+  if (protocol !== 'http:' && protocol !== 'https:')
+    return `takes an address that begins with http: or https:; came ${protocol}`;
+  return username === '' && password === ''
+    ? undefined
+    : 'carries a user name or password (not shown); identity goes by assertion';
 }
-

@@ -7,7 +7,11 @@ import type { Playground } from './http/playground.js';
 @Module({})
 export class GatewayModule {
   /** In the order of a request's walk; what comes after HTTP is built by start.ts and reached through `graphql.served`. */
-  static of(parts: { graphql: GraphqlOverHttpParts; playground: Playground | undefined; readiness: () => Readiness }): DynamicModule {
+  static of(parts: {
+    graphql: GraphqlOverHttpParts;
+    playground: Playground | undefined;
+    readiness: () => Readiness;
+  }): DynamicModule {
     return {
       module: GatewayModule,
       controllers: [GraphqlController, HealthController],

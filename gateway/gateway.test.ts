@@ -19,7 +19,10 @@ beforeAll(async () => {
   tiny = await startTinyGraph();
   folder = mkdtempSync(join(tmpdir(), 'gateway-'));
   writeFileSync(join(folder, 'supergraph.graphql'), tiny.sdl);
-  gateway = await startGateway(readGatewayConfig({ SUPERGRAPH: join(folder, 'supergraph.graphql'), PORT: '0', SUPERGRAPH_POLL_MS: '100' }), { logger: silent });
+  gateway = await startGateway(
+    readGatewayConfig({ SUPERGRAPH: join(folder, 'supergraph.graphql'), PORT: '0', SUPERGRAPH_POLL_MS: '100' }),
+    { logger: silent },
+  );
   await gateway.ready();
 }, 60_000);
 
@@ -29,7 +32,13 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-async function ask(query: string, variables?: object): Promise<{ status: number; body: { data?: unknown; errors?: { message: string; path?: unknown[]; extensions: { code: string } }[] } }> {
+async function ask(
+  query: string,
+  variables?: object,
+): Promise<{
+  status: number;
+  body: { data?: unknown; errors?: { message: string; path?: unknown[]; extensions: { code: string } }[] };
+}> {
   const response = await fetch(gateway.url, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
@@ -43,7 +52,10 @@ describe('GraphQL over HTTP', () => {
     const audits = serverAudits({
       url: gateway.url,
       fetchFn: (url: string, init: RequestInit = {}) =>
-        fetch(url, { ...init, headers: { ...(init.headers as Record<string, string>), 'apollo-require-preflight': '1' } }),
+        fetch(url, {
+          ...init,
+          headers: { ...(init.headers as Record<string, string>), 'apollo-require-preflight': '1' },
+        }),
     });
     const results = await Promise.all(audits.map((audit) => audit.fn()));
     const of = (status: string) => results.filter((result) => result.status === status).map(({ id }) => id);
@@ -57,7 +69,9 @@ describe('GraphQL over HTTP', () => {
   it('answers one operation from two services', async () => {
     const { status, body } = await ask('{ me { name posts { body author { name } } } }');
     expect(status).toBe(200);
-    expect(body).toEqual({ data: { me: { name: 'name of 1', posts: [{ body: 'by 1', author: { name: 'name of 1' } }] } } });
+    expect(body).toEqual({
+      data: { me: { name: 'name of 1', posts: [{ body: 'by 1', author: { name: 'name of 1' } }] } },
+    });
   });
 
   it('what is marked inaccessible is not there, in the words for whatever is not there', async () => {
@@ -69,22 +83,39 @@ describe('GraphQL over HTTP', () => {
 });
 
 describe('what is no GraphQL request', () => {
-  it.each(['/', '/nope', '/graphql/', '/GRAPHQL', '//graphql', '/graphql;x', '/health', '/playground/', '/playground/../config.js', '/playground/..%2f..%2fconfig.js', '/playground/constructor', '/.env', '/metrics'])(
-    'GET %s is 404 in JSON',
-    async (path) => {
-      const { head, body } = await raw(`GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
-      expect(head).toMatch(/^HTTP\/1\.1 404 /);
-      expect(JSON.parse(body)).toMatchObject({ errors: [{ extensions: { code: 'NOT_FOUND' } }] });
-      expect(body).not.toMatch(LEAK);
+  it.each([
+    '/',
+    '/nope',
+    '/graphql/',
+    '/GRAPHQL',
+    '//graphql',
+    '/graphql;x',
+    '/health',
+    '/playground/',
+    '/playground/../config.js',
+    '/playground/..%2f..%2fconfig.js',
+    '/playground/constructor',
+    '/.env',
+    '/metrics',
+  ])('GET %s is 404 in JSON', async (path) => {
+    const { head, body } = await raw(`GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
+    expect(head).toMatch(/^HTTP\/1\.1 404 /);
+    expect(JSON.parse(body)).toMatchObject({ errors: [{ extensions: { code: 'NOT_FOUND' } }] });
+    expect(body).not.toMatch(LEAK);
+  });
+
+  it.each(['PUT', 'DELETE', 'PATCH', 'TRACE', 'HEAD', 'PROPFIND', 'QUERY'])(
+    '%s /graphql is 405 and says what is allowed',
+    async (method) => {
+      const { head, body } = await raw(
+        `${method} /graphql HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`,
+      );
+      expect(head).toMatch(/^HTTP\/1\.1 (405|400) /);
+      if (head.startsWith('HTTP/1.1 405')) expect(head).toMatch(/allow: GET, POST/i);
+      if (method !== 'HEAD')
+        expect(JSON.parse(body)).toMatchObject({ errors: [{ extensions: { code: 'BAD_REQUEST' } }] });
     },
   );
-
-  it.each(['PUT', 'DELETE', 'PATCH', 'TRACE', 'HEAD', 'PROPFIND', 'QUERY'])('%s /graphql is 405 and says what is allowed', async (method) => {
-    const { head, body } = await raw(`${method} /graphql HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
-    expect(head).toMatch(/^HTTP\/1\.1 (405|400) /);
-    if (head.startsWith('HTTP/1.1 405')) expect(head).toMatch(/allow: GET, POST/i);
-    if (method !== 'HEAD') expect(JSON.parse(body)).toMatchObject({ errors: [{ extensions: { code: 'BAD_REQUEST' } }] });
-  });
 
   const post = 'POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n';
   it.each<[string, string, number]>([
@@ -108,14 +139,22 @@ describe('what is no GraphQL request', () => {
 
   it('H5 a hundred requests on one connection are answered in order', async () => {
     const body = (index: number) => JSON.stringify({ query: `{ person(id: "${index}") { id } }` });
-    const requests = Array.from({ length: 100 }, (_, index) => `${post}content-length: ${body(index).length}\r\n${index === 99 ? 'connection: close\r\n' : ''}\r\n${body(index)}`);
+    const requests = Array.from(
+      { length: 100 },
+      (_, index) =>
+        `${post}content-length: ${body(index).length}\r\n${index === 99 ? 'connection: close\r\n' : ''}\r\n${body(index)}`,
+    );
     const answer = await rawText(requests.join(''));
-    expect([...answer.matchAll(/"person":\{"id":"(\d+)"\}/g)].map((found) => Number(found[1]))).toEqual(Array.from({ length: 100 }, (_, index) => index));
+    expect([...answer.matchAll(/"person":\{"id":"(\d+)"\}/g)].map((found) => Number(found[1]))).toEqual(
+      Array.from({ length: 100 }, (_, index) => index),
+    );
   });
 
   it('E6 a forged host builds no address', async () => {
     const body = JSON.stringify({ query: '{ me { id } }' });
-    const { head } = await raw(`POST /graphql HTTP/1.1\r\nhost: evil.example\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`);
+    const { head } = await raw(
+      `POST /graphql HTTP/1.1\r\nhost: evil.example\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`,
+    );
     expect(head).toMatch(/^HTTP\/1\.1 200 /);
     expect(tiny.people.calls.at(-1)!.headers.host).toBe(new URL(tiny.people.url).host);
   });
@@ -138,10 +177,16 @@ describe('health', () => {
     await late.people.close();
     await late.posts.close();
     const file = join(folder, 'late.graphql');
-    const early = await startGateway(readGatewayConfig({ SUPERGRAPH: file, PORT: '0', SUPERGRAPH_POLL_MS: '100' }), { logger: silent });
+    const early = await startGateway(readGatewayConfig({ SUPERGRAPH: file, PORT: '0', SUPERGRAPH_POLL_MS: '100' }), {
+      logger: silent,
+    });
     try {
       expect(early.readiness()).toMatchObject({ ready: false, waitingFor: [expect.stringMatching(/^supergraph: /)] });
-      const unserved = await fetch(early.url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"query":"{__typename}"}' });
+      const unserved = await fetch(early.url, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: '{"query":"{__typename}"}',
+      });
       expect([unserved.status, unserved.headers.get('retry-after')]).toEqual([503, '1']);
       writeFileSync(file, sdl);
       await until(() => early.readiness().waitingFor.length === 2);
@@ -162,7 +207,10 @@ describe('a new supergraph', () => {
     const before = gateway.readiness()['supergraph'];
     let release: () => void = () => {};
     const held = new Promise<void>((resolve) => (release = resolve));
-    tiny.posts.misbehave = (_request, response) => void held.then(() => response.writeHead(200, { 'content-type': 'application/json' }).end('{"data":{"newest":{"body":"late"}}}'));
+    tiny.posts.misbehave = (_request, response) =>
+      void held.then(() =>
+        response.writeHead(200, { 'content-type': 'application/json' }).end('{"data":{"newest":{"body":"late"}}}'),
+      );
     const underWay = ask('{ newest { body } }');
     await until(() => tiny.posts.calls.at(-1)?.body.includes('newest') === true);
     writeFileSync(file(), tiny.sdl.replaceAll('newest: Post', 'latest: Post'));
@@ -182,35 +230,55 @@ describe('a new supergraph', () => {
   it('that cannot be served leaves the last good one, and /health/ready says so', async () => {
     writeFileSync(file(), 'type Query { me: Int }');
     await until(() => gateway.readiness()['newest'] !== undefined);
-    expect(gateway.readiness()).toMatchObject({ ready: true, newest: expect.stringContaining('links no join spec') as unknown });
+    expect(gateway.readiness()).toMatchObject({
+      ready: true,
+      newest: expect.stringContaining('links no join spec') as unknown,
+    });
     expect((await ask('{ me { id } }')).status).toBe(200);
     writeFileSync(file(), tiny.sdl);
     await until(async () => (await ask('{ newest { body } }')).status === 200);
     expect(gateway.readiness()['newest']).toBeUndefined();
   });
 
-  it.each(['file:///etc/passwd', 'gopher://127.0.0.1/', 'http://user:secret@127.0.0.1/graphql', ''])('whose subgraph is at %s is refused', async (url) => {
-    writeFileSync(file(), tiny.sdl.replaceAll(tiny.posts.url, url));
-    await until(() => gateway.readiness()['newest'] !== undefined);
-    expect((await ask('{ newest { body } }')).status).toBe(200);
-    writeFileSync(file(), tiny.sdl);
-    await until(() => gateway.readiness()['newest'] === undefined);
-  });
+  it.each(['file:///etc/passwd', 'gopher://127.0.0.1/', 'http://user:secret@127.0.0.1/graphql', ''])(
+    'whose subgraph is at %s is refused',
+    async (url) => {
+      writeFileSync(file(), tiny.sdl.replaceAll(tiny.posts.url, url));
+      await until(() => gateway.readiness()['newest'] !== undefined);
+      expect((await ask('{ newest { body } }')).status).toBe(200);
+      writeFileSync(file(), tiny.sdl);
+      await until(() => gateway.readiness()['newest'] === undefined);
+    },
+  );
 
   it('is composed from what running services say of themselves, and followed when they change', async () => {
     const composed = await startGateway(
-      readGatewayConfig({ SUBGRAPHS: `people=${tiny.people.url},posts=${tiny.posts.url}`, PORT: '0', SUPERGRAPH_POLL_MS: '100' }),
+      readGatewayConfig({
+        SUBGRAPHS: `people=${tiny.people.url},posts=${tiny.posts.url}`,
+        PORT: '0',
+        SUPERGRAPH_POLL_MS: '100',
+      }),
       { logger: silent },
     );
     try {
       await composed.ready();
-      const response = await fetch(composed.url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"query":"{me{posts{body}}}"}' });
+      const response = await fetch(composed.url, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: '{"query":"{me{posts{body}}}"}',
+      });
       expect(await response.json()).toEqual({ data: { me: { posts: [{ body: 'by 1' }] } } });
       const before = composed.readiness()['supergraph'];
       const sdl = `${tiny.posts.sdl}\ntype Added { id: ID }`;
-      tiny.posts.misbehave = (_request, serverResponse) => void serverResponse.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ data: { _service: { sdl } } }));
+      tiny.posts.misbehave = (_request, serverResponse) =>
+        void serverResponse
+          .writeHead(200, { 'content-type': 'application/json' })
+          .end(JSON.stringify({ data: { _service: { sdl } } }));
       await until(() => composed.readiness()['supergraph'] !== before);
-      tiny.posts.misbehave = (_request, serverResponse) => void serverResponse.writeHead(200, { 'content-type': 'application/json' }).end('{"data":{"_service":{"sdl":"type Query { broken: Nowhere }"}}}');
+      tiny.posts.misbehave = (_request, serverResponse) =>
+        void serverResponse
+          .writeHead(200, { 'content-type': 'application/json' })
+          .end('{"data":{"_service":{"sdl":"type Query { broken: Nowhere }"}}}');
       await until(() => composed.readiness()['newest'] !== undefined);
       expect(composed.readiness()['waitingFor']).toEqual([]);
     } finally {
@@ -222,13 +290,23 @@ describe('a new supergraph', () => {
 
 describe('closing', () => {
   it('ends what is under way, then lets go', async () => {
-    const closing = await startGateway(readGatewayConfig({ SUPERGRAPH: join(folder, 'supergraph.graphql'), PORT: '0' }), { logger: silent });
+    const closing = await startGateway(
+      readGatewayConfig({ SUPERGRAPH: join(folder, 'supergraph.graphql'), PORT: '0' }),
+      { logger: silent },
+    );
     await closing.ready();
     let release: () => void = () => {};
     const held = new Promise<void>((resolve) => (release = resolve));
-    tiny.posts.misbehave = (_request, response) => void held.then(() => response.writeHead(200, { 'content-type': 'application/json' }).end('{"data":{"newest":{"body":"late"}}}'));
+    tiny.posts.misbehave = (_request, response) =>
+      void held.then(() =>
+        response.writeHead(200, { 'content-type': 'application/json' }).end('{"data":{"newest":{"body":"late"}}}'),
+      );
     const calls = tiny.posts.calls.length;
-    const underWay = fetch(closing.url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"query":"{newest{body}}"}' });
+    const underWay = fetch(closing.url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{"query":"{newest{body}}"}',
+    });
     await until(() => tiny.posts.calls.length > calls);
     const closed = closing.close();
     release();

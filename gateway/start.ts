@@ -70,11 +70,18 @@ export async function startGateway(config: GatewayConfig, parts: GatewayParts = 
     return { supergraph, engine, documents };
   }
 
-  const served = new ServedSupergraph({ source: sourceOf(config, identity, logger), build, pollMs: config.SUPERGRAPH_POLL_MS, logger });
+  const served = new ServedSupergraph({
+    source: sourceOf(config, identity, logger),
+    build,
+    pollMs: config.SUPERGRAPH_POLL_MS,
+    logger,
+  });
 
   function readiness(): Readiness {
     const current = served.current;
-    const waitingFor = current ? reachable.missing(current.supergraph) : [`supergraph: ${withoutAddresses(served.trouble ?? 'it is being read')}`];
+    const waitingFor = current
+      ? reachable.missing(current.supergraph)
+      : [`supergraph: ${withoutAddresses(served.trouble ?? 'it is being read')}`];
     return {
       ready: waitingFor.length === 0,
       waitingFor,
@@ -135,7 +142,10 @@ function sourceOf(config: GatewayConfig, identity: Identity, logger: Logger): Su
       return assertion === undefined ? {} : { 'tributary-assertion': assertion };
     };
     const services = config.services.map(({ name, url }) => ({ name, url: config.addressOf(name) ?? url }));
-    requireSecrets(config, services.map(({ name }) => name));
+    requireSecrets(
+      config,
+      services.map(({ name }) => name),
+    );
     return servicesSource(services, headers, logger);
   }
   return /^https?:/i.test(config.SUPERGRAPH) ? urlSource(config.SUPERGRAPH) : fileSource(config.SUPERGRAPH);
@@ -144,7 +154,12 @@ function sourceOf(config: GatewayConfig, identity: Identity, logger: Logger): Su
 function identityOf(config: GatewayConfig, clock: Clock): Identity {
   if (config.IDENTITY === 'off') return noIdentity;
   return tokenIdentity({
-    verifier: new TokenVerifier({ keys: new URL(config.JWKS_URL!), issuer: config.TOKEN_ISSUER, audience: config.TOKEN_AUDIENCE, clock }),
+    verifier: new TokenVerifier({
+      keys: new URL(config.JWKS_URL!),
+      issuer: config.TOKEN_ISSUER,
+      audience: config.TOKEN_AUDIENCE,
+      clock,
+    }),
     signer: new AssertionSigner({ secrets: (subgraph) => config.secretOf(subgraph)!, clock }),
   });
 }
@@ -152,7 +167,10 @@ function identityOf(config: GatewayConfig, clock: Clock): Identity {
 function requireSecrets(config: GatewayConfig, subgraphs: readonly string[]): void {
   if (config.IDENTITY === 'off') return;
   const missing = subgraphs.filter((subgraph) => config.secretOf(subgraph) === undefined).map(secretVariableOf);
-  if (missing.length > 0) throw new SupergraphError(`With IDENTITY=jwt each subgraph shares a secret with the gateway; set ${missing.join(', ')}.`);
+  if (missing.length > 0)
+    throw new SupergraphError(
+      `With IDENTITY=jwt each subgraph shares a secret with the gateway; set ${missing.join(', ')}.`,
+    );
 }
 
 /** Loaded by name, so that an engine that is not used costs neither memory nor its licence. */
@@ -164,5 +182,8 @@ async function engineFactory(name: GatewayConfig['ENGINE']): Promise<EngineFacto
 
 /** Anybody may ask for our health; where things are is not for anybody. */
 function withoutAddresses(text: string): string {
-  return text.split('\n')[0]!.replaceAll(/https?:\/\/\S+|(?:\/[\w.-]+){2,}/g, '…').slice(0, 300);
+  return text
+    .split('\n')[0]!
+    .replaceAll(/https?:\/\/\S+|(?:\/[\w.-]+){2,}/g, '…')
+    .slice(0, 300);
 }

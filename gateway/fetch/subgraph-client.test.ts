@@ -45,17 +45,34 @@ function client(options: Partial<SubgraphClientOptions> = {}) {
 }
 
 function context(more: Partial<RequestContext> = {}): RequestContext {
-  return { requestId: 'r1', subject: null, headers: new Map(), signal: new AbortController().signal, deadline: Date.now() + 10_000, responseHeaders: [], ...more };
+  return {
+    requestId: 'r1',
+    subject: null,
+    headers: new Map(),
+    signal: new AbortController().signal,
+    deadline: Date.now() + 10_000,
+    responseHeaders: [],
+    ...more,
+  };
 }
-const call = (url: string, type: SubgraphCall['type'] = 'query'): SubgraphCall => ({ subgraph: 'posts', url, type, body: '{"query":"{__typename}"}' });
-const codeOf = (outcome: Promise<unknown>) => outcome.then(String, (error: { code?: string }) => error.code ?? String(error));
+const call = (url: string, type: SubgraphCall['type'] = 'query'): SubgraphCall => ({
+  subgraph: 'posts',
+  url,
+  type,
+  body: '{"query":"{__typename}"}',
+});
+const codeOf = (outcome: Promise<unknown>) =>
+  outcome.then(String, (error: { code?: string; message: string }) => error.code ?? error.message);
 const json = (response: ServerResponse, body: string | Buffer, headers: Record<string, string> = {}) =>
   void response.writeHead(200, { 'content-type': 'application/json', ...headers }).end(body);
 
 describe('a call', () => {
   it('tells who asks, which request it belongs to, and what was forwarded; nothing else of the client', async () => {
     const { url, requests } = await listen((_request, response) => json(response, '{"data":{}}'));
-    const answer = await client().post(call(url), context({ subject: 'user_1', headers: new Map([['x-tenant', 'a']]) }));
+    const answer = await client().post(
+      call(url),
+      context({ subject: 'user_1', headers: new Map([['x-tenant', 'a']]) }),
+    );
     expect(answer.toString()).toBe('{"data":{}}');
     const { host, connection, 'content-length': length, ...headers } = requests[0]!.headers;
     expect(headers).toEqual({
@@ -70,8 +87,21 @@ describe('a call', () => {
 
   it('cannot be told otherwise by a forwarded header', async () => {
     const { url, requests } = await listen((_request, response) => json(response, '{"data":{}}'));
-    await client().post(call(url), context({ headers: new Map([['tributary-assertion', 'forged'], ['x-request-id', 'forged'], ['content-type', 'text/plain']]) }));
-    expect(requests[0]!.headers).toMatchObject({ 'tributary-assertion': 'posts:nobody', 'x-request-id': 'r1', 'content-type': 'application/json' });
+    await client().post(
+      call(url),
+      context({
+        headers: new Map([
+          ['tributary-assertion', 'forged'],
+          ['x-request-id', 'forged'],
+          ['content-type', 'text/plain'],
+        ]),
+      }),
+    );
+    expect(requests[0]!.headers).toMatchObject({
+      'tributary-assertion': 'posts:nobody',
+      'x-request-id': 'r1',
+      'content-type': 'application/json',
+    });
   });
 
   it('uses its connections again', async () => {
@@ -83,7 +113,9 @@ describe('a call', () => {
   });
 
   it('hands on the response headers that the settings name', async () => {
-    const { url } = await listen((_request, response) => json(response, '{"data":{}}', { 'x-cost': '3', 'x-secret': 'no' }));
+    const { url } = await listen((_request, response) =>
+      json(response, '{"data":{}}', { 'x-cost': '3', 'x-secret': 'no' }),
+    );
     const asked = context();
     await client({ forwardResponse: ['x-cost'] }).post(call(url), asked);
     expect(asked.responseHeaders).toEqual([['x-cost', '3']]);
@@ -100,14 +132,29 @@ describe('a call', () => {
 
 describe('a bad answer', () => {
   const cases: Record<string, [Handler, string]> = {
-    'status 500': [(_, response) => void response.writeHead(500, { 'content-type': 'application/json' }).end('{"errors":[{"message":"secret-host"}]}'), 'SUBGRAPH_UNAVAILABLE'],
+    'status 500': [
+      (_, response) =>
+        void response
+          .writeHead(500, { 'content-type': 'application/json' })
+          .end('{"errors":[{"message":"secret-host"}]}'),
+      'SUBGRAPH_UNAVAILABLE',
+    ],
     'status 429': [(_, response) => void response.writeHead(429).end(), 'SUBGRAPH_UNAVAILABLE'],
-    'status 401': [(_, response) => void response.writeHead(401, { 'content-type': 'application/json' }).end('{}'), 'SUBGRAPH_BAD_RESPONSE'],
+    'status 401': [
+      (_, response) => void response.writeHead(401, { 'content-type': 'application/json' }).end('{}'),
+      'SUBGRAPH_BAD_RESPONSE',
+    ],
     'status 403': [(_, response) => void response.writeHead(403).end(), 'SUBGRAPH_BAD_RESPONSE'],
     'status 204': [(_, response) => void response.writeHead(204).end(), 'SUBGRAPH_BAD_RESPONSE'],
-    HTML: [(_, response) => void response.writeHead(200, { 'content-type': 'text/html' }).end('<html>'), 'SUBGRAPH_BAD_RESPONSE'],
+    HTML: [
+      (_, response) => void response.writeHead(200, { 'content-type': 'text/html' }).end('<html>'),
+      'SUBGRAPH_BAD_RESPONSE',
+    ],
     'no type': [(_, response) => void response.writeHead(200).end('{"data":{}}'), 'SUBGRAPH_BAD_RESPONSE'],
-    'bytes that are no UTF-8': [(_, response) => json(response, Buffer.from([0x7b, 0xc3, 0x28, 0x7d])), 'SUBGRAPH_BAD_RESPONSE'],
+    'bytes that are no UTF-8': [
+      (_, response) => json(response, Buffer.from([0x7b, 0xc3, 0x28, 0x7d])),
+      'SUBGRAPH_BAD_RESPONSE',
+    ],
     'one byte too many': [(_, response) => json(response, 'x'.repeat(64 * 1024 + 1)), 'SUBGRAPH_BAD_RESPONSE'],
     'too many, in chunks': [
       (_, response) => {
@@ -120,10 +167,22 @@ describe('a bad answer', () => {
       },
       'SUBGRAPH_BAD_RESPONSE',
     ],
-    'too many, out of gzip': [(_, response) => json(response, gzipSync(Buffer.alloc(50_000_000, 32)), { 'content-encoding': 'gzip' }), 'SUBGRAPH_BAD_RESPONSE'],
-    'cut gzip': [(_, response) => json(response, gzipSync('{"data":{}}').subarray(0, 15), { 'content-encoding': 'gzip' }), 'SUBGRAPH_BAD_RESPONSE'],
-    'an encoding nobody asked for': [(_, response) => json(response, 'x', { 'content-encoding': 'zzz' }), 'SUBGRAPH_BAD_RESPONSE'],
-    'an encoding named like a prototype': [(_, response) => json(response, 'x', { 'content-encoding': 'constructor' }), 'SUBGRAPH_BAD_RESPONSE'],
+    'too many, out of gzip': [
+      (_, response) => json(response, gzipSync(Buffer.alloc(50_000_000, 32)), { 'content-encoding': 'gzip' }),
+      'SUBGRAPH_BAD_RESPONSE',
+    ],
+    'cut gzip': [
+      (_, response) => json(response, gzipSync('{"data":{}}').subarray(0, 15), { 'content-encoding': 'gzip' }),
+      'SUBGRAPH_BAD_RESPONSE',
+    ],
+    'an encoding nobody asked for': [
+      (_, response) => json(response, 'x', { 'content-encoding': 'zzz' }),
+      'SUBGRAPH_BAD_RESPONSE',
+    ],
+    'an encoding named like a prototype': [
+      (_, response) => json(response, 'x', { 'content-encoding': 'constructor' }),
+      'SUBGRAPH_BAD_RESPONSE',
+    ],
     'cut off': [
       (_, response) => {
         response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' });
@@ -150,7 +209,9 @@ describe('a bad answer', () => {
 
   it.each([301, 302, 307, 308])('a redirect (%s) is refused, and its target gets no byte', async (status) => {
     const target = await listen((_request, response) => json(response, '{"data":{}}'));
-    const { url } = await listen((_request, response) => void response.writeHead(status, { location: target.url }).end());
+    const { url } = await listen(
+      (_request, response) => void response.writeHead(status, { location: target.url }).end(),
+    );
     expect(await codeOf(client().post(call(url), context()))).toBe('SUBGRAPH_BAD_RESPONSE');
     expect(target.requests).toHaveLength(0);
     // The control: fetch, as it comes, goes there.
@@ -163,7 +224,10 @@ describe('a bad answer', () => {
 describe('time', () => {
   it.each<[string, Handler]>([
     ['silence', () => {}],
-    ['headers and no body', (_request, response) => void response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders()],
+    [
+      'headers and no body',
+      (_request, response) => response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders(),
+    ],
     [
       'a byte now and then',
       (_request, response) => {
@@ -184,7 +248,9 @@ describe('time', () => {
 
   it('what is left to the request is less than the time of a call: that decides', async () => {
     const { url } = await listen(() => {});
-    expect(await codeOf(client({ timeoutMs: 60_000 }).post(call(url), context({ deadline: Date.now() + 40 })))).toBe('SUBGRAPH_TIMEOUT');
+    expect(await codeOf(client({ timeoutMs: 60_000 }).post(call(url), context({ deadline: Date.now() + 40 })))).toBe(
+      'SUBGRAPH_TIMEOUT',
+    );
   });
 
   it('a request that is over cancels its calls', async () => {
@@ -210,7 +276,9 @@ describe('a kept connection that the other side has closed', () => {
         requests += 1;
         turn += 1;
         if (turn > 1) return socket.resetAndDestroy();
-        socket.write('HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 11\r\nconnection: keep-alive\r\n\r\n{"data":{}}');
+        socket.write(
+          'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 11\r\nconnection: keep-alive\r\n\r\n{"data":{}}',
+        );
       });
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

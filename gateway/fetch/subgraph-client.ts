@@ -49,7 +49,10 @@ export function openSubgraphClient(options: SubgraphClientOptions): SubgraphClie
     const pool = poolOf(url.origin);
     const headers = headersOf(call, context, options);
     const cancel = new AbortController();
-    const timer = setTimeout(() => cancel.abort(TIMED_OUT), Math.max(0, Math.min(options.timeoutMs, context.deadline - options.clock())));
+    const timer = setTimeout(
+      () => cancel.abort(TIMED_OUT),
+      Math.max(0, Math.min(options.timeoutMs, context.deadline - options.clock())),
+    );
     const forward = () => cancel.abort(context.signal.reason);
     if (context.signal.aborted) forward();
     else context.signal.addEventListener('abort', forward, { once: true });
@@ -64,7 +67,8 @@ export function openSubgraphClient(options: SubgraphClientOptions): SubgraphClie
       const response = await sent(pool, request, call.type);
       for (const name of options.forwardResponse) {
         const value = response.headers[name];
-        for (const one of Array.isArray(value) ? value : value === undefined ? [] : [value]) context.responseHeaders.push([name, one]);
+        for (const one of Array.isArray(value) ? value : value === undefined ? [] : [value])
+          context.responseHeaders.push([name, one]);
       }
       return await bodyOf(response, options.bodyBytesMax);
     } catch (error) {
@@ -72,7 +76,9 @@ export function openSubgraphClient(options: SubgraphClientOptions): SubgraphClie
       if (cancel.signal.aborted && cancel.signal.reason === TIMED_OUT) {
         throw new Failure('SUBGRAPH_TIMEOUT', `${call.subgraph} did not answer within ${options.timeoutMs} ms.`);
       }
-      throw new Failure('SUBGRAPH_UNAVAILABLE', `${call.subgraph} cannot be reached or broke off: ${describe(error)}`, { cause: error });
+      throw new Failure('SUBGRAPH_UNAVAILABLE', `${call.subgraph} cannot be reached or broke off: ${describe(error)}`, {
+        cause: error,
+      });
     } finally {
       clearTimeout(timer);
       context.signal.removeEventListener('abort', forward);
@@ -90,7 +96,11 @@ export function openSubgraphClient(options: SubgraphClientOptions): SubgraphClie
 
 const TIMED_OUT = new Error('the time of this call is over');
 
-function headersOf(call: SubgraphCall, context: RequestContext, options: SubgraphClientOptions): Record<string, string> {
+function headersOf(
+  call: SubgraphCall,
+  context: RequestContext,
+  options: SubgraphClientOptions,
+): Record<string, string> {
   const headers: Record<string, string> = {};
   for (const [name, value] of context.headers) headers[name] = value;
   headers['content-type'] = 'application/json';
@@ -102,7 +112,11 @@ function headersOf(call: SubgraphCall, context: RequestContext, options: Subgrap
 }
 
 /** A server may close a kept-alive connection just as we write into it: nothing was read then, so a query may go again. */
-async function sent(pool: Pool, request: Dispatcher.RequestOptions, type: SubgraphCall['type']): Promise<Dispatcher.ResponseData> {
+async function sent(
+  pool: Pool,
+  request: Dispatcher.RequestOptions,
+  type: SubgraphCall['type'],
+): Promise<Dispatcher.ResponseData> {
   try {
     return await pool.request(request);
   } catch (error) {
@@ -128,8 +142,10 @@ async function bodyOf(response: Dispatcher.ResponseData, bytesMax: number): Prom
     throw refuse(code, `The subgraph answered with status ${statusCode}.`);
   }
   const type = String(headers['content-type'] ?? '');
-  if (!/^application\/(graphql-response\+)?json\s*(;|$)/i.test(type)) throw refuse('SUBGRAPH_BAD_RESPONSE', `The subgraph answered ${type || 'no media type'}, not JSON.`);
-  if (Number(headers['content-length'] ?? 0) > bytesMax) throw refuse('SUBGRAPH_BAD_RESPONSE', `The answer is longer than ${bytesMax} bytes.`);
+  if (!/^application\/(graphql-response\+)?json\s*(;|$)/i.test(type))
+    throw refuse('SUBGRAPH_BAD_RESPONSE', `The subgraph answered ${type || 'no media type'}, not JSON.`);
+  if (Number(headers['content-length'] ?? 0) > bytesMax)
+    throw refuse('SUBGRAPH_BAD_RESPONSE', `The answer is longer than ${bytesMax} bytes.`);
   const bytes = await collect(decompressed(body, String(headers['content-encoding'] ?? 'identity')), body, bytesMax);
   if (!isUtf8(bytes)) throw new Failure('SUBGRAPH_BAD_RESPONSE', 'The answer is not UTF-8.');
   return bytes;
@@ -163,7 +179,10 @@ async function collect(stream: Readable, body: Readable, bytesMax: number): Prom
     }
   } catch (error) {
     body.on('error', () => {}).destroy();
-    if (isZlib(error)) throw new Failure('SUBGRAPH_BAD_RESPONSE', 'The answer is not the compression it claims to be.', { cause: error });
+    if (isZlib(error))
+      throw new Failure('SUBGRAPH_BAD_RESPONSE', 'The answer is not the compression it claims to be.', {
+        cause: error,
+      });
     throw error;
   }
   return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes);
@@ -171,7 +190,10 @@ async function collect(stream: Readable, body: Readable, bytesMax: number): Prom
 
 function isZlib(error: unknown): boolean {
   const code = (error as { code?: unknown }).code;
-  return typeof code === 'string' && (code.startsWith('Z_') || code.startsWith('ERR_BROTLI') || code.startsWith('ERR__ERROR_'));
+  return (
+    typeof code === 'string' &&
+    (code.startsWith('Z_') || code.startsWith('ERR_BROTLI') || code.startsWith('ERR__ERROR_'))
+  );
 }
 
 function describe(error: unknown): string {

@@ -26,7 +26,13 @@ export interface ClientError {
 export const CLIENT_ERRORS_MAX = 50;
 
 /** A subgraph says these to the client, in its own words. Everything else of it stays inside. */
-const SUBGRAPH_SAYS: ReadonlySet<unknown> = new Set(['BAD_USER_INPUT', 'FORBIDDEN', 'NOT_FOUND', 'CONFLICT', 'UNAUTHENTICATED']);
+const SUBGRAPH_SAYS: ReadonlySet<unknown> = new Set([
+  'BAD_USER_INPUT',
+  'FORBIDDEN',
+  'NOT_FOUND',
+  'CONFLICT',
+  'UNAUTHENTICATED',
+]);
 /** Of these a client has to know that it may try again, in our words. */
 const SUBGRAPH_MEANS: ReadonlySet<unknown> = new Set(['RATE_LIMITED', 'OVERLOADED']);
 
@@ -35,7 +41,11 @@ export function clientErrors(errors: readonly FieldError[], requestId: string, l
   const shown = errors.slice(0, CLIENT_ERRORS_MAX).map((error) => {
     const code = codeOf(error);
     const own = error.by === 'subgraph' ? SUBGRAPH_SAYS.has(code) : CODES[code].says;
-    return { message: own ? cut(error.message) : CODES[code].message, path: error.path, extensions: { code, requestId } };
+    return {
+      message: own ? cut(error.message) : CODES[code].message,
+      path: error.path,
+      extensions: { code, requestId },
+    };
   });
   report(errors, shown, requestId, logger);
   return shown;

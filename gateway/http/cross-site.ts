@@ -10,7 +10,12 @@ export interface CorsRules {
 }
 
 /** Any of these makes a browser ask first (a preflight), which CORS then decides. Apollo Server knows the first two. */
-const PREFLIGHTED = ['apollo-require-preflight', 'x-apollo-operation-name', 'graphql-require-preflight', 'x-requested-with'];
+const PREFLIGHTED = [
+  'apollo-require-preflight',
+  'x-apollo-operation-name',
+  'graphql-require-preflight',
+  'x-requested-with',
+];
 
 /**
  * May a page of another site have sent this, without the browser having asked us? A POST of application/json is always
@@ -38,7 +43,13 @@ export function refuseCrossSite(method: string, headers: IncomingHttpHeaders, co
 /** What a form or a script can send anywhere without being asked; a type we cannot read counts as such. */
 function isSimple(contentType: string): boolean {
   const type = contentType.split(';')[0]!.trim().toLowerCase();
-  return type === '' || type === 'text/plain' || type === 'application/x-www-form-urlencoded' || type === 'multipart/form-data' || !type.includes('/');
+  return (
+    type === '' ||
+    type === 'text/plain' ||
+    type === 'application/x-www-form-urlencoded' ||
+    type === 'multipart/form-data' ||
+    !type.includes('/')
+  );
 }
 
 function isAllowed(origin: string, cors: CorsRules): boolean {
@@ -65,7 +76,13 @@ export function preflightHeaders(origin: string | undefined, cors: CorsRules): R
   return {
     ...allowed,
     'access-control-allow-methods': 'GET, POST',
-    'access-control-allow-headers': ['content-type', 'authorization', 'x-request-id', ...PREFLIGHTED, ...cors.headers].join(', '),
+    'access-control-allow-headers': [
+      'content-type',
+      'authorization',
+      'x-request-id',
+      ...PREFLIGHTED,
+      ...cors.headers,
+    ].join(', '),
     'access-control-max-age': '600',
   };
 }

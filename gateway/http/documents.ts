@@ -80,7 +80,8 @@ export class Documents {
         maxErrors: VALIDATION_ERRORS_MAX,
         hideSuggestions: !this.#rules.suggestions,
       });
-      if (errors.length > 0) return new Refusal(400, 'GRAPHQL_VALIDATION_FAILED', 'The operation does not fit the schema.', { errors });
+      if (errors.length > 0)
+        return new Refusal(400, 'GRAPHQL_VALIDATION_FAILED', 'The operation does not fit the schema.', { errors });
       return { document, operations: new Map() };
     } catch (error) {
       if (error instanceof Refusal) return error;
@@ -96,10 +97,15 @@ const CHARACTERS_PER_TOKEN = 20;
 
 function parseDocument(text: string, tokens: number): DocumentNode {
   try {
-    return parse(text, { maxLexicalTokens: tokens, maxComments: tokens / 4, maxSourceLength: tokens * CHARACTERS_PER_TOKEN });
+    return parse(text, {
+      maxLexicalTokens: tokens,
+      maxComments: tokens / 4,
+      maxSourceLength: tokens * CHARACTERS_PER_TOKEN,
+    });
   } catch (error) {
     // A list in a list in a list: the parser is recursive, and two thousand tokens are deep enough for its stack to end.
-    if (error instanceof RangeError) throw new Refusal(400, 'GRAPHQL_PARSE_FAILED', 'The document is nested too deeply.');
+    if (error instanceof RangeError)
+      throw new Refusal(400, 'GRAPHQL_PARSE_FAILED', 'The document is nested too deeply.');
     if (!(error instanceof GraphQLError)) throw error;
     throw new Refusal(400, 'GRAPHQL_PARSE_FAILED', error.message, { errors: [error] });
   }
@@ -116,9 +122,15 @@ function operationOf(query: string, document: DocumentNode, name: string | undef
   }
   const type = definition.operation as string;
   if (type !== 'query' && type !== 'mutation') {
-    throw new Refusal(400, 'OPERATION_RESOLUTION_FAILURE', 'This graph answers queries and mutations; it serves no subscriptions.');
+    throw new Refusal(
+      400,
+      'OPERATION_RESOLUTION_FAILURE',
+      'This graph answers queries and mutations; it serves no subscriptions.',
+    );
   }
-  const hash = createHash('sha256').update(JSON.stringify([query, name ?? null])).digest('hex');
+  const hash = createHash('sha256')
+    .update(JSON.stringify([query, name ?? null]))
+    .digest('hex');
   return Object.freeze({ query, document, definition, operationName: name, type, hash });
 }
 

@@ -28,6 +28,7 @@ export class GraphqlController {
   file(@Req() request: FastifyRequest<{ Params: { file: string } }>, @Res() reply: FastifyReply): void {
     reply.hijack();
     const found = this.playground?.file(request.params.file, request.raw, reply.raw) ?? false;
-    if (!found) answerProblem(reply.raw, 404, 'There is nothing at this address; GraphQL is at /graphql.', this.parts.newId());
+    if (!found)
+      answerProblem(reply.raw, 404, 'There is nothing at this address; GraphQL is at /graphql.', this.parts.newId());
   }
 }

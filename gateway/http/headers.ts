@@ -2,8 +2,22 @@ import type { IncomingHttpHeaders } from 'node:http';
 
 /** Describe one connection, or the body that we write ourselves: passing them on breaks or smuggles messages. */
 const CONNECTION = new Set([
-  'connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te', 'trailer', 'transfer-encoding',
-  'upgrade', 'host', 'expect', 'accept', 'accept-encoding', 'content-type', 'content-length', 'content-encoding',
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'host',
+  'expect',
+  'accept',
+  'accept-encoding',
+  'content-type',
+  'content-length',
+  'content-encoding',
 ]);
 
 /** By these the gateway tells a subgraph who asks, or other gateways do: a client's copy is a lie. */
@@ -16,15 +30,22 @@ export function whyNotForwarded(name: string, identity: 'off' | 'jwt'): string |
   if (CONNECTION.has(lower)) return 'it belongs to one connection or one body';
   // Some servers read x_user_id as x-user-id.
   const dashed = lower.replaceAll('_', '-');
-  if (dashed.startsWith('tributary-') || IDENTITY.has(dashed)) return 'it tells who asks, and only the gateway says that';
-  if (identity === 'jwt' && lower === 'authorization') return 'with IDENTITY=jwt a subgraph is told who asks by the assertion, never by the token';
+  if (dashed.startsWith('tributary-') || IDENTITY.has(dashed))
+    return 'it tells who asks, and only the gateway says that';
+  if (identity === 'jwt' && lower === 'authorization')
+    return 'with IDENTITY=jwt a subgraph is told who asks by the assertion, never by the token';
   return undefined;
 }
 
 /** The client's headers that FORWARD_HEADERS names. What `Connection:` lists is for us alone (RFC 9110 §7.6.1). */
 export function forwardedHeaders(headers: IncomingHttpHeaders, names: readonly string[]): ReadonlyMap<string, string> {
   if (names.length === 0) return NONE;
-  const ours = new Set((headers.connection ?? '').toLowerCase().split(',').map((name) => name.trim()));
+  const ours = new Set(
+    (headers.connection ?? '')
+      .toLowerCase()
+      .split(',')
+      .map((name) => name.trim()),
+  );
   const found = new Map<string, string>();
   for (const name of names) {
     const value = headers[name];

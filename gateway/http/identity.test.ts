@@ -2,7 +2,15 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { buildSchema } from 'graphql';
 import { createHmac, generateKeyPairSync, sign } from 'node:crypto';
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
-import { AssertionSigner, AssertionVerifier, globalId, newId, signingKeyOf, TokenIssuer, TokenVerifier } from '#libs/identity';
+import {
+  AssertionSigner,
+  AssertionVerifier,
+  globalId,
+  newId,
+  signingKeyOf,
+  TokenIssuer,
+  TokenVerifier,
+} from '#libs/identity';
 import { LEAK, startTinyHttp, type TinyHttp } from '../../test/tiny/tiny-http.js';
 import { forwardedHeaders, whyNotForwarded } from './headers.js';
 import { tokenIdentity } from './identity.js';
@@ -21,25 +29,43 @@ const alice = newId();
 
 let tiny: TinyHttp;
 beforeAll(async () => {
-  tiny = await startTinyHttp(buildSchema('type Query { me: String }'), { me: () => 'me' }, { identity, forward: ['x-tenant', 'x-list'] });
+  tiny = await startTinyHttp(
+    buildSchema('type Query { me: String }'),
+    { me: () => 'me' },
+    { identity, forward: ['x-tenant', 'x-list'] },
+  );
 });
 afterAll(() => tiny.close());
 beforeEach(() => void (tiny.executed.length = 0));
 
-function send(headers: Record<string, string | string[]>, to: TinyHttp = tiny): Promise<{ status: number; headers: IncomingHttpHeaders; text: string }> {
+function send(
+  headers: Record<string, string | string[]>,
+  to: TinyHttp = tiny,
+): Promise<{ status: number; headers: IncomingHttpHeaders; text: string }> {
   return new Promise((resolve, reject) => {
-    const outgoing = httpRequest(to.url, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, agent: false }, (incoming) => {
-      let text = '';
-      incoming.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
-      incoming.on('end', () => resolve({ status: incoming.statusCode!, headers: incoming.headers, text }));
-    });
+    const outgoing = httpRequest(
+      to.url,
+      { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, agent: false },
+      (incoming) => {
+        let text = '';
+        incoming.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+        incoming.on('end', () => resolve({ status: incoming.statusCode!, headers: incoming.headers, text }));
+      },
+    );
     outgoing.on('error', reject);
     outgoing.end('{"query":"{me}"}');
   });
 }
 
 const b64 = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
-const claims = { jti: 'j', iss: issuer, aud: audience, sub: globalId('user', alice), iat: Math.floor(Date.now() / 1_000) - 10, exp: Math.floor(Date.now() / 1_000) + 600 };
+const claims = {
+  jti: 'j',
+  iss: issuer,
+  aud: audience,
+  sub: globalId('user', alice),
+  iat: Math.floor(Date.now() / 1_000) - 10,
+  exp: Math.floor(Date.now() / 1_000) + 600,
+};
 const head = { alg: 'EdDSA', typ: 'at+jwt', kid: key.publicJwk.kid };
 const signed = (header: object, payload: object, by = key.privateKey) => {
   const text = `${b64(header)}.${b64(payload)}`;
@@ -52,12 +78,19 @@ describe('a token', () => {
     expect((await send({ authorization: `Bearer ${await tokens.issue(alice)}` })).status).toBe(200);
     expect((await send({ authorization: `bearer ${good}` })).status).toBe(200);
     expect((await send({})).status).toBe(200);
-    expect(tiny.executed.map(({ context }) => context.subject)).toEqual([globalId('user', alice), globalId('user', alice), null]);
+    expect(tiny.executed.map(({ context }) => context.subject)).toEqual([
+      globalId('user', alice),
+      globalId('user', alice),
+      null,
+    ]);
   });
 
   it.each<[string, string | string[]]>([
     ['F1 alg none', `Bearer ${b64({ ...head, alg: 'none' })}.${b64(claims)}.`],
-    ['F2 HS256 by the public key', `Bearer ${b64({ ...head, alg: 'HS256' })}.${b64(claims)}.${createHmac('sha256', String(key.publicJwk.x)).update('x').digest('base64url')}`],
+    [
+      'F2 HS256 by the public key',
+      `Bearer ${b64({ ...head, alg: 'HS256' })}.${b64(claims)}.${createHmac('sha256', String(key.publicJwk.x)).update('x').digest('base64url')}`,
+    ],
     ['F3 an unknown kid', `Bearer ${signed({ ...head, kid: 'other' }, claims, stranger)}`],
     ['F4 a kid that is a path', `Bearer ${signed({ ...head, kid: '../../dev/null' }, claims, stranger)}`],
     ['F5 a jku', `Bearer ${signed({ ...head, jku: 'http://127.0.0.1:9/keys' }, claims, stranger)}`],
@@ -65,7 +98,13 @@ describe('a token', () => {
     ['F7 another issuer', `Bearer ${signed(head, { ...claims, iss: 'other' })}`],
     ['F8 another audience', `Bearer ${signed(head, { ...claims, aud: 'other' })}`],
     ['F9 no subject', `Bearer ${signed(head, { ...claims, sub: undefined })}`],
-    ['F10 a changed payload', `Bearer ${good.split('.').map((part, index) => (index === 1 ? b64({ ...claims, sub: globalId('user', newId()) }) : part)).join('.')}`],
+    [
+      'F10 a changed payload',
+      `Bearer ${good
+        .split('.')
+        .map((part, index) => (index === 1 ? b64({ ...claims, sub: globalId('user', newId()) }) : part))
+        .join('.')}`,
+    ],
     ['F11 five parts', `Bearer ${good}.x.y`],
     ['F11 nothing', ''],
     ['F11 only the word', 'Bearer'],
@@ -91,7 +130,11 @@ describe('a token', () => {
 
   it('whose issuer cannot be asked for its keys is not the fault of the client: no 401', async () => {
     const verifier = new TokenVerifier({ keys: new URL('http://127.0.0.1:1/keys'), issuer, audience });
-    const lost = await startTinyHttp(buildSchema('type Query { me: String }'), {}, { identity: tokenIdentity({ verifier, signer: { sign: () => '' } }) });
+    const lost = await startTinyHttp(
+      buildSchema('type Query { me: String }'),
+      {},
+      { identity: tokenIdentity({ verifier, signer: { sign: () => '' } }) },
+    );
     try {
       const { status, text, headers } = await send({ authorization: `Bearer ${good}` }, lost);
       expect([status, headers['retry-after']]).toEqual([502, '1']);
@@ -141,10 +184,19 @@ describe('client headers', () => {
     expect([...forwardedHeaders(given, ['x-tenant', 'x-list'])]).toEqual([['x-list', 'b']]);
   });
 
-  it.each(['tributary-assertion', 'Tributary_Assertion', 'x-user-id', 'X_User_Id', 'connection', 'host', 'content-length', 'transfer-encoding', 'x-request-id', 'bad name', 'authorization'])(
-    'the settings cannot name %s',
-    (name) => expect(whyNotForwarded(name, 'jwt')).toEqual(expect.any(String)),
-  );
+  it.each([
+    'tributary-assertion',
+    'Tributary_Assertion',
+    'x-user-id',
+    'X_User_Id',
+    'connection',
+    'host',
+    'content-length',
+    'transfer-encoding',
+    'x-request-id',
+    'bad name',
+    'authorization',
+  ])('the settings cannot name %s', (name) => expect(whyNotForwarded(name, 'jwt')).toEqual(expect.any(String)));
 
   it('with IDENTITY=off a token may be passed on as it is', () => {
     expect(whyNotForwarded('authorization', 'off')).toBeUndefined();

@@ -30,8 +30,11 @@ function bearerOf(request: IncomingMessage): string | null {
   const header = request.headers.authorization;
   if (header === undefined) return null;
   // Node keeps the first of two; which one did the proxy in front of us check?
-  const copies = request.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'authorization').length;
+  const copies = request.rawHeaders.filter(
+    (name, index) => index % 2 === 0 && name.toLowerCase() === 'authorization',
+  ).length;
   const token = /^bearer +([\w.~+/=-]+)$/i.exec(header)?.[1];
-  if (copies !== 1 || token === undefined) throw new Failure('UNAUTHENTICATED', 'Authorization has to be one header: Bearer and a token.');
+  if (copies !== 1 || token === undefined)
+    throw new Failure('UNAUTHENTICATED', 'Authorization has to be one header: Bearer and a token.');
   return token;
 }

@@ -12,7 +12,8 @@ const limits = { tokens: 2_000, depth: 10, aliases: 30, rootFields: 20, directiv
 const rules = { limits, introspection: true, suggestions: true, cacheBytes: 1_000_000 };
 const fresh = () => new Documents(schema, rules);
 
-const times = (count: number, make: (index: number) => string) => Array.from({ length: count }, (_, index) => make(index)).join(' ');
+const times = (count: number, make: (index: number) => string) =>
+  Array.from({ length: count }, (_, index) => make(index)).join(' ');
 const nest = (levels: number) => `me{${'friends{'.repeat(levels)}id${'}'.repeat(levels)}}`;
 /** `levels` fragments, each spreading the next twice: 2^levels ids. */
 const fragmentBomb = (levels: number, spread = 'B0') =>
@@ -23,7 +24,10 @@ const LIMITS: Record<string, { at: string; beyond: string; fragments?: string }>
   depth: { at: nest(10), beyond: nest(11) },
   aliases: { at: times(30, (index) => `a${index}:me{id}`), beyond: times(31, (index) => `a${index}:me{id}`) },
   'root fields': { at: times(20, (index) => `f${index}`), beyond: times(21, (index) => `f${index}`) },
-  directives: { at: `me{${times(50, () => 'id@include(if:true)')}}`, beyond: `me{${times(51, () => 'id@include(if:true)')}}` },
+  directives: {
+    at: `me{${times(50, () => 'id@include(if:true)')}}`,
+    beyond: `me{${times(51, () => 'id@include(if:true)')}}`,
+  },
   // me and F's 333 fields thrice: 1 + 3 × 333 = 1,000
   selections: {
     at: 'me{...F ...F ...F}',
@@ -50,13 +54,16 @@ describe.each(Object.entries(LIMITS))('the limit of %s', (_name, { at, beyond, f
     'through an inline fragment': (root) => `{... on Query {${root}}} ${fragments}`,
   };
 
-  it.each(Object.entries(shapes))('holds %s: at it runs, one beyond is refused, and again when the text is known', (_shape, write) => {
-    const documents = fresh();
-    for (let time = 0; time < 2; time += 1) {
-      expect(outcome(documents, write(at))).toBe('runs');
-      expect(outcome(documents, write(beyond))).toBe('400 GRAPHQL_VALIDATION_FAILED');
-    }
-  });
+  it.each(Object.entries(shapes))(
+    'holds %s: at it runs, one beyond is refused, and again when the text is known',
+    (_shape, write) => {
+      const documents = fresh();
+      for (let time = 0; time < 2; time += 1) {
+        expect(outcome(documents, write(at))).toBe('runs');
+        expect(outcome(documents, write(beyond))).toBe('400 GRAPHQL_VALIDATION_FAILED');
+      }
+    },
+  );
 });
 
 describe('naming tricks', () => {
@@ -68,7 +75,8 @@ describe('naming tricks', () => {
   });
 
   it('adds the depth at which a fragment is spread to its own', () => {
-    const deep = (levels: number) => `{me{friends{friends{...F}}}} fragment F on Person{${'friends{'.repeat(levels)}id${'}'.repeat(levels)}}`;
+    const deep = (levels: number) =>
+      `{me{friends{friends{...F}}}} fragment F on Person{${'friends{'.repeat(levels)}id${'}'.repeat(levels)}}`;
     expect(outcome(fresh(), deep(8))).toBe('runs');
     expect(outcome(fresh(), deep(9))).toBe('400 GRAPHQL_VALIDATION_FAILED');
   });
@@ -78,7 +86,9 @@ describe('naming tricks', () => {
   });
 
   it('a fragment that nothing spreads is held to the limits as well', () => {
-    expect(outcome(fresh(), `{me{id}} fragment F on Person{${times(31, (index) => `a${index}:id`)}}`)).toBe('400 GRAPHQL_VALIDATION_FAILED');
+    expect(outcome(fresh(), `{me{id}} fragment F on Person{${times(31, (index) => `a${index}:id`)}}`)).toBe(
+      '400 GRAPHQL_VALIDATION_FAILED',
+    );
   });
 });
 
@@ -86,7 +96,10 @@ describe('fragments', () => {
   it('five that double are 32 fields and run; from ten on they are too many, however many there are', () => {
     for (let levels = 1; levels <= 40; levels += 1) {
       const runs = 2 ** levels + 1 <= limits.selections;
-      expect([levels, outcome(fresh(), fragmentBomb(levels))]).toEqual([levels, runs ? 'runs' : '400 GRAPHQL_VALIDATION_FAILED']);
+      expect([levels, outcome(fresh(), fragmentBomb(levels))]).toEqual([
+        levels,
+        runs ? 'runs' : '400 GRAPHQL_VALIDATION_FAILED',
+      ]);
     }
   });
 
@@ -105,9 +118,13 @@ describe('fragments', () => {
   });
 
   it.each([
-    '{me{...A}} fragment A on Person{...B} fragment B on Person{...A}', '{me{...A}} fragment A on Person{...A}', '{me{id}} fragment A on Person{id}', '{me{...A}}', '{me{...A}} fragment A on Person{id} fragment A on Person{id}'])(
-    'in circles, unused, unknown or twice are refused: %s',
-    (text) => expect(outcome(fresh(), text)).toBe('400 GRAPHQL_VALIDATION_FAILED'),
+    '{me{...A}} fragment A on Person{...B} fragment B on Person{...A}',
+    '{me{...A}} fragment A on Person{...A}',
+    '{me{id}} fragment A on Person{id}',
+    '{me{...A}}',
+    '{me{...A}} fragment A on Person{id} fragment A on Person{id}',
+  ])('in circles, unused, unknown or twice are refused: %s', (text) =>
+    expect(outcome(fresh(), text)).toBe('400 GRAPHQL_VALIDATION_FAILED'),
   );
 });
 
@@ -176,7 +193,13 @@ describe('documents', () => {
 
   it('without introspection, neither asking nor guessing tells a name', () => {
     const closed = new Documents(schema, { ...rules, introspection: false, suggestions: false });
-    for (const text of ['{__schema{types{name}}}', '{__type(name:"Person"){name}}', '{me{id} __schema{types{name}}}', '{...F} fragment F on Query{__schema{types{name}}}', '{a:__schema{types{name}}}']) {
+    for (const text of [
+      '{__schema{types{name}}}',
+      '{__type(name:"Person"){name}}',
+      '{me{id} __schema{types{name}}}',
+      '{...F} fragment F on Query{__schema{types{name}}}',
+      '{a:__schema{types{name}}}',
+    ]) {
       expect(outcome(closed, text)).toBe('400 GRAPHQL_VALIDATION_FAILED');
       expect(outcome(fresh(), text)).toBe('runs');
     }
@@ -194,7 +217,14 @@ describe('documents', () => {
 
   it.each([
     {},
-    { descriptions: true, schemaDescription: true, inputValueDeprecation: true, specifiedByUrl: true, directiveIsRepeatable: true, oneOf: true },
+    {
+      descriptions: true,
+      schemaDescription: true,
+      inputValueDeprecation: true,
+      specifiedByUrl: true,
+      directiveIsRepeatable: true,
+      oneOf: true,
+    },
   ])('the introspection query of every tool runs within the limits: %j', (options) => {
     expect(outcome(fresh(), getIntrospectionQuery(options))).toBe('runs');
   });

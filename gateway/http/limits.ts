@@ -1,4 +1,11 @@
-import { Kind, type DirectiveNode, type DocumentNode, type FragmentDefinitionNode, type SelectionSetNode, type ValueNode } from 'graphql';
+import {
+  Kind,
+  type DirectiveNode,
+  type DocumentNode,
+  type FragmentDefinitionNode,
+  type SelectionSetNode,
+  type ValueNode,
+} from 'graphql';
 import { Refusal } from './refusal.js';
 
 /** What an operation may be at most. Counted with fragments expanded, before validation and planning look at it. */
@@ -27,21 +34,31 @@ export function checkLimits(document: DocumentNode, limits: Limits): void {
     if (definition.kind !== Kind.OPERATION_DEFINITION && definition.kind !== Kind.FRAGMENT_DEFINITION) continue;
     const size = measure(definition.selectionSet);
     const variables = definition.kind === Kind.OPERATION_DEFINITION ? (definition.variableDefinitions ?? []) : [];
-    const directives = variables.reduce((sum, variable) => sum + lengthOf(variable.directives), lengthOf(definition.directives));
+    const directives = variables.reduce(
+      (sum, variable) => sum + lengthOf(variable.directives),
+      lengthOf(definition.directives),
+    );
     // A fragment has no root field; how deep it comes to lie is counted where it is spread.
     const isOperation = definition.kind === Kind.OPERATION_DEFINITION;
-    if (isOperation && size.depth - 2 > limits.depth) refuse(`Fields may be at most ${limits.depth} fields below their root field.`);
+    if (isOperation && size.depth - 2 > limits.depth)
+      refuse(`Fields may be at most ${limits.depth} fields below their root field.`);
     if (size.aliases > limits.aliases) refuse(`An operation may have at most ${limits.aliases} aliases.`);
-    if (size.directives + directives > limits.directives) refuse(`An operation may have at most ${limits.directives} directives.`);
-    if (size.fields > limits.selections) refuse(`An operation may select at most ${limits.selections} fields, fragments included.`);
+    if (size.directives + directives > limits.directives)
+      refuse(`An operation may have at most ${limits.directives} directives.`);
+    if (size.fields > limits.selections)
+      refuse(`An operation may select at most ${limits.selections} fields, fragments included.`);
     if (isOperation && rootFields(document, definition.selectionSet) > limits.rootFields) {
       refuse(`An operation may have at most ${limits.rootFields} different root fields.`);
     }
-    if (size.values > VALUE_DEPTH_MAX || variables.some((variable) => variable.defaultValue && valueDepth(variable.defaultValue) > VALUE_DEPTH_MAX)) {
+    if (
+      size.values > VALUE_DEPTH_MAX ||
+      variables.some((variable) => variable.defaultValue && valueDepth(variable.defaultValue) > VALUE_DEPTH_MAX)
+    ) {
       refuse(`A value may be at most ${VALUE_DEPTH_MAX} levels deep.`);
     }
     // A variable of this name would become the prototype of the object that holds the variables.
-    if (variables.some((variable) => variable.variable.name.value === '__proto__')) refuse('A variable cannot be named __proto__.');
+    if (variables.some((variable) => variable.variable.name.value === '__proto__'))
+      refuse('A variable cannot be named __proto__.');
   }
 }
 
@@ -68,14 +85,16 @@ function measurerOf(document: DocumentNode): (selectionSet: SelectionSetNode) =>
       size.directives += lengthOf(selection.directives);
       if (selection.kind === Kind.FIELD) {
         size.fields += 1;
-        for (const argument of selection.arguments ?? []) size.values = Math.max(size.values, valueDepth(argument.value));
+        for (const argument of selection.arguments ?? [])
+          size.values = Math.max(size.values, valueDepth(argument.value));
         if (selection.alias) size.aliases += 1;
         const below = selection.selectionSet ? measure(selection.selectionSet) : undefined;
         if (below) add(size, below);
         const excused = selection.name.value === '__schema' || selection.name.value === '__type';
         size.depth = Math.max(size.depth, excused ? 1 : 1 + (below?.depth ?? 0));
       } else {
-        const inside = selection.kind === Kind.INLINE_FRAGMENT ? measure(selection.selectionSet) : ofFragment(selection.name.value);
+        const inside =
+          selection.kind === Kind.INLINE_FRAGMENT ? measure(selection.selectionSet) : ofFragment(selection.name.value);
         add(size, inside);
         size.depth = Math.max(size.depth, inside.depth);
       }
@@ -109,7 +128,8 @@ function add(size: Size, more: Size): void {
 
 function valueDepth(value: ValueNode): number {
   if (value.kind === Kind.LIST) return 1 + value.values.reduce((deepest, one) => Math.max(deepest, valueDepth(one)), 0);
-  if (value.kind === Kind.OBJECT) return 1 + value.fields.reduce((deepest, one) => Math.max(deepest, valueDepth(one.value)), 0);
+  if (value.kind === Kind.OBJECT)
+    return 1 + value.fields.reduce((deepest, one) => Math.max(deepest, valueDepth(one.value)), 0);
   return 0;
 }
 
@@ -134,7 +154,9 @@ function rootFields(document: DocumentNode, selectionSet: SelectionSetNode): num
 }
 
 function fragmentsOf(document: DocumentNode): Map<string, FragmentDefinitionNode> {
-  return new Map(document.definitions.flatMap((one) => (one.kind === Kind.FRAGMENT_DEFINITION ? [[one.name.value, one]] : [])));
+  return new Map(
+    document.definitions.flatMap((one) => (one.kind === Kind.FRAGMENT_DEFINITION ? [[one.name.value, one]] : [])),
+  );
 }
 
 function lengthOf(directives: readonly DirectiveNode[] | undefined): number {

@@ -19,7 +19,9 @@ function mediaType(text: string): { type: string; parameters: Map<string, string
 export function requireJson(contentType: string): void {
   const media = contentType.length <= 256 ? mediaType(contentType) : undefined;
   if (media?.type !== 'application/json') {
-    throw new Refusal(415, 'BAD_REQUEST', 'The body has to be application/json.', { headers: { accept: 'application/json' } });
+    throw new Refusal(415, 'BAD_REQUEST', 'The body has to be application/json.', {
+      headers: { accept: 'application/json' },
+    });
   }
   const charset = media.parameters.get('charset')?.toLowerCase();
   if (charset !== undefined && charset !== 'utf-8' && charset !== 'utf8') {
@@ -29,12 +31,17 @@ export function requireJson(contentType: string): void {
 
 /** Which of our two types the client would rather have; without a wish, application/json. Throws 406 when neither will do. */
 export function responseTypeFor(accept: string | undefined): ResponseType {
-  if (accept === undefined || accept.trim() === '' || accept === 'application/json' || accept === '*/*') return 'application/json';
+  if (accept === undefined || accept.trim() === '' || accept === 'application/json' || accept === '*/*')
+    return 'application/json';
   const ranges = rangesOf(accept);
   const json = qualityOf(ranges, 'application/json');
   const graphql = qualityOf(ranges, 'application/graphql-response+json');
   if (json === 0 && graphql === 0) {
-    throw new Refusal(406, 'BAD_REQUEST', 'Answers are application/graphql-response+json or application/json; accept one of them.');
+    throw new Refusal(
+      406,
+      'BAD_REQUEST',
+      'Answers are application/graphql-response+json or application/json; accept one of them.',
+    );
   }
   // The newer type only when it was named: whoever takes anything gets what every client can read.
   const named = ranges.some((range) => range.type === 'application/graphql-response+json');

@@ -33,7 +33,10 @@ const ANSWERS: Record<string, { status: string; message: string }> = {
 /** What is not even HTTP gets the same JSON as everything else, and the connection ends. */
 export function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
   if (socket.destroyed || !socket.writable) return void socket.destroy();
-  const { status, message } = ANSWERS[error.code ?? ''] ?? { status: '400 Bad Request', message: 'This is no HTTP/1.1 request.' };
+  const { status, message } = ANSWERS[error.code ?? ''] ?? {
+    status: '400 Bad Request',
+    message: 'This is no HTTP/1.1 request.',
+  };
   const body = JSON.stringify({ errors: [{ message, extensions: { code: 'BAD_REQUEST' } }] });
   const head = `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json; charset=utf-8\r\ncache-control: no-store\r\n`;
   socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
@@ -43,6 +46,7 @@ export function answerBrokenRequest(error: Error & { code?: string }, socket: So
 export function whyNotTaken(request: IncomingMessage): { status: number; message: string } | undefined {
   // Node drops headers beyond `maxHeadersCount` without a word: one that we need could be among them.
   if (request.rawHeaders.length >= 200) return { status: 431, message: 'A request may have at most 100 headers.' };
-  if (request.headers.host === undefined && request.httpVersion !== '1.0') return { status: 400, message: 'A request has to have a Host header.' };
+  if (request.headers.host === undefined && request.httpVersion !== '1.0')
+    return { status: 400, message: 'A request has to have a Host header.' };
   return undefined;
 }

@@ -76,7 +76,9 @@ export class Playground {
       response.writeHead(200, { 'content-type': asset.type, 'content-length': body.length }).end(body);
     } catch {
       response.writeHead(404, { 'content-type': 'application/json; charset=utf-8' });
-      response.end('{"errors":[{"message":"The playground was not built; run npm run build.","extensions":{"code":"NOT_FOUND"}}]}');
+      response.end(
+        '{"errors":[{"message":"The playground was not built; run npm run build.","extensions":{"code":"NOT_FOUND"}}]}',
+      );
     }
   }
 

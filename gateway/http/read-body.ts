@@ -7,7 +7,9 @@ import { Refusal } from './refusal.js';
 export async function readBody(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
   const encoding = request.headers['content-encoding']?.trim().toLowerCase() ?? 'identity';
   if (encoding !== 'identity' && encoding !== 'gzip') {
-    throw new Refusal(415, 'BAD_REQUEST', 'The body may be compressed by gzip or not at all.', { headers: { 'accept-encoding': 'gzip' } });
+    throw new Refusal(415, 'BAD_REQUEST', 'The body may be compressed by gzip or not at all.', {
+      headers: { 'accept-encoding': 'gzip' },
+    });
   }
   if (Number(request.headers['content-length'] ?? 0) > bytesMax) throw await tooLarge(request, bytesMax);
   if (encoding === 'identity') return collect(request, request, bytesMax);
@@ -41,7 +43,10 @@ function collect(request: IncomingMessage, stream: Readable, bytesMax: number): 
       reject(new Refusal(400, 'BAD_REQUEST', 'The body ended early or is not the gzip it claims to be.', { cause }));
     });
     if (stream !== request) request.once('aborted', () => stream.destroy(new Error('the client went away')));
-    request.once('close', () => refused || request.complete || reject(new Refusal(400, 'BAD_REQUEST', 'The body ended early.')));
+    request.once(
+      'close',
+      () => refused || request.complete || reject(new Refusal(400, 'BAD_REQUEST', 'The body ended early.')),
+    );
   });
 }
 
@@ -50,7 +55,9 @@ const DRAIN_BYTES = 16 * 1024 * 1024;
 const DRAIN_MS = 1_000;
 
 function tooLarge(request: IncomingMessage, bytesMax: number): Promise<Refusal> {
-  const refusal = new Refusal(413, 'BAD_REQUEST', `The body may be at most ${bytesMax} bytes, inflated.`, { headers: { connection: 'close' } });
+  const refusal = new Refusal(413, 'BAD_REQUEST', `The body may be at most ${bytesMax} bytes, inflated.`, {
+    headers: { connection: 'close' },
+  });
   return new Promise((resolve) => {
     let drained = 0;
     const finish = () => {

@@ -41,7 +41,12 @@ function parametersOf(search: ReadonlyMap<string, readonly string[]>): Record<st
     const values = search.get(name);
     if (values === undefined) continue;
     if (values.length > 1) throw badRequest(`The address says ${name} more than once.`);
-    found[name] = name === 'variables' || name === 'extensions' ? (values[0] === '' ? undefined : jsonOf(values[0]!, name)) : values[0];
+    found[name] =
+      name === 'variables' || name === 'extensions'
+        ? values[0] === ''
+          ? undefined
+          : jsonOf(values[0]!, name)
+        : values[0];
   }
   return found;
 }
@@ -54,7 +59,8 @@ function requestOf(parameters: Record<string, unknown>): GraphqlRequest {
     throw new Refusal(200, 'PERSISTED_QUERY_NOT_SUPPORTED', 'PersistedQueryNotSupported');
   }
   if (typeof query !== 'string') throw badRequest('query has to be a text: the GraphQL document.');
-  if (!isAbsent(operationName) && typeof operationName !== 'string') throw badRequest('operationName has to be a text.');
+  if (!isAbsent(operationName) && typeof operationName !== 'string')
+    throw badRequest('operationName has to be a text.');
   if (!isAbsent(variables) && !isObject(variables)) throw badRequest('variables has to be an object.');
   return { query, operationName: operationName ?? undefined, variables: variables ?? {} };
 }

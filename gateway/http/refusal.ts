@@ -28,7 +28,10 @@ export interface RefusedError {
 export function refusalOf(thrown: unknown): Refusal {
   if (thrown instanceof Refusal) return thrown;
   if (thrown instanceof Failure) {
-    const headers = thrown.code === 'UNAUTHENTICATED' ? { 'www-authenticate': 'Bearer realm="tributary", error="invalid_token"' } : {};
+    const headers =
+      thrown.code === 'UNAUTHENTICATED'
+        ? { 'www-authenticate': 'Bearer realm="tributary", error="invalid_token"' }
+        : {};
     return new Refusal(thrown.status, thrown.code, thrown.clientMessage, { headers, cause: thrown });
   }
   return new Refusal(500, 'INTERNAL_SERVER_ERROR', CODES.INTERNAL_SERVER_ERROR.message, { cause: thrown });

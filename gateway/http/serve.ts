@@ -67,8 +67,17 @@ export async function serve(parts: {
       const status = statusOf(error);
       // Methods that Fastify does not route.
       if (status === 404 && pathOf(raw.req.url) === '/graphql') return void answerGraphql(raw.req, raw, parts.graphql);
-      if (status >= 500) parts.logger.error({ detail: error instanceof Error ? error.stack : String(error) }, 'A request failed outside GraphQL');
-      answerProblem(raw, status, SAID[status] ?? (status < 500 ? 'This request cannot be answered.' : 'Internal server error'), newId());
+      if (status >= 500)
+        parts.logger.error(
+          { detail: error instanceof Error ? error.stack : String(error) },
+          'A request failed outside GraphQL',
+        );
+      answerProblem(
+        raw,
+        status,
+        SAID[status] ?? (status < 500 ? 'This request cannot be answered.' : 'Internal server error'),
+        newId(),
+      );
     },
   });
   await app.init();
@@ -107,6 +116,16 @@ function pathOf(url: string | undefined): string {
 
 /** Nest tells each route it maps; that is for debugging. */
 function nestLogger(logger: Logger): LoggerService {
-  const to = (level: keyof Logger) => (message: unknown, ...more: unknown[]) => logger[level]({ from: more.at(-1) }, String(message));
-  return { log: to('debug'), debug: to('debug'), verbose: to('debug'), warn: to('warn'), error: to('error'), fatal: to('error') };
+  const to =
+    (level: keyof Logger) =>
+    (message: unknown, ...more: unknown[]) =>
+      logger[level]({ from: more.at(-1) }, String(message));
+  return {
+    log: to('debug'),
+    debug: to('debug'),
+    verbose: to('debug'),
+    warn: to('warn'),
+    error: to('error'),
+    fatal: to('error'),
+  };
 }

@@ -7,11 +7,19 @@ const BYTES_MAX = 64 * 1024;
 const ERRORS_MAX = 10;
 
 /** What came → what the operation takes, by its schema: defaults filled in, unknown names dropped. Throws BAD_USER_INPUT. */
-export function coerceVariables(schema: GraphQLSchema, operation: Operation, given: Readonly<Record<string, unknown>>, suggestions: boolean): Variables {
+export function coerceVariables(
+  schema: GraphQLSchema,
+  operation: Operation,
+  given: Readonly<Record<string, unknown>>,
+  suggestions: boolean,
+): Variables {
   requireBounded(given);
   const definitions = operation.definition.variableDefinitions ?? [];
   if (definitions.length === 0) return {};
-  const result = getVariableValues(schema, definitions, given, { maxErrors: ERRORS_MAX, hideSuggestions: !suggestions });
+  const result = getVariableValues(schema, definitions, given, {
+    maxErrors: ERRORS_MAX,
+    hideSuggestions: !suggestions,
+  });
   if (result.errors) throw refused(result.errors);
   return result.coerced;
 }
@@ -25,7 +33,8 @@ function requireBounded(given: Readonly<Record<string, unknown>>): void {
   let level: unknown[] = Object.values(given);
   if (level.length === 0) return;
   for (let depth = 1; level.length > 0; depth += 1) {
-    if (depth > DEPTH_MAX) throw new Refusal(400, 'BAD_USER_INPUT', `variables may be at most ${DEPTH_MAX} levels deep.`);
+    if (depth > DEPTH_MAX)
+      throw new Refusal(400, 'BAD_USER_INPUT', `variables may be at most ${DEPTH_MAX} levels deep.`);
     const next: unknown[] = [];
     for (const value of level) {
       if (typeof value === 'object' && value !== null) for (const one of Object.values(value)) next.push(one);

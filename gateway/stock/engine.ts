@@ -66,7 +66,11 @@ class StockEngine implements Engine {
       if (asked.calls === 0) throw asFailure(error);
       // A list where an object was due, or the other way round, ends the whole walk in stock: nothing is left to show.
       const cause = new Failure('SUBGRAPH_BAD_RESPONSE', undefined, { cause: error });
-      return this.#answer(null, rootPaths(operation).map((path) => gatewayError(cause, path)), context);
+      return this.#answer(
+        null,
+        rootPaths(operation).map((path) => gatewayError(cause, path)),
+        context,
+      );
     }
     return this.#answer(result.data ?? null, errorsOf(result, operation), context);
   }
@@ -78,7 +82,12 @@ class StockEngine implements Engine {
   #requestOf(operation: Operation, variables: Variables, asked: StockContext): object {
     const { requestId } = asked.context;
     return {
-      request: { query: operation.query, operationName: operation.operationName, variables, http: { headers: new Map([['x-request-id', requestId]]) } },
+      request: {
+        query: operation.query,
+        operationName: operation.operationName,
+        variables,
+        http: { headers: new Map([['x-request-id', requestId]]) },
+      },
       document: operation.document,
       operation: operation.definition,
       operationName: operation.operationName ?? null,
@@ -94,7 +103,10 @@ class StockEngine implements Engine {
 
   #answer(data: unknown, errors: readonly FieldError[], { requestId }: RequestContext): Answer {
     if (errors.length === 0) return { body: JSON.stringify({ data }), hasErrors: false };
-    return { body: JSON.stringify({ errors: clientErrors(errors, requestId, this.#options.logger), data }), hasErrors: true };
+    return {
+      body: JSON.stringify({ errors: clientErrors(errors, requestId, this.#options.logger), data }),
+      hasErrors: true,
+    };
   }
 }
 
@@ -133,6 +145,7 @@ function rootPaths(operation: Operation): string[][] {
 
 /** It says at each start that it started; that is for debugging. */
 function quiet({ logger }: EngineOptions) {
-  const to = (level: 'debug' | 'warn' | 'error') => (message?: unknown) => logger[level]({ from: '@apollo/gateway' }, String(message));
+  const to = (level: 'debug' | 'warn' | 'error') => (message?: unknown) =>
+    logger[level]({ from: '@apollo/gateway' }, String(message));
   return { debug: to('debug'), info: to('debug'), warn: to('warn'), error: to('error') };
 }

@@ -34,7 +34,10 @@ export class SubgraphSource implements GraphQLDataSource<StockContext & Record<s
     asked.calls += 1;
     try {
       const body = JSON.stringify({ query: request.query, variables: request.variables });
-      const bytes = await this.client.post({ subgraph: this.name, url: this.url, type: asked.type, body }, asked.context);
+      const bytes = await this.client.post(
+        { subgraph: this.name, url: this.url, type: asked.type, body },
+        asked.context,
+      );
       return this.#checked(bytes, request) as Awaited<Process>;
     } catch (error) {
       return { errors: this.#failed(asFailure(error), request) } as unknown as Awaited<Process>;
@@ -46,13 +49,16 @@ export class SubgraphSource implements GraphQLDataSource<StockContext & Record<s
     const paths = pathsOf(request);
     const told = Array.isArray(errors) ? errors.filter(isObject).map((error) => this.#told(error, paths[0] ?? [])) : [];
     if (data === undefined || data === null) {
-      if (told.length === 0) throw new Failure('SUBGRAPH_BAD_RESPONSE', `${this.name} answered neither data nor errors.`);
+      if (told.length === 0)
+        throw new Failure('SUBGRAPH_BAD_RESPONSE', `${this.name} answered neither data nor errors.`);
       return { errors: told };
     }
     if (!isObject(data)) throw new Failure('SUBGRAPH_BAD_RESPONSE', `${this.name} answered data that is no object.`);
     const asked = representationsOf(request);
     const entities = data['_entities'];
-    const fits = asked === undefined || (Array.isArray(entities) && entities.length === asked && entities.every((one) => one === null || isObject(one)));
+    const fits =
+      asked === undefined ||
+      (Array.isArray(entities) && entities.length === asked && entities.every((one) => one === null || isObject(one)));
     if (!fits) {
       if (told.length > 0) return { errors: told };
       throw new Failure('SUBGRAPH_BAD_RESPONSE', `${this.name} did not answer ${asked} entities.`);
@@ -66,7 +72,10 @@ export class SubgraphSource implements GraphQLDataSource<StockContext & Record<s
     const given = error['path'];
     return {
       message: typeof error['message'] === 'string' && error['message'] !== '' ? error['message'] : 'no message',
-      path: Array.isArray(given) && given.length > 0 ? given.filter((step) => typeof step === 'string' || typeof step === 'number') : path,
+      path:
+        Array.isArray(given) && given.length > 0
+          ? given.filter((step) => typeof step === 'string' || typeof step === 'number')
+          : path,
       extensions: { code: typeof code === 'string' ? code : 'INTERNAL_SERVER_ERROR' },
     };
   }
@@ -115,7 +124,9 @@ function fieldsOf(query: string, ofEntities: boolean): string[] {
   const entities = root[0]?.kind === Kind.FIELD ? (root[0].selectionSet?.selections ?? []) : [];
   const names = entities.flatMap((fragment) =>
     fragment.kind === Kind.INLINE_FRAGMENT
-      ? fragment.selectionSet.selections.flatMap((one) => (one.kind === Kind.FIELD ? [one.alias?.value ?? one.name.value] : []))
+      ? fragment.selectionSet.selections.flatMap((one) =>
+          one.kind === Kind.FIELD ? [one.alias?.value ?? one.name.value] : [],
+        )
       : [],
   );
   return [...new Set(names)].filter((name) => name !== '__typename');

@@ -22,15 +22,21 @@ export function apiSchema(document: DocumentNode, features: readonly Feature[]):
   const hidden = (node: ASTNode): boolean =>
     'directives' in node && (node.directives ?? []).some((directive) => directive.name.value === inaccessible);
   const gone = new Set(
-    document.definitions.filter((definition) => nameOf(definition) !== undefined && hidden(definition)).map((definition) => nameOf(definition)!),
+    document.definitions
+      .filter((definition) => nameOf(definition) !== undefined && hidden(definition))
+      .map((definition) => nameOf(definition)!),
   );
   const kept = document.definitions.filter((definition) => {
     const name = nameOf(definition);
-    if (definition.kind === 'DirectiveDefinition') return !machinery.directive(definition.name.value) && isExecutable(definition);
+    if (definition.kind === 'DirectiveDefinition')
+      return !machinery.directive(definition.name.value) && isExecutable(definition);
     return name === undefined || (!gone.has(name) && !machinery.type(name));
   });
   const visible = visit({ kind: document.kind, definitions: kept } as DocumentNode, {
-    Directive: (node) => (node.name.value === 'deprecated' || node.name.value === 'specifiedBy' || node.name.value === 'oneOf' ? undefined : null),
+    Directive: (node) =>
+      node.name.value === 'deprecated' || node.name.value === 'specifiedBy' || node.name.value === 'oneOf'
+        ? undefined
+        : null,
     FieldDefinition: { enter: (node) => (hidden(node) ? null : undefined) },
     InputValueDefinition: { enter: (node) => (hidden(node) ? null : undefined) },
     EnumValueDefinition: { enter: (node) => (hidden(node) ? null : undefined) },
@@ -46,10 +52,22 @@ function isExecutable(definition: DirectiveDefinitionNode): boolean {
   return definition.locations.some((location) => EXECUTABLE.has(location.value));
 }
 
-const EXECUTABLE = new Set(['QUERY', 'MUTATION', 'SUBSCRIPTION', 'FIELD', 'FRAGMENT_DEFINITION', 'FRAGMENT_SPREAD', 'INLINE_FRAGMENT', 'VARIABLE_DEFINITION']);
+const EXECUTABLE = new Set([
+  'QUERY',
+  'MUTATION',
+  'SUBSCRIPTION',
+  'FIELD',
+  'FRAGMENT_DEFINITION',
+  'FRAGMENT_SPREAD',
+  'INLINE_FRAGMENT',
+  'VARIABLE_DEFINITION',
+]);
 
 /** `join__Field`, `@join__field`, `link__Import`, `@link`, `@tag` …: everything that a linked spec brings. */
-function machineryNames(features: readonly Feature[]): { type(name: string): boolean; directive(name: string): boolean } {
+function machineryNames(features: readonly Feature[]): {
+  type(name: string): boolean;
+  directive(name: string): boolean;
+} {
   const prefixes = new Set(features.map((feature) => feature.as));
   const imported = new Set(features.flatMap((feature) => [...feature.imports.values()]));
   const prefixed = (name: string) => name.includes('__') && prefixes.has(name.slice(0, name.indexOf('__')));

@@ -12,7 +12,11 @@ export interface ServiceSdl {
 
 /** Services → supergraph SDL, the same text for the same input. `@apollo/composition` is loaded only here, when used. */
 export async function compose(services: readonly ServiceSdl[]): Promise<string> {
-  const definitions = services.map((service) => ({ name: service.name, url: service.url, typeDefs: parseService(service) }));
+  const definitions = services.map((service) => ({
+    name: service.name,
+    url: service.url,
+    typeDefs: parseService(service),
+  }));
   const { composeServices } = await import('@apollo/composition');
   const result = composeServices(definitions);
   if (result.errors) throw new SupergraphError(describe(result.errors));

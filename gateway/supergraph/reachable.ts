@@ -44,7 +44,11 @@ export class Reachable {
   }
 
   async #until(subgraph: { name: string; url: string }): Promise<void> {
-    for (let waitMs = RETRY_MS; !this.#seen.has(keyOf(subgraph)) && !this.#closed.signal.aborted; waitMs = Math.min(waitMs * 1.5, RETRY_MS_MAX)) {
+    for (
+      let waitMs = RETRY_MS;
+      !this.#seen.has(keyOf(subgraph)) && !this.#closed.signal.aborted;
+      waitMs = Math.min(waitMs * 1.5, RETRY_MS_MAX)
+    ) {
       try {
         await this.#client.post(
           { subgraph: subgraph.name, url: subgraph.url, type: 'query', body: '{"query":"{__typename}"}' },
@@ -62,7 +66,10 @@ export class Reachable {
       } catch (error) {
         const trouble = TROUBLES[(error as { code?: string }).code ?? ''] ?? 'it does not answer';
         if (this.#troubles.get(subgraph.name) !== trouble) {
-          this.#logger.warn({ subgraph: subgraph.name, url: subgraph.url, detail: String(error) }, 'Waiting for a subgraph');
+          this.#logger.warn(
+            { subgraph: subgraph.name, url: subgraph.url, detail: String(error) },
+            'Waiting for a subgraph',
+          );
         }
         this.#troubles.set(subgraph.name, trouble);
         await sleep(waitMs, this.#closed.signal);

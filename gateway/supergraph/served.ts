@@ -32,7 +32,12 @@ export class ServedSupergraph {
   #reading: Promise<void> | undefined;
   #closed = new AbortController();
 
-  constructor(parts: { source: SupergraphSource; build: (sdl: string) => Promise<Serving>; pollMs: number; logger: Logger }) {
+  constructor(parts: {
+    source: SupergraphSource;
+    build: (sdl: string) => Promise<Serving>;
+    pollMs: number;
+    logger: Logger;
+  }) {
     this.#source = parts.source;
     this.#build = parts.build;
     this.#pollMs = parts.pollMs;
@@ -77,7 +82,10 @@ export class ServedSupergraph {
     this.#reading ??= this.#read().finally(() => {
       this.#reading = undefined;
       if (this.#closed.signal.aborted) return;
-      const wait = this.#failures === 0 ? this.#pollMs : Math.min(this.#pollMs, RETRY_MS * 1.5 ** Math.min(this.#failures - 1, 20));
+      const wait =
+        this.#failures === 0
+          ? this.#pollMs
+          : Math.min(this.#pollMs, RETRY_MS * 1.5 ** Math.min(this.#failures - 1, 20));
       this.#timer = setTimeout(() => void this.refresh(), wait).unref();
     });
     return this.#reading;
@@ -107,7 +115,12 @@ export class ServedSupergraph {
       this.#trouble = undefined;
       const { supergraph, engine } = serving;
       this.#logger.info(
-        { from: this.#source.from, supergraph: supergraph.id.slice(0, 12), subgraphs: [...supergraph.subgraphs.keys()], ...engine.about },
+        {
+          from: this.#source.from,
+          supergraph: supergraph.id.slice(0, 12),
+          subgraphs: [...supergraph.subgraphs.keys()],
+          ...engine.about,
+        },
         old ? 'Switched to a new supergraph' : 'Serving the supergraph',
       );
       if (old) this.#retire(old, true);
@@ -118,7 +131,11 @@ export class ServedSupergraph {
       this.#failures += 1;
       const trouble = error instanceof Error ? error.message : String(error);
       // Said once, not at every look.
-      if (trouble !== this.#trouble) this.#logger[this.#current ? 'error' : 'warn']({ from: this.#source.from, trouble }, SAID[this.#current ? 'stays' : 'waits']);
+      if (trouble !== this.#trouble)
+        this.#logger[this.#current ? 'error' : 'warn'](
+          { from: this.#source.from, trouble },
+          SAID[this.#current ? 'stays' : 'waits'],
+        );
       this.#trouble = trouble;
     }
   }
@@ -127,7 +144,9 @@ export class ServedSupergraph {
     if (now) counted.retired = true;
     if (!counted.retired || counted.inFlight > 0 || counted.ended) return;
     counted.ended = true;
-    counted.serving.engine.close().catch((error: unknown) => this.#logger.error({ error: String(error) }, 'An old engine did not close'));
+    counted.serving.engine
+      .close()
+      .catch((error: unknown) => this.#logger.error({ error: String(error) }, 'An old engine did not close'));
   }
 }
 

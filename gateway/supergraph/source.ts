@@ -60,14 +60,22 @@ export interface Service {
 }
 
 /** Composed from what running services say of themselves; `headers` tell them that it is the gateway that asks. */
-export function servicesSource(services: readonly Service[], headers: (service: string) => Record<string, string>, logger: Logger): SupergraphSource {
+export function servicesSource(
+  services: readonly Service[],
+  headers: (service: string) => Record<string, string>,
+  logger: Logger,
+): SupergraphSource {
   let seen = '';
   let failed: { readonly sdls: string; readonly error: unknown } | undefined;
   return {
     from: services.map(({ name }) => name).join(', '),
     async read(signal) {
-      const answers = await Promise.allSettled(services.map((service) => sdlOf(service, headers(service.name), signal)));
-      const missing = answers.flatMap((answer, index) => (answer.status === 'rejected' ? [`${services[index]!.name} (${reason(answer.reason)})`] : []));
+      const answers = await Promise.allSettled(
+        services.map((service) => sdlOf(service, headers(service.name), signal)),
+      );
+      const missing = answers.flatMap((answer, index) =>
+        answer.status === 'rejected' ? [`${services[index]!.name} (${reason(answer.reason)})`] : [],
+      );
       if (missing.length > 0) throw new SupergraphError(`No schema from ${missing.join(', ')}.`);
       const sdls = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
       const now = JSON.stringify(sdls);
@@ -87,7 +95,11 @@ export function servicesSource(services: readonly Service[], headers: (service: 
   };
 }
 
-async function sdlOf({ name, url }: Service, headers: Record<string, string>, signal: AbortSignal): Promise<ServiceSdl> {
+async function sdlOf(
+  { name, url }: Service,
+  headers: Record<string, string>,
+  signal: AbortSignal,
+): Promise<ServiceSdl> {
   const response = await request(url, {
     method: 'POST',
     headers: { 'content-type': 'application/json', accept: 'application/json', ...headers },

@@ -4,8 +4,14 @@ import { readFile } from 'node:fs/promises';
 import { compose, type ServiceSdl } from './compose.js';
 import { readSupergraph, SupergraphError, variableOf } from './supergraph.js';
 
-const LINK = (imports: string) => `extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: [${imports}])`;
-const service = (name: string, sdl: string): ServiceSdl => ({ name, url: `http://127.0.0.1/${name}`, sdl, from: `subgraphs/${name}/schema.graphql` });
+const LINK = (imports: string) =>
+  `extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: [${imports}])`;
+const service = (name: string, sdl: string): ServiceSdl => ({
+  name,
+  url: `http://127.0.0.1/${name}`,
+  sdl,
+  from: `subgraphs/${name}/schema.graphql`,
+});
 const composed = async (...services: ServiceSdl[]) => readSupergraph(await compose(services));
 
 describe('a supergraph', () => {
@@ -15,7 +21,12 @@ describe('a supergraph', () => {
     expect([...subgraphs.keys()].sort((a, b) => a.localeCompare(b))).toEqual(['followers', 'posts', 'users']);
     expect(features.map(({ as }) => as)).toEqual(['link', 'join']);
     expect(printSchema(schema)).not.toMatch(/join__|link__|@join|@link|_entities|_service/);
-    expect(schema.getDirectives().map(({ name }) => name).sort((a, b) => a.localeCompare(b))).toEqual(['deprecated', 'include', 'oneOf', 'skip', 'specifiedBy']);
+    expect(
+      schema
+        .getDirectives()
+        .map(({ name }) => name)
+        .sort((a, b) => a.localeCompare(b)),
+    ).toEqual(['deprecated', 'include', 'oneOf', 'skip', 'specifiedBy']);
   });
 
   it('hides what is inaccessible, whatever the directive is called there', async () => {
@@ -75,7 +86,9 @@ describe('a supergraph', () => {
 
   it('takes other addresses for its subgraphs by name', async () => {
     const sdl = await readFile('schema/supergraph.graphql', 'utf8');
-    const { subgraphs } = readSupergraph(sdl, (name) => (name === 'posts' ? 'https://posts.example/graphql' : undefined));
+    const { subgraphs } = readSupergraph(sdl, (name) =>
+      name === 'posts' ? 'https://posts.example/graphql' : undefined,
+    );
     expect(subgraphs.get('posts')!.url).toBe('https://posts.example/graphql');
     expect(subgraphs.get('users')!.url).toBe('http://127.0.0.1:4001/graphql');
     expect(variableOf('my-posts')).toBe('SUBGRAPH_URL_MY_POSTS');
@@ -102,27 +115,51 @@ describe('a supergraph', () => {
 });
 
 describe('what does not compose', () => {
-  const users = (id: string) => service('users', `${LINK('"@key"')}\ntype Query { me: User }\ntype User @key(fields: "id") {\n  id: ${id}\n  name: String\n}`);
-  const posts = (name: string) => service('posts', `${LINK('"@key", "@shareable"')}\ntype User @key(fields: "id") {\n  id: ID!\n  name: ${name} @shareable\n}`);
+  const users = (id: string) =>
+    service(
+      'users',
+      `${LINK('"@key"')}\ntype Query { me: User }\ntype User @key(fields: "id") {\n  id: ${id}\n  name: String\n}`,
+    );
+  const posts = (name: string) =>
+    service(
+      'posts',
+      `${LINK('"@key", "@shareable"')}\ntype User @key(fields: "id") {\n  id: ID!\n  name: ${name} @shareable\n}`,
+    );
 
   it('is told with file, line, column and the lines themselves, on both sides, each mistake once', async () => {
     const error = await compose([users('ID!'), posts('Int')]).then(String, (thrown: Error) => thrown.message);
     expect(error).toContain('subgraphs/users/schema.graphql:5:3');
     expect(error).toContain('subgraphs/posts/schema.graphql:4:3');
-    expect(error).toContain(['  subgraphs/posts/schema.graphql:4:3', '    3 |   id: ID!', '  > 4 |   name: Int @shareable', '      |   ^', '    5 | }'].join('\n'));
+    expect(error).toContain(
+      [
+        '  subgraphs/posts/schema.graphql:4:3',
+        '    3 |   id: ID!',
+        '  > 4 |   name: Int @shareable',
+        '      |   ^',
+        '    5 | }',
+      ].join('\n'),
+    );
     const mistakes = error.split('\n\n').slice(1);
     expect(new Set(mistakes).size).toBe(mistakes.length);
-    expect(error.split('\n')[0]).toBe(`The services do not compose (${mistakes.length} ${mistakes.length === 1 ? 'mistake' : 'mistakes'}).`);
+    expect(error.split('\n')[0]).toBe(
+      `The services do not compose (${mistakes.length} ${mistakes.length === 1 ? 'mistake' : 'mistakes'}).`,
+    );
   });
 
   it('a file that is no SDL is told by its line', async () => {
-    const error = await compose([service('users', 'type Query {\n  me User\n}')]).then(String, (thrown: Error) => thrown.message);
+    const error = await compose([service('users', 'type Query {\n  me User\n}')]).then(
+      String,
+      (thrown: Error) => thrown.message,
+    );
     expect(error).toContain('subgraphs/users/schema.graphql:2:6');
     expect(error).toContain('  > 2 |   me User');
   });
 
   it('the same services give the same text, in whatever order they come', async () => {
-    const [one, other] = [users('ID!'), service('posts', `${LINK('"@key"')}\ntype User @key(fields: "id") { id: ID! posts: Int }`)];
+    const [one, other] = [
+      users('ID!'),
+      service('posts', `${LINK('"@key"')}\ntype User @key(fields: "id") { id: ID! posts: Int }`),
+    ];
     expect(await compose([one, other])).toBe(await compose([other, one]));
   });
 });

@@ -49,7 +49,9 @@ export function readSupergraph(sdl: string, addressOf: AddressOf = () => undefin
   const features = featuresOf(document);
   const join = features.find((feature) => feature.identity === 'https://specs.apollo.dev/join');
   if (!join) {
-    throw new SupergraphError('The SDL links no join spec, so it is no supergraph; compose one (npm run compose) or give SUBGRAPHS.');
+    throw new SupergraphError(
+      'The SDL links no join spec, so it is no supergraph; compose one (npm run compose) or give SUBGRAPHS.',
+    );
   }
   const subgraphs = subgraphsOf(document, join.as, addressOf);
   return Object.freeze({
@@ -66,7 +68,9 @@ function parseSdl(sdl: string): DocumentNode {
   try {
     return parse(sdl);
   } catch (error) {
-    throw new SupergraphError(`The supergraph is not GraphQL SDL: ${String((error as Error).message)}`, { cause: error });
+    throw new SupergraphError(`The supergraph is not GraphQL SDL: ${String((error as Error).message)}`, {
+      cause: error,
+    });
   }
 }
 
@@ -75,7 +79,8 @@ function featuresOf(document: DocumentNode): Feature[] {
   for (const definition of document.definitions) {
     if (definition.kind !== 'SchemaDefinition' && definition.kind !== 'SchemaExtension') continue;
     for (const directive of definition.directives ?? []) {
-      const feature = directive.name.value === 'link' || directive.name.value === 'core' ? featureOf(directive) : undefined;
+      const feature =
+        directive.name.value === 'link' || directive.name.value === 'core' ? featureOf(directive) : undefined;
       if (feature) features.push(feature);
     }
   }
@@ -102,7 +107,9 @@ function importsOf(node: ArgumentNode | undefined): Map<string, string> {
   for (const item of node.value.values) {
     if (item.kind === 'StringValue') imports.set(item.value, item.value);
     if (item.kind !== 'ObjectValue') continue;
-    const given = new Map(item.fields.map((field) => [field.name.value, field.value.kind === 'StringValue' ? field.value.value : '']));
+    const given = new Map(
+      item.fields.map((field) => [field.name.value, field.value.kind === 'StringValue' ? field.value.value : '']),
+    );
     const name = given.get('name');
     if (name) imports.set(name, given.get('as') ?? name);
   }
@@ -121,21 +128,28 @@ function subgraphsOf(document: DocumentNode, join: string, addressOf: AddressOf)
       subgraphs.set(name, { name, graph: value.name.value, url });
     }
   }
-  if (subgraphs.size === 0) throw new SupergraphError(`The supergraph has no enum ${join}__Graph, so it names no subgraph.`);
+  if (subgraphs.size === 0)
+    throw new SupergraphError(`The supergraph has no enum ${join}__Graph, so it names no subgraph.`);
   return subgraphs;
 }
 
 /** A supergraph is written by others: it must not turn the gateway into a reader of files or a carrier of passwords. */
 function refuseUrl(name: string, url: string): void {
   if (!URL.canParse(url)) {
-    throw new SupergraphError(`Subgraph ${name} has no usable address (${JSON.stringify(url)}); set ${variableOf(name)}.`);
+    throw new SupergraphError(
+      `Subgraph ${name} has no usable address (${JSON.stringify(url)}); set ${variableOf(name)}.`,
+    );
   }
   const { protocol, username, password } = new URL(url);
   if (protocol !== 'http:' && protocol !== 'https:') {
-    throw new SupergraphError(`Subgraph ${name} is at ${protocol}, but only http: and https: are called; set ${variableOf(name)}.`);
+    throw new SupergraphError(
+      `Subgraph ${name} is at ${protocol}, but only http: and https: are called; set ${variableOf(name)}.`,
+    );
   }
   if (username !== '' || password !== '') {
-    throw new SupergraphError(`The address of subgraph ${name} carries a user name or password; identity goes by assertion.`);
+    throw new SupergraphError(
+      `The address of subgraph ${name} carries a user name or password; identity goes by assertion.`,
+    );
   }
 }
 

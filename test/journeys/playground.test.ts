@@ -15,7 +15,15 @@ withServer('chromium', 'the playground in a browser', (executablePath) => {
     world = await startWorld({ SEED: 'demo' });
     browser = await chromium.launch({
       executablePath,
-      args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+      args: [
+        '--no-sandbox',
+        '--disable-gpu',
+        '--disable-quic',
+        '--no-first-run',
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--disable-sync',
+      ],
     });
     page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
     page.on('request', (request) => requests.push(request.url()));
@@ -39,7 +47,13 @@ withServer('chromium', 'the playground in a browser', (executablePath) => {
   it('opens on the profile page, one click from its answer by three services', async () => {
     await page.goto(world.gateway.url);
     await page.waitForSelector('.graphiql-execute-button');
-    expect(await page.locator('.graphiql-tab-button').allTextContents()).toEqual(['LogIn', 'ProfilePage', 'HomeTimeline', 'Publish', 'Follow']);
+    expect(await page.locator('.graphiql-tab-button').allTextContents()).toEqual([
+      'LogIn',
+      'ProfilePage',
+      'HomeTimeline',
+      'Publish',
+      'Follow',
+    ]);
     await run();
     const shown = await answer('"followerCount"');
     expect(shown).toContain('"handle": "alice"');
@@ -83,4 +97,3 @@ withServer('chromium', 'the playground in a browser', (executablePath) => {
     expect(complaints).toEqual([]);
   });
 });
-

@@ -16,7 +16,11 @@ export interface TinyHttp {
   readonly url: string;
   readonly server: Server;
   /** What reached the engine. */
-  readonly executed: { readonly operation: Operation; readonly variables: Variables; readonly context: RequestContext }[];
+  readonly executed: {
+    readonly operation: Operation;
+    readonly variables: Variables;
+    readonly context: RequestContext;
+  }[];
   close(): Promise<void>;
 }
 
@@ -26,7 +30,11 @@ export interface TinyHttpOptions extends Partial<GraphqlOverHttpParts> {
   readonly execute?: Engine['execute'];
 }
 
-export async function startTinyHttp(schema: GraphQLSchema, root: object, options: TinyHttpOptions = {}): Promise<TinyHttp> {
+export async function startTinyHttp(
+  schema: GraphQLSchema,
+  root: object,
+  options: TinyHttpOptions = {},
+): Promise<TinyHttp> {
   const { introspection = true, logger = silent } = options;
   const executed: TinyHttp['executed'] = [];
   const engine: Engine = {
@@ -102,4 +110,5 @@ export async function startTinyHttp(schema: GraphQLSchema, root: object, options
 }
 
 /** What must never be in a body that leaves the house: paths, addresses, SQL, stacks, secrets. */
-export const LEAK = /\/srv|\/work|\/root|node_modules|at .+:\d+:\d+|https?:\/\/|127\.0\.0\.1|password|hunter2|SELECT |select \*|ECONN|stack|<html|<!doctype/i;
+export const LEAK =
+  /\/srv|\/work|\/root|node_modules|at .+:\d+:\d+|https?:\/\/|127\.0\.0\.1|password|hunter2|SELECT |select \*|ECONN|stack|<html|<!doctype/i;

@@ -9,7 +9,11 @@
   async function ask(params, headers = {}) {
     const response = await fetch(endpoint, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', accept: 'application/graphql-response+json, application/json', ...headers },
+      headers: {
+        'content-type': 'application/json',
+        accept: 'application/graphql-response+json, application/json',
+        ...headers,
+      },
       body: JSON.stringify(params),
     });
     return response.json();
@@ -33,7 +37,9 @@
     const [who, setWho] = React.useState(storage.getItem('tributary:who'));
 
     // Changing tabs writes into the editors, so all of them have to be there.
-    const isReady = Boolean(editor.queryEditor && editor.variableEditor && editor.headerEditor && editor.responseEditor);
+    const isReady = Boolean(
+      editor.queryEditor && editor.variableEditor && editor.headerEditor && editor.responseEditor,
+    );
     React.useEffect(() => {
       if (!isReady) return;
       const token = storage.getItem('tributary:token');
@@ -57,14 +63,18 @@
         const follower = data.userByHandle?.followers?.edges?.find((edge) => edge.node)?.node;
         if (follower?.id) {
           const isEmpty = (tab) => tab.title === 'Follow' && /"userId":\s*""/.test(tab.variables ?? '');
-          changeOthers(latest.current, (tab) => (isEmpty(tab) ? { ...tab, variables: JSON.stringify({ userId: follower.id }) } : tab));
+          changeOthers(latest.current, (tab) =>
+            isEmpty(tab) ? { ...tab, variables: JSON.stringify({ userId: follower.id }) } : tab,
+          );
         }
       };
       listeners.add(listen);
       return () => listeners.delete(listen);
     }, []);
 
-    const text = who ? `Logged in as ${who}: the token is in the headers of the other tabs.` : 'Nobody is logged in: run LogIn to ask as alice.';
+    const text = who
+      ? `Logged in as ${who}: the token is in the headers of the other tabs.`
+      : 'Nobody is logged in: run LogIn to ask as alice.';
     return createElement('div', { className: 'session', 'data-session': who ?? '' }, text);
   }
 
@@ -85,11 +95,14 @@
 
   async function defaultTabs() {
     const query = new URLSearchParams(location.search).get('query');
-    if (query) return { tabs: [{ query, variables: new URLSearchParams(location.search).get('variables') ?? '' }], openAt: 0 };
+    if (query)
+      return { tabs: [{ query, variables: new URLSearchParams(location.search).get('variables') ?? '' }], openAt: 0 };
     // The same page stands before every supergraph; only the social one knows these operations.
     const answer = await ask({ query: '{ __schema { queryType { fields { name } } } }' }).catch(() => undefined);
     const fields = answer?.data?.__schema?.queryType?.fields?.map((field) => field.name) ?? [];
-    return fields.includes('userByHandle') && fields.includes('homeTimeline') ? { tabs: SOCIAL_TABS, openAt: 1 } : { tabs: undefined, openAt: 0 };
+    return fields.includes('userByHandle') && fields.includes('homeTimeline')
+      ? { tabs: SOCIAL_TABS, openAt: 1 }
+      : { tabs: undefined, openAt: 0 };
   }
 
   async function open() {
