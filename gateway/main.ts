@@ -3,6 +3,7 @@ import { SettingsError } from '#libs/settings';
 import { createLogger } from '#libs/telemetry';
 import { readGatewayConfig } from './config.js';
 import { startGateway } from './start.js';
+import { SupergraphError } from './supergraph/supergraph.js';
 
 const logger = createLogger('gateway');
 try {
@@ -23,8 +24,18 @@ try {
     });
   }
 } catch (error) {
-  process.stderr.write(
-    `${error instanceof SettingsError ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-  );
+  process.stderr.write(`${whyNotStarted(error)}\n`);
   process.exitCode = 1;
+}
+
+/** What somebody can put right is told in a sentence; only our own mistakes come with a stack. */
+function whyNotStarted(error: unknown): string {
+  if (error instanceof SettingsError || error instanceof SupergraphError) return error.message;
+  const { code, port, address, stack } = error as { code?: string; port?: number; address?: string; stack?: string };
+  if (code === 'EADDRINUSE')
+    return `Something else listens on port ${port} already; end it, or set PORT to another one.`;
+  if (code === 'EACCES' && port !== undefined)
+    return `Port ${port} may not be listened on by this user; set PORT to one from 1024 on.`;
+  if (code === 'EADDRNOTAVAIL') return `This machine has no address ${address}; set HOST to one of its own.`;
+  return stack ?? String(error);
 }

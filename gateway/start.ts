@@ -161,6 +161,7 @@ function identityOf(config: GatewayConfig, clock: Clock): Identity {
       clock,
     }),
     signer: new AssertionSigner({ secrets: (subgraph) => config.secretOf(subgraph)!, clock }),
+    clock,
   });
 }
 

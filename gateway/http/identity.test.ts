@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { buildSchema } from 'graphql';
 import { createHmac, generateKeyPairSync, sign } from 'node:crypto';
-import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
+import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import {
   AssertionSigner,
   AssertionVerifier,
@@ -144,6 +144,55 @@ describe('a token', () => {
     } finally {
       await lost.close();
     }
+  });
+});
+
+describe('a good token', () => {
+  const asking = (token: string) =>
+    ({
+      headers: { authorization: `Bearer ${token}` },
+      rawHeaders: ['authorization', `Bearer ${token}`],
+    }) as IncomingMessage;
+
+  it('is checked once in ten seconds, and again when it may have run out', async () => {
+    let now = Date.now();
+    let checks = 0;
+    const verifier = {
+      verify: () => {
+        checks += 1;
+        return now > (claims.exp + 60) * 1_000
+          ? Promise.reject(new Error('expired'))
+          : Promise.resolve({ subject: 'user_1' });
+      },
+    };
+    const remembering = tokenIdentity({ verifier, signer: { sign: () => '' }, clock: () => now });
+    const other = signed(head, { ...claims, jti: 'other' });
+    for (let turn = 0; turn < 100; turn += 1) expect(await remembering.subject(asking(good))).toBe('user_1');
+    expect(checks).toBe(1);
+    await remembering.subject(asking(other));
+    expect(checks).toBe(2);
+    now += 10_001;
+    await remembering.subject(asking(good));
+    expect(checks).toBe(3);
+    // Two seconds before its end it is believed for two seconds, and not for ten.
+    now = (claims.exp - 2) * 1_000;
+    await remembering.subject(asking(good));
+    now += 2_001;
+    await remembering.subject(asking(good));
+    expect(checks).toBe(5);
+    now = (claims.exp + 61) * 1_000;
+    await expect(Promise.resolve(remembering.subject(asking(good)))).rejects.toThrow('expired');
+  });
+
+  it('that was set aside is not believed when the clock goes back', async () => {
+    let now = Date.now();
+    let checks = 0;
+    const verifier = { verify: () => Promise.resolve({ subject: `user_${(checks += 1)}` }) };
+    const remembering = tokenIdentity({ verifier, signer: { sign: () => '' }, clock: () => now });
+    await remembering.subject(asking(good));
+    now -= 60_000;
+    await remembering.subject(asking(good));
+    expect(checks).toBe(2);
   });
 });
 
