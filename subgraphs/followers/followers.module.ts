@@ -1,10 +1,6 @@
 import type { DynamicModule } from '@nestjs/common';
-import type { Cache } from '#libs/cache';
-import type { Database } from '#libs/database';
-import type { AssertionVerifier } from '#libs/identity';
 import type { Handlers } from '#libs/outbox';
-import { subgraphModule } from '#libs/subgraph-kit';
-import type { Clock, Logger } from '#libs/telemetry';
+import { subgraphModule, type ModuleParts } from '#libs/subgraph-kit';
 import { onOwnEvent } from './on/own-events.js';
 import { onUserDeleted } from './on/user-deleted.js';
 import { onUserRegistered } from './on/user-registered.js';
@@ -16,16 +12,6 @@ import { ChangeRelation } from './write/change-relation.js';
 import { RelationMutations } from './write/relation.mutations.js';
 import { Waiting } from './write/until-heard-of.js';
 
-export interface FollowersParts {
-  readonly database: Database;
-  readonly cache: Cache;
-  /** Whether the cache keeps anything: without it a page is read together with its blocks. */
-  readonly cached: boolean;
-  readonly assertions: AssertionVerifier;
-  readonly logger: Logger;
-  readonly clock: Clock;
-}
-
 export const HEARD: Handlers = {
   'user-registered': onUserRegistered,
   'user-deleted': onUserDeleted,
@@ -35,7 +21,7 @@ export const HEARD: Handlers = {
   'block-ended': onOwnEvent,
 };
 
-export function followersModule({ database, cache, cached, assertions, logger, clock }: FollowersParts): DynamicModule {
+export function followersModule({ database, cache, cached, assertions, logger, clock }: ModuleParts): DynamicModule {
   const relationCache = new RelationCache(cache);
   database.afterCommit((events) => cache.drop(events.flatMap((event) => relationCache.staleKeys(event))));
 

@@ -1,9 +1,6 @@
 import type { DynamicModule } from '@nestjs/common';
-import type { Cache } from '#libs/cache';
-import type { Database } from '#libs/database';
-import { newId, shardOf, type AssertionVerifier } from '#libs/identity';
-import { subgraphModule } from '#libs/subgraph-kit';
-import type { Clock, Logger } from '#libs/telemetry';
+import { newId, shardOf } from '#libs/identity';
+import { subgraphModule, type ModuleParts } from '#libs/subgraph-kit';
 import { PostCache } from './post.cache.js';
 import { PostResolver } from './read/post.resolver.js';
 import { QueryResolver } from './read/query.resolver.js';
@@ -11,17 +8,7 @@ import { readsOf } from './read/reads.js';
 import { UserResolver } from './read/user.resolver.js';
 import { PostMutations } from './write/post.mutations.js';
 
-export interface PostsParts {
-  readonly database: Database;
-  readonly cache: Cache;
-  /** Whether the cache keeps anything: without it a page is read together with its posts and its block check. */
-  readonly cached: boolean;
-  readonly assertions: AssertionVerifier;
-  readonly logger: Logger;
-  readonly clock: Clock;
-}
-
-export function postsModule({ database, cache, cached, assertions, logger, clock }: PostsParts): DynamicModule {
+export function postsModule({ database, cache, cached, assertions, logger, clock }: ModuleParts): DynamicModule {
   const kept = new PostCache(cache);
   database.afterCommit((events) => cache.drop(events.flatMap((event) => kept.staleKeys(event))));
 
