@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
-import { AssertionSigner, TokenVerifier } from '#libs/identity';
+import { ASSERTION_HEADER, AssertionSigner, TokenVerifier } from '#libs/identity';
 import { systemClock, createLogger, type Clock, type Logger } from '#libs/telemetry';
 import { secretVariableOf, type GatewayConfig } from './config.js';
 import type { EngineFactory } from './engine.js';
@@ -139,7 +139,7 @@ function sourceOf(config: GatewayConfig, identity: Identity, logger: Logger): Su
   if (config.SUPERGRAPH === undefined) {
     const headers = (service: string): Record<string, string> => {
       const assertion = identity.assertion(service, null);
-      return assertion === undefined ? {} : { 'tributary-assertion': assertion };
+      return assertion === undefined ? {} : { [ASSERTION_HEADER]: assertion };
     };
     const services = config.services.map(({ name, url }) => ({ name, url: config.addressOf(name) ?? url }));
     requireSecrets(

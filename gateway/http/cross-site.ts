@@ -33,8 +33,7 @@ export function refuseCrossSite(method: string, headers: IncomingHttpHeaders, co
     if (headers.origin !== undefined && isAllowed(headers.origin, cors)) return;
     if (contentType !== undefined && !isSimple(contentType)) return;
   }
-  throw new Refusal(
-    400,
+  throw Refusal.of(
     'BAD_REQUEST',
     'A page of another site could have sent this request. Send POST with content-type application/json, or the header apollo-require-preflight: 1.',
   );

@@ -81,7 +81,7 @@ export class Documents {
         hideSuggestions: !this.#rules.suggestions,
       });
       if (errors.length > 0)
-        return new Refusal(400, 'GRAPHQL_VALIDATION_FAILED', 'The operation does not fit the schema.', { errors });
+        return Refusal.of('GRAPHQL_VALIDATION_FAILED', 'The operation does not fit the schema.', { errors });
       return { document, operations: new Map() };
     } catch (error) {
       if (error instanceof Refusal) return error;
@@ -104,10 +104,9 @@ function parseDocument(text: string, tokens: number): DocumentNode {
     });
   } catch (error) {
     // A list in a list in a list: the parser is recursive, and two thousand tokens are deep enough for its stack to end.
-    if (error instanceof RangeError)
-      throw new Refusal(400, 'GRAPHQL_PARSE_FAILED', 'The document is nested too deeply.');
+    if (error instanceof RangeError) throw Refusal.of('GRAPHQL_PARSE_FAILED', 'The document is nested too deeply.');
     if (!(error instanceof GraphQLError)) throw error;
-    throw new Refusal(400, 'GRAPHQL_PARSE_FAILED', error.message, { errors: [error] });
+    throw Refusal.of('GRAPHQL_PARSE_FAILED', error.message, { errors: [error] });
   }
 }
 
@@ -118,12 +117,11 @@ function operationOf(query: string, document: DocumentNode, name: string | undef
       name === undefined
         ? 'The document has several operations, or none; say which by operationName.'
         : `The document has no operation named ${JSON.stringify(name)}.`;
-    throw new Refusal(400, 'OPERATION_RESOLUTION_FAILURE', message);
+    throw Refusal.of('OPERATION_RESOLUTION_FAILURE', message);
   }
   const type = definition.operation as string;
   if (type !== 'query' && type !== 'mutation') {
-    throw new Refusal(
-      400,
+    throw Refusal.of(
       'OPERATION_RESOLUTION_FAILURE',
       'This graph answers queries and mutations; it serves no subscriptions.',
     );

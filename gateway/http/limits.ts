@@ -164,5 +164,5 @@ function lengthOf(directives: readonly DirectiveNode[] | undefined): number {
 }
 
 function refuse(message: string): never {
-  throw new Refusal(400, 'GRAPHQL_VALIDATION_FAILED', message);
+  throw Refusal.of('GRAPHQL_VALIDATION_FAILED', message);
 }

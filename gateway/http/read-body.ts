@@ -40,12 +40,12 @@ function collect(request: IncomingMessage, stream: Readable, bytesMax: number): 
       if (refused) return;
       request.unpipe();
       request.resume();
-      reject(new Refusal(400, 'BAD_REQUEST', 'The body ended early or is not the gzip it claims to be.', { cause }));
+      reject(Refusal.of('BAD_REQUEST', 'The body ended early or is not the gzip it claims to be.', { cause }));
     });
     if (stream !== request) request.once('aborted', () => stream.destroy(new Error('the client went away')));
     request.once(
       'close',
-      () => refused || request.complete || reject(new Refusal(400, 'BAD_REQUEST', 'The body ended early.')),
+      () => refused || request.complete || reject(Refusal.of('BAD_REQUEST', 'The body ended early.')),
     );
   });
 }

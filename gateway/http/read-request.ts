@@ -56,7 +56,7 @@ function requestOf(parameters: Record<string, unknown>): GraphqlRequest {
   if (!isAbsent(extensions) && !isObject(extensions)) throw badRequest('extensions has to be an object.');
   if (isObject(extensions) && !isAbsent(extensions['persistedQuery'])) {
     // Word for word what Apollo's clients look for before they send the whole text.
-    throw new Refusal(200, 'PERSISTED_QUERY_NOT_SUPPORTED', 'PersistedQueryNotSupported');
+    throw Refusal.of('PERSISTED_QUERY_NOT_SUPPORTED', 'PersistedQueryNotSupported');
   }
   if (typeof query !== 'string') throw badRequest('query has to be a text: the GraphQL document.');
   if (!isAbsent(operationName) && typeof operationName !== 'string')
@@ -102,7 +102,7 @@ function jsonOf(text: string, what: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new Refusal(400, 'BAD_REQUEST', `${what} is not JSON.`, { cause });
+    throw Refusal.of('BAD_REQUEST', `${what} is not JSON.`, { cause });
   }
 }
 
@@ -115,5 +115,5 @@ function isAbsent(value: unknown): value is null | undefined {
 }
 
 function badRequest(message: string): Refusal {
-  return new Refusal(400, 'BAD_REQUEST', message);
+  return Refusal.of('BAD_REQUEST', message);
 }

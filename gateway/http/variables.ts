@@ -25,7 +25,7 @@ export function coerceVariables(
 }
 
 function refused(errors: readonly GraphQLError[]): Refusal {
-  return new Refusal(400, 'BAD_USER_INPUT', 'The variables do not fit the operation.', { errors });
+  return Refusal.of('BAD_USER_INPUT', 'The variables do not fit the operation.', { errors });
 }
 
 /** Deeper values overflow the stack of whoever walks them next; without recursion, so not here. */
@@ -33,8 +33,7 @@ function requireBounded(given: Readonly<Record<string, unknown>>): void {
   let level: unknown[] = Object.values(given);
   if (level.length === 0) return;
   for (let depth = 1; level.length > 0; depth += 1) {
-    if (depth > DEPTH_MAX)
-      throw new Refusal(400, 'BAD_USER_INPUT', `variables may be at most ${DEPTH_MAX} levels deep.`);
+    if (depth > DEPTH_MAX) throw Refusal.of('BAD_USER_INPUT', `variables may be at most ${DEPTH_MAX} levels deep.`);
     const next: unknown[] = [];
     for (const value of level) {
       if (typeof value === 'object' && value !== null) for (const one of Object.values(value)) next.push(one);
@@ -42,6 +41,6 @@ function requireBounded(given: Readonly<Record<string, unknown>>): void {
     level = next;
   }
   if (Buffer.byteLength(JSON.stringify(given)) > BYTES_MAX) {
-    throw new Refusal(400, 'BAD_USER_INPUT', `variables may be at most ${BYTES_MAX} bytes of JSON.`);
+    throw Refusal.of('BAD_USER_INPUT', `variables may be at most ${BYTES_MAX} bytes of JSON.`);
   }
 }

@@ -1,0 +1,82 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createServer, type Server } from 'node:http';
+import { connect, type AddressInfo } from 'node:net';
+import { answerBrokenRequest, limitServer, SERVER_OPTIONS } from './node-limits.js';
+
+/** Node's own server with our limits, their times a hundred times shorter. */
+let server: Server;
+beforeAll(async () => {
+  const times = { headersTimeout: 100, requestTimeout: 150, connectionsCheckingInterval: 10 };
+  server = createServer({ ...SERVER_OPTIONS, ...times }, (request, response) => {
+    request.resume().on('end', () => response.end('{}'));
+  });
+  server.on('clientError', answerBrokenRequest);
+  limitServer(server, 3, () => 'r1');
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+});
+afterAll(
+  () =>
+    new Promise((resolve) => {
+      server.close(resolve);
+      server.closeAllConnections();
+    }),
+);
+
+/** Sends the parts with pauses until the other side ends; what it said. */
+function drip(parts: readonly string[]): Promise<string> {
+  return new Promise((resolve) => {
+    let text = '';
+    const rest = [...parts];
+    const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+    const timer = setInterval(() => rest.length > 0 && socket.write(rest.shift()!), 20);
+    socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      clearInterval(timer);
+      resolve(text);
+    });
+  });
+}
+
+describe('a client that takes its time', () => {
+  it.each<[string, string[]]>([
+    ['H3 over its headers', ['GET / HTTP/1.1\r\nhost: x\r\n', ...Array.from({ length: 1_000 }, () => 'a: b\r\n')]],
+    [
+      'H4 over its body',
+      ['POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n', ...Array.from({ length: 1_000 }, () => 'x')],
+    ],
+  ])('%s is told 408, in JSON, and let go', async (_row, parts) => {
+    const text = await drip(parts);
+    expect(text).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n/);
+    expect(text).toContain('content-type: application/json; charset=utf-8');
+    expect(JSON.parse(text.slice(text.indexOf('\r\n\r\n')))).toMatchObject({
+      errors: [{ extensions: { code: 'BAD_REQUEST' } }],
+    });
+  });
+});
+
+describe('connections', () => {
+  it('beyond the most that may be are closed, and those that are there go on', async () => {
+    const { port } = server.address() as AddressInfo;
+    const open = await Promise.all(
+      [1, 2, 3].map(
+        () =>
+          new Promise<ReturnType<typeof connect>>((resolve) => {
+            const socket = connect(port, '127.0.0.1', () => resolve(socket));
+            socket.on('error', () => {});
+          }),
+      ),
+    );
+    const dropped = new Promise((resolve) => server.once('drop', resolve));
+    const one = connect(port, '127.0.0.1');
+    one.on('error', () => {});
+    await dropped;
+    one.destroy();
+    const answered = new Promise<string>((resolve) =>
+      open[0]!.once('data', (chunk: Buffer) => resolve(chunk.toString())),
+    );
+    open[0]!.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n');
+    expect(await answered).toMatch(/^HTTP\/1\.1 200 /);
+    for (const socket of open) socket.destroy();
+  });
+});
