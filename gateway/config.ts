@@ -32,6 +32,10 @@ export const gatewaySettings = {
     takes: 'name=address pairs separated by commas',
     why: 'Instead of SUPERGRAPH: compose what these running services say of themselves.',
   }),
+  COMPOSER: choice(['auto', 'apollo', 'guild'], {
+    default: 'auto',
+    why: 'Who composes SUBGRAPHS: @apollo/composition (Elastic-2.0) or @theguild/federation-composition (MIT); auto takes the first that is installed.',
+  }),
   SUPERGRAPH_POLL_MS: whole({
     min: 100,
     max: 600_000,

@@ -146,7 +146,7 @@ function sourceOf(config: GatewayConfig, identity: Identity, logger: Logger): Su
       config,
       services.map(({ name }) => name),
     );
-    return servicesSource(services, headers, logger);
+    return servicesSource(services, headers, logger, config.COMPOSER);
   }
   return /^https?:/i.test(config.SUPERGRAPH) ? urlSource(config.SUPERGRAPH) : fileSource(config.SUPERGRAPH);
 }

@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { request } from 'undici';
 import type { Logger } from '#libs/telemetry';
 import { compose, type ServiceSdl } from './compose.js';
+import type { ComposerChoice } from './composers.js';
 import { SupergraphError } from './supergraph.js';
 
 /** Where a supergraph comes from. `read` answers undefined when nothing has changed since it last answered. */
@@ -64,6 +65,7 @@ export function servicesSource(
   services: readonly Service[],
   headers: (service: string) => Record<string, string>,
   logger: Logger,
+  composer: ComposerChoice,
 ): SupergraphSource {
   let seen = '';
   let failed: { readonly sdls: string; readonly error: unknown } | undefined;
@@ -84,7 +86,7 @@ export function servicesSource(
       if (failed?.sdls === now) throw failed.error;
       logger.debug({ services: services.map(({ name }) => name) }, 'Composing');
       try {
-        const sdl = await compose(sdls);
+        const sdl = await compose(sdls, { composer, logger });
         seen = now;
         return sdl;
       } catch (error) {

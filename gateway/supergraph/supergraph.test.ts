@@ -135,7 +135,7 @@ describe('what does not compose', () => {
         '  subgraphs/posts/schema.graphql:4:3',
         '    3 |   id: ID!',
         '  > 4 |   name: Int @shareable',
-        '      |   ^',
+        '      |   ^^^^',
         '    5 | }',
       ].join('\n'),
     );
