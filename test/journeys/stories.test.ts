@@ -1,0 +1,19 @@
+import { afterAll, beforeAll, describe } from '@jest/globals';
+import { startWorld, type World } from '../world.js';
+import { blocks } from './blocks.contract.js';
+import { counts } from './counts.contract.js';
+import { everyday } from './everyday.contract.js';
+import { farewell } from './farewell.contract.js';
+
+describe('in one process, on the embedded default', () => {
+  let world: World;
+  beforeAll(async () => {
+    world = await startWorld();
+  }, 60_000);
+  afterAll(() => world?.close());
+
+  everyday(() => world);
+  blocks(() => world);
+  farewell(() => world);
+  describe('counts', () => counts(() => world, { runs: 8 }));
+});
