@@ -8,41 +8,39 @@ import type { Planner, PlanRequest } from './planner.js';
  * the better plan is taken. Found with 0.0.38 on interface objects that several services extend.
  */
 export function carefulPlanner(native: Planner, openApollo: () => Promise<Planner>, logger: Logger): Planner {
-  let second: Promise<Planner> | undefined;
-  const apollo = () => (second ??= openApollo());
+  let opened: Promise<Planner> | undefined;
+  const apollo = () => (opened ??= openApollo());
 
   return {
     name: native.name,
     overrideLabels: native.overrideLabels,
     async plan(request: PlanRequest): Promise<Plan> {
       const first = await attempt(native, request);
-      const left = first.plan && uncovered(request.query, first.plan);
-      if (first.plan && left!.size === 0) return first.plan;
-      const other = await attempt({ plan: async (asked) => (await apollo()).plan(asked) }, request);
-      if (!other.plan) {
-        if (first.plan) return first.plan;
-        throw first.error;
-      }
-      if (first.plan && uncovered(request.query, other.plan).size >= left!.size) return first.plan;
-      logger.debug(
-        { left: [...(left ?? [])].slice(0, 10), err: first.error },
-        'The native planner left something out; planned with Apollo’s',
-      );
-      return other.plan;
+      if (first.plan && first.left.size === 0) return first.plan;
+      const second = await attempt({ plan: async (asked) => (await apollo()).plan(asked) }, request);
+      const better = second.plan && (!first.plan || second.left.size < first.left.size);
+      if (!better && first.plan) return first.plan;
+      if (!second.plan) throw first.error;
+      const left = first.plan && [...first.left].slice(0, 10);
+      logger.debug({ left, err: first.error }, 'The native planner left something out; planned with Apollo’s');
+      return second.plan;
     },
     async close() {
       await native.close();
-      await (await second?.catch(() => undefined))?.close();
+      await (await opened?.catch(() => undefined))?.close();
     },
   };
 }
 
-async function attempt(
-  planner: Pick<Planner, 'plan'>,
-  request: PlanRequest,
-): Promise<{ plan?: Plan; error?: unknown }> {
+type Attempt =
+  | { readonly plan: Plan; readonly left: ReadonlySet<string>; readonly error?: undefined }
+  | { readonly plan?: undefined; readonly error: unknown };
+
+/** Looking a plan over reads its operations, so text that is no GraphQL is found here as well. */
+async function attempt(planner: Pick<Planner, 'plan'>, request: PlanRequest): Promise<Attempt> {
   try {
-    return { plan: await planner.plan(request) };
+    const plan = await planner.plan(request);
+    return { plan, left: uncovered(request.query, plan) };
   } catch (error) {
     return { error };
   }

@@ -10,6 +10,8 @@ export interface Expected {
   readonly errors?: readonly string[];
   /** What the stock engine is known to do with it; by default it must agree. */
   readonly stock?: 'wrong' | 'refuses';
+  /** @theguild/federation-composition does not compose this graph; by default it does, and its supergraph answers alike. */
+  readonly guild?: 'refuses';
   /** A planner that is known to plan it wrongly. */
   readonly not?: 'native' | 'apollo';
 }
@@ -19,6 +21,7 @@ export async function everyWay(graph: Federation, query: string, expected: Expec
   const ways: AskOptions[] = [{ merge: 'flow' }, { merge: 'plan' }];
   if (expected.not !== 'native') ways.push({ planner: 'native' });
   if (expected.not !== 'apollo') ways.push({ planner: 'apollo' });
+  if (expected.guild !== 'refuses') ways.push({ composer: 'guild' });
   if (!expected.stock) ways.push({ engine: 'apollo' });
   for (const way of ways) {
     const asked = await graph.ask(query, { ...way, ...(expected.variables && { variables: expected.variables }) });

@@ -424,7 +424,7 @@ export function question(schema: GraphQLSchema, dice: Dice): Question {
     }
     if (isAbstractType(type)) {
       for (const member of dice.some(schema.getPossibleTypes(type), 0))
-        parts.push(`... on ${member.name}${condition()} ${select(member, depth)}`);
+        parts.push(`... on ${member.name}${condition()} ${select(member, Math.max(0, depth - 1))}`);
     } else if (isObjectType(type) && type.name !== 'Query' && dice.chance(15)) {
       const name = `F${(names += 1)}`;
       fragments.push(`fragment ${name} on ${type.name} ${select(type, Math.max(0, depth - 1))}`);

@@ -1,5 +1,4 @@
 import { buildSubgraphSchema } from '@apollo/subgraph';
-import { composeServices } from '@apollo/composition';
 import {
   execute,
   getOperationAST,
@@ -22,6 +21,7 @@ import type {
 import { coerceVariables } from '../../gateway/http/variables.js';
 import { createEngine } from '../../gateway/run/engine.js';
 import { createEngine as createStockEngine } from '../../gateway/stock/engine.js';
+import { chooseComposer } from '../../gateway/supergraph/composers.js';
 import { readSupergraph, type Supergraph } from '../../gateway/supergraph/supergraph.js';
 
 /** A subgraph of a test: its SDL without the `@link` line (all of Federation 2 is imported) and its resolvers. */
@@ -57,6 +57,8 @@ export interface Asked {
 export interface AskOptions extends Partial<Pick<EngineOptions, 'planner' | 'merge' | 'join'>> {
   readonly variables?: Record<string, unknown>;
   readonly engine?: 'tributary' | 'apollo';
+  /** Who made the supergraph that is asked. */
+  readonly composer?: 'apollo' | 'guild';
   readonly subject?: string | null;
   readonly headers?: ReadonlyMap<string, string>;
   readonly signal?: AbortSignal;
@@ -71,13 +73,16 @@ export interface AskOptions extends Partial<Pick<EngineOptions, 'planner' | 'mer
 
 export class Federation {
   readonly supergraph: Supergraph;
+  /** The same services composed by the other composer; a text says why it refuses them. */
+  readonly byGuild: Supergraph | string;
   readonly #schemas: ReadonlyMap<string, GraphQLSchema>;
   readonly #engines = new Map<string, Promise<Engine>>();
   /** By the request's signal, which stays the same however the context is copied. */
   readonly #open = new Map<AbortSignal, { options: AskOptions; calls: Call[] }>();
 
-  constructor(supergraph: Supergraph, schemas: ReadonlyMap<string, GraphQLSchema>) {
+  constructor(supergraph: Supergraph, byGuild: Supergraph | string, schemas: ReadonlyMap<string, GraphQLSchema>) {
     this.supergraph = supergraph;
+    this.byGuild = byGuild;
     this.#schemas = schemas;
   }
 
@@ -101,12 +106,13 @@ export class Federation {
   }
 
   engine(options: AskOptions = {}): Promise<Engine> {
-    const { planner = 'auto', merge = 'flow', join = false, engine = 'tributary' } = options;
-    const key = [planner, merge, join, engine].join();
+    const { planner = 'auto', merge = 'flow', join = false, engine = 'tributary', composer = 'apollo' } = options;
+    const key = [planner, merge, join, engine, composer].join();
     let made = this.#engines.get(key);
     if (!made) {
       const create = engine === 'apollo' ? createStockEngine : createEngine;
-      made = create(this.supergraph, {
+      if (composer === 'guild' && typeof this.byGuild === 'string') throw new Error(this.byGuild);
+      made = create(composer === 'guild' ? (this.byGuild as Supergraph) : this.supergraph, {
         subgraphs: this.#client(),
         logger: options.logger ?? silent,
         clock: Date.now,
@@ -148,23 +154,51 @@ export class Federation {
   }
 }
 
+const [apollo, guild] = await Promise.all([chooseComposer('apollo'), chooseComposer('guild')]);
+
 /** Subgraphs → one composed graph with real `@apollo/subgraph` schemas behind it. */
 export function federate(fixtures: Readonly<Record<string, SubgraphFixture>>): Federation {
   const documents = Object.entries(fixtures).map(([name, { sdl, raw }]): [string, DocumentNode] => [
     name,
     parse(raw ? sdl : LINK + sdl),
   ]);
-  const composed = composeServices(
-    documents.map(([name, typeDefs]) => ({ name, url: `http://${name.replaceAll('_', '-')}.test/graphql`, typeDefs })),
-  );
-  if (composed.errors) throw new Error(composed.errors.map(({ message }) => message).join('\n'));
+  const services = documents.map(([name, typeDefs]) => ({
+    name,
+    url: `http://${name.replaceAll('_', '-')}.test/graphql`,
+    typeDefs,
+  }));
+  const composed = apollo.compose(services);
+  if ('errors' in composed) throw new Error(messages(composed.errors));
   const schemas = new Map(
     documents.map(([name, typeDefs]) => [
       name,
       withResolvers(buildSubgraphSchema({ typeDefs }), fixtures[name]!.resolvers ?? {}),
     ]),
   );
-  return new Federation(readSupergraph(composed.supergraphSdl), schemas);
+  return new Federation(readSupergraph(composed.supergraphSdl), byGuild(fixtures, services), schemas);
+}
+
+/** The imports that it does not know are left out where nothing uses them. */
+function byGuild(
+  fixtures: Readonly<Record<string, SubgraphFixture>>,
+  services: readonly { name: string; url: string; typeDefs: DocumentNode }[],
+): Supergraph | string {
+  try {
+    const composed = guild.compose(
+      services.map((service) => {
+        const { sdl, raw } = fixtures[service.name]!;
+        const link = sdl.includes('@cacheTag') ? LINK : LINK.replace('"@cacheTag", ', '');
+        return raw ? service : { ...service, typeDefs: parse(link + sdl) };
+      }),
+    );
+    return 'errors' in composed ? messages(composed.errors) : readSupergraph(composed.supergraphSdl);
+  } catch (error) {
+    return String(error);
+  }
+}
+
+function messages(errors: readonly GraphQLError[]): string {
+  return errors.map(({ message }) => message).join('\n');
 }
 
 export function operationOf(schema: GraphQLSchema, query: string, operationName?: string): Operation {
