@@ -73,16 +73,16 @@ export interface AskOptions extends Partial<Pick<EngineOptions, 'planner' | 'mer
 
 export class Federation {
   readonly supergraph: Supergraph;
-  /** The same services composed by the other composer; a text says why it refuses them. */
-  readonly byGuild: Supergraph | string;
+  /** The same services composed by the other composer, when somebody asks for it. */
+  readonly #byGuild: () => Supergraph;
   readonly #schemas: ReadonlyMap<string, GraphQLSchema>;
   readonly #engines = new Map<string, Promise<Engine>>();
   /** By the request's signal, which stays the same however the context is copied. */
   readonly #open = new Map<AbortSignal, { options: AskOptions; calls: Call[] }>();
 
-  constructor(supergraph: Supergraph, byGuild: Supergraph | string, schemas: ReadonlyMap<string, GraphQLSchema>) {
+  constructor(supergraph: Supergraph, byGuild: () => Supergraph, schemas: ReadonlyMap<string, GraphQLSchema>) {
     this.supergraph = supergraph;
-    this.byGuild = byGuild;
+    this.#byGuild = byGuild;
     this.#schemas = schemas;
   }
 
@@ -111,8 +111,7 @@ export class Federation {
     let made = this.#engines.get(key);
     if (!made) {
       const create = engine === 'apollo' ? createStockEngine : createEngine;
-      if (composer === 'guild' && typeof this.byGuild === 'string') throw new Error(this.byGuild);
-      made = create(composer === 'guild' ? (this.byGuild as Supergraph) : this.supergraph, {
+      made = create(composer === 'guild' ? this.#byGuild() : this.supergraph, {
         subgraphs: this.#client(),
         logger: options.logger ?? silent,
         clock: Date.now,
@@ -175,26 +174,23 @@ export function federate(fixtures: Readonly<Record<string, SubgraphFixture>>): F
       withResolvers(buildSubgraphSchema({ typeDefs }), fixtures[name]!.resolvers ?? {}),
     ]),
   );
-  return new Federation(readSupergraph(composed.supergraphSdl), byGuild(fixtures, services), schemas);
+  return new Federation(readSupergraph(composed.supergraphSdl), () => byGuild(fixtures, services), schemas);
 }
 
 /** The imports that it does not know are left out where nothing uses them. */
 function byGuild(
   fixtures: Readonly<Record<string, SubgraphFixture>>,
   services: readonly { name: string; url: string; typeDefs: DocumentNode }[],
-): Supergraph | string {
-  try {
-    const composed = guild.compose(
-      services.map((service) => {
-        const { sdl, raw } = fixtures[service.name]!;
-        const link = sdl.includes('@cacheTag') ? LINK : LINK.replace('"@cacheTag", ', '');
-        return raw ? service : { ...service, typeDefs: parse(link + sdl) };
-      }),
-    );
-    return 'errors' in composed ? messages(composed.errors) : readSupergraph(composed.supergraphSdl);
-  } catch (error) {
-    return String(error);
-  }
+): Supergraph {
+  const composed = guild.compose(
+    services.map((service) => {
+      const { sdl, raw } = fixtures[service.name]!;
+      const link = sdl.includes('@cacheTag') ? LINK : LINK.replace('"@cacheTag", ', '');
+      return raw ? service : { ...service, typeDefs: parse(link + sdl) };
+    }),
+  );
+  if ('errors' in composed) throw new Error(messages(composed.errors));
+  return readSupergraph(composed.supergraphSdl);
 }
 
 function messages(errors: readonly GraphQLError[]): string {
