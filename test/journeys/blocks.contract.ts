@@ -111,7 +111,7 @@ async function tell(world: World): Promise<Story> {
 
 /** Each place where a post or a person can appear: is what is alice's (or bob's) there for this viewer? */
 async function seenOf(viewer: Asking, { a, b, c, posts, root }: Story, whose: 'a' | 'b'): Promise<Seen> {
-  const [owner, other] = whose === 'a' ? [a, b] : [b, a];
+  const owner = whose === 'a' ? a : b;
   const { own, reply, answered } = posts[whose];
   interface Ids {
     edges: { node: { id: string } }[];
@@ -145,11 +145,7 @@ async function seenOf(viewer: Asking, { a, b, c, posts, root }: Story, whose: 'a
     'token' in viewer
       ? ids((await told<{ homeTimeline: Ids }>(viewer, '{ homeTimeline { edges { node { id } } } }')).homeTimeline)
       : [];
-  const liked =
-    post &&
-    (await told<{ post: { likeCount: number } }>(c, 'query($id: ID!) { post(id: $id) { likeCount } }', { id: own }));
-  if (liked) expect([post.likeCount, liked.post.likeCount]).toEqual([3, 3]);
-  expect(other.id).not.toBe(owner.id);
+  if (post) expect(post.likeCount).toBe(3);
   return {
     timeline: home.includes(own) && home.includes(reply),
     profile: ids(userByHandle.posts).includes(own),

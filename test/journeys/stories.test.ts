@@ -5,15 +5,15 @@ import { counts } from './counts.contract.js';
 import { everyday } from './everyday.contract.js';
 import { farewell } from './farewell.contract.js';
 
-describe('in one process, on the embedded default', () => {
+describe.each(['apollo', 'tributary'])('in one process, on the embedded default, by the engine %s', (engine) => {
   let world: World;
   beforeAll(async () => {
-    world = await startWorld();
+    world = await startWorld({ ENGINE: engine });
   }, 60_000);
   afterAll(() => world?.close());
 
   everyday(() => world);
   blocks(() => world);
   farewell(() => world);
-  describe('counts', () => counts(() => world, { runs: 8 }));
+  describe('counts', () => counts(() => world, { runs: 4 }));
 });
