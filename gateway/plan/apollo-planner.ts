@@ -112,13 +112,6 @@ function nodeOf(node: ApolloNode | SubscriptionNode): PlanNode {
       return { kind: 'sequence', nodes: node.nodes.map(nodeOf) };
     case 'Parallel':
       return { kind: 'parallel', nodes: node.nodes.map(nodeOf) };
-    case 'Condition':
-      return {
-        kind: 'condition',
-        variable: node.condition,
-        whenTrue: node.ifClause ? nodeOf(node.ifClause) : undefined,
-        whenFalse: node.elseClause ? nodeOf(node.elseClause) : undefined,
-      };
     case 'Flatten':
       return withPath(nodeOf(node.node), node.path.map(pathStepOf));
     case 'Fetch': {

@@ -1,13 +1,13 @@
 /**
  * What a planner decided, in one shape for both planners: which subgraph is asked what, with which inputs, and where in
- * the answer the outcome goes. Nothing here depends on the values of variables.
+ * the answer the outcome goes. `@skip` and `@include` were decided before planning, so there are no conditions in it.
  */
 export interface Plan {
   /** Absent when nothing has to be fetched (`{ __typename }`). */
   readonly root: PlanNode | undefined;
 }
 
-export type PlanNode = Sequence | Parallel | Condition | RootFetch | EntityFetch;
+export type PlanNode = Sequence | Parallel | RootFetch | EntityFetch;
 
 export interface Sequence {
   readonly kind: 'sequence';
@@ -17,14 +17,6 @@ export interface Sequence {
 export interface Parallel {
   readonly kind: 'parallel';
   readonly nodes: readonly PlanNode[];
-}
-
-/** `@include`/`@skip` on a whole fetch. */
-export interface Condition {
-  readonly kind: 'condition';
-  readonly variable: string;
-  readonly whenTrue: PlanNode | undefined;
-  readonly whenFalse: PlanNode | undefined;
 }
 
 /** An ordinary operation. `path` is empty except where a field leads back to the root type (`{ rename { query { me } } }`). */
@@ -116,8 +108,6 @@ export function fetchesOf(node: PlanNode | undefined): (RootFetch | EntityFetch)
     case 'sequence':
     case 'parallel':
       return node.nodes.flatMap(fetchesOf);
-    case 'condition':
-      return [...fetchesOf(node.whenTrue), ...fetchesOf(node.whenFalse)];
     default:
       return [node];
   }

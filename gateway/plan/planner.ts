@@ -86,12 +86,6 @@ export function withPath(node: PlanNode, path: Path): PlanNode {
     case 'sequence':
     case 'parallel':
       return { ...node, nodes: node.nodes.map((child) => withPath(child, path)) };
-    case 'condition':
-      return {
-        ...node,
-        whenTrue: node.whenTrue && withPath(node.whenTrue, path),
-        whenFalse: node.whenFalse && withPath(node.whenFalse, path),
-      };
     case 'root':
       return { ...node, path: [...path, ...node.path] };
     case 'entities':

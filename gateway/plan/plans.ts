@@ -9,7 +9,7 @@ export interface PlansOptions<Compiled> {
   readonly cacheBytes: number;
   readonly deadlineMs: number;
   /** What is made of a plan and kept with it. */
-  readonly compile: (plan: Plan, operation: NormalOperation, conditions: Readonly<Record<string, boolean>>) => Compiled;
+  readonly compile: (plan: Plan, operation: NormalOperation) => Compiled;
 }
 
 /** Which override labels are on for a request: part of what a plan depends on. */
@@ -21,12 +21,8 @@ export interface Overrides {
 interface Entry<Compiled> {
   readonly plan: Plan;
   readonly bytes: number;
-  /** By the values of the variables in `@skip` and `@include`. */
-  readonly variants: Map<string, Compiled>;
+  readonly compiled: Compiled;
 }
-
-/** Values of conditions that are kept compiled per plan; beyond them the oldest goes. */
-const VARIANTS_MAX = 32;
 
 /**
  * Plans by the whole text of the normalised operation, so that no two can be taken for each other; bounded by bytes. Many
@@ -48,24 +44,14 @@ export class Plans<Compiled> {
     });
   }
 
-  async compiled(
-    operation: NormalOperation,
-    overrides: Overrides,
-    conditions: Readonly<Record<string, boolean>>,
-  ): Promise<Compiled> {
+  async compiled(operation: NormalOperation, overrides: Overrides): Promise<Compiled> {
     const key = this.#keyOf(operation, overrides);
-    const entry = this.#known.get(key) ?? (await this.#plan(key, operation, overrides));
-    return this.#variant(entry, operation, conditions);
+    return (this.#known.get(key) ?? (await this.#plan(key, operation, overrides))).compiled;
   }
 
   /** Without waiting, when it is known: the usual case pays for no promise. */
-  known(
-    operation: NormalOperation,
-    overrides: Overrides,
-    conditions: Readonly<Record<string, boolean>>,
-  ): Compiled | undefined {
-    const entry = this.#known.get(this.#keyOf(operation, overrides));
-    return entry && this.#variant(entry, operation, conditions);
+  known(operation: NormalOperation, overrides: Overrides): Compiled | undefined {
+    return this.#known.get(this.#keyOf(operation, overrides))?.compiled;
   }
 
   async plan(operation: NormalOperation, overrides: Overrides): Promise<Plan> {
@@ -89,7 +75,11 @@ export class Plans<Compiled> {
     const planning = this.#planNow(operation, overrides)
       .then((plan) => {
         // Measured on the profile page: a compiled plan holds about eight times its JSON.
-        const entry: Entry<Compiled> = { plan, bytes: 1_000 + JSON.stringify(plan).length * 8, variants: new Map() };
+        const entry: Entry<Compiled> = {
+          plan,
+          bytes: 1_000 + JSON.stringify(plan).length * 8,
+          compiled: this.#options.compile(plan, operation),
+        };
         this.#known.set(key, entry);
         return entry;
       })
@@ -110,24 +100,6 @@ export class Plans<Compiled> {
         throw new Failure('GATEWAY_TIMEOUT', `Planning took longer than ${deadlineMs} ms.`, { cause: error });
       throw new Failure('INTERNAL_SERVER_ERROR', undefined, { cause: error });
     }
-  }
-
-  #variant(
-    entry: Entry<Compiled>,
-    operation: NormalOperation,
-    conditions: Readonly<Record<string, boolean>>,
-  ): Compiled {
-    const key =
-      operation.conditions.length === 0
-        ? ''
-        : operation.conditions.map((name) => (conditions[name] === true ? '1' : '0')).join('');
-    let compiled = entry.variants.get(key);
-    if (compiled === undefined) {
-      compiled = this.#options.compile(entry.plan, operation, conditions);
-      if (entry.variants.size >= VARIANTS_MAX) entry.variants.delete(entry.variants.keys().next().value!);
-      entry.variants.set(key, compiled);
-    }
-    return compiled;
   }
 }
 

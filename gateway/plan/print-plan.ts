@@ -12,11 +12,6 @@ function lines(node: PlanNode): string[] {
       return ['in order', ...node.nodes.flatMap((child) => indent(lines(child)))];
     case 'parallel':
       return ['at once', ...node.nodes.flatMap((child) => indent(lines(child)))];
-    case 'condition':
-      return [
-        ...(node.whenTrue ? [`if $${node.variable}`, ...indent(lines(node.whenTrue))] : []),
-        ...(node.whenFalse ? [`unless $${node.variable}`, ...indent(lines(node.whenFalse))] : []),
-      ];
     case 'root':
       return [
         `${node.operationKind} ${node.subgraph}${node.path.length > 0 ? ` at ${printPath(node.path)}` : ''}`,

@@ -18,7 +18,7 @@ import { Representer } from './representation.js';
 import { outputRewriter, type OutputRewriter } from './rewrite.js';
 import type { TypeFamilies } from './types.js';
 
-/** Everything about one operation, one schema and one set of `@skip`/`@include` values that does not change by request. */
+/** Everything about one normalised operation and one schema that does not change by request. */
 export interface Compiled {
   readonly fetches: readonly CompiledFetch[];
   /** Fetches that need nothing of the answer. */
@@ -85,7 +85,6 @@ export interface CompileOptions {
   readonly operation: NormalOperation;
   readonly schema: GraphQLSchema;
   readonly families: TypeFamilies;
-  readonly conditions: Readonly<Record<string, boolean>>;
   /** Keep the planner's batches instead of sending each part when its inputs are there. */
   readonly keepBatches: boolean;
 }
@@ -96,7 +95,7 @@ export function compile(options: CompileOptions): Compiled {
   return {
     fetches: scheduler.fetches,
     first: scheduler.fetches.filter((fetch) => fetch.needs === 0),
-    projection: compileProjection(options.operation, options.schema, options.conditions),
+    projection: compileProjection(options.operation, options.schema),
     together: new Map(),
   };
 }
@@ -130,10 +129,6 @@ class Scheduler {
         const before = [...earlier];
         for (const child of node.nodes) before.push(...this.add(child, before));
         return before.slice(earlier.length);
-      }
-      case 'condition': {
-        const branch = this.#options.conditions[node.variable] === true ? node.whenTrue : node.whenFalse;
-        return branch ? this.add(branch, earlier) : [];
       }
       case 'root':
         return [this.#place(this.#root(node), earlier)];

@@ -1,5 +1,5 @@
 import type { Answer, Engine, EngineFactory, EngineOptions, Operation, RequestContext, Variables } from '../engine.js';
-import { normalise, type NormalOperation } from '../plan/normalise.js';
+import { conditionVariables, normalise, type NormalOperation } from '../plan/normalise.js';
 import { choosePlanner, type Planner } from '../plan/planner.js';
 import { Plans, type Overrides } from '../plan/plans.js';
 import { schemaNames, type SchemaNames } from '../plan/schema-names.js';
@@ -31,7 +31,7 @@ export class TributaryEngine implements Engine {
   readonly #families: TypeFamilies;
   readonly #reads = new InFlight<Written>();
   readonly #calls = new InFlight<Buffer>();
-  readonly #normal = new WeakMap<Operation, NormalOperation>();
+  readonly #normal = new WeakMap<Operation, Known>();
 
   constructor(supergraph: Supergraph, options: EngineOptions, planner: Planner, reason: string) {
     this.about = { engine: 'tributary', planner: planner.name, reason };
@@ -44,11 +44,10 @@ export class TributaryEngine implements Engine {
       planner,
       cacheBytes: PLAN_CACHE_BYTES,
       deadlineMs: PLAN_DEADLINE_MS,
-      compile: (plan, operation, conditions) =>
+      compile: (plan, operation) =>
         compile({
           plan,
           operation,
-          conditions,
           schema: supergraph.schema,
           families: this.#families,
           keepBatches: options.merge === 'plan',
@@ -68,11 +67,8 @@ export class TributaryEngine implements Engine {
   }
 
   async #run(operation: Operation, variables: Variables, context: RequestContext, identity: string): Promise<Written> {
-    const normal = this.normalOf(operation);
-    const conditions = conditionsOf(normal, variables);
-    const compiled =
-      this.plans.known(normal, NO_OVERRIDES, conditions) ??
-      (await this.plans.compiled(normal, NO_OVERRIDES, conditions));
+    const normal = this.normalOf(operation, variables);
+    const compiled = this.plans.known(normal, NO_OVERRIDES) ?? (await this.plans.compiled(normal, NO_OVERRIDES));
     const introspected = introspect(normal, this.#supergraph.schema, variables);
     const run = new Run(
       compiled,
@@ -105,15 +101,26 @@ export class TributaryEngine implements Engine {
   async warm(operations: readonly Operation[]): Promise<void> {
     for (const operation of operations) {
       // What cannot be planned here is told to whoever asks for it.
-      await this.plans.plan(this.normalOf(operation), NO_OVERRIDES).catch(() => undefined);
+      await this.plans.plan(this.normalOf(operation, {}), NO_OVERRIDES).catch(() => undefined);
     }
   }
 
-  normalOf(operation: Operation): NormalOperation {
-    let normal = this.#normal.get(operation);
+  /** What the operation asks for with these values of the variables in its `@skip` and `@include`. */
+  normalOf(operation: Operation, variables: Variables): NormalOperation {
+    let known = this.#normal.get(operation);
+    if (!known) {
+      known = { conditions: conditionVariables(operation.document), byConditions: new Map() };
+      this.#normal.set(operation, known);
+    }
+    const { conditions, byConditions } = known;
+    const key =
+      conditions.length === 0 ? '' : conditions.map((name) => (variables[name] === true ? '1' : '0')).join('');
+    let normal = byConditions.get(key);
     if (!normal) {
-      normal = normalise(operation.document, operation.definition, this.#supergraph.schema, this.#names);
-      this.#normal.set(operation, normal);
+      const decided = Object.fromEntries(conditions.map((name) => [name, variables[name] === true]));
+      normal = normalise(operation.document, operation.definition, this.#supergraph.schema, this.#names, decided);
+      if (byConditions.size >= CONDITIONS_KEPT) byConditions.delete(byConditions.keys().next().value!);
+      byConditions.set(key, normal);
     }
     return normal;
   }
@@ -125,10 +132,12 @@ export class TributaryEngine implements Engine {
 
 const NO_OVERRIDES: Overrides = { labels: [], percent: 100 };
 
-function conditionsOf(operation: NormalOperation, variables: Variables): Record<string, boolean> {
-  const conditions: Record<string, boolean> = {};
-  for (const name of operation.conditions) conditions[name] = variables[name] === true;
-  return conditions;
+/** Combinations of conditions that are kept per operation; beyond them the oldest goes. */
+const CONDITIONS_KEPT = 32;
+
+interface Known {
+  readonly conditions: readonly string[];
+  readonly byConditions: Map<string, NormalOperation>;
 }
 
 /** Each variable becomes JSON text at most once per request, however many fetches use it. */

@@ -1,8 +1,5 @@
 import {
   Kind,
-  getDirectiveValues,
-  GraphQLIncludeDirective,
-  GraphQLSkipDirective,
   isAbstractType,
   isLeafType,
   isListType,
@@ -16,7 +13,6 @@ import {
   type GraphQLOutputType,
   type GraphQLSchema,
   type GraphQLUnionType,
-  type SelectionNode,
   type SelectionSetNode,
 } from 'graphql';
 import type { NormalOperation } from '../plan/normalise.js';
@@ -26,8 +22,8 @@ import type { Output } from './output.js';
 
 /**
  * The walk that turns what subgraphs answered into the text that the client gets: fields in the order of the operation,
- * leaves completed, nulls propagated as the GraphQL specification says (§6.4.4). Compiled per operation, schema and
- * values of the variables in `@skip`/`@include`, so nothing is looked up in the schema while writing.
+ * leaves completed, nulls propagated as the GraphQL specification says (§6.4.4). Compiled per operation and schema, so
+ * nothing is looked up in the schema while writing.
  */
 export interface Projection {
   write(data: JsonObject, introspected: ReadonlyMap<string, string>, output: Output): void;
@@ -52,12 +48,8 @@ interface FieldPlan {
   readonly write: Write;
 }
 
-export function compileProjection(
-  operation: NormalOperation,
-  schema: GraphQLSchema,
-  conditions: Readonly<Record<string, boolean>>,
-): Projection {
-  const compiler = new Compiler(operation, schema, conditions);
+export function compileProjection(operation: NormalOperation, schema: GraphQLSchema): Projection {
+  const compiler = new Compiler(operation, schema);
   const rootType = schema.getRootType(operation.definition.operation)!;
   const fields = compiler.fieldsOf(rootType, [operation.definition.selectionSet]);
   return {
@@ -105,12 +97,10 @@ function writeFields(
 class Compiler {
   readonly #operation: NormalOperation;
   readonly #schema: GraphQLSchema;
-  readonly #conditions: Readonly<Record<string, boolean>>;
 
-  constructor(operation: NormalOperation, schema: GraphQLSchema, conditions: Readonly<Record<string, boolean>>) {
+  constructor(operation: NormalOperation, schema: GraphQLSchema) {
     this.#operation = operation;
     this.#schema = schema;
-    this.#conditions = conditions;
   }
 
   fieldsOf(type: GraphQLCompositeType, sets: readonly SelectionSetNode[]): FieldPlan[] {
@@ -129,7 +119,6 @@ class Compiler {
     seen: Set<string>,
   ): void {
     for (const selection of set.selections) {
-      if (!this.#included(selection)) continue;
       if (selection.kind === Kind.FIELD) {
         const key = selection.alias?.value ?? selection.name.value;
         const group = groups.get(key);
@@ -151,12 +140,6 @@ class Compiler {
       if (this.#applies(fragment.typeCondition?.name.value, type))
         this.#collect(type, fragment.selectionSet, groups, seen);
     }
-  }
-
-  #included(node: SelectionNode): boolean {
-    if (!node.directives?.length) return true;
-    if (getDirectiveValues(GraphQLSkipDirective, node, this.#conditions)?.['if'] === true) return false;
-    return getDirectiveValues(GraphQLIncludeDirective, node, this.#conditions)?.['if'] !== false;
   }
 
   #applies(condition: string | undefined, type: GraphQLCompositeType): boolean {

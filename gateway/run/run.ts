@@ -6,6 +6,7 @@ import type { Compiled, CompiledEntities, CompiledFetch, CompiledRoot, Unit } fr
 import { at } from './rewrite.js';
 import { isObject, type Json, type JsonObject } from './json.js';
 import { merge } from './merge.js';
+import type { Observer } from './observer.js';
 import { requestsFor, type Outgoing, type Part } from './requests.js';
 import { readAnswer, type SubgraphAnswer, type SubgraphError } from './answer.js';
 import type { TypeFamilies } from './types.js';
@@ -46,6 +47,7 @@ export class Run {
   readonly #families: TypeFamilies;
   readonly #send: Send;
   readonly #signal: AbortSignal;
+  readonly #observer: Observer | undefined;
   readonly #waitsFor: Int32Array;
   readonly #ready = new Map<string, Part[]>();
   readonly #partsLeft: Int32Array;
@@ -66,12 +68,14 @@ export class Run {
     families: TypeFamilies,
     send: Send,
     context: RequestContext,
+    observer?: Observer,
   ) {
     this.#compiled = compiled;
     this.#variable = variable;
     this.#families = families;
     this.#send = send;
     this.#signal = context.signal;
+    this.#observer = observer;
     this.#open = compiled.fetches.length;
     this.#waitsFor = new Int32Array(this.#open);
     this.#partsLeft = new Int32Array(this.#open);
@@ -90,6 +94,7 @@ export class Run {
   #start(fetch: CompiledFetch): void {
     // A client that went away wants nothing more; what is on its way is cancelled by the same signal.
     if (this.#signal.aborted) return this.#broken(this.#signal.reason);
+    this.#observer?.ready(fetch);
     if (fetch.kind === 'root') {
       void this.#startRoot(fetch);
       return;
@@ -106,6 +111,7 @@ export class Run {
   }
 
   #end(fetch: CompiledFetch): void {
+    this.#observer?.ended(fetch);
     for (const next of fetch.next) {
       this.#waitsFor[next.id]! -= 1;
       if (this.#waitsFor[next.id] === 0) this.#start(next);
@@ -130,7 +136,8 @@ export class Run {
     fetch.locator.find(this.data, targets);
     if (targets.length > 0) {
       try {
-        const bytes = await this.#send(fetch.subgraph, fetch.mutation ? 'mutation' : 'query', this.#rootBody(fetch));
+        const send = this.#observer?.sending(this.#send, fetch) ?? this.#send;
+        const bytes = await send(fetch.subgraph, fetch.mutation ? 'mutation' : 'query', this.#rootBody(fetch));
         this.#takeRoot(fetch, targets, readAnswer(bytes));
       } catch (error) {
         this.#lose(fetch.subgraph, fetch.locator.keys, fetch.topKeys, error);
@@ -230,10 +237,11 @@ export class Run {
   }
 
   async #sendEntities(subgraph: string, request: Outgoing): Promise<void> {
+    const send = this.#observer?.sending(this.#send, request) ?? this.#send;
     const answers = await Promise.all(
       request.bodies.map(async (body): Promise<SubgraphAnswer | { failure: unknown }> => {
         try {
-          return readAnswer(await body(this.#send, subgraph));
+          return readAnswer(await body(send, subgraph));
         } catch (failure) {
           return { failure };
         }

@@ -37,6 +37,6 @@ function seen({ data, errors = [] }: Asked): { data: unknown; errors: string[] }
 /** The plan as text, to read in a test. */
 export async function planOf(graph: Federation, query: string, options: AskOptions = {}): Promise<string> {
   const engine = (await graph.engine(options)) as TributaryEngine;
-  const normal = engine.normalOf(operationOf(graph.supergraph.schema, query));
+  const normal = engine.normalOf(operationOf(graph.supergraph.schema, query), options.variables ?? {});
   return printPlan(await engine.plans.plan(normal, { labels: [], percent: 100 }));
 }
