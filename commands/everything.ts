@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { lockDataDir } from '#libs/database';
 import { LISTENERS } from '#libs/events';
 import { openStream } from '#libs/outbox';
-import type { Environment } from '#libs/settings';
+import { SettingsError, type Environment } from '#libs/settings';
 import type { RunningSubgraph } from '#libs/subgraph-kit';
 import { createLogger, type Logger } from '#libs/telemetry';
 import { readGatewayConfig } from '../gateway/config.js';
@@ -14,7 +14,7 @@ import { readPostsConfig } from '../subgraphs/posts/config.js';
 import { startPosts } from '../subgraphs/posts/start.js';
 import { readUsersConfig } from '../subgraphs/users/config.js';
 import { startUsers } from '../subgraphs/users/start.js';
-import { databasesOf, onServers, readSecrets, type Secrets, type Service } from './databases.js';
+import { databasesOf, onServers, readSecrets, SERVICES, type Secrets, type Service } from './databases.js';
 import { ROOT } from './root.js';
 import { seedDemo } from './seed/demo.js';
 
@@ -66,6 +66,13 @@ export async function startEverything(
       DATABASE_URL: databases[service],
       ASSERTION_SECRET: secrets.of('assertion', service),
     });
+    const configs = readConfigs({
+      users: () => readUsersConfig(environmentOf('users')),
+      posts: () => readPostsConfig(environmentOf('posts')),
+      followers: () => readFollowersConfig(environmentOf('followers')),
+      // Where they listen is known later.
+      gateway: () => readGatewayConfig(gatewayEnvironment(env, dataDir, secrets, NOWHERE)),
+    });
     const parts = { stream, logger };
     const start = async <T>(opening: Promise<T & { close(): Promise<void> }>): Promise<T> => {
       const running = await opening;
@@ -73,9 +80,9 @@ export async function startEverything(
       return running;
     };
     const [users, posts, followers] = await Promise.all([
-      start(startUsers(readUsersConfig(environmentOf('users')), parts)),
-      start(startPosts(readPostsConfig(environmentOf('posts')), parts)),
-      start(startFollowers(readFollowersConfig(environmentOf('followers')), parts)),
+      start(startUsers(configs.users, parts)),
+      start(startPosts(configs.posts, parts)),
+      start(startFollowers(configs.followers, parts)),
     ]);
     const subgraphs: readonly RunningSubgraph[] = [users, posts, followers];
     const seeded =
@@ -100,6 +107,26 @@ export async function startEverything(
   }
 }
 
+/** The settings of all four programs before the first of them is started: every mistake at once, each once. */
+function readConfigs<Configs extends Record<string, unknown>>(readers: {
+  [Name in keyof Configs]: () => Configs[Name];
+}): Configs {
+  const mistakes = new Set<string>();
+  const configs: Partial<Configs> = {};
+  for (const name of Object.keys(readers) as (keyof Configs)[]) {
+    try {
+      configs[name] = readers[name]();
+    } catch (error) {
+      if (!(error instanceof SettingsError)) throw error;
+      for (const mistake of error.mistakes) mistakes.add(mistake);
+    }
+  }
+  if (mistakes.size > 0) throw new SettingsError([...mistakes]);
+  return configs as Configs;
+}
+
+const NOWHERE = SERVICES.map((name) => ({ name, url: 'http://127.0.0.1/graphql' }));
+
 /** The five people come by themselves only where nobody else's data can be: never on a given database. */
 function wantsDemo(env: Environment): boolean {
   return env['SEED'] ? env['SEED'] === 'demo' : !onServers(env);
@@ -109,7 +136,7 @@ function gatewayEnvironment(
   env: Environment,
   dataDir: string,
   secrets: Secrets,
-  subgraphs: readonly RunningSubgraph[],
+  subgraphs: readonly { name: string; url: string }[],
 ): Environment {
   const own: Record<string, string | undefined> = {
     IDENTITY: 'jwt',

@@ -1,0 +1,113 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { plainEnvironment } from './environment.js';
+import { startChild, type Child } from './child.js';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const READY = 'Ready in';
+
+/** `npm start` as somebody types it, but for the port and the folder. */
+describe('npm start', () => {
+  let dataDir: string;
+  const children: Child[] = [];
+  const start = async (more: Record<string, string> = {}): Promise<Child> => {
+    const env = { ...plainEnvironment(), PORT: '0', DATA_DIR: dataDir, ...more };
+    const child = await startChild('npm start', ['npm', 'start'], { cwd: root, env });
+    children.push(child);
+    return child;
+  };
+  beforeAll(async () => {
+    dataDir = await mkdtemp(join(tmpdir(), 'tributary-start-'));
+  });
+  afterAll(async () => {
+    await Promise.all(children.map((child) => child.destroy()));
+    await rm(dataDir, { recursive: true, force: true });
+  });
+
+  it('prints addresses, answers the profile page, stops clean; the next start has what was written', async () => {
+    const first = await start();
+    await first.said(READY);
+    const urls = addresses(first.output());
+    expect(Object.keys(urls)).toEqual(['playground', 'users', 'posts', 'followers']);
+    expect(first.output()).toContain('alice, bob, carol, dan or eve; password tributary');
+
+    const page = await ask(urls['playground']!, await example('profile-page'), { handle: 'alice' });
+    expect(page).toMatchObject({ data: { userByHandle: { handle: 'alice', followerCount: 4 } } });
+    expect(page).not.toHaveProperty('errors');
+
+    const { token } = (
+      await ask(urls['playground']!, await example('log-in'), {
+        input: { handle: 'alice', password: 'tributary' },
+      })
+    ).data!['logIn'] as { token: string };
+    const published = await ask(
+      urls['playground']!,
+      await example('publish'),
+      { input: { body: 'before the stop' } },
+      token,
+    );
+    expect(published).not.toHaveProperty('errors');
+    expect(await first.end('SIGTERM')).toBe(0);
+    expect(first.output()).toContain('Stopped.');
+
+    const second = await start();
+    await second.said(READY);
+    expect(second.output()).not.toContain('Seeded');
+    const again = await ask(addresses(second.output())['playground']!, await example('profile-page'), {
+      handle: 'alice',
+    });
+    expect(JSON.stringify(again)).toContain('before the stop');
+    // The key that signed it is kept too.
+    const me = await ask(addresses(second.output())['playground']!, await example('me'), {}, token);
+    expect(me).toMatchObject({ data: { me: { handle: 'alice' } } });
+
+    const third = await start();
+    expect(await third.ended()).toBe(1);
+    expect(third.output()).toContain(dataDir);
+    expect(third.output()).not.toContain('    at ');
+    expect(await second.end('SIGINT')).toBe(0);
+  }, 120_000);
+
+  it('keeps the keys that it made from everybody else on the machine', async () => {
+    const files = await readdir(join(dataDir, 'keys'));
+    const modes = await Promise.all(files.map(async (file) => (await stat(join(dataDir, 'keys', file))).mode & 0o777));
+    expect(modes.map((mode) => mode.toString(8))).toEqual(files.map(() => '600'));
+    expect(files.length).toBeGreaterThanOrEqual(2);
+    expect(((await stat(join(dataDir, 'keys'))).mode & 0o077).toString(8)).toBe('0');
+  });
+
+  it('names every mistake in the settings at once, and starts nothing', async () => {
+    const child = await start({ PORT: 'four thousand', CACHE: 'maybe' });
+    expect(await child.ended()).toBe(1);
+    const said = child.output();
+    expect(said.match(/CACHE takes one of on, off; came "maybe"/g)).toHaveLength(1);
+    expect(said).toContain('PORT takes a port, 0 to 65535 (0: any free one); came "four thousand"');
+    expect(said).toContain('nothing was started');
+    expect(child.output()).not.toContain('    at ');
+  }, 60_000);
+});
+
+function addresses(output: string): Record<string, string> {
+  return Object.fromEntries([...output.matchAll(/^ {2}(\w+) +(http:\S+)$/gm)].map(([, name, url]) => [name, url]));
+}
+
+async function ask(
+  url: string,
+  query: string,
+  variables: object,
+  token?: string,
+): Promise<{ data?: Record<string, unknown> }> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...(token ? { authorization: `Bearer ${token}` } : {}) },
+    body: JSON.stringify({ query, variables }),
+  });
+  return (await response.json()) as { data?: Record<string, unknown> };
+}
+
+function example(name: string): Promise<string> {
+  return readFile(join(root, 'examples', `${name}.graphql`), 'utf8');
+}
