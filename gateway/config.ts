@@ -5,11 +5,13 @@ import {
   names,
   port,
   readSettings,
+  secret,
   text,
   whole,
   type Environment,
   type Values,
 } from '#libs/settings';
+import type { ExplainRules } from './explain/permission.js';
 import type { CorsRules } from './http/cross-site.js';
 import { whyNotForwarded } from './http/headers.js';
 import type { Limits } from './http/limits.js';
@@ -80,6 +82,10 @@ export const gatewaySettings = {
   PLAYGROUND: choice(['on', 'off'], {
     why: 'Is GraphiQL shown to browsers at /graphql? Default: on unless NODE_ENV=production.',
   }),
+  EXPLAIN: choice(['off', 'token', 'on'], {
+    why: 'Who is told in extensions.explain how a request was answered (header tributary-explain): nobody, who knows EXPLAIN_TOKEN, anybody. Default: on unless NODE_ENV=production.',
+  }),
+  EXPLAIN_TOKEN: secret({ why: 'What the header tributary-explain has to say with EXPLAIN=token.' }),
   REQUEST_TIMEOUT_MS: whole({
     min: 10,
     max: 300_000,
@@ -142,6 +148,7 @@ export interface GatewayConfig extends GatewaySettings {
   readonly cors: CorsRules;
   readonly introspection: boolean;
   readonly playground: boolean;
+  readonly explain: ExplainRules;
   /** From SUBGRAPHS. */
   readonly services: readonly Service[];
   /** From SUBGRAPH_URL_<NAME>. */
@@ -170,11 +177,17 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
     cors: { origins: values.CORS_ORIGINS, credentials: values.CORS_CREDENTIALS, headers: forward },
     introspection: values.INTROSPECTION === undefined ? !production : values.INTROSPECTION === 'on',
     playground: values.PLAYGROUND === undefined ? !production : values.PLAYGROUND === 'on',
+    explain: {
+      who: WHO_MAY[values.EXPLAIN ?? (production ? 'off' : 'on')],
+      token: values.EXPLAIN_TOKEN,
+    },
     services: servicesOf(values.SUBGRAPHS ?? ''),
     addressOf: (subgraph: string) => env[variableOf(subgraph)] || undefined,
     secretOf: (subgraph: string) => env[secretVariableOf(subgraph)] || undefined,
   });
 }
+
+const WHO_MAY = { off: 'nobody', token: 'token', on: 'anybody' } as const;
 
 /** `posts` → `ASSERTION_SECRET_POSTS`: what that service knows as its ASSERTION_SECRET. */
 export function secretVariableOf(subgraph: string): string {
@@ -193,6 +206,8 @@ function mistakesIn(values: GatewaySettings, env: Environment): string[] {
     mistakes.push('SUPERGRAPH and SUBGRAPHS exclude each other; both came');
   if (values.IDENTITY === 'jwt' && values.JWKS_URL === undefined)
     mistakes.push('JWKS_URL is needed with IDENTITY=jwt: where users publishes its keys');
+  if (values.EXPLAIN === 'token' && values.EXPLAIN_TOKEN === undefined)
+    mistakes.push('EXPLAIN_TOKEN is needed with EXPLAIN=token: whoever says it is told how requests are answered');
   if (values.CORS_CREDENTIALS && values.CORS_ORIGINS.includes('*'))
     mistakes.push('CORS_CREDENTIALS=true takes named CORS_ORIGINS; came *');
   for (const variable of ['FORWARD_HEADERS', 'FORWARD_RESPONSE_HEADERS'] as const) {

@@ -48,6 +48,8 @@ export interface RequestContext {
   readonly deadline: number;
   /** Where `SubgraphClient` puts the response headers that FORWARD_RESPONSE_HEADERS names; in order of arrival. */
   readonly responseHeaders: [name: string, value: string][];
+  /** The answer is to carry `extensions.explain`, from an engine that can (gateway/explain). */
+  readonly explain?: boolean;
 }
 
 export interface Answer {

@@ -4,6 +4,7 @@ import { ASSERTION_HEADER, AssertionSigner, TokenVerifier } from '#libs/identity
 import { systemClock, createLogger, type Clock, type Logger } from '#libs/telemetry';
 import { secretVariableOf, type GatewayConfig } from './config.js';
 import type { EngineFactory } from './engine.js';
+import { explainPermission } from './explain/permission.js';
 import { openSubgraphClient } from './fetch/subgraph-client.js';
 import { Documents } from './http/documents.js';
 import { noIdentity, tokenIdentity, type Identity } from './http/identity.js';
@@ -107,6 +108,7 @@ export async function startGateway(config: GatewayConfig, parts: GatewayParts = 
       bodyBytesMax: config.BODY_BYTES,
       timeoutMs: config.REQUEST_TIMEOUT_MS,
       suggestions: config.introspection,
+      explain: explainPermission(config.explain),
       page: playground && ((request, response) => playground.page(request, response)),
       logger,
       clock,

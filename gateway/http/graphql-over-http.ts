@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { inspect } from 'node:util';
 import { CODES, Failure } from '#libs/failure';
 import type { Clock, Logger } from '#libs/telemetry';
@@ -22,6 +22,8 @@ export interface GraphqlOverHttpParts {
   readonly bodyBytesMax: number;
   readonly timeoutMs: number;
   readonly suggestions: boolean;
+  /** May this request be told how it was answered? */
+  readonly explain?: ((headers: IncomingHttpHeaders) => boolean) | undefined;
   /** Answers a browser that came to look; undefined: there is no page. */
   readonly page: ((request: IncomingMessage, response: ServerResponse) => void) | undefined;
   readonly logger: Logger;
@@ -49,7 +51,7 @@ export async function answerGraphql(
     const { answer, responseHeaders } = await answered(request, response, requestId, parts);
     if (response.destroyed) return;
     for (const [name, value] of responseHeaders) response.appendHeader(name, value);
-    if (answer.hasErrors) response.setHeader('cache-control', 'no-store');
+    if (answer.hasErrors || parts.explain?.(request.headers)) response.setHeader('cache-control', 'no-store');
     write(request, response, 200, type, answer.body, requestId, parts);
   } catch (error) {
     if (response.destroyed || error === CLIENT_GONE) {
@@ -76,8 +78,9 @@ async function answered(
       throw methodNotAllowed('A mutation has to be POSTed.', 'POST');
     const variables = coerceVariables(supergraph.schema, operation, asked.variables, parts.suggestions);
     const headers = forwardedHeaders(request.headers, parts.forward);
+    const explain = parts.explain !== undefined && parts.explain(request.headers);
     return withDeadline(response, deadline - parts.clock(), (signal) =>
-      engine.execute(operation, variables, { requestId, subject, headers, signal, deadline, responseHeaders }),
+      engine.execute(operation, variables, { requestId, subject, headers, signal, deadline, responseHeaders, explain }),
     );
   });
   if (answer === undefined) throw new Failure('OVERLOADED', 'There is no supergraph to serve yet.');

@@ -1,4 +1,5 @@
 import type { Answer, Engine, EngineFactory, EngineOptions, Operation, RequestContext, Variables } from '../engine.js';
+import type { Recording } from '../explain/recording.js';
 import { conditionVariables, normalise, type NormalOperation } from '../plan/normalise.js';
 import { choosePlanner, type Planner } from '../plan/planner.js';
 import { Plans, type Overrides } from '../plan/plans.js';
@@ -58,6 +59,7 @@ export class TributaryEngine implements Engine {
   async execute(operation: Operation, variables: Variables, context: RequestContext): Promise<Answer> {
     const joins = this.#options.join && operation.type === 'query';
     const identity = joins ? identityOf(context) : '';
+    if (context.explain) return this.#explained(operation, variables, context, identity);
     const written = joins
       ? await this.#reads.share(`${operation.hash} ${identity} ${JSON.stringify(variables)}`, context, (as) =>
           this.#run(operation, variables, as, identity),
@@ -66,9 +68,17 @@ export class TributaryEngine implements Engine {
     return answerOf(written, context.requestId, this.#options.logger);
   }
 
-  async #run(operation: Operation, variables: Variables, context: RequestContext, identity: string): Promise<Written> {
+  async #run(
+    operation: Operation,
+    variables: Variables,
+    context: RequestContext,
+    identity: string,
+    recording?: Recording,
+  ): Promise<Written> {
     const normal = this.normalOf(operation, variables);
-    const compiled = this.plans.known(normal, NO_OVERRIDES) ?? (await this.plans.compiled(normal, NO_OVERRIDES));
+    const known = this.plans.known(normal, NO_OVERRIDES);
+    const compiled = known ?? (await this.plans.compiled(normal, NO_OVERRIDES));
+    recording?.planned(compiled, known !== undefined);
     const introspected = introspect(normal, this.#supergraph.schema, variables);
     const run = new Run(
       compiled,
@@ -76,6 +86,7 @@ export class TributaryEngine implements Engine {
       this.#families,
       this.#sender(context, identity),
       context,
+      recording,
     );
     const outcome = await run.execute();
     if (operation.type === 'mutation') {
@@ -83,6 +94,28 @@ export class TributaryEngine implements Engine {
       this.#calls.written();
     }
     return writeData(compiled.projection, outcome, introspected, normal);
+  }
+
+  /** Runs for this request alone, though its calls may be joined; nothing of this is loaded before somebody asks. */
+  async #explained(
+    operation: Operation,
+    variables: Variables,
+    context: RequestContext,
+    identity: string,
+  ): Promise<Answer> {
+    const [{ Recording }, { printPlan }] = await Promise.all([
+      import('../explain/recording.js'),
+      import('../plan/print-plan.js'),
+    ]);
+    const recording = new Recording(() => this.#calls.joined);
+    const written = await this.#run(operation, variables, context, identity, recording);
+    const ran = recording.elapsed();
+    const answer = answerOf(written, context.requestId, this.#options.logger);
+    const normal = this.normalOf(operation, variables);
+    const plan = printPlan(await this.plans.plan(normal, NO_OVERRIDES));
+    const explain = recording.explanation({ engine: this.about, operation: normal.planned ?? '', plan }, ran);
+    const body = answer.body.toString();
+    return { ...answer, body: `${body.slice(0, -1)},"extensions":${JSON.stringify({ explain })}}` };
   }
 
   /** Different operations may have calls in common: those are joined too. */
