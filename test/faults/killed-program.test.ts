@@ -1,0 +1,197 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startEverything } from '../../commands/everything.js';
+import { ROOT } from '../../commands/root.js';
+import { silent } from '#libs/telemetry';
+import { startChild, type Account, type Child } from '../deploy/child.js';
+import { plainEnvironment } from '../deploy/environment.js';
+import { example, told, type Asking } from '../journeys/cast.js';
+import { drift } from '../journeys/drift.js';
+import { PASSWORD } from '../people.js';
+import type { Answer } from '../world.js';
+
+const READY = 'Ready in';
+const opened: { children: Child[]; folders: string[] } = { children: [], folders: [] };
+afterEach(async () => {
+  await Promise.all(opened.children.splice(0).map((child) => child.destroy()));
+  for (const folder of opened.folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+
+/** `npm start` without npm: the whole of Tributary in a process of its own, that is killed, started again and asked. */
+describe('the program, all in one', () => {
+  it('killed right after it acknowledged, has everything that it acknowledged, everywhere, and counts right', async () => {
+    const dataDir = folder();
+    let graph = await start(dataDir);
+    const acknowledged: string[] = [];
+
+    for (let round = 0; round < 4; round++) {
+      const [alice, dan, carol] = await Promise.all(['alice', 'dan', 'carol'].map((handle) => logIn(graph, handle)));
+      if (!alice || !dan || !carol) throw new Error('nobody logged in');
+      // carol follows dan in every other round; posts hears of it by an event. In the others she stops.
+      const verb = round % 2 === 0 ? 'follow' : 'unfollow';
+      const whom = { userId: dan.id };
+      const writes = [
+        ...[alice, dan].flatMap((who) =>
+          Array.from({ length: 3 }, async (_, nth) => {
+            const input = { input: { body: `round ${round}, post ${nth}` } };
+            const { publishPost } = await told<{ publishPost: { id: string } }>(who, await example('publish'), input);
+            acknowledged.push(publishPost.id);
+          }),
+        ),
+        example(verb).then((query) => told(carol, query, whom)),
+      ];
+      const settled = Promise.allSettled(writes);
+      // One is acknowledged; the others are under way, and no event need have been told yet.
+      await Promise.race(writes.slice(round));
+      expect(await graph.child.end('SIGKILL')).toBe(137);
+      await settled;
+
+      graph = await start(dataDir);
+      expect(graph.child.output()).not.toContain('Seeded');
+      const bob = await logIn(graph, 'bob');
+      const query = 'query($ids: [ID!]!) { nodes(ids: $ids) { id } }';
+      const { nodes } = await told<{ nodes: unknown[] }>(bob, query, { ids: acknowledged });
+      expect(nodes).toEqual(acknowledged.map((id) => ({ id })));
+    }
+    expect(acknowledged.length).toBeGreaterThanOrEqual(4);
+
+    // bob follows alice, so what she wrote is in his timeline, and dan's is not.
+    const bob = await logIn(graph, 'bob');
+    const [alice, dan] = [await logIn(graph, 'alice'), await logIn(graph, 'dan')];
+    const home = async (who: Asking): Promise<string[]> =>
+      (await told<Home>(who, await example('home-timeline'), { first: 100 })).homeTimeline.edges
+        .filter(({ node }) => acknowledged.includes(node.id))
+        .map(({ node }) => node.author.id);
+    expect(new Set(await home(bob))).toEqual(new Set([alice.id]));
+    expect(new Set(await home(dan))).toEqual(new Set([alice.id, dan.id]));
+    expect(await graph.child.end('SIGTERM')).toBe(0);
+
+    const everything = await startEverything({ DATA_DIR: dataDir, PORT: '0', SEED: 'none' }, { logger: silent });
+    try {
+      await everything.settle();
+      expect(await drift(everything)).toEqual([]);
+    } finally {
+      await everything.close();
+    }
+  }, 180_000);
+
+  it('killed again and again while it starts for the first time, starts at last, with the five people once', async () => {
+    const dataDir = folder();
+    for (const afterMs of [300, 600, 900, 1_200, 1_500, 1_800]) {
+      const child = await spawnStart(dataDir);
+      await Promise.race([sleep(afterMs), child.said(READY)]);
+      child.end('SIGKILL').catch(() => {});
+      await child.ended();
+    }
+    const graph = await start(dataDir);
+    const { users } = await told<{ users: { edges: { node: { handle: string } }[] } }>(graph, await example('people'));
+    expect(users.edges.map(({ node }) => node.handle)).toEqual(['alice', 'bob', 'carol', 'dan', 'eve']);
+    expect(await graph.child.end('SIGTERM')).toBe(0);
+    const everything = await startEverything({ DATA_DIR: dataDir, PORT: '0' }, { logger: silent });
+    try {
+      expect(await drift(everything)).toEqual([]);
+    } finally {
+      await everything.close();
+    }
+  }, 180_000);
+
+  it('runs for an ordinary user; refuses a second one by name; stops clean and leaves no process behind', async () => {
+    const account = ordinaryAccount();
+    const dataDir = folder(account);
+    const graph = await start(dataDir, account);
+    const { me } = await told<{ me: { handle: string } }>(await logIn(graph, 'alice'), await example('me'));
+    expect(me.handle).toBe('alice');
+
+    const second = await spawnStart(dataDir, account);
+    expect(await second.ended()).toBe(1);
+    expect(second.output()).toContain(`in use by another process (pid ${graph.child.pid})`);
+
+    // It is one process: there is nobody who could be left behind, whatever ends it.
+    if (existsSync('/proc/self/stat')) {
+      expect(descendantsOf(process.pid)).toContain(graph.child.pid);
+      expect(descendantsOf(graph.child.pid)).toEqual([]);
+    }
+    expect(await graph.child.end('SIGTERM')).toBe(0);
+    await expect(fetch(graph.url)).rejects.toThrow('fetch failed');
+    expect(readdirSync(dataDir)).not.toContain('in-use.sock');
+  }, 120_000);
+});
+
+interface Graph extends Asking {
+  readonly child: Child;
+  readonly url: string;
+  ask(query: string, variables?: Record<string, unknown>, token?: string): Promise<Answer>;
+}
+
+interface Home {
+  homeTimeline: { edges: { node: { id: string; author: { id: string } } }[] };
+}
+
+async function start(dataDir: string, account?: Account): Promise<Graph> {
+  const child = await spawnStart(dataDir, account);
+  await child.said(READY);
+  const url = /playground +(http:\S+)/.exec(child.output())?.[1] ?? '';
+  const ask: Graph['ask'] = async (query, variables = {}, token) => {
+    const authorization: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...authorization },
+      body: JSON.stringify({ query, variables }),
+    });
+    const text = await response.text();
+    const { data = null, errors = [] } = JSON.parse(text) as Partial<Answer>;
+    return { status: response.status, headers: response.headers, text, data, errors };
+  };
+  return { child, url, ask };
+}
+
+async function spawnStart(dataDir: string, account?: Account): Promise<Child> {
+  const env = { ...plainEnvironment(), PORT: '0', DATA_DIR: dataDir };
+  const command = [process.execPath, join(ROOT, 'dist/commands/start.js')] as const;
+  const child = await startChild('start', command, { cwd: ROOT, env, account });
+  opened.children.push(child);
+  return child;
+}
+
+async function logIn(graph: Graph, handle: string): Promise<Asking & { id: string }> {
+  type Session = { logIn: { token: string; user: { id: string } } };
+  const { logIn } = await told<Session>(graph, await example('log-in'), { input: { handle, password: PASSWORD } });
+  return { id: logIn.user.id, ask: (query, variables) => graph.ask(query, variables, logIn.token) };
+}
+
+function folder(account?: Account): string {
+  const path = mkdtempSync(join(tmpdir(), 'tributary-killed-'));
+  if (account) chownSync(path, account.uid, account.gid);
+  opened.folders.push(path);
+  return path;
+}
+
+/** Root hands it to the account that may do nothing; everybody else is ordinary already. */
+function ordinaryAccount(): Account | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  const entry = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .find((line) => line.startsWith('nobody:'));
+  const [, , uid, gid] = entry?.split(':') ?? [];
+  return { uid: Number(uid), gid: Number(gid) };
+}
+
+function descendantsOf(pid: number): number[] {
+  const parents = new Map<number, number>();
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue;
+    try {
+      // The name in parentheses may hold anything; the parent is the second field behind it.
+      const fields = readFileSync(`/proc/${entry}/stat`, 'utf8').split(') ').at(-1)?.split(' ');
+      parents.set(Number(entry), Number(fields?.[1]));
+    } catch {
+      continue; // it has ended since the folder was read
+    }
+  }
+  const found = [pid];
+  for (const one of found) for (const [child, parent] of parents) if (parent === one) found.push(child);
+  return found.slice(1);
+}
