@@ -1,3 +1,4 @@
+import { asFailure } from '#libs/failure';
 import type { Compiled, CompiledFetch, CompiledRoot } from '../run/compile.js';
 import type { Observer } from '../run/observer.js';
 import type { Outgoing } from '../run/requests.js';
@@ -86,7 +87,7 @@ export class Recording implements Observer {
         for (const { id, alias } of counted) this.#of(id).found += foundIn(bytes, alias);
         return bytes;
       } catch (error) {
-        tell(0, String((error as { code?: unknown }).code ?? 'INTERNAL_SERVER_ERROR'));
+        tell(0, asFailure(error).code);
         throw error;
       }
     };

@@ -21,7 +21,7 @@ function lines(node: PlanNode): string[] {
       return [
         `entities ${node.subgraph}`,
         ...node.entities.flatMap((entities) =>
-          indent([`${where(entities)} by { ${entities.requires.map(required).join(' ')} }`]),
+          indent([`${where(entities)} by { ${entities.requires.map(printRequired).join(' ')} }`]),
         ),
         ...indent(operation(node.operation)),
       ];
@@ -45,10 +45,11 @@ export function printPath(path: Path): string {
     .join('');
 }
 
-function required(selection: Required): string {
-  if (selection.kind === 'type') return `... on ${selection.type} { ${selection.selections.map(required).join(' ')} }`;
+export function printRequired(selection: Required): string {
+  if (selection.kind === 'type')
+    return `... on ${selection.type} { ${selection.selections.map(printRequired).join(' ')} }`;
   const name = selection.read === selection.name ? selection.name : `${selection.name}: ${selection.read}`;
-  return selection.selections ? `${name} { ${selection.selections.map(required).join(' ')} }` : name;
+  return selection.selections ? `${name} { ${selection.selections.map(printRequired).join(' ')} }` : name;
 }
 
 function operation(text: string): string[] {

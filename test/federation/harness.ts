@@ -18,6 +18,7 @@ import type {
   SubgraphCall,
   SubgraphClient,
 } from '../../gateway/engine.js';
+import type { Explanation } from '../../gateway/explain/explanation.js';
 import { coerceVariables } from '../../gateway/http/variables.js';
 import { createEngine } from '../../gateway/run/engine.js';
 import { createEngine as createStockEngine } from '../../gateway/stock/engine.js';
@@ -52,6 +53,7 @@ export interface Asked {
   /** The text as the client gets it. */
   readonly body: string;
   readonly calls: readonly Call[];
+  readonly explain: Explanation | undefined;
 }
 
 export interface AskOptions extends Partial<Pick<EngineOptions, 'planner' | 'merge' | 'join'>> {
@@ -69,6 +71,8 @@ export interface AskOptions extends Partial<Pick<EngineOptions, 'planner' | 'mer
   /** Passes before a subgraph's call is answered. */
   readonly before?: (call: Call) => Promise<void>;
   readonly logger?: Logger;
+  /** Also how it was answered. */
+  readonly explain?: boolean;
 }
 
 export class Federation {
@@ -97,12 +101,15 @@ export class Federation {
       signal: options.signal ?? new AbortController().signal,
       deadline: Date.now() + 10_000,
       responseHeaders: [],
+      explain: options.explain ?? false,
     };
     const calls: Call[] = [];
     this.#open.set(context.signal, { options, calls });
     const body = (await engine.execute(operation, variables, context)).body.toString();
-    const { data, errors } = JSON.parse(body) as Pick<Asked, 'data' | 'errors'>;
-    return { data, errors, body, calls };
+    const { data, errors, extensions } = JSON.parse(body) as Pick<Asked, 'data' | 'errors'> & {
+      extensions?: { explain: Explanation };
+    };
+    return { data, errors, body, calls, explain: extensions?.explain };
   }
 
   engine(options: AskOptions = {}): Promise<Engine> {
