@@ -1,0 +1,227 @@
+import { composeServices } from '@apollo/composition';
+import { buildSubgraphSchema } from '@apollo/subgraph';
+import {
+  execute,
+  GraphQLError,
+  isObjectType,
+  parse,
+  validate,
+  type DocumentNode,
+  type ExecutionResult,
+  type GraphQLSchema,
+} from 'graphql';
+import { Failure } from '#libs/failure';
+import { silent } from '#libs/telemetry';
+import type {
+  Engine,
+  EngineFactory,
+  Operation,
+  RequestContext,
+  SubgraphCall,
+  SubgraphClient,
+} from '../../../gateway/engine.js';
+import { createEngine } from '../../../gateway/run/engine.js';
+import { createEngine as createStockEngine } from '../../../gateway/stock/engine.js';
+import { readSupergraph, type Supergraph } from '../../../gateway/supergraph/supergraph.js';
+import { chooser } from './choose.js';
+import { makeModel } from './make-model.js';
+import type { Model } from './model.js';
+import { Values, type Moment, type Thing } from './values.js';
+import { writeSdl } from './write-sdl.js';
+
+export const WAYS = ['native', 'apollo', 'stock'] as const;
+export type Way = (typeof WAYS)[number];
+
+export interface Told {
+  /** As the client gets it. */
+  readonly data: unknown;
+  readonly errors: readonly (readonly (string | number)[])[];
+  readonly messages: readonly string[];
+}
+
+/** What an engine may be replaced by, to see that a wrong one is caught. */
+export interface Tampering {
+  readonly engine?: (engine: Engine, supergraph: Supergraph) => Engine;
+  readonly client?: (client: SubgraphClient) => SubgraphClient;
+}
+
+/** A generated graph: composed, with every subgraph in this process, and as the one schema that has everything. */
+export class World {
+  readonly model: Model;
+  readonly sdl: Readonly<Record<string, string>>;
+  readonly supergraph: Supergraph;
+  /** By Apollo's own reading of the supergraph, so not by the code under test. */
+  readonly api: GraphQLSchema;
+  readonly #values: Values;
+  readonly #schemas: ReadonlyMap<string, GraphQLSchema>;
+  readonly #documents = new Map<string, DocumentNode>();
+  readonly #engines = new Map<Way, Promise<Engine>>();
+  readonly #moments = new Map<AbortSignal, Moment>();
+  readonly #tampering: Tampering;
+  /** Calls to subgraphs so far. */
+  calls = 0;
+
+  constructor(model: Model, sdl: Readonly<Record<string, string>>, tampering: Tampering = {}) {
+    this.model = model;
+    this.sdl = sdl;
+    this.#tampering = tampering;
+    this.#values = new Values(model);
+    const documents = Object.entries(sdl).map(([name, text]): [string, DocumentNode] => [name, parse(text)]);
+    const composed = composeServices(
+      documents.map(([name, typeDefs]) => ({ name, url: `http://${name.replace('_', '-')}.test/graphql`, typeDefs })),
+    );
+    if (composed.errors) throw new DoesNotCompose(composed.errors.map(({ message }) => message).join('\n'));
+    this.supergraph = readSupergraph(composed.supergraphSdl);
+    this.api = composed.schema.toAPISchema().toGraphQLJSSchema();
+    this.#schemas = new Map(documents.map(([name, typeDefs]) => [name, this.#subgraphSchema(name, typeDefs)]));
+  }
+
+  /** The monolith's answer: graphql-js over the merged schema. */
+  async truth(operation: Operation, variables: Record<string, unknown>, moment: Moment): Promise<Told> {
+    const now = { ...moment, turns: 0 };
+    const result = await execute({
+      schema: this.api,
+      document: operation.document,
+      variableValues: variables,
+      rootValue: { __typename: operation.type === 'query' ? 'Query' : 'Mutation', id: '' },
+      typeResolver: (thing: Thing) => thing.__typename,
+      fieldResolver: (thing: Thing, args: Record<string, unknown>, _context, info) =>
+        this.#values.monolith(thing, this.#values.field(thing.__typename, info.fieldName), args, now),
+    });
+    return told(result);
+  }
+
+  async ask(way: Way, operation: Operation, variables: Record<string, unknown>, moment: Moment): Promise<Told> {
+    const engine = await this.#engine(way);
+    const context: RequestContext = {
+      requestId: 'request-1',
+      subject: null,
+      headers: new Map(),
+      signal: new AbortController().signal,
+      deadline: Date.now() + 20_000,
+      responseHeaders: [],
+    };
+    this.#moments.set(context.signal, { ...moment, turns: 0 });
+    try {
+      const answer = await engine.execute(operation, variables, context);
+      return told(JSON.parse(answer.body.toString()) as ExecutionResult);
+    } catch (error) {
+      return {
+        data: 'refused',
+        errors: [],
+        messages: [error instanceof Error ? `${error.message} ${String(error.cause ?? '')}` : String(error)],
+      };
+    } finally {
+      this.#moments.delete(context.signal);
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const engine of this.#engines.values()) await (await engine).close();
+  }
+
+  #engine(way: Way): Promise<Engine> {
+    let engine = this.#engines.get(way);
+    if (!engine) {
+      engine = this.#open(way);
+      this.#engines.set(way, engine);
+    }
+    return engine;
+  }
+
+  async #open(way: Way): Promise<Engine> {
+    const create: EngineFactory = way === 'stock' ? createStockEngine : createEngine;
+    const { client, engine } = this.#tampering;
+    const plain = this.#client();
+    const opened = await create(this.supergraph, {
+      subgraphs: way !== 'stock' && client ? client(plain) : plain,
+      logger: silent,
+      clock: Date.now,
+      // `auto` is what runs by default: the native planner, looked over.
+      planner: way === 'apollo' ? 'apollo' : 'auto',
+      merge: 'flow',
+      join: false,
+    });
+    return way !== 'stock' && engine ? engine(opened, this.supergraph) : opened;
+  }
+
+  #client(): SubgraphClient {
+    return {
+      post: (call, context) => this.#answer(call, this.#moments.get(context.signal)!),
+      close: () => Promise.resolve(),
+    };
+  }
+
+  async #answer({ subgraph, body }: SubgraphCall, moment: Moment): Promise<Buffer> {
+    this.calls += 1;
+    if (subgraph === moment.down) throw new Failure('SUBGRAPH_UNAVAILABLE', `${subgraph} is down`);
+    const { query, variables } = JSON.parse(body.toString()) as { query: string; variables?: Record<string, unknown> };
+    const schema = this.#schemas.get(subgraph)!;
+    const document = this.#read(schema, subgraph, query);
+    if (document instanceof GraphQLError) return Buffer.from(JSON.stringify({ errors: [document] }));
+    const result = await execute({
+      schema,
+      document,
+      variableValues: variables,
+      contextValue: moment,
+      rootValue: { __typename: 'Query', id: '' },
+      typeResolver: (thing: Thing) => thing.__typename,
+      fieldResolver: (thing: Thing, args: Record<string, unknown>, now: Moment, info) => {
+        const owner =
+          info.operation.operation === 'mutation' && info.parentType.name === 'Mutation'
+            ? 'Mutation'
+            : info.parentType.name;
+        const from = owner === 'Query' || owner === 'Mutation' ? { __typename: owner, id: '' } : thing;
+        return this.#values.subgraph(subgraph, from, this.#values.field(owner, info.fieldName), args, now);
+      },
+    });
+    return Buffer.from(JSON.stringify(result));
+  }
+
+  /** A text that a subgraph cannot take is a mistake of the planner's. */
+  #read(schema: GraphQLSchema, subgraph: string, query: string): DocumentNode | GraphQLError {
+    const key = `${subgraph} ${query}`;
+    let document = this.#documents.get(key);
+    if (!document) {
+      document = parse(query);
+      const [error] = validate(schema, document);
+      if (error) return error;
+      this.#documents.set(key, document);
+    }
+    return document;
+  }
+
+  #subgraphSchema(subgraph: string, typeDefs: DocumentNode): GraphQLSchema {
+    const schema = buildSubgraphSchema({ typeDefs });
+    const entities = schema.getQueryType()?.getFields()['_entities'];
+    if (entities) {
+      entities.resolve = (_root, { representations }: { representations: Record<string, unknown>[] }) =>
+        representations.map((one) => {
+          try {
+            const thing = this.#values.byRepresentation(subgraph, one);
+            const type = schema.getType(String(one['__typename']));
+            return thing && isObjectType(type) ? thing : null;
+          } catch (error) {
+            return error;
+          }
+        });
+    }
+    return schema;
+  }
+}
+
+export class DoesNotCompose extends Error {}
+
+/** The model of a seed; its SDL may be made smaller later. */
+export function modelOf(seed: number): { model: Model; sdl: Record<string, string> } {
+  const model = makeModel(seed, chooser(seed));
+  return { model, sdl: writeSdl(model) };
+}
+
+function told({ data, errors = [] }: ExecutionResult): Told {
+  return {
+    data: data === undefined ? null : (JSON.parse(JSON.stringify(data)) as unknown),
+    errors: errors.map(({ path }) => path ?? []),
+    messages: errors.map((error) => `${(error.path ?? []).join('.')}: ${error.message}`),
+  };
+}
