@@ -7,6 +7,8 @@ export interface Child {
   readonly pid: number;
   /** Everything that it has printed. */
   output(): string;
+  /** Undefined while it runs. */
+  exitCode(): number | undefined;
   /** Until what it printed has `text`; an error, with what it printed, when it ends without or takes too long. */
   said(text: string | RegExp, withinMs?: number): Promise<void>;
   /** Sends it a signal; its exit code (128 + n after signal n). */
@@ -41,6 +43,8 @@ export async function startChild(
     shell.once('error', reject);
     shell.once('close', () => resolve(Number(lines.split('\n')[1] || '137')));
   });
+  let exitCode: number | undefined;
+  void ended.then((code) => (exitCode = code));
   while (!lines.includes('\n')) await Promise.race([sleep(5), ended.then(() => (lines ||= '0\n'))]);
   const pid = Number(lines.split('\n')[0]);
 
@@ -58,12 +62,12 @@ export async function startChild(
     name,
     pid,
     output: () => output,
+    exitCode: () => exitCode,
     said: (text, withinMs = 60_000) => {
       const found = async (): Promise<void> => {
-        let isOver = false;
-        void ended.then(() => (isOver = true));
         while (typeof text === 'string' ? !output.includes(text) : !text.test(output)) {
-          if (isOver) throw new Error(`${name} ended without saying ${String(text)}. It printed:\n${output}`);
+          if (exitCode !== undefined)
+            throw new Error(`${name} ended without saying ${String(text)}. It printed:\n${output}`);
           await Promise.race([ended, sleep(20)]);
         }
       };

@@ -1,0 +1,178 @@
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { chown, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+import { provisionServices } from '#libs/database';
+import { alice, bob, PASSWORD, type Card } from '../people.js';
+import { withServer } from '../servers/needs.js';
+import { startRedis, type RedisServer } from '../servers/redis.js';
+import type { Account } from './child.js';
+import { readCompose, variablesOf } from './compose-file.js';
+import { deploy, type Deployment } from './deployment.js';
+import { plainEnvironment } from './environment.js';
+import { buildImage, type Image } from './image.js';
+import { secretsFor } from './secrets.js';
+
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+const SERVICES = ['users', 'posts', 'followers'];
+
+withServer(
+  ['postgres', 'redis', 'haproxy'],
+  'the image, deployed as docker-compose.yml says',
+  (adminUrl = '', _redis = '', haproxy = '') => {
+    const prefix = `image_${randomBytes(4).toString('hex')}_`;
+    const composeText = readFileSync(join(repository, 'docker-compose.yml'), 'utf8');
+    const secrets = secretsFor(variablesOf(composeText));
+    const file = readCompose(composeText, secrets);
+    let folder: string;
+    let image: Image;
+    let redis: RedisServer;
+    let deployment: Deployment;
+
+    beforeAll(async () => {
+      const account = ordinaryAccount();
+      folder = await mkdtemp(join(tmpdir(), 'tributary-image-'));
+      await mkdir(join(folder, 'home'));
+      if (account) for (const path of [folder, join(folder, 'home')]) await chown(path, account.uid, account.gid);
+      const env = { ...plainEnvironment(), HOME: join(folder, 'home'), npm_config_cache: join(folder, 'home/.npm') };
+      image = await buildImage(repository, folder, { env, account });
+      redis = await startRedis();
+      const passwords = Object.fromEntries(
+        SERVICES.map((name) => [name, secrets[`${name.toUpperCase()}_DB_PASSWORD`]!]),
+      );
+      const urls = await provisionServices(adminUrl, SERVICES, passwords, { prefix });
+      const servers = {
+        redis: redis.url,
+        ...Object.fromEntries(SERVICES.map((name) => [`${name}-db`, urls[name]!])),
+      };
+      deployment = await deploy(repository, file, image, { servers, haproxy, folder, account });
+    }, 240_000);
+
+    afterAll(async () => {
+      await deployment?.destroy();
+      await redis?.stop();
+      await dropDatabases(
+        adminUrl,
+        SERVICES.map((name) => `${prefix}${name}`),
+      );
+      execFileSync('chmod', ['-R', 'u+w', folder]);
+      await rm(folder, { recursive: true, force: true });
+    }, 60_000);
+
+    const ask = async (name: string, variables: object, token?: string): Promise<Answer> => {
+      const response = await fetch(deployment.door, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...(token ? { authorization: `Bearer ${token}` } : {}) },
+        body: JSON.stringify({ query: readFileSync(join(repository, `examples/${name}.graphql`), 'utf8'), variables }),
+      });
+      return { status: response.status, ...((await response.json()) as object) };
+    };
+    const signUp = async ({ handle, displayName, email }: Card): Promise<Session> => {
+      const answer = await ask('sign-up', { input: { handle, displayName, email, password: PASSWORD } });
+      expect(answer).toMatchObject({ status: 200, data: { signUp: { user: { handle } } } });
+      return answer.data!['signUp'] as Session;
+    };
+    const profile = (token: string): Promise<Answer> => ask('profile-page', { handle: 'alice' }, token);
+
+    it('has no builder, no sources and no tests in it', async () => {
+      expect((await readdir(image.folder)).sort()).toEqual(['dist', 'node_modules', 'package.json', 'schema']);
+      const packages = await readdir(join(image.folder, 'node_modules'));
+      expect(packages).toContain('fastify');
+      for (const builder of ['jest', 'graphiql', 'prettier', 'playwright-core']) expect(packages).not.toContain(builder);
+    });
+
+    it('signs two people up through the door, who follow, publish, and see the profile page on either gateway', async () => {
+      const [one, two] = [await signUp(alice), await signUp(bob)];
+      const published = await heard(() => ask('publish', { input: { body: 'through the door' } }, one.token));
+      expect(published).toMatchObject({ data: { publishPost: { author: { handle: 'alice', postCount: 1 } } } });
+      const followed = await heard(() => ask('follow', { userId: one.user.id }, two.token));
+      expect(followed).toMatchObject({ data: { follow: { followerCount: 1, viewerFollows: true } } });
+
+      const pages = [
+        await profile(two.token),
+        await profile(two.token),
+        await profile(two.token),
+        await profile(two.token),
+      ];
+      expect(pages[0]).toMatchObject({
+        status: 200,
+        data: {
+          userByHandle: {
+            handle: 'alice',
+            displayName: 'Alice',
+            followerCount: 1,
+            postCount: 1,
+            viewerFollows: true,
+            posts: { edges: [{ node: { body: 'through the door', author: { handle: 'alice' } } }] },
+            followers: { edges: [{ node: { handle: 'bob' } }] },
+          },
+        },
+      });
+      for (const page of pages) expect(page).toEqual(pages[0]);
+    }, 60_000);
+
+    it('answers on while one of the two gateways is killed', async () => {
+      const { token } = (await ask('log-in', { input: { handle: 'bob', password: PASSWORD } })).data![
+        'logIn'
+      ] as Session;
+      const before = await profile(token);
+      await deployment.children['gateway-1']!.end('SIGKILL');
+      for (let request = 0; request < 20; request++) expect(await profile(token)).toEqual(before);
+    }, 60_000);
+
+    it('stops clean when it is told to, and has told no secret', async () => {
+      const { 'gateway-1': killed, door, ...rest } = deployment.children;
+      const codes = await Promise.all(
+        Object.values(rest).map(async (child) => [child.name, await child.end('SIGTERM')]),
+      );
+      expect(Object.fromEntries(codes)).toEqual({ users: 0, posts: 0, followers: 0, 'gateway-2': 0 });
+      for (const child of [killed, door, ...Object.values(rest)]) {
+        for (const secret of Object.values(secrets)) expect(child?.output()).not.toContain(secret);
+      }
+    }, 60_000);
+  },
+);
+
+interface Session {
+  readonly token: string;
+  readonly user: { readonly id: string };
+}
+
+interface Answer {
+  readonly status: number;
+  readonly data?: Record<string, unknown> | null;
+  readonly errors?: readonly { readonly extensions: { readonly code: string } }[];
+}
+
+/** Somebody who has just signed up is known to the other services when they have heard of it: until then, again. */
+async function heard(act: () => Promise<Answer>): Promise<Answer> {
+  for (let tries = 0; tries < 50; tries++) {
+    const answer = await act();
+    if (!answer.errors) return answer;
+    await sleep(100);
+  }
+  return act();
+}
+
+/** Root hands the build to somebody who may do nothing; anybody else does it himself. */
+function ordinaryAccount(): Account | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  const [uid, gid] = ['-u', '-g'].map((flag) => Number(execFileSync('id', [flag, 'nobody'], { encoding: 'utf8' })));
+  return { uid: uid!, gid: gid! };
+}
+
+async function dropDatabases(adminUrl: string, names: readonly string[]): Promise<void> {
+  const admin = new pg.Client({ connectionString: adminUrl });
+  await admin.connect();
+  for (const name of names) {
+    await admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+    await admin.query(`DROP ROLE IF EXISTS ${name}`);
+  }
+  await admin.end();
+}
