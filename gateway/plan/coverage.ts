@@ -1,43 +1,157 @@
-import { placesIn, readFetchText, entitiesField } from './fetch-text.js';
-import { fetchesOf, type Path, type Plan, type Rewrite } from './plan.js';
+import {
+  buildASTSchema,
+  getNamedType,
+  isAbstractType,
+  isCompositeType,
+  isObjectType,
+  Kind,
+  type GraphQLSchema,
+  type SelectionSetNode,
+} from 'graphql';
+import type { Supergraph } from '../supergraph/supergraph.js';
+import { entitiesField, readFetchText } from './fetch-text.js';
+import { fetchesOf, type Path, type Plan, type Required, type Rewrite } from './plan.js';
 
 /**
- * Places of the operation that no fetch of the plan writes to. A planner that silently leaves a field out is the worst kind
- * of wrong: the client would be told null. Some places are left out rightly, because no object of that type can be there,
- * so this is a reason to ask the other planner, not a verdict.
+ * Follows a plan on paper: for every place of the answer and every type that an object there can have, which keys do the
+ * fetches bring? What the operation asks for, or a fetch needs, and nobody brings is returned.
+ *
+ * A planner that silently leaves a field out is the worst kind of wrong: the client would be told null. Some keys are left
+ * out rightly, because no object of that type can be there, so this is a reason to ask the other planner, not a verdict.
  */
-export function uncovered(planned: string, plan: Plan): Set<string> {
-  const left = placesIn(readFetchText(planned).selectionSet, '');
-  for (const place of [...left]) if (place.endsWith('__typename')) left.delete(place);
-  for (const fetch of fetchesOf(plan.root)) {
-    const text = readFetchText(fetch.operation);
-    if (fetch.kind === 'root') {
-      const base = keysOf(fetch.path);
-      for (const place of placesIn(text.selectionSet, base)) left.delete(place);
-      for (const place of renamed(fetch.outputRewrites, base)) left.delete(place);
-      continue;
+export class Coverage {
+  readonly #api: GraphQLSchema;
+  readonly #whole: GraphQLSchema;
+
+  constructor({ schema, document }: Supergraph) {
+    this.#api = schema;
+    this.#whole = buildASTSchema(document, { assumeValidSDL: true, assumeValid: true });
+  }
+
+  /** `users.posts@Post.title`; throws when an operation of the plan cannot be read. */
+  uncovered(operation: string, kind: 'query' | 'mutation', plan: Plan): Set<string> {
+    const brought = new Set<string>();
+    const left = new Set<string>();
+    const root = new Set([(kind === 'query' ? this.#whole.getQueryType() : this.#whole.getMutationType())!.name]);
+    for (const fetch of fetchesOf(plan.root)) {
+      const text = readFetchText(fetch.operation);
+      if (fetch.kind === 'root') {
+        const base = keysOf(fetch.path);
+        this.#keys(
+          this.#whole,
+          text.selectionSet,
+          base,
+          base === '' ? root : new Set([this.#whole.getQueryType()!.name]),
+          brought,
+        );
+        renamed(fetch.outputRewrites, base, brought);
+        continue;
+      }
+      for (const { alias, paths, requires, outputRewrites } of fetch.entities) {
+        const set = entitiesField(text, alias).selectionSet!;
+        for (const path of paths) {
+          const base = keysOf(path);
+          const at = this.#typesAt(path, requires);
+          for (const type of at) this.#needs(requires, base, type, brought, left);
+          this.#keys(this.#whole, set, base, at, brought);
+          renamed(outputRewrites, base, brought);
+        }
+      }
     }
-    for (const entities of fetch.entities) {
-      const set = entitiesField(text, entities.alias).selectionSet!;
-      for (const path of entities.paths) {
-        const base = keysOf(path);
-        for (const place of placesIn(set, base)) left.delete(place);
-        for (const place of renamed(entities.outputRewrites, base)) left.delete(place);
+    const wanted = new Set<string>();
+    this.#keys(this.#api, readFetchText(operation).selectionSet, '', root, wanted);
+    for (const key of wanted) if (!brought.has(key)) left.add(key);
+    return left;
+  }
+
+  /** Adds every key that the selection writes, for each of the types that the object can have. */
+  #keys(
+    schema: GraphQLSchema,
+    set: SelectionSetNode,
+    place: string,
+    types: ReadonlySet<string>,
+    found: Set<string>,
+  ): void {
+    for (const selection of set.selections) {
+      if (selection.kind === Kind.INLINE_FRAGMENT) {
+        const condition = selection.typeCondition?.name.value;
+        this.#keys(
+          schema,
+          selection.selectionSet,
+          place,
+          condition === undefined ? types : common(types, this.#possible(schema, condition)),
+          found,
+        );
+        continue;
+      }
+      if (selection.kind !== Kind.FIELD || selection.name.value === '__typename') continue;
+      const key = selection.alias?.value ?? selection.name.value;
+      const below = new Set<string>();
+      for (const name of types) {
+        found.add(`${place}@${name}.${key}`);
+        const type = schema.getType(name);
+        const field = isObjectType(type) ? type.getFields()[selection.name.value] : undefined;
+        const inner = field && getNamedType(field.type);
+        if (isCompositeType(inner)) for (const one of this.#possible(schema, inner.name)) below.add(one);
+      }
+      if (selection.selectionSet && below.size > 0)
+        this.#keys(schema, selection.selectionSet, place === '' ? key : `${place}.${key}`, below, found);
+    }
+  }
+
+  /** A fetch can only ask with what earlier ones brought. */
+  #needs(
+    requires: readonly Required[],
+    place: string,
+    type: string,
+    brought: ReadonlySet<string>,
+    left: Set<string>,
+  ): void {
+    for (const selection of requires) {
+      if (selection.kind === 'type') {
+        if (selection.type === '' || this.#possible(this.#whole, selection.type).has(type))
+          this.#needs(selection.selections, place, type, brought, left);
+      } else if (selection.read !== '__typename') {
+        const key = `${place}@${type}.${selection.read}`;
+        if (!brought.has(key)) left.add(key);
       }
     }
   }
-  return left;
+
+  #typesAt(path: Path, requires: readonly Required[]): Set<string> {
+    const asked = new Set(
+      requires.flatMap((one) => (one.kind === 'type' ? [...this.#possible(this.#whole, one.type)] : [])),
+    );
+    const last = path.at(-1);
+    return last?.kind === 'types'
+      ? common(asked, new Set(last.types.flatMap((type) => [...this.#possible(this.#whole, type)])))
+      : asked;
+  }
+
+  #possible(schema: GraphQLSchema, name: string): ReadonlySet<string> {
+    const type = schema.getType(name);
+    return new Set(isAbstractType(type) ? schema.getPossibleTypes(type).map((one) => one.name) : [name]);
+  }
+}
+
+function common(one: ReadonlySet<string>, other: ReadonlySet<string>): Set<string> {
+  return new Set([...one].filter((item) => other.has(item)));
 }
 
 function keysOf(path: Path): string {
   return path.flatMap((step) => (step.kind === 'key' ? [step.key] : [])).join('.');
 }
 
-/** Where renamed keys end up. */
-export function renamed(rewrites: readonly Rewrite[], base: string): string[] {
-  return rewrites.flatMap((rewrite) => {
-    if (rewrite.kind !== 'rename') return [];
+/** A renamed key is brought under its new name, for whatever type the old one was. */
+function renamed(rewrites: readonly Rewrite[], base: string, brought: Set<string>): void {
+  for (const rewrite of rewrites) {
+    const last = rewrite.path.at(-1);
+    if (rewrite.kind !== 'rename' || last?.kind !== 'key') continue;
     const parents = rewrite.path.slice(0, -1).flatMap((step) => (step.kind === 'key' ? [step.key] : []));
-    return [[...(base === '' ? [] : [base]), ...parents, rewrite.to].join('.')];
-  });
+    const place = [...(base === '' ? [] : [base]), ...parents].join('.');
+    for (const key of [...brought]) {
+      if (key.startsWith(`${place}@`) && key.endsWith(`.${last.key}`))
+        brought.add(`${key.slice(0, -last.key.length)}${rewrite.to}`);
+    }
+  }
 }

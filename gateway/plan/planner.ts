@@ -14,6 +14,7 @@ export interface Planner {
 export interface PlanRequest {
   /** One operation with its fragments, without introspection fields. */
   readonly query: string;
+  readonly kind: 'query' | 'mutation';
   /** Labels that are on. */
   readonly labels: readonly string[];
   /** 0–100, what `percent(n)` labels are compared with. */
@@ -49,7 +50,7 @@ export async function choosePlanner(
     };
   try {
     const { carefulPlanner } = await import('./careful-planner.js');
-    const planner = carefulPlanner(await native(supergraph), () => apollo(supergraph), logger);
+    const planner = carefulPlanner(await native(supergraph), () => apollo(supergraph), supergraph, logger);
     return { planner, reason: 'the native planner fits this platform and this supergraph' };
   } catch (error) {
     logger.warn({ err: error }, 'the native planner cannot be used; planning with Apollo’s');

@@ -92,9 +92,13 @@ export class Plans<Compiled> {
     if (operation.planned === undefined) return { root: undefined };
     this.planned += 1;
     const { planner, deadlineMs } = this.#options;
+    const kind = operation.definition.operation === 'mutation' ? 'mutation' : 'query';
     const signal = AbortSignal.timeout(deadlineMs);
     try {
-      return await Promise.race([planner.plan({ query: operation.planned, labels, percent, signal }), aborted(signal)]);
+      return await Promise.race([
+        planner.plan({ query: operation.planned, kind, labels, percent, signal }),
+        aborted(signal),
+      ]);
     } catch (error) {
       if (signal.aborted)
         throw new Failure('GATEWAY_TIMEOUT', `Planning took longer than ${deadlineMs} ms.`, { cause: error });

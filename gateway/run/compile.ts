@@ -1,7 +1,6 @@
 import type { GraphQLSchema } from 'graphql';
 import type { NormalOperation } from '../plan/normalise.js';
-import { renamed } from '../plan/coverage.js';
-import type { Entities, EntityFetch, Plan, PlanNode, Required, RootFetch } from '../plan/plan.js';
+import type { Entities, EntityFetch, Plan, PlanNode, Required, Rewrite, RootFetch } from '../plan/plan.js';
 import {
   entitiesField,
   join,
@@ -291,4 +290,13 @@ function requiredPlaces(requires: readonly Required[], base: string, places: Set
     places.add(place);
     if (selection.selections) requiredPlaces(selection.selections, place, places);
   }
+}
+
+/** Where renamed keys end up. */
+function renamed(rewrites: readonly Rewrite[], base: string): string[] {
+  return rewrites.flatMap((rewrite) => {
+    if (rewrite.kind !== 'rename') return [];
+    const parents = rewrite.path.slice(0, -1).flatMap((step) => (step.kind === 'key' ? [step.key] : []));
+    return [[...(base === '' ? [] : [base]), ...parents, rewrite.to].join('.')];
+  });
 }

@@ -10,10 +10,13 @@ export class Output {
   readonly troubles: Trouble[] = [];
   /** Some fetch failed, so a field that never came is to be told even where null is allowed. */
   failed = false;
+  /** Some fetch failed, or a subgraph told an error. */
+  troubled = false;
 
-  start(failed: boolean): void {
+  start(failed: boolean, troubled: boolean): void {
     this.at = 0;
     this.failed = failed;
+    this.troubled = troubled;
     this.troubles.length = 0;
     // One huge answer is no reason to hold on to its memory.
     if (this.#bytes.length > KEPT_BYTES) this.#bytes = Buffer.allocUnsafe(START_BYTES);

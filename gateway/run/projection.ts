@@ -205,10 +205,16 @@ class Compiler {
       if (fields) byTypename.set(typename, fields);
       return fields;
     };
+    const typeMatters = sets.some((set) => asksForType(set));
     return (value, output) => {
       if (value === null || value === undefined) return NULL;
       if (!isObject(value)) return invalid(output, what, 'an object', value);
       const typename = value['__typename'] ?? type.name;
+      if (typename === type.name && typeMatters && output.troubled) {
+        // Whoever knows what it is did not answer, so what to show of it cannot be told.
+        output.trouble('missing', `${what} could not be fetched.`);
+        return BROKEN;
+      }
       const fields = typeof typename === 'string' ? fieldsOf(typename) : undefined;
       if (!fields) return invalid(output, what, `a type that is a ${type.name}`, typename);
       return writeFields(fields, value, output);
@@ -218,6 +224,15 @@ class Compiler {
   #isPossible(type: GraphQLCompositeType, runtime: unknown): boolean {
     return isAbstractType(type) && isComposite(runtime) && this.#schema.isSubType(type, runtime);
   }
+}
+
+/** Does the selection depend on which type the object has? */
+function asksForType(set: SelectionSetNode): boolean {
+  return set.selections.some((selection) => {
+    if (selection.kind === Kind.FIELD) return selection.name.value === '__typename';
+    if (selection.kind === Kind.INLINE_FRAGMENT && !selection.typeCondition) return asksForType(selection.selectionSet);
+    return true;
+  });
 }
 
 function isComposite(type: unknown): type is GraphQLObjectType {

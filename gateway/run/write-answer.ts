@@ -21,7 +21,7 @@ export function writeData(
   introspected: ReadonlyMap<string, string>,
   operation: NormalOperation,
 ): Written {
-  output.start(outcome.losses.length > 0);
+  output.start(outcome.losses.length > 0, outcome.losses.length > 0 || outcome.errors.length > 0);
   output.piece(START);
   projection.write(outcome.data, introspected, output);
   output.piece(END);

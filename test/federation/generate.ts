@@ -409,7 +409,7 @@ export function question(schema: GraphQLSchema, dice: Dice): Question {
     if (dice.chance(20)) parts.push(dice.chance(50) ? '__typename' : `t${(names += 1)}: __typename`);
     if ('getFields' in type) {
       const fields = Object.values(type.getFields());
-      for (const field of dice.some(fields, 1).slice(0, 5)) {
+      for (const field of dice.some(fields, 1).slice(0, type.name === 'Query' ? 3 : 4)) {
         const inner = getNamedType(field.type);
         const leaf = isLeafType(inner) || isEnumType(inner);
         if (!leaf && depth === 0) continue;
