@@ -1,0 +1,134 @@
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import pg from 'pg';
+import { ROOT } from '../../commands/root.js';
+import { provisionServices } from '#libs/database';
+import { ASSERTION_HEADER, AssertionSigner } from '#libs/identity';
+import { startChild, type Child } from '../deploy/child.js';
+import { plainEnvironment } from '../deploy/environment.js';
+import { PASSWORD } from '../people.js';
+import { withServer } from '../servers/needs.js';
+
+/** Redis' own number for a place apart. */
+const REDIS_DATABASE = 10;
+
+withServer(
+  ['postgres', 'redis'],
+  'users, killed between COMMIT and the drop of what it made stale',
+  (adminUrl = '', redisUrl = '') => {
+    const prefix = `drop_${randomBytes(5).toString('hex')}_`;
+    const secret = randomBytes(32).toString('hex');
+    const signer = new AssertionSigner({ secrets: () => secret });
+    const children: Child[] = [];
+    let env: Record<string, string>;
+    let database: pg.Client;
+
+    beforeAll(async () => {
+      const ownRedis = Object.assign(new URL(redisUrl), { pathname: `/${REDIS_DATABASE}` }).href;
+      const redis = new Redis(ownRedis);
+      await redis.flushdb();
+      redis.disconnect();
+      const urls = await provisionServices(adminUrl, ['users'], { users: randomBytes(16).toString('hex') }, { prefix });
+      database = new pg.Client({ connectionString: urls['users'] });
+      await database.connect();
+      const { privateKey } = generateKeyPairSync('ed25519');
+      env = {
+        ...plainEnvironment(),
+        PORT: '0',
+        DATABASE_URL: urls['users'] ?? '',
+        REDIS_URL: ownRedis,
+        ASSERTION_SECRET: secret,
+        SIGNING_KEY: privateKey.export({ type: 'pkcs8', format: 'der' }).toString('base64'),
+      };
+    }, 30_000);
+    afterAll(async () => {
+      await Promise.all(children.map((child) => child.destroy()));
+      await database?.end();
+      const admin = new pg.Client({ connectionString: adminUrl });
+      await admin.connect();
+      await admin.query(`DROP DATABASE IF EXISTS ${prefix}users WITH (FORCE)`);
+      await admin.query(`DROP ROLE IF EXISTS ${prefix}users`);
+      await admin.end();
+    }, 30_000);
+
+    async function start(atTheDrop: 'drop' | 'forget'): Promise<{ child: Child; url: string }> {
+      const child = await startChild(
+        'users',
+        [process.execPath, '--import', './test/faults/at-the-drop.fixture.mjs', 'dist/subgraphs/users/main.js'],
+        { cwd: ROOT, env: { ...env, AT_THE_DROP: atTheDrop } },
+      );
+      children.push(child);
+      await child.said('users listens');
+      const url = /"url":"([^"]+)"/.exec(child.output())?.[1] ?? '';
+      return { child, url };
+    }
+
+    async function ask<T>(url: string, query: string, subject: string | null = null): Promise<T> {
+      const response = await fetch(url, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', [ASSERTION_HEADER]: signer.sign('users', subject) },
+        body: JSON.stringify({ query }),
+      });
+      const { data, errors } = (await response.json()) as { data: T; errors?: unknown };
+      expect(errors).toBeUndefined();
+      return data;
+    }
+
+    const nameOf = async (url: string, handle: string): Promise<string> =>
+      (
+        await ask<{ userByHandle: { displayName: string } }>(
+          url,
+          `{ userByHandle(handle: "${handle}") { displayName } }`,
+        )
+      ).userByHandle.displayName;
+
+    /** Signs somebody up as "Old", has that name kept, and kills the program when "New" is committed and nothing is dropped yet. */
+    async function killWhileRenaming({ child, url }: { child: Child; url: string }, handle: string): Promise<void> {
+      const input = `{ handle: "${handle}", email: "a@example.org", password: "${PASSWORD}", displayName: "Old" }`;
+      const { signUp } = await ask<{ signUp: { user: { id: string } } }>(
+        url,
+        `mutation { signUp(input: ${input}) { user { id } } }`,
+      );
+      while ((await waiting()) > 0) await sleep(20);
+      expect(await nameOf(url, handle)).toBe('Old');
+      process.kill(child.pid, 'SIGUSR2');
+      await child.said('armed');
+      await expect(
+        ask(url, 'mutation { editProfile(input: { displayName: "New" }) { id } }', signUp.user.id),
+      ).rejects.toThrow();
+      expect(await child.ended()).toBe(137);
+      expect(await waiting()).toBe(1);
+    }
+
+    const waiting = async (): Promise<number> =>
+      Number((await database.query('SELECT count(*) AS n FROM outbox WHERE published_at IS NULL')).rows[0].n);
+
+    it('shows the new row as soon as the event is heard again', async () => {
+      await killWhileRenaming(await start('drop'), 'alice');
+      const { child, url } = await start('drop');
+      const deadline = Date.now() + 20_000;
+      while ((await nameOf(url, 'alice')) !== 'New') {
+        if (Date.now() > deadline) throw new Error('alice is still shown by her old name, 20 s after the restart');
+        await sleep(50);
+      }
+      expect(await child.end()).toBe(0);
+    }, 60_000);
+
+    it('control: a program that does not drop at the event goes on showing the old row', async () => {
+      await killWhileRenaming(await start('drop'), 'bob');
+      const { child, url } = await start('forget');
+      const heard = async (): Promise<boolean> =>
+        (await waiting()) === 0 &&
+        (
+          await database.query(
+            `SELECT FROM inbox i JOIN outbox o ON o.id = i.event_id WHERE o.type = 'profile-edited' AND o.payload->>'handle' = 'bob'`,
+          )
+        ).rowCount === 1;
+      while (!(await heard())) await sleep(50);
+      expect(await nameOf(url, 'bob')).toBe('Old');
+      await child.end();
+    }, 60_000);
+  },
+);
