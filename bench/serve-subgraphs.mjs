@@ -1,32 +1,28 @@
-/** All subgraphs in one process, on one port: POST /<name>. Answers known bodies from memory. GET /calls counts. */
+/**
+ * All subgraphs in one process, on one port: POST /<name>. An answer to a body that was seen before is bytes from memory.
+ * GET /calls counts. DELAY_MS holds every answer back.
+ */
 import { createRequire } from 'node:module';
 import { createServer } from 'node:http';
 import { parse } from 'graphql';
-import { schemas } from './shop.mjs';
+import { federation1, schemas } from './shop.mjs';
 
 // One graphql for everything: @apollo/subgraph is CommonJS.
 const { execute } = createRequire(import.meta.url)('graphql');
+const KNOWN_MAX = 10_000;
 const known = new Map();
 const all = schemas();
 const delayMs = Number(process.env.DELAY_MS ?? 0);
 let calls = 0;
 
 const server = createServer((request, response) => {
-  if (request.method !== 'POST' && request.url !== '/calls') return void response.writeHead(405).end();
   if (request.url === '/calls') return void response.end(String(calls));
+  if (request.method !== 'POST') return void response.writeHead(405).end();
   const chunks = [];
   request.on('data', (chunk) => chunks.push(chunk));
   request.on('end', async () => {
     calls += 1;
-    const text = Buffer.concat(chunks).toString();
-    const key = request.url + text;
-    let answer = known.get(key);
-    if (!answer) {
-      const { query, variables } = JSON.parse(text);
-      const result = await execute({ schema: all.get(request.url.slice(1)), document: parse(query), variableValues: variables });
-      answer = Buffer.from(JSON.stringify(result));
-      if (known.size < 10_000) known.set(key, answer);
-    }
+    const answer = await answerTo(request.url.slice(1), Buffer.concat(chunks).toString());
     const send = () => {
       response.writeHead(200, { 'content-type': 'application/json', 'content-length': answer.length });
       response.end(answer);
@@ -35,5 +31,21 @@ const server = createServer((request, response) => {
     else send();
   });
 });
+
+async function answerTo(path, text) {
+  const key = path + text;
+  const before = known.get(key);
+  if (before) return before;
+  const { query, variables } = JSON.parse(text);
+  const [name, federation] = path.split('/').reverse();
+  const result =
+    federation === 'federation1' && query.includes('_service')
+      ? { data: { _service: { sdl: federation1[name] } } }
+      : await execute({ schema: all.get(name), document: parse(query), variableValues: variables });
+  const answer = Buffer.from(JSON.stringify(result));
+  if (known.size < KNOWN_MAX) known.set(key, answer);
+  return answer;
+}
+
 server.keepAliveTimeout = 60_000;
 server.listen(Number(process.env.PORT ?? 0), '127.0.0.1', () => process.send?.({ port: server.address().port }));

@@ -27,6 +27,7 @@ const programs = {
   measure: () => load('dist/commands/measure.js'),
   docs: () => load('dist/commands/docs.js'),
   template: () => load('dist/commands/template.js'),
+  bench: () => load('bench/run.mjs'),
   explain: () => load('dist/commands/explain.js'),
   test,
   check: () => load('dist/commands/check.js'),

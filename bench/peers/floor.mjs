@@ -21,20 +21,24 @@ async function call(name, query, variables, authorization) {
 const representations = (type, key, items) => {
   const distinct = new Map();
   for (const item of items) if (!distinct.has(item[key])) distinct.set(item[key], item);
-  return { keys: [...distinct.keys()], items: [...distinct.values()], list: [...distinct.keys()].map((value) => ({ __typename: type, [key]: value })) };
+  return {
+    keys: [...distinct.keys()],
+    items: [...distinct.values()],
+    list: [...distinct.keys()].map((value) => ({ __typename: type, [key]: value })),
+  };
 };
 const join = (key, keys, entities, items) => {
   const by = new Map(keys.map((value, i) => [value, entities[i]]));
   for (const item of items) Object.assign(item, by.get(item[key]));
 };
 
-const REVIEWS = `reviews{id body product{__typename upc reviews{id body author{__typename id username reviews{id body product{__typename upc}}}}}}`;
-const TOP = `reviews{id body author{__typename id username reviews{id body product{__typename upc}}}}`;
+const REVIEWS = `reviews{id body product{upc reviews{id body author{id username reviews{id body product{upc}}}}}}`;
+const TOP = `reviews{id body author{id username reviews{id body product{upc}}}}`;
 
 async function page(authorization) {
   const [{ users }, { topProducts }] = await Promise.all([
-    call('accounts', '{users{__typename id username name}}', undefined, authorization),
-    call('products', '{topProducts(first:5){__typename upc name price weight}}', undefined, authorization),
+    call('accounts', '{users{id username name}}', undefined, authorization),
+    call('products', '{topProducts(first:5){upc name price weight}}', undefined, authorization),
   ]);
   const u = representations('User', 'id', users);
   const t = representations('Product', 'upc', topProducts);
@@ -54,19 +58,86 @@ async function page(authorization) {
   const a = representations('User', 'id', authors);
   const p = representations('Product', 'upc', [...outer, ...deep]);
   const [names, goods] = await Promise.all([
-    call('accounts', 'query($r:[_Any!]!){_entities(representations:$r){...on User{name}}}', { r: a.list }, authorization),
-    call('products', 'query($r:[_Any!]!){_entities(representations:$r){...on Product{name price weight}}}', { r: p.list }, authorization),
+    call(
+      'accounts',
+      'query($r:[_Any!]!){_entities(representations:$r){...on User{name}}}',
+      { r: a.list },
+      authorization,
+    ),
+    call(
+      'products',
+      'query($r:[_Any!]!){_entities(representations:$r){...on Product{name price weight}}}',
+      { r: p.list },
+      authorization,
+    ),
   ]);
   join('id', a.keys, names._entities, authors);
   join('upc', p.keys, goods._entities, [...outer, ...deep]);
   const ask = async (items) => {
     const s = representations('Product', 'upc', items);
     const list = s.items.map(({ upc, price, weight }) => ({ __typename: 'Product', upc, price, weight }));
-    const { _entities } = await call('inventory', 'query($r:[_Any!]!){_entities(representations:$r){...on Product{inStock shippingEstimate}}}', { r: list }, authorization);
+    const { _entities } = await call(
+      'inventory',
+      'query($r:[_Any!]!){_entities(representations:$r){...on Product{inStock shippingEstimate}}}',
+      { r: list },
+      authorization,
+    );
     join('upc', s.keys, _entities, items);
   };
   await Promise.all([ask(topProducts), ask([...outer, ...deep])]);
   return { users, topProducts };
+}
+
+async function catalog(query, authorization) {
+  const first = /first: (\d+)/.exec(query)[1];
+  const list = await call('products', `{catalog(first:${first}){upc name price weight}}`, undefined, authorization);
+  const goods = list.catalog;
+  const r = goods.map(({ upc, price, weight }) => ({ __typename: 'Product', upc, price, weight }));
+  const { _entities } = await call(
+    'inventory',
+    'query($r:[_Any!]!){_entities(representations:$r){...on Product{inStock shippingEstimate}}}',
+    { r },
+    authorization,
+  );
+  for (let i = 0; i < goods.length; i += 1) {
+    Object.assign(goods[i], _entities[i]);
+    delete goods[i].__typename;
+  }
+  return { catalog: goods };
+}
+
+async function chain(authorization) {
+  const { chain: first } = await call('accounts', '{chain{__typename id}}', undefined, authorization);
+  let step = first;
+  const data = {};
+  let inner = (data.chain = {});
+  for (const [name, field] of [
+    ['reviews', 'right'],
+    ['accounts', 'left'],
+    ['reviews', 'right'],
+    ['accounts', 'left'],
+    ['reviews', 'right'],
+    ['accounts', 'left'],
+    ['reviews', 'right'],
+  ]) {
+    const { _entities } = await call(
+      name,
+      `query($r:[_Any!]!){_entities(representations:$r){...on Step{${field}{__typename id}}}}`,
+      { r: [step] },
+      authorization,
+    );
+    step = _entities[0][field];
+    inner = inner[field] = {};
+  }
+  inner.id = step.id;
+  return data;
+}
+
+function answer(query, authorization) {
+  if (query.includes('topProducts')) return page(authorization);
+  if (query.includes('catalog')) return catalog(query, authorization);
+  if (query.includes('chain')) return chain(authorization);
+  return call('accounts', query, undefined, authorization);
 }
 
 createServer((request, response) => {
@@ -74,9 +145,12 @@ createServer((request, response) => {
   request.on('data', (chunk) => chunks.push(chunk));
   request.on('end', async () => {
     const { query } = JSON.parse(Buffer.concat(chunks).toString());
-    const data = query.includes('topProducts') ? await page(request.headers.authorization) : await call('accounts', query, undefined, request.headers.authorization);
+    const data = await answer(query, request.headers.authorization);
     const text = JSON.stringify({ data });
-    response.writeHead(200, { 'content-type': 'application/json; charset=utf-8', 'content-length': Buffer.byteLength(text) });
+    response.writeHead(200, {
+      'content-type': 'application/json; charset=utf-8',
+      'content-length': Buffer.byteLength(text),
+    });
     response.end(text);
   });
 }).listen(Number(process.env.PORT), '127.0.0.1');
