@@ -16,9 +16,12 @@ async function variablesOf(name: string, made: Made): Promise<Record<string, unk
       return { handle: 'alice' };
     case 'thread':
     case 'node':
+    case 'post-history':
       return { id: made.post };
     case 'nodes':
       return { ids: [made.post, made.alice.id, made.bob.id] };
+    case 'post-as-of':
+      return { id: made.post, at: '2100-01-01T00:00:00.000Z' };
     case 'sign-up':
       return { input: { handle: 'zoe', email: 'z@example.org', password: 'tributary', displayName: 'Zoe' } };
     case 'log-in':
@@ -30,6 +33,7 @@ async function variablesOf(name: string, made: Made): Promise<Record<string, unk
     case 'edit-post':
       return { input: { id: made.own, body: 'edited' } };
     case 'delete-post':
+    case 'restore-post':
       return { id: made.own };
     case 'like':
     case 'unlike':

@@ -32,6 +32,18 @@ export const EVENTS = {
     version: 1,
     payload: z.object({ postId: id, authorId: id, inReplyToId: id.nullable(), reason: z.enum(['author', 'account']) }),
   },
+  'post-restored': {
+    source: 'posts',
+    version: 1,
+    payload: z.object({
+      postId: id,
+      authorId: id,
+      body: z.string(),
+      inReplyToId: id.nullable(),
+      createdAt: instant,
+      editedAt: instant.nullable(),
+    }),
+  },
   // posts; aggregate like:<postId>:<userId>
   'post-liked': { source: 'posts', version: 1, payload: z.object({ postId: id, userId: id }) },
   'post-unliked': { source: 'posts', version: 1, payload: z.object({ postId: id, userId: id }) },

@@ -67,6 +67,7 @@ export class RelationCache {
       case 'post-published':
       case 'post-edited':
       case 'post-deleted':
+      case 'post-restored':
       case 'post-liked':
       case 'post-unliked':
         return [];

@@ -46,7 +46,8 @@ export class PostCache {
       case 'user-deleted':
         return [this.people.keyOf(event.payload.userId), this.newest.keyOf(event.payload.userId)];
       case 'post-published':
-      case 'post-deleted': {
+      case 'post-deleted':
+      case 'post-restored': {
         const { postId, authorId, inReplyToId } = event.payload;
         return [
           this.posts.keyOf(postId),

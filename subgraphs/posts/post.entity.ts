@@ -1,5 +1,5 @@
 import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
-import type { PostFact } from './post.js';
+import type { Post } from './post.js';
 
 /** The current row of a post: the fold of its events, and its counts. */
 @Entity('posts')
@@ -48,11 +48,35 @@ export class PostEventEntity {
   @PrimaryColumn('integer', { primaryKeyConstraintName: 'post_events_pk' })
   version: number;
 
+  /** In the shape of `factVersion`; see stored-fact.ts. */
   @Column('jsonb')
-  fact: PostFact;
+  fact: Record<string, unknown>;
+
+  @Column('integer', { name: 'fact_version', default: 1 })
+  factVersion: number;
 
   @Column('uuid', { nullable: true })
   actor: string | null;
+}
+
+/** What a post was at some of its versions. Only saves reading: all of it may be dropped, and what is of another shape is not read. */
+@Entity('post_snapshots')
+export class PostSnapshotEntity {
+  @PrimaryColumn('uuid', { name: 'post_id', primaryKeyConstraintName: 'post_snapshots_pk' })
+  postId: string;
+
+  @PrimaryColumn('integer', { primaryKeyConstraintName: 'post_snapshots_pk' })
+  version: number;
+
+  /** Of the fact that made this version. */
+  @Column({ type: 'timestamptz', precision: 3 })
+  at: Date;
+
+  @Column('integer')
+  shape: number;
+
+  @Column('jsonb')
+  post: Post;
 }
 
 @Entity('likes')

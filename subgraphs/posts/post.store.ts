@@ -1,7 +1,10 @@
 import type { Tx } from '#libs/database';
+import { Failure } from '#libs/failure';
 import { recordEvents, type NewEvent } from '#libs/outbox';
 import { evolve, type CountedPost, type Post, type PostFact } from './post.js';
 import { POST_COLUMNS, postOf, type PostRow } from './post.row.js';
+import { isKept, SNAPSHOT_SHAPE } from './snapshot.js';
+import { FACT_VERSIONS } from './stored-fact.js';
 
 export interface NextFact {
   readonly id: string;
@@ -11,21 +14,13 @@ export interface NextFact {
 }
 
 /**
- * Appends one fact to each post: to `post_events`, which is the truth, and, folded, to the current row; and tells it. The key
- * (post_id, version) refuses a second writer of the same version. Answers the current rows, in the order of the facts.
+ * Appends one fact to each post: to `post_events`, which is the truth, and, folded, to the current row; and tells it. The
+ * version after `before` is the expected one: whoever appends it second is answered CONFLICT by the key (post_id, version), also
+ * where nothing was locked. Answers the current rows, in the order of the facts.
  */
 export async function appendFacts(tx: Tx, actor: string | null, facts: readonly NextFact[]): Promise<CountedPost[]> {
   const after = facts.map(({ id, before, fact }) => evolve(id, before, fact));
-  await tx.query(
-    `INSERT INTO post_events (post_id, version, fact, actor)
-     SELECT post_id, version, fact, $4::uuid FROM unnest($1::uuid[], $2::int[], $3::jsonb[]) AS f (post_id, version, fact)`,
-    [
-      after.map((post) => post.id),
-      after.map((post) => post.version),
-      facts.map(({ fact }) => JSON.stringify(fact)),
-      actor,
-    ],
-  );
+  await append(tx, actor, facts, after);
   const rows = await tx.query<PostRow>(
     `INSERT INTO posts AS p (id, author_id, body, created_at, edited_at, in_reply_to_id, version, state)
      SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::uuid[], $7::int[], $8::text[])
@@ -49,6 +44,51 @@ export async function appendFacts(tx: Tx, actor: string | null, facts: readonly 
   );
   const byId = new Map(rows.map((row) => [row.id, postOf(row)]));
   return after.map((post) => byId.get(post.id) as CountedPost);
+}
+
+async function append(tx: Tx, actor: string | null, facts: readonly NextFact[], after: readonly Post[]): Promise<void> {
+  const kept = facts
+    .map(({ fact }, nth) => ({ post: after[nth] as Post, at: fact.at }))
+    .filter(({ post }) => isKept(post));
+  try {
+    await tx.query(
+      `WITH snapshots AS (
+         INSERT INTO post_snapshots (post_id, version, at, shape, post)
+         SELECT post_id, version, at, ${SNAPSHOT_SHAPE}, post
+         FROM unnest($6::uuid[], $7::int[], $8::timestamptz[], $9::jsonb[]) AS s (post_id, version, at, post)
+         -- An orphan of another shape, or of a history that was restored from a backup.
+         ON CONFLICT (post_id, version) DO UPDATE SET at = excluded.at, shape = excluded.shape, post = excluded.post
+       )
+       INSERT INTO post_events (post_id, version, fact, fact_version, actor)
+       SELECT post_id, version, fact, fact_version, $5::uuid
+       FROM unnest($1::uuid[], $2::int[], $3::jsonb[], $4::int[]) AS f (post_id, version, fact, fact_version)`,
+      [
+        after.map((post) => post.id),
+        after.map((post) => post.version),
+        facts.map(({ fact }) => JSON.stringify(fact)),
+        facts.map(({ fact }) => FACT_VERSIONS[fact.type]),
+        actor,
+        kept.map(({ post }) => post.id),
+        kept.map(({ post }) => post.version),
+        kept.map(({ at }) => at),
+        kept.map(({ post }) => JSON.stringify(post)),
+      ],
+    );
+  } catch (error) {
+    if (!isSecondOfItsVersion(error)) throw error;
+    throw new Failure('CONFLICT', 'The post was changed in between; read it again.', { cause: error });
+  }
+}
+
+/** PostgreSQL's unique_violation. */
+function isSecondOfItsVersion(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    error.code === '23505' &&
+    'constraint' in error &&
+    error.constraint === 'post_events_pk'
+  );
 }
 
 /**
@@ -104,5 +144,13 @@ function eventOf(post: Post, fact: PostFact, actor: string | null): NewEvent {
       return { ...common, type: 'post-edited', payload: { postId, authorId, body: fact.body, editedAt: fact.at } };
     case 'deleted':
       return { ...common, type: 'post-deleted', payload: { postId, authorId, inReplyToId, reason: fact.reason } };
+    case 'restored': {
+      const { createdAt, editedAt } = post;
+      return {
+        ...common,
+        type: 'post-restored',
+        payload: { postId, authorId, body: fact.body, inReplyToId, createdAt, editedAt },
+      };
+    }
   }
 }

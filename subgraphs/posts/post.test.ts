@@ -8,7 +8,7 @@ const id = newId();
 const at = '2026-11-20T19:11:00.000Z';
 const later = '2026-11-20T19:12:00.000Z';
 const published: PostFact = { type: 'published', authorId: alice, body: 'hello', inReplyToId: null, at };
-const edited: PostFact = { type: 'edited', body: 'hello again', at: later };
+const edited: PostFact = { type: 'edited', body: 'hello again', basedOn: null, at: later };
 const deleted: PostFact = { type: 'deleted', reason: 'author', at: later };
 const withdrawn: PostFact = { type: 'deleted', reason: 'account', at: later };
 
@@ -36,7 +36,7 @@ describe('a post', () => {
   });
 
   it('is edited at the version that was read, and at no other', () => {
-    expect(decide.edit(given(published), change('hello again', 1))).toEqual(edited);
+    expect(decide.edit(given(published), change('hello again', 1))).toEqual({ ...edited, basedOn: 1 });
     expect(() => decide.edit(given(published, edited), change('mine', 1))).toThrow(code('CONFLICT'));
   });
 

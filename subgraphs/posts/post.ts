@@ -30,11 +30,19 @@ export type PostFact =
       readonly inReplyToId: string | null;
       readonly at: string;
     }
-  | { readonly type: 'edited'; readonly body: string; readonly at: string }
-  | { readonly type: 'deleted'; readonly reason: 'author' | 'account'; readonly at: string };
+  | {
+      readonly type: 'edited';
+      readonly body: string;
+      /** The version that the author had read, where they said so; null: they wrote over whatever was there. */
+      readonly basedOn: number | null;
+      readonly at: string;
+    }
+  | { readonly type: 'deleted'; readonly reason: 'author' | 'account'; readonly at: string }
+  /** Says the body again: a fact that changes the text carries it whole, so each can be shown without the ones before it. */
+  | { readonly type: 'restored'; readonly body: string; readonly at: string };
 
 /** What each thing that an author may do adds to a post's facts. Text that is refused is refused before anything is read. */
-export const decide = { publish, edit, remove };
+export const decide = { publish, edit, remove, restore };
 
 function publish(command: { authorId: string; body: string; inReplyToId: string | null; at: string }): PostFact {
   return { type: 'published', ...command, body: cleanBody(command.body) };
@@ -53,12 +61,18 @@ function edit(
       `The post is at version ${own.version}, not ${command.expectedVersion}; read it again.`,
     );
   }
-  return body === own.body ? undefined : { type: 'edited', body, at: command.at };
+  return body === own.body ? undefined : { type: 'edited', body, basedOn: command.expectedVersion, at: command.at };
 }
 
 function remove(post: Post | undefined, command: { viewer: string; at: string }): PostFact {
   ownPost(post, command.viewer, 'delete');
   return { type: 'deleted', reason: 'author', at: command.at };
+}
+
+/** Only for its author is a deleted post still something; what went with its account stays gone. */
+function restore(post: Post | undefined, command: { viewer: string; body: string; at: string }): PostFact {
+  if (post?.state !== 'deleted' || post.authorId !== command.viewer) throw noSuchPost();
+  return { type: 'restored', body: command.body, at: command.at };
 }
 
 /** The post after one more fact; undefined before the first. */
@@ -69,9 +83,14 @@ export function evolve(id: string, post: Post | undefined, fact: PostFact): Post
   }
   if (post === undefined) throw new Error(`post ${id}: '${fact.type}' before 'published'`);
   const version = post.version + 1;
-  return fact.type === 'edited'
-    ? { ...post, body: fact.body, editedAt: fact.at, version }
-    : { ...post, body: '', state: fact.reason === 'author' ? 'deleted' : 'withdrawn', version };
+  switch (fact.type) {
+    case 'edited':
+      return { ...post, body: fact.body, editedAt: fact.at, version };
+    case 'deleted':
+      return { ...post, body: '', state: fact.reason === 'author' ? 'deleted' : 'withdrawn', version };
+    case 'restored':
+      return { ...post, body: fact.body, state: 'published', version };
+  }
 }
 
 /** Markup stays as it was written: a front end shows it as text. */

@@ -1,10 +1,19 @@
 import { OutboxMigration } from '#libs/outbox';
 import { Posts1763600000000 } from './migrations/0001-posts.js';
+import { PostHistory1763670000000 } from './migrations/0002-post-history.js';
 import { BlockEdgeEntity, FollowEdgeEntity, PersonEntity } from './person.entity.js';
-import { LikeEntity, PostEntity, PostEventEntity } from './post.entity.js';
+import { LikeEntity, PostEntity, PostEventEntity, PostSnapshotEntity } from './post.entity.js';
 
 /** What `openDatabase` needs to know of this service. */
 export const postsTables = {
-  entities: [PostEntity, PostEventEntity, LikeEntity, PersonEntity, FollowEdgeEntity, BlockEdgeEntity],
-  migrations: [OutboxMigration, Posts1763600000000],
+  entities: [
+    PostEntity,
+    PostEventEntity,
+    PostSnapshotEntity,
+    LikeEntity,
+    PersonEntity,
+    FollowEdgeEntity,
+    BlockEdgeEntity,
+  ],
+  migrations: [OutboxMigration, Posts1763600000000, PostHistory1763670000000],
 };

@@ -28,6 +28,12 @@ export const OPERATIONS: Readonly<Record<string, Recorded>> = {
   people: { example: 'people', viewer: 'bob', variables: () => ({ first: 3 }) },
   node: { example: 'node', viewer: 'bob', variables: ({ thread }) => ({ id: thread }) },
   nodes: { example: 'nodes', viewer: 'bob', variables: ({ thread, people }) => ({ ids: [people['alice'], thread] }) },
+  'post-history': { example: 'post-history', viewer: 'bob', variables: ({ thread }) => ({ id: thread }) },
+  'post-as-of': {
+    example: 'post-as-of',
+    viewer: 'bob',
+    variables: ({ thread }) => ({ id: thread, at: '2026-11-15T00:00:00.000Z' }),
+  },
   'sign-up': {
     example: 'sign-up',
     variables: () => ({ input: { handle: 'zoe', email: 'z@example.org', password: 'tributary', displayName: 'Zoe' } }),
@@ -47,6 +53,7 @@ export const OPERATIONS: Readonly<Record<string, Recorded>> = {
   like: { example: 'like', viewer: 'bob', variables: ({ own: [postId] }) => ({ postId }) },
   unlike: { example: 'unlike', viewer: 'bob', variables: ({ own: [postId] }) => ({ postId }) },
   'delete-post': { example: 'delete-post', viewer: 'bob', variables: ({ own: [, id] }) => ({ id }) },
+  'restore-post': { example: 'restore-post', viewer: 'bob', variables: ({ own: [, id] }) => ({ id }) },
   follow: { example: 'follow', viewer: 'bob', variables: ({ people }) => ({ userId: people['dan'] }) },
   unfollow: { example: 'unfollow', viewer: 'bob', variables: ({ people }) => ({ userId: people['dan'] }) },
   block: { example: 'block', viewer: 'bob', variables: ({ people }) => ({ userId: people['eve'] }) },

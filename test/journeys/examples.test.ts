@@ -146,6 +146,35 @@ const EXAMPLES: Readonly<Record<string, Shown>> = {
       return { nodes: [post, { __typename: 'User', id: people['dan'], handle: 'dan' }, post] };
     },
   },
+  'post-history': {
+    with: ({ hello }) => ({ id: hello }),
+    shows: ({ hello }) => ({
+      post: {
+        id: hello,
+        version: 1,
+        history: {
+          edges: [
+            {
+              node: {
+                version: 1,
+                change: 'PUBLISHED',
+                at: INSTANT,
+                body: 'Hello. I keep the upper lock, and from today its log is public.',
+                basedOn: null,
+              },
+            },
+          ],
+          pageInfo: { endCursor: CURSOR, hasNextPage: false },
+        },
+      },
+    }),
+  },
+  'post-as-of': {
+    with: ({ hello }) => ({ id: hello, at: '2026-09-01T00:00:00.000Z' }),
+    shows: ({ hello }) => ({
+      post: { id: hello, body: 'Hello. I keep the upper lock, and from today its log is public.', asOf: null },
+    }),
+  },
   'sign-up': {
     with: () => ({ input: { handle: 'Zoe', email: 'zoe@example.org', password: PASSWORD, displayName: 'Zoë' } }),
     shows: () => ({ signUp: { token: TOKEN, user: { id: SOME_ID, handle: 'zoe' } } }),
@@ -189,6 +218,14 @@ const EXAMPLES: Readonly<Record<string, Shown>> = {
     as: 'alice',
     with: ({ newest }) => ({ id: newest['alice'] }),
     shows: ({ newest }) => ({ deletePost: { id: newest['alice'] } }),
+  },
+  'restore-post': {
+    as: 'alice',
+    with: ({ newest }) => ({ id: newest['alice'] }),
+    // Published, edited, deleted, restored: as it was when it was deleted.
+    shows: ({ newest }) => ({
+      restorePost: { id: newest['alice'], body: 'The log of October: 144 boats.', version: 4 },
+    }),
   },
   follow: {
     as: 'dan',

@@ -18,6 +18,7 @@ export const HEARD: Handlers = {
   'post-published': heardAgain,
   'post-edited': heardAgain,
   'post-deleted': heardAgain,
+  'post-restored': heardAgain,
   'post-liked': heardAgain,
   'post-unliked': heardAgain,
 };

@@ -1,10 +1,13 @@
 import { ResolveField, ResolveReference, Resolver } from '@nestjs/graphql';
 import type { Connection } from '#libs/database';
+import { badInput } from '#libs/failure';
 import { globalId, parseGlobalId } from '#libs/identity';
 import type { RequestContext } from '#libs/subgraph-kit';
 import type { CountedPost } from '../post.js';
 import { pageOf, postConnection, type ConnectionArguments, type List } from './post.connection.js';
 import type { ReadsOf } from './reads.js';
+import { historyConnection, historyPage } from './revision.connection.js';
+import type { Revision } from './revision.queries.js';
 import type { UserReference } from './user.resolver.js';
 
 @Resolver('Post')
@@ -46,4 +49,30 @@ export class PostResolver {
     const page = pageOf(list, args);
     return postConnection(list, await this.readsOf(context).repliesTo(post.id, page), page.first);
   }
+
+  @ResolveField()
+  async history(
+    post: CountedPost,
+    args: ConnectionArguments,
+    context: RequestContext,
+  ): Promise<Connection<Revision> | null> {
+    const { first, afterVersion } = historyPage(post.id, args);
+    const key = { postId: post.id, afterVersion, take: first + 1 };
+    const revisions = await this.readsOf(context).history.load(key);
+    return revisions && historyConnection(post.id, revisions, first);
+  }
+
+  @ResolveField()
+  async asOf(post: CountedPost, { at }: { at: string }, context: RequestContext): Promise<Revision | null> {
+    if (!isDate(at)) throw badInput('"at" is a time of the calendar', at);
+    // Most questions about the time before are answered without asking; and no year is too early for PostgreSQL then.
+    if (at < post.createdAt) return null;
+    return this.readsOf(context).revisions.load({ postId: post.id, at });
+  }
+}
+
+/** The scalar has seen to its form; the 30th of February has that too. */
+function isDate(instant: string): boolean {
+  const ms = Date.parse(instant);
+  return !Number.isNaN(ms) && new Date(ms).toISOString() === instant;
 }

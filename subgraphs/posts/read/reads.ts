@@ -5,6 +5,15 @@ import type { CountedPost } from '../post.js';
 import { like, pair, type KnownPerson, type PostCache } from '../post.cache.js';
 import { homePage, pagesByAuthor, pagesByParent, textOf, type PageKey } from './page.queries.js';
 import { blockedWith, likedBy, newestPostIds, peopleByIds, postsByIds } from './post.queries.js';
+import {
+  historyPages,
+  historyText,
+  momentText,
+  revisionsAt,
+  type HistoryKey,
+  type MomentKey,
+  type Revision,
+} from './revision.queries.js';
 
 export interface Reading {
   readonly database: Statements;
@@ -18,6 +27,10 @@ export class Reads {
   readonly people: Loader<string, KnownPerson | null>;
   /** Whether the viewer likes a post. */
   readonly liked: Loader<string, true | null>;
+  /** What happened to a post, by page; for whoever was shown the post. Never cached: who asks for the past does so rarely. */
+  readonly history: Loader<HistoryKey, Revision[] | null>;
+  /** A post as it was. */
+  readonly revisions: Loader<MomentKey, Revision | null>;
   readonly #posts: Loader<string, CountedPost | null>;
   /** Whether a block stands between the viewer and a person. */
   readonly #blocks: Loader<string, true | null>;
@@ -37,6 +50,8 @@ export class Reads {
     this.#blocks = keyed((ids) => this.#edges(kept.blocks, ids, pair, blockedWith));
     this.#pages = keyed((keys) => pagesByAuthor(database, viewer, keys), { keyOf: textOf });
     this.#replies = keyed((keys) => pagesByParent(database, viewer, keys), { keyOf: textOf });
+    this.history = keyed((keys) => historyPages(database, keys), { keyOf: historyText });
+    this.revisions = keyed((keys) => revisionsAt(database, keys), { keyOf: momentText });
   }
 
   /** Null also for a post that a block hides from the viewer. */
@@ -81,6 +96,7 @@ export class Reads {
   forget(): void {
     for (const loader of [this.people, this.liked, this.#posts, this.#blocks, this.#newest]) loader.clearAll();
     for (const loader of [this.#pages, this.#replies]) loader.clearAll();
+    for (const loader of [this.history, this.revisions]) loader.clearAll();
   }
 
   async #hidden(authorId: string): Promise<boolean> {

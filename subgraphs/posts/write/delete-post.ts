@@ -10,14 +10,15 @@ export async function deletePost(
 ): Promise<{ readonly id: string }> {
   const { viewer, id } = command;
   return asPerson(writing, viewer, 'to change', async (tx) => {
-    const at = new Date(writing.clock()).toISOString();
+    const now = () => new Date(writing.clock()).toISOString();
     const seen = await visiblePost(tx, id, viewer, { locked: false });
-    decide.remove(seen, { viewer, at });
+    decide.remove(seen, { viewer, at: now() });
 
     const parentId = seen.inReplyToId; // never changes, so it can be read before the lock
     const locked = await lockPosts(tx, parentId === null ? [id] : [id, parentId]);
     const before = locked.get(id);
-    await appendFacts(tx, viewer, [{ id, before, fact: decide.remove(before, { viewer, at }) }]);
+    // Its time is taken while the post is held, so that the times of its facts follow their order.
+    await appendFacts(tx, viewer, [{ id, before, fact: decide.remove(before, { viewer, at: now() }) }]);
     await tx.query('UPDATE people SET post_count = post_count - 1 WHERE id = $1', [viewer]);
     if (parentId !== null) await tx.query('UPDATE posts SET reply_count = reply_count - 1 WHERE id = $1', [parentId]);
     return { id };

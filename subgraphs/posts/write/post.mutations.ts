@@ -7,6 +7,7 @@ import { deletePost } from './delete-post.js';
 import { editPost } from './edit-post.js';
 import { likePost } from './like-post.js';
 import { publishPost } from './publish-post.js';
+import { restorePost } from './restore-post.js';
 import { unlikePost } from './unlike-post.js';
 
 /** GraphQL arguments to commands, nothing else. */
@@ -47,6 +48,12 @@ export class PostMutations {
     const viewer = requireViewer(context);
     const { id } = await deletePost(this.writing, { viewer, id: parseGlobalId('post', args.id) });
     return this.#done(context, { id: globalId('post', id) });
+  }
+
+  @Mutation()
+  async restorePost(_: unknown, args: { id: string }, context: RequestContext): Promise<CountedPost> {
+    const viewer = requireViewer(context);
+    return this.#done(context, await restorePost(this.writing, { viewer, id: parseGlobalId('post', args.id) }));
   }
 
   @Mutation()
