@@ -30,6 +30,8 @@ export function refuseCrossSite(method: string, headers: IncomingHttpHeaders, co
   if (method === 'GET') {
     const site = headers['sec-fetch-site'];
     if (site === 'same-origin' || site === 'none') return;
+    // Node's fetch says Sec-Fetch-Mode alone. A browser says both or neither, and no page can take one away.
+    if (site === undefined && headers['sec-fetch-mode'] !== undefined) return;
     if (headers.origin !== undefined && isAllowed(headers.origin, cors)) return;
     if (contentType !== undefined && !isSimple(contentType)) return;
   }

@@ -291,6 +291,7 @@ const ENVELOPES: Table = {
   'B10 GET, and nobody asked first': [get(me, {}), 400, 'BAD_REQUEST'],
   'B10 GET with a preflight header': [get(me), 200],
   'B10 GET by our own page': [get(me, { 'sec-fetch-site': 'same-origin' }), 200],
+  'B10 GET by a program on Node': [get(me, { 'sec-fetch-mode': 'cors' }), 200],
   'B10 GET by the person': [get(me, { 'sec-fetch-site': 'none' }), 200],
   'B10 GET by a page of another site': [
     get(me, { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' }),
