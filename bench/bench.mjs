@@ -3,7 +3,7 @@
  * so that whatever else the machine does falls on all of them. The figure of a peer is the median of its turns.
  */
 import { fork, spawn } from 'node:child_process';
-import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -56,6 +56,7 @@ export async function bench(given, args) {
   const text = table(run);
   console.log(text);
   if (given.save) {
+    mkdirSync(here('results'), { recursive: true });
     writeFileSync(here('results/table.md'), text);
     writeFileSync(here('results/chart.svg'), chart(run));
     writeFileSync(here('results/figures.json'), `${JSON.stringify(run, null, 1)}\n`);

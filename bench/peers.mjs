@@ -17,7 +17,11 @@ export const peers = {
     path: '/graphql',
     args: [hive, 'supergraph', '--hive-router-runtime', '-c', here('peers/hive.config.mjs')],
   },
-  mercurius: { label: 'Mercurius gateway (Federation 1)', path: '/graphql', args: [here('peers/mercurius.mjs')] },
+  mercurius: {
+    label: 'Mercurius gateway (Federation 1)',
+    path: '/graphql',
+    args: [here('peers/mercurius/gateway.mjs')],
+  },
   floor: { label: 'the floor: Node http + undici', path: '/', args: [here('peers/floor.mjs')] },
   ours: { label: 'Tributary', path: '/graphql', args: [gateway], ours: true, env: {} },
   'ours-join-off': {

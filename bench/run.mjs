@@ -1,7 +1,6 @@
 /** `npm run bench [-- --quick] [-- --scenario a,b --peers a,b --rounds N --seconds S --save]`. bench/README.md tells more. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
@@ -22,20 +21,20 @@ const { values } = parseArgs({
   },
 });
 if (process.platform !== 'linux') stop('The bench reads /proc, so it needs Linux; in a container it has one.');
-install();
+for (const folder of [here, `${here}peers/mercurius/`]) install(folder);
 const { bench } = await import('./bench.mjs');
 await bench(values, process.argv.slice(2));
 
 /** The peers weigh 700 MB, so they come only when somebody asks for the bench. */
-function install() {
-  const lock = `${here}node_modules/.package-lock.json`;
-  if (existsSync(lock) && wanted().every(([name, version]) => installed(name) === version)) return;
-  console.error('Installing the peers into bench/node_modules (once, about 700 MB; at most ten minutes) …');
+function install(folder) {
+  const wanted = Object.entries(JSON.parse(readFileSync(`${folder}package.json`, 'utf8')).dependencies);
+  if (wanted.every(([name, version]) => installed(folder, name) === version)) return;
+  console.error(`Installing the peers into ${folder}node_modules (once; at most ten minutes) …`);
   const { status, error } = spawnSync(
     'npm',
     ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'],
     {
-      cwd: here,
+      cwd: folder,
       stdio: 'inherit',
       timeout: INSTALL_MS,
     },
@@ -43,17 +42,13 @@ function install() {
   if (status !== 0)
     stop(
       `The peers could not be installed (${error?.message ?? `npm ci ended with ${status}`}). They come from the npm registry; ` +
-        'look at what npm says above, then run `npm ci --ignore-scripts` in bench/ by hand.',
+        `look at what npm says above, then run \`npm ci --ignore-scripts\` in ${folder} by hand.`,
     );
 }
 
-function wanted() {
-  return Object.entries(JSON.parse(readFileSync(`${here}package.json`, 'utf8')).dependencies);
-}
-
-function installed(name) {
-  const file = `${here}node_modules/${name}/package.json`;
-  return existsSync(file) ? createRequire(import.meta.url)(file).version : undefined;
+function installed(folder, name) {
+  const file = `${folder}node_modules/${name}/package.json`;
+  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).version : undefined;
 }
 
 function stop(message) {
