@@ -44,6 +44,22 @@ describe('a post', () => {
     expect(decide.remove(given(published), { viewer: alice, at: later })).toEqual(deleted);
   });
 
+  it('is restored by its author, with the text that it had', () => {
+    const post = given(published, edited, deleted);
+    const restored = decide.restore(post, { viewer: alice, body: 'hello again', at: later });
+    expect(restored).toEqual({ type: 'restored', body: 'hello again', at: later });
+    expect(given(published, edited, deleted, restored)).toEqual({ ...given(published, edited), version: 4 });
+  });
+
+  it.each([
+    ['that is there', alice, [published]],
+    ['of somebody else', bob, [published, deleted]],
+    ['that went with its account', alice, [published, withdrawn]],
+    ['that never was', alice, []],
+  ])('%s is not restored', (_, viewer, facts) => {
+    expect(() => decide.restore(given(...facts), { viewer, body: 'x', at: later })).toThrow(code('NOT_FOUND'));
+  });
+
   it('is not edited or deleted by anybody else', () => {
     expect(() => decide.edit(given(published), { ...change('mine'), viewer: bob })).toThrow(code('FORBIDDEN'));
     expect(() => decide.remove(given(published), { viewer: bob, at })).toThrow(code('FORBIDDEN'));

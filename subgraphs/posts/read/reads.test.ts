@@ -8,6 +8,7 @@ import { deletePost } from '../write/delete-post.js';
 import { editPost } from '../write/edit-post.js';
 import { likePost } from '../write/like-post.js';
 import { publishPost } from '../write/publish-post.js';
+import { restorePost } from '../write/restore-post.js';
 import { unlikePost } from '../write/unlike-post.js';
 import { readsOf, type Reads } from './reads.js';
 
@@ -17,7 +18,7 @@ const nth = fc.nat({ max: 30 });
 const step = fc.oneof(
   fc.record({ do: fc.constant('publish' as const), who: person, nth: fc.option(nth) }),
   fc.record({
-    do: fc.constantFrom('like' as const, 'unlike' as const, 'edit' as const, 'delete' as const),
+    do: fc.constantFrom('like' as const, 'unlike' as const, 'edit' as const, 'delete' as const, 'restore' as const),
     who: person,
     nth,
   }),
@@ -140,6 +141,11 @@ async function tell(
         return;
       case 'delete':
         if (post && (await refusable(own, deletePost(writing, { viewer, id: post.id })))) post.gone = true;
+        return;
+      case 'restore': {
+        const mine = post?.author === who && !truth.gone.has(who);
+        if (post && (await refusable(mine, restorePost(writing, { viewer, id: post.id })))) post.gone = false;
+      }
     }
   }
 

@@ -7,6 +7,7 @@ import { deletePost } from './delete-post.js';
 import { editPost } from './edit-post.js';
 import { likePost } from './like-post.js';
 import { publishPost } from './publish-post.js';
+import { restorePost } from './restore-post.js';
 import { unlikePost } from './unlike-post.js';
 
 const WRITERS = 16;
@@ -35,7 +36,7 @@ withServer('postgres', 'sixteen writers at once', (adminUrl) => {
     async function write(): Promise<void> {
       const viewer = one(people);
       const id = one(posts);
-      switch (one(['reply', 'reply', 'like', 'like', 'unlike', 'edit', 'delete'])) {
+      switch (one(['reply', 'reply', 'like', 'like', 'unlike', 'edit', 'delete', 'restore'])) {
         case 'reply':
           posts.push((await publishPost(writing, { viewer, body: 'reply', inReplyToId: id })).id);
           return;
@@ -50,6 +51,9 @@ withServer('postgres', 'sixteen writers at once', (adminUrl) => {
           return;
         case 'delete':
           await deletePost(writing, { viewer, id });
+          return;
+        case 'restore':
+          await restorePost(writing, { viewer, id });
       }
     }
     const writer = async () => {

@@ -6,6 +6,7 @@ import { deletePost } from './delete-post.js';
 import { editPost } from './edit-post.js';
 import { likePost } from './like-post.js';
 import { publishPost } from './publish-post.js';
+import { restorePost } from './restore-post.js';
 import { unlikePost } from './unlike-post.js';
 
 let scene: Scene;
@@ -110,6 +111,55 @@ describe('a like', () => {
     for (const act of [unlike, like, like, unlike, unlike, like]) counts.push((await act()).likeCount);
     expect(counts).toEqual([0, 1, 1, 0, 0, 1]);
     expect(await scene.told(`like:${post.id}:${bob}`)).toEqual(['1:post-liked', '2:post-unliked', '3:post-liked']);
+  });
+});
+
+describe('a deleted post', () => {
+  const restore = (viewer: string, id: string) => restorePost(scene.writing, { viewer, id });
+
+  it('that its author restores is what it was: text, likes, replies, place, and every count', async () => {
+    const root = await publish(bob, 'root');
+    const post = await publish(alice, 'one', root.id);
+    await publish(carol, 'to alice', post.id);
+    await likePost(scene.writing, { viewer: bob, postId: post.id });
+    const edited = await editPost(scene.writing, { viewer: alice, id: post.id, body: 'two' });
+    await deletePost(scene.writing, { viewer: alice, id: post.id });
+    expect(await rowOf(root.id)).toMatchObject({ reply_count: 0 });
+
+    expect(await restore(alice, post.id)).toEqual({ ...edited, likeCount: 1, replyCount: 1, version: 4 });
+    expect(await rowOf(root.id)).toMatchObject({ reply_count: 1 });
+    expect(await scene.told(`post:${post.id}`)).toEqual([
+      '1:post-published',
+      '2:post-edited',
+      '3:post-deleted',
+      '4:post-restored',
+    ]);
+    expect(await scene.drift()).toEqual([]);
+  });
+
+  it('is restored once, however often it is asked for, also by all at once', async () => {
+    const post = await publish(alice);
+    await deletePost(scene.writing, { viewer: alice, id: post.id });
+    const answers = await Promise.all([1, 2, 3, 4].map(() => restore(alice, post.id)));
+    expect(answers.map(({ version }) => version)).toEqual([3, 3, 3, 3]);
+    expect(await scene.drift()).toEqual([]);
+  });
+
+  it('is restored by nobody else, who is told no more than they could see', async () => {
+    const post = await publish(alice);
+    await expect(restore(bob, post.id)).rejects.toEqual(code('FORBIDDEN'));
+    await deletePost(scene.writing, { viewer: alice, id: post.id });
+    await expect(restore(bob, post.id)).rejects.toEqual(code('NOT_FOUND'));
+    await expect(restore(bob, newId())).rejects.toEqual(code('NOT_FOUND'));
+    expect(await rowOf(post.id)).toMatchObject({ state: 'deleted', version: 2, body: '' });
+  });
+
+  it('that went with its account stays gone', async () => {
+    const dan = await scene.person();
+    const post = await publish(dan);
+    await scene.hear('user-deleted', { userId: dan, handle: 'dan' });
+    await expect(restore(dan, post.id)).rejects.toEqual(code('UNAUTHENTICATED'));
+    expect(await rowOf(post.id)).toMatchObject({ state: 'withdrawn', version: 2 });
   });
 });
 
