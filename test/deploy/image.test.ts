@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { chown, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chown, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -38,9 +38,9 @@ withServer(
     beforeAll(async () => {
       const account = ordinaryAccount();
       folder = await mkdtemp(join(tmpdir(), 'tributary-image-'));
-      await mkdir(join(folder, 'home'));
-      if (account) for (const path of [folder, join(folder, 'home')]) await chown(path, account.uid, account.gid);
-      const env = { ...plainEnvironment(), HOME: join(folder, 'home'), npm_config_cache: join(folder, 'home/.npm') };
+      // Root's home, with npm's cache in it, is closed to the other account.
+      if (account) await chown(folder, account.uid, account.gid);
+      const env = { ...plainEnvironment(), ...(account ? { HOME: folder } : {}) };
       image = await buildImage(repository, folder, { env, account });
       redis = await startRedis();
       const passwords = Object.fromEntries(
@@ -84,7 +84,8 @@ withServer(
       expect((await readdir(image.folder)).sort()).toEqual(['dist', 'node_modules', 'package.json', 'schema']);
       const packages = await readdir(join(image.folder, 'node_modules'));
       expect(packages).toContain('fastify');
-      for (const builder of ['jest', 'graphiql', 'prettier', 'playwright-core']) expect(packages).not.toContain(builder);
+      for (const builder of ['jest', 'graphiql', 'prettier', 'playwright-core'])
+        expect(packages).not.toContain(builder);
     });
 
     it('signs two people up through the door, who follow, publish, and see the profile page on either gateway', async () => {

@@ -52,10 +52,12 @@ export async function buildImage(
 async function copy(step: Step & { verb: 'COPY' }, from: string, workdir: string, run: Run): Promise<void> {
   if (step.to.startsWith('/')) throw new Error(`COPY … ${step.to}: the test of the image copies into the WORKDIR only`);
   const to = join(workdir, step.to);
+  // Nobody writes to a stage that is copied from, and links to 300 MB are made sooner than copies.
+  const how = step.from !== undefined && process.platform === 'linux' ? '-Rl' : '-R';
   for (const source of step.sources.map((path) => join(from, path))) {
     const isFolder = (await stat(source)).isDirectory();
     if (isFolder || step.to.endsWith('/')) await run('mkdir', ['-p', to], workdir);
-    await run('cp', ['-R', isFolder ? `${source}/.` : source, to], workdir);
+    await run('cp', [how, isFolder ? `${source}/.` : source, to], workdir);
   }
 }
 
