@@ -80,11 +80,16 @@ class PlanningThread {
     return new Promise((resolve, reject) => {
       // A synchronous planner cannot be interrupted, only ended; everybody who waits for it is told.
       const abandon = () => {
+        this.#waiting.delete(id);
         reject(signal.reason as Error);
         void this.end();
       };
       signal.addEventListener('abort', abandon, { once: true });
-      const settled = () => signal.removeEventListener('abort', abandon);
+      const settled = () => {
+        signal.removeEventListener('abort', abandon);
+        // An idle planner keeps no process alive.
+        if (this.#waiting.size === 0) this.#worker.unref();
+      };
       this.#waiting.set(id, {
         resolve: (plan) => (settled(), resolve(plan)),
         reject: (error) => (settled(), reject(error)),

@@ -5,40 +5,39 @@ import type { Plan } from './plan.js';
 import type { Planner, PlanRequest } from './planner.js';
 
 /**
- * The native planner, looked over: where it gives up or leaves something of the operation out, Apollo's is asked too, and
- * the better plan is taken. Found with 0.0.38 on interface objects that several services extend.
+ * A planner that is looked over: where it gives up or leaves something of the operation out, the other one is asked too, and
+ * the better plan is taken.
  */
 export function carefulPlanner(
-  native: Planner,
-  openApollo: () => Promise<Planner>,
+  first: Planner,
+  openSecond: () => Promise<Planner>,
   supergraph: Supergraph,
   logger: Logger,
 ): Planner {
   const coverage = new Coverage(supergraph);
   let opened: Promise<Planner> | undefined;
-  const apollo = () => (opened ??= openApollo());
+  const second: Pick<Planner, 'plan'> = { plan: async (request) => (await (opened ??= openSecond())).plan(request) };
 
   return {
-    name: native.name,
-    overrideLabels: native.overrideLabels,
+    name: first.name,
+    overrideLabels: first.overrideLabels,
     async plan(request: PlanRequest): Promise<Plan> {
-      const first = await attempt(native, request, coverage);
-      if (first.plan && first.left.size === 0) return first.plan;
-      const inTime = { ...request, signal: AbortSignal.any([request.signal, AbortSignal.timeout(SECOND_OPINION_MS)]) };
-      const second = await attempt(
-        { plan: async (asked) => (await apollo()).plan(asked) },
-        first.plan ? inTime : request,
-        coverage,
+      const one = await attempt(first, request, coverage);
+      if (one.plan && one.left.size === 0) return one.plan;
+      const inTime = AbortSignal.any([request.signal, AbortSignal.timeout(SECOND_OPINION_MS)]);
+      const other = await attempt(second, one.plan ? { ...request, signal: inTime } : request, coverage);
+      const better = other.plan && (!one.plan || other.left.size < one.left.size);
+      if (!better && one.plan) return one.plan;
+      if (!other.plan) throw one.error;
+      const left = one.plan && [...one.left].slice(0, 10);
+      logger.debug(
+        { planner: first.name, left, err: one.error },
+        'A plan left something out; the other planner’s is used',
       );
-      const better = second.plan && (!first.plan || second.left.size < first.left.size);
-      if (!better && first.plan) return first.plan;
-      if (!second.plan) throw first.error;
-      const left = first.plan && [...first.left].slice(0, 10);
-      logger.debug({ left, err: first.error }, 'The native planner left something out; planned with Apollo’s');
-      return second.plan;
+      return other.plan;
     },
     async close() {
-      await native.close();
+      await first.close();
       await (await opened?.catch(() => undefined))?.close();
     },
   };

@@ -5,8 +5,8 @@ import { Failure } from '#libs/failure';
 import { Dice, generate, question } from './generate.js';
 import { federate, type Asked, type Federation } from './harness.js';
 
-/** 1,000 operations by default; `DIFFERENTIAL=10000` by hand, `DIFFERENTIAL_SEED` for one graph. */
-const OPERATIONS = Number(process.env['DIFFERENTIAL'] ?? 1_000);
+/** 400 operations by default; `DIFFERENTIAL=10000` by hand, `DIFFERENTIAL_SEED` for one graph. */
+const OPERATIONS = Number(process.env['DIFFERENTIAL'] ?? 400);
 const PER_GRAPH = 25;
 const SEED = process.env['DIFFERENTIAL_SEED'];
 
