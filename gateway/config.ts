@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import {
   address,
   choice,
@@ -9,6 +10,7 @@ import {
   text,
   whole,
   type Environment,
+  type Setting,
   type Values,
 } from '#libs/settings';
 import type { ExplainRules } from './explain/permission.js';
@@ -17,6 +19,8 @@ import { whyNotForwarded } from './http/headers.js';
 import type { Limits } from './http/limits.js';
 import type { Service } from './supergraph/source.js';
 import { variableOf, type AddressOf } from './supergraph/supergraph.js';
+
+const WORKERS_MAX = 256;
 
 /** Every setting of the gateway. Two families of names are open: `SUBGRAPH_URL_<NAME>` and `ASSERTION_SECRET_<NAME>`. */
 export const gatewaySettings = {
@@ -44,6 +48,9 @@ export const gatewaySettings = {
     unit: 'ms',
     default: 2_000,
     why: 'How often the supergraph is looked at again.',
+  }),
+  WORKERS: workers({
+    why: 'Processes that share the port in npm run gateway; auto: one for each core. All serve the same supergraph at any time, and CONNECTIONS_MAX is theirs together.',
   }),
   ENGINE: choice(['tributary', 'apollo'], {
     default: 'apollo',
@@ -148,6 +155,8 @@ export interface GatewayConfig extends GatewaySettings {
   readonly cors: CorsRules;
   readonly introspection: boolean;
   readonly playground: boolean;
+  /** From WORKERS. */
+  readonly workers: number;
   readonly explain: ExplainRules;
   /** From SUBGRAPHS. */
   readonly services: readonly Service[];
@@ -177,6 +186,7 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
     cors: { origins: values.CORS_ORIGINS, credentials: values.CORS_CREDENTIALS, headers: forward },
     introspection: values.INTROSPECTION === undefined ? !production : values.INTROSPECTION === 'on',
     playground: values.PLAYGROUND === undefined ? !production : values.PLAYGROUND === 'on',
+    workers: values.WORKERS === 'auto' ? availableParallelism() : Number(values.WORKERS),
     explain: {
       who: WHO_MAY[values.EXPLAIN ?? (production ? 'off' : 'on')],
       token: values.EXPLAIN_TOKEN,
@@ -192,6 +202,17 @@ const WHO_MAY = { off: 'nobody', token: 'token', on: 'anybody' } as const;
 /** `posts` → `ASSERTION_SECRET_POSTS`: what that service knows as its ASSERTION_SECRET. */
 export function secretVariableOf(subgraph: string): string {
   return variableOf(subgraph).replace('SUBGRAPH_URL_', 'ASSERTION_SECRET_');
+}
+
+function workers({ why }: { why: string }): Setting<string> & { default: string } {
+  const fits = (text: string) =>
+    text === 'auto' || (/^\d+$/.test(text) && Number(text) >= 1 && Number(text) <= WORKERS_MAX);
+  return {
+    takes: `auto, or a whole number, 1 to ${WORKERS_MAX}`,
+    default: '1',
+    why,
+    parse: (text) => (fits(text) ? text : undefined),
+  };
 }
 
 /** What only several settings together show, and the open families of names. */

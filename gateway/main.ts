@@ -1,14 +1,28 @@
 import 'reflect-metadata';
+import cluster from 'node:cluster';
 import { SettingsError } from '#libs/settings';
 import { createLogger } from '#libs/telemetry';
-import { readGatewayConfig } from './config.js';
+import { readGatewayConfig, type GatewayConfig } from './config.js';
 import { startGateway } from './start.js';
+import { startWorkers, WorkersError } from './workers/primary.js';
+import { runWorker } from './workers/worker.js';
 import { SupergraphError } from './supergraph/supergraph.js';
 
 const logger = createLogger('gateway');
 try {
-  const gateway = await startGateway(readGatewayConfig(process.env), { logger });
-  logger.info({ url: gateway.url }, 'Listening');
+  const config = readGatewayConfig(process.env);
+  if (cluster.isWorker) await runWorker(config, logger);
+  else await run(config);
+} catch (error) {
+  process.stderr.write(`${whyNotStarted(error)}\n`);
+  // A worker's channel to the primary would keep it alive.
+  if (cluster.isWorker) process.exit(1);
+  process.exitCode = 1;
+}
+
+async function run(config: GatewayConfig): Promise<void> {
+  const gateway = config.workers > 1 ? await startWorkers(config, logger) : await startGateway(config, { logger });
+  logger.info({ url: gateway.url, workers: config.workers }, 'Listening');
   let ending = false;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
@@ -23,14 +37,12 @@ try {
       );
     });
   }
-} catch (error) {
-  process.stderr.write(`${whyNotStarted(error)}\n`);
-  process.exitCode = 1;
 }
 
 /** What somebody can put right is told in a sentence; only our own mistakes come with a stack. */
 function whyNotStarted(error: unknown): string {
-  if (error instanceof SettingsError || error instanceof SupergraphError) return error.message;
+  if (error instanceof SettingsError || error instanceof SupergraphError || error instanceof WorkersError)
+    return error.message;
   const { code, port, address, stack } = error as { code?: string; port?: number; address?: string; stack?: string };
   if (code === 'EADDRINUSE')
     return `Something else listens on port ${port} already; end it, or set PORT to another one.`;

@@ -23,6 +23,8 @@ export interface RunningGateway {
   ready(): Promise<void>;
   /** What /health/ready says. */
   readiness(): Readiness;
+  /** The same of this process alone. */
+  ownReadiness(): Readiness;
   /** Looks at the supergraph now. */
   refresh(): Promise<void>;
   /** Takes no new requests, ends those under way (at most REQUEST_TIMEOUT_MS), lets go of everything. */
@@ -33,6 +35,12 @@ export interface GatewayParts {
   readonly logger?: Logger;
   readonly clock?: Clock;
   readonly newId?: () => string;
+  /** Instead of what SUPERGRAPH and SUBGRAPHS say, with `agree` and `everybody`: for one of several processes (workers/). */
+  readonly source?: SupergraphSource;
+  /** Has the last word on whether what was built is served; rejects when it is not. */
+  readonly agree?: (build: () => Promise<Serving>) => Promise<Serving>;
+  /** Own readiness → what /health/ready says. */
+  readonly everybody?: (own: Readiness) => Readiness;
 }
 
 /** Listens at once; the supergraph and its subgraphs may come later, and /health/ready says what is still missing. */
@@ -72,13 +80,13 @@ export async function startGateway(config: GatewayConfig, parts: GatewayParts = 
   }
 
   const served = new ServedSupergraph({
-    source: sourceOf(config, identity, logger),
-    build,
+    source: parts.source ?? sourceOf(config, identity, logger),
+    build: parts.agree ? (sdl) => parts.agree!(() => build(sdl)) : build,
     pollMs: config.SUPERGRAPH_POLL_MS,
     logger,
   });
 
-  function readiness(): Readiness {
+  function ownReadiness(): Readiness {
     const current = served.current;
     const waitingFor = current
       ? reachable.missing(current.supergraph)
@@ -90,6 +98,8 @@ export async function startGateway(config: GatewayConfig, parts: GatewayParts = 
       ...(current && served.trouble ? { newest: `not served: ${withoutAddresses(served.trouble)}` } : {}),
     };
   }
+
+  const readiness = (): Readiness => parts.everybody?.(ownReadiness()) ?? ownReadiness();
 
   const playground = config.playground ? new Playground() : undefined;
   const server = await serve({
@@ -127,6 +137,7 @@ export async function startGateway(config: GatewayConfig, parts: GatewayParts = 
       if (current) await reachable.all(current.supergraph);
     },
     readiness,
+    ownReadiness,
     refresh: () => served.refresh(),
     async close() {
       reachable.close();
@@ -135,6 +146,11 @@ export async function startGateway(config: GatewayConfig, parts: GatewayParts = 
       await client.close();
     },
   };
+}
+
+/** Where the supergraph comes from, for whoever reads it on behalf of several gateways. */
+export function openSource(config: GatewayConfig, logger: Logger): SupergraphSource {
+  return sourceOf(config, identityOf(config, systemClock), logger);
 }
 
 function sourceOf(config: GatewayConfig, identity: Identity, logger: Logger): SupergraphSource {

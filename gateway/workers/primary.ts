@@ -1,0 +1,285 @@
+import cluster, { type Worker } from 'node:cluster';
+import { fileURLToPath } from 'node:url';
+import type { Logger } from '#libs/telemetry';
+import type { GatewayConfig } from '../config.js';
+import type { Readiness } from '../http/health.controller.js';
+import { openSource } from '../start.js';
+import type { SupergraphSource } from '../supergraph/source.js';
+import { readSupergraph } from '../supergraph/supergraph.js';
+import type { ToPrimary, ToWorker } from './messages.js';
+
+export interface RunningWorkers {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** A worker that does not build a supergraph by then has refused it, and all stay with what they have. */
+const PREPARE_MS = 30_000;
+/** How often one supergraph is offered anew when workers end over it. */
+const TRIES_MAX = 3;
+const READ_MS = 5_000;
+const RETRY_MS = 200;
+const RESTART_MS = 100;
+const RESTART_MS_MAX = 10_000;
+/** Who has lived that long did not die of its start. */
+const STEADY_MS = 10_000;
+
+/**
+ * Several gateways on one port (node:cluster hands out connections in turn). This process reads the supergraph and keeps
+ * the workers alive; no request passes through it.
+ */
+export async function startWorkers(config: GatewayConfig, logger: Logger): Promise<RunningWorkers> {
+  const workers = new Workers(config, logger);
+  const url = await workers.start();
+  return { url, close: () => workers.close() };
+}
+
+interface Member {
+  readonly worker: Worker;
+  readonly since: number;
+  url: string | undefined;
+  readiness: Readiness | undefined;
+  /** Told of each offer that it answers. */
+  answered: (message: (ToPrimary & { kind: 'prepared' | 'refused' }) | { kind: 'ended' }) => void;
+  serves: string | undefined;
+  ended: boolean;
+}
+
+class Workers {
+  readonly #config: GatewayConfig;
+  readonly #logger: Logger;
+  readonly #source: SupergraphSource;
+  readonly #members = new Set<Member>();
+  readonly #ending = new AbortController();
+  /** What all serve. */
+  #served: string | undefined;
+  #again: string | undefined;
+  #offers = 0;
+  #tries = 0;
+  #line: Promise<void> = Promise.resolve();
+  #trouble = '';
+  #failures = 0;
+  #restarts = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #others = '';
+  #started: { resolve(url: string): void; reject(error: Error): void } | undefined;
+
+  constructor(config: GatewayConfig, logger: Logger) {
+    this.#config = config;
+    this.#logger = logger;
+    this.#source = openSource(config, logger);
+    cluster.setupPrimary({ exec: fileURLToPath(new URL('../main.js', import.meta.url)), args: [] });
+  }
+
+  /** Resolves when every worker listens. */
+  async start(): Promise<string> {
+    const started = new Promise<string>((resolve, reject) => (this.#started = { resolve, reject }));
+    for (let count = 0; count < this.#config.workers; count += 1) this.#fork();
+    try {
+      const url = await started;
+      void this.#watch();
+      return url;
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#ending.abort();
+    clearTimeout(this.#timer);
+    const left = [...this.#members];
+    await Promise.all(
+      left.map(
+        (member) =>
+          new Promise<void>((resolve) => {
+            if (member.ended) return resolve();
+            const kill = setTimeout(
+              () => member.worker.process.kill('SIGKILL'),
+              this.#config.REQUEST_TIMEOUT_MS + 2_000,
+            );
+            member.worker.once('exit', () => {
+              clearTimeout(kill);
+              resolve();
+            });
+            this.#tell(member, { kind: 'close' });
+          }),
+      ),
+    );
+  }
+
+  // Workers
+
+  #fork(): void {
+    const worker = cluster.fork();
+    const member: Member = {
+      worker,
+      since: performance.now(),
+      url: undefined,
+      readiness: undefined,
+      answered: () => {},
+      serves: undefined,
+      ended: false,
+    };
+    this.#members.add(member);
+    worker.on('message', (message: ToPrimary) => this.#hear(member, message));
+    worker.once('error', (error) =>
+      this.#logger.error({ pid: worker.process.pid, error: String(error) }, 'A worker is in trouble'),
+    );
+    worker.once('exit', (code, signal) => this.#gone(member, signal ?? `code ${code}`));
+  }
+
+  #hear(member: Member, message: ToPrimary): void {
+    switch (message.kind) {
+      case 'listening':
+        member.url = message.url;
+        void this.#inTurn(() => this.#catchUp(member));
+        if (this.#served === undefined && this.#trouble !== '')
+          this.#tell(member, { kind: 'trouble', why: this.#trouble });
+        if ([...this.#members].filter(({ url }) => url !== undefined).length === this.#config.workers) {
+          this.#started?.resolve(message.url);
+        }
+        break;
+      case 'readiness':
+        member.readiness = message.readiness;
+        break;
+      default:
+        member.answered(message);
+    }
+    this.#tellOthers();
+  }
+
+  #gone(member: Member, how: string): void {
+    member.ended = true;
+    this.#members.delete(member);
+    member.answered({ kind: 'ended' });
+    if (this.#ending.signal.aborted) return;
+    const pid = member.worker.process.pid;
+    if (member.url === undefined && this.#served === undefined) {
+      // Nothing that a second try would change: a port that is taken, an address that is not ours. It said so itself.
+      this.#started?.reject(new WorkersError('A worker could not start; see above.'));
+      return;
+    }
+    this.#restarts = performance.now() - member.since > STEADY_MS ? 0 : this.#restarts + 1;
+    const waitMs = Math.min(RESTART_MS_MAX, RESTART_MS * 2 ** Math.min(20, Math.max(0, this.#restarts - 1)));
+    this.#logger.error({ pid, how, waitMs }, 'A worker ended; another one is started');
+    this.#tellOthers();
+    setTimeout(() => {
+      if (!this.#ending.signal.aborted) this.#fork();
+    }, waitMs);
+  }
+
+  /** Ready is who is ready and whose fellows are: a load balancer sees one gateway, not several. */
+  #tellOthers(): void {
+    const { workers } = this.#config;
+    const up = [...this.#members];
+    const ready = up.filter(({ readiness }) => readiness?.ready === true).length;
+    const waitingFor = ready === workers ? [] : [`workers: ${ready} of ${workers} are ready`];
+    if (waitingFor.join() === this.#others) return;
+    this.#others = waitingFor.join();
+    for (const member of up) this.#tell(member, { kind: 'others', waitingFor });
+  }
+
+  #tell(member: Member, message: ToWorker): void {
+    if (member.worker.isConnected()) member.worker.send(message);
+  }
+
+  // The supergraph
+
+  async #watch(): Promise<void> {
+    try {
+      const signal = AbortSignal.any([this.#ending.signal, AbortSignal.timeout(READ_MS)]);
+      const sdl = this.#again ?? (await this.#source.read(signal));
+      this.#again = undefined;
+      if (sdl !== undefined) {
+        readSupergraph(sdl, this.#config.addressOf);
+        await this.#inTurn(() => this.#switch(sdl));
+        this.#trouble = '';
+      }
+      this.#failures = 0;
+    } catch (error) {
+      this.#failures += 1;
+      this.#say(error instanceof Error ? error.message : String(error));
+    }
+    if (this.#ending.signal.aborted) return;
+    const { SUPERGRAPH_POLL_MS } = this.#config;
+    const soon = RETRY_MS * 1.5 ** Math.min(this.#failures - 1, 20);
+    this.#timer = setTimeout(
+      () => void this.#watch(),
+      this.#failures === 0 ? SUPERGRAPH_POLL_MS : Math.min(SUPERGRAPH_POLL_MS, soon),
+    );
+  }
+
+  /** All or none: each builds it beside what it serves, and only when all have it do they switch. */
+  async #switch(sdl: string): Promise<void> {
+    const all = [...this.#members].filter(({ url }) => url !== undefined);
+    const refused = await this.#offer(sdl, all);
+    if (refused !== undefined) throw new WorkersError(refused);
+    this.#served = sdl;
+    this.#tries = 0;
+    for (const member of all) member.serves = sdl;
+    this.#logger.info({ from: this.#source.from, workers: all.length }, 'All workers serve the supergraph');
+  }
+
+  /** Who comes later serves what the others serve. */
+  async #catchUp(member: Member): Promise<void> {
+    const sdl = this.#served;
+    if (sdl === undefined || member.serves === sdl || member.ended) return;
+    const refused = await this.#offer(sdl, [member]);
+    if (refused === undefined) member.serves = sdl;
+    else member.worker.process.kill('SIGKILL');
+  }
+
+  /** One offer at a time, or a worker would be asked about two supergraphs at once. */
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const turn = this.#line.then(work);
+    this.#line = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /** Why one of them refused; undefined when all have switched. */
+  async #offer(sdl: string, members: readonly Member[]): Promise<string | undefined> {
+    const offer = (this.#offers += 1);
+    const answers = await Promise.all(members.map((member) => this.#ask(member, offer, sdl)));
+    const why = answers.find((answer) => answer !== undefined);
+    const decision: ToWorker = why === undefined ? { kind: 'switch', offer } : { kind: 'drop', offer, why };
+    for (const member of members) this.#tell(member, decision);
+    return why;
+  }
+
+  #ask(member: Member, offer: number, sdl: string): Promise<string | undefined> {
+    return new Promise((resolve) => {
+      const failed = (why: string): void => {
+        // Not what a supergraph that is wrong does: a worker was killed, or the machine is busy. Or it is what kills it.
+        if ((this.#tries += 1) < TRIES_MAX) this.#again = sdl;
+        resolve(why);
+      };
+      const late = setTimeout(() => failed(`a worker did not build it within ${PREPARE_MS / 1_000} s`), PREPARE_MS);
+      member.answered = (message) => {
+        if (message.kind !== 'ended' && message.offer !== offer) return;
+        clearTimeout(late);
+        member.answered = () => {};
+        if (message.kind === 'ended') failed('a worker ended while it built it');
+        else resolve(message.kind === 'refused' ? message.why : undefined);
+      };
+      if (member.ended) member.answered({ kind: 'ended' });
+      else this.#tell(member, { kind: 'offer', offer, sdl });
+    });
+  }
+
+  #say(trouble: string): void {
+    // Said once, not at every look.
+    if (trouble === this.#trouble) return;
+    this.#trouble = trouble;
+    const said =
+      this.#served === undefined
+        ? 'There is no supergraph to serve yet'
+        : 'The new supergraph cannot be served; the last good one stays';
+    this.#logger.error({ from: this.#source.from, trouble }, said);
+    for (const member of this.#members) this.#tell(member, { kind: 'trouble', why: trouble });
+  }
+}
+
+export class WorkersError extends Error {
+  override readonly name = 'WorkersError';
+}

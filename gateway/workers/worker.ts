@@ -1,0 +1,111 @@
+import type { Logger } from '#libs/telemetry';
+import type { GatewayConfig } from '../config.js';
+import type { Readiness } from '../http/health.controller.js';
+import { startGateway, type RunningGateway } from '../start.js';
+import { SupergraphError } from '../supergraph/supergraph.js';
+import type { ToPrimary, ToWorker } from './messages.js';
+
+/** How often a worker looks whether what it has to say of its readiness has changed. */
+const READINESS_MS = 100;
+
+/** One of several processes on one port: a whole gateway, but which supergraph it serves is the primary's to say. */
+export async function runWorker(config: GatewayConfig, logger: Logger): Promise<void> {
+  const tell = (message: ToPrimary): void => void process.send?.(message);
+  let offered: { readonly offer: number; readonly sdl: string } | undefined;
+  let taken = 0;
+  let trouble = 'it is being read';
+  let others: readonly string[] = [];
+  let decide: (message: ToWorker & { kind: 'switch' | 'drop' }) => void = () => {};
+  let closing = false;
+
+  const gateway = await startGateway(
+    { ...config, CONNECTIONS_MAX: Math.ceil(config.CONNECTIONS_MAX / config.workers) },
+    {
+      logger,
+      source: {
+        from: 'the primary process',
+        read() {
+          if (offered === undefined) return Promise.reject(new SupergraphError(trouble));
+          if (offered.offer === taken) return Promise.resolve(undefined);
+          taken = offered.offer;
+          return Promise.resolve(offered.sdl);
+        },
+      },
+      /** Built is not served: that is for all workers at once. */
+      async agree(build) {
+        const offer = taken;
+        const decision = new Promise<ToWorker & { kind: 'switch' | 'drop' }>((resolve) => {
+          decide = (message) => message.offer === offer && resolve(message);
+        });
+        const serving = await build().catch((error: unknown) => {
+          tell({ kind: 'refused', offer, why: error instanceof Error ? error.message : String(error) });
+          throw error;
+        });
+        tell({ kind: 'prepared', offer });
+        if (closing) decide({ kind: 'drop', offer, why: 'this worker is ending' });
+        const said = await decision;
+        if (said.kind === 'switch') return serving;
+        await serving.engine.close();
+        throw new SupergraphError(said.why);
+      },
+      everybody: (own: Readiness) => {
+        const waitingFor = [...own.waitingFor, ...others];
+        return { ...own, ready: waitingFor.length === 0, waitingFor };
+      },
+    },
+  );
+
+  async function take(): Promise<void> {
+    // A look that is under way began before this offer came.
+    do await gateway.refresh();
+    while (offered !== undefined && offered.offer !== taken && !closing);
+  }
+
+  const close = (): void => {
+    if (closing) return;
+    closing = true;
+    decide({ kind: 'drop', offer: taken, why: 'this worker is ending' });
+    gateway.close().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        logger.error({ error: String(error) }, 'A worker did not close cleanly');
+        process.exit(1);
+      },
+    );
+  };
+
+  process.on('message', (message: ToWorker) => {
+    switch (message.kind) {
+      case 'offer':
+        offered = message;
+        void take();
+        break;
+      case 'switch':
+      case 'drop':
+        decide(message);
+        break;
+      case 'trouble':
+        trouble = message.why;
+        break;
+      case 'others':
+        others = message.waitingFor;
+        break;
+      case 'close':
+        close();
+    }
+  });
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, close);
+  tell({ kind: 'listening', url: gateway.url });
+  tellReadiness(gateway, tell);
+}
+
+function tellReadiness(gateway: RunningGateway, tell: (message: ToPrimary) => void): void {
+  let last = '';
+  setInterval(() => {
+    const readiness = gateway.ownReadiness();
+    const now = JSON.stringify(readiness);
+    if (now === last) return;
+    last = now;
+    tell({ kind: 'readiness', readiness });
+  }, READINESS_MS).unref();
+}

@@ -1,0 +1,249 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { Agent, request } from 'node:http';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startChild, type Child } from '../../test/deploy/child.js';
+import { startTinyGraph, type TinyGraph } from '../../test/tiny/tiny-graph.js';
+
+/** Real processes: the program that `npm run gateway` starts (`npm test` builds it first), before two subgraphs in this process. */
+let tiny: TinyGraph;
+let folder: string;
+let file: string;
+let child: Child | undefined;
+
+beforeAll(async () => {
+  tiny = await startTinyGraph();
+  folder = mkdtempSync(join(tmpdir(), 'workers-'));
+  file = join(folder, 'supergraph.graphql');
+});
+afterEach(async () => {
+  tiny.posts.misbehave = undefined;
+  await child?.destroy();
+  child = undefined;
+});
+afterAll(async () => {
+  await tiny.close();
+  rmSync(folder, { recursive: true });
+});
+
+const WORKERS = 3;
+
+async function start(env: Record<string, string> = {}): Promise<{ program: Child; port: number }> {
+  writeFileSync(file, tiny.sdl);
+  child = await startChild('gateway', [process.execPath, 'dist/gateway/main.js'], {
+    cwd: process.cwd(),
+    env: {
+      PATH: process.env['PATH'],
+      SUPERGRAPH: file,
+      PORT: '0',
+      ENGINE: 'tributary',
+      SUPERGRAPH_POLL_MS: '100',
+      WORKERS: String(WORKERS),
+      ...env,
+    },
+  });
+  await child.said('"Listening"', 120_000);
+  const port = Number(/127\.0\.0\.1:(\d+)\/graphql/.exec(child.output())![1]);
+  await until(async () => (await ask(port, '/health/ready')).status === 200);
+  return { program: child, port };
+}
+
+interface Asked {
+  readonly status: number;
+  readonly body: string;
+}
+
+/** One request on a connection of its own, unless an agent keeps one. */
+function ask(port: number, what: string, { agent = false as Agent | false, withinMs = 10_000 } = {}): Promise<Asked> {
+  const isGraphql = !what.startsWith('/');
+  const body = isGraphql ? JSON.stringify({ query: what }) : '';
+  return new Promise((resolve, reject) => {
+    const asking = request(
+      {
+        port,
+        host: '127.0.0.1',
+        agent,
+        path: isGraphql ? '/graphql' : what,
+        method: isGraphql ? 'POST' : 'GET',
+        headers: isGraphql ? { 'content-type': 'application/json', 'content-length': body.length } : {},
+        signal: AbortSignal.timeout(withinMs),
+      },
+      (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+        response.on('end', () => resolve({ status: response.statusCode!, body: text }));
+        response.on('error', reject);
+      },
+    );
+    asking.on('error', reject).end(body);
+  });
+}
+
+function workersOf({ pid }: Child): number[] {
+  return execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' })
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/).map(Number))
+    .flatMap(([worker, parent]) => (parent === pid ? [worker!] : []));
+}
+
+const runs = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await sleep(20);
+}
+
+describe('workers', () => {
+  it('are as many processes as WORKERS says, on one port, and all of them answer', async () => {
+    const { program, port } = await start();
+    expect(workersOf(program)).toHaveLength(WORKERS);
+    const answers = await Promise.all(Array.from({ length: 12 }, () => ask(port, '{ me { name posts { body } } }')));
+    for (const { status, body } of answers) {
+      expect([status, body]).toEqual([200, '{"data":{"me":{"name":"name of 1","posts":[{"body":"by 1"}]}}}']);
+    }
+  }, 180_000);
+
+  it('kill -9 of one under load: what it had in hand fails at once, everything else is answered, and it is replaced', async () => {
+    const { program, port } = await start();
+    const before = workersOf(program);
+    const CLIENTS = 24;
+    const failures: { client: number; error: string }[] = [];
+    let answered = 0;
+    let stop = false;
+    const load = Array.from({ length: CLIENTS }, async (_, client) => {
+      // Half of them keep their connection, half open a new one each time.
+      const agent = client % 2 === 0 ? new Agent({ keepAlive: true, maxSockets: 1 }) : false;
+      while (!stop) {
+        try {
+          const { status } = await ask(port, `{ person(id: "${client}") { name posts { body } } }`, {
+            agent,
+            withinMs: 5_000,
+          });
+          expect(status).toBe(200);
+          answered += 1;
+        } catch (error) {
+          failures.push({ client, error: String((error as { code?: unknown }).code ?? error) });
+        }
+      }
+      if (agent) agent.destroy();
+    });
+    await until(() => answered > 200);
+    process.kill(before[0]!, 'SIGKILL');
+    await until(() => workersOf(program).filter((pid) => !before.includes(pid)).length === 1);
+    await until(async () => (await ask(port, '/health/ready')).status === 200);
+    const after = answered;
+    await until(() => answered > after + 200);
+    stop = true;
+    await Promise.all(load);
+    expect(workersOf(program)).toHaveLength(WORKERS);
+    // One request per client was under way; nobody waited for an answer that never came.
+    expect(new Set(failures.map(({ client }) => client)).size).toBe(failures.length);
+    expect(failures.filter(({ error }) => !/^(ECONNRESET|EPIPE|ECONNREFUSED)$/.test(error))).toEqual([]);
+    expect(failures.length).toBeLessThan(CLIENTS);
+  }, 180_000);
+
+  it('a new supergraph is served by all of them at once, or by none: one that has not built it yet holds all', async () => {
+    const { program, port } = await start();
+    const slow = workersOf(program)[0]!;
+    process.kill(slow, 'SIGSTOP');
+    const built = () => program.output().split('Planning federated operations').length - 1;
+    const already = built();
+    writeFileSync(file, tiny.sdl.replaceAll('newest: Post', 'latest: Post'));
+    await until(() => built() === already + WORKERS - 1);
+    const held = await Promise.allSettled(
+      Array.from({ length: 9 }, () => ask(port, '{ newest { body } }', { withinMs: 1_000 })),
+    );
+    const answers = held.flatMap((one) => (one.status === 'fulfilled' ? [one.value.status] : []));
+    expect(answers.length).toBeGreaterThan(0);
+    expect(new Set(answers)).toEqual(new Set([200]));
+    process.kill(slow, 'SIGCONT');
+    await program.said('All workers serve the supergraph');
+    await until(async () => (await ask(port, '{ newest { body } }')).status === 400);
+    const now = await Promise.all(Array.from({ length: 12 }, () => ask(port, '{ latest { body } }')));
+    expect(new Set(now.map(({ status }) => status))).toEqual(new Set([200]));
+  }, 180_000);
+
+  it('a supergraph that cannot be served leaves the last good one with all, and who is started later serves that too', async () => {
+    const { program, port } = await start();
+    writeFileSync(file, tiny.sdl.replaceAll(tiny.posts.url, 'gopher://nowhere/'));
+    await program.said('the last good one stays');
+    const before = workersOf(program);
+    process.kill(before[0]!, 'SIGKILL');
+    await until(() => workersOf(program).filter((pid) => !before.includes(pid)).length === 1);
+    await until(async () => (await ask(port, '/health/ready')).status === 200);
+    const answers = await Promise.all(Array.from({ length: 12 }, () => ask(port, '{ newest { body } }')));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+  }, 180_000);
+
+  it('one that is missing is told by all of them: a balancer sees one gateway', async () => {
+    const { program, port } = await start();
+    const [stopped, ...others] = workersOf(program);
+    expect(others).toHaveLength(WORKERS - 1);
+    process.kill(stopped!, 'SIGKILL');
+    await until(async () => {
+      const { status, body } = await ask(port, '/health/ready');
+      return status === 503 && body.includes(`workers: ${WORKERS - 1} of ${WORKERS} are ready`);
+    });
+    await until(async () => (await ask(port, '/health/ready')).status === 200);
+  }, 180_000);
+
+  it('SIGTERM: all of them end what is under way, then nobody is left', async () => {
+    const { program, port } = await start({ JOIN: 'off' });
+    const workers = workersOf(program);
+    let release: () => void = () => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    let arrived = 0;
+    tiny.posts.misbehave = (_request, response) => {
+      arrived += 1;
+      void held.then(() =>
+        response.writeHead(200, { 'content-type': 'application/json' }).end('{"data":{"newest":{"body":"late"}}}'),
+      );
+    };
+    const underWay = Array.from({ length: 9 }, () => ask(port, '{ newest { body } }'));
+    await until(() => arrived === 9);
+    const ended = program.end('SIGTERM');
+    await until(() =>
+      ask(port, '/health/live').then(
+        () => false,
+        () => true,
+      ),
+    );
+    release();
+    for (const { status, body } of await Promise.all(underWay)) {
+      expect([status, body]).toEqual([200, '{"data":{"newest":{"body":"late"}}}']);
+    }
+    expect(await ended).toBe(0);
+    expect(workers.filter(runs)).toEqual([]);
+  }, 180_000);
+
+  it('kill -9 of the primary leaves no orphan', async () => {
+    const { program } = await start();
+    const workers = workersOf(program);
+    process.kill(program.pid, 'SIGKILL');
+    await until(() => workers.filter(runs).length === 0);
+  }, 180_000);
+
+  it('a port that is taken is said once, and nothing goes on trying', async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+    const { port } = taken.address() as AddressInfo;
+    writeFileSync(file, tiny.sdl);
+    child = await startChild('gateway', [process.execPath, 'dist/gateway/main.js'], {
+      cwd: process.cwd(),
+      env: { PATH: process.env['PATH'], SUPERGRAPH: file, PORT: String(port), WORKERS: String(WORKERS) },
+    });
+    expect(await child.ended(120_000)).toBe(1);
+    expect(child.output()).toContain(`Something else listens on port ${port} already`);
+    await new Promise((resolve) => taken.close(resolve));
+  }, 180_000);
+});
