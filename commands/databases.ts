@@ -1,34 +1,66 @@
 import { createHmac } from 'node:crypto';
 import { provisionServices } from '#libs/database';
 import { loadOrCreateSecret } from '#libs/identity';
-import { readSettings, secret, type Environment } from '#libs/settings';
+import { address, choice, readSettings, secret, type Environment, type Values } from '#libs/settings';
 
 export const SERVICES = ['users', 'posts', 'followers'] as const;
 export type Service = (typeof SERVICES)[number];
+
+const postgres = { protocols: ['postgres:', 'postgresql:'] };
+const own = { ...postgres, why: 'A database of its own for this service; all three or none.' };
+
+/** What only all in one process has; the programs' own settings are in their `config.ts`. */
+export const startSettings = {
+  ASSERTION_SECRET: secret({
+    why: 'All in one: what the gateway shares with each subgraph, and the passwords of the roles, are derived from it; required with DATABASE_URL, else made once and kept under DATA_DIR.',
+  }),
+  USERS_DATABASE_URL: address(own),
+  POSTS_DATABASE_URL: address(own),
+  FOLLOWERS_DATABASE_URL: address(own),
+  DATABASE_URL: address({
+    ...postgres,
+    why: 'One server on which three databases and three roles are made; its role may do that.',
+  }),
+  SEED: choice(['demo', 'none'], {
+    why: 'demo puts alice, bob, carol, dan and eve into an empty graph. Default: demo, and none with any database url.',
+  }),
+};
+
+export type StartSettings = Values<typeof startSettings>;
+
+export function readStartSettings(env: Environment): StartSettings {
+  return readSettings(startSettings, env, (values) => {
+    const missing = SERVICES.map(databaseVariable).filter((name) => values[name] === undefined);
+    return [
+      ...(onServers(values) && values.ASSERTION_SECRET === undefined
+        ? [`ASSERTION_SECRET is required with DATABASE_URL: it takes ${startSettings.ASSERTION_SECRET.takes}`]
+        : []),
+      ...(missing.length > 0 && missing.length < SERVICES.length
+        ? [`${missing.join(' and ')} is missing beside the other(s): each service has a database of its own`]
+        : []),
+    ];
+  });
+}
 
 /**
  * Where each service's database is. USERS_DATABASE_URL, POSTS_DATABASE_URL and FOLLOWERS_DATABASE_URL name them; with one
  * DATABASE_URL, three databases and three roles are made on that server; with neither, undefined: embedded under DATA_DIR.
  */
 export async function databasesOf(
-  env: Environment,
-  own: Secrets,
+  settings: StartSettings,
+  secrets: Secrets,
 ): Promise<Readonly<Record<Service, string | undefined>>> {
-  const urls = SERVICES.map((service) => [service, env[databaseVariable(service)] || undefined] as const);
-  const missing = urls.filter(([, url]) => url === undefined).map(([service]) => databaseVariable(service));
-  if (missing.length > 0 && missing.length < SERVICES.length) {
-    throw new Error(`Each service has a database of its own: ${missing.join(' and ')} is missing beside the other(s).`);
-  }
-  if (missing.length === SERVICES.length && env['DATABASE_URL']) {
-    const passwords = Object.fromEntries(SERVICES.map((service) => [service, own.of('database', service)]));
-    return (await provisionServices(env['DATABASE_URL'], SERVICES, passwords)) as Record<Service, string>;
+  const urls = SERVICES.map((service) => [service, settings[databaseVariable(service)]] as const);
+  if (settings.DATABASE_URL !== undefined && urls.every(([, url]) => url === undefined)) {
+    const passwords = Object.fromEntries(SERVICES.map((service) => [service, secrets.of('database', service)]));
+    return (await provisionServices(settings.DATABASE_URL, SERVICES, passwords)) as Record<Service, string>;
   }
   return Object.fromEntries(urls) as Record<Service, string | undefined>;
 }
 
 /** Is it on databases that somebody else may use too? Then nothing is put in by itself, and secrets are given, not made. */
-export function onServers(env: Environment): boolean {
-  return ['DATABASE_URL', ...SERVICES.map(databaseVariable)].some((name) => Boolean(env[name]));
+export function onServers(settings: StartSettings): boolean {
+  return ['DATABASE_URL' as const, ...SERVICES.map(databaseVariable)].some((name) => settings[name] !== undefined);
 }
 
 export interface Secrets {
@@ -40,22 +72,14 @@ export interface Secrets {
  * One secret from which all in one process derives the others (HMAC-SHA-256). On databases of their own it has to be given,
  * so that a second process has the same; embedded, it is made at the first start and kept under DATA_DIR.
  */
-export async function readSecrets(env: Environment, dataDir: string): Promise<Secrets> {
-  const { ASSERTION_SECRET } = readSettings(startSettings, env, (values) =>
-    onServers(env) && values.ASSERTION_SECRET === undefined
-      ? [`ASSERTION_SECRET is required with DATABASE_URL: it takes ${startSettings.ASSERTION_SECRET.takes}`]
-      : [],
-  );
-  const master = ASSERTION_SECRET ?? (await loadOrCreateSecret(dataDir, 'assertion'));
+export async function readSecrets({ ASSERTION_SECRET }: StartSettings, dataDir: string): Promise<Secrets> {
+  return secretsFrom(ASSERTION_SECRET ?? (await loadOrCreateSecret(dataDir, 'assertion')));
+}
+
+export function secretsFrom(master: string): Secrets {
   return { of: (purpose, service) => createHmac('sha256', master).update(`${purpose} ${service}`).digest('hex') };
 }
 
-export const startSettings = {
-  ASSERTION_SECRET: secret({
-    why: 'All in one: what the gateway shares with each subgraph, and the passwords of the roles, are derived from it; required with DATABASE_URL, else made once and kept under DATA_DIR.',
-  }),
-};
-
-function databaseVariable(service: Service): string {
-  return `${service.toUpperCase()}_DATABASE_URL`;
+function databaseVariable(service: Service) {
+  return `${service.toUpperCase() as Uppercase<Service>}_DATABASE_URL` as const;
 }

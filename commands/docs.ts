@@ -47,9 +47,6 @@ ${settingsTable(gatewaySettings)}
 Takes every setting of the gateway and the subgraphs (\`PORT\` is the gateway's), and:
 
 ${settingsTable(startSettings)}
-| \`USERS_DATABASE_URL\`, \`POSTS_DATABASE_URL\`, \`FOLLOWERS_DATABASE_URL\` | an address that begins with postgres: | | A database of its own for each service; all three or none. |
-| \`DATABASE_URL\` | an address that begins with postgres: | | One server on which three databases and three roles are made; its role may do that. |
-| \`SEED\` | demo or none | demo, and none with any database url | Puts alice, bob, carol, dan and eve into an empty graph. |
 
 ## users
 

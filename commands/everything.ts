@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { lockDataDir } from '#libs/database';
 import { LISTENERS } from '#libs/events';
@@ -14,7 +13,17 @@ import { readPostsConfig } from '../subgraphs/posts/config.js';
 import { startPosts } from '../subgraphs/posts/start.js';
 import { readUsersConfig } from '../subgraphs/users/config.js';
 import { startUsers } from '../subgraphs/users/start.js';
-import { databasesOf, onServers, readSecrets, SERVICES, type Secrets, type Service } from './databases.js';
+import {
+  databasesOf,
+  onServers,
+  readSecrets,
+  readStartSettings,
+  secretsFrom,
+  SERVICES,
+  type Secrets,
+  type Service,
+  type StartSettings,
+} from './databases.js';
 import { ROOT } from './root.js';
 import { seedDemo } from './seed/demo.js';
 
@@ -50,29 +59,15 @@ export async function startEverything(
     for (const end of closers.splice(0).reverse()) await end();
   };
   try {
-    await mkdir(dataDir, { recursive: true });
+    const settings = checkSettings(env, dataDir);
     const lock = await lockDataDir(dataDir);
     closers.push(() => lock.release());
     const stream = openStream({ redisUrl: env['REDIS_URL'] || undefined, logger, listeners: LISTENERS });
     closers.push(() => stream.close());
 
-    const secrets = await readSecrets(env, dataDir);
-    const databases = await databasesOf(env, secrets);
-    const environmentOf = (service: Service): Environment => ({
-      ...env,
-      PORT: '0',
-      HOST: '127.0.0.1',
-      DATA_DIR: dataDir,
-      DATABASE_URL: databases[service],
-      ASSERTION_SECRET: secrets.of('assertion', service),
-    });
-    const configs = readConfigs({
-      users: () => readUsersConfig(environmentOf('users')),
-      posts: () => readPostsConfig(environmentOf('posts')),
-      followers: () => readFollowersConfig(environmentOf('followers')),
-      // Where they listen is known later.
-      gateway: () => readGatewayConfig(gatewayEnvironment(env, dataDir, secrets, NOWHERE)),
-    });
+    const secrets = await readSecrets(settings, dataDir);
+    const databases = await databasesOf(settings, secrets);
+    const configs = readTogether(configReaders(env, dataDir, secrets, databases));
     const parts = { stream, logger };
     const start = async <T>(opening: Promise<T & { close(): Promise<void> }>): Promise<T> => {
       const running = await opening;
@@ -86,7 +81,7 @@ export async function startEverything(
     ]);
     const subgraphs: readonly RunningSubgraph[] = [users, posts, followers];
     const seeded =
-      wantsDemo(env) &&
+      wantsDemo(settings) &&
       (await seedDemo({ users: users.database, posts: posts.database, followers: followers.database }));
     if (seeded) progress('Seeded alice, bob, carol, dan and eve.');
 
@@ -107,8 +102,44 @@ export async function startEverything(
   }
 }
 
-/** The settings of all four programs before the first of them is started: every mistake at once, each once. */
-function readConfigs<Configs extends Record<string, unknown>>(readers: {
+/**
+ * All settings, before a folder, a connection or a role on a server is made: every mistake at once, each once. What is made only
+ * then (secrets, databases) has a stand-in that is as it will be.
+ */
+function checkSettings(env: Environment, dataDir: string): StartSettings {
+  const anyUrl = SERVICES.some((service) => env[`${service.toUpperCase()}_DATABASE_URL`]) || env['DATABASE_URL'];
+  const url = anyUrl ? 'postgres://stand-in' : undefined;
+  const databases = { users: url, posts: url, followers: url };
+  return readTogether({
+    start: () => readStartSettings(env),
+    ...configReaders(env, dataDir, secretsFrom('stand-in'), databases),
+  }).start;
+}
+
+function configReaders(
+  env: Environment,
+  dataDir: string,
+  secrets: Secrets,
+  databases: Readonly<Record<Service, string | undefined>>,
+) {
+  const environmentOf = (service: Service): Environment => ({
+    ...env,
+    PORT: '0',
+    HOST: '127.0.0.1',
+    DATA_DIR: dataDir,
+    DATABASE_URL: databases[service],
+    ASSERTION_SECRET: secrets.of('assertion', service),
+  });
+  return {
+    users: () => readUsersConfig(environmentOf('users')),
+    posts: () => readPostsConfig(environmentOf('posts')),
+    followers: () => readFollowersConfig(environmentOf('followers')),
+    // Where they listen is known later.
+    gateway: () => readGatewayConfig(gatewayEnvironment(env, dataDir, secrets, NOWHERE)),
+  };
+}
+
+function readTogether<Configs extends Record<string, unknown>>(readers: {
   [Name in keyof Configs]: () => Configs[Name];
 }): Configs {
   const mistakes = new Set<string>();
@@ -128,8 +159,8 @@ function readConfigs<Configs extends Record<string, unknown>>(readers: {
 const NOWHERE = SERVICES.map((name) => ({ name, url: 'http://127.0.0.1/graphql' }));
 
 /** The five people come by themselves only where nobody else's data can be: never on a given database. */
-function wantsDemo(env: Environment): boolean {
-  return env['SEED'] ? env['SEED'] === 'demo' : !onServers(env);
+function wantsDemo(settings: StartSettings): boolean {
+  return settings.SEED === undefined ? !onServers(settings) : settings.SEED === 'demo';
 }
 
 function gatewayEnvironment(

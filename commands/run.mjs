@@ -96,9 +96,12 @@ function run(file, args, env, stdio = 'inherit') {
     let output = '';
     child.stdout?.on('data', (chunk) => (output += chunk));
     child.stderr?.on('data', (chunk) => (output += chunk));
-    for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => child.kill(signal));
+    const passOn = (signal) => child.kill(signal);
+    for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, passOn);
     child.once('error', reject);
     child.once('exit', (code, signal) => {
+      // What comes next ends by a signal again, as if nothing had been built.
+      for (const one of ['SIGINT', 'SIGTERM']) process.off(one, passOn);
       if (code === 0) return resolve(undefined);
       if (stdio === 'pipe') process.stderr.write(`\n${output}`);
       process.exitCode = code ?? 1;

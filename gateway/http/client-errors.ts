@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
-import { CODES, isCode, type Code } from '#libs/failure';
+import { CODES, cut, isCode, type Code } from '#libs/failure';
 import type { Logger } from '#libs/telemetry';
-import { cut } from './refusal.js';
+import { MESSAGE_LENGTH_MAX } from './refusal.js';
 
 /** Something went wrong with one field, as an engine knows it: everything, for the log. */
 export interface FieldError {
@@ -42,7 +42,7 @@ export function clientErrors(errors: readonly FieldError[], requestId: string, l
     const code = codeOf(error);
     const own = error.by === 'subgraph' ? SUBGRAPH_SAYS.has(code) : CODES[code].says;
     return {
-      message: own ? cut(error.message) : CODES[code].message,
+      message: own ? cut(error.message, MESSAGE_LENGTH_MAX) : CODES[code].message,
       path: error.path,
       extensions: { code, requestId },
     };

@@ -1,4 +1,4 @@
-import { CODES, Failure, type Code } from '#libs/failure';
+import { CODES, cut, Failure, type Code } from '#libs/failure';
 
 /** A request that ends here: nothing was executed, and the whole answer is why. */
 export class Refusal extends Error {
@@ -46,7 +46,7 @@ export function refusalBody(refusal: Refusal, requestId: string): string {
   const errors = refusal.more.errors ?? [{ message: refusal.message }];
   return JSON.stringify({
     errors: errors.map(({ message, locations }) => ({
-      message: cut(message),
+      message: cut(message, MESSAGE_LENGTH_MAX),
       ...(locations ? { locations } : {}),
       extensions: { code: refusal.code, requestId },
     })),
@@ -54,6 +54,4 @@ export function refusalBody(refusal: Refusal, requestId: string): string {
 }
 
 /** graphql-js repeats what came; an answer must not be as long as the attack. */
-export function cut(message: string): string {
-  return message.length > 300 ? `${message.slice(0, 300)}…` : message;
-}
+export const MESSAGE_LENGTH_MAX = 300;

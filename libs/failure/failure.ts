@@ -1,4 +1,5 @@
 import { CODES, type Code } from './codes.js';
+import { cut } from './cut.js';
 
 /**
  * What our own code throws when a client is to be told. The sentence is for people: what was expected, what came, what
@@ -35,5 +36,5 @@ export function asFailure(error: unknown): Failure {
 function show(value: unknown): string {
   // Not String(): what a client sends may be an object whose toString is none.
   const text = JSON.stringify(value) ?? String(value);
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  return cut(text, 60);
 }

@@ -1,3 +1,4 @@
 export { CODES, isCode, type Code } from './codes.js';
+export { cut } from './cut.js';
 export { Failure, asFailure, badInput } from './failure.js';
 export { cleanText, graphemeCount, type TextRule } from './text.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { cleanText, Failure, graphemeCount } from './index.js';
+import { badInput, cleanText, cut, Failure, graphemeCount } from './index.js';
 
 const rule = { name: 'body', graphemesMin: 1, graphemesMax: 5, bytesMax: 100 };
 const family = '👨‍👩‍👧‍👦';
@@ -67,3 +67,17 @@ function codeOf(work: () => unknown): string {
   }
   return 'taken';
 }
+
+describe('a text that is cut', () => {
+  it('is what it was up to its length, and an ellipsis after that', () => {
+    expect(cut('abc', 3)).toBe('abc');
+    expect(cut('abcd', 3)).toBe('abc…');
+  });
+
+  it('never ends in half of a pair: strict readers of JSON refuse an answer that has one', () => {
+    for (let length = 0; length <= 8; length++) expect(cut(family, length)).not.toMatch(/\p{Surrogate}/u);
+    for (let before = 0; before < 4; before++) {
+      expect(badInput('a rule', `${'x'.repeat(before)}${'😀'.repeat(200)}`).message).not.toMatch(/\p{Surrogate}/u);
+    }
+  });
+});

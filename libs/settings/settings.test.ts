@@ -42,4 +42,19 @@ describe('settings', () => {
       ].join('\n'),
     );
   });
+
+  it('reports what needs several settings beside what is wrong alone, but says nothing twice of one', () => {
+    const missing = () => ['KEY is needed with REDIS_URL', 'MODE=on takes another PORT'];
+    const mistakes = (env: Record<string, string>) => {
+      try {
+        readSettings(settings, env, missing);
+      } catch (error) {
+        return (error as SettingsError).mistakes.map((mistake) => /^\S+/.exec(mistake)![0]);
+      }
+      return [];
+    };
+    expect(mistakes({})).toEqual(['KEY', 'MODE=on']);
+    expect(mistakes({ PORT: 'x' })).toEqual(['PORT', 'KEY', 'MODE=on']);
+    expect(mistakes({ KEY: 'hunter2', MODE: 'maybe' })).toEqual(['MODE', 'KEY']);
+  });
 });

@@ -37,13 +37,17 @@ export class SettingsError extends Error {
   }
 }
 
-/** Environment → frozen, typed values. An empty text counts as absent. `more` adds mistakes that need several settings. */
+/**
+ * Environment → frozen, typed values. An empty text counts as absent. `more` adds mistakes that need several settings, each
+ * beginning with the name of one; where that one is wrong by itself, nothing is added to it.
+ */
 export function readSettings<S extends Settings>(
   settings: S,
   env: Environment,
   more: (values: Values<S>) => readonly string[] = () => [],
 ): Values<S> {
   const mistakes: string[] = [];
+  const wrong = new Set<string>();
   const values: Record<string, unknown> = {};
   for (const [name, setting] of Object.entries(settings)) {
     const text = env[name];
@@ -51,14 +55,16 @@ export function readSettings<S extends Settings>(
       values[name] = setting.default;
       continue;
     }
-    values[name] = setting.parse(text);
-    if (values[name] === undefined) {
+    const value = setting.parse(text);
+    values[name] = value ?? setting.default;
+    if (value === undefined) {
+      wrong.add(name);
       mistakes.push(
         `${name} takes ${setting.takes}; came ${setting.secret ? 'something else (not shown)' : JSON.stringify(text)}`,
       );
     }
   }
-  if (mistakes.length === 0) mistakes.push(...more(values as Values<S>));
+  mistakes.push(...more(values as Values<S>).filter((mistake) => !wrong.has(/^\w*/.exec(mistake)![0])));
   if (mistakes.length > 0) throw new SettingsError(mistakes);
   return Object.freeze(values) as Values<S>;
 }

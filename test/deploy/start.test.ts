@@ -88,6 +88,24 @@ describe('npm start', () => {
     expect(said).toContain('nothing was started');
     expect(child.output()).not.toContain('    at ');
   }, 60_000);
+
+  it('makes no folder, connection or role before it knows all mistakes', async () => {
+    const untouched = join(dataDir, 'untouched');
+    const child = await start({
+      DATA_DIR: untouched,
+      USERS_DATABASE_URL: 'mysql://127.0.0.1:1/x',
+      DATABASE_URL: 'postgres://nobody@127.0.0.1:1/x',
+      REDIS_URL: '127.0.0.1:1',
+      ASSERTION_SECRET: 'short',
+      SEED: 'yes',
+      PORT: '65536',
+    });
+    expect(await child.ended()).toBe(1);
+    for (const name of ['USERS_DATABASE_URL', 'REDIS_URL', 'ASSERTION_SECRET', 'SEED', 'SIGNING_KEY', 'PORT'])
+      expect(child.output()).toMatch(new RegExp(`^ {2}${name} `, 'm'));
+    expect(child.output()).not.toContain('ECONNREFUSED');
+    await expect(stat(untouched)).rejects.toMatchObject({ code: 'ENOENT' });
+  }, 60_000);
 });
 
 function addresses(output: string): Record<string, string> {
