@@ -64,7 +64,7 @@ async function populate(world: World): Promise<Made> {
   await world.settle();
   const publish = async (person: Person, input: object): Promise<string> => {
     const answer = await person.ask(await text('publish'), { input });
-    return (answer.data?.['publishPost'] as { id: string }).id;
+    return (answer.data as { publishPost: { id: string } }).publishPost.id;
   };
   const post = await publish(a, { body: 'a post' });
   await publish(b, { body: 'a reply', inReplyToId: post });

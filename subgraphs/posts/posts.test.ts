@@ -223,6 +223,153 @@ describe.each(['on', 'off'])('posts, with the cache %s', (cache) => {
     expect((await service.data(dan, orphan, { id: reply }))['post']).toEqual({ body: 'reply', inReplyTo: null });
   });
 
+  it('shows what happened to a post, and what it was at any time, to whoever may see it', async () => {
+    const [dan, eve] = [await service.person(), await service.person()];
+    const id = await service.publish(dan, 'one');
+    const act = (mutation: string, variables: object = { id }) => service.data<Acted>(dan, mutation, variables);
+    type Acted = Record<string, { version: number; body: string }>;
+    const { editPost } = await act(
+      'mutation($i: EditPostInput!) { editPost(input: $i) { version body history { edges { node { body } } } } }',
+      { i: { id, body: 'two', expectedVersion: 1 } },
+    );
+    expect(editPost).toMatchObject({
+      version: 2,
+      history: { edges: [{ node: { body: 'one' } }, { node: { body: 'two' } }] },
+    });
+    const [published, edited] = (await history(eve, id)) ?? [];
+    expect(published).toEqual({ version: 1, change: 'PUBLISHED', at: expect.any(String), body: 'one', basedOn: null });
+    expect(edited).toEqual({ version: 2, change: 'EDITED', at: expect.any(String), body: 'two', basedOn: 1 });
+    expect(await history(null, id)).toEqual([published, edited]);
+
+    // While it is gone nobody reads any of it, not by any way; also not its author.
+    await act('mutation($id: ID!) { deletePost(id: $id) { id } }');
+    for (const viewer of [eve, dan, null]) {
+      const { text } = await anyWay(viewer, id, published?.at ?? '');
+      expect(text).not.toMatch(/one|two/);
+      expect(await history(viewer, id)).toBeUndefined();
+    }
+    const { restorePost } = await act('mutation($id: ID!) { restorePost(id: $id) { version body } }');
+    expect(restorePost).toEqual({ version: 4, body: 'two' });
+    const [, , deleted, restored] = (await history(eve, id)) ?? [];
+    expect([deleted, restored]).toEqual([
+      { version: 3, change: 'DELETED', at: expect.any(String), body: null, basedOn: null },
+      { version: 4, change: 'RESTORED', at: expect.any(String), body: 'two', basedOn: null },
+    ]);
+    expect((await service.profile(eve, dan))?.postCount).toBe(1);
+
+    // To whom a block hides the post, it hides what it was.
+    await service.block('block-started', dan, eve);
+    expect(await history(eve, id)).toBeUndefined();
+    expect((await anyWay(eve, id, restored?.at ?? '')).text).not.toMatch(/one|two/);
+    expect(await history(alice, id)).toHaveLength(4);
+  });
+
+  it('is, as of a time, what it was then: null before it was published and while it was deleted', async () => {
+    const dan = await service.person();
+    const start = Date.now() - 60_000;
+    const at = (second: number) => new Date(start + second * 1_000).toISOString();
+    const uuid = newId({ now: start });
+    const facts = [
+      { type: 'published', authorId: dan, body: 'one', inReplyToId: null, at: at(0) },
+      { type: 'edited', body: 'two', at: at(10) },
+      { type: 'deleted', reason: 'author', at: at(20) },
+      { type: 'restored', body: 'two', at: at(30) },
+    ];
+    await service.running.database.query(
+      `INSERT INTO post_events (post_id, version, fact, actor)
+       SELECT $1, n, fact, $3 FROM unnest($2::jsonb[]) WITH ORDINALITY AS f (fact, n)`,
+      [uuid, facts.map((fact) => JSON.stringify(fact)), dan],
+    );
+    await service.running.database.query(
+      `INSERT INTO posts (id, author_id, body, created_at, edited_at, version, state) VALUES ($1, $2, 'two', $3, $4, 4, 'published')`,
+      [uuid, dan, at(0), at(10)],
+    );
+    const asOf = async (time: string) =>
+      (
+        await service.data<{ post: { asOf: unknown } }>(
+          bob,
+          'query($id: ID!, $at: DateTime!) { post(id: $id) { asOf(at: $at) { version change at body } } }',
+          { id: globalId('post', uuid), at: time },
+        )
+      ).post.asOf;
+    const one = { version: 1, change: 'PUBLISHED', at: at(0), body: 'one' };
+    const two = { version: 2, change: 'EDITED', at: at(10), body: 'two' };
+    const again = { version: 4, change: 'RESTORED', at: at(30), body: 'two' };
+    const seen: [string, unknown][] = [
+      ['0000-01-01T00:00:00.000Z', null],
+      [at(-0.001), null],
+      [at(0), one],
+      [at(9.999), one],
+      [at(10), two],
+      [at(19.999), two],
+      [at(20), null],
+      [at(29.999), null],
+      [at(30), again],
+      ['9999-12-31T23:59:59.999Z', again],
+    ];
+    for (const [time, shown] of seen) expect([time, await asOf(time)]).toEqual([time, shown]);
+  });
+
+  it.each([['yesterday'], ['2026-02-30T00:00:00.000Z'], ['2026-11-20T25:00:00.000Z'], ['2026-11-20'], [`2026'; --`]])(
+    'knows no time %s',
+    async (at) => {
+      const query = 'query($id: ID!, $at: DateTime!) { post(id: $id) { asOf(at: $at) { body } } }';
+      const { errors } = await service.ask(bob, query, { id: somePost, at });
+      expect(errors?.[0]?.extensions.code).toBe('BAD_USER_INPUT');
+    },
+  );
+
+  it('pages through a history, oldest first, and reads those of a whole page of posts by one statement', async () => {
+    const dan = await service.person();
+    const id = await service.publish(dan, 'v1');
+    const edit = 'mutation($i: EditPostInput!) { editPost(input: $i) { id } }';
+    for (let nth = 2; nth <= 5; nth++) await service.data(dan, edit, { i: { id, body: `v${nth}` } });
+    const page = `query($id: ID!, $first: Int, $after: String) { post(id: $id) { history(first: $first, after: $after) {
+      edges { node { version } } pageInfo { endCursor hasNextPage } } } }`;
+    type Paged = {
+      post: {
+        history: { edges: { node: { version: number } }[]; pageInfo: { endCursor: string; hasNextPage: boolean } };
+      };
+    };
+    const versions: number[] = [];
+    for (let after: string | null = null, more = true; more;) {
+      const paged: Paged = await service.data<Paged>(bob, page, { id, first: 2, after });
+      versions.push(...paged.post.history.edges.map(({ node }) => node.version));
+      ({ endCursor: after, hasNextPage: more } = paged.post.history.pageInfo);
+    }
+    expect(versions).toEqual([1, 2, 3, 4, 5]);
+
+    const posts = (size: number) => `{ node(id: "${user(dan)}") { ... on User { posts(first: ${size}) {
+      edges { node { history { edges { node { body } } } asOf(at: "2100-01-01T00:00:00.000Z") { body } } } } } } }`;
+    for (let nth = 0; nth < 3; nth++) await service.publish(dan, 'another');
+    const cost = async (size: number) => (await service.cost(() => service.data(bob, posts(size)))).sql;
+    await service.data(bob, posts(4)); // what the cache keeps, it has now
+    expect(await cost(4)).toBe(await cost(1));
+  });
+
+  interface ToldRevision {
+    version: number;
+    change: string;
+    at: string;
+    body: string | null;
+    basedOn: number | null;
+  }
+  /** Undefined: there is no such post for this viewer. */
+  async function history(viewer: string | null, id: string): Promise<ToldRevision[] | undefined> {
+    const query = 'query($id: ID!) { post(id: $id) { history { edges { node { version change at body basedOn } } } } }';
+    type Told = { post: { history: { edges: { node: ToldRevision }[] } } | null };
+    return (await service.data<Told>(viewer, query, { id })).post?.history.edges.map(({ node }) => node);
+  }
+
+  /** Every way to a post's text, past and present. */
+  async function anyWay(viewer: string | null, id: string, at: string): Promise<{ text: string }> {
+    const past = `history { edges { node { body } } } asOf(at: $at) { body }`;
+    const query = `query($id: ID!, $at: DateTime!, $r: [_Any!]!) { post(id: $id) { body ${past} }
+      node(id: $id) { ... on Post { body ${past} } } nodes(ids: [$id]) { ... on Post { body ${past} } }
+      _entities(representations: $r) { ... on Post { body ${past} } } }`;
+    return { text: JSON.stringify(await service.ask(viewer, query, { id, at, r: [{ __typename: 'Post', id }] })) };
+  }
+
   it('pages through a person’s posts, a thread and the home timeline without a gap or a repeat', async () => {
     const [dan, eve] = [await service.person(), await service.person()];
     await service.follow(eve, dan);
@@ -384,6 +531,7 @@ describe.each(['on', 'off'])('posts, with the cache %s', (cache) => {
     ['publishPost', 'mutation { publishPost(input: { body: "x" }) { id } }'],
     ['editPost', 'mutation { editPost(input: { id: "x", body: "x" }) { id } }'],
     ['deletePost', 'mutation { deletePost(id: "x") { id } }'],
+    ['restorePost', 'mutation { restorePost(id: "x") { id } }'],
     ['likePost', 'mutation { likePost(postId: "x") { id } }'],
     ['unlikePost', 'mutation { unlikePost(postId: "x") { id } }'],
   ])('asks for a log-in for %s', async (field, query) => {
@@ -398,6 +546,7 @@ describe.each(['on', 'off'])('posts, with the cache %s', (cache) => {
     homeTimeline: (args: string) => `{ homeTimeline(${args}) { edges { cursor } } }`,
     posts: (args: string) => `{ node(id: "${user(alice)}") { ... on User { posts(${args}) { edges { cursor } } } } }`,
     replies: (args: string) => `{ node(id: "${somePost}") { ... on Post { replies(${args}) { edges { cursor } } } } }`,
+    history: (args: string) => `{ node(id: "${somePost}") { ... on Post { history(${args}) { edges { cursor } } } } }`,
   };
   let somePost: string;
   beforeAll(async () => {
@@ -408,6 +557,7 @@ describe.each(['on', 'off'])('posts, with the cache %s', (cache) => {
     homeTimeline: () => ['home', bob],
     posts: () => ['posts', alice],
     replies: () => ['replies', parseGlobalId('post', somePost)],
+    history: () => ['history', parseGlobalId('post', somePost)],
   };
   const wrongPages: [string, (own: string[]) => string][] = [
     ['first -1', () => 'first: -1'],
@@ -424,7 +574,7 @@ describe.each(['on', 'off'])('posts, with the cache %s', (cache) => {
     ['a cursor with NUL in it', (own) => `after: "${cursor(...own, `${newId()}\0`)}"`],
     ['a cursor that is no JSON', () => `after: "${Buffer.from('{').toString('base64url')}"`],
   ];
-  describe.each(['homeTimeline', 'posts', 'replies'] as const)('%s', (list) => {
+  describe.each(['homeTimeline', 'posts', 'replies', 'history'] as const)('%s', (list) => {
     it.each(wrongPages)('refuses %s', async (_, args) => {
       const { errors } = await service.ask(bob, lists[list](args(own[list]())));
       expect(errors?.map((error) => error.extensions.code)).toEqual(['BAD_USER_INPUT']);
@@ -432,7 +582,8 @@ describe.each(['on', 'off'])('posts, with the cache %s', (cache) => {
 
     it('takes a cursor of its own', async () => {
       expect(
-        (await service.ask(bob, lists[list](`after: "${cursor(...own[list](), newId())}"`))).errors,
+        (await service.ask(bob, lists[list](`after: "${cursor(...own[list](), list === 'history' ? '1' : newId())}"`)))
+          .errors,
       ).toBeUndefined();
     });
   });
@@ -452,6 +603,7 @@ describe.each(['on', 'off'])('posts, with the cache %s', (cache) => {
       ['likePost', 'mutation($id: ID!) { likePost(postId: $id) { id } }'],
       ['unlikePost', 'mutation($id: ID!) { unlikePost(postId: $id) { id } }'],
       ['deletePost', 'mutation($id: ID!) { deletePost(id: $id) { id } }'],
+      ['restorePost', 'mutation($id: ID!) { restorePost(id: $id) { id } }'],
       ['editPost', 'mutation($id: ID!) { editPost(input: { id: $id, body: "x" }) { id } }'],
       ['publishPost', 'mutation($id: ID) { publishPost(input: { body: "x", inReplyToId: $id }) { id } }'],
     ];
