@@ -87,6 +87,9 @@ export interface EngineOptions {
   readonly merge: 'flow' | 'plan';
   /** Do equal reads in flight share one call? */
   readonly join: boolean;
+  /** Labels of `@override(label:)` that are on; `percent(n)` labels are thrown for. */
+  readonly overrideLabels?: readonly string[];
+  readonly random?: () => number;
 }
 
 /** `stock/engine.ts` and `run/engine.ts` each export one as `createEngine`; only the one that is used is loaded. */

@@ -30,6 +30,7 @@ export class TributaryEngine implements Engine {
   readonly #planner: Planner;
   readonly #names: SchemaNames;
   readonly #families: TypeFamilies;
+  readonly #overrides: () => Overrides;
   readonly #reads = new InFlight<Written>();
   readonly #calls = new InFlight<Buffer>();
   readonly #normal = new WeakMap<Operation, Known>();
@@ -41,6 +42,7 @@ export class TributaryEngine implements Engine {
     this.#planner = planner;
     this.#names = schemaNames(supergraph.document);
     this.#families = new TypeFamilies(supergraph.document);
+    this.#overrides = overridesOf(planner.overrideLabels, options);
     this.plans = new Plans({
       planner,
       cacheBytes: PLAN_CACHE_BYTES,
@@ -76,8 +78,9 @@ export class TributaryEngine implements Engine {
     recording?: Recording,
   ): Promise<Written> {
     const normal = this.normalOf(operation, variables);
-    const known = this.plans.known(normal, NO_OVERRIDES);
-    const compiled = known ?? (await this.plans.compiled(normal, NO_OVERRIDES));
+    const overrides = this.#overrides();
+    const known = this.plans.known(normal, overrides);
+    const compiled = known ?? (await this.plans.compiled(normal, overrides));
     recording?.planned(compiled, known !== undefined);
     const introspected = introspect(normal, this.#supergraph.schema, variables);
     const run = new Run(
@@ -112,7 +115,7 @@ export class TributaryEngine implements Engine {
     const ran = recording.elapsed();
     const answer = answerOf(written, context.requestId, this.#options.logger);
     const normal = this.normalOf(operation, variables);
-    const plan = printPlan(await this.plans.plan(normal, NO_OVERRIDES));
+    const plan = printPlan(await this.plans.plan(normal, this.#overrides()));
     const explain = recording.explanation({ engine: this.about, operation: normal.planned ?? '', plan }, ran);
     const body = answer.body.toString();
     return { ...answer, body: `${body.slice(0, -1)},"extensions":${JSON.stringify({ explain })}}` };
@@ -134,7 +137,7 @@ export class TributaryEngine implements Engine {
   async warm(operations: readonly Operation[]): Promise<void> {
     for (const operation of operations) {
       // What cannot be planned here is told to whoever asks for it.
-      await this.plans.plan(this.normalOf(operation, {}), NO_OVERRIDES).catch(() => undefined);
+      await this.plans.plan(this.normalOf(operation, {}), this.#overrides()).catch(() => undefined);
     }
   }
 
@@ -164,6 +167,26 @@ export class TributaryEngine implements Engine {
 }
 
 const NO_OVERRIDES: Overrides = { labels: [], percent: 100 };
+
+/**
+ * Which overrides are on for a request. Only whether the throw is below each `percent(n)` matters, so it is moved down to the
+ * next such n: there are as many plans as there are different outcomes.
+ */
+function overridesOf(
+  known: ReadonlySet<string>,
+  { overrideLabels = [], random = Math.random }: EngineOptions,
+): () => Overrides {
+  if (known.size === 0) return () => NO_OVERRIDES;
+  const labels = overrideLabels.filter((label) => known.has(label)).sort();
+  const percents = [...known]
+    .flatMap((label) => /^percent\((\d+(?:\.\d+)?)\)$/.exec(label)?.slice(1).map(Number) ?? [])
+    .sort((a, b) => b - a);
+  if (percents.length === 0) return () => ({ labels, percent: 100 });
+  return () => {
+    const thrown = random() * 100;
+    return { labels, percent: percents.find((percent) => percent <= thrown) ?? 0 };
+  };
+}
 
 /** Combinations of conditions that are kept per operation; beyond them the oldest goes. */
 const CONDITIONS_KEPT = 32;

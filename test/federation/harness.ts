@@ -56,7 +56,9 @@ export interface Asked {
   readonly explain: Explanation | undefined;
 }
 
-export interface AskOptions extends Partial<Pick<EngineOptions, 'planner' | 'merge' | 'join'>> {
+export interface AskOptions extends Partial<
+  Pick<EngineOptions, 'planner' | 'merge' | 'join' | 'overrideLabels' | 'random'>
+> {
   readonly variables?: Record<string, unknown>;
   readonly engine?: 'tributary' | 'apollo';
   /** Who made the supergraph that is asked. */
@@ -114,7 +116,9 @@ export class Federation {
 
   engine(options: AskOptions = {}): Promise<Engine> {
     const { planner = 'auto', merge = 'flow', join = false, engine = 'tributary', composer = 'apollo' } = options;
-    const key = [planner, merge, join, engine, composer].join();
+    const { overrideLabels = [], random = Math.random } = options;
+    const thrown = options.random ? random() : '';
+    const key = [planner, merge, join, engine, composer, thrown, ...overrideLabels].join();
     let made = this.#engines.get(key);
     if (!made) {
       const create = engine === 'apollo' ? createStockEngine : createEngine;
@@ -125,6 +129,8 @@ export class Federation {
         planner,
         merge,
         join,
+        overrideLabels,
+        random,
       });
       this.#engines.set(key, made);
     }

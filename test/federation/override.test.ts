@@ -1,4 +1,4 @@
-import { afterAll, describe, it } from '@jest/globals';
+import { afterAll, describe, expect, it } from '@jest/globals';
 import { everyWay } from './every-way.js';
 import { federate } from './harness.js';
 
@@ -42,4 +42,31 @@ describe('@override', () => {
         ],
       },
     }));
+});
+
+describe('progressive @override', () => {
+  const graph = federate({
+    old: {
+      sdl: `type Query { items: [Item!]! } type Item @key(fields: "id") { id: ID! price: String stock: String }`,
+      resolvers: {
+        Query: { items: () => [{ id: '1' }] },
+        Item: { __resolveReference: (item: unknown) => item, price: () => 'old', stock: () => 'old' },
+      },
+    },
+    new: {
+      sdl: `type Item @key(fields: "id") { id: ID! price: String @override(from: "old", label: "prices") stock: String @override(from: "old", label: "percent(25)") }`,
+      resolvers: { Item: { price: () => 'new', stock: () => 'new' } },
+    },
+  });
+  afterAll(() => graph.close());
+  const query = '{ items { price stock } }';
+
+  it.each(['native', 'apollo'] as const)('%s: a label decides, and a percentage throws', async (planner) => {
+    const ask = async (overrideLabels: string[], thrown: number) =>
+      (await graph.ask(query, { planner, overrideLabels, random: () => thrown })).data;
+    expect(await ask([], 0.5)).toEqual({ items: [{ price: 'old', stock: 'old' }] });
+    expect(await ask(['prices'], 0.5)).toEqual({ items: [{ price: 'new', stock: 'old' }] });
+    expect(await ask([], 0.2)).toEqual({ items: [{ price: 'old', stock: 'new' }] });
+    expect(await ask(['prices'], 0.2)).toEqual({ items: [{ price: 'new', stock: 'new' }] });
+  });
 });
