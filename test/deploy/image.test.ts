@@ -1,38 +1,35 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { chown, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import pg from 'pg';
-import { provisionServices } from '#libs/database';
 import { alice, bob, PASSWORD, type Card } from '../people.js';
 import { withServer } from '../servers/needs.js';
 import { startRedis, type RedisServer } from '../servers/redis.js';
 import type { Account } from './child.js';
 import { readCompose, variablesOf } from './compose-file.js';
+import { provision } from './databases.js';
 import { deploy, type Deployment } from './deployment.js';
 import { plainEnvironment } from './environment.js';
 import { buildImage, type Image } from './image.js';
 import { secretsFor } from './secrets.js';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
-const SERVICES = ['users', 'posts', 'followers'];
 
 withServer(
   ['postgres', 'redis', 'haproxy'],
   'the image, deployed as docker-compose.yml says',
   (adminUrl = '', _redis = '', haproxy = '') => {
-    const prefix = `image_${randomBytes(4).toString('hex')}_`;
     const composeText = readFileSync(join(repository, 'docker-compose.yml'), 'utf8');
     const secrets = secretsFor(variablesOf(composeText));
     const file = readCompose(composeText, secrets);
     let folder: string;
     let image: Image;
     let redis: RedisServer;
+    let databases: Awaited<ReturnType<typeof provision>>;
     let deployment: Deployment;
 
     beforeAll(async () => {
@@ -43,24 +40,16 @@ withServer(
       const env = { ...plainEnvironment(), ...(account ? { HOME: folder } : {}) };
       image = await buildImage(repository, folder, { env, account });
       redis = await startRedis();
-      const passwords = Object.fromEntries(
-        SERVICES.map((name) => [name, secrets[`${name.toUpperCase()}_DB_PASSWORD`]!]),
-      );
-      const urls = await provisionServices(adminUrl, SERVICES, passwords, { prefix });
-      const servers = {
-        redis: redis.url,
-        ...Object.fromEntries(SERVICES.map((name) => [`${name}-db`, urls[name]!])),
-      };
+      databases = await provision(adminUrl, (service) => secrets[`${service.toUpperCase()}_DB_PASSWORD`]!);
+      const urls = Object.entries(databases.urls).map(([service, url]) => [`${service}-db`, url]);
+      const servers = { redis: redis.url, ...Object.fromEntries(urls) };
       deployment = await deploy(repository, file, image, { servers, haproxy, folder, account });
     }, 240_000);
 
     afterAll(async () => {
       await deployment?.destroy();
       await redis?.stop();
-      await dropDatabases(
-        adminUrl,
-        SERVICES.map((name) => `${prefix}${name}`),
-      );
+      await databases?.drop();
       execFileSync('chmod', ['-R', 'u+w', folder]);
       await rm(folder, { recursive: true, force: true });
     }, 60_000);
@@ -166,14 +155,4 @@ function ordinaryAccount(): Account | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const [uid, gid] = ['-u', '-g'].map((flag) => Number(execFileSync('id', [flag, 'nobody'], { encoding: 'utf8' })));
   return { uid: uid!, gid: gid! };
-}
-
-async function dropDatabases(adminUrl: string, names: readonly string[]): Promise<void> {
-  const admin = new pg.Client({ connectionString: adminUrl });
-  await admin.connect();
-  for (const name of names) {
-    await admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
-    await admin.query(`DROP ROLE IF EXISTS ${name}`);
-  }
-  await admin.end();
 }

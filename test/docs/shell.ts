@@ -1,0 +1,151 @@
+import { expect } from '@jest/globals';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { ROOT } from '../../commands/root.js';
+import { startChild } from '../deploy/child.js';
+import { readCompose, variablesOf } from '../deploy/compose-file.js';
+import { provision } from '../deploy/databases.js';
+import { plainEnvironment } from '../deploy/environment.js';
+import { mistakesIn } from '../deploy/wiring.js';
+import { findPostgres } from '../servers/postgres.js';
+import { startRedis } from '../servers/redis.js';
+import type { Need } from '../servers/table.js';
+
+/** Command lines that another test carries out: the file, and the words by which it does. */
+export const ELSEWHERE: Readonly<Record<string, { readonly by: string; readonly saying: string }>> = {
+  'npm ci && npm start': { by: 'test/deploy/start.test.ts', saying: "['npm', 'start']" },
+  'npm start': { by: 'test/deploy/start.test.ts', saying: "['npm', 'start']" },
+  'npm ci': { by: '.ci/run', saying: 'npm ci' },
+  'npm ci && npm test': { by: '.ci/run', saying: 'npm test' },
+  'npm test': { by: '.ci/run', saying: 'npm test' },
+  'npm run check': { by: '.ci/run', saying: 'npm run check' },
+  'docker compose up': { by: 'test/deploy/image.test.ts', saying: 'docker-compose.yml' },
+};
+
+export interface Trial {
+  readonly needs?: readonly Need[];
+  /** Runs the block in `folder`, an empty one, and looks at what it did. `urls` are of what it needs. */
+  run(script: string, folder: string, ...urls: string[]): Promise<void>;
+}
+
+/** Blocks that are carried out here, whole and as they stand, by their first line. */
+export const TRIALS: Readonly<Record<string, Trial>> = {
+  'export ASSERTION_SECRET=$(openssl rand -hex 32)': {
+    needs: ['postgres', 'redis'],
+    async run(script, folder, adminUrl = '') {
+      const redis = await startRedis();
+      const databases = await provision(adminUrl, (service) => `password-of-${service}`);
+      const filled = Object.entries(databases.urls)
+        .reduce(
+          (text, [service, url]) =>
+            text.replace(
+              `${service.toUpperCase()}_DATABASE_URL=postgres://…`,
+              `${service.toUpperCase()}_DATABASE_URL=${url}`,
+            ),
+          script,
+        )
+        .replace('redis://…', redis.url);
+      expect(filled).not.toContain('…');
+      try {
+        await serves(filled, { PORT: '0', DATA_DIR: folder }, /playground {2}(\S+)/, async (url) => {
+          const query = readFileSync(join(ROOT, 'examples/sign-up.graphql'), 'utf8');
+          const input = { handle: 'somebody', email: 'a@example.org', password: 'tributary', displayName: 'Somebody' };
+          const response = await fetch(url, {
+            method: 'POST',
+            headers: { 'content-type': 'application/json' },
+            body: JSON.stringify({ query, variables: { input } }),
+          });
+          expect(await response.json()).toMatchObject({ data: { signUp: { user: { handle: 'somebody' } } } });
+        });
+      } finally {
+        await databases.drop();
+        await redis.stop();
+      }
+    },
+  },
+  'SUPERGRAPH=schema/supergraph.graphql PORT=4000 npm run gateway': {
+    run: (script) =>
+      serves(script.replace('PORT=4000', 'PORT=0'), {}, /"url":"([^"]+)"/, async (url) => {
+        expect((await fetch(new URL('/health/live', url))).status).toBe(200);
+        // It is up before it has read the supergraph, and before anybody in it is.
+        let said = '';
+        for (const deadline = Date.now() + 30_000; !said.includes('subgraph users') && Date.now() < deadline;) {
+          const ready = await fetch(new URL('/health/ready', url));
+          said = `${ready.status} ${await ready.text()}`;
+        }
+        expect(said).toMatch(/^503 .*"waiting".*subgraph users/);
+      }),
+  },
+  'npm run seed -- --users 100': {
+    async run(script, folder) {
+      const env = { ...plainEnvironment(), DATA_DIR: folder };
+      const child = await startChild(script, ['/bin/sh', '-c', script], { cwd: ROOT, env });
+      try {
+        expect([await child.ended(), child.output()]).toEqual([0, expect.stringContaining('Seeded 100 people')]);
+      } finally {
+        await child.destroy();
+      }
+    },
+  },
+  'for name in ASSERTION_SECRET_USERS ASSERTION_SECRET_POSTS ASSERTION_SECRET_FOLLOWERS \\': {
+    async run(script, folder) {
+      sh(script, folder);
+      const env = Object.fromEntries(
+        readFileSync(join(folder, '.env'), 'utf8')
+          .trim()
+          .split('\n')
+          .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+      );
+      const compose = readFileSync(join(ROOT, 'docker-compose.yml'), 'utf8');
+      expect(Object.keys(env).toSorted()).toEqual([...variablesOf(compose)].toSorted());
+      expect(mistakesIn(readCompose(compose, env))).toEqual([]);
+      expect((statSync(join(folder, '.env')).mode & 0o777).toString(8)).toBe('600');
+    },
+  },
+  'pg_dump --format=custom --file=users.dump "$USERS_DATABASE_URL"': {
+    needs: ['postgres'],
+    async run(script, folder, adminUrl) {
+      const path = `${findPostgres()}${delimiter}${process.env['PATH']}`;
+      sh(script, folder, { PATH: path, USERS_DATABASE_URL: adminUrl });
+      expect(readFileSync(join(folder, 'users.dump')).subarray(0, 5).toString()).toBe('PGDMP');
+    },
+  },
+  'tar -czf tributary-data.tar.gz data': {
+    async run(script, folder) {
+      mkdirSync(join(folder, 'data'));
+      writeFileSync(join(folder, 'data/kept'), 'kept');
+      sh(script, folder);
+      sh('rm -r data && tar -xzf tributary-data.tar.gz', folder);
+      expect(existsSync(join(folder, 'data/kept'))).toBe(true);
+    },
+  },
+};
+
+/** A command that stays: until it has told where it listens, then `look`, then its end. */
+async function serves(
+  script: string,
+  env: Record<string, string>,
+  where: RegExp,
+  look: (url: string) => Promise<void>,
+): Promise<void> {
+  const child = await startChild(script, ['/bin/sh', '-c', script], {
+    cwd: ROOT,
+    env: { ...plainEnvironment(), ...env },
+  });
+  try {
+    await child.said(where);
+    await look(where.exec(child.output())?.[1] ?? '');
+  } finally {
+    await child.destroy();
+  }
+}
+
+function sh(script: string, cwd: string, env: Record<string, string | undefined> = {}): void {
+  execFileSync('/bin/sh', ['-ec', script], {
+    cwd,
+    env: { ...plainEnvironment(), ...env },
+    stdio: 'pipe',
+    timeout: 30_000,
+  });
+}
