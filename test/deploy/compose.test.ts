@@ -115,6 +115,11 @@ describe('the Dockerfile', () => {
     expect(last.user).toBe('node');
     expect(last.env['NODE_ENV']).toBe('production');
   });
+
+  it('control: an instruction that no test carries out is not passed over', () => {
+    expect(() => readDockerfile('FROM a\nADD https://example.org/x .')).toThrow('does not know ADD');
+    expect(() => readDockerfile('FROM a\nCOPY --chown=node x y')).toThrow('only plain names');
+  });
 });
 
 withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {

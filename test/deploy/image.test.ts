@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { alice, bob, PASSWORD, type Card } from '../people.js';
 import { withServer } from '../servers/needs.js';
 import { startRedis, type RedisServer } from '../servers/redis.js';
-import type { Account } from './child.js';
+import { startChild, type Account } from './child.js';
 import { readCompose, variablesOf } from './compose-file.js';
 import { provision } from './databases.js';
 import { deploy, type Deployment } from './deployment.js';
@@ -25,6 +25,7 @@ withServer(
   (adminUrl = '', _redis = '', haproxy = '') => {
     const composeText = readFileSync(join(repository, 'docker-compose.yml'), 'utf8');
     const secrets = secretsFor(variablesOf(composeText));
+    const account = ordinaryAccount();
     const file = readCompose(composeText, secrets);
     let folder: string;
     let image: Image;
@@ -33,7 +34,6 @@ withServer(
     let deployment: Deployment;
 
     beforeAll(async () => {
-      const account = ordinaryAccount();
       folder = await mkdtemp(join(tmpdir(), 'tributary-image-'));
       // Root's home, with npm's cache in it, is closed to the other account.
       if (account) await chown(folder, account.uid, account.gid);
@@ -76,6 +76,18 @@ withServer(
       for (const builder of ['jest', 'graphiql', 'prettier', 'playwright-core'])
         expect(packages).not.toContain(builder);
     });
+
+    it('runs all in one on the embedded default too, as somebody who may write nowhere but in DATA_DIR', async () => {
+      const env = { PATH: process.env['PATH'], ...image.env, DATA_DIR: join(folder, 'data'), PORT: '0' };
+      const command = ['node', 'dist/commands/start.js'] as const;
+      const child = await startChild('start', [...command], { cwd: image.folder, env, account });
+      try {
+        await child.said('log in as');
+        expect(await child.end('SIGTERM')).toBe(0);
+      } finally {
+        await child.destroy();
+      }
+    }, 60_000);
 
     it('signs two people up through the door, who follow, publish, and see the profile page on either gateway', async () => {
       const [one, two] = [await signUp(alice), await signUp(bob)];
