@@ -82,8 +82,8 @@ export function barsOf(results) {
     ratio(what, above, below, `≤ ${limit} ×${aim}`).map((bar) => ({ ...bar, met: bar.value <= limit }));
   const row = (list, peer) => list.find((one) => one.peer === peer)?.median;
   const plan = row(published, 'ours-merge-plan');
-  const crowd = row(rows('connections-published', true), 'ours');
-  const smallCrowd = row(rows('connections-small', true), 'ours');
+  const crowd = rows('connections-published', true).find((one) => one.peer === 'ours');
+  const smallCrowd = rows('connections-small', true).find((one) => one.peer === 'ours');
   return [
     ...least(
       'published shape, nothing joined: less CPU than @apollo/gateway',
@@ -146,16 +146,11 @@ export function barsOf(results) {
   ];
 }
 
-function resident(what, median) {
-  if (!median) return [];
-  return [
-    {
-      what,
-      bar: '≤ 260 MiB (aim 220)',
-      measured: mib(median.residentBytes),
-      met: median.residentBytes <= 260 * 2 ** 20,
-    },
-  ];
+function resident(what, row) {
+  if (!row) return [];
+  const bar = '≤ 260 MiB (aim 220)';
+  if (!row.median) return [{ what, bar, measured: 'no whole answer', met: false }];
+  return [{ what, bar, measured: mib(row.median.residentBytes), met: row.median.residentBytes <= 260 * 2 ** 20 }];
 }
 
 function cpu(rows, peer) {
