@@ -6,8 +6,17 @@ import type {
   QueryPlanSelectionNode,
   SubscriptionNode,
 } from '@apollo/query-planner';
-import type { ContextRewrite, Path, Plan, PlanNode, Required, Rewrite, RewriteStep } from './plan.js';
-import { withPath, type Planner, type PlanRequest } from './planner.js';
+import {
+  withPath,
+  type ContextRewrite,
+  type Path,
+  type Plan,
+  type PlanNode,
+  type Required,
+  type Rewrite,
+  type RewriteStep,
+} from './plan.js';
+import type { Planner, PlanRequest } from './planner.js';
 
 /** Apollo's planner: pure JavaScript, so it runs everywhere; in a worker thread that is replaced when it overruns a deadline. */
 export async function apolloPlanner(supergraphSdl: string): Promise<Planner> {

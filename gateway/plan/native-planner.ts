@@ -6,8 +6,17 @@ import type {
   QueryPlanner,
   RequiresSelection,
 } from '@graphql-hive/router-query-planner';
-import type { Entities, Path, Plan, PlanNode, Required, Rewrite, RewriteStep } from './plan.js';
-import { withPath, type Planner, type PlanRequest } from './planner.js';
+import {
+  withPath,
+  type Entities,
+  type Path,
+  type Plan,
+  type PlanNode,
+  type Required,
+  type Rewrite,
+  type RewriteStep,
+} from './plan.js';
+import type { Planner, PlanRequest } from './planner.js';
 
 /** Hive Router's planner (Rust through N-API): about 1.4 ms for a profile page, on a thread of its own. */
 export async function nativePlanner(supergraphSdl: string): Promise<Planner> {

@@ -112,3 +112,22 @@ export function fetchesOf(node: PlanNode | undefined): (RootFetch | EntityFetch)
       return [node];
   }
 }
+
+/** Both planners wrap a fetch in a node that says where; ours carries the path itself. */
+export function withPath(node: PlanNode, path: Path): PlanNode {
+  switch (node.kind) {
+    case 'sequence':
+    case 'parallel':
+      return { ...node, nodes: node.nodes.map((child) => withPath(child, path)) };
+    case 'root':
+      return { ...node, path: [...path, ...node.path] };
+    case 'entities':
+      return {
+        ...node,
+        entities: node.entities.map((entities) => ({
+          ...entities,
+          paths: entities.paths.map((inner) => [...path, ...inner]),
+        })),
+      };
+  }
+}

@@ -1,6 +1,6 @@
 import type { Logger } from '#libs/telemetry';
 import type { Supergraph } from '../supergraph/supergraph.js';
-import type { Path, Plan, PlanNode } from './plan.js';
+import type { Plan } from './plan.js';
 
 /** The one door to whoever knows how to plan a federated operation. Planning never runs on the request's event loop. */
 export interface Planner {
@@ -107,24 +107,5 @@ async function apolloIfThere(supergraph: Supergraph, logger: Logger): Promise<Pl
       'Apollo’s planner cannot be used; the native one may leave fields out around an @interfaceObject',
     );
     return undefined;
-  }
-}
-
-/** Both planners wrap a fetch in a node that says where; ours carries the path itself. */
-export function withPath(node: PlanNode, path: Path): PlanNode {
-  switch (node.kind) {
-    case 'sequence':
-    case 'parallel':
-      return { ...node, nodes: node.nodes.map((child) => withPath(child, path)) };
-    case 'root':
-      return { ...node, path: [...path, ...node.path] };
-    case 'entities':
-      return {
-        ...node,
-        entities: node.entities.map((entities) => ({
-          ...entities,
-          paths: entities.paths.map((inner) => [...path, ...inner]),
-        })),
-      };
   }
 }

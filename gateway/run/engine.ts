@@ -4,7 +4,7 @@ import { conditionVariables, normalise, type NormalOperation } from '../plan/nor
 import { choosePlanner, type Planner } from '../plan/planner.js';
 import { Plans, type Overrides } from '../plan/plans.js';
 import { schemaNames, type SchemaNames } from '../plan/schema-names.js';
-import type { Supergraph } from '../supergraph/supergraph.js';
+import { SupergraphError, type Supergraph } from '../supergraph/supergraph.js';
 import { compile, type Compiled } from './compile.js';
 import { introspect } from './introspect.js';
 import { identityOf, InFlight } from './in-flight.js';
@@ -14,10 +14,29 @@ import { answerOf, writeData, type Written } from './write-answer.js';
 
 /** Tributary's own engine: plan once, compile once, then only run. `docs/path-of-a-query.md` follows a request through it. */
 export const createEngine: EngineFactory = async (supergraph, options) => {
+  refuseWhatIsNotUnderstood(supergraph);
   const { planner, reason } = await choosePlanner(supergraph, options.planner, options.logger);
   options.logger.info({ planner: planner.name, reason }, 'Planning federated operations');
   return new TributaryEngine(supergraph, options, planner, reason);
 };
+
+/** What is linked `for: SECURITY` or `for: EXECUTION` and heeded here. */
+const UNDERSTOOD: ReadonlySet<string> = new Set(
+  ['core', 'link', 'join', 'inaccessible', 'context'].map((name) => `https://specs.apollo.dev/${name}`),
+);
+
+/**
+ * A feature with a purpose that is not understood must stop a processor (link v1.0, `for`): passed over, @authenticated would be a
+ * field that everybody may read.
+ */
+function refuseWhatIsNotUnderstood({ features }: Supergraph): void {
+  const strange = features.filter((feature) => feature.for !== undefined && !UNDERSTOOD.has(feature.identity));
+  if (strange.length === 0) return;
+  const list = strange.map((feature) => `${feature.identity}/${feature.version} (for: ${feature.for})`).join(', ');
+  throw new SupergraphError(
+    `The supergraph needs ${list}, which this gateway does not heed; leave it out, or its subgraphs have to see to it.`,
+  );
+}
 
 const PLAN_CACHE_BYTES = 64 * 1024 * 1024;
 const PLAN_DEADLINE_MS = 5_000;

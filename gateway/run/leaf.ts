@@ -1,7 +1,6 @@
 import { isEnumType, type GraphQLLeafType } from 'graphql';
 import type { Json } from './json.js';
-import type { Output } from './output.js';
-import { BROKEN, invalid, NULL, WRITTEN, type Write } from './projection.js';
+import { invalid, NULL, WRITTEN, type BROKEN, type Output, type Write } from './output.js';
 
 /** Result coercion by the type that clients see (GraphQL §3.5, §3.9). Custom scalars pass as they came. */
 export function leafWriter(type: GraphQLLeafType, what: string): Write {

@@ -1,3 +1,5 @@
+import type { Json } from './json.js';
+
 /**
  * The answer's bytes while they are written, and what went wrong on the way. Bytes and not strings: joining strings makes
  * two objects per piece and flattens them all at the end, which was a third of the time of a profile page.
@@ -101,6 +103,21 @@ export interface Trouble {
   readonly kind: 'missing' | 'null' | 'invalid';
   readonly message: string;
   readonly reversedPath: (string | number)[];
+}
+
+/** The value is in the output. */
+export const WRITTEN = 1;
+/** It is null, and nobody has been told of it yet. Nothing is in the output. */
+export const NULL = 0;
+/** It is null because of a trouble. What is in the output since does not count. */
+export const BROKEN = -1;
+
+export type Write = (value: Json | undefined, output: Output) => typeof WRITTEN | typeof NULL | typeof BROKEN;
+
+/** Told when a value is none of its type; it then counts as null. */
+export function invalid(output: Output, what: string, expected: string, came: unknown): typeof BROKEN {
+  output.trouble('invalid', `${what} should be ${expected}, and ${JSON.stringify(came)?.slice(0, 60)} came.`);
+  return BROKEN;
 }
 
 const START_BYTES = 256 * 1024;

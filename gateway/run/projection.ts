@@ -18,7 +18,7 @@ import {
 import type { NormalOperation } from '../plan/normalise.js';
 import { isObject, reader, type Json, type JsonObject } from './json.js';
 import { leafWriter } from './leaf.js';
-import type { Output } from './output.js';
+import { BROKEN, invalid, NULL, WRITTEN, type Output, type Write } from './output.js';
 
 /**
  * The walk that turns what subgraphs answered into the text that the client gets: fields in the order of the operation,
@@ -28,15 +28,6 @@ import type { Output } from './output.js';
 export interface Projection {
   write(data: JsonObject, introspected: ReadonlyMap<string, string>, output: Output): void;
 }
-
-/** The value is in the output. */
-export const WRITTEN = 1;
-/** It is null, and nobody has been told of it yet. Nothing is in the output. */
-export const NULL = 0;
-/** It is null because of a trouble. What is in the output since does not count. */
-export const BROKEN = -1;
-
-export type Write = (value: Json | undefined, output: Output) => typeof WRITTEN | typeof NULL | typeof BROKEN;
 
 interface FieldPlan {
   readonly key: string;
@@ -276,9 +267,4 @@ function list(write: Write, what: string): Write {
     output.byte(CLOSE);
     return WRITTEN;
   };
-}
-
-export function invalid(output: Output, what: string, expected: string, came: unknown): typeof BROKEN {
-  output.trouble('invalid', `${what} should be ${expected}, and ${JSON.stringify(came)?.slice(0, 60)} came.`);
-  return BROKEN;
 }
