@@ -12,7 +12,7 @@ export interface Choose {
 
 export function chooser(seed: number): Choose {
   const [draw] = fc.sample(fc.gen(), { seed, numRuns: 1 });
-  const below = (count: number) => (count <= 1 ? 0 : draw!(fc.integer, { min: 0, max: count - 1 }));
+  const below = (count: number) => (count <= 1 ? 0 : draw!(evenly, count));
   return {
     below,
     chance: (percent) => below(100) < percent,
@@ -26,6 +26,9 @@ export function chooser(seed: number): Choose {
     },
   };
 }
+
+/** Without fast-check's preference for the ends, which would make rare things common. */
+const evenly = (count: number) => fc.noBias(fc.nat(count - 1));
 
 /** A number that follows from a text. */
 export function hash(text: string): number {

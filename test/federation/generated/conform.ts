@@ -6,8 +6,9 @@ import { betweenDifference, difference } from './compare.js';
 import { chooser, type Choose } from './choose.js';
 import { KNOWN, type Known } from './known.js';
 import { makeOperation, type Question } from './make-operation.js';
+import { Probe } from './probe.js';
 import { CALM, type Moment } from './values.js';
-import { DoesNotCompose, modelOf, WAYS, World, type Tampering, type Told, type Way } from './world.js';
+import { DoesNotCompose, modelOf, WAYS, World, type Parts, type Tampering, type Told, type Way } from './world.js';
 
 export interface ConformOptions {
   readonly operations: number;
@@ -17,6 +18,9 @@ export interface ConformOptions {
   /** Ends at the first difference that is not known. */
   readonly untilFailure?: boolean;
   readonly progress?: (done: number, result: Result) => void;
+  /** So many failures are made smaller. */
+  readonly shrinks?: number;
+  readonly shrink?: (found: Case, world: World, probe: Probe) => Promise<Case>;
   /** Told before each question, so that it is known what was asked if this process is ended by a native library. */
   readonly asking?: (world: World, seed: number, nth: number, question: Question) => void;
 }
@@ -32,6 +36,8 @@ export interface Case {
   readonly moment: Moment;
   readonly truth: Told;
   readonly came: Told;
+  /** What subgraphs complained of. */
+  readonly said: readonly string[];
 }
 
 export interface Result {
@@ -44,11 +50,15 @@ export interface Result {
   readonly agreements: Record<Way, number>;
   readonly known: Map<string, number>;
   readonly failures: Case[];
+  /** What ended the native planner's process. */
+  readonly deadly: readonly string[];
 }
 
 /** Asks generated questions of generated worlds, of every engine, and compares with graphql-js over the merged schema. */
 export async function conform(options: ConformOptions): Promise<Result> {
+  const probe = new Probe();
   const result: Result = {
+    deadly: probe.deadly,
     operations: 0,
     worlds: 0,
     discarded: 0,
@@ -58,8 +68,17 @@ export async function conform(options: ConformOptions): Promise<Result> {
     known: new Map(),
     failures: [],
   };
+  try {
+    await askAll(options, probe, result);
+  } finally {
+    probe.close();
+  }
+  return result;
+}
+
+async function askAll(options: ConformOptions, probe: Probe, result: Result): Promise<void> {
   for (let seed = options.seed; result.operations < options.operations; seed += 1) {
-    const world = open(seed, options.tampering);
+    const world = open(seed, { ...options.tampering, probe });
     if (!world) {
       result.discarded += 1;
       continue;
@@ -67,35 +86,41 @@ export async function conform(options: ConformOptions): Promise<Result> {
     result.worlds += 1;
     try {
       for (let nth = 0; nth < options.perWorld && result.operations < options.operations; nth += 1) {
-        await one(world, seed, nth, result, options);
+        await one(world, seed, nth, result, probe, options);
         options.progress?.(result.operations, result);
-        if (options.untilFailure && result.failures.length > 0) return result;
+        if (options.untilFailure && result.failures.length > 0) return;
       }
     } finally {
       result.calls += world.calls;
       await world.close();
     }
   }
-  return result;
 }
 
-function open(seed: number, tampering: Tampering | undefined): World | undefined {
+function open(seed: number, parts: Parts): World | undefined {
   try {
     const { model, sdl } = modelOf(seed);
-    return new World(model, sdl, tampering);
+    return new World(model, sdl, parts);
   } catch (error) {
     if (error instanceof DoesNotCompose) return undefined;
     throw error;
   }
 }
 
-async function one(world: World, seed: number, nth: number, result: Result, { asking }: ConformOptions): Promise<void> {
+async function one(
+  world: World,
+  seed: number,
+  nth: number,
+  result: Result,
+  probe: Probe,
+  options: ConformOptions,
+): Promise<void> {
   const choose = chooser(seed * 10_000 + nth);
   const question = makeOperation(world.api, choose);
   if (validate(world.api, question.document).length > 0) return;
   result.operations += 1;
   const moment = makeMoment(world, choose);
-  asking?.(world, seed, nth, question);
+  options.asking?.(world, seed, nth, question);
   if (moment !== CALM) result.failing += 1;
   for (const found of await differences(world, question, moment)) {
     if (!found.why) {
@@ -105,7 +130,10 @@ async function one(world: World, seed: number, nth: number, result: Result, { as
     const failure: Case = { world: seed, nth, sdl: world.sdl, question, moment, ...found, why: found.why };
     const known = KNOWN.find((one: Known) => one.is(failure, world));
     if (known) result.known.set(known.name, (result.known.get(known.name) ?? 0) + 1);
-    else result.failures.push(failure);
+    else {
+      const small = options.shrink && result.failures.length < (options.shrinks ?? 0);
+      result.failures.push(small ? await options.shrink!(failure, world, probe) : failure);
+    }
   }
 }
 
@@ -114,6 +142,8 @@ export interface Found {
   readonly why: string | undefined;
   readonly truth: Told;
   readonly came: Told;
+  /** What subgraphs complained of. */
+  readonly said: readonly string[];
 }
 
 export async function differences(
@@ -132,7 +162,7 @@ export async function differences(
   for (const way of ways) {
     const came = await world.ask(way, operation, variables, moment);
     const why = exact ? difference(truth, came) : betweenDifference(least, truth, came);
-    found.push({ way, why, truth, came });
+    found.push({ way, why, truth, came, said: [...world.said] });
   }
   return found;
 }

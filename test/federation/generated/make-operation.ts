@@ -25,7 +25,7 @@ export function makeOperation(schema: GraphQLSchema, choose: Choose): Question {
 
 /** What a client may call a field and an object of JavaScript might take for something else. */
 const ODD_NAMES = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', '_entities', 'representations', 'length'];
-const FIELDS_MAX = 40;
+const FIELDS_MAX = 15;
 const CONDITION_PERCENT = 7;
 
 class Maker {
@@ -55,7 +55,7 @@ class Maker {
   }
 
   #root(type: GraphQLObjectType): string {
-    const parts = this.#choose.some(Object.values(type.getFields()), 1, 4).map((field) => this.#field(field, 4, true));
+    const parts = this.#choose.some(Object.values(type.getFields()), 1, 2).map((field) => this.#field(field, 4, true));
     if (this.#choose.chance(10)) parts.push('__typename');
     return `{ ${parts.join(' ')} }`;
   }
@@ -68,13 +68,13 @@ class Maker {
       const usable = Object.values(type.getFields()).filter(
         (field) => depth > 0 || isLeafType(getNamedType(field.type)),
       );
-      for (const field of choose.some(usable, 0, 5)) parts.push(this.#field(field, depth - 1, false));
+      for (const field of choose.some(usable, 0, 3)) parts.push(this.#field(field, depth - 1, false));
     }
     if (isAbstractType(type)) {
       const others = this.#schema
         .getPossibleTypes(type)
         .flatMap((one): GraphQLCompositeType[] => [one, ...one.getInterfaces()]);
-      for (const other of choose.some([...new Set(others)], 0, 3)) parts.push(this.#inline(other, depth - 1));
+      for (const other of choose.some([...new Set(others)], 0, 2)) parts.push(this.#inline(other, depth - 1));
     } else if ('getInterfaces' in type && choose.chance(12)) {
       const wider = choose.one([type, ...type.getInterfaces()]);
       parts.push(this.#inline(wider, depth - 1));

@@ -36,10 +36,15 @@ export class Values {
   }
 
   field(typename: string, name: string): Field {
-    const field =
-      this.#model.objects.get(typename)?.fields.get(name) ?? this.#model.interfaces.get(typename)?.added.get(name);
+    const { objects, interfaces } = this.#model;
+    const field = objects.get(typename)?.fields.get(name) ?? interfaces.get(typename)?.added.get(name);
     if (!field) throw new Error(`the world has no ${typename}.${name}`);
     return field;
+  }
+
+  /** An @interfaceObject knows its key and what it adds; which implementation it is, it does not say. */
+  keyOf(thing: Thing, name: string): Field {
+    return this.field(thing.id.replace(/-\d+$/, ''), name);
   }
 
   /** The whole truth, with whatever fails at this moment. */
@@ -65,7 +70,7 @@ export class Values {
     }
     if (moment.failing.has(nameOf(thing, field))) throw new Error(`${field.name} fails`);
     const required =
-      field.requires === undefined ? undefined : pick(this.#selection(field.requires), thing.given ?? {});
+      field.requires === undefined ? undefined : picked(this.#selection(field.requires), thing.given ?? {});
     const value = this.#value(thing, field, args, required, moment);
     return home?.provides === undefined ? value : this.#providing(value, this.#selection(home.provides));
   }
@@ -83,7 +88,7 @@ export class Values {
         const thing: Thing = { __typename: member.name, id: `${member.name}-${index}` };
         for (const key of keys) {
           const selection = this.#selection(key.fields);
-          const given = pick(selection, representation);
+          const given = JSON.stringify(picked(selection, representation));
           if (key.resolvable && given === JSON.stringify(this.#select(selection, thing, CALM))) {
             if (forgotten(object, thing, subgraph)) return null;
             return { __typename: typename, id: thing.id, given: representation };
@@ -121,7 +126,7 @@ export class Values {
   #made(type: TypeRef, seed: number, field: Field): unknown {
     if (!type.nonNull && seed % 7 === 0) return null;
     if (type.list)
-      return Array.from({ length: seed % 4 }, (_, index) => this.#made(type.list, hash(`${seed} ${index}`), field));
+      return Array.from({ length: seed % 3 }, (_, index) => this.#made(type.list, hash(`${seed} ${index}`), field));
     const random = hash(`${seed} value`);
     if (isLeaf(type.name)) return leaf(type.name, random);
     const typename = field.gives[random % field.gives.length]!;
@@ -218,11 +223,7 @@ function forgotten(object: ObjectType | undefined, thing: Thing, subgraph: strin
   return object?.forgetful === subgraph && thing.id.endsWith('-1');
 }
 
-/** The same fields of a representation, as text to compare. */
-function pick(selection: SelectionSetNode, from: Readonly<Record<string, unknown>>): string | object {
-  return JSON.stringify(picked(selection, from));
-}
-
+/** The same fields of a representation. */
 function picked(selection: SelectionSetNode, from: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const selected: Record<string, unknown> = {};
   for (const node of selection.selections) {

@@ -14,18 +14,22 @@ import { Failure } from '#libs/failure';
 import { silent } from '#libs/telemetry';
 import type {
   Engine,
-  EngineFactory,
+  EngineOptions,
   Operation,
   RequestContext,
   SubgraphCall,
   SubgraphClient,
 } from '../../../gateway/engine.js';
-import { createEngine } from '../../../gateway/run/engine.js';
+import { carefulPlanner } from '../../../gateway/plan/careful-planner.js';
+import { apolloPlanner } from '../../../gateway/plan/apollo-planner.js';
+import { nativePlanner } from '../../../gateway/plan/native-planner.js';
+import { TributaryEngine } from '../../../gateway/run/engine.js';
 import { createEngine as createStockEngine } from '../../../gateway/stock/engine.js';
 import { readSupergraph, type Supergraph } from '../../../gateway/supergraph/supergraph.js';
 import { chooser } from './choose.js';
 import { makeModel } from './make-model.js';
 import type { Model } from './model.js';
+import type { Probe } from './probe.js';
 import { Values, type Moment, type Thing } from './values.js';
 import { writeSdl } from './write-sdl.js';
 
@@ -45,6 +49,10 @@ export interface Tampering {
   readonly client?: (client: SubgraphClient) => SubgraphClient;
 }
 
+export interface Parts extends Tampering {
+  readonly probe: Probe;
+}
+
 /** A generated graph: composed, with every subgraph in this process, and as the one schema that has everything. */
 export class World {
   readonly model: Model;
@@ -57,14 +65,16 @@ export class World {
   readonly #documents = new Map<string, DocumentNode>();
   readonly #engines = new Map<Way, Promise<Engine>>();
   readonly #moments = new Map<AbortSignal, Moment>();
-  readonly #tampering: Tampering;
+  readonly #parts: Parts;
+  /** What subgraphs said of the last questions: the engines mask it. */
+  readonly said: string[] = [];
   /** Calls to subgraphs so far. */
   calls = 0;
 
-  constructor(model: Model, sdl: Readonly<Record<string, string>>, tampering: Tampering = {}) {
+  constructor(model: Model, sdl: Readonly<Record<string, string>>, parts: Parts) {
     this.model = model;
     this.sdl = sdl;
-    this.#tampering = tampering;
+    this.#parts = parts;
     this.#values = new Values(model);
     const documents = Object.entries(sdl).map(([name, text]): [string, DocumentNode] => [name, parse(text)]);
     const composed = composeServices(
@@ -93,6 +103,7 @@ export class World {
 
   async ask(way: Way, operation: Operation, variables: Record<string, unknown>, moment: Moment): Promise<Told> {
     const engine = await this.#engine(way);
+    this.said.length = 0;
     const context: RequestContext = {
       requestId: 'request-1',
       subject: null,
@@ -109,7 +120,7 @@ export class World {
       return {
         data: 'refused',
         errors: [],
-        messages: [error instanceof Error ? `${error.message} ${String(error.cause ?? '')}` : String(error)],
+        messages: [error instanceof Error ? error.message : String(error)],
       };
     } finally {
       this.#moments.delete(context.signal);
@@ -130,19 +141,34 @@ export class World {
   }
 
   async #open(way: Way): Promise<Engine> {
-    const create: EngineFactory = way === 'stock' ? createStockEngine : createEngine;
-    const { client, engine } = this.#tampering;
-    const plain = this.#client();
-    const opened = await create(this.supergraph, {
-      subgraphs: way !== 'stock' && client ? client(plain) : plain,
+    const { client = (one) => one, engine = (one) => one, probe } = this.#parts;
+    const options: EngineOptions = {
+      subgraphs: this.#client(),
       logger: silent,
       clock: Date.now,
-      // `auto` is what runs by default: the native planner, looked over.
-      planner: way === 'apollo' ? 'apollo' : 'auto',
+      planner: 'auto',
       merge: 'flow',
       join: false,
-    });
-    return way !== 'stock' && engine ? engine(opened, this.supergraph) : opened;
+    };
+    if (way === 'stock') return createStockEngine(this.supergraph, options);
+    const { sdl } = this.supergraph;
+    const planner =
+      way === 'apollo'
+        ? await apolloPlanner(sdl)
+        : // As `auto` has it, which is the default: the native planner, looked over.
+          carefulPlanner(
+            probe.around(await nativePlanner(sdl), sdl),
+            () => apolloPlanner(sdl),
+            this.supergraph,
+            silent,
+          );
+    const opened = new TributaryEngine(
+      this.supergraph,
+      { ...options, subgraphs: client(options.subgraphs) },
+      planner,
+      way,
+    );
+    return engine(opened, this.supergraph);
   }
 
   #client(): SubgraphClient {
@@ -158,7 +184,10 @@ export class World {
     const { query, variables } = JSON.parse(body.toString()) as { query: string; variables?: Record<string, unknown> };
     const schema = this.#schemas.get(subgraph)!;
     const document = this.#read(schema, subgraph, query);
-    if (document instanceof GraphQLError) return Buffer.from(JSON.stringify({ errors: [document] }));
+    if (document instanceof GraphQLError) {
+      this.#note(`${subgraph}: ${document.message} in ${query}`);
+      return Buffer.from(JSON.stringify({ errors: [document] }));
+    }
     const result = await execute({
       schema,
       document,
@@ -172,10 +201,18 @@ export class World {
             ? 'Mutation'
             : info.parentType.name;
         const from = owner === 'Query' || owner === 'Mutation' ? { __typename: owner, id: '' } : thing;
-        return this.#values.subgraph(subgraph, from, this.#values.field(owner, info.fieldName), args, now);
+        const isObject = this.model.interfaces.has(owner) && info.fieldName === 'id';
+        const field = isObject ? this.#values.keyOf(from, 'id') : this.#values.field(owner, info.fieldName);
+        return this.#values.subgraph(subgraph, from, field, args, now);
       },
     });
+    for (const { message } of result.errors ?? []) this.#note(`${subgraph}: ${message} in ${query}`);
     return Buffer.from(JSON.stringify(result));
+  }
+
+  #note(said: string): void {
+    this.said.push(said);
+    if (this.said.length > 5) this.said.shift();
   }
 
   /** A text that a subgraph cannot take is a mistake of the planner's. */
