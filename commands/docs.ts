@@ -69,7 +69,9 @@ function settingsTable(settings: Settings): string {
         ? ''
         : Array.isArray(setting.default)
           ? setting.default.join(', ')
-          : String(setting.default);
+          : typeof setting.default === 'string'
+            ? setting.default
+            : JSON.stringify(setting.default);
     return `| \`${name}\` | ${setting.takes} | ${standard} | ${setting.why}${setting.secret ? ' A secret.' : ''} |`;
   });
   return ['| variable | takes | default | why |', '|---|---|---|---|', ...rows].join('\n');

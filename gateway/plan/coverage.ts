@@ -149,7 +149,7 @@ function renamed(rewrites: readonly Rewrite[], base: string, brought: Set<string
     if (rewrite.kind !== 'rename' || last?.kind !== 'key') continue;
     const parents = rewrite.path.slice(0, -1).flatMap((step) => (step.kind === 'key' ? [step.key] : []));
     const place = [...(base === '' ? [] : [base]), ...parents].join('.');
-    for (const key of [...brought]) {
+    for (const key of Array.from(brought)) {
       if (key.startsWith(`${place}@`) && key.endsWith(`.${last.key}`))
         brought.add(`${key.slice(0, -last.key.length)}${rewrite.to}`);
     }

@@ -16,7 +16,7 @@ export function schemaNames(supergraph: DocumentNode): SchemaNames {
   const note = (directive: ConstDirectiveNode) => {
     for (const argument of directive.arguments ?? []) {
       if (argument.name.value === 'contextArguments') {
-        visit(argument, { StringValue: (node) => void noteSelections(node.value.replace(/^\s*\$\w+\s*/, '')) });
+        visit(argument, { StringValue: (node) => noteSelections(node.value.replace(/^\s*\$\w+\s*/, '')) });
       } else if (
         (argument.name.value === 'key' || argument.name.value === 'requires') &&
         argument.value.kind === Kind.STRING

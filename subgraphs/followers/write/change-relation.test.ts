@@ -274,7 +274,11 @@ const scratch: string[] = [];
 
 async function asAdmin(adminUrl: string, statement: string): Promise<void> {
   const admin = await openDatabase({ service: 'admin', url: adminUrl, entities: [], migrations: [], poolMax: 1 });
-  await admin.query(statement).finally(() => admin.close());
+  try {
+    await admin.query(statement);
+  } finally {
+    await admin.close();
+  }
 }
 
 /** Every transaction, and how often its work was begun. */
