@@ -34,6 +34,7 @@ const RULES = {
     rootFields: 10_000,
     directives: 10_000,
     selections: 1_000_000,
+    items: 1_000_000_000,
   },
   introspection: true,
   suggestions: true,

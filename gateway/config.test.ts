@@ -22,6 +22,7 @@ describe('the gateway’s settings', () => {
       rootFields: 20,
       directives: 50,
       selections: 1_000,
+      items: 20_000,
     });
   });
 

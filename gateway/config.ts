@@ -139,6 +139,12 @@ export const gatewaySettings = {
     default: 1_000,
     why: 'Fields of an operation, fragments expanded.',
   }),
+  LIMIT_ITEMS: whole({
+    min: 1,
+    max: 1_000_000_000,
+    default: 20_000,
+    why: 'Items that the pages of an operation multiply to, by first, last, limit or @listSize: pages of 100 within pages of 100 are 10,100.',
+  }),
   DOCUMENT_CACHE_BYTES: whole({
     min: 65_536,
     max: 1_073_741_824,
@@ -182,6 +188,7 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
       rootFields: values.LIMIT_ROOT_FIELDS,
       directives: values.LIMIT_DIRECTIVES,
       selections: values.LIMIT_SELECTIONS,
+      items: values.LIMIT_ITEMS,
     },
     cors: { origins: values.CORS_ORIGINS, credentials: values.CORS_CREDENTIALS, headers: forward },
     introspection: values.INTROSPECTION === undefined ? !production : values.INTROSPECTION === 'on',

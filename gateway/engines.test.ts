@@ -30,7 +30,7 @@ beforeAll(async () => {
   tiny = await startTinyGraph();
   supergraph = readSupergraph(tiny.sdl);
   documents = new Documents(supergraph.schema, {
-    limits: { tokens: 2_000, depth: 10, aliases: 30, rootFields: 20, directives: 50, selections: 1_000 },
+    limits: { tokens: 2_000, depth: 10, aliases: 30, rootFields: 20, directives: 50, selections: 1_000, items: 20_000 },
     introspection: true,
     suggestions: true,
     cacheBytes: 1_000_000,

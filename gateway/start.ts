@@ -11,6 +11,7 @@ import { noIdentity, tokenIdentity, type Identity } from './http/identity.js';
 import type { Readiness } from './http/health.controller.js';
 import { Playground } from './http/playground.js';
 import { serve } from './http/serve.js';
+import { listSizesOf } from './supergraph/list-sizes.js';
 import { Reachable } from './supergraph/reachable.js';
 import { ServedSupergraph, type Serving } from './supergraph/served.js';
 import { fileSource, servicesSource, urlSource, type SupergraphSource } from './supergraph/source.js';
@@ -74,6 +75,7 @@ export async function startGateway(config: GatewayConfig, parts: GatewayParts = 
       introspection: config.introspection,
       suggestions: config.introspection,
       cacheBytes: config.DOCUMENT_CACHE_BYTES,
+      listSizes: listSizesOf(supergraph),
     });
     void reachable.all(supergraph);
     return { supergraph, engine, documents };

@@ -13,7 +13,8 @@ import {
   type ValidationRule,
 } from 'graphql';
 import { LRUCache } from 'lru-cache';
-import type { Operation } from '../engine.js';
+import type { Operation, Variables } from '../engine.js';
+import { itemCounter, requireItems, type CountItems, type ListSizes } from './items.js';
 import { checkLimits, type Limits } from './limits.js';
 import { Refusal } from './refusal.js';
 
@@ -23,6 +24,7 @@ export interface DocumentRules {
   /** May validation say "Did you mean …"? It tells names that introspection would hide. */
   readonly suggestions: boolean;
   readonly cacheBytes: number;
+  readonly listSizes?: ListSizes;
 }
 
 /** Validation stops there; one more entry says so. */
@@ -38,6 +40,7 @@ export class Documents {
   readonly #rules: DocumentRules;
   readonly #validation: readonly ValidationRule[];
   readonly #known: LRUCache<string, Known>;
+  readonly #items = new WeakMap<Operation, CountItems>();
 
   constructor(schema: GraphQLSchema, rules: DocumentRules) {
     this.#schema = schema;
@@ -66,6 +69,16 @@ export class Documents {
       known.operations.set(name, operation);
     }
     return operation;
+  }
+
+  /** Throws a Refusal when the pages of `operation` multiply to too many items with these variables. */
+  requireItems(operation: Operation, variables: Variables): void {
+    let count = this.#items.get(operation);
+    if (count === undefined) {
+      count = itemCounter(this.#schema, operation.document, operation.definition, this.#rules.listSizes);
+      this.#items.set(operation, count);
+    }
+    requireItems(count(variables), this.#rules.limits.items);
   }
 
   get size(): number {

@@ -107,6 +107,21 @@ type Table = Record<string, readonly [Row, number, string?]>;
 const DOCUMENTS: Table = {
   'A1 ten levels': [{ body: query(nest(10)) }, 200],
   'A1 eleven levels': [{ body: query(nest(11)) }, 400, 'GRAPHQL_VALIDATION_FAILED'],
+  'A1 pages that multiply to 10,100 items': [{ body: query('{users(first:100){friends(first:100){id}}}') }, 200],
+  'A1 pages that multiply to a million items': [
+    { body: query('{users(first:100){friends(first:100){friends(first:100){id}}}}') },
+    400,
+    'GRAPHQL_VALIDATION_FAILED',
+  ],
+  'A1 the same by a variable': [
+    {
+      body: query('query($n:Int!){users(first:$n){friends(first:$n){friends(first:$n){id}}}}', {
+        variables: { n: 100 },
+      }),
+    },
+    400,
+    'GRAPHQL_VALIDATION_FAILED',
+  ],
   'A2 a hundred levels': [{ body: query(nest(100)) }, 400, 'GRAPHQL_VALIDATION_FAILED'],
   'A3 three thousand levels': [{ body: query(nest(3_000)) }, 400, 'GRAPHQL_PARSE_FAILED'],
   'A4 a literal of 20,000 levels': [{ body: query(`{echo(deep:${lists(20_000)})}`) }, 400, 'GRAPHQL_PARSE_FAILED'],

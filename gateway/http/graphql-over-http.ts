@@ -77,6 +77,7 @@ async function answered(
     if (operation.type === 'mutation' && request.method === 'GET')
       throw methodNotAllowed('A mutation has to be POSTed.', 'POST');
     const variables = coerceVariables(supergraph.schema, operation, asked.variables, parts.suggestions);
+    documents.requireItems(operation, variables);
     const headers = forwardedHeaders(request.headers, parts.forward);
     const explain = parts.explain !== undefined && parts.explain(request.headers);
     return withDeadline(response, deadline - parts.clock(), (signal) =>

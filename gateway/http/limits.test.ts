@@ -8,7 +8,15 @@ const schema = buildSchema(`
   type Mutation { rename(name: String): Person }
   type Person { id: ID! name: String friends: [Person!]! }
 `);
-const limits = { tokens: 2_000, depth: 10, aliases: 30, rootFields: 20, directives: 50, selections: 1_000 };
+const limits = {
+  tokens: 2_000,
+  depth: 10,
+  aliases: 30,
+  rootFields: 20,
+  directives: 50,
+  selections: 1_000,
+  items: 20_000,
+};
 const rules = { limits, introspection: true, suggestions: true, cacheBytes: 1_000_000 };
 const fresh = () => new Documents(schema, rules);
 

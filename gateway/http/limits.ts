@@ -20,6 +20,8 @@ export interface Limits {
   readonly directives: number;
   /** Fields, after every fragment was put where it is spread. */
   readonly selections: number;
+  /** What its pages multiply to, with the variables of a request (items.ts). */
+  readonly items: number;
 }
 
 /**

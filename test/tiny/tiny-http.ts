@@ -63,7 +63,15 @@ export async function startTinyHttp(
     },
     close: () => Promise.resolve(),
   };
-  const limits = { tokens: 2_000, depth: 10, aliases: 30, rootFields: 20, directives: 50, selections: 1_000 };
+  const limits = {
+    tokens: 2_000,
+    depth: 10,
+    aliases: 30,
+    rootFields: 20,
+    directives: 50,
+    selections: 1_000,
+    items: 20_000,
+  };
   const served = new ServedSupergraph({
     source: { from: 'a test', read: () => Promise.resolve('once') },
     build: () =>
