@@ -272,6 +272,17 @@ describe('an event that is not the next of its aggregate', () => {
     ]);
   });
 
+  it('leaves quarantine by itself when that one comes late, with all that lined up behind it', async () => {
+    const consumer = hear();
+    await bring(consumer, event(1, 1), event(1, 4), event(1, 5));
+    expect(await quarantined(scene.posts)).toEqual([expect.objectContaining({ tries: 5, behind: 1 })]);
+    await bring(consumer, event(1, 2));
+    expect(await scene.effects()).toEqual(['1:1', '1:2']);
+    await bring(consumer, event(1, 3));
+    expect(await scene.effects()).toEqual(['1:1', '1:2', '1:3', '1:4', '1:5']);
+    expect(await quarantined(scene.posts)).toEqual([]);
+  });
+
   it('is the beginning when nothing was ever heard of the aggregate: what was before is not told', async () => {
     const consumer = hear();
     await bring(consumer, event(1, 7), event(1, 8));

@@ -30,7 +30,7 @@ export function consume(options: Options): Subscription {
   const quarantine = new Quarantine({ database, group, logger, pausesMs, lookMs, handle: effect });
   const subscription = stream.subscribe(group, sourcesOf(hear), async (events) => {
     try {
-      await database.transaction((tx) => hearAll(tx, events));
+      await hearTogether(events);
     } catch (error) {
       if (events.length > 1) for (const event of events) await hearAlone(event);
       else if (events[0] !== undefined) await quarantine.take(events[0], error);
@@ -50,21 +50,31 @@ export function consume(options: Options): Subscription {
 
   async function hearAlone(event: Envelope): Promise<void> {
     try {
-      await database.transaction((tx) => hearAll(tx, [event]));
+      await hearTogether([event]);
     } catch (error) {
       // When the quarantine cannot take it either (no database), this rejects, and the stream brings the event again.
       await quarantine.take(event, error);
     }
   }
 
-  async function hearAll(tx: Tx, events: readonly Envelope[]): Promise<void> {
+  async function hearTogether(events: readonly Envelope[]): Promise<void> {
+    if (await database.transaction((tx) => hearAll(tx, events))) quarantine.wake();
+  }
+
+  /** True when the quarantine has something to try because of it. */
+  async function hearAll(tx: Tx, events: readonly Envelope[]): Promise<boolean> {
+    let toTry = false;
     for (const round of oneOfEach(events)) {
-      const arrivals = await arrive(tx, group, round);
+      const { arrivals, released } = await arrive(tx, group, round);
+      toTry ||= released;
       for (const [event, arrival] of arrivals) {
-        if (arrival.is === 'waits') await quarantine.hold(tx, event, arrival.why);
-        else await effect(tx, event, arrival.is === 'new');
+        if (arrival.is === 'waits') {
+          await quarantine.hold(tx, event, arrival.why);
+          toTry = true;
+        } else await effect(tx, event, arrival.is === 'new');
       }
     }
+    return toTry;
   }
 
   /** An event that was heard before has no effect, yet it is told to `afterCommit`: a process may have died before it dropped its caches. */

@@ -7,6 +7,12 @@ import type { Envelope } from '#libs/events';
  */
 export type Arrival = { readonly is: 'new' | 'heard' } | { readonly is: 'waits'; readonly why: string };
 
+export interface Arrivals {
+  readonly arrivals: ReadonlyMap<Envelope, Arrival>;
+  /** An event that had waited in quarantine for one of these may be tried now, however often it was tried before. */
+  readonly released: boolean;
+}
+
 const NEW: Arrival = { is: 'new' };
 const HEARD: Arrival = { is: 'heard' };
 
@@ -18,10 +24,12 @@ const HEARD: Arrival = { is: 'heard' };
  * An aggregate that was never heard of may begin at any version: what was there before this consumer (bulk-loaded rows,
  * history that the outbox has forgotten) is not told. That is safe because both streams deliver an event only after
  * everything before it was delivered; see README.md.
+ *
+ * What waited in quarantine for exactly this event is let go in the same statement: a gap closes by itself.
  */
-export async function arrive(tx: Tx, group: string, events: readonly Envelope[]): Promise<Map<Envelope, Arrival>> {
-  const moved = await tx.query<{ aggregate: string }>(
-    `INSERT INTO inbox AS last (consumer, aggregate, aggregate_version, event_id)
+export async function arrive(tx: Tx, group: string, events: readonly Envelope[]): Promise<Arrivals> {
+  const moved = await tx.query<{ aggregate: string; released: number }>(
+    `WITH moved AS (INSERT INTO inbox AS last (consumer, aggregate, aggregate_version, event_id)
      SELECT $1, came.aggregate, came.version, came.id
      FROM unnest($2::text[], $3::int[], $4::uuid[]) AS came (aggregate, version, id)
      WHERE NOT EXISTS (
@@ -31,13 +39,18 @@ export async function arrive(tx: Tx, group: string, events: readonly Envelope[])
      ON CONFLICT (consumer, aggregate) DO UPDATE
        SET aggregate_version = excluded.aggregate_version, event_id = excluded.event_id, handled_at = now()
        WHERE last.aggregate_version = excluded.aggregate_version - 1
-     RETURNING aggregate`,
+     RETURNING aggregate, aggregate_version AS version), released AS (
+     UPDATE quarantine AS held SET tries = 0, due_at = now() FROM moved
+     WHERE held.consumer = $1 AND held.aggregate = moved.aggregate AND held.aggregate_version = moved.version + 1
+     RETURNING held.aggregate)
+     SELECT aggregate, (SELECT count(*)::int FROM released) AS released FROM moved`,
     [group, ...columns(events), events.map((event) => event.id)],
   );
   const news = new Set(moved.map((row) => row.aggregate));
   const others = events.filter((event) => !news.has(event.aggregate));
   const why = others.length === 0 ? new Map<string, Arrival>() : await whyNot(tx, group, others);
-  return new Map(events.map((event) => [event, why.get(event.aggregate) ?? NEW]));
+  const arrivals = new Map(events.map((event) => [event, why.get(event.aggregate) ?? NEW]));
+  return { arrivals, released: moved.some((row) => row.released > 0) };
 }
 
 async function whyNot(tx: Tx, group: string, events: readonly Envelope[]): Promise<Map<string, Arrival>> {

@@ -45,9 +45,15 @@ export class Quarantine {
     const hopeless = error instanceof UnknownEvent;
     logger.warn({ group, event: named(event), err: error, hopeless }, 'An event could not be handled; it is held back');
     await database.transaction((tx) => this.hold(tx, event, sentence(error), hopeless ? this.#triesMax : 1));
+    this.wake();
   }
 
-  /** Puts an event into its aggregate's line, in the caller's transaction. */
+  /** After the COMMIT of what was put into a line or may be tried now: before it, a look would not see it. */
+  wake(): void {
+    this.#nap.wake();
+  }
+
+  /** Puts an event into its aggregate's line, in the caller's transaction, after which it calls `wake`. */
   async hold(tx: Tx, event: Envelope, reason: string, tries = 0): Promise<void> {
     await tx.query(
       `INSERT INTO quarantine (consumer, aggregate, aggregate_version, event, tries, reason, due_at)
@@ -63,7 +69,6 @@ export class Quarantine {
         this.#parts.pausesMs[Math.max(0, tries - 1)] ?? 0,
       ],
     );
-    this.#nap.wake();
   }
 
   /** Resolves when every event that may still be tried has been. */
@@ -122,7 +127,7 @@ export class Quarantine {
           [group, event.aggregate, event.aggregateVersion],
         );
         if (mine.length === 0) return; // Another process of this group was faster.
-        const arrival = (await arrive(tx, group, [event])).get(event);
+        const arrival = (await arrive(tx, group, [event])).arrivals.get(event);
         if (arrival?.is === 'waits') throw new Error(arrival.why);
         await handle(tx, event, arrival?.is === 'new');
       });

@@ -5,7 +5,16 @@ import type { Logger } from '#libs/telemetry';
 
 import { COMMANDS, connect, ready, WAITS, type Connection } from './redis-connection.js';
 import { RedisSubscription } from './redis-subscription.js';
-import type { HandleEvents, Listeners, Stream, Subscription } from './stream.js';
+import {
+  StreamLostEvents,
+  type Expected,
+  type HandleEvents,
+  type Listeners,
+  type Mark,
+  type Marks,
+  type Stream,
+  type Subscription,
+} from './stream.js';
 
 export interface RedisStreamOptions {
   readonly url: string;
@@ -19,6 +28,8 @@ export interface RedisStreamOptions {
 
 /** One hash tag, so that on a Redis Cluster every script finds its keys in one place. */
 export const streamKey = (source: EventSource): string => `tributary:{events}:${source}`;
+
+const markKey = (source: EventSource): string => `${streamKey(source)}:mark`;
 
 /**
  * Redis Streams: one stream per source. It keeps an event until all of `listeners` have acknowledged it and never trims
@@ -35,17 +46,14 @@ export class RedisStream implements Stream {
     this.#redis = connect(options.url, COMMANDS, options.logger);
   }
 
-  async publish(events: readonly DomainEvent[]): Promise<void> {
+  async publish(events: readonly DomainEvent[], expected?: Expected): Promise<void> {
     await ready(this.#redis);
+    const { life = '', highest = 0, next = 0 } = expected ?? {};
     for (const source of new Set(events.map((event) => event.source))) {
-      const adding = this.#redis.multi();
       // All or none: were the first refused and the second taken, they would be heard in the wrong order.
-      for (const event of events) {
-        if (event.source === source) adding.xadd(streamKey(source), '*', 'event', JSON.stringify(event));
-      }
-      const answers = await adding.exec();
-      const refused = answers?.find(([error]) => error !== null)?.[0];
-      if (answers === null || refused) throw refused ?? new Error('Redis took none of the events');
+      const texts = events.filter((event) => event.source === source).map((event) => JSON.stringify(event));
+      const added = await this.#redis.eval(ADD, 2, streamKey(source), markKey(source), life, highest, next, ...texts);
+      if (added !== texts.length) throw new StreamLostEvents(`the stream of ${source} is not the one it was`);
       await this.#trim(source);
     }
   }
@@ -83,6 +91,20 @@ export class RedisStream implements Stream {
     this.#redis.disconnect();
   }
 
+  readonly marks: Marks = {
+    read: async (source) => {
+      await ready(this.#redis);
+      return markOf(await this.#redis.hmget(markKey(source), 'life', 'highest'));
+    },
+    begin: async (source, found) => {
+      const seen = [found?.life ?? '', found?.highest ?? ''];
+      const now = (await this.#redis.eval(BEGIN, 1, markKey(source), ...seen, randomUUID())) as (string | null)[];
+      const mark = markOf(now);
+      if (mark === undefined) throw new Error(`Redis has no mark of ${source}`);
+      return mark;
+    },
+  };
+
   /** Forgets what every group has acknowledged; nothing while a listener has not yet made its group. */
   async #trim(source: EventSource): Promise<void> {
     const now = performance.now();
@@ -96,6 +118,28 @@ export class RedisStream implements Stream {
     }
   }
 }
+
+function markOf([life, highest]: readonly (string | null | undefined)[]): Mark | undefined {
+  return life ? { life, highest: Number(highest) } : undefined;
+}
+
+/** Redis refuses a script's first write or none (full, replica), so the events are added together. 0: not the stream that is expected. */
+const ADD = `
+local life, highest, next = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+if life ~= '' then
+  local mark = redis.call('HMGET', KEYS[2], 'life', 'highest')
+  if mark[1] ~= life or tonumber(mark[2]) < highest then return 0 end
+  if next > tonumber(mark[2]) then redis.call('HSET', KEYS[2], 'highest', ARGV[3]) end
+end
+for i = 4, #ARGV do redis.call('XADD', KEYS[1], '*', 'event', ARGV[i]) end
+return #ARGV - 3`;
+
+const BEGIN = `
+local mark = redis.call('HMGET', KEYS[1], 'life', 'highest')
+if (mark[1] or '') == ARGV[1] and (mark[2] or '') == ARGV[2] then
+  redis.call('HSET', KEYS[1], 'life', ARGV[3], 'highest', 0)
+end
+return redis.call('HMGET', KEYS[1], 'life', 'highest')`;
 
 /** Up to the oldest id that some group still needs: its oldest pending one, or the last that it was given. Nobody listens: all but the last. */
 const TRIM = `

@@ -2,6 +2,7 @@ import type { Database } from '#libs/database';
 import type { DomainEvent } from '#libs/events';
 import { systemClock, type Clock, type Logger } from '#libs/telemetry';
 
+import { Continuity } from './continuity.js';
 import { cleanOutbox } from './retention.js';
 import type { Stream } from './stream.js';
 import { Nap } from './within.js';
@@ -34,8 +35,9 @@ const CLEAN_EVERY_MS = 60_000;
 export class Relay {
   readonly #options: Options & { readonly clock: Clock; readonly keepMs: number };
   readonly #nap = new Nap();
+  readonly #continuity: Continuity;
   #running: Promise<void> | undefined;
-  #passing: Promise<number> | undefined;
+  #passing: Promise<boolean> | undefined;
   #failures = 0;
   #cleanAt = 0;
   #closed = false;
@@ -43,6 +45,7 @@ export class Relay {
   constructor(options: Options) {
     const { clock = systemClock, keepMs = 24 * 60 * 60 * 1000 } = options;
     this.#options = { ...options, clock, keepMs };
+    this.#continuity = new Continuity(options);
     options.database.afterCommit(async (events) => {
       if (events.some((event) => event.source === options.database.service)) this.wake();
     });
@@ -61,7 +64,7 @@ export class Relay {
     const deadline = performance.now() + deadlineMs;
     for (;;) {
       try {
-        if ((await this.#pass()) === 0) return;
+        if (!(await this.#pass())) return;
       } catch (error) {
         if (performance.now() > deadline) throw new Error('the outbox could not be drained', { cause: error });
         await new Promise((resolve) => setTimeout(resolve, 20));
@@ -87,9 +90,9 @@ export class Relay {
 
   async #passOrBackOff(): Promise<number> {
     try {
-      const published = await this.#pass();
+      const more = await this.#pass();
       this.#failures = 0;
-      if (published > 0) return 0;
+      if (more) return 0;
       await this.#clean();
       return this.#options.pollMs;
     } catch (error) {
@@ -103,26 +106,26 @@ export class Relay {
     }
   }
 
-  /** One batch, one at a time, however many ask. */
-  #pass(): Promise<number> {
+  /** One batch, one at a time, however many ask. False: nothing is left to publish. */
+  #pass(): Promise<boolean> {
     this.#passing ??= this.#publishBatch().finally(() => {
       this.#passing = undefined;
     });
     return this.#passing;
   }
 
-  async #publishBatch(): Promise<number> {
-    const { database, stream } = this.#options;
+  async #publishBatch(): Promise<boolean> {
+    const { database } = this.#options;
     const rows = await database.query<Row>(
       `SELECT position::text, id, type, version, source, aggregate, aggregate_version, at, actor, payload
        FROM outbox WHERE published_at IS NULL ORDER BY outbox.position LIMIT ${BATCH}`,
     );
-    if (rows.length === 0) return 0;
-    await stream.publish(rows.map(eventOf));
+    if (rows.length === 0) return !(await this.#continuity.holds());
+    if (!(await this.#continuity.publish(rows.map(eventOf), Number(rows.at(-1)?.position)))) return true;
     await database.query(`UPDATE outbox SET published_at = now() WHERE position = ANY($1::bigint[])`, [
       rows.map((row) => row.position),
     ]);
-    return rows.length;
+    return true;
   }
 
   async #clean(): Promise<void> {

@@ -3,6 +3,8 @@ import type { Database } from '#libs/database';
 /** Rows that one statement deletes. */
 const BATCH = 500;
 const BATCHES_MAX = 200;
+/** Rows that one statement unpublishes. */
+const AGAIN = 2_000;
 
 /**
  * Deletes what was published longer than `keepMs` ago, oldest first, in small statements; at most 100,000 rows per call.
@@ -24,11 +26,27 @@ export async function cleanOutbox(database: Database, keepMs: number): Promise<n
   return deleted;
 }
 
-/** Has what was published in the last `sinceMs` published again, for a stream that lost its memory. Answers how many. */
-export async function publishAgain(database: Database, sinceMs: number): Promise<number> {
-  const rows = await database.query(
-    `UPDATE outbox SET published_at = NULL WHERE published_at >= now() - $1 * interval '1 ms' RETURNING 1`,
-    [sinceMs],
-  );
-  return rows.length;
+/**
+ * Has what is retained published again, for a stream that lost it; all of it, or what was published in the last `sinceMs`.
+ * In small statements but in one transaction: a relay that saw the later half of an aggregate only would reorder it.
+ */
+export function publishAgain(database: Database, sinceMs?: number): Promise<number> {
+  return database.transaction(async (tx) => {
+    let after = '0';
+    for (let count = 0; ;) {
+      const [batch] = await tx.query<{ count: number; last: string | null }>(
+        `WITH batch AS (
+           SELECT position FROM outbox WHERE position > $1 AND published_at IS NOT NULL
+             AND ($2::float8 IS NULL OR published_at >= now() - $2 * interval '1 ms')
+           ORDER BY position LIMIT ${AGAIN}
+         ), again AS (
+           UPDATE outbox SET published_at = NULL FROM batch WHERE outbox.position = batch.position RETURNING outbox.position
+         ) SELECT count(*)::int AS count, max(position)::text AS last FROM again`,
+        [after, sinceMs ?? null],
+      );
+      count += batch?.count ?? 0;
+      if (batch === undefined || batch.last === null || batch.count < AGAIN) return count;
+      after = batch.last;
+    }
+  });
 }

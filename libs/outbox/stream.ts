@@ -3,13 +3,35 @@ import type { DomainEvent, Envelope, EventSource } from '#libs/events';
 /** Carries events from the relays to the groups that hear them, at least once, each aggregate in order. */
 export interface Stream {
   /** Resolves when the events are safe: in one process, when every group has handled them; in Redis, when it has them. */
-  publish(events: readonly DomainEvent[]): Promise<void>;
+  publish(events: readonly DomainEvent[], expected?: Expected): Promise<void>;
   /**
    * `handle` gets at most 100 events, in order, and one call at a time per group and source. When it rejects, the same
    * events come again, before any later ones.
    */
   subscribe(group: string, sources: readonly EventSource[], handle: HandleEvents): Subscription;
+  /** Only of a stream that may lose what it took. */
+  readonly marks?: Marks;
   close(): Promise<void>;
+}
+
+/** Which life of the stream this is, and the highest position of the source's outbox that it was given. */
+export interface Mark {
+  readonly life: string;
+  readonly highest: number;
+}
+
+/** What the publisher knows; `next` is the highest position among the events. */
+export interface Expected extends Mark {
+  readonly next: number;
+}
+
+/** `publish` took nothing, because the stream is not the one, or not as far, as the publisher knows. */
+export class StreamLostEvents extends Error {}
+
+export interface Marks {
+  read(source: EventSource): Promise<Mark | undefined>;
+  /** Begins a new life of the stream, if the mark is still as it was `found`; answers what it is then. */
+  begin(source: EventSource, found: Mark | undefined): Promise<Mark>;
 }
 
 export type HandleEvents = (events: readonly Envelope[]) => Promise<void>;
