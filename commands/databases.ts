@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import { provisionServices } from '#libs/database';
+import { DatabaseNotOpened, provisionServices } from '#libs/database';
 import { loadOrCreateSecret } from '#libs/identity';
 import { address, choice, readSettings, secret, type Environment, type Values } from '#libs/settings';
 
@@ -56,6 +56,16 @@ export async function databasesOf(
     return (await provisionServices(settings.DATABASE_URL, SERVICES, passwords)) as Record<Service, string>;
   }
   return Object.fromEntries(urls) as Record<Service, string | undefined>;
+}
+
+/** What cannot open the database of a service names the setting that says where it is. */
+export async function naming<T>(settings: StartSettings, service: Service, opening: Promise<T>): Promise<T> {
+  try {
+    return await opening;
+  } catch (error) {
+    const own = databaseVariable(service);
+    throw error instanceof DatabaseNotOpened && settings[own] !== undefined ? error.from(own) : error;
+  }
 }
 
 /** Is it on databases that somebody else may use too? Then nothing is put in by itself, and secrets are given, not made. */

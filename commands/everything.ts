@@ -15,6 +15,7 @@ import { readUsersConfig } from '../subgraphs/users/config.js';
 import { startUsers } from '../subgraphs/users/start.js';
 import {
   databasesOf,
+  naming,
   onServers,
   readSecrets,
   readStartSettings,
@@ -74,11 +75,14 @@ export async function startEverything(
       closers.push(() => running.close());
       return running;
     };
-    const [users, posts, followers] = await Promise.all([
-      start(startUsers(configs.users, parts)),
-      start(startPosts(configs.posts, parts)),
-      start(startFollowers(configs.followers, parts)),
-    ]);
+    const starting = [
+      start(naming(settings, 'users', startUsers(configs.users, parts))),
+      start(naming(settings, 'posts', startPosts(configs.posts, parts))),
+      start(naming(settings, 'followers', startFollowers(configs.followers, parts))),
+    ] as const;
+    // What one of them left open when another could not start is closed only if it is known by then.
+    await Promise.allSettled(starting);
+    const [users, posts, followers] = await Promise.all(starting);
     const subgraphs: readonly RunningSubgraph[] = [users, posts, followers];
     const seeded =
       wantsDemo(settings) &&

@@ -1,12 +1,11 @@
-import { mkdir } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { lockDataDir, openDatabase } from '#libs/database';
-import type { Environment } from '#libs/settings';
+import { makeDataDir, type Environment } from '#libs/settings';
 import { createLogger } from '#libs/telemetry';
 import { followersTables } from '../subgraphs/followers/followers.tables.js';
 import { postsTables } from '../subgraphs/posts/posts.tables.js';
 import { usersTables } from '../subgraphs/users/users.tables.js';
-import { databasesOf, readSecrets, readStartSettings, type Service } from './databases.js';
+import { databasesOf, naming, readSecrets, readStartSettings, type Service } from './databases.js';
 import { loadWorld, rowsOf } from './seed/load.js';
 import { showProgress } from './seed/progress.js';
 import { generateWorld, type WorldOptions } from './seed/world.js';
@@ -41,7 +40,7 @@ async function seed(world: WorldOptions, env: Environment): Promise<void> {
   const logger = createLogger('seed', 'warn');
   const started = performance.now();
   const settings = readStartSettings(env);
-  await mkdir(dataDir, { recursive: true });
+  await makeDataDir(dataDir);
   // Also with databases elsewhere: the secret that their passwords come from may be here.
   const urls = await databasesOf(settings, await readSecrets(settings, dataDir));
   const embedded = Object.values(urls).every((url) => url === undefined);
@@ -49,7 +48,8 @@ async function seed(world: WorldOptions, env: Environment): Promise<void> {
   const closers: (() => Promise<void>)[] = [];
   try {
     const open = async (service: Service, tables: { entities: Function[]; migrations: Function[] }) => {
-      const database = await openDatabase({ service, url: urls[service], dataDir, poolMax: 2, logger, ...tables });
+      const opening = openDatabase({ service, url: urls[service], dataDir, poolMax: 2, logger, ...tables });
+      const database = await naming(settings, service, opening);
       closers.push(() => database.close());
       return database;
     };

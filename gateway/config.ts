@@ -9,6 +9,7 @@ import {
   secret,
   text,
   whole,
+  withoutCredentials,
   type Environment,
   type Setting,
   type Values,
@@ -273,7 +274,9 @@ function servicesOf(list: string): Service[] {
     const name = pair.slice(0, equals).trim();
     const url = pair.slice(equals + 1).trim();
     if (equals < 1 || !/^[A-Za-z][\w-]*$/.test(name))
-      throw new Error(`SUBGRAPHS takes name=address pairs separated by commas; came ${JSON.stringify(pair)}`);
+      throw new Error(
+        `SUBGRAPHS takes name=address pairs separated by commas; came ${JSON.stringify(withoutCredentials(pair))}`,
+      );
     const why = whyNoAddress(url);
     if (why !== undefined) throw new Error(`SUBGRAPHS: the address of ${name} ${why}`);
     return [{ name, url }];
@@ -284,7 +287,8 @@ function servicesOf(list: string): Service[] {
 }
 
 function whyNoAddress(url: string): string | undefined {
-  if (!URL.canParse(url)) return `takes an address that begins with http: or https:; came ${JSON.stringify(url)}`;
+  if (!URL.canParse(url))
+    return `takes an address that begins with http: or https:; came ${JSON.stringify(withoutCredentials(url))}`;
   const { protocol, username, password } = new URL(url);
   if (protocol !== 'http:' && protocol !== 'https:')
     return `takes an address that begins with http: or https:; came ${protocol}`;

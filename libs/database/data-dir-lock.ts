@@ -1,8 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { link, lstat, mkdir, realpath, rename, rm, symlink } from 'node:fs/promises';
+import { link, lstat, realpath, rename, rm, symlink } from 'node:fs/promises';
 import { createConnection, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { makeDataDir } from '#libs/settings';
 
 export interface DataDirLock {
   release(): Promise<void>;
@@ -13,7 +14,7 @@ export interface DataDirLock {
  * A bound socket is the one kind of file that says by itself whether its owner lives, so a kill -9 leaves no stale lock.
  */
 export async function lockDataDir(dataDir: string): Promise<DataDirLock> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  await makeDataDir(dataDir);
   const folder = await realpath(dataDir);
   const shortcut = await shorten(folder);
   const server = createServer((socket) => socket.end(String(process.pid)).on('error', () => socket.destroy()));

@@ -142,7 +142,7 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
   it('says that it cannot be reached when nobody listens there', async () => {
     const nowhere = openDatabase({ service: 'users', url: 'postgres://x:y@127.0.0.1:1/z', ...tables });
     await expect(nowhere).rejects.toThrow(
-      'The database of users at 127.0.0.1:1/z cannot be opened: connect ECONNREFUSED',
+      'The database of users at 127.0.0.1:1/z cannot be opened: connect ECONNREFUSED 127.0.0.1:1. See that the server runs and lets us in, or correct DATABASE_URL.',
     );
   });
 

@@ -3,7 +3,7 @@ import { silent, type Logger } from '#libs/telemetry';
 import { Database } from './database.js';
 import { pgDriver } from './driver.js';
 import { openEmbedded } from './embedded/open-embedded.js';
-import { messageOf } from './trouble.js';
+import { DatabaseNotOpened } from './not-opened.js';
 
 export interface OpenDatabaseOptions {
   readonly service: string;
@@ -89,9 +89,7 @@ async function openOnServer(options: OpenDatabaseOptions, url: string): Promise<
     });
   } catch (cause) {
     const { host, pathname } = new URL(url);
-    throw new Error(`The database of ${service} at ${host}${pathname} cannot be opened: ${messageOf(cause)}`, {
-      cause,
-    });
+    throw new DatabaseNotOpened(`The database of ${service} at ${host}${pathname}`, 'DATABASE_URL', { cause });
   }
 }
 

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { DatabaseNotOpened } from './not-opened.js';
 
 /**
  * One PostgreSQL server for all: a database and a role per service, and no role may even connect to another's database.
@@ -13,7 +14,11 @@ export async function provisionServices(
 ): Promise<Record<string, string>> {
   const { prefix = 'tributary_' } = options;
   const admin = new pg.Client({ connectionString: adminUrl, connectionTimeoutMillis: 5_000, lock_timeout: 60_000 });
-  await admin.connect();
+  try {
+    await admin.connect();
+  } catch (cause) {
+    throw new DatabaseNotOpened(`The server of all databases at ${new URL(adminUrl).host}`, 'DATABASE_URL', { cause });
+  }
   try {
     // Of several that start together one does it and the others find it done.
     await admin.query(`SELECT pg_advisory_lock(hashtext('tributary provision'))`);

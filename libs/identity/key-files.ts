@@ -1,6 +1,7 @@
 import { createPrivateKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { chmod, link, mkdir, open, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeDataDir } from '#libs/settings';
 import { signingKeyOf, type SigningKey } from './signing-key.js';
 
 /** The Ed25519 key that signs log-in tokens on the embedded default: made at the first start, the same at every later one. */
@@ -33,6 +34,7 @@ export async function loadOrCreateSecret(dataDir: string, name: string): Promise
 async function kept(dataDir: string, name: string, make: () => string): Promise<string> {
   const folder = join(dataDir, 'keys');
   const file = join(folder, name);
+  await makeDataDir(dataDir);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   if (!(await exists(file))) await createWhole(file, make());
   await refuseWhenOthersCanRead(file);

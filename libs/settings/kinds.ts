@@ -68,10 +68,19 @@ export function names<O extends Common<readonly string[]>>(options: O): Kind<rea
 }
 
 export function address<O extends Common<string> & { protocols: readonly string[] }>(options: O): Kind<string, O> {
-  return setting(`an address that begins with ${options.protocols.join(' or ')}`, options, (value) => {
+  const made = setting<string, O>(`an address that begins with ${options.protocols.join(' or ')}`, options, (value) => {
     if (!URL.canParse(value)) return undefined;
     return options.protocols.some((protocol) => value.startsWith(protocol)) ? value : undefined;
   });
+  return { ...made, show: withoutCredentials };
+}
+
+/**
+ * An address, also a broken one, without what may be a user name or a password in it. By the text, since what came may be no
+ * address at all: up to the last @, and whatever stands behind a question mark.
+ */
+export function withoutCredentials(address: string): string {
+  return address.replace(/^([a-z][\w+.-]*:\/{1,2})?[^]*@/i, '$1***@').replace(/\?[^]+$/, '?***');
 }
 
 /** At least 32 bytes, so that it cannot be guessed; never printed. */

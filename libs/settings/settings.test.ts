@@ -43,6 +43,24 @@ describe('settings', () => {
     );
   });
 
+  it.each([
+    ['postgre://admin:hunter2@db:5432/x', 'postgre://***@db:5432/x'],
+    ['admin:hunter2@db', '***@db'],
+    ['http://:hunter2@db', 'http://***@db'],
+    ['//admin:hunter2@db/x', '***@db/x'],
+    ['http:/hunter2@db', 'http:/***@db'],
+    ['postgres://admin:hun#ter2/hunter2@x:y@db:port/x', 'postgres://***@db:port/x'],
+    ['http://admin:?hunter2@db/x', 'http://***@db/x'],
+    ['http://db/x?user=admin&password=hunter2', 'http://db/x?***'],
+    ['http://admin:h\nunter2\nhunter2@db', 'http://***@db'],
+  ])('an address that is wrong is shown without its password: %j', (text, shown) => {
+    const wrong = () => readSettings(settings, { REDIS_URL: text });
+    expect(wrong).toThrow(
+      `REDIS_URL takes an address that begins with redis: or rediss:; came ${JSON.stringify(shown)}`,
+    );
+    expect(wrong).not.toThrow('unter2');
+  });
+
   it('reports what needs several settings beside what is wrong alone, but says nothing twice of one', () => {
     const missing = () => ['KEY is needed with REDIS_URL', 'MODE=on takes another PORT'];
     const mistakes = (env: Record<string, string>) => {

@@ -7,6 +7,8 @@ export interface Setting<T> {
   readonly why: string;
   /** A secret is never printed. */
   readonly secret?: boolean;
+  /** What may be shown of a text; absent: all of it. */
+  readonly show?: (text: string) => string;
   /** The value of a text, or undefined when the text is not what the setting takes. */
   readonly parse: (text: string) => T | undefined;
 }
@@ -58,10 +60,9 @@ export function readSettings<S extends Settings>(
     const value = setting.parse(text);
     values[name] = value ?? setting.default;
     if (value === undefined) {
+      const shown = JSON.stringify(setting.show?.(text) ?? text);
       wrong.add(name);
-      mistakes.push(
-        `${name} takes ${setting.takes}; came ${setting.secret ? 'something else (not shown)' : JSON.stringify(text)}`,
-      );
+      mistakes.push(`${name} takes ${setting.takes}; came ${setting.secret ? 'something else (not shown)' : shown}`);
     }
   }
   mistakes.push(...more(values as Values<S>).filter((mistake) => !wrong.has(/^\w*/.exec(mistake)![0])));

@@ -1,4 +1,4 @@
-import { lockDataDir } from '#libs/database';
+import { DatabaseNotOpened, lockDataDir } from '#libs/database';
 import { LISTENERS } from '#libs/events';
 import { openStream } from '#libs/outbox';
 import { SettingsError, type Environment } from '#libs/settings';
@@ -42,7 +42,8 @@ export async function runProgram<C extends ServiceConfig>(
       });
     }
   } catch (error) {
-    if (error instanceof SettingsError) process.stderr.write(`${error.message}\n`);
+    if (error instanceof SettingsError || error instanceof DatabaseNotOpened)
+      process.stderr.write(`${error.message}\n`);
     else logger.error({ err: error }, `${name} did not start`);
     process.exitCode = 1;
     await close();

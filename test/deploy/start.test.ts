@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -106,6 +107,40 @@ describe('npm start', () => {
     expect(child.output()).not.toContain('ECONNREFUSED');
     await expect(stat(untouched)).rejects.toMatchObject({ code: 'ENOENT' });
   }, 60_000);
+
+  it.each(['/proc/x', fileURLToPath(import.meta.url)])(
+    'says what DATA_DIR takes where it cannot be %s',
+    async (path) => {
+      const child = await start({ DATA_DIR: path });
+      expect(await child.ended()).toBe(1);
+      expect(child.output()).toContain(`DATA_DIR takes a folder that can be written to`);
+      expect(child.output()).toContain(`came ${JSON.stringify(path)}`);
+      expect(child.output()).not.toContain('    at ');
+    },
+    60_000,
+  );
+
+  it.each([
+    ['DATABASE_URL', ['DATABASE_URL']],
+    ['(USERS|POSTS|FOLLOWERS)_DATABASE_URL', ['USERS_DATABASE_URL', 'POSTS_DATABASE_URL', 'FOLLOWERS_DATABASE_URL']],
+  ])(
+    'names %s where no database listens there, and shows no password',
+    async (named, variables) => {
+      const key = generateKeyPairSync('ed25519').privateKey.export({ format: 'der', type: 'pkcs8' }).toString('base64');
+      const child = await start({
+        ...Object.fromEntries(variables.map((name) => [name, 'postgres://admin:hunter2@127.0.0.1:1/x'])),
+        ASSERTION_SECRET: 's'.repeat(32),
+        SIGNING_KEY: key,
+      });
+      expect(await child.ended()).toBe(1);
+      expect(child.output()).toMatch(
+        new RegExp(`at 127\\.0\\.0\\.1:1\\S* cannot be opened: connect ECONNREFUSED.* or correct ${named}\\.`),
+      );
+      expect(child.output()).not.toContain('hunter2');
+      expect(child.output()).not.toContain('    at ');
+    },
+    60_000,
+  );
 });
 
 function addresses(output: string): Record<string, string> {
