@@ -169,6 +169,8 @@ export interface GatewayConfig extends GatewaySettings {
   readonly services: readonly Service[];
   /** From SUBGRAPH_URL_<NAME>. */
   readonly addressOf: AddressOf;
+  /** The SUBGRAPH_URL_<NAME> that were given. */
+  readonly addressVariables: readonly string[];
   /** From ASSERTION_SECRET_<NAME>; undefined when there is none. */
   readonly secretOf: (subgraph: string) => string | undefined;
 }
@@ -201,6 +203,7 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
     },
     services: servicesOf(values.SUBGRAPHS ?? ''),
     addressOf: (subgraph: string) => env[variableOf(subgraph)] || undefined,
+    addressVariables: Object.keys(env).filter((name) => name.startsWith('SUBGRAPH_URL_') && env[name]),
     secretOf: (subgraph: string) => env[secretVariableOf(subgraph)] || undefined,
   });
 }

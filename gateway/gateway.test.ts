@@ -66,6 +66,25 @@ describe('GraphQL over HTTP', () => {
     expect(of('ok')).toHaveLength(58);
   }, 60_000);
 
+  it('warns once of an address for a subgraph that the supergraph does not have, and names those that it has', async () => {
+    const said: object[] = [];
+    const logger = { ...silent, warn: (fields: object) => void said.push(fields) };
+    const SUPERGRAPH = join(folder, 'supergraph.graphql');
+    const started = (more: Record<string, string>) =>
+      startGateway(readGatewayConfig({ SUPERGRAPH, PORT: '0', ...more }), { logger });
+    const typo = await started({ SUBGRAPH_URL_PEOPEL: tiny.people.url, SUBGRAPH_URL_POSTS: tiny.posts.url });
+    await typo.ready();
+    await typo.refresh();
+    await typo.close();
+    const names = { unknown: ['SUBGRAPH_URL_PEOPEL'], known: ['SUBGRAPH_URL_PEOPLE', 'SUBGRAPH_URL_POSTS'] };
+    expect(said).toEqual([names]);
+    // The control: spelt right it is used, and nothing is said.
+    const right = await started({ SUBGRAPH_URL_PEOPLE: tiny.people.url });
+    await right.ready();
+    await right.close();
+    expect(said).toEqual([names]);
+  });
+
   it('answers one operation from two services', async () => {
     const { status, body } = await ask('{ me { name posts { body author { name } } } }');
     expect(status).toBe(200);

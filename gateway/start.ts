@@ -15,7 +15,7 @@ import { listSizesOf } from './supergraph/list-sizes.js';
 import { Reachable } from './supergraph/reachable.js';
 import { ServedSupergraph, type Serving } from './supergraph/served.js';
 import { fileSource, servicesSource, urlSource, type SupergraphSource } from './supergraph/source.js';
-import { readSupergraph, SupergraphError } from './supergraph/supergraph.js';
+import { readSupergraph, SupergraphError, variableOf } from './supergraph/supergraph.js';
 
 export interface RunningGateway {
   /** For example http://127.0.0.1:4000/graphql */
@@ -77,6 +77,7 @@ export async function startGateway(config: GatewayConfig, parts: GatewayParts = 
       cacheBytes: config.DOCUMENT_CACHE_BYTES,
       listSizes: listSizesOf(supergraph),
     });
+    warnOfStrangers(config, [...supergraph.subgraphs.keys()], logger);
     void reachable.all(supergraph);
     return { supergraph, engine, documents };
   }
@@ -192,6 +193,14 @@ function requireSecrets(config: GatewayConfig, subgraphs: readonly string[]): vo
     throw new SupergraphError(
       `With IDENTITY=jwt each subgraph shares a secret with the gateway; set ${missing.join(', ')}.`,
     );
+}
+
+/** An address for a subgraph that is not there is a misspelt name, and the subgraph that was meant is asked elsewhere. */
+function warnOfStrangers(config: GatewayConfig, subgraphs: readonly string[], logger: Logger): void {
+  const known = subgraphs.map(variableOf);
+  const unknown = config.addressVariables.filter((name) => !known.includes(name));
+  if (unknown.length > 0)
+    logger.warn({ unknown, known }, 'The supergraph has no subgraph by this name, so its address is not used');
 }
 
 /** Loaded by name, so that an engine that is not used costs neither memory nor its licence. */
