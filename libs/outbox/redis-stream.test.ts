@@ -180,7 +180,9 @@ withServer('redis', 'the stream in Redis', (url) => {
 
   it('refuses to publish while Redis is gone, is full, or is only a replica, and goes on when it is back', async () => {
     let server = await startRedis();
-    const stream = another({ url: server.url });
+    const said: string[] = [];
+    const logger = { ...silent, warn: (_: object, message: string) => void said.push(message) };
+    const stream = another({ url: server.url, logger });
     const taken: string[] = [];
     const subscription = stream.subscribe(
       'posts',
@@ -211,6 +213,8 @@ withServer('redis', 'the stream in Redis', (url) => {
     await eventually(() => stream.publish([event(1, 4)]));
     await eventually(() => taken.includes('1:4'));
     expect(firsts(taken)).toEqual(['1:1', '1:2', '1:3', '1:4']);
+    // However often it was tried meanwhile.
+    expect(said.filter((message) => message.startsWith('The stream cannot be read'))).toHaveLength(1);
     await server.stop();
   });
 

@@ -2,6 +2,7 @@ import { checkEnvelope, type Envelope } from '#libs/events';
 import type { Logger } from '#libs/telemetry';
 
 import { ready, type Connection } from './redis-connection.js';
+import { Outage } from './outage.js';
 import { TOGETHER, type HandleEvents } from './stream.js';
 import { Nap, within } from './within.js';
 
@@ -67,16 +68,24 @@ export class RedisSubscription {
 
   async #run(): Promise<void> {
     let failures = 0;
+    const { group, key, logger } = this.#parts;
+    const outage = new Outage({
+      logger,
+      fields: { group, key },
+      began: 'The stream cannot be read; it is tried again until it can',
+      lasts: 'The stream still cannot be read',
+      over: 'The stream is read again',
+    });
     while (!this.#closed) {
       try {
         await this.#turn();
         failures = 0;
+        outage.succeeded();
       } catch (error) {
         if (this.#closed) break;
         failures += 1;
         const pauseMs = Math.min(1_000, 25 * 2 ** Math.min(failures, 8));
-        const { group, key, logger } = this.#parts;
-        logger.warn({ group, key, err: error, failures, pauseMs }, 'The stream could not be read; it is tried again');
+        outage.failed(error);
         await this.#nap.take(pauseMs);
       }
     }

@@ -1,0 +1,56 @@
+import type { Logger } from '#libs/telemetry';
+
+interface Parts {
+  readonly logger: Logger;
+  /** What is the same in every line: the group, the stream. */
+  readonly fields: object;
+  readonly began: string;
+  readonly lasts: string;
+  readonly over: string;
+  /** Milliseconds from anywhere. */
+  readonly clock?: () => number;
+  readonly everyMs?: number;
+}
+
+/**
+ * Says of something that is tried again and again that it fails: when it begins, once a minute while it lasts, and when it is
+ * over. What comes and goes within the minute is one outage that lasts, so there are at most two lines a minute whatever happens.
+ */
+export class Outage {
+  readonly #parts: Required<Parts>;
+  #began: number | undefined;
+  #failures = 0;
+  #said = Number.NEGATIVE_INFINITY;
+  #isTold = false;
+
+  constructor(parts: Parts) {
+    this.#parts = { clock: () => performance.now(), everyMs: 60_000, ...parts };
+  }
+
+  failed(error: unknown): void {
+    const { logger, fields, began, lasts, clock, everyMs } = this.#parts;
+    const now = clock();
+    this.#began ??= now;
+    this.#failures += 1;
+    if (now - this.#said < everyMs) return;
+    this.#said = now;
+    if (this.#isTold) {
+      // Where it came from was in the first line.
+      logger.warn({ ...fields, reason: String(error), ...this.#length(now) }, lasts);
+    } else logger.warn({ ...fields, err: error }, began);
+    this.#isTold = true;
+  }
+
+  succeeded(): void {
+    if (this.#began === undefined) return;
+    const { logger, fields, over, clock } = this.#parts;
+    if (this.#isTold) logger.warn({ ...fields, ...this.#length(clock()) }, over);
+    this.#began = undefined;
+    this.#failures = 0;
+    this.#isTold = false;
+  }
+
+  #length(now: number): object {
+    return { failures: this.#failures, forMs: Math.round(now - (this.#began ?? now)) };
+  }
+}
