@@ -3,9 +3,10 @@ import type {
   FetchRewrite,
   FlattenNodePathSegment,
   PlanNode as NativeNode,
-  QueryPlanner,
   RequiresSelection,
 } from '@graphql-hive/router-query-planner';
+import { silent, systemClock, type Clock, type Logger } from '#libs/telemetry';
+import { NativeLives } from './native-lives.js';
 import {
   withPath,
   type Entities,
@@ -18,21 +19,21 @@ import {
 } from './plan.js';
 import type { Planner, PlanRequest } from './planner.js';
 
-/** Hive Router's planner (Rust through N-API): about 1.4 ms for a profile page, on a thread of its own. */
-export async function nativePlanner(supergraphSdl: string): Promise<Planner> {
-  const { QueryPlanner: Native } = await import('@graphql-hive/router-query-planner');
-  const planner: QueryPlanner = new Native(supergraphSdl);
+/** Hive Router's planner (Rust through N-API): about 1.4 ms for a profile page, in a process of its own. */
+export async function nativePlanner(
+  supergraphSdl: string,
+  logger: Logger = silent,
+  clock: Clock = systemClock,
+): Promise<Planner> {
+  const lives = await NativeLives.begin(supergraphSdl, logger, clock);
   return {
     name: 'native',
-    overrideLabels: new Set([
-      ...planner.overrideLabels,
-      ...planner.overridePercentages.map((percent) => `percent(${percent})`),
-    ]),
-    async plan({ query, labels, percent, signal }: PlanRequest): Promise<Plan> {
-      const plan = await planner.planAsync(query, null, new Set(labels), percent, signal);
+    overrideLabels: new Set(lives.labels),
+    async plan(request: PlanRequest): Promise<Plan> {
+      const plan = await lives.plan(request);
       return { root: plan.node ? nodeOf(plan.node) : undefined };
     },
-    close: () => Promise.resolve(),
+    close: () => lives.end(),
   };
 }
 

@@ -41,7 +41,7 @@ export async function choosePlanner(
         { feature: unfit },
         'PLANNER=native plans this feature wrongly; unset PLANNER unless you are testing',
       );
-    return { planner: await native(supergraph), reason: 'PLANNER=native' };
+    return { planner: await native(supergraph, logger), reason: 'PLANNER=native' };
   }
   if (unfit)
     return {
@@ -52,13 +52,13 @@ export async function choosePlanner(
     const { carefulPlanner } = await import('./careful-planner.js');
     const inner = hasInterfaceObject(supergraph) ? await apolloIfThere(supergraph, logger) : undefined;
     if (inner) {
-      const planner = carefulPlanner(inner, () => native(supergraph), supergraph, logger);
+      const planner = carefulPlanner(inner, () => native(supergraph, logger), supergraph, logger);
       return {
         planner,
         reason: 'the supergraph has an @interfaceObject, around which the native planner leaves fields out',
       };
     }
-    const planner = carefulPlanner(await native(supergraph), () => apollo(supergraph), supergraph, logger);
+    const planner = carefulPlanner(await native(supergraph, logger), () => apollo(supergraph), supergraph, logger);
     return { planner, reason: 'the native planner fits this platform and this supergraph' };
   } catch (error) {
     logger.warn({ err: error }, 'the native planner cannot be used; planning with Apollo’s');
@@ -87,9 +87,9 @@ function hasInterfaceObject({ sdl }: Supergraph): boolean {
   return /\bisInterfaceObject:\s*true\b/.test(sdl);
 }
 
-async function native(supergraph: Supergraph): Promise<Planner> {
+async function native(supergraph: Supergraph, logger: Logger): Promise<Planner> {
   const { nativePlanner } = await import('./native-planner.js');
-  return nativePlanner(supergraph.sdl);
+  return nativePlanner(supergraph.sdl, logger);
 }
 
 async function apollo(supergraph: Supergraph): Promise<Planner> {
