@@ -1,4 +1,5 @@
 import type { Statements } from '#libs/database';
+import { Failure } from '#libs/failure';
 import type { CountedPost } from '../post.js';
 import { noBlockBetween, POST_COLUMNS, postOf, type PostRow } from '../post.row.js';
 
@@ -64,17 +65,21 @@ export async function homePage(
   const newestOf = (limit: string) => `CROSS JOIN LATERAL (
     SELECT p.id FROM posts p WHERE p.author_id = a.id AND p.state = 'published' AND p.id < $2 ORDER BY p.id DESC LIMIT ${limit}
   ) p ORDER BY p.id DESC LIMIT $3`;
-  const rows = await database.query<PostRow>(
+  const rows = await database.query<{ gone: boolean } & (PostRow | { id: null })>(
     `WITH authors AS (
        SELECT f.followee_id AS id FROM follow_edges f WHERE f.follower_id = $1 AND ${noBlockBetween('$1', 'f.followee_id')}
        UNION ALL SELECT $1::uuid
      ),
      newest AS (SELECT a.id FROM authors a ${newestOf('1')}),
      page AS (SELECT p.id FROM newest a ${newestOf('$3')})
-     SELECT ${POST_COLUMNS} FROM page JOIN posts p ON p.id = page.id ORDER BY p.id DESC`,
+     SELECT EXISTS (SELECT FROM people WHERE id = $1 AND state = 'deleted') AS gone, p.*
+     FROM (VALUES (1)) always LEFT JOIN (SELECT ${POST_COLUMNS} FROM page JOIN posts p ON p.id = page.id) p ON true
+     ORDER BY p.id DESC`,
     [viewer, after ?? LAST_ID, take],
   );
-  return rows.map(postOf);
+  // There is a row also when there is no post: it says whether there is a viewer.
+  if (rows[0]?.gone) throw new Failure('UNAUTHENTICATED', 'This account was deleted.');
+  return rows.flatMap((row) => (row.id === null ? [] : [postOf(row)]));
 }
 
 const FIRST_ID = '00000000-0000-0000-0000-000000000000';
