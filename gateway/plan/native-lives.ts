@@ -110,7 +110,7 @@ export class NativeLives {
     const at = error instanceof ProcessEnded ? error.at : undefined;
     this.#logger.error(
       { ...operation, at, err: error, ...(rests && { restsMs: REST_MS }) },
-      'The native planner’s process ended; what it was asked is not planned there again',
+      'The native planner’s process ended; what it was asked goes to the other planner',
     );
   }
 

@@ -85,7 +85,7 @@ describe('an operation that ends the native planner’s process', () => {
     expect(printPlan(await planner.plan(asking(FOUND.query)))).toContain('i3');
     expect(logged).toEqual([
       {
-        said: 'The native planner’s process ended; what it was asked is not planned there again',
+        said: 'The native planner’s process ended; what it was asked goes to the other planner',
         fields: {
           operation: expect.stringMatching(/^[0-9a-f]{64}$/) as unknown,
           characters: FOUND.query.length,
@@ -138,6 +138,18 @@ describe('the native planner’s process', () => {
     while (!gone(before)) await sleep(5);
     expect(await begun.plan(asking(CALM))).toMatchObject({ kind: 'QueryPlan' });
     expect(begun.pid).not.toBe(before);
+  });
+
+  it('is replaced when it does not answer in time, and that question is left to the other planner for a minute', async () => {
+    const begun = await lives();
+    const before = begun.pid!;
+    process.kill(before, 'SIGSTOP');
+    const late = { ...asking(CALM), signal: AbortSignal.timeout(50) };
+    await expect(begun.plan(late)).rejects.toThrow('The operation was aborted due to timeout');
+    expect(await begun.plan(asking('{ q22 { __typename } }'))).toMatchObject({ kind: 'QueryPlan' });
+    await expect(begun.plan(asking(CALM))).rejects.toThrow('is not asked what has ended its process');
+    while (!gone(before)) await sleep(5);
+    expect(logged).toHaveLength(1);
   });
 
   it('outlives the signals that are for the gateway', async () => {
