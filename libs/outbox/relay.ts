@@ -4,6 +4,7 @@ import { systemClock, type Clock, type Logger } from '#libs/telemetry';
 
 import { Continuity } from './continuity.js';
 import { cleanOutbox } from './retention.js';
+import { Outage } from './outage.js';
 import type { Stream } from './stream.js';
 import { Nap } from './within.js';
 
@@ -39,6 +40,7 @@ export class Relay {
   #running: Promise<void> | undefined;
   #passing: Promise<boolean> | undefined;
   #failures = 0;
+  readonly #outage: Outage;
   #cleanAt = 0;
   #closed = false;
 
@@ -46,6 +48,13 @@ export class Relay {
     const { clock = systemClock, keepMs = 24 * 60 * 60 * 1000 } = options;
     this.#options = { ...options, clock, keepMs };
     this.#continuity = new Continuity(options);
+    this.#outage = new Outage({
+      logger: options.logger,
+      fields: { service: options.database.service },
+      began: 'Events cannot be published; they wait in the outbox and are tried again until they can',
+      lasts: 'Events still cannot be published',
+      over: 'Events are published again',
+    });
     options.database.afterCommit(async (events) => {
       if (events.some((event) => event.source === options.database.service)) this.wake();
     });
@@ -92,16 +101,14 @@ export class Relay {
     try {
       const more = await this.#pass();
       this.#failures = 0;
+      this.#outage.succeeded();
       if (more) return 0;
       await this.#clean();
       return this.#options.pollMs;
     } catch (error) {
       this.#failures += 1;
       const pauseMs = Math.min(BACKOFF_MS_MAX, 50 * 2 ** Math.min(this.#failures, 10));
-      this.#options.logger.error(
-        { service: this.#options.database.service, err: error, failures: this.#failures, pauseMs },
-        'Events could not be published; they are tried again',
-      );
+      this.#outage.failed(error);
       return pauseMs;
     }
   }
