@@ -23,6 +23,7 @@ const programs = {
   start: () => load('dist/commands/start.js'),
   gateway: () => load('dist/gateway/main.js'),
   compose: () => load('dist/commands/compose.js'),
+  events: () => load('dist/commands/events.js'),
   seed: () => load('dist/commands/seed.js'),
   measure: () => load('dist/commands/measure.js'),
   docs: () => load('dist/commands/docs.js'),

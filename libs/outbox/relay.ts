@@ -3,7 +3,7 @@ import type { DomainEvent } from '#libs/events';
 import { systemClock, type Clock, type Logger } from '#libs/telemetry';
 
 import { Continuity } from './continuity.js';
-import { cleanOutbox } from './retention.js';
+import { cleanOutbox, KEEP_DAYS } from './retention.js';
 import { Outage } from './outage.js';
 import type { Stream } from './stream.js';
 import { Nap } from './within.js';
@@ -45,7 +45,7 @@ export class Relay {
   #closed = false;
 
   constructor(options: Options) {
-    const { clock = systemClock, keepMs = 24 * 60 * 60 * 1000 } = options;
+    const { clock = systemClock, keepMs = KEEP_DAYS * 24 * 60 * 60 * 1000 } = options;
     this.#options = { ...options, clock, keepMs };
     this.#continuity = new Continuity(options);
     this.#outage = new Outage({

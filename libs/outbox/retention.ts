@@ -1,5 +1,8 @@
 import type { Database } from '#libs/database';
 
+/** How long a published row is kept where nothing else is said: a Redis that loses its memory can be filled with it again. */
+export const KEEP_DAYS = 7;
+
 /** Rows that one statement deletes. */
 const BATCH = 500;
 const BATCHES_MAX = 200;

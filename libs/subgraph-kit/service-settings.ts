@@ -1,3 +1,4 @@
+import { KEEP_DAYS } from '#libs/outbox';
 import { address, choice, port, secret, text, whole, type Values } from '#libs/settings';
 
 /** The settings that every subgraph has; each adds its own. */
@@ -25,6 +26,13 @@ export function serviceSettings(standardPort: number) {
       unit: 'ms',
       default: 200,
       why: 'How often the outbox is looked at without being woken: finds what another process wrote before it died.',
+    }),
+    OUTBOX_KEEP_DAYS: whole({
+      min: 1,
+      max: 365,
+      unit: 'days',
+      default: KEEP_DAYS,
+      why: 'How long a published event is kept: what a Redis that loses its data is filled with again.',
     }),
   };
 }

@@ -75,7 +75,14 @@ export async function startService(
     const subscription = consume({ database, stream, group: name, hear: service.hear, logger });
     closers.push(() => subscription.close());
     // Closed before the subscription: told to a group that has left, an event would wait for it.
-    const relay = new Relay({ database, stream, pollMs: config.RELAY_POLL_MS, logger, clock });
+    const relay = new Relay({
+      database,
+      stream,
+      pollMs: config.RELAY_POLL_MS,
+      keepMs: config.OUTBOX_KEEP_DAYS * 86_400_000,
+      logger,
+      clock,
+    });
     closers.push(() => relay.close());
     relay.start();
 

@@ -2,7 +2,10 @@ import { expect } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { lockDataDir, openDatabase } from '#libs/database';
+import { silent } from '#libs/telemetry';
 import { ROOT } from '../../commands/root.js';
+import { postsTables } from '../../subgraphs/posts/posts.tables.js';
 import { startChild } from '../deploy/child.js';
 import { readCompose, variablesOf } from '../deploy/compose-file.js';
 import { provision } from '../deploy/databases.js';
@@ -86,6 +89,44 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
       } finally {
         await child.destroy();
       }
+    },
+  },
+  'npm run events -- quarantined': {
+    async run(script, folder) {
+      const open = () => openDatabase({ service: 'posts', dataDir: folder, ...postsTables, logger: silent });
+      const posts = await open();
+      await posts.query(
+        `INSERT INTO quarantine (consumer, aggregate, aggregate_version, event, tries, reason, due_at)
+         VALUES ('posts', 'user:1', 3, '{"type":"profile-edited","aggregate":"user:1","aggregateVersion":3}', 5, 'it broke', now())`,
+      );
+      await posts.close();
+      const run = async (): Promise<[number, string]> => {
+        const env = { ...plainEnvironment(), DATA_DIR: folder };
+        const child = await startChild('events', ['/bin/sh', '-ec', script], { cwd: ROOT, env });
+        try {
+          return [await child.ended(100_000), child.output()];
+        } finally {
+          await child.destroy();
+        }
+      };
+      const [code, said] = await run();
+      expect([code, said]).toEqual([
+        0,
+        expect.stringMatching(/posts {2}user:1 {2}profile-edited 3 .*\n.*5 tries, 0 behind it: it broke/),
+      ]);
+      expect(said).toMatch(
+        /posts {2}1 events are tried again[^]*users {2}0 events are told again[^]*followers {2}0 events are forgotten/,
+      );
+      const again = await open();
+      expect(await again.query('SELECT tries FROM quarantine')).toEqual([{ tries: 0 }]);
+      await again.close();
+      // As while npm start runs.
+      const lock = await lockDataDir(folder);
+      expect(await run()).toEqual([
+        1,
+        expect.stringContaining(`The data folder ${folder} is in use by another process (pid ${process.pid})`),
+      ]);
+      await lock.release();
     },
   },
   'for name in ASSERTION_SECRET_USERS ASSERTION_SECRET_POSTS ASSERTION_SECRET_FOLLOWERS \\': {
