@@ -90,7 +90,11 @@ export function generate(seed: number, failures: boolean): Generated {
   if (ifaceAt.length === 0) ifaceAt.push((objectAt + 1) % services);
   for (const at of ifaceAt)
     for (const entity of inInterface)
-      if (!homes.get(entity)!.includes(at)) homes.set(entity, [...homes.get(entity)!, at].sort((one, other) => (one < other ? -1 : 1)));
+      if (!homes.get(entity)!.includes(at))
+        homes.set(
+          entity,
+          [...homes.get(entity)!, at].sort((one, other) => one - other),
+        );
   const unionAt = all.filter((at) => inUnion.every((entity) => homes.get(entity)!.includes(at)));
 
   const fields: Field[] = [];
