@@ -215,6 +215,7 @@ export function everyday(world: () => World): void {
       'Post.likeCount',
       'Post.replies',
       'Post.replyCount',
+      'Post.version',
       'PostEdge.cursor',
       'User.bio',
       'User.displayName',

@@ -44,9 +44,13 @@ export async function startPostgres(options: { settings?: Record<string, string>
       detached: true,
     });
     const ended = new Promise<void>((resolve) => shell.once('close', () => resolve()));
+    let said = '';
     const pid = await new Promise<number>((resolve, reject) => {
       shell.once('error', reject);
-      shell.stdout.once('data', (line: Buffer) => resolve(Number(line.toString())));
+      shell.stdout.on('data', (chunk: Buffer) => {
+        said += chunk.toString();
+        if (said.includes('\n')) resolve(Number.parseInt(said, 10));
+      });
     });
     // While it runs, neither the shell nor the pipes to it keep this process alive.
     const [stdin, stdout] = [shell.stdin as unknown as Socket, shell.stdout as unknown as Socket];
@@ -60,7 +64,9 @@ export async function startPostgres(options: { settings?: Record<string, string>
       await answers(pid, folder);
     } catch (error) {
       await stop();
-      throw error;
+      // Its folder is gone with it, so its last words come by the pipe.
+      if (!(error instanceof EndedEarly)) throw error;
+      throw new Error(`PostgreSQL did not start: ${said.slice(said.indexOf('\n') + 1)}`);
     }
     return { url: `postgres://postgres@127.0.0.1:${port}/postgres`, port, pid, dataDir, stop };
   } catch (error) {
@@ -107,8 +113,11 @@ trap '' INT TERM HUP
   rm -rf "$0"
 } &
 wait $server
+tail -c 2000 "$0/log"
 : >"$0/ended"
 `;
+
+class EndedEarly extends Error {}
 
 async function answers(pid: number, folder: string): Promise<void> {
   const file = join(folder, 'log');
@@ -116,7 +125,7 @@ async function answers(pid: number, folder: string): Promise<void> {
     const isAlive = lives(pid);
     const log = existsSync(file) ? readFileSync(file, 'utf8') : '';
     if (log.includes('database system is ready to accept connections')) return;
-    if (!isAlive) throw new Error(`PostgreSQL did not start: ${log.slice(-2_000)}`);
+    if (!isAlive) throw new EndedEarly();
     await sleep(50);
   }
   throw new Error('PostgreSQL did not start within 30 s');
