@@ -20,7 +20,7 @@ afterAll(() => rm(compiled, { recursive: true, force: true }));
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tributary-killed-'));
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
+afterEach(() => rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
 
 describe('kill -9 of the process that has an embedded database open', () => {
   it('loses no transaction that was acknowledged and leaves no half of one', async () => {
