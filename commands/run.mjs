@@ -25,6 +25,7 @@ const programs = {
   compose: () => load('dist/commands/compose.js'),
   events: () => load('dist/commands/events.js'),
   seed: () => load('dist/commands/seed.js'),
+  sbom: () => load('dist/commands/sbom.js'),
   measure: () => load('dist/commands/measure.js'),
   docs: () => load('dist/commands/docs.js'),
   template: () => load('dist/commands/template.js'),
