@@ -8,7 +8,7 @@ import { silent } from '#libs/telemetry';
 import { startTinyGraph, type TinyGraph } from '../test/tiny/tiny-graph.js';
 import { LEAK } from '../test/tiny/tiny-http.js';
 import { readGatewayConfig } from './config.js';
-import { startGateway, type RunningGateway } from './start.js';
+import { openGateway, startGateway, type RunningGateway } from './start.js';
 
 /** The whole program, Nest and all, before two real subgraphs. The rules of HTTP have their own tests in http/. */
 let tiny: TinyGraph;
@@ -20,7 +20,14 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'gateway-'));
   writeFileSync(join(folder, 'supergraph.graphql'), tiny.sdl);
   gateway = await startGateway(
-    readGatewayConfig({ SUPERGRAPH: join(folder, 'supergraph.graphql'), PORT: '0', SUPERGRAPH_POLL_MS: '100' }),
+    readGatewayConfig({
+      SUPERGRAPH: join(folder, 'supergraph.graphql'),
+      PORT: '0',
+      SUPERGRAPH_POLL_MS: '100',
+      // Nothing here is about time, and a busy machine plans a hundred operations slowly.
+      SUBGRAPH_TIMEOUT_MS: '60000',
+      REQUEST_TIMEOUT_MS: '60000',
+    }),
     { logger: silent },
   );
   await gateway.ready();
@@ -35,11 +42,12 @@ afterAll(async () => {
 async function ask(
   query: string,
   variables?: object,
+  url = gateway.url,
 ): Promise<{
   status: number;
   body: { data?: unknown; errors?: { message: string; path?: unknown[]; extensions: { code: string } }[] };
 }> {
-  const response = await fetch(gateway.url, {
+  const response = await fetch(url, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ query, variables }),
@@ -216,6 +224,32 @@ describe('health', () => {
     } finally {
       await early.close();
     }
+  });
+});
+
+describe('a gateway that joins others on a port', () => {
+  it('is given its supergraph first and listens then, so that its first connection is answered (control: the other way round)', async () => {
+    let given: (sdl: string) => void = () => {};
+    const sdl = new Promise<string>((resolve) => (given = resolve));
+    const source = { from: 'the test', read: () => sdl };
+    const config = readGatewayConfig({ SUPERGRAPH: 'not read', PORT: '0' });
+    const early = await openGateway(config, { logger: silent, source });
+    const right = await openGateway(config, { logger: silent, source });
+    try {
+      expect((await ask('{ me { id } }', {}, await early.listen())).status).toBe(503);
+      given(tiny.sdl);
+      await right.refresh();
+      expect((await ask('{ me { id } }', {}, await right.listen())).status).toBe(200);
+    } finally {
+      await Promise.all([early.close(), right.close()]);
+    }
+  });
+
+  it('can end before it has ever listened', async () => {
+    const config = readGatewayConfig({ SUPERGRAPH: join(folder, 'supergraph.graphql'), PORT: '0' });
+    const unheard = await openGateway(config, { logger: silent });
+    await unheard.refresh();
+    await unheard.close();
   });
 });
 

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import type { AddressInfo } from 'node:net';
 import { ASSERTION_HEADER, AssertionSigner, TokenVerifier } from '#libs/identity';
 import { systemClock, createLogger, type Clock, type Logger } from '#libs/telemetry';
 import { secretVariableOf, type GatewayConfig } from './config.js';
@@ -17,9 +16,10 @@ import { ServedSupergraph, type Serving } from './supergraph/served.js';
 import { fileSource, servicesSource, urlSource, type SupergraphSource } from './supergraph/source.js';
 import { readSupergraph, SupergraphError, variableOf } from './supergraph/supergraph.js';
 
-export interface RunningGateway {
-  /** For example http://127.0.0.1:4000/graphql */
-  readonly url: string;
+/** Everything but the port. */
+export interface OpenedGateway {
+  /** Takes requests and watches its supergraph from now on; answers where, for example http://127.0.0.1:4000/graphql */
+  listen(): Promise<string>;
   /** Resolves when a supergraph is served and each of its subgraphs has answered once. */
   ready(): Promise<void>;
   /** What /health/ready says. */
@@ -30,6 +30,10 @@ export interface RunningGateway {
   refresh(): Promise<void>;
   /** Takes no new requests, ends those under way (at most REQUEST_TIMEOUT_MS), lets go of everything. */
   close(): Promise<void>;
+}
+
+export interface RunningGateway extends Omit<OpenedGateway, 'listen'> {
+  readonly url: string;
 }
 
 export interface GatewayParts {
@@ -46,6 +50,12 @@ export interface GatewayParts {
 
 /** Listens at once; the supergraph and its subgraphs may come later, and /health/ready says what is still missing. */
 export async function startGateway(config: GatewayConfig, parts: GatewayParts = {}): Promise<RunningGateway> {
+  const { listen, ...gateway } = await openGateway(config, parts);
+  return { ...gateway, url: await listen() };
+}
+
+/** The same before it listens: whoever has a supergraph to give it first calls `refresh`, then `listen`. */
+export async function openGateway(config: GatewayConfig, parts: GatewayParts = {}): Promise<OpenedGateway> {
   const { logger = createLogger('gateway'), clock = systemClock, newId = randomUUID } = parts;
   const identity = identityOf(config, clock);
   const client = openSubgraphClient({
@@ -128,11 +138,14 @@ export async function startGateway(config: GatewayConfig, parts: GatewayParts = 
       newId,
     },
   });
-  const first = served.start();
-  const { port } = server.address() as AddressInfo;
-  const host = config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST;
+  let first: Promise<void> | undefined;
   return {
-    url: `http://${host}:${port}/graphql`,
+    async listen() {
+      const { port } = await server.listen();
+      first = served.start();
+      const host = config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST;
+      return `http://${host}:${port}/graphql`;
+    },
     async ready() {
       await first;
       await served.served();

@@ -13,7 +13,8 @@ import type { Playground } from './playground.js';
 import { answerProblem } from './problem.js';
 
 export interface HttpServer {
-  address(): AddressInfo | string | null;
+  /** Takes connections from now on. */
+  listen(): Promise<AddressInfo>;
   close(): Promise<void>;
 }
 
@@ -84,9 +85,11 @@ export async function serve(parts: {
   await fastify.ready();
   const server = app.getHttpServer() as Server;
   limitServer(server, parts.connectionsMax, newId);
-  await app.listen(parts.port, parts.host);
   return {
-    address: () => server.address(),
+    async listen() {
+      await app.listen(parts.port, parts.host);
+      return server.address() as AddressInfo;
+    },
     async close() {
       // Whoever is still at it then is cut: their answer had a deadline of its own.
       const cut = setTimeout(() => server.closeAllConnections(), parts.closeMs);

@@ -9,9 +9,12 @@ export type ToWorker =
   | { readonly kind: 'trouble'; readonly why: string }
   /** How the others are; undefined: as ready as they have to be. */
   | { readonly kind: 'others'; readonly waitingFor: readonly string[] }
+  /** What the others serve is served; until then no connection is taken. */
+  | { readonly kind: 'listen' }
   | { readonly kind: 'close' };
 
 export type ToPrimary =
+  | { readonly kind: 'up' }
   | { readonly kind: 'listening'; readonly url: string }
   | { readonly kind: 'prepared'; readonly offer: number }
   | { readonly kind: 'refused'; readonly offer: number; readonly why: string }

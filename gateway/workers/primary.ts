@@ -37,6 +37,9 @@ export async function startWorkers(config: GatewayConfig, logger: Logger): Promi
 interface Member {
   readonly worker: Worker;
   readonly since: number;
+  /** It takes offers. */
+  up: boolean;
+  /** It takes connections. */
   url: string | undefined;
   readiness: Readiness | undefined;
   /** Told of each offer that it answers. */
@@ -118,6 +121,7 @@ class Workers {
     const member: Member = {
       worker,
       since: performance.now(),
+      up: false,
       url: undefined,
       readiness: undefined,
       answered: () => {},
@@ -134,13 +138,15 @@ class Workers {
 
   #hear(member: Member, message: ToPrimary): void {
     switch (message.kind) {
+      case 'up':
+        member.up = true;
+        void this.#inTurn(() => this.#welcome(member));
+        break;
       case 'listening':
         member.url = message.url;
-        void this.#inTurn(() => this.#catchUp(member));
-        if (this.#served === undefined && this.#trouble !== '')
-          this.#tell(member, { kind: 'trouble', why: this.#trouble });
         if ([...this.#members].filter(({ url }) => url !== undefined).length === this.#config.workers) {
           this.#started?.resolve(message.url);
+          this.#started = undefined;
         }
         break;
       case 'readiness':
@@ -158,9 +164,10 @@ class Workers {
     member.answered({ kind: 'ended' });
     if (this.#ending.signal.aborted) return;
     const pid = member.worker.process.pid;
-    if (member.url === undefined && this.#served === undefined) {
+    if (this.#started) {
       // Nothing that a second try would change: a port that is taken, an address that is not ours. It said so itself.
-      this.#started?.reject(new WorkersError('A worker could not start; see above.'));
+      this.#started.reject(new WorkersError('A worker could not start; see above.'));
+      this.#started = undefined;
       return;
     }
     this.#restarts = performance.now() - member.since > STEADY_MS ? 0 : this.#restarts + 1;
@@ -176,7 +183,7 @@ class Workers {
   #tellOthers(): void {
     const { workers } = this.#config;
     const up = [...this.#members];
-    const ready = up.filter(({ readiness }) => readiness?.ready === true).length;
+    const ready = up.filter(({ url, readiness }) => url !== undefined && readiness?.ready === true).length;
     const waitingFor = ready === workers ? [] : [`workers: ${ready} of ${workers} are ready`];
     if (waitingFor.join() === this.#others) return;
     this.#others = waitingFor.join();
@@ -215,7 +222,7 @@ class Workers {
 
   /** All or none: each builds it beside what it serves, and only when all have it do they switch. */
   async #switch(sdl: string): Promise<void> {
-    const all = [...this.#members].filter(({ url }) => url !== undefined);
+    const all = [...this.#members].filter(({ up }) => up);
     const refused = await this.#offer(sdl, all);
     if (refused !== undefined) throw new WorkersError(refused);
     this.#served = sdl;
@@ -224,13 +231,15 @@ class Workers {
     this.#logger.info({ from: this.#source.from, workers: all.length }, 'All workers serve the supergraph');
   }
 
-  /** Who comes later serves what the others serve. */
-  async #catchUp(member: Member): Promise<void> {
+  /** Who comes later serves what the others serve, and only then takes connections. */
+  async #welcome(member: Member): Promise<void> {
     const sdl = this.#served;
-    if (sdl === undefined || member.serves === sdl || member.ended) return;
-    const refused = await this.#offer(sdl, [member]);
-    if (refused === undefined) member.serves = sdl;
-    else member.worker.process.kill('SIGKILL');
+    if (sdl !== undefined && member.serves !== sdl && !member.ended) {
+      const refused = await this.#offer(sdl, [member]);
+      if (refused !== undefined) return void member.worker.process.kill('SIGKILL');
+      member.serves = sdl;
+    } else if (this.#trouble !== '') this.#tell(member, { kind: 'trouble', why: this.#trouble });
+    this.#tell(member, { kind: 'listen' });
   }
 
   /** One offer at a time, or a worker would be asked about two supergraphs at once. */

@@ -1,7 +1,7 @@
 import type { Logger } from '#libs/telemetry';
 import type { GatewayConfig } from '../config.js';
 import type { Readiness } from '../http/health.controller.js';
-import { startGateway, type RunningGateway } from '../start.js';
+import { openGateway, type OpenedGateway } from '../start.js';
 import { SupergraphError } from '../supergraph/supergraph.js';
 import type { ToPrimary, ToWorker } from './messages.js';
 
@@ -17,8 +17,10 @@ export async function runWorker(config: GatewayConfig, logger: Logger): Promise<
   let others: readonly string[] = [];
   let decide: (message: ToWorker & { kind: 'switch' | 'drop' }) => void = () => {};
   let closing = false;
+  let mayListen: () => void = () => {};
+  const told = new Promise<void>((resolve) => (mayListen = resolve));
 
-  const gateway = await startGateway(
+  const gateway = await openGateway(
     { ...config, CONNECTIONS_MAX: Math.ceil(config.CONNECTIONS_MAX / config.workers) },
     {
       logger,
@@ -90,16 +92,22 @@ export async function runWorker(config: GatewayConfig, logger: Logger): Promise<
       case 'others':
         others = message.waitingFor;
         break;
+      case 'listen':
+        mayListen();
+        break;
       case 'close':
         close();
     }
   });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, close);
-  tell({ kind: 'listening', url: gateway.url });
+  tell({ kind: 'up' });
   tellReadiness(gateway, tell);
+  await told;
+  // A connection comes to whoever listens, so one that had nothing to serve yet would answer 503 among others that can.
+  if (!closing) tell({ kind: 'listening', url: await gateway.listen() });
 }
 
-function tellReadiness(gateway: RunningGateway, tell: (message: ToPrimary) => void): void {
+function tellReadiness(gateway: OpenedGateway, tell: (message: ToPrimary) => void): void {
   let last = '';
   setInterval(() => {
     const readiness = gateway.ownReadiness();
