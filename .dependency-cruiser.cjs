@@ -80,7 +80,7 @@ module.exports = {
     {
       name: 'redis-in-two-places',
       severity: 'error',
-      from: { pathNot: `^libs/(cache|outbox)/|^test/|${tests}` },
+      from: { pathNot: `^libs/(cache|outbox)/|^test/|^commands/prove/|${tests}` },
       to: { path: 'node_modules/ioredis/' },
     },
     {

@@ -26,6 +26,7 @@ const programs = {
   events: () => load('dist/commands/events.js'),
   seed: () => load('dist/commands/seed.js'),
   sbom: () => load('dist/commands/sbom.js'),
+  prove: () => load('dist/commands/prove.js'),
   measure: () => load('dist/commands/measure.js'),
   docs: () => load('dist/commands/docs.js'),
   template: () => load('dist/commands/template.js'),

@@ -7,14 +7,14 @@ export interface Progress {
 }
 
 /** A bar on a terminal; elsewhere, where a bar would fill a log, a line for each tenth. */
-export function showProgress(total: number, out: NodeJS.WriteStream = process.stderr): Progress {
-  return out.isTTY ? bar(total, out) : lines(total, out);
+export function showProgress(total: number, out: NodeJS.WriteStream = process.stderr, unit = 'rows'): Progress {
+  return out.isTTY ? bar(total, out, unit) : lines(total, out, unit);
 }
 
-function bar(total: number, stream: NodeJS.WriteStream): Progress {
+function bar(total: number, stream: NodeJS.WriteStream, unit: string): Progress {
   const shown = new cliProgress.SingleBar({
     stream,
-    format: '  [{bar}] {percentage} %  {value}/{total} rows  {doing}  {eta_formatted} left',
+    format: `  [{bar}] {percentage} %  {value}/{total} ${unit}  {doing}  {eta_formatted} left`,
     hideCursor: true,
     etaBuffer: 50,
   });
@@ -22,7 +22,7 @@ function bar(total: number, stream: NodeJS.WriteStream): Progress {
   return { add: (rows, doing) => shown.increment(rows, { doing }), stop: () => shown.stop() };
 }
 
-function lines(total: number, out: { write(text: string): unknown }): Progress {
+function lines(total: number, out: { write(text: string): unknown }, unit: string): Progress {
   let done = 0;
   let tenths = 0;
   return {
@@ -30,7 +30,7 @@ function lines(total: number, out: { write(text: string): unknown }): Progress {
       done += rows;
       const now = Math.floor((10 * done) / total);
       if (now > tenths)
-        out.write(`  ${10 * now} %  ${done.toLocaleString('en')} of ${total.toLocaleString('en')} rows  ${doing}\n`);
+        out.write(`  ${10 * now} %  ${done.toLocaleString('en')} of ${total.toLocaleString('en')} ${unit}  ${doing}\n`);
       tenths = Math.max(tenths, now);
     },
     stop() {},

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
+import { crashPoint } from '#libs/crash-point';
 import type { DomainEvent } from '#libs/events';
 import type { Logger } from '#libs/telemetry';
 import { asTrouble, isConflict, isLost, isStalePlan, sqlState } from './trouble.js';
@@ -130,6 +131,7 @@ export class Database implements Statements {
 
   /** By the client, because the query runner does not look at the answer. */
   async #commit(client: pg.PoolClient, events: readonly DomainEvent[]): Promise<void> {
+    crashPoint('commit:before');
     try {
       const { command } = await client.query('COMMIT');
       // PostgreSQL answers the COMMIT of a failed transaction with a ROLLBACK, and no error.
@@ -140,6 +142,7 @@ export class Database implements Statements {
       if (isLost(error)) await this.#tell(events);
       throw error;
     }
+    crashPoint('commit:after');
   }
 
   async #tell(events: readonly DomainEvent[]): Promise<void> {

@@ -1,3 +1,4 @@
+import { crashPoint } from '#libs/crash-point';
 import type { Database, Tx } from '#libs/database';
 import { check, EVENTS, isEventType, type DomainEvent, type Envelope, type EventType } from '#libs/events';
 import type { Logger } from '#libs/telemetry';
@@ -29,6 +30,7 @@ export function consume(options: Options): Subscription {
   const { database, stream, group, hear, logger, pausesMs = [100, 400, 1_600, 6_400], lookMs = 30_000 } = options;
   const quarantine = new Quarantine({ database, group, logger, pausesMs, lookMs, handle: effect });
   const subscription = stream.subscribe(group, sourcesOf(hear), async (events) => {
+    crashPoint('consume:given');
     try {
       await hearTogether(events);
     } catch (error) {
@@ -58,7 +60,13 @@ export function consume(options: Options): Subscription {
   }
 
   async function hearTogether(events: readonly Envelope[]): Promise<void> {
-    if (await database.transaction((tx) => hearAll(tx, events))) quarantine.wake();
+    const toTry = await database.transaction(async (tx) => {
+      const found = await hearAll(tx, events);
+      crashPoint('consume:done');
+      return found;
+    });
+    crashPoint('consume:committed');
+    if (toTry) quarantine.wake();
   }
 
   /** True when the quarantine has something to try because of it. */
@@ -66,6 +74,7 @@ export function consume(options: Options): Subscription {
     let toTry = false;
     for (const round of oneOfEach(events)) {
       const { arrivals, released } = await arrive(tx, group, round);
+      crashPoint('consume:arrived');
       toTry ||= released;
       for (const [event, arrival] of arrivals) {
         if (arrival.is === 'waits') {

@@ -1,3 +1,4 @@
+import { crashPoint } from '#libs/crash-point';
 import type { Database, Tx } from '#libs/database';
 import { UnknownEvent, type Envelope } from '#libs/events';
 import type { Logger } from '#libs/telemetry';
@@ -45,6 +46,7 @@ export class Quarantine {
     const hopeless = error instanceof UnknownEvent;
     logger.warn({ group, event: named(event), err: error, hopeless }, 'An event could not be handled; it is held back');
     await database.transaction((tx) => this.hold(tx, event, sentence(error), hopeless ? this.#triesMax : 1));
+    crashPoint('consume:held');
     this.wake();
   }
 

@@ -1,3 +1,4 @@
+import { crashPoint } from '#libs/crash-point';
 import type { Tx } from '#libs/database';
 import { check, EVENTS, type DomainEvent, type EventType, type Payload } from '#libs/events';
 import { newId } from '#libs/identity';
@@ -41,6 +42,7 @@ export async function recordEvents<T extends EventType>(tx: Tx, events: readonly
       facts.map((fact) => JSON.stringify(fact.payload)),
     ],
   );
+  crashPoint('write:recorded');
   tx.events.push(...facts);
 }
 

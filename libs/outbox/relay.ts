@@ -1,3 +1,4 @@
+import { crashPoint } from '#libs/crash-point';
 import type { Database } from '#libs/database';
 import type { DomainEvent } from '#libs/events';
 import { systemClock, type Clock, type Logger } from '#libs/telemetry';
@@ -128,10 +129,13 @@ export class Relay {
        FROM outbox WHERE published_at IS NULL ORDER BY outbox.position LIMIT ${BATCH}`,
     );
     if (rows.length === 0) return !(await this.#continuity.holds());
+    crashPoint('relay:read');
     if (!(await this.#continuity.publish(rows.map(eventOf), Number(rows.at(-1)?.position)))) return true;
+    crashPoint('relay:published');
     await database.query(`UPDATE outbox SET published_at = now() WHERE position = ANY($1::bigint[])`, [
       rows.map((row) => row.position),
     ]);
+    crashPoint('relay:marked');
     return true;
   }
 

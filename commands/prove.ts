@@ -1,0 +1,149 @@
+import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import { startPostgres, findPostgres } from '../test/servers/postgres.js';
+import { startRedis, findRedis } from '../test/servers/redis.js';
+import { EMBEDDED, onServers, type Place } from './prove/places.js';
+import { PROOFS } from './prove/proofs.js';
+import type { Proof, Setup } from './prove/proof.js';
+import { failuresOf, tableOf, type Shown } from './prove/table.js';
+import { showProgress } from './seed/progress.js';
+
+const SIZE = 12_000;
+const QUICK_SIZE = 2_000;
+
+const USAGE = `npm run prove -- [name …] [--size n] [--quick] [--place embedded|servers] [--seed n]
+
+Kills processes, freezes them, shows them wrong clocks and events in the wrong order, and compares what was committed with what
+took effect. Beside each guarantee runs its control: the naive way, which has to fail. Ends with 1 when a figure is not what it must be.
+
+${PROOFS.map(({ name, says, always = true }) => `  ${name.padEnd(12)} ${says}${always ? '' : ' (only by name)'}`).join('\n')}
+
+  --size     events per run; ${SIZE.toLocaleString('en')} where nothing is said, ${QUICK_SIZE.toLocaleString('en')} with --quick
+  --quick    at most a minute
+  --place    embedded: PGlite and a stream in one process; servers: PostgreSQL and Redis, started here where their programs are
+             found, or those of TEST_DATABASE_URL and TEST_REDIS_URL (databases of its own; logical database 9 of Redis is emptied)
+  --seed     the same seed draws the same kills
+`;
+
+interface Asked {
+  readonly proofs: readonly Proof[];
+  readonly size: number;
+  readonly quick: boolean;
+  readonly place: Place['name'] | undefined;
+  readonly seed: number;
+}
+
+const asked = read(process.argv.slice(2));
+if (asked === undefined) {
+  process.stderr.write(USAGE);
+  process.exitCode = 2;
+} else {
+  process.exitCode = await prove(asked);
+}
+
+async function prove({ proofs, size, quick, place, seed }: Asked): Promise<number> {
+  const started = performance.now();
+  const { places, missing, stop } = await findPlaces(place);
+  const setup: Setup = {
+    size,
+    quick,
+    seed,
+    places,
+    progress: (total, unit) => showProgress(total, process.stderr, unit),
+  };
+  const shown: Shown[] = [];
+  const broken: string[] = [];
+  try {
+    for (const { name, says, run } of proofs) {
+      process.stderr.write(`${name}: ${says}\n`);
+      try {
+        for (const row of await run(setup)) shown.push({ proof: name, row });
+      } catch (error) {
+        broken.push(`${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+      }
+    }
+  } finally {
+    await stop();
+  }
+  const seconds = ((performance.now() - started) / 1_000).toFixed(0);
+  console.log(`npm run prove, seed ${seed}, ${seconds} s; ${machine()}\n`);
+  console.log(tableOf(shown));
+  const failures = [...failuresOf(shown), ...broken, ...(process.env['REQUIRE_SERVERS'] === '1' ? missing : [])];
+  for (const line of missing) console.log(`\nNot shown: ${line}`);
+  if (failures.length > 0) console.error(`\n${failures.map((line) => `✗ ${line}`).join('\n')}`);
+  return failures.length > 0 ? 1 : 0;
+}
+
+async function findPlaces(only: Place['name'] | undefined) {
+  const stops: (() => Promise<void>)[] = [];
+  const places: Place[] = only === 'servers' ? [] : [EMBEDDED];
+  const missing: string[] = [];
+  if (only !== 'embedded') {
+    let postgres = process.env['TEST_DATABASE_URL'];
+    let redis = process.env['TEST_REDIS_URL'];
+    if (!postgres && findPostgres() !== undefined) {
+      const server = await startPostgres();
+      stops.push(() => server.stop());
+      postgres = server.url;
+    }
+    if (!redis && findRedis() !== undefined) {
+      const server = await startRedis();
+      stops.push(() => server.stop());
+      redis = server.url;
+    }
+    if (postgres && redis) places.push(onServers({ postgres, redis }));
+    else {
+      const what = [postgres ? '' : 'PostgreSQL (TEST_DATABASE_URL)', redis ? '' : 'Redis (TEST_REDIS_URL)'];
+      missing.push(`servers: no ${what.filter(Boolean).join(' and no ')} was found on this machine`);
+    }
+  }
+  return { places, missing, stop: async () => void (await Promise.all(stops.map((stop) => stop()))) };
+}
+
+function machine(): string {
+  const all = cpus();
+  return `Node ${process.version}, ${process.platform} ${process.arch}, ${all.length} × ${all[0]?.model ?? 'unknown'}`;
+}
+
+function read(args: string[]): Asked | undefined {
+  try {
+    const { positionals, values } = parseArgs({
+      args,
+      allowPositionals: true,
+      options: {
+        size: { type: 'string' },
+        quick: { type: 'boolean', default: false },
+        place: { type: 'string' },
+        seed: { type: 'string' },
+      },
+    });
+    const unknown = positionals.find((name) => !PROOFS.some((proof) => proof.name === name));
+    if (unknown !== undefined) {
+      throw new RangeError(`a proof is one of ${PROOFS.map(({ name }) => name).join(', ')}; came ${unknown}`);
+    }
+    const { place, quick } = values;
+    if (place !== undefined && place !== 'embedded' && place !== 'servers') {
+      throw new RangeError(`--place takes embedded or servers; came ${place}`);
+    }
+    return {
+      proofs: PROOFS.filter(({ name, always = true }) =>
+        positionals.length === 0 ? always : positionals.includes(name),
+      ),
+      size: whole('--size', values.size ?? String(quick ? QUICK_SIZE : SIZE), 100, 10_000_000),
+      quick,
+      place,
+      seed: whole('--seed', values.seed ?? String(Date.now() % 1_000_000), 0, 1_000_000_000),
+    };
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n`);
+    return undefined;
+  }
+}
+
+function whole(name: string, text: string, min: number, max: number): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw new RangeError(`${name} takes a whole number from ${min} to ${max}; came ${text}`);
+  }
+  return value;
+}

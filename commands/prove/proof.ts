@@ -1,0 +1,63 @@
+import type { Progress } from '../seed/progress.js';
+import type { Place } from './places.js';
+
+/** One thing that `npm run prove` shows. A file of its own exports one; `proofs.ts` lists them. */
+export interface Proof {
+  /** `npm run prove -- <name>` runs it alone. */
+  readonly name: string;
+  /** One sentence: what is shown. */
+  readonly says: string;
+  /** False: only when it is asked for by name, because it takes long or wants the machine for itself. */
+  readonly always?: boolean;
+  run(setup: Setup): Promise<readonly Row[]>;
+}
+
+export interface Setup {
+  /** How much: the number of events where nothing else is said. */
+  readonly size: number;
+  /** Asked to end within a minute: proofs with several rounds run one. */
+  readonly quick: boolean;
+  /** What is random follows from it, so that a failure can be seen again. */
+  readonly seed: number;
+  readonly places: readonly Place[];
+  /** A bar on a terminal, lines elsewhere. `unit`: what is counted. */
+  progress(total: number, unit: string): Progress;
+}
+
+/** One line of the table. */
+export interface Row {
+  /** What was done, and for a control: how it is naive. */
+  readonly claim: string;
+  readonly place: string;
+  /** In how many events, kills, …: a few words. */
+  readonly over: string;
+  readonly figures: readonly Figure[];
+}
+
+export interface Figure {
+  readonly name: string;
+  readonly value: number;
+  readonly unit?: string;
+  /** Absent: only told. */
+  readonly must?: Must;
+}
+
+export type Must = { readonly be: number } | { readonly atLeast: number } | { readonly atMost: number };
+
+export function holds({ value, must }: Figure): boolean {
+  if (must === undefined) return true;
+  if ('be' in must) return value === must.be;
+  return 'atLeast' in must ? value >= must.atLeast : value <= must.atMost;
+}
+
+/** For a guarantee: every one of these is zero. */
+export function zeros(counts: Readonly<Record<string, number>>): Figure[] {
+  return Object.entries(counts).map(([name, value]) => ({ name, value, must: { be: 0 } }));
+}
+
+/** For a control: what the naive way gets wrong at least once; the other counts are only told. */
+export function wrong(counts: Readonly<Record<string, number>>, ...names: string[]): Figure[] {
+  return Object.entries(counts).map(([name, value]) =>
+    names.includes(name) ? { name, value, must: { atLeast: 1 } } : { name, value },
+  );
+}

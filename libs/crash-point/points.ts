@@ -1,0 +1,22 @@
+/**
+ * Every place at which the proof kills a process, by the step of a fact's way that it interrupts. One line here and one
+ * `crashPoint(name)` there make a new one; `npm run prove` fails when a point of a step that it runs is never reached.
+ */
+export const CRASH_POINTS = {
+  // write: libs/outbox/record-event.ts, libs/database/database.ts
+  'write:recorded': 'the fact and its event are written, not committed',
+  'commit:before': 'all of a transaction is done, its COMMIT is not sent (of a writer, a relay or a consumer)',
+  'commit:after': 'the COMMIT is answered, nobody has been told',
+  // relay: libs/outbox/relay.ts
+  'relay:read': 'a batch is read, nothing of it published',
+  'relay:published': 'the stream has the batch, the outbox does not know it',
+  'relay:marked': 'the batch is marked as published',
+  // consume: libs/outbox/consume.ts, redis-subscription.ts
+  'consume:given': 'the stream gave a batch, no transaction is open',
+  'consume:arrived': 'the inbox rows are written, the effects are not',
+  'consume:done': 'inbox rows and effects are written, not committed',
+  'consume:committed': 'they are committed, the stream does not know it',
+  'consume:held': 'an event was put into the quarantine, the stream does not know it',
+} as const;
+
+export type CrashPoint = keyof typeof CRASH_POINTS;
