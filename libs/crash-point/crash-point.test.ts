@@ -28,7 +28,7 @@ describe('a crash point', () => {
         [...text.matchAll(/\bcrashPoint\('([^']+)'\)/g)].map(([, name]) => name),
       ),
     );
-    expect([...passed].toSorted()).toEqual(POINTS.toSorted());
+    expect(passed).toEqual(new Set(POINTS));
   });
 
   it('is armed by the harness only: no program reads CRASH_AT', () => {
