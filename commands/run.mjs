@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { endWithNpm } from './parent.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const sources = [
@@ -42,6 +43,7 @@ if (program === undefined) {
   console.error(`commands/run.mjs takes one of ${Object.keys(programs).join(', ')}; came ${JSON.stringify(name)}`);
   process.exit(2);
 }
+endWithNpm();
 if (isStale()) await build();
 process.argv = [process.argv[0], name, ...args];
 await program(args);

@@ -1,3 +1,4 @@
+import { endOnSignals } from '#libs/lifecycle';
 import { SettingsError } from '#libs/settings';
 import { createLogger } from '#libs/telemetry';
 import { startEverything } from './everything.js';
@@ -12,17 +13,10 @@ try {
     progress: (text) => process.stderr.write(`${text}\n`),
   });
   print(everything.gateway.url, everything.subgraphs, everything.seeded);
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => {
-      everything.close().then(
-        () => process.stderr.write('Stopped.\n'),
-        (error: unknown) => {
-          logger.error({ err: error }, 'did not stop clean');
-          process.exitCode = 1;
-        },
-      );
-    });
-  }
+  endOnSignals(async () => {
+    await everything.close();
+    process.stderr.write('Stopped.\n');
+  }, logger);
 } catch (error) {
   process.stderr.write(`${error instanceof SettingsError || error instanceof Error ? error.message : String(error)}\n`);
   logger.debug({ err: error }, 'did not start');

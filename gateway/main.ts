@@ -1,5 +1,6 @@
 import 'reflect-metadata';
 import cluster from 'node:cluster';
+import { endOnSignals } from '#libs/lifecycle';
 import { SettingsError } from '#libs/settings';
 import { createLogger } from '#libs/telemetry';
 import { readGatewayConfig, type GatewayConfig } from './config.js';
@@ -23,20 +24,10 @@ try {
 async function run(config: GatewayConfig): Promise<void> {
   const gateway = config.workers > 1 ? await startWorkers(config, logger) : await startGateway(config, { logger });
   logger.info({ url: gateway.url, workers: config.workers }, 'Listening');
-  let ending = false;
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      if (ending) process.exit(1);
-      ending = true;
-      gateway.close().then(
-        () => process.exit(0),
-        (error: unknown) => {
-          logger.error({ error: String(error) }, 'It did not close cleanly');
-          process.exit(1);
-        },
-      );
-    });
-  }
+  endOnSignals(async () => {
+    await gateway.close();
+    process.exit(0);
+  }, logger);
 }
 
 /** What somebody can put right is told in a sentence; only our own mistakes come with a stack. */

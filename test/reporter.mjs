@@ -1,4 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { endWithParent } from '../commands/parent.mjs';
+
+// kill -9 of what `npm test` runs must not leave Jest behind; who starts Jest alone is not watched.
+if (process.env.TEST_SKIPPED_FILE) endWithParent();
 
 /** After everything else: what was not run and why, then one line that counts. */
 export default class ClosingLines {

@@ -1,12 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startChild, type Child } from '../../test/deploy/child.js';
+import { childrenOf, runs, startChild, stateOf, type Child } from '../../test/deploy/child.js';
 import { startTinyGraph, type TinyGraph } from '../../test/tiny/tiny-graph.js';
 
 /** Real processes: the program that `npm run gateway` starts (`npm test` builds it first), before two subgraphs in this process. */
@@ -86,36 +85,15 @@ function ask(port: number, what: string, { agent = false as Agent | false, withi
   });
 }
 
-function workersOf({ pid }: Child): number[] {
-  return execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' })
-    .split('\n')
-    .map((line) => line.trim().split(/\s+/).map(Number))
-    .flatMap(([worker, parent]) => (parent === pid ? [worker!] : []));
-}
-
-/** As ps writes it: T is stopped. */
-function stateOf(pid: number): string {
-  return execFileSync('ps', ['-o', 'state=', '-p', String(pid)], { encoding: 'utf8' }).trim();
-}
-
-const runs = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-};
-
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await sleep(20);
+  while (!(await holds())) await sleep(50);
 }
 
 /** Kills it and waits for the one in its place. */
 async function killOne(program: Child, port: number, pid: number): Promise<void> {
-  const before = workersOf(program);
+  const before = childrenOf(program.pid);
   process.kill(pid, 'SIGKILL');
-  await until(() => workersOf(program).some((worker) => !before.includes(worker)));
+  await until(() => childrenOf(program.pid).some((worker) => !before.includes(worker)));
   await until(async () => (await ask(port, '/health/ready')).status === 200);
 }
 
@@ -159,7 +137,7 @@ function startCrowd(port: number, clients: number) {
 describe('workers', () => {
   it('are as many processes as WORKERS says, on one port, and all of them answer', async () => {
     const { program, port } = await start();
-    expect(workersOf(program)).toHaveLength(WORKERS);
+    expect(childrenOf(program.pid)).toHaveLength(WORKERS);
     const answers = await Promise.all(Array.from({ length: 12 }, () => ask(port, '{ me { name posts { body } } }')));
     for (const { status, body } of answers) {
       expect([status, body]).toEqual([200, '{"data":{"me":{"name":"name of 1","posts":[{"body":"by 1"}]}}}']);
@@ -171,12 +149,12 @@ describe('workers', () => {
     const crowd = startCrowd(port, 24);
     await crowd.isAnswered(100);
 
-    await killOne(program, port, workersOf(program)[0]!);
+    await killOne(program, port, childrenOf(program.pid)[0]!);
     await crowd.isAnswered(100);
-    expect(workersOf(program)).toHaveLength(WORKERS);
+    expect(childrenOf(program.pid)).toHaveLength(WORKERS);
 
     // Now one that has stopped first, so that it is known what it has in hand: those who get no answer any more.
-    const stopped = workersOf(program)[0]!;
+    const stopped = childrenOf(program.pid)[0]!;
     process.kill(stopped, 'SIGSTOP');
     await until(() => stateOf(stopped).startsWith('T'));
     // Answers that it had sent already have arrived by then.
@@ -202,7 +180,7 @@ describe('workers', () => {
 
   it('a new supergraph is served by all of them at once, or by none: one that has not built it yet holds all', async () => {
     const { program, port } = await start();
-    const slow = workersOf(program)[0]!;
+    const slow = childrenOf(program.pid)[0]!;
     process.kill(slow, 'SIGSTOP');
     const built = () => program.output().split('Planning federated operations').length - 1;
     const already = built();
@@ -225,9 +203,9 @@ describe('workers', () => {
     const { program, port } = await start();
     writeFileSync(file, tiny.sdl.replaceAll(tiny.posts.url, 'gopher://nowhere/'));
     await program.said('the last good one stays');
-    const before = workersOf(program);
+    const before = childrenOf(program.pid);
     process.kill(before[0]!, 'SIGKILL');
-    await until(() => workersOf(program).filter((pid) => !before.includes(pid)).length === 1);
+    await until(() => childrenOf(program.pid).filter((pid) => !before.includes(pid)).length === 1);
     await until(async () => (await ask(port, '/health/ready')).status === 200);
     const answers = await Promise.all(Array.from({ length: 12 }, () => ask(port, '{ newest { body } }')));
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
@@ -235,7 +213,7 @@ describe('workers', () => {
 
   it('one that is missing is told by all of them: a balancer sees one gateway', async () => {
     const { program, port } = await start();
-    const [stopped, ...others] = workersOf(program);
+    const [stopped, ...others] = childrenOf(program.pid);
     expect(others).toHaveLength(WORKERS - 1);
     process.kill(stopped!, 'SIGKILL');
     await until(async () => {
@@ -247,7 +225,7 @@ describe('workers', () => {
 
   it('SIGTERM: all of them end what is under way, then nobody is left', async () => {
     const { program, port } = await start({ JOIN: 'off' });
-    const workers = workersOf(program);
+    const workers = childrenOf(program.pid);
     let release: () => void = () => {};
     const held = new Promise<void>((resolve) => (release = resolve));
     let arrived = 0;
@@ -276,7 +254,7 @@ describe('workers', () => {
 
   it('kill -9 of the primary leaves no orphan', async () => {
     const { program } = await start();
-    const workers = workersOf(program);
+    const workers = childrenOf(program.pid);
     process.kill(program.pid, 'SIGKILL');
     await until(() => workers.filter(runs).length === 0);
   }, 300_000);

@@ -1,5 +1,6 @@
 import { DatabaseNotOpened, lockDataDir } from '#libs/database';
 import { LISTENERS } from '#libs/events';
+import { endOnSignals } from '#libs/lifecycle';
 import { openStream } from '#libs/outbox';
 import { SettingsError, type Environment } from '#libs/settings';
 import { createLogger } from '#libs/telemetry';
@@ -33,14 +34,7 @@ export async function runProgram<C extends ServiceConfig>(
     const running = await start(config, { stream, logger });
     closers.push(() => running.close());
     logger.info({ url: running.url }, `${name} listens`);
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-      process.once(signal, () => {
-        close().catch((error: unknown) => {
-          logger.error({ err: error }, `${name} did not stop clean`);
-          process.exitCode = 1;
-        });
-      });
-    }
+    endOnSignals(close, logger);
   } catch (error) {
     if (error instanceof SettingsError || error instanceof DatabaseNotOpened)
       process.stderr.write(`${error.message}\n`);

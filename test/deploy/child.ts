@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface Child {
@@ -83,6 +83,24 @@ export async function startChild(
       await ended;
     },
   };
+}
+
+/** Has it not ended? Whose end nobody has asked about yet (a zombie) has ended. */
+export function runs(pid: number): boolean {
+  return /^[^Z]/.test(stateOf(pid));
+}
+
+/** As ps writes it: R, S, T for stopped, Z; nothing when there is no such process. */
+export function stateOf(pid: number): string {
+  return spawnSync('ps', ['-o', 'state=', '-p', String(pid)], { encoding: 'utf8' }).stdout.trim();
+}
+
+/** The processes that one has started, by number. */
+export function childrenOf(pid: number): number[] {
+  return execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' })
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/).map(Number))
+    .flatMap(([child, parent]) => (parent === pid ? [child!] : []));
 }
 
 export interface Account {

@@ -25,7 +25,8 @@ beforeEach(async () => {
     await mkdir(dirname(join(house, file)), { recursive: true });
     await writeFile(join(house, file), text);
   }
-  await copyFile(fileURLToPath(new URL('../../commands/run.mjs', import.meta.url)), join(house, 'commands/run.mjs'));
+  for (const file of ['commands/run.mjs', 'commands/parent.mjs'])
+    await copyFile(fileURLToPath(new URL(`../../${file}`, import.meta.url)), join(house, file));
 });
 afterEach(async () => {
   await child?.destroy();

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { plainEnvironment } from './environment.js';
-import { startChild, type Child } from './child.js';
+import { childrenOf, startChild, type Child } from './child.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const READY = 'Ready in';
@@ -69,7 +69,11 @@ describe('npm start', () => {
     expect(await third.ended()).toBe(1);
     expect(third.output()).toContain(dataDir);
     expect(third.output()).not.toContain('    at ');
+    // Ctrl+C: the terminal tells each of them, and npm tells its script once more.
+    const [program] = childrenOf(second.pid);
+    process.kill(program!, 'SIGINT');
     expect(await second.end('SIGINT')).toBe(0);
+    expect(second.output()).toContain('Stopped.');
   }, 120_000);
 
   it('keeps the keys that it made from everybody else on the machine', async () => {

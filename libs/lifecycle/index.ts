@@ -1,0 +1,1 @@
+export { endOnSignals } from './end-on-signals.js';
