@@ -29,6 +29,7 @@ const programs = {
   sbom: () => load('dist/commands/sbom.js'),
   prove: () => load('dist/commands/prove.js'),
   measure: () => load('dist/commands/measure.js'),
+  documents: () => load('dist/commands/documents.js'),
   docs: () => load('dist/commands/docs.js'),
   template: () => load('dist/commands/template.js'),
   bench: () => load('bench/run.mjs'),

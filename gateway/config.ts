@@ -129,6 +129,14 @@ export const gatewaySettings = {
     default: 256 * 1024,
     why: 'A longer request body is refused, inflated.',
   }),
+  PERSISTED_DOCUMENTS: text({
+    takes: 'a file',
+    why: 'Documents that may be asked for by id: what npm run documents writes, or { id: text }. Looked at again every 2 s.',
+  }),
+  SAFELIST: choice(['on', 'off'], {
+    default: 'off',
+    why: 'on: nothing runs but the documents of PERSISTED_DOCUMENTS, by id or word for word.',
+  }),
   LIMIT_TOKENS: whole({ min: 10, max: 100_000, default: 2_000, why: 'Lexical tokens of a document.' }),
   LIMIT_DEPTH: whole({ min: 1, max: 100, default: 10, why: 'Fields between a field and its root field.' }),
   LIMIT_ALIASES: whole({ min: 0, max: 10_000, default: 30, why: 'Aliases of an operation, fragments expanded.' }),
@@ -240,6 +248,8 @@ function mistakesIn(values: GatewaySettings, env: Environment): string[] {
     mistakes.push('JWKS_URL is needed with IDENTITY=jwt: where users publishes its keys');
   if (values.EXPLAIN === 'token' && values.EXPLAIN_TOKEN === undefined)
     mistakes.push('EXPLAIN_TOKEN is needed with EXPLAIN=token: whoever says it is told how requests are answered');
+  if (values.SAFELIST === 'on' && values.PERSISTED_DOCUMENTS === undefined)
+    mistakes.push('PERSISTED_DOCUMENTS is needed with SAFELIST=on: the file of what may run');
   if (values.CORS_CREDENTIALS && values.CORS_ORIGINS.includes('*'))
     mistakes.push('CORS_CREDENTIALS=true takes named CORS_ORIGINS; came *');
   for (const variable of ['FORWARD_HEADERS', 'FORWARD_RESPONSE_HEADERS'] as const) {

@@ -8,6 +8,7 @@ import { openSubgraphClient } from './fetch/subgraph-client.js';
 import { Documents } from './http/documents.js';
 import { noIdentity, tokenIdentity, type Identity } from './http/identity.js';
 import type { Readiness } from './http/health.controller.js';
+import { PersistedDocuments } from './http/persisted-documents.js';
 import { Playground } from './http/playground.js';
 import { serve } from './http/serve.js';
 import { listSizesOf } from './supergraph/list-sizes.js';
@@ -66,6 +67,10 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     forwardResponse: config.FORWARD_RESPONSE_HEADERS,
     clock,
   });
+  const persisted =
+    config.PERSISTED_DOCUMENTS === undefined
+      ? undefined
+      : new PersistedDocuments(config.PERSISTED_DOCUMENTS, { safelist: config.SAFELIST === 'on', logger });
   const reachable = new Reachable({ client, logger, clock });
 
   async function build(sdl: string): Promise<Serving> {
@@ -128,6 +133,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       identity,
       cors: config.cors,
       forward: config.FORWARD_HEADERS,
+      ...(persisted ? { documentText: persisted.textOf } : {}),
       bodyBytesMax: config.BODY_BYTES,
       timeoutMs: config.REQUEST_TIMEOUT_MS,
       suggestions: config.introspection,
@@ -157,6 +163,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     refresh: () => served.refresh(),
     async close() {
       reachable.close();
+      persisted?.close();
       await server.close();
       await served.close();
       await client.close();

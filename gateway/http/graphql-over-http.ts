@@ -9,6 +9,7 @@ import { corsHeaders, preflightHeaders, refuseCrossSite, type CorsRules } from '
 import { forwardedHeaders, requestIdOf } from './headers.js';
 import type { Identity } from './identity.js';
 import { responseTypeFor, wantsPage, type ResponseType } from './media-type.js';
+import { textOnly, type DocumentText } from './persisted-documents.js';
 import { readRequest } from './read-request.js';
 import { Refusal, refusalBody, refusalOf } from './refusal.js';
 import { coerceVariables } from './variables.js';
@@ -19,6 +20,8 @@ export interface GraphqlOverHttpParts {
   readonly cors: CorsRules;
   /** Names of client headers that subgraphs get, lower case. */
   readonly forward: readonly string[];
+  /** Which text a request means, when it may say so by an id. */
+  readonly documentText?: DocumentText;
   readonly bodyBytesMax: number;
   readonly timeoutMs: number;
   readonly suggestions: boolean;
@@ -70,10 +73,11 @@ async function answered(
 ): Promise<{ answer: Answer; responseHeaders: RequestContext['responseHeaders'] }> {
   const deadline = parts.clock() + parts.timeoutMs;
   const asked = await readRequest(request, parts.bodyBytesMax);
+  const text = (parts.documentText ?? textOnly)(asked);
   const subject = await parts.identity.subject(request);
   const responseHeaders: RequestContext['responseHeaders'] = [];
   const answer = await parts.served.with(async ({ documents, supergraph, engine }: Serving) => {
-    const operation = documents.operation(asked.query, asked.operationName);
+    const operation = documents.operation(text, asked.operationName);
     if (operation.type === 'mutation' && request.method === 'GET')
       throw methodNotAllowed('A mutation has to be POSTed.', 'POST');
     const variables = coerceVariables(supergraph.schema, operation, asked.variables, parts.suggestions);

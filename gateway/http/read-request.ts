@@ -1,12 +1,21 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { requireJson } from './media-type.js';
+import { withoutPrefix } from './persisted-documents.js';
 import { readBody } from './read-body.js';
 import { Refusal } from './refusal.js';
 
 /** What a GraphQL request says, by whichever method it came. */
 export interface GraphqlRequest {
-  readonly query: string;
+  /** The text; absent when only an id came. */
+  readonly query: string | undefined;
+  /** Of a document that was registered before: `documentId`, or `extensions.persistedQuery` of Apollo's clients (`automatic`). */
+  readonly documentId:
+    | {
+        /** Undefined: it came in a form that nobody knows. */ readonly id: string | undefined;
+        readonly automatic: boolean;
+      }
+    | undefined;
   readonly operationName: string | undefined;
   readonly variables: Readonly<Record<string, unknown>>;
 }
@@ -33,7 +42,7 @@ function bodyOf(bytes: Buffer): Record<string, unknown> {
   return value;
 }
 
-const PARAMETERS = ['query', 'operationName', 'variables', 'extensions'];
+const PARAMETERS = ['query', 'documentId', 'operationName', 'variables', 'extensions'];
 
 function parametersOf(search: ReadonlyMap<string, readonly string[]>): Record<string, unknown> {
   const found: Record<string, unknown> = {};
@@ -52,18 +61,39 @@ function parametersOf(search: ReadonlyMap<string, readonly string[]>): Record<st
 }
 
 function requestOf(parameters: Record<string, unknown>): GraphqlRequest {
-  const { query, operationName, variables, extensions } = parameters;
+  const { query, documentId, operationName, variables, extensions } = parameters;
   if (!isAbsent(extensions) && !isObject(extensions)) throw badRequest('extensions has to be an object.');
-  if (isObject(extensions) && !isAbsent(extensions['persistedQuery'])) {
-    // Word for word what Apollo's clients look for before they send the whole text.
-    throw Refusal.of('PERSISTED_QUERY_NOT_SUPPORTED', 'PersistedQueryNotSupported');
-  }
-  if (typeof query !== 'string') throw badRequest('query has to be a text: the GraphQL document.');
+  const id = idOf(documentId, extensions ?? undefined);
+  if (id === undefined ? typeof query !== 'string' : !isAbsent(query) && typeof query !== 'string')
+    throw badRequest('query has to be a text: the GraphQL document.');
   if (!isAbsent(operationName) && typeof operationName !== 'string')
     throw badRequest('operationName has to be a text.');
   if (!isAbsent(variables) && !isObject(variables)) throw badRequest('variables has to be an object.');
-  return { query, operationName: operationName ?? undefined, variables: variables ?? {} };
+  return {
+    query: (query as string | null | undefined) ?? undefined,
+    documentId: id,
+    operationName: operationName ?? undefined,
+    variables: variables ?? {},
+  };
 }
+
+/**
+ * `documentId` is of the persisted documents appendix of GraphQL over HTTP; `extensions.persistedQuery` is what Apollo's clients send.
+ */
+function idOf(documentId: unknown, extensions: Record<string, unknown> | undefined): GraphqlRequest['documentId'] {
+  if (!isAbsent(documentId)) {
+    if (typeof documentId !== 'string' || documentId.length > ID_LENGTH_MAX)
+      throw badRequest('documentId has to be a text: the id of a registered document.');
+    return { id: withoutPrefix(documentId), automatic: false };
+  }
+  const persisted = extensions?.['persistedQuery'];
+  if (isAbsent(persisted)) return undefined;
+  const { version, sha256Hash } = isObject(persisted) ? persisted : {};
+  const isKnown = version === 1 && typeof sha256Hash === 'string' && sha256Hash.length <= ID_LENGTH_MAX;
+  return { id: isKnown ? sha256Hash : undefined, automatic: true };
+}
+
+const ID_LENGTH_MAX = 256;
 
 /** `?a=1&a=2` → a: ['1', '2']. Not URLSearchParams: that decodes what is no UTF-8 to U+FFFD without a word. */
 function searchOf(url: string): Map<string, string[]> {

@@ -76,7 +76,7 @@ async function openOnServer(options: OpenDatabaseOptions, url: string): Promise<
       extra: { ...TIMEOUTS, ...(options.bulk ? BULK_TIMEOUTS : {}), max: poolMax },
       poolErrorHandler: (error: Error) => logger.warn({ service, err: error }, 'Lost a connection to the database'),
     });
-    await source.initialize();
+    await connected(source);
     statements = 0;
     return new Database({
       service,
@@ -92,6 +92,20 @@ async function openOnServer(options: OpenDatabaseOptions, url: string): Promise<
     throw new DatabaseNotOpened(`The database of ${service} at ${host}${pathname}`, 'DATABASE_URL', { cause });
   }
 }
+
+/** A second is what a request waits for a connection; a start on a busy machine may take more of them. */
+async function connected(source: DataSource): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await source.initialize();
+      return;
+    } catch (error) {
+      if (tries === CONNECT_TRIES || !/timeout/i.test(String((error as Error).message))) throw error;
+    }
+  }
+}
+
+const CONNECT_TRIES = 10;
 
 /** No request waits longer for the database than the gateway waits for the service. */
 const TIMEOUTS = {

@@ -22,6 +22,7 @@ export const CODES = {
     retry: false,
     message: 'Which operation to run is not clear.',
   },
+  PERSISTED_QUERY_NOT_FOUND: { status: 200, says: true, retry: false, message: 'No document has this id.' },
   PERSISTED_QUERY_NOT_SUPPORTED: { status: 200, says: true, retry: false, message: 'Send the whole query text.' },
   UNAUTHENTICATED: { status: 401, says: true, retry: false, message: 'Log in first.' },
   FORBIDDEN: { status: 403, says: true, retry: false, message: 'This is not yours to do.' },

@@ -152,6 +152,23 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
       expect(readFileSync(join(folder, 'users.dump')).subarray(0, 5).toString()).toBe('PGDMP');
     },
   },
+  'npm run documents -- examples --out documents.json': {
+    async run(script, folder) {
+      const own = script.replaceAll('documents.json', join(folder, 'documents.json'));
+      await serves(own, { PORT: '0' }, /"url":"(http:[^"]+)"/, async (url) => {
+        const file = readFileSync(join(folder, 'documents.json'), 'utf8');
+        const { operations } = JSON.parse(file) as { operations: { id: string; name: string }[] };
+        const ask = async (body: object): Promise<number> => {
+          const headers = { 'content-type': 'application/json' };
+          return (await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) })).status;
+        };
+        // Its services are not up: what may run is answered with holes, what may not is refused.
+        while (!(await (await fetch(new URL('/health/ready', url))).text()).includes('subgraph users'));
+        expect(await ask({ documentId: operations.find(({ name }) => name === 'Me')!.id })).toBe(200);
+        expect(await ask({ query: '{ me { id } }' })).toBe(403);
+      });
+    },
+  },
   'tar -czf tributary-data.tar.gz data': {
     async run(script, folder) {
       mkdirSync(join(folder, 'data'));

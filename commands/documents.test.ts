@@ -1,0 +1,64 @@
+import { afterEach, beforeEach, expect, it } from '@jest/globals';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readManifest } from '../gateway/http/persisted-documents.js';
+import { documentsCommand } from './documents.js';
+
+let folder: string;
+let out: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'front-end-'));
+  out = join(folder, 'documents.json');
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+function run(...args: string[]): { code: number; said: string } {
+  let said = '';
+  const code = documentsCommand([...args, '--out', out], (text) => (said += text));
+  return { code, said };
+}
+
+it('registers every operation of the examples, and again nothing new', () => {
+  cpSync('examples', join(folder, 'src'), { recursive: true });
+  const first = run(join(folder, 'src'));
+  expect(first.code).toBe(0);
+  const texts = [...readManifest(readFileSync(out, 'utf8')).values()];
+  expect(texts.some((text) => text.includes('query ProfilePage'))).toBe(true);
+  expect(first.said).toContain(`${texts.length} documents, ${texts.length} of them new`);
+  expect(run(join(folder, 'src')).said).toContain(`${texts.length} documents, 0 of them new`);
+});
+
+it('joins an operation with the fragments that it uses, from other files, those alone, and with --typename what clients add', () => {
+  writeFileSync(join(folder, 'a.graphql'), 'query A { me { ...Name } }');
+  writeFileSync(join(folder, 'b.gql'), 'fragment Name on User { handle } fragment Other on User { id }');
+  run(folder);
+  expect([...readManifest(readFileSync(out, 'utf8')).values()]).toEqual([
+    'query A {\n  me {\n    ...Name\n  }\n}\n\nfragment Name on User {\n  handle\n}',
+  ]);
+  run(folder, '--typename', '--replace');
+  expect([...readManifest(readFileSync(out, 'utf8')).values()]).toEqual([
+    'query A {\n  me {\n    ...Name\n    __typename\n  }\n}\n\nfragment Name on User {\n  handle\n  __typename\n}',
+  ]);
+});
+
+it('says all that is wrong with file and line, and writes nothing', () => {
+  writeFileSync(join(folder, 'a.graphql'), 'query A {\n  me { handel }\n}');
+  writeFileSync(join(folder, 'b.graphql'), '{ me { id } }');
+  writeFileSync(join(folder, 'c.graphql'), 'query C {');
+  writeFileSync(join(folder, 'd.graphql'), 'query A { me { id } }');
+  writeFileSync(join(folder, 'e.graphql'), 'query E { me { ...Missing } }');
+  const { code, said } = run(folder);
+  expect(code).toBe(1);
+  expect(said).toContain('a.graphql:2:8: Cannot query field "handel" on type "User". Did you mean "handle"?');
+  expect(said).toContain('b.graphql: an operation needs a name to be registered');
+  expect(said).toContain('c.graphql:1:10: Syntax Error');
+  expect(said).toContain('d.graphql: A is defined twice');
+  expect(said).toContain('e.graphql:1:19: Unknown fragment "Missing".');
+  expect(said).toContain('Nothing was written: 5 to mend.');
+  expect(() => readFileSync(out)).toThrow('ENOENT');
+});
+
+it('a folder without documents is a mistake, not an empty list', () => {
+  expect(run(folder)).toEqual({ code: 1, said: expect.stringContaining('there are none') as unknown as string });
+});

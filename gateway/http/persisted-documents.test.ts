@@ -1,0 +1,130 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { buildSchema } from 'graphql';
+import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { silent } from '#libs/telemetry';
+import { startTinyHttp, type TinyHttp } from '../../test/tiny/tiny-http.js';
+import { PersistedDocuments, readManifest } from './persisted-documents.js';
+
+const schema = buildSchema('type Query { me: Person } type Person { id: ID! friends: [Person!]! }');
+const hash = (text: string) => createHash('sha256').update(text).digest('hex');
+const ME = '{me{id}}';
+const TOO_DEEP = `{me{${'friends{'.repeat(11)}id${'}'.repeat(12)}}`;
+const manifest = (...texts: string[]) =>
+  JSON.stringify({
+    format: 'apollo-persisted-query-manifest',
+    version: 1,
+    operations: texts.map((body) => ({ id: hash(body), name: 'Any', type: 'query', body })),
+  });
+
+let folder: string;
+let file: string;
+let documents: PersistedDocuments | undefined;
+let tiny: TinyHttp | undefined;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'documents-'));
+  file = join(folder, 'documents.json');
+});
+afterEach(async () => {
+  documents?.close();
+  await tiny?.close();
+  rmSync(folder, { recursive: true });
+});
+
+async function start({ safelist = false, content = manifest(ME, TOO_DEEP) } = {}): Promise<void> {
+  writeFileSync(file, content);
+  documents = new PersistedDocuments(file, { safelist, logger: silent, lookMs: 20 });
+  tiny = await startTinyHttp(schema, { me: { id: '1', friends: [] } }, { documentText: documents.textOf });
+}
+
+async function ask(body: object): Promise<[status: number, said: unknown]> {
+  const response = await fetch(tiny!.url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  const { data, errors } = (await response.json()) as { data?: unknown; errors?: { extensions: { code: string } }[] };
+  return [response.status, errors?.[0]!.extensions.code ?? data];
+}
+
+const apollo = (text: string, version = 1) => ({ extensions: { persistedQuery: { version, sha256Hash: hash(text) } } });
+
+describe('a registered document', () => {
+  it.each([
+    ['by documentId', { documentId: hash(ME) }],
+    ['by documentId with its algorithm', { documentId: `sha256:${hash(ME)}` }],
+    ['as Apollo’s clients say it', apollo(ME)],
+    ['by id with its text beside', { documentId: hash(ME), query: ME }],
+    ['by its text', { query: ME }],
+    ['by its text with an id that is not known', { ...apollo('{me{id }}'), query: ME }],
+  ])('runs %s', async (_how, body) => {
+    await start({ safelist: true });
+    expect(await ask(body)).toEqual([200, { me: { id: '1' } }]);
+  });
+
+  it('is held to the limits like any other', async () => {
+    await start();
+    expect(await ask({ documentId: hash(TOO_DEEP) })).toEqual([400, 'GRAPHQL_VALIDATION_FAILED']);
+    expect(tiny!.executed).toEqual([]);
+  });
+
+  it('may come by GET, which caches like', async () => {
+    await start();
+    const response = await fetch(`${tiny!.url}?documentId=${hash(ME)}`, {
+      headers: { 'apollo-require-preflight': '1' },
+    });
+    expect(await response.json()).toEqual({ data: { me: { id: '1' } } });
+  });
+});
+
+describe('what is not registered', () => {
+  it.each([
+    ['an unknown id', { documentId: hash('x') }, 200, 'PERSISTED_QUERY_NOT_FOUND'],
+    ['an unknown hash of Apollo’s', apollo('x'), 200, 'PERSISTED_QUERY_NOT_FOUND'],
+    ['another version of Apollo’s', apollo(ME, 2), 400, 'BAD_REQUEST'],
+    ['an id that is a list', { documentId: [hash(ME)] }, 400, 'BAD_REQUEST'],
+    ['an id and another text', { documentId: hash(ME), query: '{me{friends{id}}}' }, 400, 'BAD_REQUEST'],
+    ['neither id nor text', {}, 400, 'BAD_REQUEST'],
+    ['__proto__', { documentId: '__proto__' }, 200, 'PERSISTED_QUERY_NOT_FOUND'],
+  ])('%s: nothing runs', async (_what, body, status, code) => {
+    await start();
+    expect(await ask(body)).toEqual([status, code]);
+    expect(tiny!.executed).toEqual([]);
+  });
+
+  it('a text runs without SAFELIST, and with it does not, whatever it is called', async () => {
+    await start();
+    expect(await ask({ query: '{ me { id } }' })).toEqual([200, { me: { id: '1' } }]);
+    documents!.close();
+    await tiny!.close();
+    await start({ safelist: true });
+    for (const query of ['{ me { id } }', 'query __schema {me{id}}', `${ME} `, '{__typename}'])
+      expect([query, ...(await ask({ query }))]).toEqual([query, 403, 'FORBIDDEN']);
+    expect(await ask({ query: '{ me { id } }', ...apollo('{ me { id } }') })).toEqual([403, 'FORBIDDEN']);
+    expect(tiny!.executed).toEqual([]);
+  });
+});
+
+describe('the file', () => {
+  it('is looked at again; one that is broken leaves the last good one', async () => {
+    await start({ safelist: true, content: manifest(ME) });
+    const other = '{me{friends{id}}}';
+    expect(await ask({ query: other })).toEqual([403, 'FORBIDDEN']);
+    writeFileSync(file, manifest(ME, other));
+    while ((await ask({ query: other }))[0] !== 200) await new Promise((go) => setTimeout(go, 10));
+    writeFileSync(file, '{"format":');
+    await new Promise((go) => setTimeout(go, 60));
+    expect(await ask({ query: other })).toEqual([200, { me: { friends: [] } }]);
+  });
+
+  it('takes what Relay’s compiler writes as well', () => {
+    expect([...readManifest(JSON.stringify({ abc: ME }))]).toEqual([['abc', ME]]);
+  });
+
+  it.each(['', '[]', 'null', '{"a":1}', '{"format":"apollo-persisted-query-manifest","version":2,"operations":[]}'])(
+    'that says %s is refused with what was expected',
+    (json) => expect(() => readManifest(json)).toThrow(/JSON|Registered documents are/),
+  );
+});

@@ -1,0 +1,127 @@
+import { readFileSync, statSync } from 'node:fs';
+import type { Logger } from '#libs/telemetry';
+import type { GraphqlRequest } from './read-request.js';
+import { Refusal } from './refusal.js';
+
+/** Text of the document that a request means; throws a Refusal when it means none that may run. */
+export type DocumentText = (asked: GraphqlRequest) => string;
+
+/** Without PERSISTED_DOCUMENTS a request carries its text. */
+export const textOnly: DocumentText = ({ query, documentId }) => {
+  // Word for word what Apollo's clients look for before they send the whole text without it.
+  if (documentId?.automatic) throw Refusal.of('PERSISTED_QUERY_NOT_SUPPORTED', 'PersistedQueryNotSupported');
+  if (query !== undefined) return query;
+  if (documentId !== undefined)
+    throw Refusal.of('PERSISTED_QUERY_NOT_SUPPORTED', 'This gateway knows no documents by id; send query, the text.');
+  throw noDocument();
+};
+
+const noDocument = (): Refusal => Refusal.of('BAD_REQUEST', 'query has to be a text: the GraphQL document.');
+
+/** How often the file is looked at again. */
+const LOOK_MS = 2_000;
+
+/**
+ * A front end's documents, known by id: requests are shorter, and with `safelist` nothing else runs. Which limits hold does
+ * not depend on how a document came: the text goes the same way as one that was sent.
+ *
+ * The file is what `npm run documents` writes, which is Apollo's manifest (`format: apollo-persisted-query-manifest`), or
+ * the `{ id: text }` that Relay's compiler writes. It is looked at again every 2 s; one that cannot be read leaves the last
+ * good one, and at the start ends it.
+ */
+export class PersistedDocuments {
+  #file: string;
+  #safelist: boolean;
+  #logger: Logger;
+  #byId = new Map<string, string>();
+  #texts = new Set<string>();
+  #read = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(file: string, rules: { readonly safelist: boolean; readonly logger: Logger; readonly lookMs?: number }) {
+    this.#file = file;
+    this.#safelist = rules.safelist;
+    this.#logger = rules.logger;
+    this.#take();
+    this.#timer = setInterval(() => this.#look(), rules.lookMs ?? LOOK_MS).unref();
+  }
+
+  readonly textOf: DocumentText = (asked) => {
+    const { query, documentId } = asked;
+    if (documentId !== undefined) {
+      if (documentId.id === undefined)
+        throw Refusal.of(
+          'BAD_REQUEST',
+          'extensions.persistedQuery has to be {"version":1,"sha256Hash":"…"}; this is something else.',
+        );
+      const text = this.#byId.get(documentId.id);
+      if (text !== undefined && query !== undefined && query !== text)
+        throw Refusal.of(
+          'BAD_REQUEST',
+          'query is not the document that is registered under this id; send one of them.',
+        );
+      if (text !== undefined) return text;
+      // The client then sends the text along, which runs unless only registered ones may.
+      if (query === undefined)
+        throw Refusal.of(
+          'PERSISTED_QUERY_NOT_FOUND',
+          documentId.automatic ? 'PersistedQueryNotFound' : 'No document is registered under this id.',
+        );
+    }
+    if (query === undefined) throw noDocument();
+    if (this.#safelist && !this.#texts.has(query))
+      throw Refusal.of('FORBIDDEN', 'Only documents that were registered may run here; this one was not.');
+    return query;
+  };
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  #look(): void {
+    try {
+      if (statSync(this.#file).mtimeMs === this.#read) return;
+      this.#take();
+      this.#logger.info({ documents: this.size }, 'The registered documents changed');
+    } catch (error) {
+      this.#logger.error({ error: String(error) }, 'The registered documents cannot be read; the last good ones stay');
+    }
+  }
+
+  #take(): void {
+    const { mtimeMs } = statSync(this.#file);
+    // Also when it is wrong: it is said once, not at every look.
+    this.#read = mtimeMs;
+    this.#byId = readManifest(readFileSync(this.#file, 'utf8'));
+    this.#texts = new Set(this.#byId.values());
+  }
+}
+
+/** Either format → id to text. Ids are without the prefix `sha256:`. */
+export function readManifest(json: string): Map<string, string> {
+  const manifest = JSON.parse(json) as unknown;
+  const wrong = (what: string): Error =>
+    new Error(
+      `Registered documents are {"format":"apollo-persisted-query-manifest","version":1,"operations":[{"id","body"}]} or {"id":"text"}; ${what}`,
+    );
+  if (typeof manifest !== 'object' || manifest === null || Array.isArray(manifest)) throw wrong('this is neither.');
+  const { format, version, operations } = manifest as Record<string, unknown>;
+  const pairs: [string, unknown][] =
+    format === 'apollo-persisted-query-manifest' && version === 1 && Array.isArray(operations)
+      ? (operations as { id?: unknown; body?: unknown }[]).map(({ id, body }) => [String(id), body])
+      : Object.entries(manifest);
+  const found = new Map<string, string>();
+  for (const [id, text] of pairs) {
+    if (typeof text !== 'string') throw wrong(`what stands under ${JSON.stringify(id.slice(0, 80))} is not a text.`);
+    found.set(withoutPrefix(id), text);
+  }
+  return found;
+}
+
+export function withoutPrefix(id: string): string {
+  return id.startsWith('sha256:') ? id.slice('sha256:'.length) : id;
+}
