@@ -11,7 +11,7 @@ import { showProgress } from './seed/progress.js';
 const SIZE = 12_000;
 const QUICK_SIZE = 2_000;
 
-const USAGE = `npm run prove -- [name …] [--size n] [--quick] [--place embedded|servers] [--seed n]
+const USAGE = `npm run prove -- [name …] [--size n] [--quick] [--place embedded|servers] [--seed n] [--freeze s]
 
 Kills processes, freezes them, shows them wrong clocks and events in the wrong order, and compares what was committed with what
 took effect. Beside each guarantee runs its control: the naive way, which has to fail. Ends with 1 when a figure is not what it must be.
@@ -20,6 +20,7 @@ ${PROOFS.map(({ name, says, always = true }) => `  ${name.padEnd(12)} ${says}${a
 
   --size     events per run; ${SIZE.toLocaleString('en')} where nothing is said, ${QUICK_SIZE.toLocaleString('en')} with --quick
   --quick    at most a minute
+  --freeze   how long a process is frozen, in seconds; 6 where nothing is said, 2 with --quick
   --place    embedded: PGlite and a stream in one process; servers: PostgreSQL and Redis, started here where their programs are
              found, or those of TEST_DATABASE_URL and TEST_REDIS_URL (databases of its own; logical database 9 of Redis is emptied)
   --seed     the same seed draws the same kills
@@ -31,6 +32,7 @@ interface Asked {
   readonly quick: boolean;
   readonly place: Place['name'] | undefined;
   readonly seed: number;
+  readonly freezeMs: number;
 }
 
 const asked = read(process.argv.slice(2));
@@ -41,13 +43,17 @@ if (asked === undefined) {
   process.exitCode = await prove(asked);
 }
 
-async function prove({ proofs, size, quick, place, seed }: Asked): Promise<number> {
+async function prove({ proofs, size, quick, place, seed, freezeMs }: Asked): Promise<number> {
   const started = performance.now();
-  const { places, missing, stop } = await findPlaces(place);
+  const { places, missing, stop } = await findPlaces(
+    place,
+    proofs.some(({ wantsDurableServers }) => wantsDurableServers),
+  );
   const setup: Setup = {
     size,
     quick,
     seed,
+    freezeMs,
     places,
     progress: (total, unit) => showProgress(total, process.stderr, unit),
   };
@@ -74,7 +80,9 @@ async function prove({ proofs, size, quick, place, seed }: Asked): Promise<numbe
   return failures.length > 0 ? 1 : 0;
 }
 
-async function findPlaces(only: Place['name'] | undefined) {
+const DURABLE = { fsync: 'on', synchronous_commit: 'on', full_page_writes: 'on', shared_buffers: '256MB' };
+
+async function findPlaces(only: Place['name'] | undefined, durable: boolean) {
   const stops: (() => Promise<void>)[] = [];
   const places: Place[] = only === 'servers' ? [] : [EMBEDDED];
   const missing: string[] = [];
@@ -82,7 +90,7 @@ async function findPlaces(only: Place['name'] | undefined) {
     let postgres = process.env['TEST_DATABASE_URL'];
     let redis = process.env['TEST_REDIS_URL'];
     if (!postgres && findPostgres() !== undefined) {
-      const server = await startPostgres();
+      const server = await startPostgres(durable ? { settings: DURABLE } : {});
       stops.push(() => server.stop());
       postgres = server.url;
     }
@@ -115,6 +123,7 @@ function read(args: string[]): Asked | undefined {
         quick: { type: 'boolean', default: false },
         place: { type: 'string' },
         seed: { type: 'string' },
+        freeze: { type: 'string' },
       },
     });
     const unknown = positionals.find((name) => !PROOFS.some((proof) => proof.name === name));
@@ -132,6 +141,7 @@ function read(args: string[]): Asked | undefined {
       size: whole('--size', values.size ?? String(quick ? QUICK_SIZE : SIZE), 100, 10_000_000),
       quick,
       place,
+      freezeMs: 1_000 * whole('--freeze', values.freeze ?? (quick ? '2' : '6'), 1, 60),
       seed: whole('--seed', values.seed ?? String(Date.now() % 1_000_000), 0, 1_000_000_000),
     };
   } catch (error) {

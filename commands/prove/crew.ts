@@ -1,4 +1,5 @@
 import { fork, spawnSync, type ChildProcess } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { CrashPoint, Signal } from '#libs/crash-point';
 
@@ -63,12 +64,12 @@ export class Member {
     this.replace('anywhere');
   }
 
-  /** From now on it is killed when it passes the point for the nth time. Resolves when it is ready for that. */
-  async arm(point: CrashPoint, nth: number): Promise<void> {
+  /** From now on it is killed, or frozen, when it passes the point for the nth time. */
+  async arm(point: CrashPoint, nth: number, signal: Signal = 'SIGKILL'): Promise<void> {
     await this.#ready;
     this.#fine();
-    this.#isExpected = true;
-    this.tell({ arm: point, nth, signal: 'SIGKILL' satisfies Signal });
+    this.#isExpected = signal === 'SIGKILL';
+    this.tell({ arm: point, nth, signal });
   }
 
   /** False: too late, it is dead. */
@@ -94,20 +95,13 @@ export class Member {
     [this.#child, this.#ended, this.#ready] = this.#start();
   }
 
-  /** Freezes it when it passes the point; resolves when it stands still. */
-  async stopAt(point: CrashPoint, nth = 1): Promise<void> {
-    await this.#ready;
-    this.#fine();
-    this.tell({ arm: point, nth, signal: 'SIGSTOP' satisfies Signal });
-    await standsStill(this.pid, REACHED_MS_MAX);
-  }
-
   signal(name: 'SIGSTOP' | 'SIGCONT'): void {
     this.#child.kill(name);
   }
 
-  /** Tells it to finish what there is; throws when it did not end by itself, with 0. */
+  /** Tells it to finish what there is; throws when it did not end by itself, with 0. Once it has ended, nothing. */
   async dismiss(): Promise<void> {
+    if (this.#child.exitCode === 0) return;
     await this.#ready;
     this.#fine();
     this.#isExpected = true;
@@ -179,6 +173,21 @@ export async function killOneAt(members: readonly Member[], point: CrashPoint, n
   for (const member of members) if (!(await member.disarm())) member.replace(point);
 }
 
+/** Freezes whichever of them is the first to pass the point, until it is sent SIGCONT. */
+export async function freezeOneAt(members: readonly Member[], point: CrashPoint): Promise<Member> {
+  for (const member of members) await member.arm(point, 1, 'SIGSTOP');
+  for (const until = performance.now() + REACHED_MS_MAX; performance.now() < until;) {
+    const [frozen, ...others] = members.filter(({ pid }) => standsStill(pid));
+    if (frozen !== undefined) {
+      for (const other of others) other.signal('SIGCONT');
+      for (const member of members) if (member !== frozen) await member.disarm();
+      return frozen;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error(`Nobody was frozen at ${point} within ${REACHED_MS_MAX / 1_000} s: nobody came there`);
+}
+
 interface Ending {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -194,11 +203,10 @@ async function within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
 }
 
 /** State `T` of the process, on Linux; elsewhere what ps says. */
-async function standsStill(pid: number, deadlineMs: number): Promise<void> {
-  for (const until = performance.now() + deadlineMs; performance.now() < until;) {
-    const state = spawnSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' }).stdout.trim();
-    if (state.startsWith('T')) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Error(`process ${pid} did not stop within ${deadlineMs / 1_000} s`);
+function standsStill(pid: number): boolean {
+  const stat = `/proc/${pid}/stat`;
+  if (existsSync(stat)) return readFileSync(stat, 'utf8').split(') ').at(-1)?.startsWith('T') === true;
+  return spawnSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' })
+    .stdout.trim()
+    .startsWith('T');
 }

@@ -1,6 +1,6 @@
 import { CRASH_POINTS, type CrashPoint } from '#libs/crash-point';
 import { openDatabase, type Database } from '#libs/database';
-import { OutboxMigration } from '#libs/outbox';
+import { outboxMigrations } from '#libs/outbox';
 import { killOneAt, Member } from './crew.js';
 import { drawer } from './draw.js';
 import type { FactsOrder } from './facts.worker.js';
@@ -189,7 +189,7 @@ async function withStores(site: Site, work: (users: Database, posts: Database) =
       url: site.urls?.[service],
       dataDir: site.dataDir,
       entities: [],
-      migrations: [OutboxMigration],
+      migrations: outboxMigrations,
       bulk: true,
     });
   const [users, posts] = [await open('users'), await open('posts')];

@@ -6,7 +6,7 @@ import { newId } from '#libs/identity';
 import {
   consume,
   openStream,
-  OutboxMigration,
+  outboxMigrations,
   recordEvents,
   Relay,
   type Stream,
@@ -42,7 +42,7 @@ export async function work(order: FactsOrder, boss: Boss): Promise<void> {
       url: site.urls?.[service],
       dataDir: site.dataDir,
       entities: [],
-      migrations: [OutboxMigration],
+      migrations: outboxMigrations,
       logger,
     });
   const users = roles.includes('write') || roles.includes('relay') ? await open('users') : undefined;

@@ -9,6 +9,8 @@ export interface Proof {
   readonly says: string;
   /** False: only when it is asked for by name, because it takes long or wants the machine for itself. */
   readonly always?: boolean;
+  /** A PostgreSQL that is started for it waits for the disk, as in production. */
+  readonly wantsDurableServers?: boolean;
   run(setup: Setup): Promise<readonly Row[]>;
 }
 
@@ -17,6 +19,8 @@ export interface Setup {
   readonly size: number;
   /** Asked to end within a minute: proofs with several rounds run one. */
   readonly quick: boolean;
+  /** How long a process is frozen. */
+  readonly freezeMs: number;
   /** What is random follows from it, so that a failure can be seen again. */
   readonly seed: number;
   readonly places: readonly Place[];

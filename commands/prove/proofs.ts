@@ -1,5 +1,8 @@
+import { conflicts } from './conflicts.js';
 import { events } from './events.js';
+import { leases } from './leases.js';
+import { speed } from './speed.js';
 import type { Proof } from './proof.js';
 
 /** What `npm run prove` shows, in this order. A new proof is a file and a line here. */
-export const PROOFS: readonly Proof[] = [events];
+export const PROOFS: readonly Proof[] = [events, leases, conflicts, speed];

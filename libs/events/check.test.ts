@@ -41,6 +41,7 @@ describe('an event from outside', () => {
     ['a type of every object', { ...blocked, type: 'constructor' }, 'no event type constructor here'],
     ['a newer version', { ...blocked, version: 2 }, 'block-started is version 1 here; came 2'],
     ['another source', { ...blocked, source: 'users' }, 'block-started is told by followers; came from users'],
+    ['a time that is to come', { ...blocked, at: '2999-01-01T00:00:00.000Z' }, 'more than a day ahead'],
     ['no payload', { ...blocked, payload: undefined }, 'payload of block-started'],
     ['a payload of another type', { ...blocked, payload: { userId: alice } }, 'payload of block-started: blockerId'],
   ])('with %s is refused, saying what was expected', (_, value, message) => {

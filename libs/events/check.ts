@@ -23,8 +23,17 @@ export class UnknownEvent extends Error {
   override name = 'UnknownEvent';
 }
 
-/** Parses a value from outside as an event of this catalogue; throws `UnknownEvent` saying what was expected and what came. */
-export function check(value: unknown): DomainEvent {
+/** Most bytes of an event as it travels; the largest of the catalogue, a post of 5,000 bytes, stays far below. */
+export const EVENT_BYTES_MAX = 262_144;
+
+/** How far ahead the clock of whoever tells may be. */
+const AHEAD_MS_MAX = 86_400_000;
+
+/**
+ * Parses a value from outside as an event of this catalogue; throws `UnknownEvent` saying what was expected and what came.
+ * Both sides do: who records an event before it is stored, who hears it before it takes effect.
+ */
+export function check(value: unknown, nowMs = Date.now()): DomainEvent {
   const event = checkEnvelope(value);
   const known = isEventType(event.type) ? EVENTS[event.type] : undefined;
   if (known === undefined) throw new UnknownEvent(`no event type ${event.type} here`);
@@ -32,6 +41,8 @@ export function check(value: unknown): DomainEvent {
     throw new UnknownEvent(`${event.type} is version ${known.version} here; came ${event.version}`);
   if (known.source !== event.source)
     throw new UnknownEvent(`${event.type} is told by ${known.source}; came from ${event.source}`);
+  if (Date.parse(event.at) > nowMs + AHEAD_MS_MAX)
+    throw new UnknownEvent(`at: ${event.at} is more than a day ahead of the clock here`);
   const payload = known.payload.safeParse(event.payload);
   if (!payload.success) throw new UnknownEvent(`payload of ${event.type}: ${says(payload.error)}`);
   return { ...event, payload: payload.data } as DomainEvent;

@@ -88,6 +88,21 @@ describe('from a fact to its effect', () => {
     expect(await scene.users.query('SELECT FROM outbox')).toEqual([]);
   });
 
+  it('refuses an event of 10 MB where it is recorded, and the fact with it', async () => {
+    const big = { userId: person(1), handle: 'x'.repeat(10_000_000), previousHandle: 'x' };
+    const telling = scene.users.transaction((tx) =>
+      recordEvent(tx, {
+        type: 'profile-edited',
+        aggregate: `user:${person(1)}`,
+        aggregateVersion: 1,
+        actor: null,
+        payload: big,
+      }),
+    );
+    await expect(telling).rejects.toThrow('at most 261144 bytes; came profile-edited with 10000');
+    expect(await scene.users.query('SELECT FROM outbox')).toEqual([]);
+  });
+
   it('lets only one of two writers tell an aggregate’s next event', async () => {
     await tell(scene.users, [[1, 1]]);
     await expect(tell(scene.users, [[1, 1]])).rejects.toThrow('outbox_aggregate_version');
@@ -302,11 +317,13 @@ describe('an event of a newer program', () => {
     const consumer = hear();
     const newer = { ...event(1, 1), version: 2 } as DomainEvent;
     const wrong = { ...event(2, 1), payload: { userId: 'x' } } as unknown as DomainEvent;
-    await bring(consumer, newer, event(1, 2), wrong, event(3, 1));
+    const toCome = { ...event(4, 1), at: '2999-01-01T00:00:00.000Z' } as DomainEvent;
+    await bring(consumer, newer, event(1, 2), wrong, event(3, 1), toCome);
     expect(await scene.effects()).toEqual(['3:1']);
     expect((await quarantined(scene.posts)).map(({ reason, behind }) => [reason, behind])).toEqual([
       ['profile-edited is version 1 here; came 2', 1],
       [expect.stringContaining('payload of profile-edited'), 0],
+      ['at: 2999-01-01T00:00:00.000Z is more than a day ahead of the clock here', 0],
     ]);
   });
 });

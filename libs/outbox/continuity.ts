@@ -2,6 +2,7 @@ import type { Database } from '#libs/database';
 import type { DomainEvent, EventSource } from '#libs/events';
 import type { Logger } from '#libs/telemetry';
 
+import { RANGE, type Lease, type Range } from './leases.js';
 import { publishAgain } from './retention.js';
 import { StreamLostEvents, type Mark, type Stream } from './stream.js';
 
@@ -9,47 +10,71 @@ import { StreamLostEvents, type Mark, type Stream } from './stream.js';
 const LOOK_EVERY_MS = 1_000;
 
 /**
- * Notices a stream that lost what it took (FLUSHALL, a restart without its file, a failover to a replica that was behind),
- * and has everything that the outbox retains published again; the inboxes let each effect happen once.
+ * One range of one source's aggregates, as long as this relay has the lease: publishes it, and knows what the stream has of it.
+ *
+ * It notices a stream that lost what it took (FLUSHALL, a restart without its file, a failover to a replica that was behind),
+ * and has everything that the outbox retains of the range published again; the inboxes let each effect happen once.
  *
  * It has to be noticed before anything newer is published: to a group that never heard of an aggregate, a later event
- * would be the beginning, and the lost ones, coming after it, would count as heard. So beside the stream is a mark: which
- * life of the stream this is, and the highest outbox position it was given. `publish` compares it with what this relay
- * knows in the same script that adds, and a stream without it takes nothing until all is unpublished again.
+ * would be the beginning, and the lost ones, coming after it, would count as heard. So beside the stream is a mark for each range:
+ * which life of the stream this is, the highest outbox position it was given, the highest token that came, and the batch that
+ * was added last. `publish` compares it with what this relay knows in the same script that adds, and a stream without it takes
+ * nothing until all is unpublished again; from a relay whose token is not the highest it takes nothing at all.
  *
- * Every relay that meets another life than the one it knew unpublishes for itself: what it published into the lost one and
- * had not marked yet, it marks before it looks.
+ * A relay that was killed, or has slept, between adding a batch and marking it leaves the batch to its successor, which
+ * marks what the mark says was added, instead of adding it once more.
  */
 export class Continuity {
   readonly #database: Database;
   readonly #stream: Stream;
   readonly #logger: Logger;
+  readonly #lease: Lease;
   #known: Mark | undefined;
   #lookAt = 0;
 
-  constructor({ database, stream, logger }: { database: Database; stream: Stream; logger: Logger }) {
-    this.#database = database;
-    this.#stream = stream;
-    this.#logger = logger;
+  constructor(parts: { database: Database; stream: Stream; logger: Logger; lease: Lease }) {
+    this.#database = parts.database;
+    this.#stream = parts.stream;
+    this.#logger = parts.logger;
+    this.#lease = parts.lease;
+  }
+
+  get token(): number {
+    return this.#lease.token;
+  }
+
+  get range(): Range {
+    return this.#lease.range;
+  }
+
+  /** Before anything is read: nobody with a lower token publishes from here on. False: there is something to publish again. */
+  async take(): Promise<boolean> {
+    if (this.#stream.marks === undefined || this.#known !== undefined) return true;
+    const { mark, last } = await this.#stream.marks.take(this.#source, this.#lease);
+    if (mark !== undefined && last.token > this.#lease.again) {
+      await this.#database.query(
+        `UPDATE outbox SET published_at = now() WHERE published_at IS NULL AND position = ANY($1::bigint[])`,
+        [last.positions],
+      );
+    }
+    return this.#look();
   }
 
   /** Publishes; false when the stream has lost events: what is to be published has to be asked for anew. */
-  async publish(events: readonly DomainEvent[], highest: number): Promise<boolean> {
-    if (this.#stream.marks === undefined) {
-      await this.#stream.publish(events);
-      return true;
-    }
-    if (this.#known === undefined && !(await this.#look())) return false;
+  async publish(events: readonly DomainEvent[], positions: readonly number[]): Promise<boolean> {
     const known = this.#known;
-    if (known === undefined) return false;
-    try {
-      await this.#stream.publish(events, { ...known, next: highest });
-    } catch (error) {
-      if (!(error instanceof StreamLostEvents)) throw error;
-      await this.#look();
-      return false;
+    if (this.#stream.marks === undefined) await this.#stream.publish(events);
+    else if (known === undefined) return false;
+    else {
+      try {
+        await this.#stream.publish(events, { ...known, ...this.#lease, positions });
+      } catch (error) {
+        if (!(error instanceof StreamLostEvents)) throw error;
+        await this.#look();
+        return false;
+      }
+      this.#known = { life: known.life, highest: Math.max(known.highest, ...positions) };
     }
-    this.#known = { life: known.life, highest: Math.max(known.highest, highest) };
     return true;
   }
 
@@ -60,29 +85,40 @@ export class Continuity {
     return this.#look();
   }
 
+  get #source(): EventSource {
+    return this.#database.service as EventSource;
+  }
+
   async #look(): Promise<boolean> {
     const { marks } = this.#stream;
     if (marks === undefined) return true;
-    const source = this.#database.service as EventSource;
-    const found = await marks.read(source);
+    const { range } = this.#lease;
+    const found = await marks.read(this.#source, range);
     const known = this.#known ?? { life: found?.life, highest: await this.#highestPublished() };
     if (found !== undefined && found.life === known.life && found.highest >= known.highest) {
       this.#known = found;
       return true;
     }
-    const count = await publishAgain(this.#database);
+    // A lease ends with it: what was added and not marked by now will not be.
+    const count = await publishAgain(this.#database, undefined, range);
     if (count > 0)
-      this.#logger.warn({ source, count }, 'The stream has lost events; what is retained is published again');
+      this.#logger.warn(
+        { source: this.#source, range, count },
+        'The stream has lost events; what is retained is published again',
+      );
     // Another relay's life is taken as it is: all that this one may have told the lost one is unpublished now.
     const another = found !== undefined && found.life !== known.life;
-    this.#known = another ? found : await marks.begin(source, found);
+    this.#known = another ? found : await marks.begin(this.#source, range, found);
     return false;
   }
 
-  /** Once per process: what a relay before this one has published. */
+  /** Once per lease: what relays before this one have published. */
   async #highestPublished(): Promise<number> {
+    const { nth, of } = this.#lease.range;
     const [row] = await this.#database.query<{ highest: string | null }>(
-      'SELECT max(position)::text AS highest FROM outbox WHERE published_at IS NOT NULL',
+      `SELECT max(position)::text AS highest FROM outbox
+       WHERE published_at IS NOT NULL ${of === 1 ? '' : `AND ${RANGE('$2')} = $1`}`,
+      of === 1 ? [] : [nth, of],
     );
     return Number(row?.highest ?? 0);
   }

@@ -1,5 +1,6 @@
 export { consume, type Handlers } from './consume.js';
-export { OutboxMigration } from './migration.js';
+export { LEASE_MS } from './leases.js';
+export { OutboxMigration, outboxMigrations } from './migration.js';
 export { openStream } from './open-stream.js';
 export { quarantined, replay, type Quarantined } from './quarantine.js';
 export { recordEvent, recordEvents, type NewEvent } from './record-event.js';

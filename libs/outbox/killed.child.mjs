@@ -1,7 +1,7 @@
 // A small service pair that `killed.test.ts` starts and that kills itself where it is told to: `users` writes facts, `posts`
 // enters their effects in a ledger. Plain JavaScript on the built libraries, because a killed process must be a real one.
 import { openDatabase } from '#libs/database';
-import { consume, openStream, OutboxMigration, recordEvent, Relay } from '#libs/outbox';
+import { consume, openStream, outboxMigrations, recordEvent, Relay } from '#libs/outbox';
 import { silent } from '#libs/telemetry';
 
 const PERSONS = 10;
@@ -13,7 +13,14 @@ const point = (name) => {
 };
 
 const open = (service) =>
-  openDatabase({ service, url: urls?.[service], dataDir, entities: [], migrations: [OutboxMigration], logger: silent });
+  openDatabase({
+    service,
+    url: urls?.[service],
+    dataDir,
+    entities: [],
+    migrations: [...outboxMigrations],
+    logger: silent,
+  });
 const users = await open('users');
 const posts = await open('posts');
 const stream = openStream({ redisUrl, logger: silent, listeners: { users: ['posts'] } });

@@ -11,7 +11,7 @@ import { silent } from '#libs/telemetry';
 
 import { withServer } from '../../test/servers/needs.js';
 import { startRedis, type RedisServer } from '../../test/servers/redis.js';
-import { OutboxMigration } from './index.js';
+import { outboxMigrations } from './index.js';
 
 const CHILD = fileURLToPath(new URL('killed.child.mjs', import.meta.url));
 const BUILT = fileURLToPath(new URL('../../dist/libs/outbox/index.js', import.meta.url));
@@ -124,7 +124,7 @@ async function withStores(place: Place, dataDir: string, work: (users: Database,
       url: place.urls?.[service],
       dataDir,
       entities: [],
-      migrations: [OutboxMigration],
+      migrations: [...outboxMigrations],
       logger: silent,
     });
   const [users, posts] = [await open('users'), await open('posts')];

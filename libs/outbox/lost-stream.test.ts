@@ -121,7 +121,9 @@ withServer('redis', 'a Redis that loses events nobody has heard', () => {
   });
 
   it('is noticed by a relay that starts after it, and asked of the database once only', async () => {
-    await lose(relay());
+    const first = relay();
+    await lose(first);
+    await first.close();
     await later();
     const next = relay();
     await next.settled();
@@ -141,14 +143,15 @@ withServer('redis', 'a Redis that loses events nobody has heard', () => {
     await lose(first, async () => {
       for (const key of copies) await redis.rename(`${key}:copy`, key);
     });
+    await first.close();
     await later();
     await next.settled();
     expect(await heardAll()).toEqual([...EVERYTHING, '9:1']);
   });
 
   it('is noticed by two relays, of which neither takes the other’s repair for another loss', async () => {
-    const pair = [relay(), relay()];
-    for (const one of pair) await one.settled();
+    const pair = [relay(stream, 20), relay(stream, 20)];
+    for (const one of pair) one.start();
     await lose(pair[0]!);
     await later();
     await Promise.all(pair.map((one) => one.settled()));

@@ -14,6 +14,43 @@ export class OutboxMigration implements MigrationInterface {
   }
 }
 
+/** Who publishes what: see leases.ts. */
+export class RelayLeasesMigration implements MigrationInterface {
+  readonly name = 'RelayLeases1700000000001';
+
+  async up(runner: QueryRunner): Promise<void> {
+    for (const statement of LEASES) await runner.query(statement);
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    for (const table of ['relay_leases', 'relays']) await runner.query(`DROP TABLE ${table}`);
+    await runner.query('DROP SEQUENCE relay_token');
+  }
+}
+
+/** All of the event path, for a service's list of migrations. */
+export const outboxMigrations = [OutboxMigration, RelayLeasesMigration] as const;
+
+const LEASES = [
+  // Every lease has a token of its own, higher than all before it.
+  'CREATE SEQUENCE relay_token',
+  `CREATE TABLE relay_leases (
+     ranges int NOT NULL,
+     nth int NOT NULL,
+     holder text COLLATE "C" NOT NULL,
+     token bigint NOT NULL UNIQUE,
+     until timestamptz NOT NULL,
+     again bigint NOT NULL DEFAULT 0,
+     PRIMARY KEY (ranges, nth)
+   )`,
+  // Relays that are there, so that they can share the ranges evenly.
+  `CREATE TABLE relays (
+     holder text COLLATE "C" PRIMARY KEY,
+     ranges int NOT NULL,
+     until timestamptz NOT NULL
+   )`,
+];
+
 const UP = [
   // What this service tells. A row is written with the fact, and marked when the stream has it.
   `CREATE TABLE outbox (

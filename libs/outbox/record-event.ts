@@ -1,6 +1,6 @@
 import { crashPoint } from '#libs/crash-point';
 import type { Tx } from '#libs/database';
-import { check, EVENTS, type DomainEvent, type EventType, type Payload } from '#libs/events';
+import { check, EVENT_BYTES_MAX, EVENTS, type DomainEvent, type EventType, type Payload } from '#libs/events';
 import { newId } from '#libs/identity';
 
 export interface NewEvent<T extends EventType = EventType> {
@@ -39,12 +39,24 @@ export async function recordEvents<T extends EventType>(tx: Tx, events: readonly
       facts.map((fact) => fact.aggregateVersion),
       facts.map((fact) => fact.at),
       facts.map((fact) => fact.actor),
-      facts.map((fact) => JSON.stringify(fact.payload)),
+      facts.map(payloadOf),
     ],
   );
   crashPoint('write:recorded');
   tx.events.push(...facts);
 }
+
+function payloadOf({ type, payload }: DomainEvent): string {
+  const text = JSON.stringify(payload);
+  const bytes = Buffer.byteLength(text);
+  if (bytes <= EVENT_BYTES_MAX - ENVELOPE_BYTES_MAX) return text;
+  throw new RangeError(
+    `The payload of an event has at most ${EVENT_BYTES_MAX - ENVELOPE_BYTES_MAX} bytes; came ${type} with ${bytes}`,
+  );
+}
+
+/** Around the payload: ids, names, a time. */
+const ENVELOPE_BYTES_MAX = 1_000;
 
 function stamped(event: NewEvent): DomainEvent {
   const { version, source } = EVENTS[event.type];

@@ -150,6 +150,8 @@ withServer('redis', 'the stream in Redis', (url) => {
     await redis.xadd(KEY, '*', 'event', '{"id":"');
     await redis.xadd(KEY, '*', 'nothing', 'here');
     await redis.xadd(KEY, '*', 'event', JSON.stringify({ ...event(1, 1), aggregateVersion: 0 }));
+    const big = { userId: 'x', handle: 'x'.repeat(10_000_000) };
+    await redis.xadd(KEY, '*', 'event', JSON.stringify({ ...event(1, 1), payload: big }));
     const taken: string[] = [];
     const subscription = stream.subscribe(
       'posts',
@@ -159,7 +161,8 @@ withServer('redis', 'the stream in Redis', (url) => {
     await stream.publish([event(1, 1)]);
     await subscription.settled();
     expect(taken).toEqual(['1:1']);
-    expect(said).toHaveLength(3);
+    expect(said).toHaveLength(4);
+    expect(said[3]).toMatchObject({ why: expect.stringContaining('more than 262144 bytes') });
   });
 
   it('starts again from the beginning when Redis lost everything, and hears what is published from then on', async () => {

@@ -5,7 +5,9 @@ import type { Logger } from '#libs/telemetry';
 
 import { COMMANDS, connect, ready, WAITS, type Connection } from './redis-connection.js';
 import { RedisSubscription } from './redis-subscription.js';
+import type { Range } from './leases.js';
 import {
+  LeaseLost,
   StreamLostEvents,
   type Expected,
   type HandleEvents,
@@ -29,7 +31,11 @@ export interface RedisStreamOptions {
 /** One hash tag, so that on a Redis Cluster every script finds its keys in one place. */
 export const streamKey = (source: EventSource): string => `tributary:{events}:${source}`;
 
-const markKey = (source: EventSource): string => `${streamKey(source)}:mark`;
+/** Of the range 0 of 1, which is all, without a number. */
+const markKey = (source: EventSource, { nth, of }: Range): string =>
+  `${streamKey(source)}:mark${of === 1 ? '' : `:${nth}/${of}`}`;
+
+const ALL: Range = { nth: 0, of: 1 };
 
 /**
  * Redis Streams: one stream per source. It keeps an event until all of `listeners` have acknowledged it and never trims
@@ -48,11 +54,15 @@ export class RedisStream implements Stream {
 
   async publish(events: readonly DomainEvent[], expected?: Expected): Promise<void> {
     await ready(this.#redis);
-    const { life = '', highest = 0, next = 0 } = expected ?? {};
+    const { life = '', highest = 0, token = 0, range = ALL, positions = [] } = expected ?? {};
+    const next = Math.max(0, ...positions);
     for (const source of new Set(events.map((event) => event.source))) {
       // All or none: were the first refused and the second taken, they would be heard in the wrong order.
       const texts = events.filter((event) => event.source === source).map((event) => JSON.stringify(event));
-      const added = await this.#redis.eval(ADD, 2, streamKey(source), markKey(source), life, highest, next, ...texts);
+      const keys = [streamKey(source), markKey(source, range)];
+      const known = [life, highest, next, token, positions.join(',')];
+      const added = await this.#redis.eval(ADD, 2, ...keys, ...known, ...texts);
+      if (Number(added) < 0) throw new LeaseLost(source, -Number(added));
       if (added !== texts.length) throw new StreamLostEvents(`the stream of ${source} is not the one it was`);
       await this.#trim(source);
     }
@@ -92,13 +102,25 @@ export class RedisStream implements Stream {
   }
 
   readonly marks: Marks = {
-    read: async (source) => {
+    take: async (source, { range, token }) => {
       await ready(this.#redis);
-      return markOf(await this.#redis.hmget(markKey(source), 'life', 'highest'));
+      const taken = (await this.#redis.eval(TAKE_RANGE, 1, markKey(source, range), token)) as
+        (string | null)[] | number;
+      if (typeof taken === 'number') throw new LeaseLost(source, taken);
+      const [life, highest, lastToken, last] = taken;
+      return {
+        mark: markOf([life, highest]),
+        last: { token: Number(lastToken ?? 0), positions: (last ?? '').split(',').filter(Boolean).map(Number) },
+      };
     },
-    begin: async (source, found) => {
+    read: async (source, range) => {
+      await ready(this.#redis);
+      return markOf(await this.#redis.hmget(markKey(source, range), 'life', 'highest'));
+    },
+    begin: async (source, range, found) => {
       const seen = [found?.life ?? '', found?.highest ?? ''];
-      const now = (await this.#redis.eval(BEGIN, 1, markKey(source), ...seen, randomUUID())) as (string | null)[];
+      const key = markKey(source, range);
+      const now = (await this.#redis.eval(BEGIN, 1, key, ...seen, randomUUID())) as (string | null)[];
       const mark = markOf(now);
       if (mark === undefined) throw new Error(`Redis has no mark of ${source}`);
       return mark;
@@ -123,21 +145,34 @@ function markOf([life, highest]: readonly (string | null | undefined)[]): Mark |
   return life ? { life, highest: Number(highest) } : undefined;
 }
 
-/** Redis refuses a script's first write or none (full, replica), so the events are added together. 0: not the stream that is expected. */
+/**
+ * Redis refuses a script's first write or none (full, replica), so the events are added together. 0: not the stream that is
+ * expected; negative: the higher token that has come.
+ */
 const ADD = `
-local life, highest, next = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local life, highest, next, token = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 if life ~= '' then
-  local mark = redis.call('HMGET', KEYS[2], 'life', 'highest')
+  local mark = redis.call('HMGET', KEYS[2], 'life', 'highest', 'token')
+  if mark[3] and tonumber(mark[3]) > token then return -tonumber(mark[3]) end
   if mark[1] ~= life or tonumber(mark[2]) < highest then return 0 end
-  if next > tonumber(mark[2]) then redis.call('HSET', KEYS[2], 'highest', ARGV[3]) end
+  if next < tonumber(mark[2]) then next = tonumber(mark[2]) end
+  redis.call('HSET', KEYS[2], 'highest', next, 'token', token, 'last-token', token, 'last', ARGV[5])
 end
-for i = 4, #ARGV do redis.call('XADD', KEYS[1], '*', 'event', ARGV[i]) end
-return #ARGV - 3`;
+for i = 6, #ARGV do redis.call('XADD', KEYS[1], '*', 'event', ARGV[i]) end
+return #ARGV - 5`;
+
+/** What was added last is kept until the next batch, so whoever takes over can mark what its predecessor could not. */
+const TAKE_RANGE = `
+local token = redis.call('HGET', KEYS[1], 'token')
+if token and tonumber(token) > tonumber(ARGV[1]) then return tonumber(token) end
+redis.call('HSET', KEYS[1], 'token', ARGV[1])
+return redis.call('HMGET', KEYS[1], 'life', 'highest', 'last-token', 'last')`;
 
 const BEGIN = `
 local mark = redis.call('HMGET', KEYS[1], 'life', 'highest')
 if (mark[1] or '') == ARGV[1] and (mark[2] or '') == ARGV[2] then
   redis.call('HSET', KEYS[1], 'life', ARGV[3], 'highest', 0)
+  redis.call('HDEL', KEYS[1], 'last-token', 'last')
 end
 return redis.call('HMGET', KEYS[1], 'life', 'highest')`;
 

@@ -1,4 +1,4 @@
-import { checkEnvelope, type Envelope } from '#libs/events';
+import { checkEnvelope, EVENT_BYTES_MAX, type Envelope } from '#libs/events';
 import type { Logger } from '#libs/telemetry';
 
 import { ready, type Connection } from './redis-connection.js';
@@ -131,7 +131,9 @@ export class RedisSubscription {
       return [];
     }
     try {
-      return [checkEnvelope(JSON.parse(fields[fields.indexOf('event') + 1] ?? ''))];
+      const text = fields[fields.indexOf('event') + 1] ?? '';
+      if (text.length > EVENT_BYTES_MAX) throw new RangeError(`it has more than ${EVENT_BYTES_MAX} bytes`);
+      return [checkEnvelope(JSON.parse(text))];
     } catch (error) {
       this.#bury(id, String(error));
       return [];

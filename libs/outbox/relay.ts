@@ -4,9 +4,10 @@ import type { DomainEvent } from '#libs/events';
 import { systemClock, type Clock, type Logger } from '#libs/telemetry';
 
 import { Continuity } from './continuity.js';
+import { LEASE_MS, Leases, RANGE, type Lease } from './leases.js';
 import { cleanOutbox, KEEP_DAYS } from './retention.js';
 import { Outage } from './outage.js';
-import type { Stream } from './stream.js';
+import { LeaseLost, type Stream } from './stream.js';
 import { Nap } from './within.js';
 
 interface Options {
@@ -18,26 +19,36 @@ interface Options {
   readonly clock?: Clock | undefined;
   /** How long a published row is kept: what a lost stream can be filled with again. */
   readonly keepMs?: number;
+  /** How many parts the aggregates are divided into, each published by one relay at a time; the same for all relays of a service. */
+  readonly ranges?: number;
+  /** How long a range stays with a relay that has gone without a word. */
+  readonly leaseMs?: number;
 }
 
 /** Rows of one batch; also most events in flight. */
 const BATCH = 200;
 const BACKOFF_MS_MAX = 5_000;
 const CLEAN_EVERY_MS = 60_000;
+/** Rows that are forgotten beside one batch: five times what it adds. */
+const CLEAN_AT_ONCE = 1_000;
 
 /**
  * Carries what a service has recorded to the stream: at least once, each aggregate in order.
  *
  * It asks for what is not marked, not for what is behind a cursor: positions are given before COMMIT, so a slow
  * transaction's row appears behind the cursor and would be lost. It locks nothing, so it holds no connection while it
- * publishes. Two relays on one database tell everything twice, which the inboxes forgive, but neither can tell an
- * aggregate's later event before an earlier one: whoever sees the later row sees the earlier one too, marked only when it
- * was published.
+ * publishes. Whoever sees an aggregate's later row sees the earlier one too, marked only when it was published; so no relay can
+ * tell a later event before an earlier one.
+ *
+ * One relay at a time publishes a range of the aggregates, by a lease (leases.ts). A second one that believes to have it,
+ * because it slept, is refused by the stream (continuity.ts) and marks nothing, so nothing is told twice either.
  */
 export class Relay {
-  readonly #options: Options & { readonly clock: Clock; readonly keepMs: number };
+  readonly #options: Required<Omit<Options, 'clock'>> & { readonly clock: Clock };
   readonly #nap = new Nap();
-  readonly #continuity: Continuity;
+  readonly #leases: Leases;
+  /** By token. */
+  #continuities = new Map<number, Continuity>();
   #running: Promise<void> | undefined;
   #passing: Promise<boolean> | undefined;
   #failures = 0;
@@ -46,9 +57,9 @@ export class Relay {
   #closed = false;
 
   constructor(options: Options) {
-    const { clock = systemClock, keepMs = KEEP_DAYS * 24 * 60 * 60 * 1000 } = options;
-    this.#options = { ...options, clock, keepMs };
-    this.#continuity = new Continuity(options);
+    const { clock = systemClock, keepMs = KEEP_DAYS * 24 * 60 * 60 * 1000, ranges = 1, leaseMs = LEASE_MS } = options;
+    this.#options = { ...options, clock, keepMs, ranges, leaseMs };
+    this.#leases = new Leases(this.#options);
     this.#outage = new Outage({
       logger: options.logger,
       fields: { service: options.database.service },
@@ -69,12 +80,15 @@ export class Relay {
     this.#nap.wake();
   }
 
-  /** Resolves when nothing is left to publish; rejects after `deadlineMs`. */
+  /** Resolves when nothing is left to publish, by this relay or another; rejects after `deadlineMs`. */
   async settled(deadlineMs = 10_000): Promise<void> {
     const deadline = performance.now() + deadlineMs;
     for (;;) {
       try {
-        if (!(await this.#pass())) return;
+        if (!(await this.#pass())) {
+          if (this.#continuities.size === this.#options.ranges || (await this.#isEmpty())) return;
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
       } catch (error) {
         if (performance.now() > deadline) throw new Error('the outbox could not be drained', { cause: error });
         await new Promise((resolve) => setTimeout(resolve, 20));
@@ -89,6 +103,8 @@ export class Relay {
     this.wake();
     await this.#running;
     await this.#passing?.catch(() => undefined);
+    // Whoever is there takes over at once. Without a database the leases run out.
+    await this.#leases.giveBack().catch(() => undefined);
   }
 
   async #run(): Promise<void> {
@@ -103,11 +119,12 @@ export class Relay {
       const more = await this.#pass();
       this.#failures = 0;
       this.#outage.succeeded();
-      if (more) return 0;
       await this.#clean();
-      return this.#options.pollMs;
+      return more ? 0 : Math.min(this.#options.pollMs, this.#options.leaseMs / 3);
     } catch (error) {
       this.#failures += 1;
+      // Somebody else has what this one has slept over: nothing is wrong.
+      if (error instanceof LeaseLost && this.#failures === 1) return 0;
       const pauseMs = Math.min(BACKOFF_MS_MAX, 50 * 2 ** Math.min(this.#failures, 10));
       this.#outage.failed(error);
       return pauseMs;
@@ -123,31 +140,112 @@ export class Relay {
   }
 
   async #publishBatch(): Promise<boolean> {
-    const { database } = this.#options;
-    const rows = await database.query<Row>(
-      `SELECT position::text, id, type, version, source, aggregate, aggregate_version, at, actor, payload
-       FROM outbox WHERE published_at IS NULL ORDER BY outbox.position LIMIT ${BATCH}`,
-    );
-    if (rows.length === 0) return !(await this.#continuity.holds());
+    const held = await this.#continuitiesHeld();
+    if (held === undefined) return true;
+    if (held.length === 0) return false;
+    const rows = await this.#read(held.map(({ range }) => range.nth));
+    if (rows.length === 0) {
+      const holding = await Promise.all(held.map((one) => one.holds()));
+      if (holding.includes(false)) this.#leases.doubt();
+      return holding.includes(false);
+    }
     crashPoint('relay:read');
-    if (!(await this.#continuity.publish(rows.map(eventOf), Number(rows.at(-1)?.position)))) return true;
+    const outcomes = await Promise.allSettled(
+      held.map(async (one) => {
+        const mine = rows.filter((row) => row.range === one.range.nth);
+        if (mine.length === 0) return [];
+        const positions = mine.map((row) => Number(row.position));
+        if (await one.publish(mine.map(eventOf), positions)) {
+          return positions.map((position) => ({ position, token: one.token }));
+        }
+        this.#leases.doubt();
+        return [];
+      }),
+    );
     crashPoint('relay:published');
-    await database.query(`UPDATE outbox SET published_at = now() WHERE position = ANY($1::bigint[])`, [
-      rows.map((row) => row.position),
-    ]);
+    await this.#mark(outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? outcome.value : [])));
     crashPoint('relay:marked');
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed !== undefined) throw this.#forget(failed.reason);
     return true;
   }
 
+  /** One for each range that this relay has, taken; undefined where the stream has lost events, and leases are to be asked for anew. */
+  async #continuitiesHeld(): Promise<Continuity[] | undefined> {
+    const leases = await this.#leases.held();
+    this.#continuities = new Map(
+      leases.map((lease) => [lease.token, this.#continuities.get(lease.token) ?? this.#continuityOf(lease)]),
+    );
+    let isWhole = true;
+    for (const one of this.#continuities.values()) {
+      try {
+        isWhole = (await one.take()) && isWhole;
+      } catch (error) {
+        throw this.#forget(error);
+      }
+    }
+    if (isWhole) return [...this.#continuities.values()];
+    this.#leases.doubt();
+    return undefined;
+  }
+
+  #continuityOf(lease: Lease): Continuity {
+    const { database, stream, logger } = this.#options;
+    return new Continuity({ database, stream, logger, lease });
+  }
+
+  /** What a lost lease was thought to be is asked anew. */
+  #forget(error: unknown): unknown {
+    if (error instanceof LeaseLost) {
+      this.#continuities.clear();
+      this.#leases.doubt(error.token);
+    }
+    return error;
+  }
+
+  #read(ranges: readonly number[]): Promise<Row[]> {
+    const { database, ranges: of } = this.#options;
+    // With one range there is nothing to compute; with all of them, nothing to leave out.
+    const range = of === 1 ? '0' : RANGE('$1');
+    const mine = ranges.length === of ? '' : `AND ${range} = ANY($2::int[])`;
+    return database.query<Row>(
+      `SELECT position::text, id, type, version, source, aggregate, aggregate_version, at, actor, payload, ${range} AS range
+       FROM outbox WHERE published_at IS NULL ${mine} ORDER BY outbox.position LIMIT ${BATCH}`,
+      [...(of === 1 ? [] : [of]), ...(ranges.length === of ? [] : [ranges])],
+    );
+  }
+
+  /** Only while the lease is this relay's: else its successor has marked them, or they are to be told again. */
+  async #mark(told: readonly { position: number; token: number }[]): Promise<void> {
+    if (told.length === 0) return;
+    const [row] = await this.#options.database.query<{ marked: number }>(
+      `WITH marked AS (
+         UPDATE outbox SET published_at = now()
+         FROM unnest($1::bigint[], $2::bigint[]) AS told (position, token)
+         JOIN relay_leases AS lease ON lease.token = told.token
+         WHERE outbox.position = told.position RETURNING 1
+       ) SELECT count(*)::int AS marked FROM marked`,
+      [told.map(({ position }) => position), told.map(({ token }) => token)],
+    );
+    if (row?.marked !== told.length) this.#leases.doubt();
+  }
+
+  async #isEmpty(): Promise<boolean> {
+    const rows = await this.#options.database.query('SELECT FROM outbox WHERE published_at IS NULL LIMIT 1');
+    return rows.length === 0;
+  }
+
+  /** Also beside the batches of a relay that is never idle. Whoever has the first range does it for all. */
   async #clean(): Promise<void> {
     const { clock, database, keepMs } = this.#options;
-    if (clock() < this.#cleanAt) return;
-    this.#cleanAt = clock() + CLEAN_EVERY_MS;
-    await cleanOutbox(database, keepMs);
+    if (clock() < this.#cleanAt || ![...this.#continuities.values()].some(({ range }) => range.nth === 0)) return;
+    const cleaned = await cleanOutbox(database, keepMs, CLEAN_AT_ONCE);
+    this.#cleanAt = cleaned < CLEAN_AT_ONCE ? clock() + CLEAN_EVERY_MS : 0;
   }
 }
 
 interface Row {
+  readonly range: number;
   readonly position: string;
   readonly id: string;
   readonly type: string;

@@ -1,21 +1,23 @@
 import type { Database } from '#libs/database';
 
+import { RANGE, type Range } from './leases.js';
+
 /** How long a published row is kept where nothing else is said: a Redis that loses its memory can be filled with it again. */
 export const KEEP_DAYS = 7;
 
 /** Rows that one statement deletes. */
 const BATCH = 500;
-const BATCHES_MAX = 200;
+const AT_ONCE = 100_000;
 /** Rows that one statement unpublishes. */
 const AGAIN = 2_000;
 
 /**
- * Deletes what was published longer than `keepMs` ago, oldest first, in small statements; at most 100,000 rows per call.
+ * Deletes what was published longer than `keepMs` ago, oldest first, in small statements; at most `atOnce` rows per call.
  * It looks at the oldest rows only, so asking costs the same in a small and in a huge outbox.
  */
-export async function cleanOutbox(database: Database, keepMs: number): Promise<number> {
+export async function cleanOutbox(database: Database, keepMs: number, atOnce = AT_ONCE): Promise<number> {
   let deleted = 0;
-  for (let batch = 0; batch < BATCHES_MAX; batch++) {
+  while (deleted < atOnce) {
     const rows = await database.query(
       `DELETE FROM outbox WHERE position IN (
          SELECT position FROM (SELECT position, published_at FROM outbox ORDER BY position LIMIT ${BATCH}) AS oldest
@@ -30,22 +32,29 @@ export async function cleanOutbox(database: Database, keepMs: number): Promise<n
 }
 
 /**
- * Has what is retained published again, for a stream that lost it; all of it, or what was published in the last `sinceMs`.
- * In small statements but in one transaction: a relay that saw the later half of an aggregate only would reorder it.
+ * Has what is retained published again, for a stream that lost it; all of it, or what was published in the last `sinceMs`, or
+ * of one range. In small statements but in one transaction: a relay that saw the later half of an aggregate only would reorder
+ * it. It ends the relays' leases, so what a relay has in hand meanwhile is not marked: it is told again with the rest.
  */
-export function publishAgain(database: Database, sinceMs?: number): Promise<number> {
+export function publishAgain(database: Database, sinceMs?: number, range?: Range): Promise<number> {
   return database.transaction(async (tx) => {
+    await tx.query(
+      `UPDATE relay_leases SET again = nextval('relay_token'), token = nextval('relay_token'), until = '-infinity'
+       WHERE $1::int IS NULL OR (nth = $1 AND ranges = $2::int)`,
+      [range?.nth ?? null, range?.of ?? null],
+    );
     let after = '0';
     for (let count = 0; ;) {
       const [batch] = await tx.query<{ count: number; last: string | null }>(
         `WITH batch AS (
            SELECT position FROM outbox WHERE position > $1 AND published_at IS NOT NULL
              AND ($2::float8 IS NULL OR published_at >= now() - $2 * interval '1 ms')
+             AND ($3::int IS NULL OR ${RANGE('$4::int')} = $3)
            ORDER BY position LIMIT ${AGAIN}
          ), again AS (
            UPDATE outbox SET published_at = NULL FROM batch WHERE outbox.position = batch.position RETURNING outbox.position
          ) SELECT count(*)::int AS count, max(position)::text AS last FROM again`,
-        [after, sinceMs ?? null],
+        [after, sinceMs ?? null, range?.nth ?? null, range?.of ?? 1],
       );
       count += batch?.count ?? 0;
       if (batch === undefined || batch.last === null || batch.count < AGAIN) return count;

@@ -7,7 +7,7 @@ import type { DomainEvent } from '#libs/events';
 import { newId } from '#libs/identity';
 import { silent } from '#libs/telemetry';
 
-import { OutboxMigration, recordEvents } from './index.js';
+import { outboxMigrations, recordEvents } from './index.js';
 
 /** Two services for the tests of the event path: `users` tells, `posts` hears and writes down in `ledger` what took effect. */
 export interface Scene {
@@ -29,7 +29,7 @@ export async function openScene(urls?: { users: string; posts: string }): Promis
       url: urls?.[service],
       dataDir,
       entities: [],
-      migrations: [OutboxMigration],
+      migrations: [...outboxMigrations],
       logger: silent,
     });
   const [users, posts] = [await open('users'), await open('posts')];

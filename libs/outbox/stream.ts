@@ -1,8 +1,13 @@
 import type { DomainEvent, Envelope, EventSource } from '#libs/events';
 
+import type { Lease, Range } from './leases.js';
+
 /** Carries events from the relays to the groups that hear them, at least once, each aggregate in order. */
 export interface Stream {
-  /** Resolves when the events are safe: in one process, when every group has handled them; in Redis, when it has them. */
+  /**
+   * Resolves when the events are safe: in one process, when every group has handled them; in Redis, when it has them. With
+   * `expected` they are of one source and one range of its aggregates.
+   */
   publish(events: readonly DomainEvent[], expected?: Expected): Promise<void>;
   /**
    * `handle` gets at most 100 events, in order, and one call at a time per group and source. When it rejects, the same
@@ -14,24 +19,44 @@ export interface Stream {
   close(): Promise<void>;
 }
 
-/** Which life of the stream this is, and the highest position of the source's outbox that it was given. */
+/** Which life of the stream this is, and the highest position of the source's outbox that it was given of one range. */
 export interface Mark {
   readonly life: string;
   readonly highest: number;
 }
 
-/** What the publisher knows; `next` is the highest position among the events. */
+/** What the publisher knows; `positions` are the events', in their order. */
 export interface Expected extends Mark {
-  readonly next: number;
+  readonly range: Range;
+  readonly token: number;
+  readonly positions: readonly number[];
 }
 
 /** `publish` took nothing, because the stream is not the one, or not as far, as the publisher knows. */
 export class StreamLostEvents extends Error {}
 
+/** Nothing was taken, because the stream has seen a higher token: another relay has the range by now. */
+export class LeaseLost extends Error {
+  constructor(
+    source: EventSource,
+    readonly token: number,
+  ) {
+    super(`a relay with token ${token} publishes this range of ${source}`);
+  }
+}
+
+/** What a relay that takes a range finds; `last`: the batch that was added last, and by which token. */
+export interface Found {
+  readonly mark: Mark | undefined;
+  readonly last: { readonly token: number; readonly positions: readonly number[] };
+}
+
 export interface Marks {
-  read(source: EventSource): Promise<Mark | undefined>;
+  /** From now on nobody with a lower token adds anything of this range; rejects with `LeaseLost` where a higher one was here. */
+  take(source: EventSource, lease: Lease): Promise<Found>;
+  read(source: EventSource, range: Range): Promise<Mark | undefined>;
   /** Begins a new life of the stream, if the mark is still as it was `found`; answers what it is then. */
-  begin(source: EventSource, found: Mark | undefined): Promise<Mark>;
+  begin(source: EventSource, range: Range, found: Mark | undefined): Promise<Mark>;
 }
 
 export type HandleEvents = (events: readonly Envelope[]) => Promise<void>;

@@ -1,4 +1,4 @@
-import { KEEP_DAYS } from '#libs/outbox';
+import { KEEP_DAYS, LEASE_MS } from '#libs/outbox';
 import { address, choice, port, secret, text, whole, type Values } from '#libs/settings';
 
 /** The settings that every subgraph has; each adds its own. */
@@ -26,6 +26,19 @@ export function serviceSettings(standardPort: number) {
       unit: 'ms',
       default: 200,
       why: 'How often the outbox is looked at without being woken: finds what another process wrote before it died.',
+    }),
+    RELAY_RANGES: whole({
+      min: 1,
+      max: 64,
+      default: 1,
+      why: 'How many ranges the aggregates are divided into, each told by one process of the service at a time; more only when one process cannot tell them all. The same for all of them.',
+    }),
+    RELAY_LEASE_MS: whole({
+      min: 500,
+      max: 60_000,
+      unit: 'ms',
+      default: LEASE_MS,
+      why: 'How long a range waits for a process that was killed before another one tells its events.',
     }),
     OUTBOX_KEEP_DAYS: whole({
       min: 1,

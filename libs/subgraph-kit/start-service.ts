@@ -80,6 +80,8 @@ export async function startService(
       stream,
       pollMs: config.RELAY_POLL_MS,
       keepMs: config.OUTBOX_KEEP_DAYS * 86_400_000,
+      ranges: config.RELAY_RANGES,
+      leaseMs: config.RELAY_LEASE_MS,
       logger,
       clock,
     });

@@ -1,9 +1,9 @@
-import { OutboxMigration } from '#libs/outbox';
+import { outboxMigrations } from '#libs/outbox';
 import { CreateRelations1763600000001 } from './migrations/0001-relations.js';
 import { Block, Follow, Person, RelationRow } from './relation.entity.js';
 
 /** What `openDatabase` needs to know of this service. */
 export const followersTables = {
   entities: [Person, Follow, Block, RelationRow],
-  migrations: [OutboxMigration, CreateRelations1763600000001],
+  migrations: [...outboxMigrations, CreateRelations1763600000001],
 };

@@ -1,4 +1,4 @@
-import { OutboxMigration } from '#libs/outbox';
+import { outboxMigrations } from '#libs/outbox';
 import { Posts1763600000000 } from './migrations/0001-posts.js';
 import { PostHistory1763670000000 } from './migrations/0002-post-history.js';
 import { BlockEdgeEntity, FollowEdgeEntity, PersonEntity } from './person.entity.js';
@@ -15,5 +15,5 @@ export const postsTables = {
     FollowEdgeEntity,
     BlockEdgeEntity,
   ],
-  migrations: [OutboxMigration, Posts1763600000000, PostHistory1763670000000],
+  migrations: [...outboxMigrations, Posts1763600000000, PostHistory1763670000000],
 };

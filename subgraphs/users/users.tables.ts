@@ -1,9 +1,9 @@
-import { OutboxMigration } from '#libs/outbox';
+import { outboxMigrations } from '#libs/outbox';
 import { CreateUsers1763600000002 } from './migrations/0001-users.js';
 import { HandleRow, UserRow } from './user.entity.js';
 
 /** What `openDatabase` needs to know of this service. */
 export const usersTables = {
   entities: [UserRow, HandleRow],
-  migrations: [OutboxMigration, CreateUsers1763600000002],
+  migrations: [...outboxMigrations, CreateUsers1763600000002],
 };

@@ -1,0 +1,172 @@
+import { openDatabase, type Database, type Tx } from '#libs/database';
+import type { Place } from './places.js';
+import { wrong, zeros, type Figure, type Proof, type Row, type Setup } from './proof.js';
+
+const WRITERS = 8;
+
+/**
+ * Two who decide by what both have read. Lost update: both write what they made of the same value. Write skew: each changes
+ * another row, and what both relied on holds no longer. At READ COMMITTED both happen; a version in the row, or
+ * SERIALIZABLE, is the cure, and PostgreSQL's 40001 and 40P01 are tried again at most three times.
+ */
+export const conflicts: Proof = {
+  name: 'conflicts',
+  says: 'lost update, write skew and deadlock: at READ COMMITTED they happen, versions and SERIALIZABLE cure them',
+  run: async (setup) => {
+    const rows: Row[] = [];
+    for (const place of setup.places) rows.push(...(await run(setup, place)));
+    return rows;
+  },
+};
+
+async function run(setup: Setup, place: Place): Promise<Row[]> {
+  const site = await place.prepare(['posts']);
+  const open = { service: 'posts', url: site.urls?.['posts'], dataDir: site.dataDir, entities: [], migrations: [] };
+  const database = await openDatabase({ ...open, poolMax: WRITERS });
+  const rounds = setup.quick ? 10 : 50;
+  // The embedded database has one session: a transaction sees no other. Only what is read before it can be stale.
+  const hasSessions = place.name === 'servers';
+  const progress = setup.progress(hasSessions ? 6 : 2, 'ways');
+  try {
+    await database.query('CREATE TABLE counter (id int PRIMARY KEY, n int NOT NULL, version int NOT NULL)');
+    await database.query('CREATE TABLE doctors (id int PRIMARY KEY, on_call boolean NOT NULL)');
+    const rows: Row[] = [];
+    const show = async (claim: string, work: () => Promise<readonly Figure[]>): Promise<void> => {
+      rows.push({ claim, place: place.name, over: `${rounds} × ${WRITERS} writers`, figures: await work() });
+      progress.add(1, claim);
+    };
+    await show('control: read, then written back', async () =>
+      wrong(await lostUpdates(database, rounds, writtenBack), 'lost'),
+    );
+    await show('a version compared where it is written', async () =>
+      zeros(await lostUpdates(database, rounds, compared)),
+    );
+    if (!hasSessions) return rows;
+    await show('SERIALIZABLE, tried again ≤ 3 times, then told', async () =>
+      zeros(await lostUpdates(database, rounds, serializable)),
+    );
+    await show('control: write skew at READ COMMITTED', async () =>
+      wrong(await skewed(database, rounds, 'READ COMMITTED'), 'skewed'),
+    );
+    await show('write skew at SERIALIZABLE', async () => zeros(await skewed(database, rounds, 'SERIALIZABLE')));
+    await show('deadlocks: the victim is tried again', () => deadlocks(database));
+    return rows;
+  } finally {
+    progress.stop();
+    await database.close();
+    await site.clear();
+  }
+}
+
+/** Adds one to the counter; resolves when that is stored, rejects when it is told that it is not. */
+type Add = (database: Database) => Promise<unknown>;
+
+async function lostUpdates(database: Database, rounds: number, add: Add) {
+  let lost = 0;
+  for (let round = 0; round < rounds; round++) {
+    await database.query('TRUNCATE counter');
+    await database.query('INSERT INTO counter VALUES (1, 0, 1)');
+    const outcomes = await Promise.allSettled(Array.from({ length: WRITERS }, () => add(database)));
+    const acknowledged = outcomes.filter(({ status }) => status === 'fulfilled').length;
+    const [row] = await database.query<{ n: number }>('SELECT n FROM counter');
+    lost += acknowledged - (row?.n ?? 0);
+  }
+  return { lost };
+}
+
+const READ = 'SELECT n, version FROM counter WHERE id = 1';
+type Counter = { n: number; version: number };
+
+async function writtenBack(database: Database): Promise<void> {
+  const [row] = await database.query<Counter>(READ);
+  await database.query('UPDATE counter SET n = $1 WHERE id = 1', [(row?.n ?? 0) + 1]);
+}
+
+async function compared(database: Database): Promise<void> {
+  // Each time somebody else has got through, so there are as many tries as writers.
+  for (let attempt = 1; attempt <= WRITERS; attempt++) {
+    const [row] = await database.query<Counter>(READ);
+    const stored = await database.query(
+      'UPDATE counter SET n = $1, version = version + 1 WHERE id = 1 AND version = $2 RETURNING 1',
+      [(row?.n ?? 0) + 1, row?.version],
+    );
+    if (stored.length === 1) return;
+  }
+  throw new Error('CONFLICT');
+}
+
+async function serializable(database: Database): Promise<void> {
+  await database.transaction(async (tx) => {
+    await isolated(tx, 'SERIALIZABLE');
+    const [row] = await tx.query<Counter>(READ);
+    await tx.query('UPDATE counter SET n = $1 WHERE id = 1', [(row?.n ?? 0) + 1]);
+  });
+}
+
+type Isolation = 'READ COMMITTED' | 'SERIALIZABLE';
+
+function isolated(tx: Tx, level: Isolation): Promise<unknown> {
+  return tx.query(`SET TRANSACTION ISOLATION LEVEL ${level}`);
+}
+
+/** Two doctors are on call; each goes home if the other stays. skewed: rounds in which nobody was left. */
+async function skewed(database: Database, rounds: number, level: Isolation) {
+  let nobody = 0;
+  for (let round = 0; round < rounds; round++) {
+    await database.query('TRUNCATE doctors');
+    await database.query('INSERT INTO doctors VALUES (1, true), (2, true)');
+    const bothHaveLooked = meeting(2);
+    await Promise.allSettled(
+      [1, 2].map((id) =>
+        database.transaction(async (tx) => {
+          await isolated(tx, level);
+          const others = await tx.query('SELECT FROM doctors WHERE on_call AND id <> $1', [id]);
+          await bothHaveLooked();
+          if (others.length > 0) await tx.query('UPDATE doctors SET on_call = false WHERE id = $1', [id]);
+        }),
+      ),
+    );
+    if ((await database.query('SELECT FROM doctors WHERE on_call')).length === 0) nobody += 1;
+  }
+  return { skewed: nobody };
+}
+
+/** Two lock two rows in opposite order. Without another try one of each pair would be refused. */
+async function deadlocks(database: Database): Promise<readonly Figure[]> {
+  await database.query('TRUNCATE doctors');
+  await database.query('INSERT INTO doctors VALUES (1, true), (2, true)');
+  let attempts = 0;
+  const bothHoldOne = meeting(2);
+  const outcomes = await Promise.allSettled(
+    [
+      [1, 2],
+      [2, 1],
+    ].map((order) =>
+      database.transaction(async (tx) => {
+        attempts += 1;
+        for (const [nth, id] of order.entries()) {
+          await tx.query('SELECT FROM doctors WHERE id = $1 FOR UPDATE', [id]);
+          if (nth === 0) await bothHoldOne();
+        }
+      }),
+    ),
+  );
+  const refused = outcomes.filter(({ status }) => status === 'rejected').length;
+  return [
+    { name: 'refused', value: refused, must: { be: 0 } },
+    { name: 'victims tried again', value: attempts - 2, must: { atLeast: 1 } },
+  ];
+}
+
+/** Resolves when so many have called it; after that at once. */
+function meeting(count: number): () => Promise<void> {
+  let missing = count;
+  let open = (): void => undefined;
+  const all = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return async () => {
+    if (--missing <= 0) open();
+    await all;
+  };
+}

@@ -1,0 +1,286 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Redis } from 'ioredis';
+
+import { provisionServices } from '#libs/database';
+import type { Envelope } from '#libs/events';
+import { silent } from '#libs/telemetry';
+
+import { withServer } from '../../test/servers/needs.js';
+import { startRedis, type RedisServer } from '../../test/servers/redis.js';
+import { publishAgain, Relay, type Stream } from './index.js';
+import { RedisStream } from './redis-stream.js';
+import { openScene, tell, type Scene } from './scene.contract.js';
+import { gate, numbers } from './stream.contract.js';
+
+const KEY = 'tributary:{events}:users';
+/** A busy machine may stand still for longer than a shorter one. */
+const LEASE_MS = 2_000;
+
+withServer(['postgres', 'redis'], 'relays that share an outbox', (url) => {
+  let scene: Scene;
+  let server: RedisServer;
+  let redis: Redis;
+  let stream: RedisStream;
+  let relays: Relay[];
+
+  beforeAll(async () => {
+    const passwords = { users: 'secret', posts: 'secret' };
+    const urls = await provisionServices(url, ['users', 'posts'], passwords, { prefix: 'leases_test_' });
+    scene = await openScene({ users: urls['users'] ?? '', posts: urls['posts'] ?? '' });
+    server = await startRedis();
+    redis = new Redis(server.url);
+  }, 60_000);
+  afterAll(async () => {
+    redis.disconnect();
+    await server.stop();
+    await scene.close();
+  });
+  beforeEach(async () => {
+    await redis.flushall();
+    await scene.users.query('TRUNCATE outbox, relay_leases, relays');
+    // Nobody listens, so nothing is trimmed.
+    stream = new RedisStream({ url: server.url, logger: silent, listeners: { users: ['nobody yet'] } });
+    relays = [];
+  });
+  afterEach(async () => {
+    await Promise.all(relays.map((one) => one.close()));
+    await stream.close();
+  });
+
+  function relay(options: { stream?: Stream; ranges?: number; clock?: () => number } = {}): Relay {
+    const made = new Relay({
+      database: scene.users,
+      stream,
+      pollMs: 20,
+      leaseMs: LEASE_MS,
+      logger: silent,
+      ...options,
+    });
+    relays.push(made);
+    made.start();
+    return made;
+  }
+
+  /** All that the stream holds, `<person>:<version>` in its order. */
+  async function onTheStream(): Promise<string[]> {
+    const entries = await redis.xrange(KEY, '-', '+');
+    return entries.map(([, fields]) => numbers(JSON.parse(fields[1] ?? '') as Envelope));
+  }
+
+  /** The stream, but a call of `publish` waits at the gate before or after it has had its effect. */
+  function held(at: 'before' | 'after', begun: () => void, passed: Promise<void>, over: Stream = stream): Stream {
+    let first = true;
+    return {
+      ...(over.marks === undefined ? {} : { marks: over.marks }),
+      subscribe: (...heard) => over.subscribe(...heard),
+      close: () => over.close(),
+      publish: async (events, expected) => {
+        const isHeld = first;
+        first = false;
+        if (isHeld && at === 'before') {
+          begun();
+          await passed;
+        }
+        await over.publish(events, expected);
+        if (isHeld && at === 'after') {
+          begun();
+          await passed;
+        }
+      },
+    };
+  }
+
+  /** A relay falls asleep over its batch; another takes over and publishes it and what comes after it; the first wakes up. */
+  async function asleep(at: 'before' | 'after', over: Stream = stream): Promise<string[]> {
+    const [begun, go] = [gate(), gate()];
+    relay({ stream: held(at, begun.open, go.passed, over) });
+    await tell(scene.users, [
+      [1, 1],
+      [1, 2],
+    ]);
+    await begun.passed;
+    const next = relay({ stream: over });
+    await tell(scene.users, [[1, 3]]);
+    await next.settled(20_000);
+    go.open();
+    await Promise.all(relays.map((one) => one.close()));
+    return onTheStream();
+  }
+
+  it('one that slept before it published is refused: nothing is on the stream twice', async () => {
+    expect(await asleep('before')).toEqual(['1:1', '1:2', '1:3']);
+  });
+
+  it('one that slept after it published left its batch to be marked, not to be published again', async () => {
+    expect(await asleep('after')).toEqual(['1:1', '1:2', '1:3']);
+    expect(await unpublished()).toBe(0);
+  });
+
+  /** The lock is the same, but nobody compares a token. */
+  const withoutToken = (): Stream => ({
+    subscribe: (...heard) => stream.subscribe(...heard),
+    close: () => stream.close(),
+    publish: (events) => stream.publish(events),
+  });
+
+  it.each(['before', 'after'] as const)(
+    'control: a lock without a token, asleep %s it published, tells events twice and the older ones last',
+    async (at) => {
+      const told = await asleep(at, withoutToken());
+      expect(told.toSorted((a, b) => a.localeCompare(b))).toEqual(['1:1', '1:1', '1:2', '1:2', '1:3']);
+      if (at === 'before') expect(told.at(-1)).toBe('1:2');
+    },
+  );
+
+  it('one publishes at a time; closed, it gives the range back at once', async () => {
+    const [first, second] = [relay(), relay()];
+    await tell(scene.users, [[1, 1]]);
+    await first.settled();
+    const holders = async () =>
+      scene.users.query<{ holder: string }>('SELECT holder FROM relay_leases WHERE until > clock_timestamp()');
+    expect(await holders()).toHaveLength(1);
+    const [before] = await holders();
+    await first.close();
+    await second.close();
+    const third = relay();
+    await tell(scene.users, [[1, 2]]);
+    await third.settled();
+    expect((await holders())[0]?.holder).not.toBe(before?.holder);
+    expect(await onTheStream()).toEqual(['1:1', '1:2']);
+  });
+
+  it('three share six ranges evenly, and each event is on the stream once, each aggregate in order', async () => {
+    const trio = [relay({ ranges: 6 }), relay({ ranges: 6 }), relay({ ranges: 6 })];
+    const holders = () =>
+      scene.users.query<{ ranges: number }>(
+        'SELECT count(*)::int AS ranges FROM relay_leases WHERE until > clock_timestamp() GROUP BY holder',
+      );
+    await eventually(async () => {
+      const counts = (await holders()).map(({ ranges }) => ranges);
+      return counts.length === 3 && counts.every((count) => count === 2);
+    });
+    for (let version = 1; version <= 5; version++) {
+      await tell(
+        scene.users,
+        Array.from({ length: 50 }, (_, nth) => [nth, version] as const),
+      );
+    }
+    for (const one of trio) await one.settled(20_000);
+    const told = await onTheStream();
+    expect(told).toHaveLength(250);
+    for (let nth = 0; nth < 50; nth++) {
+      const mine = told.filter((one) => one.startsWith(`${nth}:`));
+      expect(mine).toEqual([1, 2, 3, 4, 5].map((version) => `${nth}:${version}`));
+    }
+  });
+
+  it('relays that divide the aggregates otherwise wait until the others are gone', async () => {
+    const one = relay({ ranges: 1 });
+    await tell(scene.users, [[1, 1]]);
+    await one.settled();
+    const other = relay({ ranges: 4 });
+    await tell(scene.users, [[1, 2]]);
+    await other.settled();
+    expect((await scene.users.query('SELECT FROM relay_leases WHERE ranges = 4')).length).toBe(0);
+    await one.close();
+    await tell(scene.users, [[1, 3]]);
+    await other.settled();
+    expect((await scene.users.query('SELECT FROM relay_leases WHERE ranges = 4')).length).toBe(4);
+    expect(await onTheStream()).toEqual(['1:1', '1:2', '1:3']);
+  });
+
+  it.each([5, -5])('clocks that are %d minutes wrong change nothing', async (minutes) => {
+    const pair = [relay(), relay({ clock: () => Date.now() + minutes * 60_000 })];
+    for (let version = 1; version <= 20; version++) await tell(scene.users, [[1, version]]);
+    for (const one of pair) await one.settled(20_000);
+    expect(await onTheStream()).toEqual(Array.from({ length: 20 }, (_, before) => `1:${before + 1}`));
+  });
+
+  it('a PostgreSQL that was set back to an older day gets tokens above those that Redis has seen', async () => {
+    const first = relay();
+    await tell(scene.users, [[1, 1]]);
+    await first.settled();
+    await first.close();
+    await scene.users.query(`SELECT setval('relay_token', 1)`);
+    await redis.hset(`${KEY}:mark`, 'token', 1_000_000);
+    const next = relay();
+    await tell(scene.users, [[1, 2]]);
+    await next.settled();
+    expect(await onTheStream()).toEqual(['1:1', '1:2']);
+  });
+
+  it('told to publish again, it does, though the stream remembers its last batch', async () => {
+    const first = relay();
+    await tell(scene.users, [[1, 1]]);
+    await first.settled();
+    await first.close();
+    expect(await publishAgain(scene.users)).toBe(1);
+    await relay().settled();
+    expect(await onTheStream()).toEqual(['1:1', '1:1']);
+  });
+
+  async function unpublished(): Promise<number> {
+    return (await scene.users.query('SELECT FROM outbox WHERE published_at IS NULL')).length;
+  }
+});
+
+describe('on an embedded database, which is one process’s', () => {
+  let scene: Scene;
+  beforeAll(async () => {
+    scene = await openScene();
+  });
+  afterAll(() => scene.close());
+
+  const quiet = (taken: string[]): Stream => ({
+    publish: async (events) => void taken.push(...events.map(numbers)),
+    subscribe: () => ({ settled: async () => undefined, close: async () => undefined }),
+    close: async () => undefined,
+  });
+
+  it('the ranges of a process that was killed are free at once, and a lease costs nothing while it is held', async () => {
+    await scene.users.query(
+      `INSERT INTO relay_leases (ranges, nth, holder, token, until) VALUES (1, 0, 'a process that is dead/1', nextval('relay_token'), 'infinity')`,
+    );
+    await scene.users.query(`INSERT INTO relays VALUES ('a process that is dead/1', 1, 'infinity')`);
+    const taken: string[] = [];
+    const made = new Relay({
+      database: scene.users,
+      stream: quiet(taken),
+      pollMs: 60_000,
+      leaseMs: 100,
+      logger: silent,
+    });
+    await tell(scene.users, [[1, 1]]);
+    await made.settled();
+    expect(taken).toEqual(['1:1']);
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    const before = scene.users.statements;
+    await made.settled();
+    expect(scene.users.statements - before).toBe(1);
+    await made.close();
+  });
+
+  it('a second relay of the same process waits for the first', async () => {
+    const [one, two] = [[], []] as [string[], string[]];
+    const [first, second] = [one, two].map(
+      (taken) => new Relay({ database: scene.users, stream: quiet(taken), pollMs: 10, logger: silent }),
+    );
+    first?.start();
+    await tell(scene.users, [[2, 1]]);
+    await second?.settled();
+    expect([one, two]).toEqual([['2:1'], []]);
+    await first?.close();
+    await tell(scene.users, [[2, 2]]);
+    await second?.settled();
+    expect([one, two]).toEqual([['2:1'], ['2:2']]);
+    await second?.close();
+  });
+});
+
+/** 20 s at most. */
+async function eventually(holds: () => Promise<boolean>): Promise<void> {
+  for (const deadline = performance.now() + 20_000; !(await holds());) {
+    if (performance.now() > deadline) throw new Error(`in vain: ${holds.toString()}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
