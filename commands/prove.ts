@@ -1,7 +1,11 @@
+import { mkdir, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startPostgres, findPostgres } from '../test/servers/postgres.js';
 import { startRedis, findRedis } from '../test/servers/redis.js';
+import { chartOf } from './prove/chart.js';
+import { ROOT } from './root.js';
 import { EMBEDDED, onServers, type Place } from './prove/places.js';
 import { PROOFS } from './prove/proofs.js';
 import type { Proof, Setup } from './prove/proof.js';
@@ -11,7 +15,7 @@ import { showProgress } from './seed/progress.js';
 const SIZE = 12_000;
 const QUICK_SIZE = 2_000;
 
-const USAGE = `npm run prove -- [name …] [--size n] [--quick] [--place embedded|servers] [--seed n] [--freeze s]
+const USAGE = `npm run prove -- [name …] [--size n] [--quick] [--place embedded|servers] [--seed n] [--freeze s] [--save]
 
 Kills processes, freezes them, shows them wrong clocks and events in the wrong order, and compares what was committed with what
 took effect. Beside each guarantee runs its control: the naive way, which has to fail. Ends with 1 when a figure is not what it must be.
@@ -24,6 +28,7 @@ ${PROOFS.map(({ name, says, always = true }) => `  ${name.padEnd(12)} ${says}${a
   --place    embedded: PGlite and a stream in one process; servers: PostgreSQL and Redis, started here where their programs are
              found, or those of TEST_DATABASE_URL and TEST_REDIS_URL (databases of its own; logical database 9 of Redis is emptied)
   --seed     the same seed draws the same kills
+  --save     writes the table, and figures as a chart, to docs/measured/<names>.md and .svg
 `;
 
 interface Asked {
@@ -33,6 +38,7 @@ interface Asked {
   readonly place: Place['name'] | undefined;
   readonly seed: number;
   readonly freezeMs: number;
+  readonly save: boolean;
 }
 
 const asked = read(process.argv.slice(2));
@@ -43,7 +49,7 @@ if (asked === undefined) {
   process.exitCode = await prove(asked);
 }
 
-async function prove({ proofs, size, quick, place, seed, freezeMs }: Asked): Promise<number> {
+async function prove({ proofs, size, quick, place, seed, freezeMs, save }: Asked): Promise<number> {
   const started = performance.now();
   const { places, missing, stop } = await findPlaces(
     place,
@@ -72,8 +78,10 @@ async function prove({ proofs, size, quick, place, seed, freezeMs }: Asked): Pro
     await stop();
   }
   const seconds = ((performance.now() - started) / 1_000).toFixed(0);
-  console.log(`npm run prove, seed ${seed}, ${seconds} s; ${machine()}\n`);
-  console.log(tableOf(shown));
+  const command = ['npm run prove', process.argv.slice(2).join(' ')].filter(Boolean).join(' -- ');
+  const note = `${command} · ${new Date().toISOString().slice(0, 10)} · ${machine()} · seed ${seed} · ${seconds} s`;
+  console.log(`${note}\n\n${tableOf(shown)}`);
+  if (save) await keep(proofs.map(({ name }) => name).join('-'), note, shown);
   const failures = [...failuresOf(shown), ...broken, ...(process.env['REQUIRE_SERVERS'] === '1' ? missing : [])];
   for (const line of missing) console.log(`\nNot shown: ${line}`);
   if (failures.length > 0) console.error(`\n${failures.map((line) => `✗ ${line}`).join('\n')}`);
@@ -81,6 +89,15 @@ async function prove({ proofs, size, quick, place, seed, freezeMs }: Asked): Pro
 }
 
 const DURABLE = { fsync: 'on', synchronous_commit: 'on', full_page_writes: 'on', shared_buffers: '256MB' };
+
+async function keep(name: string, note: string, shown: readonly Shown[]): Promise<void> {
+  const folder = join(ROOT, 'docs/measured');
+  await mkdir(folder, { recursive: true });
+  const chart = shown.some(({ row }) => row.figures.some(({ unit }) => unit !== undefined));
+  const picture = chart ? `![chart](${name}.svg)\n\n` : '';
+  await writeFile(join(folder, `${name}.md`), `# ${name}\n\n\`${note}\`\n\n${picture}${tableOf(shown)}\n`);
+  if (chart) await writeFile(join(folder, `${name}.svg`), chartOf(shown, `npm run prove: ${name}`, note));
+}
 
 async function findPlaces(only: Place['name'] | undefined, durable: boolean) {
   const stops: (() => Promise<void>)[] = [];
@@ -124,6 +141,7 @@ function read(args: string[]): Asked | undefined {
         place: { type: 'string' },
         seed: { type: 'string' },
         freeze: { type: 'string' },
+        save: { type: 'boolean', default: false },
       },
     });
     const unknown = positionals.find((name) => !PROOFS.some((proof) => proof.name === name));
@@ -141,6 +159,7 @@ function read(args: string[]): Asked | undefined {
       size: whole('--size', values.size ?? String(quick ? QUICK_SIZE : SIZE), 100, 10_000_000),
       quick,
       place,
+      save: values.save,
       freezeMs: 1_000 * whole('--freeze', values.freeze ?? (quick ? '2' : '6'), 1, 60),
       seed: whole('--seed', values.seed ?? String(Date.now() % 1_000_000), 0, 1_000_000_000),
     };

@@ -39,8 +39,13 @@ export async function work({ site, roles, writers = 1, perSecond }: LoadOrder, b
       stream,
       group: 'posts',
       hear: {
-        'profile-edited': async (tx, { aggregate, aggregateVersion }) => {
-          await tx.query('INSERT INTO ledger (aggregate, version) VALUES ($1, $2)', [aggregate, aggregateVersion]);
+        'profile-edited': {
+          many: async (tx, events) => {
+            await tx.query('INSERT INTO ledger (aggregate, version) SELECT * FROM unnest($1::text[], $2::int[])', [
+              events.map(({ aggregate }) => aggregate),
+              events.map(({ aggregateVersion }) => aggregateVersion),
+            ]);
+          },
         },
       },
       logger,

@@ -108,6 +108,34 @@ describe('from a fact to its effect', () => {
     await expect(tell(scene.users, [[1, 1]])).rejects.toThrow('outbox_aggregate_version');
   });
 
+  it('effects that one statement can have are had together: each aggregate once in a call, in order', async () => {
+    const calls: string[][] = [];
+    const consumer = consume({
+      database: scene.posts,
+      stream,
+      group: 'posts',
+      hear: {
+        'profile-edited': {
+          many: async (tx, events) => {
+            calls.push(events.map(numbers));
+            for (const one of events) await enter(tx, one);
+          },
+        },
+      },
+      logger: silent,
+    });
+    opened.push(consumer);
+    const told = [event(1, 1), event(2, 1), event(1, 2), event(3, 1), event(1, 3)];
+    await stream.publish(told);
+    await consumer.settled();
+    expect(calls).toEqual([['1:1', '2:1', '3:1'], ['1:2'], ['1:3']]);
+    expect(await scene.effects()).toEqual(['1:1', '2:1', '3:1', '1:2', '1:3']);
+    // Told again, nothing is new.
+    await stream.publish(told);
+    await consumer.settled();
+    expect(calls).toHaveLength(3);
+  });
+
   it('a service that hears itself, on its one connection, does not lock itself out', async () => {
     const heard: string[] = [];
     const consumer = hear({

@@ -7,8 +7,15 @@ import { arrive } from './inbox.js';
 import { Quarantine } from './quarantine.js';
 import type { Stream, Subscription } from './stream.js';
 
+type One<T extends EventType> = (tx: Tx, event: DomainEvent<T>) => Promise<void>;
+
+/** For an effect that one statement can have for many: it is given events of one type that came one after another, each of another aggregate. */
+interface Many<T extends EventType> {
+  many(tx: Tx, events: readonly DomainEvent<T>[]): Promise<void>;
+}
+
 /** What a consumer does about each event that it hears: the files of its `on/` folder. */
-export type Handlers = { readonly [T in EventType]?: (tx: Tx, event: DomainEvent<T>) => Promise<void> };
+export type Handlers = { readonly [T in EventType]?: One<T> | Many<T> };
 
 interface Options {
   readonly database: Database;
@@ -28,7 +35,14 @@ interface Options {
  */
 export function consume(options: Options): Subscription {
   const { database, stream, group, hear, logger, pausesMs = [100, 400, 1_600, 6_400], lookMs = 30_000 } = options;
-  const quarantine = new Quarantine({ database, group, logger, pausesMs, lookMs, handle: effect });
+  const quarantine = new Quarantine({
+    database,
+    group,
+    logger,
+    pausesMs,
+    lookMs,
+    handle: (tx, event, isNew) => effects(tx, [{ event, isNew }]),
+  });
   const subscription = stream.subscribe(group, sourcesOf(hear), async (events) => {
     crashPoint('consume:given');
     try {
@@ -77,23 +91,44 @@ export function consume(options: Options): Subscription {
       crashPoint('consume:arrived');
       toTry ||= released;
       for (const [event, arrival] of arrivals) {
-        if (arrival.is === 'waits') {
-          await quarantine.hold(tx, event, arrival.why);
-          toTry = true;
-        } else await effect(tx, event, arrival.is === 'new');
+        if (arrival.is !== 'waits') continue;
+        await quarantine.hold(tx, event, arrival.why);
+        toTry = true;
       }
+      const arrived = [...arrivals].filter(([, arrival]) => arrival.is !== 'waits');
+      for (const run of runsOf(arrived.map(([event, { is }]) => ({ event, isNew: is === 'new' }))))
+        await effects(tx, run);
     }
     return toTry;
   }
 
   /** An event that was heard before has no effect, yet it is told to `afterCommit`: a process may have died before it dropped its caches. */
-  async function effect(tx: Tx, event: Envelope, isNew: boolean): Promise<void> {
-    const handler = isEventType(event.type) ? hear[event.type] : undefined;
+  async function effects(tx: Tx, arrived: readonly Arrived[]): Promise<void> {
+    const type = arrived[0]?.event.type ?? '';
+    const handler = (isEventType(type) ? hear[type] : undefined) as One<EventType> | Many<EventType> | undefined;
     if (handler === undefined) return;
-    const known = check(event);
-    if (isNew) await (handler as (tx: Tx, event: DomainEvent) => Promise<void>)(tx, known);
-    tx.events.push(known);
+    const known = arrived.map(({ event, isNew }) => ({ event: check(event), isNew }));
+    const news = known.filter(({ isNew }) => isNew).map(({ event }) => event);
+    if (typeof handler === 'function') for (const event of news) await handler(tx, event);
+    else if (news.length > 0) await handler.many(tx, news);
+    tx.events.push(...known.map(({ event }) => event));
   }
+}
+
+interface Arrived {
+  readonly event: Envelope;
+  readonly isNew: boolean;
+}
+
+/** Those of one type that follow one another. */
+function runsOf(arrived: readonly Arrived[]): Arrived[][] {
+  const runs: Arrived[][] = [];
+  for (const one of arrived) {
+    const run = runs.at(-1);
+    if (run?.[0]?.event.type === one.event.type) run.push(one);
+    else runs.push([one]);
+  }
+  return runs;
 }
 
 function sourcesOf(hear: Handlers) {

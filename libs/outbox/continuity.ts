@@ -69,9 +69,13 @@ export class Continuity {
       try {
         await this.#stream.publish(events, { ...known, ...this.#lease, positions });
       } catch (error) {
-        if (!(error instanceof StreamLostEvents)) throw error;
-        await this.#look();
-        return false;
+        if (error instanceof StreamLostEvents) {
+          await this.#look();
+          return false;
+        }
+        // It may have been taken, and only the answer was lost: asked of the stream before anything is added again.
+        this.#known = undefined;
+        throw error;
       }
       this.#known = { life: known.life, highest: Math.max(known.highest, ...positions) };
     }

@@ -132,6 +132,25 @@ withServer(['postgres', 'redis'], 'relays that share an outbox', (url) => {
     },
   );
 
+  it('one whose batch was taken, and whose answer was lost, marks it and does not publish it again', async () => {
+    let lost = 0;
+    const answerless: Stream = {
+      marks: stream.marks,
+      subscribe: (...heard) => stream.subscribe(...heard),
+      close: () => stream.close(),
+      publish: async (events, expected) => {
+        await stream.publish(events, expected);
+        if (++lost % 2 === 1) throw new Error('the connection is gone');
+      },
+    };
+    const only = relay({ stream: answerless });
+    for (let version = 1; version <= 4; version++) {
+      await tell(scene.users, [[1, version]]);
+      await only.settled(20_000);
+    }
+    expect(await onTheStream()).toEqual(['1:1', '1:2', '1:3', '1:4']);
+  });
+
   it('one publishes at a time; closed, it gives the range back at once', async () => {
     const [first, second] = [relay(), relay()];
     await tell(scene.users, [[1, 1]]);
