@@ -205,7 +205,8 @@ withServer(['postgres', 'redis'], 'relays that share an outbox', (url) => {
     await tell(scene.users, [[1, 3]]);
     await other.settled();
     expect((await scene.users.query('SELECT FROM relay_leases WHERE ranges = 4')).length).toBe(4);
-    expect(await onTheStream()).toEqual(['1:1', '1:2', '1:3']);
+    // Another division has marks of its own, so what is retained is told once more before what is new.
+    expect(await onTheStream()).toEqual(['1:1', '1:2', '1:1', '1:2', '1:3']);
   });
 
   it.each([5, -5])('clocks that are %d minutes wrong change nothing', async (minutes) => {

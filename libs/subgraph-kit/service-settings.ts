@@ -31,7 +31,7 @@ export function serviceSettings(standardPort: number) {
       min: 1,
       max: 64,
       default: 1,
-      why: 'How many ranges the aggregates are divided into, each told by one process of the service at a time; more only when one process cannot tell them all. The same for all of them.',
+      why: 'How many ranges the aggregates are divided into, each told by one process of the service at a time; more only when one process cannot tell them all. The same for all of them; after a change what OUTBOX_KEEP_DAYS retains is told once more, which the inboxes sort out.',
     }),
     RELAY_LEASE_MS: whole({
       min: 500,
