@@ -43,13 +43,24 @@ export interface RequestContext {
   /** What FORWARD_HEADERS lets through of the client's headers, lower-case names; part of what makes two reads equal. */
   readonly headers: ReadonlyMap<string, string>;
   /** Aborts when the client went away or the deadline passed. */
-  readonly signal: AbortSignal;
+  readonly signal: Cancellation;
   /** On the gateway's clock, ms. */
   readonly deadline: number;
   /** Where `SubgraphClient` puts the response headers that FORWARD_RESPONSE_HEADERS names; in order of arrival. */
   readonly responseHeaders: [name: string, value: string][];
   /** The answer is to carry `extensions.explain`, from an engine that can (gateway/explain). */
   readonly explain?: boolean;
+}
+
+/**
+ * What is used of an `AbortSignal` on the way of a request. HTTP hands on one of its own (http/ending.ts): an AbortController
+ * with its signal costs 5 µs, and each listener 1 µs, of the 60 that a small query takes in all.
+ */
+export interface Cancellation {
+  readonly aborted: boolean;
+  readonly reason: unknown;
+  addEventListener(type: 'abort', listener: () => void): void;
+  removeEventListener(type: 'abort', listener: () => void): void;
 }
 
 export interface Answer {

@@ -81,6 +81,7 @@ describe('a call', () => {
       accept: 'application/graphql-response+json, application/json',
       'x-request-id': 'r1',
       'tributary-assertion': 'posts:user_1',
+      'tributary-timeout-ms': '3000',
     });
     expect([host, connection, length]).toEqual([new URL(url).host, 'keep-alive', '24']);
   });
@@ -94,6 +95,7 @@ describe('a call', () => {
           ['tributary-assertion', 'forged'],
           ['x-request-id', 'forged'],
           ['content-type', 'text/plain'],
+          ['tributary-timeout-ms', '1'],
         ]),
       }),
     );
@@ -101,7 +103,15 @@ describe('a call', () => {
       'tributary-assertion': 'posts:nobody',
       'x-request-id': 'r1',
       'content-type': 'application/json',
+      'tributary-timeout-ms': '3000',
     });
+  });
+
+  it('tells how long it will be waited for: its own time, or what is left to the request', async () => {
+    const { url, requests } = await listen((_request, response) => json(response, '{"data":{}}'));
+    const one = client({ timeoutMs: 3_000, clock: () => 1_000 });
+    for (const deadline of [9_000, 2_500]) await one.post(call(url), context({ deadline }));
+    expect(requests.map(({ headers }) => headers['tributary-timeout-ms'])).toEqual(['3000', '1500']);
   });
 
   it('uses its connections again', async () => {
@@ -262,6 +272,81 @@ describe('time', () => {
     });
     expect(await codeOf(client().post(call(url), context({ signal: request.signal })))).toBe('SUBGRAPH_UNAVAILABLE');
     await closed;
+  });
+});
+
+describe('more calls than connections', () => {
+  /** Holds every request until it is let go; `paths` are those that came, in order. */
+  async function held() {
+    const waiting: ServerResponse[] = [];
+    const paths: string[] = [];
+    let came = () => {};
+    const { url } = await listen((request, response) => {
+      paths.push(request.url!);
+      waiting.push(response);
+      came();
+    });
+    return {
+      url,
+      paths,
+      async next() {
+        if (waiting.length === 0) await new Promise<void>((resolve) => (came = resolve));
+        json(waiting.shift()!, '{"data":{}}');
+      },
+      came: () => new Promise<void>((resolve) => (came = resolve)),
+    };
+  }
+
+  it('wait, and what they wait is not the time of the call; control: counted from the start it would be over', async () => {
+    const server = await held();
+    const one = client({ connections: 1, timeoutMs: 1_000 });
+    const asked = performance.now();
+    const calls = Array.from({ length: 12 }, () => one.post(call(server.url), context()).then(() => performance.now()));
+    for (let i = 0; i < 12; i += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      await server.next();
+    }
+    const last = (await Promise.all(calls)).at(-1)!;
+    expect(last - asked).toBeGreaterThan(1_000);
+  });
+
+  it('go in the order in which their requests have to be answered', async () => {
+    const server = await held();
+    const one = client({ connections: 1 });
+    const now = Date.now();
+    const asked = [0, 30, 10, 20].map((later, index) =>
+      one.post(call(`${server.url}/${index}`), context({ deadline: now + 60_000 + later })),
+    );
+    for (let i = 0; i < 4; i += 1) await server.next();
+    await Promise.all(asked);
+    expect(server.paths.map((path) => path.at(-1))).toEqual(['0', '2', '3', '1']);
+  });
+
+  it('are given up with their request: it is over, or its time is', async () => {
+    const server = await held();
+    const one = client({ connections: 1 });
+    const first = one.post(call(`${server.url}/0`), context());
+    await server.came();
+    const request = new AbortController();
+    const cancelled = codeOf(one.post(call(`${server.url}/1`), context({ signal: request.signal })));
+    request.abort();
+    const late = codeOf(one.post(call(`${server.url}/2`), context({ deadline: Date.now() + 20 })));
+    expect([await cancelled, await late]).toEqual(['SUBGRAPH_UNAVAILABLE', 'SUBGRAPH_TIMEOUT']);
+    const after = one.post(call(`${server.url}/3`), context());
+    await server.next();
+    await server.next();
+    await Promise.all([first, after]);
+    expect(server.paths.map((path) => path.at(-1))).toEqual(['0', '3']);
+  });
+
+  it('end when the client closes, those that wait as well', async () => {
+    const server = await held();
+    const one = client({ connections: 1 });
+    const calls = Array.from({ length: 5 }, () => codeOf(one.post(call(server.url), context())));
+    await server.came();
+    await one.close();
+    expect(new Set(await Promise.all(calls))).toEqual(new Set(['SUBGRAPH_UNAVAILABLE']));
+    expect(server.paths).toHaveLength(1);
   });
 });
 

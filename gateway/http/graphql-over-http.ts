@@ -1,4 +1,4 @@
-import { setMaxListeners } from 'node:events';
+import { isAscii } from 'node:buffer';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { inspect } from 'node:util';
 import { CODES, Failure } from '#libs/failure';
@@ -6,6 +6,7 @@ import type { Clock, Logger } from '#libs/telemetry';
 import type { Answer, RequestContext } from '../engine.js';
 import type { ServedSupergraph, Serving } from '../supergraph/served.js';
 import { corsHeaders, preflightHeaders, refuseCrossSite, type CorsRules } from './cross-site.js';
+import { CLIENT_GONE, withDeadline } from './ending.js';
 import { forwardedHeaders, requestIdOf } from './headers.js';
 import type { Identity } from './identity.js';
 import { responseTypeFor, wantsPage, type ResponseType } from './media-type.js';
@@ -92,34 +93,6 @@ async function answered(
   return { answer, responseHeaders };
 }
 
-const CLIENT_GONE = new Error('the client went away');
-
-/** `work` ends with the deadline and with the client, whether it listens to its signal or not. */
-function withDeadline<T>(
-  response: ServerResponse,
-  timeoutMs: number,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const cancel = new AbortController();
-  // One listener for each subgraph call under way.
-  setMaxListeners(0, cancel.signal);
-  return new Promise<T>((resolve, reject) => {
-    const settle = (): void => {
-      clearTimeout(timer);
-      response.off('close', gone);
-    };
-    const end = (error: Error): void => {
-      settle();
-      reject(error);
-      cancel.abort(error);
-    };
-    const gone = (): void => end(CLIENT_GONE);
-    const timer = setTimeout(() => end(new Failure('GATEWAY_TIMEOUT')), Math.max(0, timeoutMs));
-    response.once('close', gone);
-    work(cancel.signal).then(resolve, reject).finally(settle);
-  });
-}
-
 function requireMethod(method: string | undefined): void {
   if (method !== 'GET' && method !== 'POST') throw methodNotAllowed('GraphQL is asked by GET or POST.', 'GET, POST');
 }
@@ -155,16 +128,33 @@ function write(
   requestId: string,
   parts: GraphqlOverHttpParts,
 ): void {
-  const origin = request.headers.origin;
   if (parts.cors.origins.length > 0)
-    for (const [name, value] of Object.entries(corsHeaders(origin, parts.cors))) response.setHeader(name, value);
-  response.setHeader('content-type', `${type}; charset=utf-8`);
-  response.setHeader('content-length', Buffer.byteLength(body));
-  response.setHeader('x-request-id', requestId);
-  response.setHeader('x-content-type-options', 'nosniff');
-  response.statusCode = status;
-  response.end(request.method === 'HEAD' ? undefined : body);
+    for (const [name, value] of Object.entries(corsHeaders(request.headers.origin, parts.cors)))
+      response.setHeader(name, value);
+  const headers = [
+    'content-type',
+    CONTENT_TYPES[type],
+    'content-length',
+    String(Buffer.byteLength(body)),
+    'x-request-id',
+    requestId,
+    'x-content-type-options',
+    'nosniff',
+  ];
+  response.writeHead(status, headers);
+  if (request.method === 'HEAD') response.end();
+  // Head and body in one piece are one write; a buffer would be a second one.
+  else if (typeof body !== 'string' && body.length <= ONE_PIECE_BYTES && isAscii(body))
+    response.end(body.toString('latin1'), 'latin1');
+  else response.end(body);
 }
+
+const ONE_PIECE_BYTES = 16 * 1024;
+
+const CONTENT_TYPES: Readonly<Record<ResponseType, string>> = {
+  'application/json': 'application/json; charset=utf-8',
+  'application/graphql-response+json': 'application/graphql-response+json; charset=utf-8',
+};
 
 function preflight(request: IncomingMessage, response: ServerResponse, parts: GraphqlOverHttpParts): void {
   response

@@ -2,7 +2,7 @@ import type { LoggerService } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Server } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from '#libs/telemetry';
 import { GatewayModule } from '../gateway.module.js';
@@ -31,10 +31,34 @@ export async function serve(parts: {
   logger: Logger;
 }): Promise<HttpServer> {
   const { newId } = parts.graphql;
+  let closing = false;
+
+  /**
+   * GraphQL's address as everybody writes it goes straight to where Nest would bring it: Fastify's routing and Nest's chain
+   * cost 20 µs, a third of what is done for a small query in all. Whoever writes it otherwise (/gr%61phql) goes the long way.
+   */
+  function graphqlFirst(otherwise: RequestListener): RequestListener {
+    return (request, response) => {
+      const url = request.url ?? '';
+      if (!url.startsWith('/graphql') || (url.length > 8 && url[8] !== '?')) return otherwise(request, response);
+      const refused = whyNotTaken(request);
+      if (closing || refused) response.setHeader('connection', 'close');
+      if (refused) return answerProblem(response, refused.status, refused.message, newId());
+      answerGraphql(request, response, parts.graphql).catch((error: unknown) => failed(response, error));
+    };
+  }
+
+  function failed(response: ServerResponse, error: unknown): void {
+    parts.logger.error(
+      { detail: error instanceof Error ? error.stack : String(error) },
+      'A request failed outside GraphQL',
+    );
+    if (response.headersSent) return void response.destroy();
+    answerProblem(response, 500, 'Internal server error', newId());
+  }
+
   const adapter = new FastifyAdapter({
-    http: SERVER_OPTIONS,
-    keepAliveTimeout: SERVER_OPTIONS.keepAliveTimeout,
-    requestTimeout: SERVER_OPTIONS.requestTimeout,
+    serverFactory: (handler: RequestListener) => createServer(SERVER_OPTIONS, graphqlFirst(handler)),
     exposeHeadRoutes: false,
     forceCloseConnections: 'idle',
     clientErrorHandler: answerBrokenRequest,
@@ -66,19 +90,8 @@ export async function serve(parts: {
       const { raw } = reply;
       reply.hijack();
       const status = statusOf(error);
-      // Methods that Fastify does not route.
-      if (status === 404 && pathOf(raw.req.url) === '/graphql') return void answerGraphql(raw.req, raw, parts.graphql);
-      if (status >= 500)
-        parts.logger.error(
-          { detail: error instanceof Error ? error.stack : String(error) },
-          'A request failed outside GraphQL',
-        );
-      answerProblem(
-        raw,
-        status,
-        SAID[status] ?? (status < 500 ? 'This request cannot be answered.' : 'Internal server error'),
-        newId(),
-      );
+      if (status >= 500) return failed(raw, error);
+      answerProblem(raw, status, SAID[status] ?? 'This request cannot be answered.', newId());
     },
   });
   await app.init();
@@ -91,6 +104,7 @@ export async function serve(parts: {
       return server.address() as AddressInfo;
     },
     async close() {
+      closing = true;
       // Whoever is still at it then is cut: their answer had a deadline of its own.
       const cut = setTimeout(() => server.closeAllConnections(), parts.closeMs);
       // A connection whose last answer is out is idle, and kept alive by its client for as long as it likes.
@@ -111,10 +125,6 @@ function statusOf(error: unknown): number {
   const { status, statusCode } = error as { status?: unknown; statusCode?: unknown };
   const found = typeof status === 'number' ? status : typeof statusCode === 'number' ? statusCode : 500;
   return found >= 400 && found < 600 ? found : 500;
-}
-
-function pathOf(url: string | undefined): string {
-  return (url ?? '').split('?')[0]!;
 }
 
 /** Nest tells each route it maps; that is for debugging. */

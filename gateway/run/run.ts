@@ -1,5 +1,5 @@
 import { Failure } from '#libs/failure';
-import type { RequestContext } from '../engine.js';
+import type { Cancellation, RequestContext } from '../engine.js';
 import type { FieldError } from '../http/client-errors.js';
 import { Asking } from './asking.js';
 import type { Compiled, CompiledEntities, CompiledFetch, CompiledRoot, Unit } from './compile.js';
@@ -46,7 +46,7 @@ export class Run {
   readonly #variable: (name: string) => string | undefined;
   readonly #families: TypeFamilies;
   readonly #send: Send;
-  readonly #signal: AbortSignal;
+  readonly #signal: Cancellation;
   readonly #observer: Observer | undefined;
   readonly #waitsFor: Int32Array;
   readonly #ready = new Map<string, Part[]>();

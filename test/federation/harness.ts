@@ -84,7 +84,7 @@ export class Federation {
   readonly #schemas: ReadonlyMap<string, GraphQLSchema>;
   readonly #engines = new Map<string, Promise<Engine>>();
   /** By the request's signal, which stays the same however the context is copied. */
-  readonly #open = new Map<AbortSignal, { options: AskOptions; calls: Call[] }>();
+  readonly #open = new Map<RequestContext['signal'], { options: AskOptions; calls: Call[] }>();
 
   constructor(supergraph: Supergraph, byGuild: () => Supergraph, schemas: ReadonlyMap<string, GraphQLSchema>) {
     this.supergraph = supergraph;

@@ -64,7 +64,7 @@ export class World {
   readonly #schemas: ReadonlyMap<string, GraphQLSchema>;
   readonly #documents = new Map<string, DocumentNode>();
   readonly #engines = new Map<Way, Promise<Engine>>();
-  readonly #moments = new Map<AbortSignal, Moment>();
+  readonly #moments = new Map<RequestContext['signal'], Moment>();
   readonly #parts: Parts;
   /** What subgraphs said of the last questions: the engines mask it. */
   readonly said: string[] = [];
