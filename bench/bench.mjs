@@ -3,7 +3,7 @@
  * so that whatever else the machine does falls on all of them. The figure of a peer is the median of its turns.
  */
 import { fork, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -20,6 +20,10 @@ const here = (file) => fileURLToPath(new URL(file, import.meta.url));
 const START_MS = 60_000;
 const CLOSE_MS = 3_000;
 const SAMPLE_MS = 100;
+/** Warming up: turns until two in a row answer as many within so much, so that nobody is measured while it still compiles. */
+const WARM_MS = 1_000;
+const WARM_TURNS = { least: 3, most: 15 };
+const WARM_SAME = 0.07;
 const QUICK = { scenario: 'published,small', peers: 'apollo,hive-rust,floor,ours', rounds: '2', seconds: '1.5' };
 const FULL = { rounds: '3', seconds: '4' };
 
@@ -53,17 +57,36 @@ export async function bench(given, args) {
     tookS: Math.round((Date.now() - started.getTime()) / 1000),
     results,
   };
-  const text = table(run);
-  console.log(text);
-  if (given.save) {
-    mkdirSync(here('results'), { recursive: true });
-    writeFileSync(here('results/table.md'), text);
-    writeFileSync(here('results/chart.svg'), chart(run));
-    writeFileSync(here('results/figures.json'), `${JSON.stringify(run, null, 1)}\n`);
-    console.log('Written: bench/results/table.md, chart.svg, figures.json');
-  }
+  for (const cell of results) Object.assign(cell, { command: run.command, date: run.date });
+  console.log(table(run));
+  if (given.add) save(addedTo(run));
+  else if (given.save) save(run);
   const ours = results.flatMap((cell) => cell.rows.filter((row) => row.peer.startsWith('ours') && row.failed));
   if (ours.length > 0) process.exitCode = 1;
+}
+
+function save(run) {
+  mkdirSync(here('results'), { recursive: true });
+  writeFileSync(here('results/table.md'), table(run));
+  writeFileSync(here('results/chart.svg'), chart(run));
+  writeFileSync(here('results/figures.json'), `${JSON.stringify(run, null, 1)}\n`);
+  console.log('Written: bench/results/table.md, chart.svg, figures.json');
+}
+
+/** What was saved before, with the scenarios of this run in the place of the same ones: each is compared within one run. */
+function addedTo(run) {
+  const file = here('results/figures.json');
+  if (!existsSync(file)) return run;
+  const before = JSON.parse(readFileSync(file, 'utf8'));
+  if (before.machine !== run.machine || before.node !== run.node)
+    throw new Error(
+      `bench/results is of another machine (${before.machine}, Node ${before.node}); --save begins it anew`,
+    );
+  const key = ({ scenario, forwarded }) => `${scenario} ${forwarded}`;
+  const cells = new Map([...before.results, ...run.results].map((cell) => [key(cell), cell]));
+  const order = Object.keys(scenarios);
+  const results = [...cells.values()].sort((a, b) => order.indexOf(a.scenario) - order.indexOf(b.scenario));
+  return { ...run, results, tookS: before.tookS + run.tookS };
 }
 
 function cellsOf({ scenario, peers: named, forwarded, connections, quick }) {
@@ -109,12 +132,7 @@ async function measure(cell, { folder, seconds, rounds, progress, quick }) {
         reference ??= { name, answer };
         if (answer !== reference.answer) row.failed = `answers otherwise than ${reference.name}`;
         else {
-          const warm = await turnOf(
-            client,
-            peer,
-            cell,
-            cell.warmUpMs ?? (quick ? 2_000 : Math.max(3_000, seconds * 1_000)),
-          );
+          const warm = await warmUp(client, peer, cell, quick);
           if (warm.failed) row.failed = warm.failed;
         }
       }
@@ -139,6 +157,19 @@ async function measure(cell, { folder, seconds, rounds, progress, quick }) {
   for (const row of rows) if (row.turns.length > 0) row.median = medians(row.turns);
   const { name, title, forwarded, connections, delayMs } = cell;
   return { scenario: name, title, forwarded, connections, delayMs, rows };
+}
+
+async function warmUp(client, peer, cell, quick) {
+  if (cell.warmUpMs !== undefined) return turnOf(client, peer, cell, cell.warmUpMs);
+  const most = quick ? WARM_TURNS.least : WARM_TURNS.most;
+  let before = 0;
+  for (let turn = 1; ; turn += 1) {
+    const warm = await turnOf(client, peer, cell, WARM_MS);
+    const perSecond = warm.count / warm.tookMs;
+    const same = Math.abs(perSecond - before) <= WARM_SAME * perSecond;
+    if (warm.failed || turn >= most || (turn >= WARM_TURNS.least && same)) return warm;
+    before = perSecond;
+  }
 }
 
 async function countedTurn(client, peer, cell, services, ms) {

@@ -20,7 +20,12 @@ export function chart(run) {
       parts.push(
         text(MARGIN + LABEL - 10, y + 13, row.label, 'label'),
         `<rect x="${MARGIN + LABEL}" y="${y}" width="${width.toFixed(1)}" height="${BAR}" rx="2" class="${row.peer === 'floor' ? 'floor' : row.peer.startsWith('ours') ? 'ours' : 'peer'}"/>`,
-        text(MARGIN + LABEL + width + 8, y + 13, `${row.median.cpuMs.toFixed(2)} ms`, 'value'),
+        text(
+          MARGIN + LABEL + width + 8,
+          y + 13,
+          `${row.median.cpuMs.toFixed(row.median.cpuMs < 1 ? 3 : 2)} ms`,
+          'value',
+        ),
       );
       y += BAR + GAP;
     }

@@ -7,10 +7,14 @@ export function cpuMsOf(pid) {
   return group(pid).reduce((sum, { ticks }) => sum + ticks * TICK_MS, 0);
 }
 
+/** Pages that a child shares with its parent (the program itself, above all) are there once, so they count once. */
 export function residentBytesOf(pid) {
   return group(pid).reduce((sum, one) => {
-    const status = read(`/proc/${one.pid}/status`);
-    return sum + Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024;
+    const kib =
+      one.pid === pid
+        ? [/VmRSS:\s+(\d+)/.exec(read(`/proc/${one.pid}/status`))?.[1]]
+        : Array.from(read(`/proc/${one.pid}/smaps_rollup`).matchAll(/^Private_\w+:\s+(\d+)/gm), (found) => found[1]);
+    return sum + kib.reduce((all, each) => all + Number(each ?? 0), 0) * 1024;
   }, 0);
 }
 

@@ -3,10 +3,11 @@ export function table(run) {
   const lines = [
     '# Tributary beside its peers',
     '',
-    `\`${run.command}\`, ${run.date}, Node ${run.node}, ${run.machine}; ${run.rounds} turns of ${run.seconds} s each, medians; it took ${run.tookS} s.`,
+    `Node ${run.node}, ${run.machine}; ${run.rounds} turns of ${run.seconds} s each, medians; it took ${run.tookS} s. Command and date`,
+    'are at each scenario.',
     '',
     "CPU is user and system time of the gateway's process and its children per answered request: the figure to compare, since it",
-    'hardly depends on what else the machine does. Resident memory is the highest seen in a turn. `forwarded`: every request has',
+    'hardly depends on what else the machine does. Resident memory is the highest seen in a turn, and what processes share counts once. `forwarded`: every request has',
     'an Authorization header of its own and it reaches the subgraphs, so no two reads are equal and nothing can be joined;',
     '`not forwarded`: it stays at the gateway.',
   ];
@@ -14,6 +15,8 @@ export function table(run) {
     lines.push(
       '',
       `## ${cell.title}, ${cell.forwarded ? 'forwarded' : 'not forwarded'} (${cell.connections} connections)`,
+      '',
+      `\`${cell.command}\`, ${cell.date}`,
       '',
       ...rowsOf(cell),
     );
@@ -45,7 +48,7 @@ function rowsOf({ rows }) {
       ? [label, `left out: ${String(failed).replaceAll('|', '/').replaceAll('\n', ' ')}`, '', '', '', '', '', '', '']
       : [
           label,
-          median.cpuMs.toFixed(2),
+          median.cpuMs.toFixed(3),
           apollo === undefined ? '' : (apollo / median.cpuMs).toFixed(1),
           median.perSecond.toFixed(0),
           median.p50.toFixed(1),

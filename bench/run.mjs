@@ -1,4 +1,4 @@
-/** `npm run bench [-- --quick] [-- --scenario a,b --peers a,b --rounds N --seconds S --save]`. bench/README.md tells more. */
+/** `npm run bench [-- --quick] [-- --scenario a,b --peers a,b --rounds N --seconds S --save --add]`. bench/README.md tells more. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -18,6 +18,7 @@ const { values } = parseArgs({
     seconds: { type: 'string' },
     connections: { type: 'string' },
     save: { type: 'boolean', default: false },
+    add: { type: 'boolean', default: false },
   },
 });
 if (process.platform !== 'linux') stop('The bench reads /proc, so it needs Linux; in a container it has one.');

@@ -106,7 +106,7 @@ export const gatewaySettings = {
     max: 300_000,
     unit: 'ms',
     default: 3_000,
-    why: 'A subgraph call that takes longer is a hole in the answer.',
+    why: 'A subgraph call that takes longer is a hole in the answer; counted from when a connection is free for it.',
   }),
   SUBGRAPH_BODY_BYTES: whole({
     min: 1_024,
@@ -115,7 +115,12 @@ export const gatewaySettings = {
     default: 8 * 1024 * 1024,
     why: 'A longer subgraph answer is refused, decompressed.',
   }),
-  SUBGRAPH_CONNECTIONS: whole({ min: 1, max: 10_000, default: 64, why: 'Connections kept to one subgraph address.' }),
+  SUBGRAPH_CONNECTIONS: whole({
+    min: 1,
+    max: 10_000,
+    default: 64,
+    why: 'Connections kept to one subgraph address; further calls wait, those first whose request has to be answered first.',
+  }),
   CONNECTIONS_MAX: whole({
     min: 1,
     max: 1_000_000,

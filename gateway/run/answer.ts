@@ -1,3 +1,4 @@
+import { isAscii } from 'node:buffer';
 import { Failure } from '#libs/failure';
 import { isObject, type JsonObject } from './json.js';
 
@@ -30,7 +31,8 @@ const none: readonly SubgraphError[] = [];
 
 function parsed(bytes: Buffer): unknown {
   try {
-    return JSON.parse(bytes.toString('utf8'));
+    // Twice as fast, and most answers are plain.
+    return JSON.parse(bytes.toString(isAscii(bytes) ? 'latin1' : 'utf8'));
   } catch (error) {
     throw bad('The answer is not JSON.', error);
   }

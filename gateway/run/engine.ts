@@ -82,7 +82,7 @@ export class TributaryEngine implements Engine {
     const identity = joins ? identityOf(context) : '';
     if (context.explain) return this.#explained(operation, variables, context, identity);
     const written = joins
-      ? await this.#reads.share(`${operation.hash} ${identity} ${JSON.stringify(variables)}`, context, (as) =>
+      ? await this.#reads.share(identity, `${operation.hash} ${JSON.stringify(variables)}`, context, (as) =>
           this.#run(operation, variables, as, identity),
         )
       : await this.#run(operation, variables, context, identity);
@@ -147,7 +147,7 @@ export class TributaryEngine implements Engine {
       const { url } = this.#supergraph.subgraphs.get(subgraph)!;
       const call = (as: RequestContext) => subgraphs.post({ subgraph, url, type, body }, as);
       return join && type === 'query'
-        ? this.#calls.share(`${subgraph} ${identity} ${body}`, context, call)
+        ? this.#calls.share(`${subgraph} ${identity}`, body, context, call)
         : call(context);
     };
   }

@@ -6,7 +6,8 @@ import type { RequestContext } from '../engine.js';
  * completed since, so who has written reads the writing.
  */
 export class InFlight<Result> {
-  readonly #flights = new Map<string, Flight<Result>>();
+  /** Who asks → what is asked. Two steps, since one text of both would be a second copy of each request body. */
+  readonly #flights = new Map<string, Map<string, Flight<Result>>>();
   #generation = 0;
   /** Those that needed no work of their own: for tests and metrics. */
   joined = 0;
@@ -15,26 +16,45 @@ export class InFlight<Result> {
     this.#generation += 1;
   }
 
-  async share(key: string, context: RequestContext, work: (as: RequestContext) => Promise<Result>): Promise<Result> {
-    const whole = `${this.#generation} ${key}`;
-    let flight = this.#flights.get(whole);
-    if (flight) this.joined += 1;
-    else flight = this.#start(whole, { ...context, responseHeaders: [] }, work);
-    try {
-      return await flight.result;
-    } catch (error) {
-      // Whoever began it went away, which is no reason for the others to fail.
-      if (flight.leader.signal.aborted && !context.signal.aborted) return await work(context);
-      throw error;
-    } finally {
-      context.responseHeaders.push(...flight.leader.responseHeaders);
+  async share(
+    who: string,
+    what: string,
+    context: RequestContext,
+    work: (as: RequestContext) => Promise<Result>,
+  ): Promise<Result> {
+    const asker = `${this.#generation} ${who}`;
+    for (;;) {
+      let flight = this.#flights.get(asker)?.get(what);
+      if (flight) this.joined += 1;
+      else flight = this.#start(asker, what, { ...context, responseHeaders: [] }, work);
+      const { leader, result } = flight;
+      try {
+        const came = await result;
+        context.responseHeaders.push(...leader.responseHeaders);
+        return came;
+      } catch (error) {
+        // Whoever began it went away, which is no reason for the others to fail: one of them begins it again.
+        if (leader.signal.aborted && !context.signal.aborted) continue;
+        context.responseHeaders.push(...leader.responseHeaders);
+        throw error;
+      }
     }
   }
 
-  #start(key: string, leader: RequestContext, work: (as: RequestContext) => Promise<Result>): Flight<Result> {
+  #start(
+    asker: string,
+    what: string,
+    leader: RequestContext,
+    work: (as: RequestContext) => Promise<Result>,
+  ): Flight<Result> {
     const flight = { leader, result: work(leader) };
-    this.#flights.set(key, flight);
-    const over = () => void this.#flights.delete(key);
+    let flights = this.#flights.get(asker);
+    if (!flights) this.#flights.set(asker, (flights = new Map()));
+    flights.set(what, flight);
+    const over = () => {
+      flights.delete(what);
+      if (flights.size === 0) this.#flights.delete(asker);
+    };
     flight.result.then(over, over);
     return flight;
   }

@@ -1,5 +1,5 @@
 import { isEnumType, type GraphQLLeafType } from 'graphql';
-import type { Json } from './json.js';
+import { numberText, type Json } from './json.js';
 import { invalid, NULL, WRITTEN, type BROKEN, type Output, type Write } from './output.js';
 
 /** Result coercion by the type that clients see (GraphQL §3.5, §3.9). Custom scalars pass as they came. */
@@ -52,7 +52,7 @@ const BUILT_IN: Readonly<Record<string, WriteValue>> = {
   Float(value, output) {
     const number = typeof value === 'boolean' ? Number(value) : value;
     if (typeof number !== 'number' || !Number.isFinite(number)) return false;
-    output.json(JSON.stringify(number));
+    output.json(`${number}`);
     return true;
   },
   Boolean(value, output) {
@@ -68,6 +68,6 @@ const FALSE = Buffer.from('false');
 
 const custom: WriteValue = (value, output) => {
   if (typeof value === 'string') output.string(value);
-  else output.json(JSON.stringify(value));
+  else output.json(typeof value === 'number' ? numberText(value) : JSON.stringify(value));
   return true;
 };

@@ -9,6 +9,8 @@ import type { Json } from './json.js';
 export class Output {
   #bytes = Buffer.allocUnsafe(START_BYTES);
   at = 0;
+  /** No character so far took more than one byte. */
+  #ascii = true;
   readonly troubles: Trouble[] = [];
   /** Some fetch failed, so a field that never came is to be told even where null is allowed. */
   failed = false;
@@ -17,6 +19,7 @@ export class Output {
 
   start(failed: boolean, troubled: boolean): void {
     this.at = 0;
+    this.#ascii = true;
     this.failed = failed;
     this.troubled = troubled;
     this.troubles.length = 0;
@@ -27,6 +30,11 @@ export class Output {
   /** What was written; a copy, since this is used again. */
   bytes(): Buffer {
     return Buffer.from(this.#bytes.subarray(0, this.at));
+  }
+
+  /** The same as text. */
+  text(): string {
+    return this.#bytes.toString(this.#ascii ? 'latin1' : 'utf8', 0, this.at);
   }
 
   /** A piece that was made ready before: keys, constants. */
@@ -49,7 +57,9 @@ export class Output {
     const { length } = text;
     // UTF-8 takes at most three bytes for each UTF-16 unit.
     if (this.at + length * 3 > this.#bytes.length) this.#grow(length * 3);
-    this.at += this.#bytes.write(text, this.at);
+    const written = this.#bytes.write(text, this.at);
+    if (written !== length) this.#ascii = false;
+    this.at += written;
   }
 
   /** A string value. Most are short and plain, and looking at each character is then cheaper than any call. */

@@ -5,6 +5,8 @@ import {
   isListType,
   isNonNullType,
   isObjectType,
+  isScalarType,
+  getNullableType,
   type FieldNode,
   type FragmentDefinitionNode,
   type GraphQLCompositeType,
@@ -36,8 +38,15 @@ interface FieldPlan {
   readonly text: Buffer;
   readonly read: ((object: JsonObject) => Json | undefined) | undefined;
   readonly kind: 'value' | 'constant' | 'introspection';
+  readonly leaf: Leaf;
   readonly write: Write;
 }
+
+/**
+ * What a value usually is where the type is a leaf. `writeFields` writes it without a call; everything else, null included,
+ * goes through `write`. The three calls that this saves per leaf were a quarter of the time of writing an answer.
+ */
+type Leaf = 'none' | 'string' | 'int' | 'boolean';
 
 export function compileProjection(operation: NormalOperation, schema: GraphQLSchema): Projection {
   const compiler = new Compiler(operation, schema);
@@ -56,6 +65,8 @@ export function compileProjection(operation: NormalOperation, schema: GraphQLSch
 }
 
 const NULL_TEXT = Buffer.from('null');
+const TRUE = Buffer.from('true');
+const FALSE = Buffer.from('false');
 const OPEN = 0x5b;
 const CLOSE = 0x5d;
 const COMMA = 0x2c;
@@ -72,8 +83,23 @@ function writeFields(
     const field = fields[i]!;
     output.piece(field.text);
     if (field.kind === 'value') {
+      const value = field.read ? field.read(object) : object[field.key];
+      if (typeof value === 'string') {
+        if (field.leaf === 'string') {
+          output.string(value);
+          continue;
+        }
+      } else if (typeof value === 'number') {
+        if (field.leaf === 'int' && (value | 0) === value) {
+          output.integer(value | 0);
+          continue;
+        }
+      } else if (typeof value === 'boolean' && field.leaf === 'boolean') {
+        output.piece(value ? TRUE : FALSE);
+        continue;
+      }
       const before = output.troubles.length;
-      const result = field.write(field.read ? field.read(object) : object[field.key], output);
+      const result = field.write(value, output);
       if (output.troubles.length !== before) output.below(before, field.clientKey);
       if (result !== WRITTEN) return BROKEN;
     } else if (field.kind === 'introspection') {
@@ -144,7 +170,13 @@ class Compiler {
     const name = node.name.value;
     const clientKey = this.#operation.clientKeys.get(key) ?? key;
     const label = `${index === 0 ? '{' : ','}${JSON.stringify(clientKey)}:`;
-    const plan = { key, clientKey, text: Buffer.from(label), read: key in Object.prototype ? reader(key) : undefined };
+    const plan = {
+      key,
+      clientKey,
+      text: Buffer.from(label),
+      read: key in Object.prototype ? reader(key) : undefined,
+      leaf: 'none' as const,
+    };
     if (name === '__schema' || name === '__type') return { ...plan, kind: 'introspection', write: () => NULL };
     if (name === '__typename') {
       if (isObjectType(type)) {
@@ -156,7 +188,8 @@ class Compiler {
     if (!definition)
       throw new Error(`${type.name} has no field ${name}: the operation was not validated against this schema.`);
     const sets = nodes.flatMap((one) => (one.selectionSet ? [one.selectionSet] : []));
-    return { ...plan, kind: 'value', write: this.#value(definition.type, sets, `${type.name}.${name}`) };
+    const write = this.#value(definition.type, sets, `${type.name}.${name}`);
+    return { ...plan, kind: 'value', leaf: leafOf(definition.type), write };
   }
 
   #value(type: GraphQLOutputType, sets: readonly SelectionSetNode[], what: string): Write {
@@ -215,6 +248,14 @@ class Compiler {
   #isPossible(type: GraphQLCompositeType, runtime: unknown): boolean {
     return isAbstractType(type) && isComposite(runtime) && this.#schema.isSubType(type, runtime);
   }
+}
+
+function leafOf(type: GraphQLOutputType): Leaf {
+  const inner = getNullableType(type);
+  if (!isScalarType(inner)) return 'none';
+  const { name } = inner;
+  if (name === 'Int' || name === 'Boolean') return name === 'Int' ? 'int' : 'boolean';
+  return name === 'Float' ? 'none' : 'string';
 }
 
 /** Does the selection depend on which type the object has? */

@@ -1,11 +1,14 @@
 import type { Required, RequiredField, Rewrite } from '../plan/plan.js';
-import { quote, reader, type Json, type JsonObject } from './json.js';
+import { numberText, quote, reader, type Json, type JsonObject } from './json.js';
+import { Output } from './output.js';
 import type { TypeFamilies } from './types.js';
 
 export const missing: unique symbol = Symbol('missing');
 
 type FieldWriter = {
+  /** `{"name":` for the first, `,"name":` for the others. */
   readonly text: string;
+  readonly bytes: Buffer;
   readonly key: string;
   /** For the few keys that must not be read plainly. */
   readonly read: ((object: JsonObject) => Json | undefined) | undefined;
@@ -48,13 +51,14 @@ export class Representer {
   #make(writers: readonly FieldWriter[], typename: Json | undefined): TypeRepresenter {
     const isTypename = (writer: FieldWriter) => writer.text.endsWith('"__typename":');
     const others = writers.filter((writer) => !isTypename(writer));
+    // A constant typename counts as not plain: entities of other types may then have the same representation.
     const plain =
       typeof typename === 'string' &&
-      others.every((writer) => !writer.read && !writer.inner && writer.constant === undefined);
+      writers.every((writer) => !writer.read && !writer.inner && writer.constant === undefined);
     return {
       none: others.length === writers.length,
       plainKeys: plain && others.length > 0 ? others.map(({ key }) => key) : undefined,
-      write: (entity) => writeFields(writers, entity),
+      write: plain ? (entity) => writePlain(writers, entity) : (entity) => writeFields(writers, entity),
     };
   }
 }
@@ -111,8 +115,10 @@ class Fields {
       else if (rewrite.kind === 'set') constant = JSON.stringify(rewrite.value);
       else name = rewrite.to;
     }
+    const text = `${index === 0 ? '{' : ','}${JSON.stringify(name)}:`;
     return {
-      text: `${index === 0 ? '{' : ','}${JSON.stringify(name)}:`,
+      text,
+      bytes: Buffer.from(text),
       key: field.read,
       read: field.read in Object.prototype ? reader(field.read) : undefined,
       constant,
@@ -133,6 +139,30 @@ function fieldsOn(
   });
 }
 
+const scratch = new Output();
+
+/**
+ * The usual representation: an object of scalars. Written as bytes and read as one string: joining strings makes a rope of
+ * each piece, which with ten thousand entities was a third of all memory that an answer used.
+ */
+function writePlain(writers: readonly FieldWriter[], entity: JsonObject): string | typeof missing {
+  scratch.start(false, false);
+  for (let i = 0; i < writers.length; i += 1) {
+    const { key, bytes } = writers[i]!;
+    const value = entity[key];
+    if (value === undefined) return missing;
+    scratch.piece(bytes);
+    if (typeof value === 'string') scratch.string(value);
+    else if (typeof value !== 'number') scratch.json(JSON.stringify(value));
+    else if ((value | 0) === value) scratch.integer(value | 0);
+    else scratch.json(numberText(value));
+  }
+  scratch.byte(BRACE_CLOSE);
+  return scratch.text();
+}
+
+const BRACE_CLOSE = 0x7d;
+
 function writeFields(writers: readonly FieldWriter[], object: JsonObject): string | typeof missing {
   let text = '';
   for (const writer of writers) {
@@ -140,13 +170,15 @@ function writeFields(writers: readonly FieldWriter[], object: JsonObject): strin
     if (value === undefined) return missing;
     const written = writer.constant ?? writeValue(value, writer.inner);
     if (written === missing) return missing;
-    text += writer.text + written;
+    // A template is twice as fast here as `+=`, which makes a rope of every piece.
+    text = `${text}${writer.text}${written}`;
   }
   return text === '' ? '{}' : `${text}}`;
 }
 
 function writeValue(value: Json, inner: Fields | undefined): string | typeof missing {
   if (typeof value === 'string') return quote(value);
+  if (typeof value === 'number') return numberText(value);
   if (typeof value !== 'object' || value === null || !inner) return JSON.stringify(value);
   if (!Array.isArray(value)) return writeFields(inner.of(value), value);
   let text = '';
