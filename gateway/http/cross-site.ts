@@ -43,6 +43,7 @@ export function refuseCrossSite(method: string, headers: IncomingHttpHeaders, co
 
 /** What a form or a script can send anywhere without being asked; a type we cannot read counts as such. */
 function isSimple(contentType: string): boolean {
+  if (contentType === 'application/json') return false;
   const type = contentType.split(';')[0]!.trim().toLowerCase();
   return (
     type === '' ||

@@ -40,18 +40,24 @@ export function whyNotForwarded(name: string, identity: 'off' | 'jwt'): string |
 /** The client's headers that FORWARD_HEADERS names. What `Connection:` lists is for us alone (RFC 9110 §7.6.1). */
 export function forwardedHeaders(headers: IncomingHttpHeaders, names: readonly string[]): ReadonlyMap<string, string> {
   if (names.length === 0) return NONE;
-  const ours = new Set(
-    (headers.connection ?? '')
+  const ours = namedByConnection(headers.connection ?? '');
+  const found = new Map<string, string>();
+  for (const name of names) {
+    const value = headers[name];
+    if (value !== undefined && !ours?.has(name)) found.set(name, Array.isArray(value) ? value.join(', ') : value);
+  }
+  return found;
+}
+
+function namedByConnection(connection: string): ReadonlySet<string> | undefined {
+  // What nearly everybody says.
+  if (connection === '' || connection === 'keep-alive' || connection === 'close') return undefined;
+  return new Set(
+    connection
       .toLowerCase()
       .split(',')
       .map((name) => name.trim()),
   );
-  const found = new Map<string, string>();
-  for (const name of names) {
-    const value = headers[name];
-    if (value !== undefined && !ours.has(name)) found.set(name, Array.isArray(value) ? value.join(', ') : value);
-  }
-  return found;
 }
 
 const NONE: ReadonlyMap<string, string> = new Map();

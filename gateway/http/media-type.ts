@@ -17,6 +17,7 @@ function mediaType(text: string): { type: string; parameters: Map<string, string
 
 /** The body has to be JSON in UTF-8 (RFC 8259 knows no other). Other charsets have been a way to smuggle and to stall. */
 export function requireJson(contentType: string): void {
+  if (contentType === 'application/json') return;
   const media = contentType.length <= 256 ? mediaType(contentType) : undefined;
   if (media?.type !== 'application/json') {
     throw new Refusal(415, 'BAD_REQUEST', 'The body has to be application/json.', {

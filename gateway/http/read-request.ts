@@ -23,7 +23,7 @@ export interface GraphqlRequest {
 /** GraphQL over HTTP: the four parameters from a POSTed body or a GET's address. */
 export async function readRequest(request: IncomingMessage, bytesMax: number): Promise<GraphqlRequest> {
   const search = searchOf(request.url ?? '');
-  refuseTokens(search);
+  if (search.size > 0) refuseTokens(search);
   if (request.method === 'GET') {
     if (request.headers['content-type'] !== undefined) requireJson(request.headers['content-type']);
     return requestOf(parametersOf(search));
@@ -96,10 +96,10 @@ function idOf(documentId: unknown, extensions: Record<string, unknown> | undefin
 const ID_LENGTH_MAX = 256;
 
 /** `?a=1&a=2` → a: ['1', '2']. Not URLSearchParams: that decodes what is no UTF-8 to U+FFFD without a word. */
-function searchOf(url: string): Map<string, string[]> {
-  const found = new Map<string, string[]>();
+function searchOf(url: string): ReadonlyMap<string, readonly string[]> {
   const mark = url.indexOf('?');
-  if (mark < 0) return found;
+  if (mark < 0) return NOTHING;
+  const found = new Map<string, string[]>();
   for (const pair of url.slice(mark + 1).split('&')) {
     if (pair === '') continue;
     const equals = pair.indexOf('=');
@@ -110,6 +110,8 @@ function searchOf(url: string): Map<string, string[]> {
   }
   return found;
 }
+
+const NOTHING: ReadonlyMap<string, readonly string[]> = new Map();
 
 function decoded(text: string): string {
   try {

@@ -68,5 +68,6 @@ interface Flight<Result> {
 /** Who asks: equal for two requests when every subgraph would be told the same of both. */
 export function identityOf({ subject, headers }: RequestContext): string {
   if (headers.size === 0) return JSON.stringify(subject);
-  return JSON.stringify([subject, [...headers].sort(([one], [other]) => (one < other ? -1 : 1))]);
+  if (headers.size === 1) return JSON.stringify([subject, ...headers]);
+  return JSON.stringify([subject, ...[...headers].sort(([one], [other]) => (one < other ? -1 : 1))]);
 }
