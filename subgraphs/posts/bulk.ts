@@ -21,7 +21,10 @@ export interface SeedEdge {
 export async function loadEdges(database: Database, edges: readonly SeedEdge[]): Promise<void> {
   for (const chunk of chunksOf(edges)) {
     await database.query(
-      `INSERT INTO follow_edges (follower_id, followee_id) SELECT * FROM unnest($1::uuid[], $2::uuid[])
+      // Not marked as new: these people have no list yet, and the list that they get holds what their followees published.
+      `INSERT INTO follow_edges (follower_id, followee_id, pushed) SELECT f.*, NOT EXISTS (
+         SELECT FROM home_timelines h WHERE h.user_id = f.follower_id
+       ) FROM unnest($1::uuid[], $2::uuid[]) AS f (follower_id, followee_id)
      ON CONFLICT (follower_id, followee_id) DO NOTHING`,
       [chunk.map((edge) => edge.followerId), chunk.map((edge) => edge.followeeId)],
     );

@@ -1,10 +1,31 @@
-import { readSettings, type Environment, type Values } from '#libs/settings';
+import { readSettings, whole, type Environment, type Values } from '#libs/settings';
 import { missingSecrets, serviceSettings } from '#libs/subgraph-kit';
+import type { TimelineLimits } from './timeline/lists.js';
 
-export const postsSettings = serviceSettings(4002);
+export const postsSettings = {
+  ...serviceSettings(4002),
+  TIMELINE_PUSH_MAX: whole({
+    min: 0,
+    max: 10_000_000,
+    unit: 'followers',
+    default: 2_000,
+    why: 'Posts of people with more followers are merged into home timelines by those who read, and not pushed: see docs/decisions/0011.',
+  }),
+  TIMELINE_LENGTH: whole({
+    min: 1,
+    max: 10_000,
+    unit: 'posts',
+    default: 200,
+    why: 'How many posts a home timeline keeps ready; older pages are as right and take longer.',
+  }),
+};
 
 export type PostsConfig = Values<typeof postsSettings>;
 
 export function readPostsConfig(env: Environment): PostsConfig {
   return readSettings(postsSettings, env, (values) => missingSecrets('posts', values));
+}
+
+export function timelineLimits(config: Pick<PostsConfig, 'TIMELINE_PUSH_MAX' | 'TIMELINE_LENGTH'>): TimelineLimits {
+  return { pushMax: config.TIMELINE_PUSH_MAX, length: config.TIMELINE_LENGTH, trimEvery: 32, sliceMax: 200 };
 }

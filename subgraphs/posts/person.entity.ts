@@ -4,6 +4,7 @@ import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
 @Entity('people')
 @Check('people_state', `state IN ('registered', 'deleted')`)
 @Check('people_post_count', `post_count >= 0`)
+@Index('people_pulled', ['id'], { where: 'pulled' })
 export class PersonEntity {
   @PrimaryColumn('uuid', { primaryKeyConstraintName: 'people_pk' })
   id: string;
@@ -13,17 +14,26 @@ export class PersonEntity {
 
   @Column('integer', { name: 'post_count', default: 0 })
   postCount: number;
+
+  /** Has so many followers that posts are merged in by those who read the home timeline. */
+  @Column('boolean', { default: false })
+  pulled: boolean;
 }
 
 /** Our copy of who follows whom, as followers told it. */
 @Entity('follow_edges')
-@Index('follow_edges_by_followee', ['followeeId'])
+@Index('follow_edges_of_followee', ['followeeId', 'followerId'])
+@Index('follow_edges_unpushed', ['followerId', 'followeeId'], { where: 'NOT pushed' })
 export class FollowEdgeEntity {
   @PrimaryColumn('uuid', { name: 'follower_id', primaryKeyConstraintName: 'follow_edges_pk' })
   followerId: string;
 
   @PrimaryColumn('uuid', { name: 'followee_id', primaryKeyConstraintName: 'follow_edges_pk' })
   followeeId: string;
+
+  /** The followee's posts are in the follower's list. */
+  @Column('boolean', { default: false })
+  pushed: boolean;
 }
 
 /** Our copy of who blocks whom, as followers told it. */

@@ -1,6 +1,8 @@
 import { outboxMigrations } from '#libs/outbox';
+import { ReadModelMigration } from '#libs/read-model';
 import { Posts1763600000000 } from './migrations/0001-posts.js';
 import { PostHistory1763670000000 } from './migrations/0002-post-history.js';
+import { HomeTimeline1763680000001 } from './migrations/0003-home-timeline.js';
 import { BlockEdgeEntity, FollowEdgeEntity, PersonEntity } from './person.entity.js';
 import { LikeEntity, PostEntity, PostEventEntity, PostSnapshotEntity } from './post.entity.js';
 
@@ -15,5 +17,11 @@ export const postsTables = {
     FollowEdgeEntity,
     BlockEdgeEntity,
   ],
-  migrations: [...outboxMigrations, Posts1763600000000, PostHistory1763670000000],
+  migrations: [
+    ...outboxMigrations,
+    Posts1763600000000,
+    PostHistory1763670000000,
+    ReadModelMigration,
+    HomeTimeline1763680000001,
+  ],
 };

@@ -3,7 +3,7 @@ import { blockEnded } from './block-ended.js';
 import { blockStarted } from './block-started.js';
 import { followEnded } from './follow-ended.js';
 import { followStarted } from './follow-started.js';
-import { heardAgain } from './own-posts.js';
+import { heardAgain, toTimelines } from './own-posts.js';
 import { userDeleted } from './user-deleted.js';
 import { userRegistered } from './user-registered.js';
 
@@ -15,10 +15,10 @@ export const HEARD: Handlers = {
   'follow-ended': followEnded,
   'block-started': blockStarted,
   'block-ended': blockEnded,
-  'post-published': heardAgain,
+  'post-published': toTimelines,
   'post-edited': heardAgain,
   'post-deleted': heardAgain,
-  'post-restored': heardAgain,
+  'post-restored': toTimelines,
   'post-liked': heardAgain,
   'post-unliked': heardAgain,
 };

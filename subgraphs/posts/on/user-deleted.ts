@@ -2,10 +2,11 @@ import type { Tx } from '#libs/database';
 import type { DomainEvent } from '#libs/events';
 import type { Post } from '../post.js';
 import { POST_COLUMNS, postOf, type PostRow } from '../post.row.js';
+import { dropList } from '../timeline/build.js';
 import { appendFacts, recordLikes, type LikeChange } from '../post.store.js';
 
 /**
- * Withdraws everything of a person: posts, likes, edges; the counts of others follow. A person can have a hundred thousand of
+ * Withdraws everything of a person: posts, likes, edges, the home timeline; the counts of others follow. A person can have a hundred thousand of
  * each, so no statement touches more than `CHUNK` of them and none comes near the statement timeout.
  */
 export async function userDeleted(tx: Tx, { payload, at }: DomainEvent<'user-deleted'>): Promise<void> {
@@ -16,6 +17,7 @@ export async function userDeleted(tx: Tx, { payload, at }: DomainEvent<'user-del
   await withdrawLikes(tx, userId, at);
   await dropEdges(tx, 'follow_edges', ['follower_id', 'followee_id'], userId);
   await dropEdges(tx, 'block_edges', ['blocker_id', 'blocked_id'], userId);
+  await dropList(tx, userId);
 }
 
 const CHUNK = 1_000;

@@ -3,7 +3,8 @@ import { keyed, perRequest, type Loader } from '#libs/loader';
 import type { RequestContext } from '#libs/subgraph-kit';
 import type { CountedPost } from '../post.js';
 import { like, pair, type KnownPerson, type PostCache } from '../post.cache.js';
-import { homePage, pagesByAuthor, pagesByParent, textOf, type PageKey } from './page.queries.js';
+import { homePage } from './home.queries.js';
+import { pagesByAuthor, pagesByParent, textOf, type PageKey } from './page.queries.js';
 import { blockedWith, likedBy, newestPostIds, peopleByIds, postsByIds } from './post.queries.js';
 import {
   historyPages,

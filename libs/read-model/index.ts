@@ -1,0 +1,2 @@
+export { ReadModelMigration } from './migration.js';
+export { rebuild, type Progress, type ReadModel, type Rebuilt, type Slots, type Step } from './rebuild.js';

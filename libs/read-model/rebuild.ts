@@ -1,0 +1,217 @@
+import type { Database, Tx } from '#libs/database';
+
+/** A read model that is kept in two versions, 1 and 2, filled key by key (a person, a post) in the order of their ids. */
+export interface ReadModel {
+  /** Its row in `read_models`. */
+  readonly name: string;
+  /** What its keys are, for people: 'people'. */
+  readonly keys: string;
+  /** How many keys there are, about. */
+  total(database: Database): Promise<number>;
+  /** Empties a version that nobody reads. */
+  clear(tx: Tx, slot: number): Promise<void>;
+  /** Fills the next keys behind `after` from the source; undefined: there are no more. */
+  fill(tx: Tx, slot: number, after: string): Promise<Step | undefined>;
+  /**
+   * By one statement, so at one moment: what the two versions would answer for the next keys. Those that differ are given back, to be
+   * asked again: what was written a moment ago may be in one of them and on its way into the other.
+   */
+  compare(tx: Tx, slots: Slots, after: string): Promise<(Step & { readonly differing: readonly string[] }) | undefined>;
+  /** Of these keys, those that differ. */
+  differing(tx: Tx, slots: Slots, keys: readonly string[]): Promise<readonly string[]>;
+}
+
+export interface Step {
+  /** The last key of the step. */
+  readonly last: string;
+  readonly keys: number;
+  readonly rows: number;
+}
+
+export interface Slots {
+  readonly serving: number;
+  readonly building: number;
+}
+
+export interface Progress {
+  readonly phase: 'filling' | 'comparing';
+  readonly keys: number;
+  readonly rows: number;
+}
+
+export interface Rebuilt {
+  /** The other version answers now. */
+  readonly switched: boolean;
+  /** Keys whose answer was not the same in both. */
+  readonly differing: number;
+  /** It went on where another process had been stopped. */
+  readonly resumed: boolean;
+}
+
+interface Options {
+  /** Called after each step with what it did. */
+  readonly onStep?: (progress: Progress) => void;
+  /** Told once, at the beginning, how far an earlier process had come. */
+  readonly onResume?: (done: number) => void;
+  /** Switch also when the versions differ: the one that answers was wrong. */
+  readonly mend: boolean;
+  readonly pause?: (ms: number) => Promise<void>;
+}
+
+/**
+ * Builds the version that does not answer, while everything that is heard goes into both; compares; and lets it answer instead of
+ * the other, by one update of one row. Every step is a transaction that moves the cursor in `read_models`, so whoever is killed is
+ * gone on with by whoever calls next, and two at once share the work. No reader waits for it and none sees half of it.
+ */
+export async function rebuild(database: Database, model: ReadModel, options: Options): Promise<Rebuilt> {
+  const { mend, onStep, onResume, pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms)) } = options;
+  const resumed = await begin(database, model, pause);
+  if (resumed !== undefined) onResume?.(resumed);
+  for (;;) {
+    const step = await fillStep(database, model);
+    if (step === undefined) break;
+    onStep?.({ phase: 'filling', ...step });
+  }
+  for (;;) {
+    const step = await compareStep(database, model, pause);
+    if (step === undefined) break;
+    onStep?.({ phase: 'comparing', ...step });
+  }
+  return { ...(await finish(database, model, mend, pause)), resumed: resumed !== undefined };
+}
+
+interface Row {
+  readonly serving: number;
+  readonly building: number | null;
+  readonly phase: 'idle' | 'filling' | 'comparing';
+  readonly cursor: string;
+  readonly done: string;
+  readonly differing: string;
+}
+
+async function locked(tx: Tx, name: string): Promise<Row> {
+  const [row] = await tx.query<Row>(
+    'SELECT serving, building, phase, cursor, done::text, differing::text FROM read_models WHERE name = $1 FOR UPDATE',
+    [name],
+  );
+  if (row === undefined) throw new Error(`There is no read model ${name} here`);
+  return row;
+}
+
+/** How many keys were done when somebody else stopped; undefined: it begins. */
+function begin(
+  database: Database,
+  model: ReadModel,
+  pause: (ms: number) => Promise<void>,
+): Promise<number | undefined> {
+  return patiently(pause, () =>
+    database.transaction(async (tx) => {
+      const row = await locked(tx, model.name);
+      if (row.phase !== 'idle') return Number(row.done);
+      const building = 3 - row.serving;
+      await clear(tx, model, building);
+      await tx.query(
+        `UPDATE read_models SET building = $2, phase = 'filling', cursor = $3, done = 0, differing = 0, began_at = now()
+         WHERE name = $1`,
+        [model.name, building, NIL],
+      );
+      return undefined;
+    }),
+  );
+}
+
+function fillStep(database: Database, model: ReadModel): Promise<Step | undefined> {
+  return database.transaction(async (tx) => {
+    const row = await locked(tx, model.name);
+    if (row.phase !== 'filling' || row.building === null) return undefined;
+    const step = await model.fill(tx, row.building, row.cursor);
+    await tx.query(
+      step === undefined
+        ? `UPDATE read_models SET phase = 'comparing', cursor = $2, done = done + $3 WHERE name = $1`
+        : 'UPDATE read_models SET cursor = $2, done = done + $3 WHERE name = $1',
+      [model.name, step?.last ?? NIL, step?.keys ?? 0],
+    );
+    return step;
+  });
+}
+
+async function compareStep(
+  database: Database,
+  model: ReadModel,
+  pause: (ms: number) => Promise<void>,
+): Promise<Step | undefined> {
+  const compared = await database.transaction(async (tx) => {
+    const { phase, serving, building, cursor } = await locked(tx, model.name);
+    if (phase !== 'comparing' || building === null) return undefined;
+    const step = await model.compare(tx, { serving, building }, cursor);
+    return step && { step, slots: { serving, building }, cursor };
+  });
+  if (compared === undefined) return undefined;
+  let { differing } = compared.step;
+  for (let tries = 0; differing.length > 0 && tries < TRIES; tries++) {
+    await pause(AGAIN_MS);
+    const asked = differing;
+    differing = await database.transaction((tx) => model.differing(tx, compared.slots, asked));
+  }
+  // Only where the cursor still is: another process may have compared the same.
+  await database.query(
+    `UPDATE read_models SET cursor = $2, differing = differing + $3, done = done + $4
+     WHERE name = $1 AND phase = 'comparing' AND cursor = $5`,
+    [model.name, compared.step.last, differing.length, compared.step.keys, compared.cursor],
+  );
+  return compared.step;
+}
+
+async function finish(
+  database: Database,
+  model: ReadModel,
+  mend: boolean,
+  pause: (ms: number) => Promise<void>,
+): Promise<{ switched: boolean; differing: number }> {
+  const end = await database.transaction(async (tx) => {
+    const row = await locked(tx, model.name);
+    const differing = Number(row.differing);
+    // Another process was faster.
+    if (row.phase !== 'comparing' || row.building === null) return { switched: true, differing, left: undefined };
+    const switched = mend || differing === 0;
+    const left = switched ? row.serving : row.building;
+    await tx.query(
+      `UPDATE read_models SET serving = 3 - $2, building = NULL, phase = 'idle', refreshed_at = now() WHERE name = $1`,
+      [model.name, left],
+    );
+    return { switched, differing, left };
+  });
+  const { left, ...outcome } = end;
+  if (left !== undefined) {
+    await patiently(pause, () =>
+      database.transaction(async (tx) => {
+        const row = await locked(tx, model.name);
+        if (row.serving !== left && row.building === null) await clear(tx, model, left);
+      }),
+    );
+  }
+  return outcome;
+}
+
+/** Readers come first: whoever plans a read holds both versions for a moment, and would wait behind whoever waits for it. */
+async function clear(tx: Tx, model: ReadModel, slot: number): Promise<void> {
+  await tx.query(`SET LOCAL lock_timeout = '100ms'`);
+  await model.clear(tx, slot);
+  await tx.query('SET LOCAL lock_timeout TO DEFAULT');
+}
+
+async function patiently<T>(pause: (ms: number) => Promise<void>, work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      const busy = error instanceof Error && (error.cause as { code?: unknown } | undefined)?.code === '55P03';
+      if (!busy || tries >= TRIES) throw error;
+    }
+    await pause(AGAIN_MS);
+  }
+}
+
+const NIL = '00000000-0000-0000-0000-000000000000';
+const AGAIN_MS = 250;
+const TRIES = 40;

@@ -1,0 +1,202 @@
+import fc from 'fast-check';
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { rebuild } from '#libs/read-model';
+import type { Statements } from '#libs/database';
+import { Failure } from '#libs/failure';
+import type { CountedPost } from '../post.js';
+import { homePage, homePageFromSource } from '../read/home.queries.js';
+import type { Scene } from '../scene.contract.js';
+import { deletePost } from '../write/delete-post.js';
+import { publishPost } from '../write/publish-post.js';
+import { restorePost } from '../write/restore-post.js';
+import { backfillStep } from './backfill.js';
+import { buildAllMissing } from './build.js';
+import { deliverStep } from './deliver.js';
+import type { TimelineLimits } from './lists.js';
+import { homeTimelineModel } from './read-model.js';
+
+/** So small that five people meet every bound: two followers are many, four posts are a list, two followers a slice. */
+export const SMALL: TimelineLimits = { pushMax: 2, length: 4, trimEvery: 1, sliceMax: 2 };
+
+const PEOPLE = 5;
+const who = fc.nat({ max: PEOPLE - 1 });
+const nth = fc.nat({ max: 20 });
+const ACT = fc.oneof(
+  { weight: 8, arbitrary: fc.record({ do: fc.constant('publish' as const), who, whom: who, nth }) },
+  { weight: 8, arbitrary: fc.record({ do: fc.constantFrom('follow' as const, 'work' as const), who, whom: who, nth }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      do: fc.constantFrom(
+        'unfollow' as const,
+        'block' as const,
+        'unblock' as const,
+        'delete' as const,
+        'restore' as const,
+      ),
+      who,
+      whom: who,
+      nth,
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constantFrom('leave' as const, 'rebuild' as const), who, whom: who, nth }),
+  },
+);
+type Act = typeof ACT extends fc.Arbitrary<infer A> ? A : never;
+
+type ReadHome = (
+  database: Statements,
+  viewer: string,
+  page: { after: string | undefined; take: number },
+) => Promise<CountedPost[]>;
+
+/** Whatever five people do, in whatever order it is worked off: the list is the truth, and on the way there shows nothing that is not. */
+export function timelines(open: () => Promise<Scene>, { runs }: { readonly runs: number }): void {
+  let scene: Scene;
+  beforeAll(async () => {
+    scene = await open();
+  }, 60_000);
+  afterAll(() => scene?.close());
+
+  const story = (read: ReadHome) =>
+    fc.asyncProperty(fc.array(ACT, { minLength: 15, maxLength: 40 }), async (acts) => {
+      const people = await Promise.all(Array.from({ length: PEOPLE }, () => scene.person()));
+      const teller = new Teller(scene, people);
+      for (const act of acts) {
+        await teller.do(act);
+        const viewer = people[act.nth % PEOPLE] as string;
+        await onlyWhatMayBeSeen(scene, read, viewer);
+      }
+      await settle(scene);
+      for (const viewer of people) await isTheTruth(scene, read, viewer);
+    });
+
+  it('equal the SQL truth after any follows, blocks, posts and deletions, and never show what may not be seen', async () => {
+    await fc.assert(story(homePage), { seed: 20_261_128, numRuns: runs, endOnFailure: true });
+  }, 300_000);
+
+  it('control: a list that is read as it was written shows what may not be seen', async () => {
+    const { failed } = await fc.check(story(asWritten), { seed: 20_261_128, numRuns: runs, endOnFailure: true });
+    expect(failed).toBe(true);
+  }, 300_000);
+}
+
+/** The naive way: whoever was given a post has it. */
+const asWritten: ReadHome = async (database, viewer, { after, take }) => {
+  const rows = await database.query<{ id: string }>(
+    `SELECT post_id AS id FROM home_entries WHERE slot = (SELECT serving FROM read_models WHERE name = 'home-timeline')
+       AND user_id = $1 AND post_id < $2 ORDER BY post_id DESC LIMIT $3`,
+    [viewer, after ?? 'ffffffff-ffff-ffff-ffff-ffffffffffff', take],
+  );
+  return rows as unknown as CountedPost[];
+};
+
+class Teller {
+  readonly #posts: { id: string; author: string }[] = [];
+
+  constructor(
+    private readonly scene: Scene,
+    private readonly people: readonly string[],
+  ) {}
+
+  async do(act: Act): Promise<void> {
+    const { scene } = this;
+    const [one, other] = [this.people[act.who] as string, this.people[act.whom] as string];
+    const post = this.#posts[act.nth % Math.max(1, this.#posts.length)];
+    const at = new Date().toISOString();
+    switch (act.do) {
+      case 'publish':
+        return refusalsAside(async () => {
+          const { id } = await publishPost(scene.writing, { viewer: one, body: 'x', inReplyToId: null });
+          this.#posts.push({ id, author: one });
+          await this.tell('post-published', id, one, at);
+        });
+      case 'delete':
+        if (post)
+          await refusalsAside(async () => void (await deletePost(scene.writing, { viewer: post.author, id: post.id })));
+        return;
+      case 'restore':
+        if (!post) return;
+        return refusalsAside(async () => {
+          await restorePost(scene.writing, { viewer: post.author, id: post.id });
+          await this.tell('post-restored', post.id, post.author, at);
+        });
+      case 'follow':
+        if (one !== other) await scene.hear('follow-started', { followerId: one, followeeId: other, followedAt: at });
+        return;
+      case 'unfollow':
+        await scene.hear('follow-ended', { followerId: one, followeeId: other });
+        return;
+      case 'block':
+        if (one === other) return;
+        await scene.hear('follow-ended', { followerId: one, followeeId: other });
+        await scene.hear('follow-ended', { followerId: other, followeeId: one });
+        await scene.hear('block-started', { blockerId: one, blockedId: other });
+        return;
+      case 'unblock':
+        await scene.hear('block-ended', { blockerId: one, blockedId: other });
+        return;
+      case 'leave':
+        await scene.hear('user-deleted', { userId: one, handle: 'somebody' });
+        return;
+      case 'work':
+        if (act.nth % 2 === 0) await deliverStep(scene.database, SMALL);
+        else await backfillStep(scene.database, SMALL);
+        return;
+      case 'rebuild':
+        await rebuild(scene.database, homeTimelineModel(SMALL), { mend: true, pause: async () => settle(scene) });
+    }
+  }
+
+  private tell(type: 'post-published' | 'post-restored', postId: string, authorId: string, at: string): Promise<void> {
+    const post = { postId, authorId, body: 'x', inReplyToId: null, createdAt: at };
+    return type === 'post-published' ? this.scene.hear(type, post) : this.scene.hear(type, { ...post, editedAt: null });
+  }
+}
+
+/** Works everything off. */
+export async function settle(scene: Scene, limits = SMALL): Promise<void> {
+  await buildAllMissing(scene.database, limits);
+  while ((await backfillStep(scene.database, limits)) > 0);
+  while ((await deliverStep(scene.database, limits)).posts > 0);
+}
+
+/** Every page, of every size, is the page that the posts and edges say. */
+export async function isTheTruth(scene: Scene, read: ReadHome, viewer: string): Promise<void> {
+  for (const take of [1, 3, 50]) {
+    let after: string | undefined;
+    for (;;) {
+      const page = { after, take };
+      const told = await idsOf(() => read(scene.database, viewer, page));
+      expect(told).toEqual(await idsOf(() => homePageFromSource(scene.database, viewer, page)));
+      if (typeof told === 'string' || told.length < take) break;
+      after = told.at(-1);
+    }
+  }
+}
+
+async function onlyWhatMayBeSeen(scene: Scene, read: ReadHome, viewer: string): Promise<void> {
+  const truth = await idsOf(() => homePageFromSource(scene.database, viewer, { after: undefined, take: 1_000 }));
+  const shown = await idsOf(() => read(scene.database, viewer, { after: undefined, take: 10 }));
+  if (typeof truth === 'string') expect(shown).toEqual(truth);
+  else expect((shown as string[]).filter((id) => !truth.includes(id))).toEqual([]);
+}
+
+async function idsOf(read: () => Promise<CountedPost[]>): Promise<string[] | string> {
+  try {
+    return (await read()).map(({ id }) => id);
+  } catch (error) {
+    if (error instanceof Failure) return error.code;
+    throw error;
+  }
+}
+
+async function refusalsAside(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof Failure) || !['NOT_FOUND', 'FORBIDDEN', 'UNAUTHENTICATED'].includes(error.code)) throw error;
+  }
+}

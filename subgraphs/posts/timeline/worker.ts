@@ -1,0 +1,87 @@
+import type { Database } from '#libs/database';
+import type { DomainEvent } from '#libs/events';
+import type { Logger } from '#libs/telemetry';
+import { backfillStep } from './backfill.js';
+import { buildMissing } from './build.js';
+import { deliverStep } from './deliver.js';
+import { NIL, type TimelineLimits } from './lists.js';
+
+/**
+ * Does what there is to do for the home timelines, step by step, in the background: new edges, posts on their way, people without a
+ * list. All of it stands in tables, so whoever is killed goes on at the next start, and another process finds it when it looks.
+ */
+export class TimelineWorker {
+  readonly #parts: { database: Database; logger: Logger; limits: TimelineLimits; retryMs: number };
+  #work: Promise<void> | undefined;
+  #again = false;
+  #closed = false;
+  #missingFrom: string | undefined = NIL;
+  #look: NodeJS.Timeout | undefined;
+
+  constructor(parts: { database: Database; logger: Logger; limits: TimelineLimits; retryMs?: number }) {
+    this.#parts = { retryMs: 1_000, ...parts };
+    parts.database.afterCommit(async (events) => {
+      if (events.some(givesWork)) this.wake();
+    });
+  }
+
+  wake(): void {
+    this.#again = true;
+    if (!this.#closed) this.#work ??= this.#run();
+  }
+
+  /** Resolves when there is nothing to do, or it will be tried again later. */
+  async settled(): Promise<void> {
+    while (this.#work !== undefined) await this.#work;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#look);
+    await this.#work;
+  }
+
+  async #run(): Promise<void> {
+    let nextMs = LOOK_MS;
+    try {
+      while (this.#again && !this.#closed) {
+        this.#again = false;
+        if (await this.#step()) this.#again = true;
+      }
+    } catch (error) {
+      this.#parts.logger.error(
+        { err: error, retryMs: this.#parts.retryMs },
+        'Home timelines could not be written; they wait',
+      );
+      nextMs = this.#parts.retryMs;
+    } finally {
+      this.#work = undefined;
+      clearTimeout(this.#look);
+      if (!this.#closed) this.#look = setTimeout(() => this.wake(), nextMs).unref();
+    }
+  }
+
+  /** True when there was something to do, so there may be more. */
+  async #step(): Promise<boolean> {
+    const { database, limits } = this.#parts;
+    const [there] = await database.query<{ edges: boolean; posts: boolean }>(
+      'SELECT EXISTS (SELECT FROM follow_edges WHERE NOT pushed) AS edges, EXISTS (SELECT FROM timeline_work) AS posts',
+    );
+    let did = false;
+    if (there?.edges) did = (await backfillStep(database, limits)) > 0;
+    if (there?.posts) did = (await deliverStep(database, limits)).posts > 0 || did;
+    if (this.#missingFrom !== undefined) {
+      const built = await buildMissing(database, this.#missingFrom, limits);
+      this.#missingFrom = built?.last;
+      did ||= built !== undefined;
+    }
+    return did;
+  }
+}
+
+/** For what a process that died had begun: one statement a minute. */
+const LOOK_MS = 60_000;
+
+function givesWork({ type }: DomainEvent): boolean {
+  return type === 'follow-started' || type === 'post-published' || type === 'post-restored';
+}
