@@ -1,6 +1,7 @@
 import { newId } from '#libs/identity';
 import * as followersBulk from '../subgraphs/followers/bulk.js';
 import * as postsBulk from '../subgraphs/posts/bulk.js';
+import { readPostsConfig, timelineLimits } from '../subgraphs/posts/config.js';
 import * as usersBulk from '../subgraphs/users/bulk.js';
 import type { World } from './world.js';
 
@@ -46,4 +47,5 @@ export async function crowdAround(world: World, hub: string, size: number): Prom
     posts.slice(size).flatMap(({ id: postId }) => ids.slice(0, 10).map((userId) => ({ postId, userId }))),
   );
   await postsBulk.recount(world.posts.database);
+  await postsBulk.fillTimelines(world.posts.database, timelineLimits(readPostsConfig({})));
 }

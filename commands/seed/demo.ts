@@ -2,6 +2,7 @@ import type { Database } from '#libs/database';
 import { newId, shardOf } from '#libs/identity';
 import { loadBlocks, loadFollows, loadPeople, recount } from '../../subgraphs/followers/bulk.js';
 import * as posts from '../../subgraphs/posts/bulk.js';
+import { readPostsConfig, timelineLimits } from '../../subgraphs/posts/config.js';
 import { loadUsers } from '../../subgraphs/users/bulk.js';
 import { Passwords } from '../../subgraphs/users/write/passwords.js';
 import { Chance } from './chance.js';
@@ -65,6 +66,7 @@ export async function seedDemo({ users, posts: postsStore, followers }: Database
     written.flatMap(({ id, likedBy }) => likedBy.map((name) => ({ postId: id, userId: idOf(name) }))),
   );
   await posts.recount(postsStore);
+  await posts.fillTimelines(postsStore, timelineLimits(readPostsConfig({})));
 
   // Users last: whoever is killed before this begins again at the next start, with the same ids, so nothing is there twice.
   const passwordHash = await new Passwords({ atOnce: 1 }).hash('tributary');

@@ -2,6 +2,7 @@ import { CODES, Failure } from '#libs/failure';
 import { shardOf } from '#libs/identity';
 import * as followersBulk from '../../subgraphs/followers/bulk.js';
 import * as postsBulk from '../../subgraphs/posts/bulk.js';
+import { readPostsConfig, timelineLimits } from '../../subgraphs/posts/config.js';
 import { loadUsers } from '../../subgraphs/users/bulk.js';
 import { Passwords } from '../../subgraphs/users/write/passwords.js';
 import { Chance } from './chance.js';
@@ -31,7 +32,7 @@ export async function loadWorld(
 
 /** What `loadWorld` counts: every row of every store, and the rows that are counted again at the end. */
 export function rowsOf({ people, graph, writings }: GeneratedWorld): number {
-  return 3 * people.length + 2 * graph.followers.length + 3 * writings.authors.length + 2 * people.length;
+  return 3 * people.length + 2 * graph.followers.length + 3 * writings.authors.length + 3 * people.length;
 }
 
 async function loadPeople(
@@ -101,6 +102,10 @@ async function loadPosts({ posts }: Databases, world: GeneratedWorld, progress: 
   }
   await patiently(() => postsBulk.recount(posts));
   progress.add(all + people.length, 'counts of posts');
+  // Before the lists are filled: with statistics of empty tables each list would be a scan.
+  await posts.query('ANALYZE').catch(isTimeout);
+  const limits = timelineLimits(readPostsConfig({}));
+  await patiently(() => postsBulk.fillTimelines(posts, limits, (filled) => progress.add(filled, 'home timelines')));
 }
 
 /** A busy server may take longer for a statement than a service lets it. What is loaded twice is there once, so it is tried again. */

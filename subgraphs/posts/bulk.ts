@@ -1,4 +1,7 @@
 import type { Database } from '#libs/database';
+import { backfillStep } from './timeline/backfill.js';
+import { buildAllMissing } from './timeline/build.js';
+import type { TimelineLimits } from './timeline/lists.js';
 
 /**
  * Fills the store for a seed: facts, their events and our copies of the others', by multi-row inserts and without the outbox,
@@ -113,6 +116,16 @@ export async function recount(database: Database): Promise<void> {
        post_count = (SELECT count(*) FROM posts p WHERE p.author_id = people.id AND p.state = 'published')
      WHERE people.id = ANY($1::uuid[])`,
   );
+}
+
+/** The home timelines of everybody who was loaded; after everything else, for only what is there by then is in them. */
+export async function fillTimelines(
+  database: Database,
+  limits: TimelineLimits,
+  onPeople: (people: number) => void = () => {},
+): Promise<void> {
+  await buildAllMissing(database, limits, onPeople);
+  while ((await backfillStep(database, limits)) > 0);
 }
 
 async function inChunks(database: Database, table: 'posts' | 'people', update: string): Promise<void> {

@@ -276,8 +276,8 @@ describe('when an account is deleted', () => {
 
   const edgesOf = (id: string) =>
     scene.database.query(
-      `SELECT * FROM follow_edges WHERE $1 IN (follower_id, followee_id)
-       UNION ALL SELECT * FROM block_edges WHERE $1 IN (blocker_id, blocked_id)`,
+      `SELECT follower_id, followee_id FROM follow_edges WHERE $1 IN (follower_id, followee_id)
+       UNION ALL SELECT blocker_id, blocked_id FROM block_edges WHERE $1 IN (blocker_id, blocked_id)`,
       [id],
     );
 });
