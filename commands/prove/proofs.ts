@@ -3,6 +3,8 @@ import { events } from './events.js';
 import { leases } from './leases.js';
 import { speed } from './speed.js';
 import type { Proof } from './proof.js';
+import { timelines } from './timelines.js';
+import { timelineSpeed } from './timeline-speed.js';
 
 /** What `npm run prove` shows, in this order. A new proof is a file and a line here. */
-export const PROOFS: readonly Proof[] = [events, leases, conflicts, speed];
+export const PROOFS: readonly Proof[] = [events, leases, conflicts, timelines, speed, timelineSpeed];

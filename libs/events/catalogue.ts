@@ -20,7 +20,15 @@ export const EVENTS = {
   'post-published': {
     source: 'posts',
     version: 1,
-    payload: z.object({ postId: id, authorId: id, body: z.string(), inReplyToId: id.nullable(), createdAt: instant }),
+    payload: z.object({
+      postId: id,
+      authorId: id,
+      body: z.string(),
+      inReplyToId: id.nullable(),
+      // Absent in events that were recorded before 28 November 2026.
+      inReplyToAuthorId: id.nullable().optional(),
+      createdAt: instant,
+    }),
   },
   'post-edited': {
     source: 'posts',
@@ -45,7 +53,12 @@ export const EVENTS = {
     }),
   },
   // posts; aggregate like:<postId>:<userId>
-  'post-liked': { source: 'posts', version: 1, payload: z.object({ postId: id, userId: id }) },
+  'post-liked': {
+    source: 'posts',
+    version: 1,
+    // The post's author; absent in events that were recorded before 28 November 2026.
+    payload: z.object({ postId: id, userId: id, authorId: id.optional() }),
+  },
   'post-unliked': { source: 'posts', version: 1, payload: z.object({ postId: id, userId: id }) },
   // followers; aggregate relation:<smaller id>:<larger id>, so both directions of a pair keep one order
   'follow-started': {

@@ -8,6 +8,6 @@ import type { EventSource } from './catalogue.js';
  */
 export const LISTENERS: Readonly<Record<EventSource, readonly string[]>> = {
   users: ['users', 'posts', 'followers'],
-  posts: ['posts'],
-  followers: ['followers', 'posts'],
+  posts: ['posts', 'users'],
+  followers: ['followers', 'posts', 'users'],
 };

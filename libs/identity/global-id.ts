@@ -2,8 +2,10 @@ import { badInput } from '#libs/failure';
 import { isId } from './ids.js';
 
 /** What has an id that clients see. */
-export type Kind = 'user' | 'post';
-const KINDS: readonly Kind[] = ['user', 'post'];
+export type Kind = 'user' | 'post' | 'notification';
+/** What `node` answers. */
+type NodeKind = Exclude<Kind, 'notification'>;
+const KINDS: readonly NodeKind[] = ['user', 'post'];
 
 /** The id as clients see it: `user_` or `post_` and 26 characters of Crockford's base32. Sorts as the uuid does. */
 export function globalId(kind: Kind, uuid: string): string {
@@ -34,7 +36,7 @@ export function parseGlobalId(kind: Kind, text: unknown): string {
   return uuid;
 }
 
-export function kindOfGlobalId(text: string): Kind {
+export function kindOfGlobalId(text: string): NodeKind {
   const kind = KINDS.find((candidate) => text.startsWith(`${candidate}_`));
   if (kind === undefined)
     throw badInput(`an id begins with ${KINDS.map((candidate) => `"${candidate}_"`).join(' or ')}`, text);

@@ -1,2 +1,3 @@
 export { ReadModelMigration } from './migration.js';
 export { rebuild, type Progress, type ReadModel, type Rebuilt, type Slots, type Step } from './rebuild.js';
+export { reconcile, rowsOf, type Counted, type Drift } from './reconcile.js';

@@ -67,6 +67,7 @@ export async function rebuild(database: Database, model: ReadModel, options: Opt
   const { mend, onStep, onResume, pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms)) } = options;
   const resumed = await begin(database, model, pause);
   if (resumed !== undefined) onResume?.(resumed);
+  await writersOfBefore(database, pause);
   for (;;) {
     const step = await fillStep(database, model);
     if (step === undefined) break;
@@ -117,6 +118,28 @@ function begin(
       );
       return undefined;
     }),
+  );
+}
+
+/**
+ * Until every transaction that was open when it began is over: it may have looked which versions there are before there was this one, and
+ * what it has written is not to be seen yet.
+ */
+async function writersOfBefore(database: Database, pause: (ms: number) => Promise<void>): Promise<void> {
+  const now = await database.transaction(async (tx) => {
+    const [row] = await tx.query<{ xid: string }>('SELECT pg_current_xact_id()::text AS xid');
+    return row?.xid;
+  });
+  for (let tries = 0; tries < WRITERS_TRIES; tries++) {
+    const [row] = await database.query<{ over: boolean }>(
+      'SELECT pg_snapshot_xmin(pg_current_snapshot()) > $1::text::xid8 AS over',
+      [now],
+    );
+    if (row?.over) return;
+    await pause(AGAIN_MS);
+  }
+  throw new Error(
+    'A transaction on this server has been open for a minute; end it (pg_stat_activity), and begin again',
   );
 }
 
@@ -215,3 +238,4 @@ async function patiently<T>(pause: (ms: number) => Promise<void>, work: () => Pr
 const NIL = '00000000-0000-0000-0000-000000000000';
 const AGAIN_MS = 250;
 const TRIES = 40;
+const WRITERS_TRIES = 240;

@@ -1,2 +1,3 @@
 export { systemClock, type Clock } from './clock.js';
+export { readGauges, type Gauge, type Reading } from './gauge.js';
 export { createLogger, silent, type Logger } from './logger.js';

@@ -18,6 +18,13 @@ export const postsSettings = {
     default: 200,
     why: 'How many posts a home timeline keeps ready; older pages are as right and take longer.',
   }),
+  TRENDING_REFRESH_S: whole({
+    min: 1,
+    max: 86_400,
+    unit: 's',
+    default: 60,
+    why: 'How often the trending posts are computed anew; the API tells when they were.',
+  }),
 };
 
 export type PostsConfig = Values<typeof postsSettings>;

@@ -11,6 +11,8 @@ export interface NextFact {
   /** The post as this transaction holds it locked; undefined when the fact is its first. */
   readonly before: Post | undefined;
   readonly fact: PostFact;
+  /** Of a reply's publication: who wrote what it replies to. */
+  readonly parentAuthorId?: string | null;
 }
 
 /**
@@ -40,7 +42,7 @@ export async function appendFacts(tx: Tx, actor: string | null, facts: readonly 
   );
   await recordEvents(
     tx,
-    facts.map(({ fact }, nth) => eventOf(after[nth] as Post, fact, actor)),
+    facts.map(({ fact, parentAuthorId }, nth) => eventOf(after[nth] as Post, fact, actor, parentAuthorId ?? null)),
   );
   const byId = new Map(rows.map((row) => [row.id, postOf(row)]));
   return after.map((post) => byId.get(post.id) as CountedPost);
@@ -106,6 +108,8 @@ export async function lockPosts(tx: Tx, ids: readonly string[]): Promise<Map<str
 export interface LikeChange {
   readonly postId: string;
   readonly userId: string;
+  /** Of the post; said of a like, not of its end. */
+  readonly authorId?: string;
   /** Of the aggregate like:<postId>:<userId>. */
   readonly version: number;
 }
@@ -119,18 +123,18 @@ export async function recordLikes(
 ): Promise<void> {
   await recordEvents(
     tx,
-    likes.map(({ postId, userId, version }) => ({
+    likes.map(({ postId, userId, authorId, version }) => ({
       type,
       aggregate: `like:${postId}:${userId}`,
       aggregateVersion: version,
       actor,
       at,
-      payload: { postId, userId },
+      payload: { postId, userId, ...(authorId === undefined ? {} : { authorId }) },
     })),
   );
 }
 
-function eventOf(post: Post, fact: PostFact, actor: string | null): NewEvent {
+function eventOf(post: Post, fact: PostFact, actor: string | null, inReplyToAuthorId: string | null): NewEvent {
   const { id: postId, authorId, inReplyToId } = post;
   const common = { aggregate: `post:${postId}`, aggregateVersion: post.version, actor, at: fact.at };
   switch (fact.type) {
@@ -138,7 +142,7 @@ function eventOf(post: Post, fact: PostFact, actor: string | null): NewEvent {
       return {
         ...common,
         type: 'post-published',
-        payload: { postId, authorId, body: fact.body, inReplyToId, createdAt: fact.at },
+        payload: { postId, authorId, body: fact.body, inReplyToId, inReplyToAuthorId, createdAt: fact.at },
       };
     case 'edited':
       return { ...common, type: 'post-edited', payload: { postId, authorId, body: fact.body, editedAt: fact.at } };

@@ -5,6 +5,7 @@ import { PostCache } from './post.cache.js';
 import { PostResolver } from './read/post.resolver.js';
 import { QueryResolver } from './read/query.resolver.js';
 import { readsOf } from './read/reads.js';
+import { TrendingResolver } from './read/trending.resolver.js';
 import { UserResolver } from './read/user.resolver.js';
 import { PostMutations } from './write/post.mutations.js';
 
@@ -29,6 +30,7 @@ export function postsModule({ database, cache, cached, assertions, logger, clock
       // on: no provider; see on/heard.ts
       // read
       { provide: QueryResolver, useValue: new QueryResolver(reads) },
+      { provide: TrendingResolver, useValue: new TrendingResolver(reads) },
       { provide: PostResolver, useValue: new PostResolver(reads) },
       { provide: UserResolver, useValue: new UserResolver(reads) },
     ],

@@ -3,6 +3,7 @@ import { timelineLimits, type PostsConfig } from './config.js';
 import { HEARD } from './on/heard.js';
 import { postsModule } from './posts.module.js';
 import { postsTables } from './posts.tables.js';
+import { TrendingRefresher } from './trending/refresh.js';
 import { TimelineWorker } from './timeline/worker.js';
 
 export function startPosts(config: PostsConfig, parts: ServiceParts): Promise<RunningSubgraph> {
@@ -15,7 +16,17 @@ export function startPosts(config: PostsConfig, parts: ServiceParts): Promise<Ru
       background: ({ database, logger }) => {
         const worker = new TimelineWorker({ database, logger, limits: timelineLimits(config) });
         worker.wake();
-        return worker;
+        const refresher = new TrendingRefresher({ database, logger, everyMs: config.TRENDING_REFRESH_S * 1_000 });
+        refresher.start();
+        return {
+          settled: async () => {
+            await worker.settled();
+            await refresher.settled();
+          },
+          close: async () => {
+            await Promise.all([worker.close(), refresher.close()]);
+          },
+        };
       },
     },
     config,

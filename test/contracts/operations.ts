@@ -58,6 +58,9 @@ export const OPERATIONS: Readonly<Record<string, Recorded>> = {
   unfollow: { example: 'unfollow', viewer: 'bob', variables: ({ people }) => ({ userId: people['dan'] }) },
   block: { example: 'block', viewer: 'bob', variables: ({ people }) => ({ userId: people['eve'] }) },
   unblock: { example: 'unblock', viewer: 'bob', variables: ({ people }) => ({ userId: people['eve'] }) },
+  notifications: { example: 'notifications', viewer: 'alice', variables: () => ({ first: 5 }) },
+  'mark-notifications-read': { example: 'mark-notifications-read', viewer: 'alice', variables: () => ({}) },
+  'trending-posts': { example: 'trending-posts', viewer: 'bob', variables: () => ({ first: 5 }) },
   'delete-account': {
     example: 'delete-account',
     viewer: 'bob',

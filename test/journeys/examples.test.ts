@@ -247,6 +247,26 @@ const EXAMPLES: Readonly<Record<string, Shown>> = {
     with: ({ people }) => ({ userId: people['eve'] }),
     shows: ({ people }) => ({ unblock: { id: people['eve'], viewerBlocks: false } }),
   },
+  // What dan's follow and the like above left; the unfollow and the unlike took them back.
+  notifications: {
+    as: 'alice',
+    with: () => ({}),
+    shows: () => ({
+      unreadNotificationCount: expect.any(Number) as unknown,
+      notifications: expect.any(Object) as unknown,
+    }),
+  },
+  'mark-notifications-read': {
+    as: 'alice',
+    with: () => ({}),
+    shows: () => ({ markNotificationsRead: { unreadNotificationCount: 0 } }),
+  },
+  'trending-posts': {
+    with: () => ({}),
+    shows: () => ({
+      trendingPosts: { asOf: INSTANT, edges: [], pageInfo: { endCursor: null, hasNextPage: false } },
+    }),
+  },
   'delete-account': {
     as: 'eve',
     with: () => ({ input: { password: PASSWORD } }),

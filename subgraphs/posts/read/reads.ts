@@ -4,6 +4,7 @@ import type { RequestContext } from '#libs/subgraph-kit';
 import type { CountedPost } from '../post.js';
 import { like, pair, type KnownPerson, type PostCache } from '../post.cache.js';
 import { homePage } from './home.queries.js';
+import { trendingPage, type Trending } from './trending.queries.js';
 import { pagesByAuthor, pagesByParent, textOf, type PageKey } from './page.queries.js';
 import { blockedWith, likedBy, newestPostIds, peopleByIds, postsByIds } from './post.queries.js';
 import {
@@ -84,6 +85,12 @@ export class Reads {
 
   async home(viewer: string, page: { first: number; after: string | undefined }): Promise<CountedPost[]> {
     return this.#prime(await homePage(this.reading.database, viewer, { after: page.after, take: page.first + 1 }));
+  }
+
+  async trending(page: { after: { score: string; id: string } | undefined; take: number }): Promise<Trending> {
+    const trending = await trendingPage(this.reading.database, this.viewer, page);
+    this.#prime(trending.posts.map(({ post }) => post));
+    return trending;
   }
 
   /** Asks for what the first page of this person's posts will need, in the round trip that is about to leave. */

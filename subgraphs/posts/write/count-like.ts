@@ -12,6 +12,8 @@ export async function countLike(
   const { userId, version, at } = like;
   const likeCount = post.likeCount + (type === 'post-liked' ? 1 : -1);
   await tx.query('UPDATE posts SET like_count = $2 WHERE id = $1', [post.id, likeCount]);
-  await recordLikes(tx, type, userId, at, [{ postId: post.id, userId, version }]);
+  await recordLikes(tx, type, userId, at, [
+    { postId: post.id, userId, version, ...(type === 'post-liked' ? { authorId: post.authorId } : {}) },
+  ]);
   return { ...post, likeCount };
 }

@@ -16,19 +16,20 @@ export async function publishPost(
 
   return asPerson(writing, viewer, 'to change', async (tx) => {
     await tx.query('UPDATE people SET post_count = post_count + 1 WHERE id = $1', [viewer]);
-    if (inReplyToId !== null) await countReply(tx, inReplyToId, viewer);
-    const [post] = await appendFacts(tx, viewer, [{ id, before: undefined, fact }]);
+    const parentAuthorId = inReplyToId === null ? null : await countReply(tx, inReplyToId, viewer);
+    const [post] = await appendFacts(tx, viewer, [{ id, before: undefined, fact, parentAuthorId }]);
     return post as CountedPost;
   });
 }
 
-/** Nobody can reply to what they cannot see. */
-async function countReply(tx: Tx, parentId: string, viewer: string): Promise<void> {
-  const [parent] = await tx.query(
+/** Nobody can reply to what they cannot see. Answers who wrote it. */
+async function countReply(tx: Tx, parentId: string, viewer: string): Promise<string> {
+  const [parent] = await tx.query<{ authorId: string }>(
     `UPDATE posts p SET reply_count = reply_count + 1
      WHERE p.id = $1 AND p.state = 'published' AND ${noBlockBetween('$2::uuid', 'p.author_id')}
-     RETURNING p.id`,
+     RETURNING p.author_id AS "authorId"`,
     [parentId, viewer],
   );
   if (parent === undefined) throw noSuchPost();
+  return parent.authorId;
 }

@@ -1,5 +1,5 @@
 import { Mutation, Resolver } from '@nestjs/graphql';
-import { globalId, type TokenIssuer } from '#libs/identity';
+import { globalId, parseGlobalId, type TokenIssuer } from '#libs/identity';
 import { requireViewer, type RequestContext } from '#libs/subgraph-kit';
 import type { Person } from '../user.js';
 import type { DeleteAccount } from './delete-account.js';
@@ -17,6 +17,8 @@ export interface Writes {
   readonly logIn: LogIn;
   readonly editProfile: EditProfile;
   readonly deleteAccount: DeleteAccount;
+  /** Answers how many are unread then. */
+  readonly markNotificationsRead: (viewer: string, upTo: string | undefined) => Promise<number>;
 }
 
 /** GraphQL arguments → what a client may do, nothing else. */
@@ -49,6 +51,13 @@ export class UserMutations {
   async deleteAccount(_: unknown, { input }: { input: { password: string } }, context: RequestContext) {
     const { id, state } = await this.#writes.deleteAccount.run(requireViewer(context), input);
     return { id: globalId('user', id), state };
+  }
+
+  @Mutation()
+  async markNotificationsRead(_: unknown, { upTo }: { upTo?: string | null }, context: RequestContext) {
+    const viewer = requireViewer(context);
+    const id = upTo === undefined || upTo === null ? undefined : parseGlobalId('notification', upTo);
+    return { unreadNotificationCount: await this.#writes.markNotificationsRead(viewer, id) };
   }
 
   async #session(user: Person): Promise<Session> {

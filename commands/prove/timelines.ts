@@ -1,0 +1,159 @@
+import type { CrashPoint } from '#libs/crash-point';
+import { openDatabase, type Database } from '#libs/database';
+import { newId } from '#libs/identity';
+import * as bulk from '../../subgraphs/posts/bulk.js';
+import { postsTables } from '../../subgraphs/posts/posts.tables.js';
+import { homePage, homePageFromSource } from '../../subgraphs/posts/read/home.queries.js';
+import type { TimelineLimits } from '../../subgraphs/posts/timeline/lists.js';
+import { Member, killOneAt } from './crew.js';
+import { drawer } from './draw.js';
+import type { Place, Site } from './places.js';
+import { wrong, zeros, type Proof, type Row, type Setup } from './proof.js';
+import type { TimelinesOrder } from './timelines.worker.js';
+
+/**
+ * Home timelines are filled, and built anew, by a process that is killed again and again; then every list is compared with what posts
+ * and follows say.
+ */
+export const timelines: Proof = {
+  name: 'timelines',
+  says: 'home timelines lack nothing and show nothing else, whoever fills or rebuilds them is killed',
+  async run(setup) {
+    const rows: Row[] = [];
+    for (const place of setup.places) {
+      rows.push(await filled(setup, place));
+      rows.push(await struckOff(setup, place));
+    }
+    return rows;
+  },
+};
+
+const PEOPLE = 300;
+const FOLLOWS_EACH = 20;
+const LIMITS: TimelineLimits = { pushMax: 1_000, length: 1_000, trimEvery: 32, sliceMax: 5 };
+const KILLS = { quick: 3, long: 6 };
+
+async function filled(setup: Setup, place: Place): Promise<Row> {
+  const kills = setup.quick ? KILLS.quick : KILLS.long;
+  const counts = await run(setup, place, ['deliver', 'rebuild'], kills);
+  return {
+    claim: 'filled and rebuilt in slices that are gone on with',
+    place: place.name,
+    over: `${PEOPLE} lists, ${2 * kills} kills`,
+    figures: zeros(counts),
+  };
+}
+
+async function struckOff(setup: Setup, place: Place): Promise<Row> {
+  const counts = await run(setup, place, ['strike-off'], 2);
+  return {
+    claim: 'control: a post is struck off before it is delivered',
+    place: place.name,
+    over: `${PEOPLE} lists, 2 kills`,
+    figures: wrong(counts, 'lacking'),
+  };
+}
+
+async function run(setup: Setup, place: Place, jobs: readonly TimelinesOrder['does'][], kills: number) {
+  const site = await place.prepare(['posts']);
+  const draw = drawer(setup.seed);
+  const progress = setup.progress(jobs.length * kills + 1, 'kills');
+  const members: Member[] = [];
+  try {
+    const people = await withStore(site, (database) => layOut(database, Math.min(600, setup.size), draw, jobs[0]));
+    for (const does of jobs) {
+      const hire = (): Member => {
+        const order = (): TimelinesOrder => ({ site: { ...site }, limits: LIMITS, does });
+        const member = new Member({ job: './timelines.worker.js', order });
+        members.push(member);
+        return member;
+      };
+      const member = hire();
+      for (let nth = 0; nth < kills; nth++) {
+        await killedAtWork(member, nth % 2 === 0 ? 'commit:before' : 'commit:after', 1 + draw(3));
+        progress.add(1, does);
+      }
+      await member.dismiss();
+    }
+    progress.add(1, 'compared');
+    return await withStore(site, (database) => compare(database, people));
+  } finally {
+    progress.stop();
+    await Promise.all(members.map((member) => member.destroy()));
+    await site.clear();
+  }
+}
+
+/** It begins when it is told to, which is after it was armed. */
+async function killedAtWork(member: Member, point: CrashPoint, nth: number): Promise<void> {
+  await member.ready();
+  const go = setInterval(() => member.tell({ go: true }), 50);
+  try {
+    await killOneAt([member], point, nth);
+  } finally {
+    clearInterval(go);
+  }
+}
+
+/** People without posts have empty lists; then they follow each other and write, and nothing of it is delivered. */
+async function layOut(
+  database: Database,
+  posts: number,
+  draw: (below: number) => number,
+  first: TimelinesOrder['does'] | undefined,
+): Promise<string[]> {
+  const day = Date.parse('2026-01-01T00:00:00.000Z');
+  const people = Array.from({ length: PEOPLE }, (_, nth) => newId({ now: day + nth }));
+  const written = Array.from({ length: posts }, (_, nth) => ({
+    id: newId({ now: day + 1_000_000 + nth }),
+    authorId: people[draw(PEOPLE)] as string,
+    body: 'x',
+    createdAt: new Date(day + 1_000_000 + nth).toISOString(),
+    inReplyToId: null,
+  }));
+  const follows = people.flatMap((followerId, nth) =>
+    Array.from({ length: FOLLOWS_EACH }, (_, k) => ({
+      followerId,
+      followeeId: people[(nth + 1 + k * 7) % PEOPLE] as string,
+    })),
+  );
+  await bulk.loadPeople(database, people);
+  await bulk.fillTimelines(database, LIMITS);
+  await bulk.loadEdges(database, follows);
+  await bulk.loadPosts(database, written);
+  // Half of it comes by copying what new followees published; half by delivery, to edges that are copied from already.
+  await database.query(
+    first === 'strike-off'
+      ? 'UPDATE follow_edges SET pushed = true'
+      : `UPDATE follow_edges SET pushed = true WHERE followee_id IN (SELECT id FROM people ORDER BY id LIMIT ${PEOPLE / 2})`,
+  );
+  await database.query('INSERT INTO timeline_work (post_id, author_id) SELECT id, author_id FROM posts');
+  return people;
+}
+
+async function compare(database: Database, people: readonly string[]) {
+  const counts = { lacking: 0, 'not to be seen': 0, 'left undone': 0 };
+  for (const viewer of people) {
+    const page = { after: undefined, take: 1_000 };
+    const truth = new Set((await homePageFromSource(database, viewer, page)).map(({ id }) => id));
+    const shown = new Set((await homePage(database, viewer, page)).map(({ id }) => id));
+    counts.lacking += [...truth].filter((id) => !shown.has(id)).length;
+    counts['not to be seen'] += [...shown].filter((id) => !truth.has(id)).length;
+  }
+  const [left] = await database.query<{ n: number }>(
+    `SELECT (SELECT count(*) FROM timeline_work)::int + (SELECT count(*) FROM follow_edges WHERE NOT pushed)::int
+       + (SELECT count(*) FROM read_models WHERE phase <> 'idle')::int AS n`,
+  );
+  counts['left undone'] = left?.n ?? 0;
+  return counts;
+}
+
+async function withStore<T>(site: Site, work: (database: Database) => Promise<T>): Promise<T> {
+  const { urls, dataDir } = site;
+  const database = await openDatabase({ service: 'posts', url: urls?.['posts'], dataDir, bulk: true, ...postsTables });
+  try {
+    return await work(database);
+  } finally {
+    await database.close();
+  }
+}

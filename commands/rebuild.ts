@@ -1,0 +1,147 @@
+import { parseArgs } from 'node:util';
+import type { Database } from '#libs/database';
+import { rebuild, reconcile, rowsOf, type Counted, type ReadModel } from '#libs/read-model';
+import { followersCounted } from '../subgraphs/followers/counters.js';
+import { postsCounted } from '../subgraphs/posts/counters.js';
+import { readPostsConfig, timelineLimits } from '../subgraphs/posts/config.js';
+import { homeTimelineModel } from '../subgraphs/posts/timeline/read-model.js';
+import { refreshTrending } from '../subgraphs/posts/trending/refresh.js';
+import { notificationsModel } from '../subgraphs/users/notifications/read-model.js';
+import type { Service } from './databases.js';
+import { showProgress } from './seed/progress.js';
+import { withStores } from './stores.js';
+
+const USAGE = `npm run rebuild -- home-timeline|notifications|counters|trending [--mend]
+
+  home-timeline  everybody's list, from posts and follows, into a second version while the first answers; compared, then switched
+  notifications  the same, from what was heard
+  counters       every count from its rows, each under the lock of its row (npm run reconcile only looks)
+  trending       the materialized view; readers have the old one until the new one is there
+
+Stopped at any moment, also by kill -9, it goes on where it was when it is called again. When the two versions would not answer the same,
+the old one stays, and it ends with 1; --mend switches all the same, for an old one that is wrong.
+
+On the databases that npm start would use: USERS_DATABASE_URL, POSTS_DATABASE_URL and FOLLOWERS_DATABASE_URL, or DATABASE_URL, also
+while the services run; or embedded under DATA_DIR while it is stopped.
+`;
+
+const MODELS: Readonly<Record<string, (mend: boolean) => Promise<number>>> = {
+  'home-timeline': (mend) =>
+    // Of these settings it needs the length of a list; the others have defaults, or are the service's business.
+    rebuildModel('posts', homeTimelineModel(timelineLimits(readPostsConfig(onlyTimeline(process.env)))), mend),
+  notifications: (mend) => rebuildModel('users', notificationsModel, mend),
+  counters: () => recountAll(),
+  trending: () =>
+    withStores('rebuild', ['posts'], process.env, async ({ posts }) => {
+      const started = performance.now();
+      await refreshTrending(posts as Database, 0);
+      console.log(`trending: made anew in ${seconds(started)} s`);
+      return 0;
+    }),
+};
+
+const asked = read(process.argv.slice(2));
+if (asked === undefined) {
+  process.stderr.write(USAGE);
+  process.exitCode = 2;
+} else {
+  try {
+    process.exitCode = await asked.run(asked.mend);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  }
+}
+
+function rebuildModel(service: Service, model: ReadModel, mend: boolean): Promise<number> {
+  return withStores('rebuild', [service], process.env, async (databases) => {
+    const database = databases[service] as Database;
+    const total = await model.total(database);
+    const started = performance.now();
+    const filled = { keys: 0, rows: 0, seconds: 0 };
+    // Every key is filled and compared.
+    const progress = showProgress(Math.max(1, 2 * total), process.stderr, `${model.keys}, twice`);
+    try {
+      const { switched, differing, resumed } = await rebuild(database, model, {
+        mend,
+        onResume: (done) => progress.add(done, 'gone on with'),
+        onStep: ({ phase, keys, rows }) => {
+          if (phase === 'filling') {
+            filled.keys += keys;
+            filled.rows += rows;
+            filled.seconds = (performance.now() - started) / 1_000;
+          }
+          const rate = Math.round(filled.rows / Math.max(0.001, filled.seconds));
+          progress.add(keys, phase === 'filling' ? `filled, ${show(rate)} rows/s` : 'compared');
+        },
+      });
+      progress.stop();
+      const rate = filled.seconds === 0 ? 0 : Math.round(filled.rows / filled.seconds);
+      console.log(
+        `${model.name}: ${resumed ? 'gone on with, ' : ''}${show(filled.keys)} ${model.keys}, ${show(filled.rows)} rows filled at ` +
+          `${show(rate)} rows/s; ${show(differing)} differ; ${switched ? 'switched' : 'not switched'}; ${seconds(started)} s`,
+      );
+      if (switched) return 0;
+      console.error('The versions differ, so the old one goes on answering; --mend takes the new one.');
+      return 1;
+    } finally {
+      progress.stop();
+    }
+  });
+}
+
+function recountAll(): Promise<number> {
+  return withStores('rebuild', ['posts', 'followers'], process.env, async ({ posts, followers }) => {
+    const jobs: [Database, Counted][] = [
+      ...postsCounted.map((counted): [Database, Counted] => [posts as Database, counted]),
+      ...followersCounted.map((counted): [Database, Counted] => [followers as Database, counted]),
+    ];
+    const started = performance.now();
+    const totals = await Promise.all(jobs.map(([database, counted]) => rowsOf(database, counted)));
+    const rows = totals.reduce((sum, total) => sum + total, 0);
+    const progress = showProgress(Math.max(1, rows));
+    let mended = 0;
+    try {
+      for (const [database, counted] of jobs) {
+        const onStep = (done: number): void => progress.add(done, `${database.service}: ${counted.table}`);
+        mended += (await reconcile(database, counted, { mend: true, onStep })).length;
+      }
+    } finally {
+      progress.stop();
+    }
+    const rate = Math.round(rows / ((performance.now() - started) / 1_000));
+    console.log(
+      `counters: ${show(rows)} rows counted at ${show(rate)} rows/s; ${show(mended)} mended; ${seconds(started)} s`,
+    );
+    return 0;
+  });
+}
+
+function onlyTimeline(env: NodeJS.ProcessEnv): Record<string, string | undefined> {
+  return { TIMELINE_LENGTH: env['TIMELINE_LENGTH'], TIMELINE_PUSH_MAX: env['TIMELINE_PUSH_MAX'] };
+}
+
+function read(args: string[]): { run: (mend: boolean) => Promise<number>; mend: boolean } | undefined {
+  try {
+    const { positionals, values } = parseArgs({
+      args,
+      allowPositionals: true,
+      options: { mend: { type: 'boolean', default: false } },
+    });
+    const run = MODELS[positionals[0] ?? ''];
+    if (run === undefined || positionals.length > 1)
+      throw new RangeError(`it takes one of ${Object.keys(MODELS).join(', ')}`);
+    return { run, mend: values.mend };
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n`);
+    return undefined;
+  }
+}
+
+function seconds(since: number): string {
+  return ((performance.now() - since) / 1_000).toFixed(1);
+}
+
+function show(count: number): string {
+  return count.toLocaleString('en');
+}

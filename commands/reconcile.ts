@@ -1,0 +1,126 @@
+import { parseArgs } from 'node:util';
+import type { Database } from '#libs/database';
+import { outboxGauges } from '#libs/outbox';
+import { reconcile, rowsOf, type Counted, type Drift } from '#libs/read-model';
+import { readGauges, type Gauge } from '#libs/telemetry';
+import { followersCounted } from '../subgraphs/followers/counters.js';
+import { postsCounted } from '../subgraphs/posts/counters.js';
+import { postsGauges } from '../subgraphs/posts/gauges.js';
+import { SERVICES, type Service } from './databases.js';
+import { showProgress } from './seed/progress.js';
+import { withStores } from './stores.js';
+
+const USAGE = `npm run reconcile [-- --mend]
+
+Compares every count that is kept beside its rows (likes, replies, posts, followers, following) with COUNT(*), and shows what tells
+whether events flow and read models follow. Ends with 1 when a count is wrong; --mend corrects it.
+
+On the databases that npm start would use: USERS_DATABASE_URL, POSTS_DATABASE_URL and FOLLOWERS_DATABASE_URL, or DATABASE_URL, also
+while the services run; or embedded under DATA_DIR while it is stopped.
+`;
+
+const COUNTED: Readonly<Record<Service, readonly Counted[]>> = {
+  users: [],
+  posts: postsCounted,
+  followers: followersCounted,
+};
+const GAUGES: Readonly<Record<Service, (database: Database) => Gauge[]>> = {
+  users: outboxGauges,
+  posts: (database) => [...outboxGauges(database), ...postsGauges(database)],
+  followers: outboxGauges,
+};
+/** Wrong counts that are shown one by one. */
+const SHOWN_MAX = 20;
+
+const mend = read(process.argv.slice(2));
+if (mend === undefined) {
+  process.stderr.write(USAGE);
+  process.exitCode = 2;
+} else {
+  try {
+    process.exitCode = await reconcileAll(mend);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  }
+}
+
+function reconcileAll(mending: boolean): Promise<number> {
+  return withStores('reconcile', SERVICES, process.env, async (databases) => {
+    const jobs = SERVICES.flatMap((service) =>
+      COUNTED[service].map((counted) => ({ service, database: databases[service] as Database, counted })),
+    );
+    const totals = await Promise.all(jobs.map(({ database, counted }) => rowsOf(database, counted)));
+    const progress = showProgress(
+      Math.max(
+        1,
+        totals.reduce((sum, rows) => sum + rows, 0),
+      ),
+    );
+    const lines: string[][] = [];
+    const wrong: (Drift & { service: string })[] = [];
+    try {
+      for (const [nth, { service, database, counted }] of jobs.entries()) {
+        const onStep = (rows: number): void => progress.add(rows, `${service}: ${counted.table}`);
+        const drift = await reconcile(database, counted, { mend: mending, onStep });
+        wrong.push(...drift.map((one) => ({ service, ...one })));
+        for (const count of Object.keys(counted.counts)) {
+          const differ = drift.filter((one) => one.count === count);
+          lines.push([`${service} ${count}`, show(totals[nth] ?? 0), show(differ.length), show(sumOf(differ))]);
+        }
+      }
+    } finally {
+      progress.stop();
+    }
+    print(['count', 'rows', 'wrong', 'drift'], lines);
+    for (const { service, count, key, says, counted } of wrong.slice(0, SHOWN_MAX))
+      console.log(`  ${service} ${count} of ${key}: says ${says}, counted ${counted}${mending ? '; mended' : ''}`);
+    const gauges: Gauge[] = SERVICES.flatMap((service) => GAUGES[service](databases[service] as Database));
+    const drifting: Gauge = {
+      name: 'tributary_count_drift',
+      help: 'Counts that are not the number of their rows. Must be 0.',
+      read: async () => wrong.length,
+    };
+    const readings = await readGauges([...gauges, drifting]);
+    console.log('');
+    print(
+      ['gauge', 'of', 'value', 'what it tells'],
+      readings.map(({ gauge, value }) => [
+        gauge.name,
+        Object.values(gauge.labels ?? {}).join(' '),
+        Number.isInteger(value) ? String(value) : value.toFixed(1),
+        gauge.help,
+      ]),
+    );
+    if (wrong.length === 0 || mending) return 0;
+    console.error(`\n${show(wrong.length)} counts are wrong; npm run reconcile -- --mend corrects them.`);
+    return 1;
+  });
+}
+
+function sumOf(drift: readonly Drift[]): number {
+  return drift.reduce((sum, { says, counted }) => sum + Math.abs(says - counted), 0);
+}
+
+function print(head: string[], rows: readonly string[][]): void {
+  const widths = head.map((_, nth) => Math.max(...[head, ...rows].map((row) => row[nth]?.length ?? 0)));
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, nth) => cell.padEnd(widths[nth] ?? 0))
+      .join('  ')
+      .trimEnd();
+  for (const row of [head, ...rows]) console.log(line(row));
+}
+
+function show(count: number): string {
+  return count.toLocaleString('en');
+}
+
+function read(args: string[]): boolean | undefined {
+  try {
+    return parseArgs({ args, options: { mend: { type: 'boolean', default: false } } }).values.mend;
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n`);
+    return undefined;
+  }
+}

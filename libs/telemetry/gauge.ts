@@ -1,0 +1,20 @@
+/** A figure of a running system that is asked for now and then: what an alarm looks at. */
+export interface Gauge {
+  /** As Prometheus names it, with the unit: `tributary_outbox_age_seconds`. */
+  readonly name: string;
+  /** What it tells, and what it should be. */
+  readonly help: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  read(): Promise<number>;
+}
+
+export interface Reading {
+  readonly gauge: Gauge;
+  /** NaN where it could not be read. */
+  readonly value: number;
+}
+
+/** All at once; one that fails is NaN and does not hide the others. */
+export function readGauges(gauges: readonly Gauge[]): Promise<Reading[]> {
+  return Promise.all(gauges.map(async (gauge) => ({ gauge, value: await gauge.read().catch(() => Number.NaN) })));
+}

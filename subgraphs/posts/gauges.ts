@@ -1,0 +1,27 @@
+import type { Database } from '#libs/database';
+import type { Gauge } from '#libs/telemetry';
+
+/** How far what posts derives is behind what it is derived from. */
+export function postsGauges(database: Database): Gauge[] {
+  const lag = (model: string, help: string, text: string): Gauge => ({
+    name: 'tributary_read_model_lag_seconds',
+    help,
+    labels: { service: database.service, model },
+    async read() {
+      const [row] = await database.query<{ value: number }>(text);
+      return row?.value ?? Number.NaN;
+    },
+  });
+  return [
+    lag(
+      'home-timeline',
+      'How long the oldest post has been on its way into home timelines; 0 when none is.',
+      `SELECT coalesce(extract(epoch FROM now() - min(since)), 0)::float8 AS value FROM timeline_work`,
+    ),
+    lag(
+      'trending',
+      'The age of the trending posts; about TRENDING_REFRESH_S at most.',
+      `SELECT extract(epoch FROM now() - refreshed_at)::float8 AS value FROM read_models WHERE name = 'trending'`,
+    ),
+  ];
+}

@@ -1,0 +1,172 @@
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { newId } from '#libs/identity';
+import { rebuild } from '#libs/read-model';
+import * as bulk from '../bulk.js';
+import { homePage, homePageFromSource } from '../read/home.queries.js';
+import type { Scene } from '../scene.contract.js';
+import { publishPost } from '../write/publish-post.js';
+import { buildAllMissing } from './build.js';
+import { homeTimelineModel } from './read-model.js';
+import type { TimelineLimits } from './lists.js';
+import { isTheTruth, settle } from './timeline.contract.js';
+
+const LIMITS: TimelineLimits = { pushMax: 1_000, length: 20, trimEvery: 4, sliceMax: 10 };
+const MODEL = homeTimelineModel(LIMITS);
+const PEOPLE = 60;
+const POSTS_EACH = 8;
+
+/** Everybody follows the ten after them, whose posts are older than the test, and a reader reads all the time. */
+export function rebuilding(open: () => Promise<Scene>): void {
+  let scene: Scene;
+  let people: string[];
+  const day = Date.parse('2026-01-01T00:00:00.000Z');
+
+  beforeAll(async () => {
+    scene = await open();
+    people = Array.from({ length: PEOPLE }, (_, nth) => newId({ now: day + nth }));
+    const follows = people.flatMap((followerId, nth) =>
+      Array.from({ length: 10 }, (__, k) => ({ followerId, followeeId: people[(nth + 1 + k) % PEOPLE] as string })),
+    );
+    const posts = Array.from({ length: PEOPLE * POSTS_EACH }, (_, nth) => ({
+      id: newId({ now: day + 1_000_000 + nth }),
+      authorId: people[nth % PEOPLE] as string,
+      body: `post ${nth}`,
+      createdAt: new Date(day + 1_000_000 + nth).toISOString(),
+      inReplyToId: null,
+    }));
+    await bulk.loadPeople(scene.database, people);
+    await bulk.loadEdges(scene.database, follows);
+    await bulk.loadPosts(scene.database, posts);
+    await bulk.fillTimelines(scene.database, LIMITS);
+  }, 60_000);
+  afterAll(() => scene?.close());
+
+  const allAreTrue = async (): Promise<void> => {
+    for (const viewer of people) await isTheTruth(scene, homePage, viewer);
+  };
+
+  it('goes on where a process was killed, while others write and read, and no read lacks a post', async () => {
+    const before = await serving(scene);
+    const load = new Load(scene, people);
+    let steps = 0;
+    await expect(
+      rebuild(scene.database, MODEL, {
+        mend: false,
+        onStep: () => {
+          steps += 1;
+          if (steps === 2) throw new Error('killed');
+        },
+      }),
+    ).rejects.toThrow('killed');
+    expect(await serving(scene)).toMatchObject({ serving: before.serving, phase: 'filling', done: '50' });
+    await load.some();
+
+    const pause = () => settle(scene, LIMITS);
+    const rest: number[] = [];
+    const onStep = async ({ keys }: { keys: number }): Promise<void> => {
+      rest.push(keys);
+      await load.some();
+    };
+    let resumedAt = 0;
+    const options = {
+      mend: false,
+      pause,
+      onResume: (done: number) => (resumedAt = done),
+      onStep: (step: { keys: number }) => void onStep(step),
+    };
+    expect(await rebuild(scene.database, MODEL, options)).toEqual({ switched: true, differing: 0, resumed: true });
+    expect([resumedAt, rest[0]]).toEqual([50, PEOPLE - 50]);
+    await load.end();
+    expect(load.lacking).toEqual([]);
+    expect(load.reads).toBeGreaterThan(10);
+    expect(await serving(scene)).toMatchObject({ serving: 3 - before.serving, phase: 'idle', building: null });
+    await settle(scene, LIMITS);
+    await allAreTrue();
+  }, 120_000);
+
+  it('does not switch to a version that answers otherwise, until it is told to', async () => {
+    const { serving: slot } = await serving(scene);
+    await scene.database.query(
+      `DELETE FROM home_entries WHERE slot = $1 AND (user_id, post_id) IN (
+         SELECT user_id, post_id FROM home_entries WHERE slot = $1 AND user_id = $2 ORDER BY post_id DESC LIMIT 1)`,
+      [slot, people[7]],
+    );
+    const pause = async (): Promise<void> => {};
+    expect(await rebuild(scene.database, MODEL, { mend: false, pause })).toEqual({
+      switched: false,
+      differing: 1,
+      resumed: false,
+    });
+    expect(await serving(scene)).toMatchObject({ serving: slot, phase: 'idle', building: null });
+    await expect(allAreTrue()).rejects.toThrow();
+    expect(await rebuild(scene.database, MODEL, { mend: true, pause })).toMatchObject({ switched: true, differing: 1 });
+    await allAreTrue();
+  }, 120_000);
+
+  it('control: emptied and filled again in place, reads lack posts meanwhile', async () => {
+    const load = new Load(scene, people);
+    const { serving: slot } = await serving(scene);
+    await scene.database.query('DELETE FROM home_entries WHERE slot = $1', [slot]);
+    await load.some();
+    await scene.database.query('DELETE FROM home_timelines WHERE slot = $1', [slot]);
+    await buildAllMissing(scene.database, LIMITS);
+    await load.end();
+    expect(load.lacking.length).toBeGreaterThan(0);
+    await settle(scene, LIMITS);
+    await allAreTrue();
+  }, 120_000);
+}
+
+interface State {
+  readonly serving: number;
+  readonly building: number | null;
+  readonly phase: string;
+  readonly done: string;
+}
+
+async function serving(scene: Scene): Promise<State> {
+  const [row] = await scene.database.query<State>(
+    `SELECT serving, building, phase, done::text FROM read_models WHERE name = 'home-timeline'`,
+  );
+  return row as State;
+}
+
+/** Reads and writes at once. Whoever writes is followed by nobody whom the reader looks at, so what a page must hold stays the same. */
+class Load {
+  reads = 0;
+  readonly lacking: string[] = [];
+  readonly #must = new Map<string, string>();
+  #going: Promise<void>[] = [];
+  #nth = 0;
+
+  constructor(
+    private readonly scene: Scene,
+    private readonly people: readonly string[],
+  ) {}
+
+  /** Some reads of each kind, and a write whose post travels into ten lists. */
+  async some(): Promise<void> {
+    const work = this.#some();
+    this.#going.push(work);
+    await work;
+  }
+
+  async end(): Promise<void> {
+    await Promise.all(this.#going);
+  }
+
+  async #some(): Promise<void> {
+    const { scene, people } = this;
+    this.#nth += 1;
+    // The followers of person 5 are those before; the reader looks at 10 to 50, who follow 11 to 60.
+    await publishPost(scene.writing, { viewer: people[5] as string, body: 'new', inReplyToId: null });
+    for (let nth = 10; nth < 50; nth += 7) {
+      const viewer = people[nth] as string;
+      const ids = async (read: typeof homePage): Promise<string> =>
+        (await read(scene.database, viewer, { after: undefined, take: 15 })).map(({ id }) => id).join();
+      if (!this.#must.has(viewer)) this.#must.set(viewer, await ids(homePageFromSource));
+      this.reads += 1;
+      if ((await ids(homePage)) !== this.#must.get(viewer)) this.lacking.push(viewer);
+    }
+  }
+}

@@ -1,0 +1,68 @@
+import type { Tx } from '#libs/database';
+import type { DomainEvent } from '#libs/events';
+import { newId } from '#libs/identity';
+import { mentionedIn, notify, withdraw, type Fact } from '../notifications/facts.js';
+
+/** What others do that concerns somebody, and its end. */
+export async function followStarted(tx: Tx, { payload, at }: DomainEvent<'follow-started'>): Promise<void> {
+  const { followerId: actorId, followeeId: recipientId } = payload;
+  await notify(tx, [{ id: newId(), recipientId, kind: 'follow', actorId, postId: null, at }]);
+}
+
+export async function followEnded(tx: Tx, { payload }: DomainEvent<'follow-ended'>): Promise<void> {
+  await withdraw(tx, { kind: 'follow', recipientId: payload.followeeId, actorId: payload.followerId });
+}
+
+/** Of likes that were told before they named the author nobody is notified. */
+export async function postLiked(tx: Tx, { payload, at }: DomainEvent<'post-liked'>): Promise<void> {
+  const { authorId, userId: actorId, postId } = payload;
+  if (authorId !== undefined)
+    await notify(tx, [{ id: newId(), recipientId: authorId, kind: 'like', actorId, postId, at }]);
+}
+
+export async function postUnliked(tx: Tx, { payload }: DomainEvent<'post-unliked'>): Promise<void> {
+  await withdraw(tx, { kind: 'like', postId: payload.postId, actorId: payload.userId });
+}
+
+/** A reply concerns whom it answers, and a post everybody whom it names; who is both hears of it once. */
+export async function postPublished(tx: Tx, { payload, at }: DomainEvent<'post-published'>): Promise<void> {
+  const { postId, authorId: actorId, inReplyToAuthorId: answered = null, body } = payload;
+  const about = (kind: Fact['kind'], recipientId: string): Fact => ({
+    id: newId(),
+    recipientId,
+    kind,
+    actorId,
+    postId,
+    at,
+  });
+  const named = (await mentionedIn(tx, body)).filter((id) => id !== answered);
+  await notify(tx, [
+    ...(answered === null ? [] : [about('reply', answered)]),
+    ...named.map((id) => about('mention', id)),
+  ]);
+}
+
+export async function postDeleted(tx: Tx, { payload }: DomainEvent<'post-deleted'>): Promise<void> {
+  await withdraw(tx, { kind: 'post', postId: payload.postId });
+}
+
+export async function blockStarted(tx: Tx, { payload }: DomainEvent<'block-started'>): Promise<void> {
+  await tx.query('INSERT INTO block_edges (blocker_id, blocked_id) VALUES ($1, $2) ON CONFLICT DO NOTHING', [
+    payload.blockerId,
+    payload.blockedId,
+  ]);
+}
+
+export async function blockEnded(tx: Tx, { payload }: DomainEvent<'block-ended'>): Promise<void> {
+  await tx.query('DELETE FROM block_edges WHERE blocker_id = $1 AND blocked_id = $2', [
+    payload.blockerId,
+    payload.blockedId,
+  ]);
+}
+
+/** With an account goes what it was told and what it was told of. */
+export async function userDeleted(tx: Tx, { payload: { userId } }: DomainEvent<'user-deleted'>): Promise<void> {
+  await withdraw(tx, { kind: 'person', userId });
+  await tx.query('DELETE FROM notification_reads WHERE user_id = $1', [userId]);
+  await tx.query('DELETE FROM block_edges WHERE blocker_id = $1 OR blocked_id = $1', [userId]);
+}
