@@ -136,7 +136,10 @@ async function inChunks(database: Database, table: 'posts' | 'people', update: s
         `SELECT id FROM ${table} WHERE id > $1 ORDER BY id LIMIT ${CHUNK} FOR NO KEY UPDATE`,
         [last],
       );
-      if (rows.length > 0) await tx.query(update, [rows.map((row) => row.id)]);
+      const ids = rows.map((row) => row.id);
+      if (table === 'posts' && ids.length > 0)
+        await tx.query('DELETE FROM count_deltas WHERE post_id = ANY($1::uuid[])', [ids]);
+      if (ids.length > 0) await tx.query(update, [ids]);
       return rows.at(-1)?.id;
     });
   }

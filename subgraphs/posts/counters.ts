@@ -1,4 +1,5 @@
 import type { Counted } from '#libs/read-model';
+import { wholeCount } from './post.counts.js';
 
 /** What posts counts beside the rows, and what each must equal: `npm run reconcile`. */
 export const postsCounted: readonly Counted[] = [
@@ -8,13 +9,16 @@ export const postsCounted: readonly Counted[] = [
     counts: {
       likeCount: {
         column: 'like_count',
+        says: wholeCount('likes', 't'),
         rows: 'SELECT count(*) FROM likes l WHERE l.post_id = t.id AND l.liked',
       },
       replyCount: {
         column: 'reply_count',
+        says: wholeCount('replies', 't'),
         rows: `SELECT count(*) FROM posts r WHERE r.in_reply_to_id = t.id AND r.state = 'published'`,
       },
     },
+    settle: ['DELETE FROM count_deltas WHERE post_id = ANY($1::uuid[])'],
   },
   {
     table: 'people',

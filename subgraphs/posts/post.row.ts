@@ -1,8 +1,10 @@
+import { wholeCount } from './post.counts.js';
 import type { CountedPost } from './post.js';
 
 /** The columns of `posts p` as a `PostRow`. */
 export const POST_COLUMNS = `p.id, p.author_id AS "authorId", p.body, p.created_at AS "createdAt", p.edited_at AS "editedAt",
-  p.in_reply_to_id AS "inReplyToId", p.version, p.state, p.like_count AS "likeCount", p.reply_count AS "replyCount"`;
+  p.in_reply_to_id AS "inReplyToId", p.version, p.state, ${wholeCount('likes', 'p')} AS "likeCount",
+  ${wholeCount('replies', 'p')} AS "replyCount"`;
 
 export interface PostRow extends Omit<CountedPost, 'createdAt' | 'editedAt'> {
   readonly createdAt: Date;

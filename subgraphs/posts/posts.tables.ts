@@ -4,6 +4,7 @@ import { Posts1763600000000 } from './migrations/0001-posts.js';
 import { PostHistory1763670000000 } from './migrations/0002-post-history.js';
 import { HomeTimeline1763680000001 } from './migrations/0003-home-timeline.js';
 import { TrendingPosts1763680000002 } from './migrations/0004-trending-posts.js';
+import { SpreadCounts1763680000004 } from './migrations/0005-spread-counts.js';
 import { BlockEdgeEntity, FollowEdgeEntity, PersonEntity } from './person.entity.js';
 import { LikeEntity, PostEntity, PostEventEntity, PostSnapshotEntity } from './post.entity.js';
 
@@ -25,5 +26,6 @@ export const postsTables = {
     ReadModelMigration,
     HomeTimeline1763680000001,
     TrendingPosts1763680000002,
+    SpreadCounts1763680000004,
   ],
 };

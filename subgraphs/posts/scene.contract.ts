@@ -6,6 +6,7 @@ import { EVENTS, type DomainEvent, type EventType, type Payload } from '#libs/ev
 import { newId, shardOf } from '#libs/identity';
 import { silent } from '#libs/telemetry';
 import { HEARD } from './on/heard.js';
+import { wholeCount } from './post.counts.js';
 import { postsTables } from './posts.tables.js';
 import type { Writing } from './write/as-person.js';
 
@@ -95,10 +96,10 @@ export async function openScene(adminUrl?: string): Promise<Scene> {
 
 const DRIFT = `
   SELECT * FROM (
-    SELECT 'likes' AS count, p.id, p.like_count AS says,
+    SELECT 'likes' AS count, p.id, ${wholeCount('likes', 'p')} AS says,
       (SELECT count(*)::int FROM likes l WHERE l.post_id = p.id AND l.liked) AS counted FROM posts p
     UNION ALL
-    SELECT 'replies', p.id, p.reply_count,
+    SELECT 'replies', p.id, ${wholeCount('replies', 'p')},
       (SELECT count(*)::int FROM posts r WHERE r.in_reply_to_id = p.id AND r.state = 'published') FROM posts p
     UNION ALL
     SELECT 'posts', u.id, u.post_count,

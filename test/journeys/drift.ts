@@ -1,4 +1,5 @@
 import type { Database } from '#libs/database';
+import { wholeCount } from '../../subgraphs/posts/post.counts.js';
 import type { World } from '../world.js';
 
 /**
@@ -53,10 +54,10 @@ const edges = (table: string, from: string, to: string): string =>
 
 const POSTS = `
   SELECT what || ' of ' || id || ': ' || says || ', counted ' || counted AS line FROM (
-    SELECT 'likeCount' AS what, p.id, p.like_count AS says,
+    SELECT 'likeCount' AS what, p.id, ${wholeCount('likes', 'p')} AS says,
       (SELECT count(*) FROM likes l WHERE l.post_id = p.id AND l.liked) AS counted FROM posts p
     UNION ALL
-    SELECT 'replyCount', p.id, p.reply_count,
+    SELECT 'replyCount', p.id, ${wholeCount('replies', 'p')},
       (SELECT count(*) FROM posts r WHERE r.in_reply_to_id = p.id AND r.state = 'published') FROM posts p
     UNION ALL
     SELECT 'postCount', u.id, u.post_count,

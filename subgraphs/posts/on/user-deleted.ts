@@ -1,5 +1,6 @@
 import type { Tx } from '#libs/database';
 import type { DomainEvent } from '#libs/events';
+import { changeCounts } from '../post.counts.js';
 import type { Post } from '../post.js';
 import { POST_COLUMNS, postOf, type PostRow } from '../post.row.js';
 import { dropList } from '../timeline/build.js';
@@ -65,11 +66,12 @@ async function withdrawPosts(tx: Tx, userId: string, at: string): Promise<void> 
       userId,
       posts.map((before) => ({ id: before.id, before, fact: { type: 'deleted', reason: 'account', at } })),
     );
-    await countDown(
-      tx,
-      'reply_count',
-      posts.map(parentOf).filter((id) => id !== null),
-    );
+    const parents = posts.map(parentOf).filter((id) => id !== null);
+    if (parents.length > 0)
+      await changeCounts(
+        tx,
+        parents.map((postId) => ({ postId, replies: -1 })),
+      );
   }
 }
 
@@ -83,21 +85,12 @@ async function withdrawLikes(tx: Tx, userId: string, at: string): Promise<void> 
       [userId, at],
     );
     if (likes.length === 0) return;
-    await countDown(
+    await changeCounts(
       tx,
-      'like_count',
-      likes.map((like) => like.postId),
+      likes.map(({ postId }) => ({ postId, likes: -1 })),
     );
     await recordLikes(tx, 'post-unliked', userId, at, likes);
   }
-}
-
-async function countDown(tx: Tx, count: 'like_count' | 'reply_count', postIds: readonly string[]): Promise<void> {
-  await tx.query(
-    `UPDATE posts p SET ${count} = ${count} - lost.n
-     FROM (SELECT id, count(*)::int AS n FROM unnest($1::uuid[]) AS id GROUP BY id) AS lost WHERE p.id = lost.id`,
-    [postIds],
-  );
 }
 
 /** An edge that another person's deletion holds is that one's to drop: waiting for it could be waiting for each other. */

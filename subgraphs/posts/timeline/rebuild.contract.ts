@@ -10,7 +10,7 @@ import { homeTimelineModel } from './read-model.js';
 import type { TimelineLimits } from './lists.js';
 import { isTheTruth, settle } from './timeline.contract.js';
 
-const LIMITS: TimelineLimits = { pushMax: 1_000, length: 20, trimEvery: 4, sliceMax: 10 };
+const LIMITS: TimelineLimits = { pushMax: 1_000, length: 200, trimEvery: 4, sliceMax: 10 };
 const MODEL = homeTimelineModel(LIMITS);
 const PEOPLE = 60;
 const POSTS_EACH = 8;
@@ -159,7 +159,9 @@ class Load {
     const { scene, people } = this;
     this.#nth += 1;
     // The followers of person 5 are those before; the reader looks at 10 to 50, who follow 11 to 60.
-    await publishPost(scene.writing, { viewer: people[5] as string, body: 'new', inReplyToId: null });
+    const post = await publishPost(scene.writing, { viewer: people[5] as string, body: 'new', inReplyToId: null });
+    const { id: postId, authorId, body, inReplyToId, createdAt } = post;
+    await scene.hear('post-published', { postId, authorId, body, inReplyToId, createdAt });
     for (let nth = 10; nth < 50; nth += 7) {
       const viewer = people[nth] as string;
       const ids = async (read: typeof homePage): Promise<string> =>

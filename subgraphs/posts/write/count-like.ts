@@ -1,19 +1,21 @@
 import type { Tx } from '#libs/database';
 import type { CountedPost } from '../post.js';
+import { appendCounts, changeCounts } from '../post.counts.js';
 import { recordLikes } from '../post.store.js';
 
-/** Counts and tells a like that was given or taken back, on a post that this transaction holds locked. */
+/** Counts and tells a like that was given or taken back. */
 export async function countLike(
   tx: Tx,
-  post: CountedPost,
+  { post, held }: { readonly post: CountedPost; readonly held: boolean },
   type: 'post-liked' | 'post-unliked',
   like: { readonly userId: string; readonly version: number; readonly at: string },
 ): Promise<CountedPost> {
   const { userId, version, at } = like;
-  const likeCount = post.likeCount + (type === 'post-liked' ? 1 : -1);
-  await tx.query('UPDATE posts SET like_count = $2 WHERE id = $1', [post.id, likeCount]);
-  await recordLikes(tx, type, userId, at, [
-    { postId: post.id, userId, version, ...(type === 'post-liked' ? { authorId: post.authorId } : {}) },
-  ]);
+  const change = { postId: post.id, likes: type === 'post-liked' ? 1 : -1 };
+  let likeCount = post.likeCount + change.likes;
+  if (held) likeCount = (await changeCounts(tx, [change])).get(post.id)?.likes ?? likeCount;
+  else await appendCounts(tx, [change]);
+  const author = type === 'post-liked' ? { authorId: post.authorId } : {};
+  await recordLikes(tx, type, userId, at, [{ postId: post.id, userId, version, ...author }]);
   return { ...post, likeCount };
 }

@@ -9,6 +9,7 @@ import { likePost } from './like-post.js';
 import { publishPost } from './publish-post.js';
 import { restorePost } from './restore-post.js';
 import { unlikePost } from './unlike-post.js';
+import { visiblePost } from './visible-post.js';
 
 const WRITERS = 16;
 const WRITES_EACH = 40;
@@ -71,6 +72,36 @@ withServer('postgres', 'sixteen writers at once', (adminUrl) => {
     expect(
       await scene.database.query('SELECT id FROM people WHERE post_count > 0 AND state = $1', ['deleted']),
     ).toEqual([]);
+  });
+
+  it('do not wait for each other to like or answer one post, and are counted at every moment', async () => {
+    const { writing, database } = scene;
+    const { id } = await publishPost(writing, { viewer: people[2] as string, body: 'hot', inReplyToId: null });
+    const fans = await Promise.all(Array.from({ length: 5 }, () => scene.person()));
+    const [first = '', second = '', third = '', ...others] = fans;
+    const row = async () =>
+      (await database.query('SELECT like_count AS likes, reply_count AS replies FROM posts WHERE id = $1', [id]))[0];
+    await database.transaction(async (tx) => {
+      await tx.query('SELECT FROM posts WHERE id = $1 FOR NO KEY UPDATE', [id]);
+      expect((await likePost(writing, { viewer: first, postId: id })).likeCount).toBe(1);
+      expect((await likePost(writing, { viewer: second, postId: id })).likeCount).toBe(2);
+      expect((await unlikePost(writing, { viewer: first, postId: id })).likeCount).toBe(1);
+      await publishPost(writing, { viewer: third, body: 'yes', inReplyToId: id });
+      expect(await row()).toEqual({ likes: 0, replies: 0 });
+      expect(await scene.drift()).toEqual([]);
+
+      // The control: whoever wants the row itself waits.
+      const waiting = asPerson(writing, third, 'to keep', async (other) => {
+        await other.query(`SET LOCAL lock_timeout = '50ms'`);
+        await visiblePost(other, id, third, { locked: true });
+      });
+      await expect(waiting).rejects.toMatchObject({ code: 'OVERLOADED' });
+    });
+    // Whoever holds it next takes them into the row.
+    expect((await likePost(writing, { viewer: others[0] ?? '', postId: id })).likeCount).toBe(2);
+    expect(await row()).toEqual({ likes: 2, replies: 1 });
+    expect(await database.query('SELECT FROM count_deltas WHERE post_id = $1', [id])).toEqual([]);
+    expect(await scene.drift()).toEqual([]);
   });
 
   it('lose counts when a count is read and then written (control)', async () => {

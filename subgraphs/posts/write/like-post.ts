@@ -1,7 +1,7 @@
 import type { CountedPost } from '../post.js';
 import { asPerson, type Writing } from './as-person.js';
 import { countLike } from './count-like.js';
-import { visiblePost } from './visible-post.js';
+import { postToCount } from './visible-post.js';
 
 /** Liking twice is liking once: the second answers the post as it is. */
 export async function likePost(
@@ -10,7 +10,7 @@ export async function likePost(
 ): Promise<CountedPost> {
   const { viewer, postId } = command;
   return asPerson(writing, viewer, 'to keep', async (tx) => {
-    const post = await visiblePost(tx, postId, viewer, { locked: true });
+    const counted = await postToCount(tx, postId, viewer);
     const at = new Date(writing.clock()).toISOString();
     const [like] = await tx.query<{ version: number }>(
       `INSERT INTO likes AS l (post_id, user_id, liked, version, at) VALUES ($1, $2, true, 1, $3)
@@ -18,6 +18,8 @@ export async function likePost(
        RETURNING version`,
       [postId, viewer, at],
     );
-    return like === undefined ? post : countLike(tx, post, 'post-liked', { userId: viewer, version: like.version, at });
+    return like === undefined
+      ? counted.post
+      : countLike(tx, counted, 'post-liked', { userId: viewer, version: like.version, at });
   });
 }

@@ -1,9 +1,10 @@
 import type { Tx } from '#libs/database';
 import { timeOf } from '#libs/identity';
-import { decide, noSuchPost, type CountedPost } from '../post.js';
-import { noBlockBetween } from '../post.row.js';
+import { appendCounts, changeCounts } from '../post.counts.js';
+import { decide, type CountedPost } from '../post.js';
 import { appendFacts } from '../post.store.js';
 import { asPerson, type Writing } from './as-person.js';
+import { postToCount } from './visible-post.js';
 
 export async function publishPost(
   writing: Writing,
@@ -24,12 +25,8 @@ export async function publishPost(
 
 /** Nobody can reply to what they cannot see. Answers who wrote it. */
 async function countReply(tx: Tx, parentId: string, viewer: string): Promise<string> {
-  const [parent] = await tx.query<{ authorId: string }>(
-    `UPDATE posts p SET reply_count = reply_count + 1
-     WHERE p.id = $1 AND p.state = 'published' AND ${noBlockBetween('$2::uuid', 'p.author_id')}
-     RETURNING p.author_id AS "authorId"`,
-    [parentId, viewer],
-  );
-  if (parent === undefined) throw noSuchPost();
-  return parent.authorId;
+  const { post, held } = await postToCount(tx, parentId, viewer);
+  if (held) await changeCounts(tx, [{ postId: parentId, replies: 1 }]);
+  else await appendCounts(tx, [{ postId: parentId, replies: 1 }]);
+  return post.authorId;
 }

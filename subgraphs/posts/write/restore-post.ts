@@ -1,5 +1,6 @@
 import type { Tx } from '#libs/database';
 import { Failure } from '#libs/failure';
+import { changeCounts } from '../post.counts.js';
 import { decide, noSuchPost, type CountedPost } from '../post.js';
 import { appendFacts, lockPosts } from '../post.store.js';
 import { replay } from '../replay.js';
@@ -29,7 +30,7 @@ export async function restorePost(
     const fact = decide.restore(before, { viewer, body: await lastBody(tx, before), at });
     const [post] = await appendFacts(tx, viewer, [{ id, before, fact }]);
     await tx.query('UPDATE people SET post_count = post_count + 1 WHERE id = $1', [viewer]);
-    if (parentId !== null) await tx.query('UPDATE posts SET reply_count = reply_count + 1 WHERE id = $1', [parentId]);
+    if (parentId !== null) await changeCounts(tx, [{ postId: parentId, replies: 1 }]);
     return post as CountedPost;
   });
 }

@@ -1,7 +1,7 @@
 import type { CountedPost } from '../post.js';
 import { asPerson, type Writing } from './as-person.js';
 import { countLike } from './count-like.js';
-import { visiblePost } from './visible-post.js';
+import { postToCount } from './visible-post.js';
 
 /** Of a post that was not liked nothing is taken back. */
 export async function unlikePost(
@@ -10,7 +10,7 @@ export async function unlikePost(
 ): Promise<CountedPost> {
   const { viewer, postId } = command;
   return asPerson(writing, viewer, 'to keep', async (tx) => {
-    const post = await visiblePost(tx, postId, viewer, { locked: true });
+    const counted = await postToCount(tx, postId, viewer);
     const at = new Date(writing.clock()).toISOString();
     const [like] = await tx.query<{ version: number }>(
       `UPDATE likes SET liked = false, version = version + 1, at = $3 WHERE post_id = $1 AND user_id = $2 AND liked
@@ -18,7 +18,7 @@ export async function unlikePost(
       [postId, viewer, at],
     );
     return like === undefined
-      ? post
-      : countLike(tx, post, 'post-unliked', { userId: viewer, version: like.version, at });
+      ? counted.post
+      : countLike(tx, counted, 'post-unliked', { userId: viewer, version: like.version, at });
   });
 }
