@@ -18,7 +18,7 @@ beforeAll(async () => {
     await mkdir(dirname(RECORDED + file), { recursive: true });
     await writeFile(`${RECORDED + file}.json`, text);
   }
-}, 60_000);
+}, 180_000);
 
 describe('what the gateway sends to each service', () => {
   it('is what is recorded; if not, RECORD=1 npm test -- test/contracts/recorded records it, and the services are asked for it', async () => {

@@ -1,5 +1,6 @@
 import type { Database } from '#libs/database';
 import { wholeCount } from '../../subgraphs/posts/post.counts.js';
+import { homePage, homePageFromSource } from '../../subgraphs/posts/read/home.queries.js';
 import type { World } from '../world.js';
 
 /**
@@ -14,6 +15,7 @@ export async function drift(world: Pick<World, 'users' | 'posts' | 'followers'>)
     ...(await lines(followers, ACROSS_BLOCKS)),
   ];
   for (const database of [users, posts, followers]) wrong.push(...(await lines(database, UNTOLD)));
+  wrong.push(...(await otherTimelines(posts)));
   const copies = [
     ['people in posts', users, USERS, posts, `SELECT id::text AS line FROM people WHERE state = 'registered'`],
     ['people in followers', users, USERS, followers, `SELECT user_id::text AS line FROM people WHERE state = 'active'`],
@@ -36,6 +38,20 @@ export async function drift(world: Pick<World, 'users' | 'posts' | 'followers'>)
     const [facts, copy] = [new Set(await lines(owner, owned)), new Set(await lines(keeper, kept))];
     wrong.push(...[...facts].filter((line) => !copy.has(line)).map((line) => `${name} lack ${line}`));
     wrong.push(...[...copy].filter((line) => !facts.has(line)).map((line) => `${name} have ${line}, which is not so`));
+  }
+  return wrong;
+}
+
+/** Whose home timeline is not what posts and follows say. */
+async function otherTimelines(posts: Database): Promise<string[]> {
+  const people = await posts.query<{ id: string }>(`SELECT id FROM people WHERE state = 'registered'`);
+  const page = { after: undefined, take: 100 };
+  const wrong: string[] = [];
+  for (const { id } of people) {
+    const [shown, said] = await Promise.all(
+      [homePage, homePageFromSource].map(async (read) => (await read(posts, id, page)).map((post) => post.id).join()),
+    );
+    if (shown !== said) wrong.push(`the home timeline of ${id} is ${shown}, not ${said}`);
   }
   return wrong;
 }

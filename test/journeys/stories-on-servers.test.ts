@@ -9,6 +9,7 @@ import { blocks } from './blocks.contract.js';
 import { counts } from './counts.contract.js';
 import { everyday } from './everyday.contract.js';
 import { farewell } from './farewell.contract.js';
+import { notifications } from './notifications.contract.js';
 
 const SERVICES = ['users', 'posts', 'followers'] as const;
 const MAIN_TABLES = { users: 'users', posts: 'posts', followers: 'follows' };
@@ -46,6 +47,7 @@ withServer(['postgres', 'redis'], 'on PostgreSQL and Redis', (adminUrl = '', red
   everyday(() => world);
   blocks(() => world);
   farewell(() => world);
+  notifications(() => world);
   describe('counts', () => counts(() => world, { runs: 5 }));
 
   describe.each(SERVICES)('the role of %s', (service) => {

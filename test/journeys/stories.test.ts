@@ -4,6 +4,7 @@ import { blocks } from './blocks.contract.js';
 import { counts } from './counts.contract.js';
 import { everyday } from './everyday.contract.js';
 import { farewell } from './farewell.contract.js';
+import { notifications } from './notifications.contract.js';
 
 describe.each(['apollo', 'tributary'])('in one process, on the embedded default, by the engine %s', (engine) => {
   let world: World;
@@ -15,5 +16,6 @@ describe.each(['apollo', 'tributary'])('in one process, on the embedded default,
   everyday(() => world);
   blocks(() => world);
   farewell(() => world);
+  notifications(() => world);
   describe('counts', () => counts(() => world, { runs: 4 }));
 });
