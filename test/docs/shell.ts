@@ -129,6 +129,34 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
       await lock.release();
     },
   },
+  'npm run reconcile': {
+    async run(script, folder) {
+      const posts = await openDatabase({ service: 'posts', dataDir: folder, ...postsTables, logger: silent });
+      await posts.query(`INSERT INTO people (id, state, post_count) VALUES (gen_random_uuid(), 'registered', 3)`);
+      await posts.close();
+      expect(await carriedOut(script, folder)).toEqual([
+        1,
+        expect.stringMatching(/posts postCount +1 +1 +3\n[^]*says 3, counted 0[^]*tributary_count_drift +1 /),
+      ]);
+      expect(await carriedOut(`${script.trim()} -- --mend`, folder)).toEqual([0, expect.stringContaining('; mended')]);
+      expect(await carriedOut(script, folder)).toEqual([0, expect.stringMatching(/tributary_count_drift +0 /)]);
+    },
+  },
+  'npm run rebuild -- home-timeline': {
+    async run(script, folder) {
+      const posts = await openDatabase({ service: 'posts', dataDir: folder, ...postsTables, logger: silent });
+      await posts.query(
+        `INSERT INTO people (id, state) SELECT gen_random_uuid(), 'registered' FROM generate_series(1, 30)`,
+      );
+      await posts.close();
+      expect(await carriedOut(script, folder)).toEqual([
+        0,
+        expect.stringMatching(
+          /home-timeline: 30 people, 0 rows [^]*; switched[^]*notifications: [^]*; switched[^]*counters: 30 rows [^]*trending: made anew/,
+        ),
+      ]);
+    },
+  },
   'for name in ASSERTION_SECRET_USERS ASSERTION_SECRET_POSTS ASSERTION_SECRET_FOLLOWERS \\': {
     async run(script, folder) {
       sh(script, folder);
@@ -179,6 +207,17 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
     },
   },
 };
+
+/** A command that ends: its exit code, and what it said. */
+async function carriedOut(script: string, folder: string): Promise<[number, string]> {
+  const env = { ...plainEnvironment(), DATA_DIR: folder };
+  const child = await startChild('command', ['/bin/sh', '-ec', script], { cwd: ROOT, env });
+  try {
+    return [await child.ended(100_000), child.output()];
+  } finally {
+    await child.destroy();
+  }
+}
 
 /** A command that stays: until it has told where it listens, then `look`, then its end. */
 async function serves(
