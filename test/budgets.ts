@@ -23,7 +23,7 @@ export const BUDGETS: Readonly<Record<string, Budget>> = {
   nodes: { calls: cost(1, 1, 0), statements: cost(1, 3, 0), warm: { statements: 0, roundTrips: 3 } },
   'post-history': { calls: cost(0, 1, 0), statements: cost(0, 3, 0), warm: { statements: 1, roundTrips: 2 } },
   'post-as-of': { calls: cost(0, 1, 0), statements: cost(0, 3, 0), warm: { statements: 1, roundTrips: 2 } },
-  notifications: { calls: cost(2, 1, 0), statements: cost(4, 2, 0), warm: { statements: 3, roundTrips: 5 } },
+  notifications: { calls: cost(1, 1, 0), statements: cost(4, 2, 0), warm: { statements: 3, roundTrips: 5 } },
   'trending-posts': { calls: cost(1, 1, 0), statements: cost(1, 1, 0), warm: { statements: 1, roundTrips: 1 } },
   'mark-notifications-read': { calls: cost(1, 0, 0), statements: cost(7, 4, 4) },
   'sign-up': { calls: cost(1, 0, 0), statements: cost(12, 9, 7) },
