@@ -1,10 +1,11 @@
 import { conflicts } from './conflicts.js';
 import { events } from './events.js';
+import { hotCounts } from './hot-counts.js';
 import { leases } from './leases.js';
-import { speed } from './speed.js';
 import type { Proof } from './proof.js';
+import { speed } from './speed.js';
 import { timelines } from './timelines.js';
 import { timelineSpeed } from './timeline-speed.js';
 
 /** What `npm run prove` shows, in this order. A new proof is a file and a line here. */
-export const PROOFS: readonly Proof[] = [events, leases, conflicts, timelines, speed, timelineSpeed];
+export const PROOFS: readonly Proof[] = [events, leases, conflicts, timelines, speed, timelineSpeed, hotCounts];
