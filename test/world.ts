@@ -44,12 +44,12 @@ export interface Cost {
 
 /**
  * The whole of Tributary in one process, in a folder of its own, empty unless `env` says `SEED: 'demo'`. The relays are
- * woken by what is written; their polling is so slow that it never counts as a statement of a test.
+ * woken by what is written; their polling, and what else is done now and then, is so slow that it never counts as a statement of a test.
  */
 export async function startWorld(env: Environment = {}, logger: Logger = silent): Promise<World> {
   const dataDir = await mkdtemp(join(tmpdir(), 'tributary-world-'));
   const everything = await startEverything(
-    { DATA_DIR: dataDir, PORT: '0', SEED: 'none', RELAY_POLL_MS: '60000', ...env },
+    { DATA_DIR: dataDir, PORT: '0', SEED: 'none', RELAY_POLL_MS: '60000', TRENDING_REFRESH_S: '86400', ...env },
     { logger },
   );
 

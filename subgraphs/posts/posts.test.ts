@@ -43,6 +43,7 @@ class Service {
       CACHE: cache,
       ASSERTION_SECRET: secret,
       RELAY_POLL_MS: '60000',
+      TRENDING_REFRESH_S: '86400',
     });
     return new Service(await startPosts(config, { stream, logger: silent }), stream, dataDir);
   }

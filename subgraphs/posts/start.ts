@@ -14,7 +14,13 @@ export function startPosts(config: PostsConfig, parts: ServiceParts): Promise<Ru
       hear: HEARD,
       module: postsModule,
       background: ({ database, logger }) => {
-        const worker = new TimelineWorker({ database, logger, limits: timelineLimits(config) });
+        const worker = new TimelineWorker({
+          database,
+          logger,
+          limits: timelineLimits(config),
+          // Once a minute where nothing is said: it finds what a process that died had begun, as the relay does for events.
+          lookMs: 300 * config.RELAY_POLL_MS,
+        });
         worker.wake();
         const refresher = new TrendingRefresher({ database, logger, everyMs: config.TRENDING_REFRESH_S * 1_000 });
         refresher.start();

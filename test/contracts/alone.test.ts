@@ -14,7 +14,7 @@ describe.each(SERVICES)('%s, asked what the gateway asks, with no other service 
     let recordings: Map<string, string>;
     beforeAll(async () => {
       [alone, recordings] = await Promise.all([startAlone(service), committedRecordings()]);
-    });
+    }, 60_000);
     afterAll(() => alone?.close());
 
     it('answers as recorded', async () => {
@@ -80,7 +80,7 @@ describe('_entities', () => {
       await service.hear(deletionOf(parseGlobalId('user', people['carol'] ?? ''), 'carol'));
       await service.running.settle();
     }
-  });
+  }, 60_000);
   afterAll(() => Promise.all(Object.values(services ?? {}).map((service) => service.close())));
 
   function entities(

@@ -34,6 +34,8 @@ export const OPERATIONS: Readonly<Record<string, Recorded>> = {
     viewer: 'bob',
     variables: ({ thread }) => ({ id: thread, at: '2026-11-15T00:00:00.000Z' }),
   },
+  notifications: { example: 'notifications', viewer: 'alice', variables: () => ({ first: 5 }) },
+  'trending-posts': { example: 'trending-posts', viewer: 'bob', variables: () => ({ first: 5 }) },
   'sign-up': {
     example: 'sign-up',
     variables: () => ({ input: { handle: 'zoe', email: 'z@example.org', password: 'tributary', displayName: 'Zoe' } }),
@@ -58,9 +60,7 @@ export const OPERATIONS: Readonly<Record<string, Recorded>> = {
   unfollow: { example: 'unfollow', viewer: 'bob', variables: ({ people }) => ({ userId: people['dan'] }) },
   block: { example: 'block', viewer: 'bob', variables: ({ people }) => ({ userId: people['eve'] }) },
   unblock: { example: 'unblock', viewer: 'bob', variables: ({ people }) => ({ userId: people['eve'] }) },
-  notifications: { example: 'notifications', viewer: 'alice', variables: () => ({ first: 5 }) },
   'mark-notifications-read': { example: 'mark-notifications-read', viewer: 'alice', variables: () => ({}) },
-  'trending-posts': { example: 'trending-posts', viewer: 'bob', variables: () => ({ first: 5 }) },
   'delete-account': {
     example: 'delete-account',
     viewer: 'bob',

@@ -11,15 +11,21 @@ import { NIL, type TimelineLimits } from './lists.js';
  * list. All of it stands in tables, so whoever is killed goes on at the next start, and another process finds it when it looks.
  */
 export class TimelineWorker {
-  readonly #parts: { database: Database; logger: Logger; limits: TimelineLimits; retryMs: number };
+  readonly #parts: { database: Database; logger: Logger; limits: TimelineLimits; lookMs: number; retryMs: number };
   #work: Promise<void> | undefined;
   #again = false;
   #closed = false;
   #missingFrom: string | undefined = NIL;
   #look: NodeJS.Timeout | undefined;
 
-  constructor(parts: { database: Database; logger: Logger; limits: TimelineLimits; retryMs?: number }) {
-    this.#parts = { retryMs: 1_000, ...parts };
+  constructor(parts: {
+    database: Database;
+    logger: Logger;
+    limits: TimelineLimits;
+    lookMs?: number;
+    retryMs?: number;
+  }) {
+    this.#parts = { lookMs: LOOK_MS, retryMs: 1_000, ...parts };
     parts.database.afterCommit(async (events) => {
       if (events.some(givesWork)) this.wake();
     });
@@ -42,7 +48,7 @@ export class TimelineWorker {
   }
 
   async #run(): Promise<void> {
-    let nextMs = LOOK_MS;
+    let nextMs = this.#parts.lookMs;
     try {
       while (this.#again && !this.#closed) {
         this.#again = false;
