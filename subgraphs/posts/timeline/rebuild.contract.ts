@@ -137,7 +137,6 @@ class Load {
   readonly lacking: string[] = [];
   readonly #must = new Map<string, string>();
   #going: Promise<void>[] = [];
-  #nth = 0;
 
   constructor(
     private readonly scene: Scene,
@@ -157,7 +156,6 @@ class Load {
 
   async #some(): Promise<void> {
     const { scene, people } = this;
-    this.#nth += 1;
     // The followers of person 5 are those before; the reader looks at 10 to 50, who follow 11 to 60.
     const post = await publishPost(scene.writing, { viewer: people[5] as string, body: 'new', inReplyToId: null });
     const { id: postId, authorId, body, inReplyToId, createdAt } = post;
