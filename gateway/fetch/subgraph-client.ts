@@ -91,8 +91,8 @@ export function openSubgraphClient(options: SubgraphClientOptions): SubgraphClie
 const CLOSED = new Failure('SUBGRAPH_UNAVAILABLE', 'The gateway is closing.');
 
 /**
- * One call, as undici tells of it. `pool.request` would do the same through a stream, an AbortController and a signal that is
- * listened to: 20 µs of CPU per call, where all that a small query costs is 80.
+ * One call, as undici tells of it. `pool.request` would do the same through a stream, a promise for each chunk, an
+ * AbortController (5 µs) and a signal that is listened to (1 to 4 µs a listener).
  */
 class Call implements Waiting, Dispatcher.DispatchHandler {
   readonly deadline: number;

@@ -34,8 +34,9 @@ export async function serve(parts: {
   let closing = false;
 
   /**
-   * GraphQL's address as everybody writes it goes straight to where Nest would bring it: Fastify's routing and Nest's chain
-   * cost 20 µs, a third of what is done for a small query in all. Whoever writes it otherwise (/gr%61phql) goes the long way.
+   * GraphQL's address as everybody writes it goes straight to where Nest would bring it, past Fastify's routing and Nest's
+   * chain. With what fetch/subgraph-client.ts does instead of `pool.request`, a small query went from 1.21 to 0.37 ms of CPU
+   * (busy machine, turns A B A B). Whoever writes it otherwise (/gr%61phql) goes the long way.
    */
   function graphqlFirst(otherwise: RequestListener): RequestListener {
     return (request, response) => {

@@ -44,7 +44,7 @@ interface FieldPlan {
 
 /**
  * What a value usually is where the type is a leaf. `writeFields` writes it without a call; everything else, null included,
- * goes through `write`. The three calls that this saves per leaf were a quarter of the time of writing an answer.
+ * goes through `write`, which is three calls into functions that differ from leaf to leaf.
  */
 type Leaf = 'none' | 'string' | 'int' | 'boolean';
 

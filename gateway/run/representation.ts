@@ -170,7 +170,6 @@ function writeFields(writers: readonly FieldWriter[], object: JsonObject): strin
     if (value === undefined) return missing;
     const written = writer.constant ?? writeValue(value, writer.inner);
     if (written === missing) return missing;
-    // A template is twice as fast here as `+=`, which makes a rope of every piece.
     text = `${text}${writer.text}${written}`;
   }
   return text === '' ? '{}' : `${text}}`;
