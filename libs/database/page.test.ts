@@ -7,6 +7,7 @@ const rows = (from: number, to: number) =>
 describe('the arguments of a page', () => {
   it.each([
     ['nothing', {}, 20],
+    ['null, which is nothing', { first: null }, 20],
     ['none', { first: 0 }, 0],
     ['the most', { first: 100 }, 100],
     ['from the start, said so', { first: 5, after: null }, 5],
@@ -22,7 +23,6 @@ describe('the arguments of a page', () => {
     ['one too many', 101],
     ['a billion', 1e9],
     ['negative', -1],
-    ['null', null],
     ['half a row', 1.5],
     ['no number', NaN],
   ])('may not be %s', (_, first) => {

@@ -24,18 +24,20 @@ export interface Connection<Node, Extras = object> {
   readonly pageInfo: PageInfo;
 }
 
-/** What a client asked of a list: `first` 0–100 (20 when it said nothing), and where to go on. */
+/**
+ * What a client asked of a list: `first` 0–100, and where to go on. Null says nothing, as in the spec's nullable arguments: typed
+ * clients send it for a variable that has no value.
+ */
 export function pageArguments(
   args: { readonly first?: number | null | undefined; readonly after?: string | null | undefined },
   cursorParts: number,
   check?: CursorCheck,
 ): Page {
-  const first = args.first === undefined ? FIRST_DEFAULT : args.first;
-  if (first === null || !Number.isInteger(first) || first < 0 || first > FIRST_MAX) {
+  const first = args.first ?? FIRST_DEFAULT;
+  if (!Number.isInteger(first) || first < 0 || first > FIRST_MAX) {
     throw badInput(`"first" is a whole number from 0 to ${FIRST_MAX}`, first);
   }
-  const after =
-    args.after === undefined || args.after === null ? undefined : decodeCursor(args.after, cursorParts, check);
+  const after = args.after == null ? undefined : decodeCursor(args.after, cursorParts, check);
   return { first, after };
 }
 

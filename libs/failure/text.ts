@@ -12,7 +12,7 @@ export interface TextRule {
 }
 
 /**
- * Text as people write it, in the one form that is kept: NFC. Emoji, every script and every direction are welcome. Refused is
+ * Text as people write it, in the one form that is kept: NFC, lines ended by LF (forms send CR LF). Emoji, every script and every direction are welcome. Refused is
  * what no reader could see or what the database could not hold: control characters (NUL among them), halves of surrogate
  * pairs, a text of nothing but blanks where something is asked for. Nothing is trimmed: what was accepted is what is shown.
  */
@@ -22,9 +22,10 @@ export function cleanText(value: string, rule: TextRule): string {
   // A UTF-16 unit is at least one byte; NFC makes a text at most three times as long.
   if (value.length > bytesMax) throw badInput(expected, value);
   if (HALF.test(value)) throw badInput(`${name} takes Unicode text; came half of a surrogate pair`);
-  if (CONTROLS.test(value)) throw badInput(`${name} takes no control characters`, value);
-  if (rule.oneLine && NOT_ON_ONE_LINE.test(value)) throw badInput(`${name} takes one line of text`, value);
-  const text = value.normalize('NFC');
+  const lines = value.replaceAll(/\r\n?/g, '\n');
+  if (CONTROLS.test(lines)) throw badInput(`${name} takes no control characters`, value);
+  if (rule.oneLine && NOT_ON_ONE_LINE.test(lines)) throw badInput(`${name} takes one line of text`, value);
+  const text = lines.normalize('NFC');
   if (Buffer.byteLength(text) > bytesMax) throw badInput(expected, value);
   if (min > 0 && BLANK.test(text)) throw badInput(expected, value);
   const count = graphemeCount(text);

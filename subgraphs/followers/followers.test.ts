@@ -216,7 +216,6 @@ describe('what is wrong is refused, and changes nothing', () => {
   it.each([
     ['first: -1', list('(first: -1)')],
     ['first: 101', list('(first: 101)')],
-    ['first: null', list('(first: null)')],
     ['an empty cursor', list('(after: "")')],
     ['a cursor of nothing', list('(after: "x")')],
     ['a cursor that was cut', list(`(after: "${good.slice(0, -4)}")`)],
