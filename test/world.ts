@@ -42,6 +42,9 @@ export interface Cost {
   readonly roundTrips: number;
 }
 
+/** A machine that runs all tests at once is slow now and then; a test that is about deadlines sets its own. */
+const PATIENT = { SUBGRAPH_TIMEOUT_MS: '30000', REQUEST_TIMEOUT_MS: '60000' };
+
 /**
  * The whole of Tributary in one process, in a folder of its own, empty unless `env` says `SEED: 'demo'`. The relays are
  * woken by what is written; their polling, and what else is done now and then, is so slow that it never counts as a statement of a test.
@@ -49,7 +52,15 @@ export interface Cost {
 export async function startWorld(env: Environment = {}, logger: Logger = silent): Promise<World> {
   const dataDir = await mkdtemp(join(tmpdir(), 'tributary-world-'));
   const everything = await startEverything(
-    { DATA_DIR: dataDir, PORT: '0', SEED: 'none', RELAY_POLL_MS: '60000', TRENDING_REFRESH_S: '86400', ...env },
+    {
+      DATA_DIR: dataDir,
+      PORT: '0',
+      SEED: 'none',
+      RELAY_POLL_MS: '60000',
+      TRENDING_REFRESH_S: '86400',
+      ...PATIENT,
+      ...env,
+    },
     { logger },
   );
 
@@ -109,7 +120,7 @@ export async function startWorld(env: Environment = {}, logger: Logger = silent)
 
   const close = async (): Promise<void> => {
     await everything.close();
-    await rm(dataDir, { recursive: true, force: true });
+    await rm(dataDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   };
   return { ...everything, ask, signUp, count, close };
 }

@@ -92,7 +92,7 @@ async function outcome(run: Run, place: Place) {
     });
     return { kills, ...compared };
   } finally {
-    await rm(dataDir, { recursive: true, force: true });
+    await rm(dataDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
 }
 

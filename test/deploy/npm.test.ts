@@ -45,7 +45,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await child?.destroy();
-  await rm(house, { recursive: true, force: true });
+  await rm(house, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 });
 
 /** By a shell that stays, whatever happens to what it has started: what is left behind is seen, and goes with the shell. */

@@ -30,7 +30,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await child?.destroy();
-  await rm(house, { recursive: true, force: true });
+  await rm(house, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 });
 
 it.each(['SIGTERM', 'SIGINT'] as const)(

@@ -25,7 +25,7 @@ describe('npm start', () => {
   });
   afterAll(async () => {
     await Promise.all(children.map((child) => child.destroy()));
-    await rm(dataDir, { recursive: true, force: true });
+    await rm(dataDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   });
 
   it('prints addresses, answers the profile page, stops clean; the next start has what was written', async () => {
