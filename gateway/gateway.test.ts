@@ -31,7 +31,7 @@ beforeAll(async () => {
     { logger: silent },
   );
   await gateway.ready();
-}, 60_000);
+}, 180_000);
 
 afterAll(async () => {
   await gateway.close();
@@ -72,7 +72,7 @@ describe('GraphQL over HTTP', () => {
     expect(of('notice')).toEqual([]);
     expect(of('warn').sort((a, b) => a.localeCompare(b))).toEqual(['572B', '7B9B', 'FDE2']);
     expect(of('ok')).toHaveLength(58);
-  }, 60_000);
+  }, 180_000);
 
   it('warns once of an address for a subgraph that the supergraph does not have, and names those that it has', async () => {
     const said: object[] = [];

@@ -61,19 +61,19 @@ describe('a gateway with a supergraph file, our engine and the native planner', 
     expect(loaded.some((url) => url.includes('@graphql-hive/router-query-planner'))).toBe(true);
     expect(elasticIn(loaded)).toEqual([]);
     expect(loaded.filter((url) => url.includes('/explain/recording'))).toEqual([]);
-  }, 60_000);
+  }, 180_000);
 
   it('and composes from running services without one as well, with COMPOSER=guild', async () => {
     const SUBGRAPHS = `people=${tiny.people.url},posts=${tiny.posts.url}`;
     expect(elasticIn(await loadedBy({ SUBGRAPHS, COMPOSER: 'guild', ENGINE: 'tributary', PLANNER: 'native' }))).toEqual(
       [],
     );
-  }, 60_000);
+  }, 180_000);
 
   it('control: with Apollo’s planner, composer or engine the same look finds them', async () => {
     const SUPERGRAPH = join(folder, 'supergraph.graphql');
     const planner = await loadedBy({ SUPERGRAPH, ENGINE: 'tributary', PLANNER: 'apollo' });
     expect(elasticIn(planner)).toContain('/node_modules/@apollo/query-planner/');
     expect(elasticIn(await loadedBy({ SUPERGRAPH, ENGINE: 'apollo' }))).toContain('/node_modules/@apollo/gateway/');
-  }, 60_000);
+  }, 180_000);
 });

@@ -91,7 +91,7 @@ describe('with the cache off', () => {
   beforeAll(async () => {
     world = await startWorld({ CACHE: 'off' });
     made = await populate(world);
-  }, 60_000);
+  }, 180_000);
   afterAll(() => world?.close());
 
   it.each(Object.keys(BUDGETS))('%s keeps its budget of subgraph calls and SQL statements', async (name) => {
@@ -115,7 +115,7 @@ describe('the profile page', () => {
   beforeAll(async () => {
     world = await startWorld({ CACHE: 'off' });
     made = await populate(world);
-  }, 60_000);
+  }, 180_000);
   afterAll(() => world?.close());
 
   it('costs the same for 1, 20 and 100 posts and followers', async () => {
@@ -149,7 +149,7 @@ describe('with the cache on and warm', () => {
   beforeAll(async () => {
     world = await startWorld();
     made = await populate(world);
-  }, 60_000);
+  }, 180_000);
   afterAll(() => world?.close());
 
   it.each(Object.keys(BUDGETS).filter((name) => BUDGETS[name]?.warm))(

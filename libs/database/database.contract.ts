@@ -31,7 +31,7 @@ export function databaseContract(kind: string, open: () => Promise<Database>): v
 
     beforeAll(async () => {
       database = await open();
-    }, 60_000);
+    }, 180_000);
 
     afterEach(() => database.query('DELETE FROM accounts'));
 

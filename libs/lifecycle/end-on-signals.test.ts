@@ -8,7 +8,7 @@ let compiled: string;
 const children: Child[] = [];
 beforeAll(() => {
   compiled = compileLibraries();
-}, 60_000);
+}, 180_000);
 afterAll(async () => {
   await Promise.all(children.map((child) => child.destroy()));
   await rm(compiled, { recursive: true, force: true });

@@ -22,7 +22,7 @@ withServer('redis', 'a Redis that loses events nobody has heard', () => {
     scene = await openScene();
     server = await startRedis();
     redis = new Redis(server.url);
-  }, 30_000);
+  }, 180_000);
   afterAll(async () => {
     redis.disconnect();
     await server.stop();

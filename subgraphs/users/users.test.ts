@@ -368,7 +368,7 @@ describe('users, without a cache', () => {
       })),
     );
     alice = await world.signUp('alice');
-  }, 60_000);
+  }, 180_000);
   afterAll(() => world.end());
 
   it.each([1, 20, 100])('needs three statements for a profile page, with %d people on it', async (count) => {

@@ -20,7 +20,7 @@ beforeAll(async () => {
   const answer = await world.ask(LOG_IN, { input: { handle: 'bob', password: PASSWORD } });
   const { token } = answer.data!['logIn'] as { token: string };
   authorization = `Bearer ${token}`;
-}, 60_000);
+}, 180_000);
 afterAll(() => world?.close());
 
 const LOG_IN = 'mutation LogIn($input: LogInInput!) { logIn(input: $input) { token user { id handle } } }';
@@ -173,7 +173,7 @@ describe('urql', () => {
       } finally {
         await browser.close();
       }
-    }, 60_000);
+    }, 180_000);
   });
 });
 

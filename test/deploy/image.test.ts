@@ -52,7 +52,7 @@ withServer(
       await databases?.drop();
       execFileSync('chmod', ['-R', 'u+w', folder]);
       await rm(folder, { recursive: true, force: true });
-    }, 60_000);
+    }, 180_000);
 
     const ask = async (name: string, variables: object, token?: string): Promise<Answer> => {
       const response = await fetch(deployment.door, {
@@ -87,7 +87,7 @@ withServer(
       } finally {
         await child.destroy();
       }
-    }, 60_000);
+    }, 180_000);
 
     it('signs two people up through the door, who follow, publish, and see the profile page on either gateway', async () => {
       const [one, two] = [await signUp(alice), await signUp(bob)];
@@ -117,7 +117,7 @@ withServer(
         },
       });
       for (const page of pages) expect(page).toEqual(pages[0]);
-    }, 60_000);
+    }, 180_000);
 
     it('answers on while one of the two gateways is killed', async () => {
       const { token } = (await ask('log-in', { input: { handle: 'bob', password: PASSWORD } })).data![
@@ -126,7 +126,7 @@ withServer(
       const before = await profile(token);
       await deployment.children['gateway-1']!.end('SIGKILL');
       for (let request = 0; request < 20; request++) expect(await profile(token)).toEqual(before);
-    }, 60_000);
+    }, 180_000);
 
     it('stops clean when it is told to, and has told no secret', async () => {
       const { 'gateway-1': killed, door, ...rest } = deployment.children;
@@ -137,7 +137,7 @@ withServer(
       for (const child of [killed, door, ...Object.values(rest)]) {
         for (const secret of Object.values(secrets)) expect(child?.output()).not.toContain(secret);
       }
-    }, 60_000);
+    }, 180_000);
   },
 );
 

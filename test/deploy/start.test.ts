@@ -92,7 +92,7 @@ describe('npm start', () => {
     expect(said).toContain('PORT takes a port, 0 to 65535 (0: any free one); came "four thousand"');
     expect(said).toContain('nothing was started');
     expect(child.output()).not.toContain('    at ');
-  }, 60_000);
+  }, 180_000);
 
   it('makes no folder, connection or role before it knows all mistakes', async () => {
     const untouched = join(dataDir, 'untouched');
@@ -110,7 +110,7 @@ describe('npm start', () => {
       expect(child.output()).toMatch(new RegExp(`^ {2}${name} `, 'm'));
     expect(child.output()).not.toContain('ECONNREFUSED');
     await expect(stat(untouched)).rejects.toMatchObject({ code: 'ENOENT' });
-  }, 60_000);
+  }, 180_000);
 
   it.each(['/proc/x', fileURLToPath(import.meta.url)])(
     'says what DATA_DIR takes where it cannot be %s',
@@ -121,7 +121,7 @@ describe('npm start', () => {
       expect(child.output()).toContain(`came ${JSON.stringify(path)}`);
       expect(child.output()).not.toContain('    at ');
     },
-    60_000,
+    180_000,
   );
 
   it.each([
@@ -143,7 +143,7 @@ describe('npm start', () => {
       expect(child.output()).not.toContain('hunter2');
       expect(child.output()).not.toContain('    at ');
     },
-    60_000,
+    180_000,
   );
 });
 

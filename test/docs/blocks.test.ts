@@ -86,7 +86,7 @@ describe('graphql and sql', () => {
     const logIn = readFileSync(join(ROOT, 'examples/log-in.graphql'), 'utf8');
     const { data } = await world.ask(logIn, { input: { handle: 'bob', password: PASSWORD } });
     authorization = `Bearer ${(data!['logIn'] as { token: string }).token}`;
-  }, 60_000);
+  }, 180_000);
   afterAll(() => world?.close());
 
   it.each(inLanguage('graphql').map((block) => [placeOf(block), block] as const))(

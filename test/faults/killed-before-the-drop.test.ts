@@ -42,7 +42,7 @@ withServer(
         ASSERTION_SECRET: secret,
         SIGNING_KEY: privateKey.export({ type: 'pkcs8', format: 'der' }).toString('base64'),
       };
-    }, 30_000);
+    }, 180_000);
     afterAll(async () => {
       await Promise.all(children.map((child) => child.destroy()));
       await database?.end();
@@ -52,7 +52,7 @@ withServer(
       await admin.query(`DROP DATABASE IF EXISTS ${prefix}users WITH (FORCE)`);
       await admin.query(`DROP ROLE IF EXISTS ${prefix}users`);
       await admin.end();
-    }, 30_000);
+    }, 180_000);
 
     async function start(atTheDrop: 'drop' | 'forget'): Promise<{ child: Child; url: string }> {
       const child = await startChild(
@@ -132,7 +132,7 @@ withServer(
         await sleep(50);
       }
       expect(await child.end()).toBe(0);
-    }, 60_000);
+    }, 180_000);
 
     it('control: a program that does not drop at the event goes on showing the old row', async () => {
       await killWhileRenaming(await start('drop'), 'bob');
@@ -145,6 +145,6 @@ withServer(
         await sleep(50);
       }
       await child.end();
-    }, 60_000);
+    }, 180_000);
   },
 );

@@ -296,7 +296,7 @@ describe.each(['apollo', 'tributary'])('in the demo graph, by the engine %s', (e
       const headers = { authorization: `Bearer ${logIn.token}` };
       loggedIn.set(handle, { ask: (query, variables) => world.ask(query, variables, headers) });
     }
-  }, 60_000);
+  }, 180_000);
   afterAll(() => world?.close());
 
   it.each(Object.keys(EXAMPLES))('%s', async (name) => {

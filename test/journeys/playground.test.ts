@@ -34,7 +34,7 @@ withServer('chromium', 'the playground in a browser', (executablePath) => {
   afterAll(async () => {
     await browser?.close();
     await world?.close();
-  }, 60_000);
+  }, 180_000);
 
   const run = () => page.click('.graphiql-execute-button');
   const tab = (name: string) => page.click(`.graphiql-tab-button:has-text("${name}")`);
@@ -58,7 +58,7 @@ withServer('chromium', 'the playground in a browser', (executablePath) => {
     const shown = await answer('"followerCount"');
     expect(shown).toContain('"handle": "alice"');
     expect(shown).not.toContain('"errors"');
-  }, 60_000);
+  }, 180_000);
 
   it('logs in as alice, and her token is in the headers of the other tabs', async () => {
     await tab('LogIn');
@@ -71,7 +71,7 @@ withServer('chromium', 'the playground in a browser', (executablePath) => {
     expect(shown).not.toContain('UNAUTHENTICATED');
     await page.click('button:has-text("Headers")');
     expect(await page.textContent('.graphiql-editor-tool')).toContain('Bearer ');
-  }, 60_000);
+  }, 180_000);
 
   it('publishes and follows as alice', async () => {
     await tab('Publish');
@@ -80,7 +80,7 @@ withServer('chromium', 'the playground in a browser', (executablePath) => {
     await tab('Follow');
     await run();
     expect(await answer('"follow"')).toContain('"viewerFollows": true');
-  }, 60_000);
+  }, 180_000);
 
   it('a reload keeps who is logged in', async () => {
     await page.reload();
@@ -88,7 +88,7 @@ withServer('chromium', 'the playground in a browser', (executablePath) => {
     await tab('HomeTimeline');
     await run();
     expect(await answer('"homeTimeline"')).not.toContain('UNAUTHENTICATED');
-  }, 60_000);
+  }, 180_000);
 
   it('asked no other host for anything, and nothing was against its own rules', () => {
     const { host } = new URL(world.gateway.url);

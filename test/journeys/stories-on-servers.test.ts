@@ -35,14 +35,14 @@ withServer(['postgres', 'redis'], 'on PostgreSQL and Redis', (adminUrl = '', red
       ASSERTION_SECRET: randomBytes(32).toString('hex'),
       SIGNING_KEY: privateKey.export({ type: 'pkcs8', format: 'der' }).toString('base64'),
     });
-  }, 60_000);
+  }, 180_000);
   afterAll(async () => {
     await world?.close();
     for (const service of SERVICES) {
       await asked(adminUrl, `DROP DATABASE IF EXISTS ${prefix}${service} WITH (FORCE)`);
       await asked(adminUrl, `DROP ROLE IF EXISTS ${prefix}${service}`);
     }
-  }, 60_000);
+  }, 180_000);
 
   everyday(() => world);
   blocks(() => world);

@@ -10,7 +10,7 @@ describe.each(['apollo', 'tributary'])('in one process, on the embedded default,
   let world: World;
   beforeAll(async () => {
     world = await startWorld({ ENGINE: engine });
-  }, 60_000);
+  }, 180_000);
   afterAll(() => world?.close());
 
   everyday(() => world);

@@ -19,13 +19,13 @@ withServer('postgres', 'a PostgreSQL for the tests', () => {
     expect(await readFile(join(two.dataDir, 'postmaster.opts'), 'utf8')).toContain('wal_level=logical');
     await Promise.all([one.stop(), two.stop()]);
     expect([await listens(one.port), existsSync(one.dataDir), existsSync(two.dataDir)]).toEqual([false, false, false]);
-  }, 60_000);
+  }, 180_000);
 
   it('says what PostgreSQL said when it does not start', async () => {
     await expect(startPostgres({ settings: { shared_buffers: 'much' } })).rejects.toThrow(
       'invalid value for parameter "shared_buffers"',
     );
-  }, 60_000);
+  }, 180_000);
 
   it('does not outlive the process that started it, not even when that is killed', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'tributary-owner-'));
@@ -46,7 +46,7 @@ withServer('postgres', 'a PostgreSQL for the tests', () => {
     for (let waits = 0; waits < 200 && existsSync(dataDir); waits++) await sleep(50);
     expect([await listens(port), existsSync(dataDir)]).toEqual([false, false]);
     await rm(folder, { recursive: true });
-  }, 60_000);
+  }, 180_000);
 });
 
 function listens(port: number): Promise<boolean> {

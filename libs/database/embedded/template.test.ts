@@ -10,7 +10,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tributary-template-'));
   await copyTemplate(join(folder, 'committed'));
   await makeTemplate(join(folder, 'made'));
-}, 60_000);
+}, 180_000);
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** Everything in a cluster that differs between versions of PostgreSQL, its configuration and its roles. */
@@ -48,7 +48,7 @@ it('the committed template is what initdb of this PGlite makes now (if not: npm 
   const committed = await described(join(folder, 'committed'));
   expect(committed).toEqual(await described(join(folder, 'made')));
   expect(committed.files['postgresql.conf']).toBe(CONFIGURATION.join('\n'));
-}, 60_000);
+}, 180_000);
 
 it('it is small enough to be committed, and readable by its owner only when it is copied', async () => {
   expect((await stat(templateFile)).size).toBeLessThan(1_000_000);

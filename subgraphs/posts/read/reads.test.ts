@@ -253,7 +253,7 @@ describe('after any story', () => {
     } finally {
       deaf = false;
     }
-  }, 60_000);
+  }, 180_000);
 });
 
 /** What may be done must be done, and what may not be done must be refused. */
