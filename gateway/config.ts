@@ -54,7 +54,7 @@ export const gatewaySettings = {
     why: 'Processes that share the port in npm run gateway; auto: one for each core. All serve the same supergraph at any time, and CONNECTIONS_MAX is theirs together.',
   }),
   ENGINE: choice(['tributary', 'apollo'], {
-    default: 'apollo',
+    default: 'tributary',
     why: 'What runs operations: our engine, or the stock ApolloGateway.',
   }),
   PLANNER: choice(['auto', 'native', 'apollo'], {
@@ -64,6 +64,12 @@ export const gatewaySettings = {
   MERGE: choice(['flow', 'plan'], {
     default: 'flow',
     why: 'Do fetches that become ready together travel together, or as the plan has them?',
+  }),
+  WARM_UP_OPERATIONS: whole({
+    min: 0,
+    max: 10_000,
+    default: 200,
+    why: 'So many of the most used operations are planned on a new supergraph before it is switched in.',
   }),
   JOIN: choice(['on', 'off'], { default: 'on', why: 'Do equal reads in flight share one subgraph call?' }),
   IDENTITY: choice(['off', 'jwt'], {
@@ -76,6 +82,18 @@ export const gatewaySettings = {
   }),
   TOKEN_ISSUER: text({ default: 'tributary', why: 'The iss that a token has to have.' }),
   TOKEN_AUDIENCE: text({ default: 'tributary', why: 'The aud that a token has to have.' }),
+  UNAUTHORIZED: choice(['filter', 'reject'], {
+    default: 'filter',
+    why: 'What becomes of an operation that asks for something its client may not have (@authenticated, @requiresScopes, @policy): filter answers null with an error there, reject runs nothing.',
+  }),
+  POLICY_MODULE: text({
+    takes: 'a file with a JavaScript module',
+    why: 'Its default export says which of the policies that @policy names hold for a request. Without it the token says so, by its claim policies.',
+  }),
+  OVERRIDE_LABELS: names({
+    default: [],
+    why: 'Labels of @override(label:) that are on; percent(n) is thrown for by itself.',
+  }),
   FORWARD_HEADERS: names({ default: [], why: 'Client headers that subgraphs get.' }),
   FORWARD_RESPONSE_HEADERS: names({ default: [], why: 'Subgraph headers that clients get.' }),
   CORS_ORIGINS: names({ default: [], why: 'Origins whose pages may ask; * for all.' }),

@@ -1,5 +1,6 @@
 import type { Logger, Clock } from '#libs/telemetry';
 import type { DocumentNode, OperationDefinitionNode } from 'graphql';
+import type { Grants, Seen } from './authorization/grants.js';
 import type { Supergraph } from './supergraph/supergraph.js';
 
 /**
@@ -15,6 +16,14 @@ export interface Engine {
   execute(operation: Operation, variables: Variables, context: RequestContext): Promise<Answer>;
   /** Which engine and planner, and why: shown by `/health/ready`. */
   readonly about: Readonly<Record<string, string>>;
+  /** What was asked most, the most first, for the engine of the next supergraph. */
+  mostUsed?(count: number): readonly Used[];
+  /** Plans what was asked most before it is asked here, until `signal` aborts. Resolves with how many are ready. */
+  warm?(
+    used: readonly Used[],
+    operationOf: (query: string, name: string | undefined) => Operation,
+    signal: AbortSignal,
+  ): Promise<number>;
   /** Ends connections and workers. Called when the last request on its supergraph has been answered. */
   close(): Promise<void>;
 }
@@ -33,6 +42,17 @@ export interface Operation {
   readonly hash: string;
 }
 
+/** An operation that was asked for, with everything else that decided how it was planned. */
+export interface Used {
+  readonly query: string;
+  readonly operationName: string | undefined;
+  /** Of the variables in `@skip` and `@include`. */
+  readonly conditions: Readonly<Record<string, boolean>>;
+  /** What was found of whoever asked. */
+  readonly seen: Seen | undefined;
+  readonly times: number;
+}
+
 /** Coerced by the schema: defaults filled in, unknown names dropped, own properties only. */
 export type Variables = Readonly<Record<string, unknown>>;
 
@@ -40,6 +60,8 @@ export interface RequestContext {
   readonly requestId: string;
   /** The global id of who asks; null for anonymous. */
   readonly subject: string | null;
+  /** What `@authenticated`, `@requiresScopes` and `@policy` ask about; absent: nobody. */
+  readonly grants?: Grants;
   /** What FORWARD_HEADERS lets through of the client's headers, lower-case names; part of what makes two reads equal. */
   readonly headers: ReadonlyMap<string, string>;
   /** Aborts when the client went away or the deadline passed. */
@@ -101,6 +123,8 @@ export interface EngineOptions {
   /** Labels of `@override(label:)` that are on; `percent(n)` labels are thrown for. */
   readonly overrideLabels?: readonly string[];
   readonly random?: () => number;
+  /** What becomes of an operation that asks for something its client may not have. */
+  readonly unauthorized?: 'filter' | 'reject';
 }
 
 /** `stock/engine.ts` and `run/engine.ts` each export one as `createEngine`; only the one that is used is loaded. */

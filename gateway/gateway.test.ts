@@ -280,6 +280,25 @@ describe('a new supergraph', () => {
     expect(failures).toBe(0);
   });
 
+  it('has the plans of what is asked most before the first of them is asked', async () => {
+    const query = '{ people(first: 1) { name posts { body } } }';
+    await ask(query);
+    const before = gateway.readiness()['supergraph'];
+    writeFileSync(file(), `${tiny.sdl}# warm\n`);
+    await until(() => gateway.readiness()['supergraph'] !== before);
+    const planned = async (text: string) => {
+      const response = await fetch(gateway.url, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'tributary-explain': 'yes' },
+        body: JSON.stringify({ query: text }),
+      });
+      return ((await response.json()) as { extensions: { explain: { planCached: boolean } } }).extensions.explain;
+    };
+    expect((await planned(query)).planCached).toBe(true);
+    // Control: nobody has asked this.
+    expect((await planned('{ people(first: 1) { name prefs } }')).planCached).toBe(false);
+  });
+
   it('that cannot be served leaves the last good one, and /health/ready says so', async () => {
     writeFileSync(file(), 'type Query { me: Int }');
     await until(() => gateway.readiness()['newest'] !== undefined);

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { ASSERTION_HEADER, AssertionSigner, TokenVerifier } from '#libs/identity';
 import { systemClock, createLogger, type Clock, type Logger } from '#libs/telemetry';
+import { grantsByModule, loadPolicies } from './authorization/policy-module.js';
 import { secretVariableOf, type GatewayConfig } from './config.js';
-import type { EngineFactory } from './engine.js';
+import type { Engine, EngineFactory } from './engine.js';
 import { explainPermission } from './explain/permission.js';
 import { openSubgraphClient } from './fetch/subgraph-client.js';
 import { Documents } from './http/documents.js';
@@ -49,6 +50,9 @@ export interface GatewayParts {
   readonly everybody?: (own: Readiness) => Readiness;
 }
 
+/** A supergraph that plans slowly is switched in cold rather than late. */
+const WARM_UP_MS = 10_000;
+
 /** Listens at once; the supergraph and its subgraphs may come later, and /health/ready says what is still missing. */
 export async function startGateway(config: GatewayConfig, parts: GatewayParts = {}): Promise<RunningGateway> {
   const { listen, ...gateway } = await openGateway(config, parts);
@@ -59,6 +63,7 @@ export async function startGateway(config: GatewayConfig, parts: GatewayParts = 
 export async function openGateway(config: GatewayConfig, parts: GatewayParts = {}): Promise<OpenedGateway> {
   const { logger = createLogger('gateway'), clock = systemClock, newId = randomUUID } = parts;
   const identity = identityOf(config, clock);
+  const policies = config.POLICY_MODULE === undefined ? undefined : await loadPolicies(config.POLICY_MODULE);
   const client = openSubgraphClient({
     timeoutMs: config.SUBGRAPH_TIMEOUT_MS,
     bodyBytesMax: config.SUBGRAPH_BODY_BYTES,
@@ -84,6 +89,8 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       planner: config.PLANNER,
       merge: config.MERGE,
       join: config.JOIN === 'on',
+      overrideLabels: config.OVERRIDE_LABELS,
+      unauthorized: config.UNAUTHORIZED,
     });
     const documents = new Documents(supergraph.schema, {
       limits: config.limits,
@@ -92,9 +99,23 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       cacheBytes: config.DOCUMENT_CACHE_BYTES,
       listSizes: listSizesOf(supergraph),
     });
+    await warmUp(engine, documents);
     warnOfStrangers(config, [...supergraph.subgraphs.keys()], logger);
     void reachable.all(supergraph);
     return { supergraph, engine, documents };
+  }
+
+  /** Whoever asks first on the new supergraph does not wait for plans that everybody needs. */
+  async function warmUp(engine: Engine, documents: Documents): Promise<void> {
+    const used = served.current?.engine.mostUsed?.(config.WARM_UP_OPERATIONS) ?? [];
+    if (used.length === 0 || !engine.warm) return;
+    const began = clock();
+    const ready = await engine.warm(
+      used,
+      (query, name) => documents.operation(query, name),
+      AbortSignal.timeout(WARM_UP_MS),
+    );
+    logger.info({ operations: used.length, ready, ms: clock() - began }, 'Planned what is asked most');
   }
 
   const served = new ServedSupergraph({
@@ -137,6 +158,15 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       bodyBytesMax: config.BODY_BYTES,
       timeoutMs: config.REQUEST_TIMEOUT_MS,
       suggestions: config.introspection,
+      grants:
+        policies &&
+        (({ headers }, bearer) =>
+          grantsByModule(
+            policies,
+            bearer?.grants,
+            { subject: bearer?.subject ?? null, claims: bearer?.claims ?? null, headers },
+            logger,
+          )),
       explain: explainPermission(config.explain),
       page: playground && ((request, response) => playground.page(request, response)),
       logger,

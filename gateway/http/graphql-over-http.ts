@@ -3,12 +3,13 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import { inspect } from 'node:util';
 import { CODES, Failure } from '#libs/failure';
 import type { Clock, Logger } from '#libs/telemetry';
+import type { Grants } from '../authorization/grants.js';
 import type { Answer, RequestContext } from '../engine.js';
 import type { ServedSupergraph, Serving } from '../supergraph/served.js';
 import { corsHeaders, preflightHeaders, refuseCrossSite, type CorsRules } from './cross-site.js';
 import { CLIENT_GONE, withDeadline } from './ending.js';
 import { forwardedHeaders, requestIdOf } from './headers.js';
-import type { Identity } from './identity.js';
+import type { Bearer, Identity } from './identity.js';
 import { responseTypeFor, wantsPage, type ResponseType } from './media-type.js';
 import { textOnly, type DocumentText } from './persisted-documents.js';
 import { readRequest } from './read-request.js';
@@ -26,6 +27,8 @@ export interface GraphqlOverHttpParts {
   readonly bodyBytesMax: number;
   readonly timeoutMs: number;
   readonly suggestions: boolean;
+  /** What a request may have, where that is not only its token's to say (POLICY_MODULE). */
+  readonly grants?: ((request: IncomingMessage, bearer: Bearer | null) => Grants) | undefined;
   /** May this request be told how it was answered? */
   readonly explain?: ((headers: IncomingHttpHeaders) => boolean) | undefined;
   /** Answers a browser that came to look; undefined: there is no page. */
@@ -75,7 +78,8 @@ async function answered(
   const deadline = parts.clock() + parts.timeoutMs;
   const asked = await readRequest(request, parts.bodyBytesMax);
   const text = (parts.documentText ?? textOnly)(asked);
-  const subject = await parts.identity.subject(request);
+  const bearer = await parts.identity.bearer(request);
+  const subject = bearer?.subject ?? null;
   const responseHeaders: RequestContext['responseHeaders'] = [];
   const answer = await parts.served.with(async ({ documents, supergraph, engine }: Serving) => {
     const operation = documents.operation(text, asked.operationName);
@@ -84,9 +88,19 @@ async function answered(
     const variables = coerceVariables(supergraph.schema, operation, asked.variables, parts.suggestions);
     documents.requireItems(operation, variables);
     const headers = forwardedHeaders(request.headers, parts.forward);
+    const grants = parts.grants ? parts.grants(request, bearer) : bearer?.grants;
     const explain = parts.explain !== undefined && parts.explain(request.headers);
     return withDeadline(response, deadline - parts.clock(), (signal) =>
-      engine.execute(operation, variables, { requestId, subject, headers, signal, deadline, responseHeaders, explain }),
+      engine.execute(operation, variables, {
+        requestId,
+        subject,
+        ...(grants && { grants }),
+        headers,
+        signal,
+        deadline,
+        responseHeaders,
+        explain,
+      }),
     );
   });
   if (answer === undefined) throw new Failure('OVERLOADED', 'There is no supergraph to serve yet.');

@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { buildSchema } from 'graphql';
 import { createHmac, generateKeyPairSync, sign } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import {
   AssertionSigner,
   AssertionVerifier,
@@ -11,7 +14,9 @@ import {
   TokenIssuer,
   TokenVerifier,
 } from '#libs/identity';
+import { silent } from '#libs/telemetry';
 import { LEAK, startTinyHttp, type TinyHttp } from '../../test/tiny/tiny-http.js';
+import { grantsByModule, loadPolicies } from '../authorization/policy-module.js';
 import { forwardedHeaders, whyNotForwarded } from './headers.js';
 import { tokenIdentity } from './identity.js';
 
@@ -158,42 +163,117 @@ describe('a good token', () => {
     let now = Date.now();
     let checks = 0;
     const verifier = {
-      verify: () => {
+      open: () => {
         checks += 1;
         return now > (claims.exp + 60) * 1_000
           ? Promise.reject(new Error('expired'))
-          : Promise.resolve({ subject: 'user_1' });
+          : Promise.resolve({ subject: 'user_1', claims });
       },
     };
     const remembering = tokenIdentity({ verifier, signer: { sign: () => '' }, clock: () => now });
     const other = signed(head, { ...claims, jti: 'other' });
-    for (let turn = 0; turn < 100; turn += 1) expect(await remembering.subject(asking(good))).toBe('user_1');
+    for (let turn = 0; turn < 100; turn += 1)
+      expect(await remembering.bearer(asking(good))).toMatchObject({ subject: 'user_1' });
     expect(checks).toBe(1);
-    await remembering.subject(asking(other));
+    await remembering.bearer(asking(other));
     expect(checks).toBe(2);
     now += 10_001;
-    await remembering.subject(asking(good));
+    await remembering.bearer(asking(good));
     expect(checks).toBe(3);
     // Two seconds before its end it is believed for two seconds, and not for ten.
     now = (claims.exp - 2) * 1_000;
-    await remembering.subject(asking(good));
+    await remembering.bearer(asking(good));
     now += 2_001;
-    await remembering.subject(asking(good));
+    await remembering.bearer(asking(good));
     expect(checks).toBe(5);
     now = (claims.exp + 61) * 1_000;
-    await expect(Promise.resolve(remembering.subject(asking(good)))).rejects.toThrow('expired');
+    await expect(Promise.resolve(remembering.bearer(asking(good)))).rejects.toThrow('expired');
   });
 
   it('that was set aside is not believed when the clock goes back', async () => {
     let now = Date.now();
     let checks = 0;
-    const verifier = { verify: () => Promise.resolve({ subject: `user_${(checks += 1)}` }) };
+    const verifier = { open: () => Promise.resolve({ subject: `user_${(checks += 1)}`, claims }) };
     const remembering = tokenIdentity({ verifier, signer: { sign: () => '' }, clock: () => now });
-    await remembering.subject(asking(good));
+    await remembering.bearer(asking(good));
     now -= 60_000;
-    await remembering.subject(asking(good));
+    await remembering.bearer(asking(good));
     expect(checks).toBe(2);
   });
+});
+
+describe('what a request may have', () => {
+  const granted = async (to: TinyHttp, headers: Record<string, string>, ...policies: string[]) => {
+    expect((await send(headers, to)).status).toBe(200);
+    const { grants } = to.executed.at(-1)!.context;
+    return {
+      somebody: grants?.authenticated ?? false,
+      scopes: [...(grants?.scopes ?? [])],
+      policies: [...((await grants?.policies(policies)) ?? [])],
+    };
+  };
+  const bearing = (more: object) => ({ authorization: `Bearer ${signed(head, { ...claims, ...more })}` });
+
+  it('is what its token says', async () => {
+    expect(await granted(tiny, bearing({ scope: 'a b', policies: ['may fly'] }), 'may fly', 'may swim')).toEqual({
+      somebody: true,
+      scopes: ['a', 'b'],
+      policies: ['may fly'],
+    });
+    expect(await granted(tiny, bearing({}))).toEqual({ somebody: true, scopes: [], policies: [] });
+    expect(await granted(tiny, {})).toEqual({ somebody: false, scopes: [], policies: [] });
+  });
+
+  it('with a POLICY_MODULE is what that says of the policies', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'policies-'));
+    const file = join(folder, 'policies.mjs');
+    writeFileSync(
+      file,
+      `export default ({ policies, subject, claims, headers }) => {
+        if (headers['x-mood'] === 'broken') throw new Error('out of order');
+        return { [policies[0]]: claims?.kind === 'user' && subject !== null, [policies[1]]: headers['x-tenant'] === 'a', [policies[2]]: 'yes' };
+      };`,
+    );
+    const policies = await loadPolicies(file);
+    const asking = await startTinyHttp(
+      buildSchema('type Query { me: String }'),
+      { me: () => 'me' },
+      {
+        identity,
+        grants: ({ headers }, bearer) =>
+          grantsByModule(
+            policies,
+            bearer?.grants,
+            { subject: bearer?.subject ?? null, claims: bearer?.claims ?? null, headers },
+            silent,
+          ),
+      },
+    );
+    const asked = ['user', 'tenant', 'yes'];
+    try {
+      const whole = { ...bearing({ kind: 'user', policies: ['yes'] }), 'x-tenant': 'a' };
+      expect(await granted(asking, whole, ...asked)).toMatchObject({ policies: ['user', 'tenant'] });
+      expect(await granted(asking, { 'x-tenant': 'a' }, ...asked)).toMatchObject({
+        somebody: false,
+        policies: ['tenant'],
+      });
+      // A mistake in it opens no door.
+      expect(await granted(asking, { ...whole, 'x-mood': 'broken' }, ...asked)).toMatchObject({ policies: [] });
+    } finally {
+      await asking.close();
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it.each(['export const policies = 1;', 'export default ['])(
+    'a module that cannot be asked is told at the start',
+    async (code) => {
+      const folder = mkdtempSync(join(tmpdir(), 'policies-'));
+      writeFileSync(join(folder, 'policies.mjs'), code);
+      await expect(loadPolicies(join(folder, 'policies.mjs'))).rejects.toThrow('POLICY_MODULE takes a module');
+      rmSync(folder, { recursive: true });
+    },
+  );
 });
 
 describe('an assertion', () => {

@@ -1,18 +1,27 @@
 import type { IncomingMessage } from 'node:http';
 import { LRUCache } from 'lru-cache';
 import { Failure } from '#libs/failure';
+import type { TokenVerifier } from '#libs/identity';
 import { systemClock, type Clock } from '#libs/telemetry';
+import { grantsOf, type Grants } from '../authorization/grants.js';
 
 /** Who asks: from a client's token to a subgraph's assertion. */
 export interface Identity {
-  /** The global id of the bearer, null when there is no token; a bad token is UNAUTHENTICATED and nothing runs. */
-  subject(request: IncomingMessage): Promise<string | null> | string | null;
+  /** Whose token it is, null when there is none; a bad token is UNAUTHENTICATED and nothing runs. */
+  bearer(request: IncomingMessage): Promise<Bearer> | Bearer | null;
   /** What `subgraph` is told, or undefined when nobody is told anything. */
   assertion(subgraph: string, subject: string | null): string | undefined;
 }
 
+export interface Bearer {
+  /** A global id. */
+  readonly subject: string;
+  readonly claims: Readonly<Record<string, unknown>>;
+  readonly grants: Grants;
+}
+
 /** IDENTITY=off: tokens are not looked at, and no assertion is sent. */
-export const noIdentity: Identity = { subject: () => null, assertion: () => undefined };
+export const noIdentity: Identity = { bearer: () => null, assertion: () => undefined };
 
 /**
  * Checking a signature takes 150 µs of CPU, as much as all else that is done for a small query; so a token that was good is
@@ -23,32 +32,35 @@ const BELIEVED_BYTES = 8 * 1024 * 1024;
 
 /** IDENTITY=jwt. */
 export function tokenIdentity(parts: {
-  verifier: { verify(token: string): Promise<{ subject: string }> };
+  verifier: Pick<TokenVerifier, 'open'>;
   signer: { sign(subgraph: string, subject: string | null): string };
   clock?: Clock;
 }): Identity {
   const { verifier, signer, clock = systemClock } = parts;
-  const believed = new LRUCache<string, { readonly subject: string; readonly until: number }>({
+  const believed = new LRUCache<string, { readonly bearer: Bearer; readonly until: number }>({
     maxSize: BELIEVED_BYTES,
-    sizeCalculation: (_value, token) => token.length + 200,
+    // Claims are at most as long as the token that they came in.
+    sizeCalculation: (_value, token) => token.length * 3 + 400,
   });
 
-  async function verified(token: string): Promise<string> {
-    const { subject } = await verifier.verify(token);
-    const until = Math.min(clock() + BELIEVED_MS, expiryOf(token));
-    if (until > clock()) believed.set(token, { subject, until });
-    return subject;
+  async function verified(token: string): Promise<Bearer> {
+    const { subject, claims } = await verifier.open(token);
+    const bearer = { subject, claims, grants: grantsOf(claims) };
+    const { exp } = claims;
+    const until = Math.min(clock() + BELIEVED_MS, typeof exp === 'number' ? exp * 1_000 : 0);
+    if (until > clock()) believed.set(token, { bearer, until });
+    return bearer;
   }
 
   return {
-    subject(request) {
+    bearer(request) {
       const token = bearerOf(request);
       if (token === null) return null;
       const known = believed.get(token);
       if (known === undefined) return verified(token);
       const now = clock();
       // A clock that was set back must not keep one alive.
-      if (now < known.until && now >= known.until - BELIEVED_MS) return known.subject;
+      if (now < known.until && now >= known.until - BELIEVED_MS) return known.bearer;
       believed.delete(token);
       return verified(token);
     },
@@ -66,10 +78,4 @@ function bearerOf(request: IncomingMessage): string | null {
     throw new Failure('UNAUTHENTICATED', 'Authorization has to be one header: Bearer and a token.');
   }
   return token;
-}
-
-/** Of a token that was found good, in ms. */
-function expiryOf(token: string): number {
-  const { exp } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8')) as { exp?: unknown };
-  return typeof exp === 'number' ? exp * 1_000 : 0;
 }

@@ -22,6 +22,7 @@ import {
   type ValueNode,
   type VariableDefinitionNode,
 } from 'graphql';
+import { isDenied } from '../authorization/authorization.js';
 import type { SchemaNames } from './schema-names.js';
 
 /**
@@ -50,13 +51,14 @@ export function normalise(
   schema: GraphQLSchema,
   names: SchemaNames,
   conditions: Conditions = {},
+  mark: <Node extends ASTNode>(node: Node) => Node = (node) => node,
 ): NormalOperation {
   const definitions = new Map<string, FragmentDefinitionNode>();
   for (const definition of document.definitions) {
     if (definition.kind === Kind.FRAGMENT_DEFINITION)
-      definitions.set(definition.name.value, decided(definition, conditions));
+      definitions.set(definition.name.value, mark(decided(definition, conditions)));
   }
-  const included = decided(operation, conditions);
+  const included = mark(decided(operation, conditions));
   const taken = namesIn(operation, definitions);
   const keys = new KeyNames(names, taken);
   const literals = new Literals(schema, names, taken);
@@ -75,8 +77,8 @@ export function normalise(
     variableDefinitions: [...(definition.variableDefinitions ?? []), ...literals.definitions()],
   };
 
-  const planned = plannable(split(whole, false));
-  const plainFragments = new Map([...fragments].map(([name, fragment]) => [name, plannable(fragment)]));
+  const planned = plannable(split(withoutDenied(whole), false));
+  const plainFragments = new Map([...fragments].map(([name, fragment]) => [name, plannable(withoutDenied(fragment))]));
   const asked = split(whole, true);
   const clientKeys = keys.clientKeys();
   return {
@@ -91,6 +93,14 @@ export function normalise(
     clientKeys,
     literals: literals.values(),
   };
+}
+
+/** What is denied (`@__denied`) stays in the answer, as null with an error, and is not planned. */
+function withoutDenied<Node extends ASTNode>(node: Node): Node {
+  return visit(node, {
+    Field: (field) => (isDenied(field) ? null : undefined),
+    InlineFragment: { leave: ({ selectionSet }) => (selectionSet.selections.length === 0 ? null : undefined) },
+  }) as Node;
 }
 
 /**

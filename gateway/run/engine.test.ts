@@ -31,11 +31,9 @@ const linking = (more: string): string => `
 
 describe('a supergraph that needs more than the engine heeds', () => {
   it('is refused: @authenticated passed over would be a field that everybody may read', async () => {
-    const supergraph = readSupergraph(
-      linking('@link(url: "https://specs.apollo.dev/authenticated/v0.1", for: SECURITY)'),
-    );
+    const supergraph = readSupergraph(linking('@link(url: "https://specs.apollo.dev/connect/v0.1", for: SECURITY)'));
     await expect(createEngine(supergraph, options)).rejects.toThrow(
-      'The supergraph needs https://specs.apollo.dev/authenticated/v0.1 (for: SECURITY), which this gateway does not heed',
+      'The supergraph needs https://specs.apollo.dev/connect/v0.1 (for: SECURITY), which this gateway does not heed',
     );
   });
 

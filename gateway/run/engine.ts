@@ -1,4 +1,15 @@
-import type { Answer, Engine, EngineFactory, EngineOptions, Operation, RequestContext, Variables } from '../engine.js';
+import type {
+  Answer,
+  Engine,
+  EngineFactory,
+  EngineOptions,
+  Operation,
+  RequestContext,
+  Used,
+  Variables,
+} from '../engine.js';
+import { Authorization, refuseDenied, type Denial } from '../authorization/authorization.js';
+import { grantsSeen } from '../authorization/grants.js';
 import type { Recording } from '../explain/recording.js';
 import { conditionVariables, normalise, type NormalOperation } from '../plan/normalise.js';
 import { choosePlanner, type Planner } from '../plan/planner.js';
@@ -22,7 +33,9 @@ export const createEngine: EngineFactory = async (supergraph, options) => {
 
 /** What is linked `for: SECURITY` or `for: EXECUTION` and heeded here. */
 const UNDERSTOOD: ReadonlySet<string> = new Set(
-  ['core', 'link', 'join', 'inaccessible', 'context'].map((name) => `https://specs.apollo.dev/${name}`),
+  ['core', 'link', 'join', 'inaccessible', 'context', 'authenticated', 'requiresScopes', 'policy'].map(
+    (name) => `https://specs.apollo.dev/${name}`,
+  ),
 );
 
 /**
@@ -44,6 +57,8 @@ const PLAN_DEADLINE_MS = 5_000;
 export class TributaryEngine implements Engine {
   readonly about: Readonly<Record<string, string>>;
   readonly plans: Plans<Compiled>;
+  /** Undefined where the supergraph asks nothing of anybody. */
+  readonly authorization: Authorization | undefined;
   readonly #supergraph: Supergraph;
   readonly #options: EngineOptions;
   readonly #planner: Planner;
@@ -53,6 +68,7 @@ export class TributaryEngine implements Engine {
   readonly #reads = new InFlight<Written>();
   readonly #calls = new InFlight<Buffer>();
   readonly #normal = new WeakMap<Operation, Known>();
+  readonly #origin = new WeakMap<NormalOperation, Omit<Used, 'times'>>();
 
   constructor(supergraph: Supergraph, options: EngineOptions, planner: Planner, reason: string) {
     this.about = { engine: 'tributary', planner: planner.name, reason };
@@ -61,6 +77,7 @@ export class TributaryEngine implements Engine {
     this.#planner = planner;
     this.#names = schemaNames(supergraph.document);
     this.#families = new TypeFamilies(supergraph.document);
+    this.authorization = Authorization.of(supergraph);
     this.#overrides = overridesOf(planner.overrideLabels, options);
     this.plans = new Plans({
       planner,
@@ -78,25 +95,32 @@ export class TributaryEngine implements Engine {
   }
 
   async execute(operation: Operation, variables: Variables, context: RequestContext): Promise<Answer> {
+    const decision = this.authorization?.deny(operation, context.grants);
+    const denial = decision && 'then' in decision ? await decision : decision;
+    const normal = this.normalOf(operation, variables, denial);
+    if (denial && this.#options.unauthorized === 'reject') refuseDenied(normal);
     const joins = this.#options.join && operation.type === 'query';
     const identity = joins ? identityOf(context) : '';
-    if (context.explain) return this.#explained(operation, variables, context, identity);
+    if (context.explain) return this.#explained(operation, normal, variables, context, identity);
     const written = joins
-      ? await this.#reads.share(identity, `${operation.hash} ${JSON.stringify(variables)}`, context, (as) =>
-          this.#run(operation, variables, as, identity),
+      ? await this.#reads.share(
+          identity,
+          `${operation.hash} ${denial?.key ?? ''} ${JSON.stringify(variables)}`,
+          context,
+          (as) => this.#run(operation, normal, variables, as, identity),
         )
-      : await this.#run(operation, variables, context, identity);
+      : await this.#run(operation, normal, variables, context, identity);
     return answerOf(written, context.requestId, this.#options.logger);
   }
 
   async #run(
     operation: Operation,
+    normal: NormalOperation,
     variables: Variables,
     context: RequestContext,
     identity: string,
     recording?: Recording,
   ): Promise<Written> {
-    const normal = this.normalOf(operation, variables);
     const overrides = this.#overrides();
     const known = this.plans.known(normal, overrides);
     const compiled = known ?? (await this.plans.compiled(normal, overrides));
@@ -121,6 +145,7 @@ export class TributaryEngine implements Engine {
   /** Runs for this request alone, though its calls may be joined; nothing of this is loaded before somebody asks. */
   async #explained(
     operation: Operation,
+    normal: NormalOperation,
     variables: Variables,
     context: RequestContext,
     identity: string,
@@ -130,10 +155,9 @@ export class TributaryEngine implements Engine {
       import('../plan/print-plan.js'),
     ]);
     const recording = new Recording(() => this.#calls.joined);
-    const written = await this.#run(operation, variables, context, identity, recording);
+    const written = await this.#run(operation, normal, variables, context, identity, recording);
     const ran = recording.elapsed();
     const answer = answerOf(written, context.requestId, this.#options.logger);
-    const normal = this.normalOf(operation, variables);
     const plan = printPlan(await this.plans.plan(normal, this.#overrides()));
     const explain = recording.explanation({ engine: this.about, operation: normal.planned ?? '', plan }, ran);
     const body = answer.body.toString();
@@ -152,30 +176,55 @@ export class TributaryEngine implements Engine {
     };
   }
 
-  /** Plans operations before a request needs them: the most used ones of the supergraph that this one replaces. */
-  async warm(operations: readonly Operation[]): Promise<void> {
-    for (const operation of operations) {
-      // What cannot be planned here is told to whoever asks for it.
-      await this.plans.plan(this.normalOf(operation, {}), this.#overrides()).catch(() => undefined);
-    }
+  mostUsed(count: number): Used[] {
+    return this.plans.mostUsed(count).flatMap(({ operation, times }) => {
+      const origin = this.#origin.get(operation);
+      return origin ? [{ ...origin, times }] : [];
+    });
   }
 
-  /** What the operation asks for with these values of the variables in its `@skip` and `@include`. */
-  normalOf(operation: Operation, variables: Variables): NormalOperation {
+  async warm(
+    used: readonly Used[],
+    operationOf: (query: string, name: string | undefined) => Operation,
+    signal: AbortSignal,
+  ): Promise<number> {
+    let ready = 0;
+    for (const { query, operationName, conditions, seen, times } of used) {
+      if (signal.aborted) break;
+      try {
+        const operation = operationOf(query, operationName);
+        const denial = await this.authorization?.deny(operation, seen && grantsSeen(seen));
+        // Half of what it was: who is no longer asked is forgotten after a few supergraphs.
+        await this.plans.warm(this.normalOf(operation, conditions, denial), this.#overrides(), Math.floor(times / 2));
+        ready += 1;
+      } catch {
+        // What does not fit the new supergraph, or cannot be planned there, is told to whoever asks for it.
+      }
+    }
+    return ready;
+  }
+
+  /** What the operation asks for with these values of the variables in its `@skip` and `@include`, and with this denied. */
+  normalOf(operation: Operation, variables: Variables, denial?: Denial): NormalOperation {
     let known = this.#normal.get(operation);
     if (!known) {
       known = { conditions: conditionVariables(operation.document), byConditions: new Map() };
       this.#normal.set(operation, known);
     }
     const { conditions, byConditions } = known;
-    const key =
-      conditions.length === 0 ? '' : conditions.map((name) => (variables[name] === true ? '1' : '0')).join('');
+    const chosen = conditions.map((name) => (variables[name] === true ? '1' : '0')).join('');
+    const key = denial ? `${chosen} ${denial.key}` : chosen;
     let normal = byConditions.get(key);
     if (!normal) {
       const decided = Object.fromEntries(conditions.map((name) => [name, variables[name] === true]));
-      normal = normalise(operation.document, operation.definition, this.#supergraph.schema, this.#names, decided);
+      const { schema } = this.#supergraph;
+      normal = normalise(operation.document, operation.definition, schema, this.#names, decided, (node) =>
+        denial ? this.authorization!.mark(node, denial) : node,
+      );
       if (byConditions.size >= CONDITIONS_KEPT) byConditions.delete(byConditions.keys().next().value!);
       byConditions.set(key, normal);
+      const { query, operationName } = operation;
+      this.#origin.set(normal, { query, operationName, conditions: decided, seen: denial?.seen });
     }
     return normal;
   }

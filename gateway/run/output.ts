@@ -93,6 +93,8 @@ export class Output {
   }
 
   trouble(kind: Trouble['kind'], message: string): void {
+    // Everywhere in a long list: a client is shown 50.
+    if (kind === 'denied' && this.troubles.length >= DENIALS_KEPT) return;
     this.troubles.push({ kind, message, reversedPath: [] });
   }
 
@@ -109,8 +111,8 @@ export class Output {
 }
 
 export interface Trouble {
-  /** missing: it never came. null: null where none may be. invalid: not a value of its type. */
-  readonly kind: 'missing' | 'null' | 'invalid';
+  /** missing: it never came. null: null where none may be. invalid: not a value of its type. denied: not this client's. */
+  readonly kind: 'missing' | 'null' | 'invalid' | 'denied';
   readonly message: string;
   readonly reversedPath: (string | number)[];
 }
@@ -133,5 +135,6 @@ export function invalid(output: Output, what: string, expected: string, came: un
 const START_BYTES = 256 * 1024;
 const KEPT_BYTES = 4 * 1024 * 1024;
 const PLAIN_MAX = 256;
+const DENIALS_KEPT = 200;
 const QUOTE = 34;
 const BACKSLASH = 92;

@@ -17,6 +17,7 @@ import {
   type GraphQLUnionType,
   type SelectionSetNode,
 } from 'graphql';
+import { isDenied } from '../authorization/authorization.js';
 import type { NormalOperation } from '../plan/normalise.js';
 import { isObject, reader, type Json, type JsonObject } from './json.js';
 import { leafWriter } from './leaf.js';
@@ -187,6 +188,8 @@ class Compiler {
     const definition = 'getFields' in type ? type.getFields()[name] : undefined;
     if (!definition)
       throw new Error(`${type.name} has no field ${name}: the operation was not validated against this schema.`);
+    const what = `${type.name}.${name}`;
+    if (nodes.some(isDenied)) return { ...plan, kind: 'value', write: denied(isNonNullType(definition.type), what) };
     const sets = nodes.flatMap((one) => (one.selectionSet ? [one.selectionSet] : []));
     const write = this.#value(definition.type, sets, `${type.name}.${name}`);
     return { ...plan, kind: 'value', leaf: leafOf(definition.type), write };
@@ -291,6 +294,15 @@ function nonNull(write: Write, what: string): Write {
     else output.trouble('null', `Cannot return null for non-nullable field ${what}.`);
     return BROKEN;
   };
+}
+
+/** Null, whatever is there: a planner may have needed the field as a key. */
+function denied(required: boolean, what: string): Write {
+  const write: Write = (_value, output) => {
+    output.trouble('denied', `Unauthorized field or type: ${what}.`);
+    return BROKEN;
+  };
+  return required ? write : nullable(write, what);
 }
 
 function list(write: Write, what: string): Write {

@@ -51,6 +51,10 @@ function errorsOf(outcome: Outcome, troubles: readonly Trouble[], operation: Nor
     const path = trouble.reversedPath;
     const loss = trouble.kind === 'missing' ? lossAt(outcome.losses, path, operation) : undefined;
     if (loss) loss.told = true;
+    if (trouble.kind === 'denied') {
+      found.push({ message: trouble.message, path, code: 'UNAUTHORIZED_FIELD_OR_TYPE', by: 'gateway' });
+      continue;
+    }
     // A null that has an error already needs no second one.
     if (trouble.kind !== 'invalid' && places.explain(path)) continue;
     found.push(

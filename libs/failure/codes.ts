@@ -26,6 +26,7 @@ export const CODES = {
   PERSISTED_QUERY_NOT_SUPPORTED: { status: 200, says: true, retry: false, message: 'Send the whole query text.' },
   UNAUTHENTICATED: { status: 401, says: true, retry: false, message: 'Log in first.' },
   FORBIDDEN: { status: 403, says: true, retry: false, message: 'This is not yours to do.' },
+  UNAUTHORIZED_FIELD_OR_TYPE: { status: 403, says: true, retry: false, message: 'Unauthorized field or type.' },
   NOT_FOUND: { status: 404, says: true, retry: false, message: 'There is no such thing.' },
   CONFLICT: { status: 409, says: true, retry: false, message: 'It was changed in between.' },
   RATE_LIMITED: { status: 429, says: true, retry: true, message: 'Too many requests; wait.' },

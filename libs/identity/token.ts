@@ -74,6 +74,12 @@ export class TokenVerifier {
   }
 
   async verify(token: string): Promise<{ subject: string }> {
+    const { subject } = await this.open(token);
+    return { subject };
+  }
+
+  /** The same, with everything that the issuer says in it. */
+  async open(token: string): Promise<{ subject: string; claims: Readonly<Record<string, unknown>> }> {
     try {
       if (token.length > LENGTH_MAX) throw new RangeError(`a token of ${token.length} characters`);
       const { payload } = await jwtVerify(token, this.#key, {
@@ -87,7 +93,7 @@ export class TokenVerifier {
       });
       this.#refuseWhatJoseAllows(token, payload);
       parseGlobalId('user', String(payload.sub));
-      return { subject: String(payload.sub) };
+      return { subject: String(payload.sub), claims: payload };
     } catch (cause) {
       if (cause instanceof Failure && cause.code === 'SUBGRAPH_UNAVAILABLE') throw cause;
       throw new Failure('UNAUTHENTICATED', 'The token is not valid (any more); log in again.', { cause });

@@ -1,10 +1,12 @@
 import { expect } from '@jest/globals';
+import { grantsOf } from '../../gateway/authorization/grants.js';
 import { printPlan } from '../../gateway/plan/print-plan.js';
 import type { TributaryEngine } from '../../gateway/run/engine.js';
 import { operationOf, type Asked, type AskOptions, type Federation } from './harness.js';
 
 export interface Expected {
   readonly variables?: Record<string, unknown>;
+  readonly claims?: Record<string, unknown>;
   readonly data: unknown;
   /** Paths of the errors, in any order. */
   readonly errors?: readonly string[];
@@ -24,7 +26,8 @@ export async function everyWay(graph: Federation, query: string, expected: Expec
   if (expected.guild !== 'refuses') ways.push({ composer: 'guild' });
   if (!expected.stock) ways.push({ engine: 'apollo' });
   for (const way of ways) {
-    const asked = await graph.ask(query, { ...way, ...(expected.variables && { variables: expected.variables }) });
+    const { variables, claims } = expected;
+    const asked = await graph.ask(query, { ...way, ...(variables && { variables }), ...(claims && { claims }) });
     expect({ way, ...seen(asked) }).toEqual({ way, data: expected.data, errors: [...(expected.errors ?? [])].sort() });
   }
 }
@@ -37,6 +40,8 @@ function seen({ data, errors = [] }: Asked): { data: unknown; errors: string[] }
 /** The plan as text, to read in a test. */
 export async function planOf(graph: Federation, query: string, options: AskOptions = {}): Promise<string> {
   const engine = (await graph.engine(options)) as TributaryEngine;
-  const normal = engine.normalOf(operationOf(graph.supergraph.schema, query), options.variables ?? {});
+  const operation = operationOf(graph.supergraph.schema, query);
+  const denial = await engine.authorization?.deny(operation, options.claims && grantsOf(options.claims));
+  const normal = engine.normalOf(operation, options.variables ?? {}, denial);
   return printPlan(await engine.plans.plan(normal, { labels: [], percent: 100 }));
 }

@@ -10,6 +10,7 @@ import {
 } from 'graphql';
 import { Failure } from '#libs/failure';
 import { silent, type Logger } from '#libs/telemetry';
+import { grantsOf, type Grants } from '../../gateway/authorization/grants.js';
 import type {
   Engine,
   EngineOptions,
@@ -57,13 +58,16 @@ export interface Asked {
 }
 
 export interface AskOptions extends Partial<
-  Pick<EngineOptions, 'planner' | 'merge' | 'join' | 'overrideLabels' | 'random'>
+  Pick<EngineOptions, 'planner' | 'merge' | 'join' | 'overrideLabels' | 'random' | 'unauthorized'>
 > {
   readonly variables?: Record<string, unknown>;
   readonly engine?: 'tributary' | 'apollo';
   /** Who made the supergraph that is asked. */
   readonly composer?: 'apollo' | 'guild';
   readonly subject?: string | null;
+  /** The claims of whoever asks; absent: nobody. */
+  readonly claims?: Record<string, unknown>;
+  readonly grants?: Grants;
   readonly headers?: ReadonlyMap<string, string>;
   readonly signal?: AbortSignal;
   /** Answers instead of the subgraph's own, by its name: bytes, or a Failure as the client gives it. */
@@ -99,6 +103,8 @@ export class Federation {
     const context: RequestContext = {
       requestId: 'request-1',
       subject: options.subject ?? null,
+      ...(options.claims && { grants: grantsOf(options.claims) }),
+      ...(options.grants && { grants: options.grants }),
       headers: options.headers ?? new Map(),
       signal: options.signal ?? new AbortController().signal,
       deadline: Date.now() + 10_000,
@@ -116,9 +122,9 @@ export class Federation {
 
   engine(options: AskOptions = {}): Promise<Engine> {
     const { planner = 'auto', merge = 'flow', join = false, engine = 'tributary', composer = 'apollo' } = options;
-    const { overrideLabels = [], random = Math.random } = options;
+    const { overrideLabels = [], random = Math.random, unauthorized = 'filter' } = options;
     const thrown = options.random ? random() : '';
-    const key = [planner, merge, join, engine, composer, thrown, ...overrideLabels].join();
+    const key = [planner, merge, join, engine, composer, unauthorized, thrown, ...overrideLabels].join();
     let made = this.#engines.get(key);
     if (!made) {
       const create = engine === 'apollo' ? createStockEngine : createEngine;
@@ -131,6 +137,7 @@ export class Federation {
         join,
         overrideLabels,
         random,
+        unauthorized,
       });
       this.#engines.set(key, made);
     }

@@ -126,13 +126,29 @@ describe('plans', () => {
     await fresh.close();
   });
 
-  it('can be made before anybody asks', async () => {
-    const engine = (await graph.engine({ merge: 'plan' })) as TributaryEngine;
-    const operation = operationOf(graph.supergraph.schema, '{ again { name size } }');
-    await engine.warm([operation]);
-    const planned = engine.plans.planned;
-    await graph.ask('{ again { name size } }', { merge: 'plan' });
-    expect(engine.plans.planned).toBe(planned);
+  it('of what is asked most are made before anybody asks, and what does not fit any more is left out', async () => {
+    const old = (await graph.engine({ merge: 'plan' })) as TributaryEngine;
+    const often = 'query ($all: Boolean!) { again { name size @include(if: $all) } }';
+    for (let n = 0; n < 5; n += 1) await graph.ask(often, { merge: 'plan', variables: { all: true } });
+    await graph.ask('{ again { owner { title } } }', { merge: 'plan' });
+    const used = old.mostUsed(2);
+    expect(used).toMatchObject([{ query: often, conditions: { all: true }, times: 5 }, { times: 1 }]);
+
+    const next = (await graph.engine({ merge: 'plan', planner: 'apollo' })) as TributaryEngine;
+    const gone = { query: '{ gone }', operationName: undefined, conditions: {}, seen: undefined, times: 9 };
+    const ready = await next.warm(
+      [gone, ...used],
+      (query) => operationOf(graph.supergraph.schema, query),
+      new AbortController().signal,
+    );
+    expect(ready).toBe(2);
+    const { planned } = next.plans;
+    const options = { merge: 'plan', planner: 'apollo', variables: { all: true } } as const;
+    expect((await graph.ask(often, options)).data).toEqual({ again: { name: 'item 7', size: 70 } });
+    expect(next.plans.planned).toBe(planned);
+    // Control: the other outcome of its condition was not asked often, and is planned only now.
+    await graph.ask(often, { ...options, variables: { all: false } });
+    expect(next.plans.planned).toBe(planned + 1);
   });
 });
 
