@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
+import { parseExactly } from '../run/exact-numbers.js';
 import { requireJson } from './media-type.js';
 import { withoutPrefix } from './persisted-documents.js';
 import { readBody } from './read-body.js';
@@ -132,7 +133,7 @@ function refuseTokens(search: ReadonlyMap<string, unknown>): void {
 
 function jsonOf(text: string, what: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseExactly(text);
   } catch (cause) {
     throw Refusal.of('BAD_REQUEST', `${what} is not JSON.`, { cause });
   }

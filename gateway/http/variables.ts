@@ -1,5 +1,21 @@
-import { getVariableValues, GraphQLError, type GraphQLSchema } from 'graphql';
+import {
+  getNamedType,
+  getNullableType,
+  getVariableValues,
+  GraphQLError,
+  isInputObjectType,
+  isListType,
+  isScalarType,
+  isSpecifiedScalarType,
+  typeFromAST,
+  type GraphQLInputType,
+  type GraphQLSchema,
+  type NamedTypeNode,
+  type VariableDefinitionNode,
+} from 'graphql';
 import type { Operation, Variables } from '../engine.js';
+import { jsonOf } from '../plan/normalise.js';
+import { asBuiltIn, digitsOf, hasMarked, parseExactly } from '../run/exact-numbers.js';
 import { Refusal } from './refusal.js';
 
 const DEPTH_MAX = 20;
@@ -13,10 +29,11 @@ export function coerceVariables(
   given: Readonly<Record<string, unknown>>,
   suggestions: boolean,
 ): Variables {
-  requireBounded(given);
+  const marked = requireBounded(given);
   const definitions = operation.definition.variableDefinitions ?? [];
   if (definitions.length === 0) return {};
-  const result = getVariableValues(schema, definitions, given, {
+  const values = withExactDefaults(schema, definitions, marked ? builtIn(schema, definitions, given) : given);
+  const result = getVariableValues(schema, definitions, values, {
     maxErrors: ERRORS_MAX,
     hideSuggestions: !suggestions,
   });
@@ -29,9 +46,9 @@ function refused(errors: readonly GraphQLError[]): Refusal {
 }
 
 /** Deeper values overflow the stack of whoever walks them next; without recursion, so not here. */
-function requireBounded(given: Readonly<Record<string, unknown>>): void {
+function requireBounded(given: Readonly<Record<string, unknown>>): boolean {
   let level: unknown[] = Object.values(given);
-  if (level.length === 0) return;
+  if (level.length === 0) return false;
   for (let depth = 1; level.length > 0; depth += 1) {
     if (depth > DEPTH_MAX) throw Refusal.of('BAD_USER_INPUT', `variables may be at most ${DEPTH_MAX} levels deep.`);
     const next: unknown[] = [];
@@ -40,7 +57,56 @@ function requireBounded(given: Readonly<Record<string, unknown>>): void {
     }
     level = next;
   }
-  if (Buffer.byteLength(JSON.stringify(given)) > BYTES_MAX) {
+  const json = JSON.stringify(given);
+  if (Buffer.byteLength(json) > BYTES_MAX) {
     throw Refusal.of('BAD_USER_INPUT', `variables may be at most ${BYTES_MAX} bytes of JSON.`);
   }
+  return hasMarked(json);
+}
+
+type Given = Readonly<Record<string, unknown>>;
+
+/** Only a custom scalar takes a number to the digit; whatever else takes one takes a JavaScript number, and an ID a text. */
+function builtIn(schema: GraphQLSchema, definitions: readonly VariableDefinitionNode[], given: Given): Given {
+  const values: Record<string, unknown> = Object.create(null) as Record<string, unknown>;
+  for (const name of Object.keys(given)) values[name] = given[name];
+  for (const { variable, type } of definitions) {
+    const { value: name } = variable.name;
+    const inputType = typeFromAST(schema, type as NamedTypeNode);
+    if (Object.hasOwn(values, name) && inputType) values[name] = forType(values[name], inputType as GraphQLInputType);
+  }
+  return values;
+}
+
+function forType(value: unknown, type: GraphQLInputType): unknown {
+  if (Array.isArray(value)) {
+    const item = getNullableType(type);
+    return value.map((one) => forType(one, isListType(item) ? (item.ofType as GraphQLInputType) : type));
+  }
+  const named = getNamedType(type);
+  if (typeof value === 'string') {
+    const digits = digitsOf(value);
+    if (digits === undefined || (isScalarType(named) && !isSpecifiedScalarType(named))) return value;
+    return asBuiltIn(digits, named.name);
+  }
+  if (typeof value !== 'object' || value === null || !isInputObjectType(named)) return value;
+  const fields = named.getFields();
+  return Object.fromEntries(
+    Object.entries(value).map(([key, one]) => [key, fields[key] ? forType(one, fields[key].type) : one]),
+  );
+}
+
+/** graphql-js would read the default of a custom scalar as a JavaScript number. */
+function withExactDefaults(schema: GraphQLSchema, definitions: readonly VariableDefinitionNode[], given: Given): Given {
+  let values = given;
+  for (const { variable, type, defaultValue } of definitions) {
+    const { value: name } = variable.name;
+    if (!defaultValue || Object.hasOwn(values, name)) continue;
+    const inputType = typeFromAST(schema, type as NamedTypeNode) as GraphQLInputType | undefined;
+    const json = inputType && jsonOf(defaultValue, inputType);
+    if (json === undefined) continue;
+    const value = parseExactly(`[${json}]`) as [unknown];
+    if (hasMarked(JSON.stringify(value))) values = { ...values, [name]: forType(value[0], inputType!) };
+  }
+  return values;
 }

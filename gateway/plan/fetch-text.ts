@@ -73,6 +73,17 @@ export function placesIn(set: SelectionSetNode, base: string, places: Set<string
   return places;
 }
 
+/** Is any of these fields asked for, under whatever key? */
+export function asksForAny(set: SelectionSetNode, fields: ReadonlySet<string>): boolean {
+  return set.selections.some(
+    (selection) =>
+      (selection.kind === Kind.FIELD && fields.has(selection.name.value)) ||
+      ('selectionSet' in selection &&
+        selection.selectionSet !== undefined &&
+        asksForAny(selection.selectionSet, fields)),
+  );
+}
+
 /** Keys at the top of a selection, whatever the type. */
 export function topKeys(set: SelectionSetNode, keys: Set<string> = new Set()): Set<string> {
   for (const selection of set.selections) {

@@ -10,6 +10,7 @@ import {
   stripIgnoredCharacters,
   visit,
   visitWithTypeInfo,
+  type ArgumentNode,
   type ASTNode,
   type DocumentNode,
   type FieldNode,
@@ -77,8 +78,9 @@ export function normalise(
     variableDefinitions: [...(definition.variableDefinitions ?? []), ...literals.definitions()],
   };
 
-  const planned = plannable(split(withoutDenied(whole), false));
-  const plainFragments = new Map([...fragments].map(([name, fragment]) => [name, plannable(withoutDenied(fragment))]));
+  const plain = <Node extends ASTNode>(node: Node): Node => withDirectiveDefaults(withoutDenied(node), schema);
+  const planned = plannable(split(plain(whole), false));
+  const plainFragments = new Map([...fragments].map(([name, fragment]) => [name, plannable(plain(fragment))]));
   const asked = split(whole, true);
   const clientKeys = keys.clientKeys();
   return {
@@ -100,6 +102,21 @@ function withoutDenied<Node extends ASTNode>(node: Node): Node {
   return visit(node, {
     Field: (field) => (isDenied(field) ? null : undefined),
     InlineFragment: { leave: ({ selectionSet }) => (selectionSet.selections.length === 0 ? null : undefined) },
+  }) as Node;
+}
+
+/** A subgraph may know a client's directive without the default that another one gives it. */
+function withDirectiveDefaults<Node extends ASTNode>(node: Node, schema: GraphQLSchema): Node {
+  return visit(node, {
+    Directive(directive) {
+      const defaults = (schema.getDirective(directive.name.value)?.args ?? []).flatMap((argument): ArgumentNode[] => {
+        const given = directive.arguments?.some(({ name }) => name.value === argument.name);
+        const value = given ? undefined : argument.astNode?.defaultValue;
+        return value ? [{ kind: Kind.ARGUMENT, name: { kind: Kind.NAME, value: argument.name }, value }] : [];
+      });
+      if (defaults.length === 0) return undefined;
+      return { ...directive, arguments: [...(directive.arguments ?? []), ...defaults] };
+    },
   }) as Node;
 }
 
@@ -348,7 +365,7 @@ class Literals {
 }
 
 /** The literal as the JSON text of a variable of that type; digits stay digits. Undefined when it must stay where it is. */
-function jsonOf(value: ValueNode, type: GraphQLInputType): string | undefined {
+export function jsonOf(value: ValueNode, type: GraphQLInputType): string | undefined {
   const named = getNamedType(type);
   switch (value.kind) {
     case Kind.NULL:

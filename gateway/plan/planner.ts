@@ -75,7 +75,12 @@ export async function choosePlanner(
  */
 const PLANNED_WRONGLY_BY_NATIVE = new Set(['https://specs.apollo.dev/context']);
 
+/** Federation 1 wrote v0.1, with an owner for each type: the native planner finds no way to any of its fields. */
+const JOIN = 'https://specs.apollo.dev/join';
+
 function unfitForNative(supergraph: Supergraph): string | undefined {
+  if (supergraph.features.some(({ identity, version }) => identity === JOIN && version === 'v0.1'))
+    return `${JOIN}/v0.1`;
   return supergraph.features.find((feature) => PLANNED_WRONGLY_BY_NATIVE.has(feature.identity))?.identity;
 }
 

@@ -1,4 +1,4 @@
-import { Kind, parse, visit, type ConstDirectiveNode, type DocumentNode } from 'graphql';
+import { Kind, parse, visit, type ConstDirectiveNode, type DocumentNode, type TypeNode } from 'graphql';
 
 /** Names in a supergraph that a client's response keys must not be mistaken for. */
 export interface SchemaNames {
@@ -7,12 +7,18 @@ export interface SchemaNames {
   readonly required: ReadonlySet<string>;
   /** Those of them that are named with arguments. */
   readonly requiredWithArguments: ReadonlySet<string>;
+  /** Fields whose values are custom scalars, in any type. */
+  readonly custom: ReadonlySet<string>;
 }
 
 export function schemaNames(supergraph: DocumentNode): SchemaNames {
   const fields = new Set<string>();
   const required = new Set<string>();
   const requiredWithArguments = new Set<string>();
+  const scalars = new Set(
+    supergraph.definitions.flatMap((one) => (one.kind === Kind.SCALAR_TYPE_DEFINITION ? [one.name.value] : [])),
+  );
+  const custom = new Set<string>();
   const note = (directive: ConstDirectiveNode) => {
     for (const argument of directive.arguments ?? []) {
       if (argument.name.value === 'contextArguments') {
@@ -36,10 +42,17 @@ export function schemaNames(supergraph: DocumentNode): SchemaNames {
     });
   };
   visit(supergraph, {
-    FieldDefinition: (node) => void fields.add(node.name.value),
+    FieldDefinition(node) {
+      fields.add(node.name.value);
+      if (scalars.has(namedType(node.type))) custom.add(node.name.value);
+    },
     Directive: (node) => note(node as ConstDirectiveNode),
   });
-  return { fields, required, requiredWithArguments };
+  return { fields, required, requiredWithArguments, custom };
+}
+
+function namedType(type: TypeNode): string {
+  return type.kind === Kind.NAMED_TYPE ? type.name.value : namedType(type.type);
 }
 
 /** `contextArguments` also carries names and types, which are no selections. */

@@ -1,5 +1,6 @@
 import { isAscii } from 'node:buffer';
 import { Failure } from '#libs/failure';
+import { parseExactly } from './exact-numbers.js';
 import { isObject, type JsonObject } from './json.js';
 
 /** A subgraph's answer, looked at as far as everything after relies on it. */
@@ -14,9 +15,9 @@ export interface SubgraphError {
   readonly code: unknown;
 }
 
-/** Throws SUBGRAPH_BAD_RESPONSE for everything that is no GraphQL answer. */
-export function readAnswer(bytes: Buffer): SubgraphAnswer {
-  const answer = parsed(bytes);
+/** With `exact`, numbers keep their digits (run/exact-numbers.ts). Throws SUBGRAPH_BAD_RESPONSE for everything that is no GraphQL answer. */
+export function readAnswer(bytes: Buffer, exact: boolean): SubgraphAnswer {
+  const answer = parsed(bytes, exact);
   if (!isObject(answer)) throw bad('The answer is no JSON object.');
   const data = own(answer, 'data');
   const errors = own(answer, 'errors');
@@ -29,10 +30,11 @@ export function readAnswer(bytes: Buffer): SubgraphAnswer {
 
 const none: readonly SubgraphError[] = [];
 
-function parsed(bytes: Buffer): unknown {
+function parsed(bytes: Buffer, exact: boolean): unknown {
   try {
     // Twice as fast, and most answers are plain.
-    return JSON.parse(bytes.toString(isAscii(bytes) ? 'latin1' : 'utf8'));
+    const text = bytes.toString(isAscii(bytes) ? 'latin1' : 'utf8');
+    return exact ? parseExactly(text) : JSON.parse(text);
   } catch (error) {
     throw bad('The answer is not JSON.', error);
   }

@@ -2,6 +2,7 @@ import type { GraphQLSchema } from 'graphql';
 import type { NormalOperation } from '../plan/normalise.js';
 import type { Entities, EntityFetch, Plan, PlanNode, Required, Rewrite, RootFetch } from '../plan/plan.js';
 import {
+  asksForAny,
   entitiesField,
   join,
   placesIn,
@@ -45,6 +46,8 @@ export interface CompiledRoot extends Scheduled {
   /** `{"query":"…"` up to the variables. */
   readonly head: string;
   readonly variables: readonly string[];
+  /** Custom scalars are asked for: their numbers are kept to the digit. */
+  readonly exact: boolean;
   readonly locator: Locator;
   readonly atRoot: boolean;
   readonly topKeys: readonly string[];
@@ -69,6 +72,7 @@ export interface Unit {
     readonly operation: string;
   };
   readonly variables: readonly { readonly name: string; readonly definition: string }[];
+  readonly exact: boolean;
   readonly locators: readonly Locator[];
   readonly represent: Representer;
   /** May what came for one path be the same object at another? Not where later fetches write different things below it. */
@@ -84,6 +88,8 @@ export interface CompileOptions {
   readonly operation: NormalOperation;
   readonly schema: GraphQLSchema;
   readonly families: TypeFamilies;
+  /** Names of fields that are custom scalars. */
+  readonly custom: ReadonlySet<string>;
   /** Keep the planner's batches instead of sending each part when its inputs are there. */
   readonly keepBatches: boolean;
 }
@@ -166,6 +172,7 @@ class Scheduler {
       operation: node.operation,
       head: `{"query":${JSON.stringify(node.operation)}`,
       variables: [...text.variables.keys()],
+      exact: asksForAny(text.selectionSet, this.#options.custom),
       locator: where,
       atRoot: node.path.length === 0,
       topKeys: [...topKeys(text.selectionSet)],
@@ -226,6 +233,7 @@ class Scheduler {
         operation,
       },
       variables,
+      exact: asksForAny(set, this.#options.custom),
       locators: part.paths.map((path) => locator(path, families)),
       represent: new Representer(part.requires, part.inputRewrites, families),
       rewrite: outputRewriter(part.outputRewrites, families),

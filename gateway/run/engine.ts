@@ -17,6 +17,7 @@ import { Plans, type Overrides } from '../plan/plans.js';
 import { schemaNames, type SchemaNames } from '../plan/schema-names.js';
 import { SupergraphError, type Supergraph } from '../supergraph/supergraph.js';
 import { compile, type Compiled } from './compile.js';
+import { writeExactly } from './exact-numbers.js';
 import { introspect } from './introspect.js';
 import { identityOf, InFlight } from './in-flight.js';
 import { Run, type Send } from './run.js';
@@ -89,6 +90,7 @@ export class TributaryEngine implements Engine {
           operation,
           schema: supergraph.schema,
           families: this.#families,
+          custom: this.#names.custom,
           keepBatches: options.merge === 'plan',
         }),
     });
@@ -273,7 +275,7 @@ function variableTexts(operation: NormalOperation, variables: Variables): (name:
     if (!Object.hasOwn(variables, name)) return undefined;
     let text = texts.get(name);
     if (text === undefined) {
-      text = JSON.stringify(variables[name]);
+      text = writeExactly(variables[name]);
       texts.set(name, text);
     }
     return text;

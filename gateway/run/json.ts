@@ -1,3 +1,5 @@
+import { writeExactly } from './exact-numbers.js';
+
 /** Values as `JSON.parse` makes them. */
 export type Json = string | number | boolean | null | Json[] | JsonObject;
 export interface JsonObject {
@@ -19,10 +21,10 @@ export function reader(key: string): (object: JsonObject) => Json | undefined {
 
 /** A short text without anything to escape is the usual case, and testing it is several times cheaper than JSON.stringify. */
 export function quote(text: string): string {
-  if (text.length > 64) return JSON.stringify(text);
+  if (text.length > 64) return writeExactly(text);
   for (let i = 0; i < text.length; i += 1) {
     const code = text.charCodeAt(i);
-    if (code < 32 || code === 34 || code === 92 || (code >= 0xd800 && code <= 0xdfff)) return JSON.stringify(text);
+    if (code < 32 || code === 34 || code === 92 || (code >= 0xd800 && code <= 0xdfff)) return writeExactly(text);
   }
   return `"${text}"`;
 }

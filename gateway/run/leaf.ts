@@ -1,4 +1,5 @@
 import { isEnumType, type GraphQLLeafType } from 'graphql';
+import { digitsOf, writeExactly } from './exact-numbers.js';
 import { numberText, type Json } from './json.js';
 import { invalid, NULL, WRITTEN, type BROKEN, type Output, type Write } from './output.js';
 
@@ -44,19 +45,20 @@ const BUILT_IN: Readonly<Record<string, WriteValue>> = {
     return true;
   },
   Int(value, output) {
-    const number = typeof value === 'boolean' ? Number(value) : value;
+    const number = numberOf(value);
     if (typeof number !== 'number' || (number | 0) !== number) return false;
     output.integer(number | 0);
     return true;
   },
   Float(value, output) {
-    const number = typeof value === 'boolean' ? Number(value) : value;
+    const number = numberOf(value);
     if (typeof number !== 'number' || !Number.isFinite(number)) return false;
     output.json(`${number}`);
     return true;
   },
   Boolean(value, output) {
-    const truth = typeof value === 'number' ? value !== 0 : value;
+    const number = numberOf(value);
+    const truth = typeof value === 'boolean' ? value : typeof number === 'number' ? number !== 0 : value;
     if (typeof truth !== 'boolean') return false;
     output.piece(truth ? TRUE : FALSE);
     return true;
@@ -67,7 +69,15 @@ const TRUE = Buffer.from('true');
 const FALSE = Buffer.from('false');
 
 const custom: WriteValue = (value, output) => {
-  if (typeof value === 'string') output.string(value);
-  else output.json(typeof value === 'number' ? numberText(value) : JSON.stringify(value));
+  const digits = typeof value === 'string' ? digitsOf(value) : undefined;
+  if (digits !== undefined) output.json(digits);
+  else if (typeof value === 'string') output.string(value);
+  else output.json(typeof value === 'number' ? numberText(value) : writeExactly(value));
   return true;
 };
+
+function numberOf(value: Exclude<Json, null>): Exclude<Json, null> {
+  if (typeof value === 'boolean') return Number(value);
+  const digits = typeof value === 'string' ? digitsOf(value) : undefined;
+  return digits === undefined ? value : Number(digits);
+}

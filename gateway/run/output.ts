@@ -1,3 +1,4 @@
+import { quotedExactly } from './exact-numbers.js';
 import type { Json } from './json.js';
 
 /**
@@ -65,14 +66,14 @@ export class Output {
   /** A string value. Most are short and plain, and looking at each character is then cheaper than any call. */
   string(text: string): void {
     const { length } = text;
-    if (length > PLAIN_MAX) return this.json(JSON.stringify(text));
+    if (length > PLAIN_MAX) return this.json(quotedExactly(text));
     if (this.at + length + 2 > this.#bytes.length) this.#grow(length + 2);
     const bytes = this.#bytes;
     let { at } = this;
     bytes[at++] = QUOTE;
     for (let i = 0; i < length; i += 1) {
       const code = text.charCodeAt(i);
-      if (code < 32 || code > 126 || code === QUOTE || code === BACKSLASH) return this.json(JSON.stringify(text));
+      if (code < 32 || code > 126 || code === QUOTE || code === BACKSLASH) return this.json(quotedExactly(text));
       bytes[at++] = code;
     }
     bytes[at++] = QUOTE;

@@ -1,4 +1,5 @@
 import type { Required, RequiredField, Rewrite } from '../plan/plan.js';
+import { writeExactly } from './exact-numbers.js';
 import { numberText, quote, reader, type Json, type JsonObject } from './json.js';
 import { Output } from './output.js';
 import type { TypeFamilies } from './types.js';
@@ -152,7 +153,8 @@ function writePlain(writers: readonly FieldWriter[], entity: JsonObject): string
     const value = entity[key];
     if (value === undefined) return missing;
     scratch.piece(bytes);
-    if (typeof value === 'string') scratch.string(value);
+    if (typeof value === 'string' && value.charCodeAt(0) === MARKED) scratch.json(writeExactly(value));
+    else if (typeof value === 'string') scratch.string(value);
     else if (typeof value !== 'number') scratch.json(JSON.stringify(value));
     else if ((value | 0) === value) scratch.integer(value | 0);
     else scratch.json(numberText(value));
@@ -162,6 +164,8 @@ function writePlain(writers: readonly FieldWriter[], entity: JsonObject): string
 }
 
 const BRACE_CLOSE = 0x7d;
+/** What a number that is kept to the digit begins with, as few other texts do. */
+const MARKED = 1;
 
 function writeFields(writers: readonly FieldWriter[], object: JsonObject): string | typeof missing {
   let text = '';
@@ -178,7 +182,8 @@ function writeFields(writers: readonly FieldWriter[], object: JsonObject): strin
 function writeValue(value: Json, inner: Fields | undefined): string | typeof missing {
   if (typeof value === 'string') return quote(value);
   if (typeof value === 'number') return numberText(value);
-  if (typeof value !== 'object' || value === null || !inner) return JSON.stringify(value);
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  if (!inner) return writeExactly(value);
   if (!Array.isArray(value)) return writeFields(inner.of(value), value);
   let text = '';
   for (const item of value) {

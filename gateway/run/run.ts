@@ -3,6 +3,7 @@ import type { Cancellation, RequestContext } from '../engine.js';
 import type { FieldError } from '../http/client-errors.js';
 import { Asking } from './asking.js';
 import type { Compiled, CompiledEntities, CompiledFetch, CompiledRoot, Unit } from './compile.js';
+import { writeExactly } from './exact-numbers.js';
 import { at } from './rewrite.js';
 import { isObject, type Json, type JsonObject } from './json.js';
 import { merge } from './merge.js';
@@ -138,7 +139,7 @@ export class Run {
       try {
         const send = this.#observer?.sending(this.#send, fetch) ?? this.#send;
         const bytes = await send(fetch.subgraph, fetch.mutation ? 'mutation' : 'query', this.#rootBody(fetch));
-        this.#takeRoot(fetch, targets, readAnswer(bytes));
+        this.#takeRoot(fetch, targets, readAnswer(bytes, fetch.exact));
       } catch (error) {
         this.#lose(fetch.subgraph, fetch.locator.keys, fetch.topKeys, error);
       }
@@ -192,7 +193,7 @@ export class Run {
     for (const locator of unit.locators) {
       for (const { object, above } of locator.findPaths(this.data)) {
         const context = unit.context.map(
-          (rewrite) => [rewrite.variable, JSON.stringify(this.#contextual(rewrite, above))] as const,
+          (rewrite) => [rewrite.variable, writeExactly(this.#contextual(rewrite, above))] as const,
         );
         const key = JSON.stringify(context);
         let asking = askings.get(key);
@@ -238,10 +239,11 @@ export class Run {
 
   async #sendEntities(subgraph: string, request: Outgoing): Promise<void> {
     const send = this.#observer?.sending(this.#send, request) ?? this.#send;
+    const exact = request.asked.some(({ part }) => part.unit.exact);
     const answers = await Promise.all(
       request.bodies.map(async (body): Promise<SubgraphAnswer | { failure: unknown }> => {
         try {
-          return readAnswer(await body(send, subgraph));
+          return readAnswer(await body(send, subgraph), exact);
         } catch (failure) {
           return { failure };
         }

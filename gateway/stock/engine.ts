@@ -1,6 +1,7 @@
 import { Kind } from 'graphql';
 import { asFailure, Failure } from '#libs/failure';
 import type { Answer, Engine, EngineFactory, EngineOptions, Operation, RequestContext, Variables } from '../engine.js';
+import { roundedNumbers } from '../run/exact-numbers.js';
 import { clientErrors, type FieldError } from '../http/client-errors.js';
 import type { Supergraph } from '../supergraph/supergraph.js';
 import { BY_GATEWAY, SubgraphSource, type StockContext } from './subgraph-source.js';
@@ -85,7 +86,7 @@ class StockEngine implements Engine {
       request: {
         query: operation.query,
         operationName: operation.operationName,
-        variables,
+        variables: roundedNumbers(variables),
         http: { headers: new Map([['x-request-id', requestId]]) },
       },
       document: operation.document,

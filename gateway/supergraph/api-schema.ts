@@ -70,10 +70,13 @@ function machineryNames(features: readonly Feature[]): {
 } {
   const prefixes = new Set(features.map((feature) => feature.as));
   const imported = new Set(features.flatMap((feature) => [...feature.imports.values()]));
+  const apollos = features.filter((feature) => feature.identity.startsWith('https://specs.apollo.dev/'));
+  const ours = new Set(apollos.flatMap((feature) => [`@${feature.as}`, ...feature.imports.values()]));
   const prefixed = (name: string) => name.includes('__') && prefixes.has(name.slice(0, name.indexOf('__')));
   return {
     type: (name) => prefixed(name) || imported.has(name),
-    directive: (name) => prefixed(name) || prefixes.has(name) || imported.has(`@${name}`),
+    // Somebody's own spec (@composeDirective) may well bring a directive that clients write.
+    directive: (name) => prefixed(name) || ours.has(`@${name}`),
   };
 }
 

@@ -46,6 +46,8 @@ export interface Call {
   readonly query: string;
   readonly variables: Readonly<Record<string, unknown>>;
   readonly type: 'query' | 'mutation';
+  /** As it was sent. */
+  readonly body: string;
 }
 
 export interface Asked {
@@ -163,7 +165,7 @@ export class Federation {
       query: string;
       variables?: Record<string, unknown>;
     };
-    const call: Call = { subgraph, query, variables, type };
+    const call: Call = { subgraph, query, variables, type, body: body.toString() };
     calls.push(call);
     await options.before?.(call);
     const instead = await options.instead?.[subgraph]?.(call);

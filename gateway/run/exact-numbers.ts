@@ -1,0 +1,64 @@
+import { randomBytes } from 'node:crypto';
+import type { Json } from './json.js';
+
+/**
+ * A custom scalar passes as it came, to the digit: `12345678901234567890` and `10.50` are numbers that JavaScript writes
+ * differently. Such a number is kept as a text that begins with this mark, from the parse of the one side to the text of the
+ * other. Nobody outside knows the mark, so no text that comes in is taken for a number.
+ */
+const MARK = `\u0001${randomBytes(12).toString('hex')}:`;
+const QUOTED_MARK = JSON.stringify(MARK).slice(0, -1);
+
+/** Something like a number that would be written differently: it may also be within a text, so what it finds is looked at again. */
+const SUSPECT = /[[,:\s]-?(?:[\d.]{16}|\d+(?:\.\d+)?[eE]|\d+\.\d*0(?=[\s,\]}])|0(?<=-0)(?=[\s,\]}]))/;
+const STRING_OR_NUMBER = /"[^"\\]*(?:\\.[^"\\]*)*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+
+/** `JSON.parse` that keeps every digit. A third of its time more for a text without such numbers. */
+export function parseExactly(text: string): unknown {
+  return SUSPECT.test(text) ? JSON.parse(marked(text)) : JSON.parse(text);
+}
+
+/** Numbers that would change become texts with the mark; what is no JSON stays none. */
+function marked(text: string): string {
+  return text.replace(STRING_OR_NUMBER, (token) =>
+    token.startsWith('"') || String(Number(token)) === token ? token : `${QUOTED_MARK}${token}"`,
+  );
+}
+
+/** The digits, when the text is a marked number. */
+export function digitsOf(text: string): string | undefined {
+  return text.charCodeAt(0) === 1 && text.startsWith(MARK) ? text.slice(MARK.length) : undefined;
+}
+
+/** `JSON.stringify` of a value whose marked numbers become numbers again. */
+export function writeExactly(value: unknown): string {
+  const text = JSON.stringify(value);
+  return text?.includes(QUOTED_MARK) ? unmarked(text) : text;
+}
+
+/** A text as JSON; a marked number as a text of its digits. */
+export function quotedExactly(text: string): string {
+  return JSON.stringify(digitsOf(text) ?? text);
+}
+
+const MARKED = new RegExp(`${QUOTED_MARK.replaceAll('\\', '\\\\')}([^"]*)"`, 'g');
+
+function unmarked(text: string): string {
+  return text.replace(MARKED, '$1');
+}
+
+/** Is there a marked number in this JSON text? */
+export function hasMarked(json: string): boolean {
+  return json.includes(QUOTED_MARK);
+}
+
+/** Marked numbers as the numbers that JavaScript has, for whoever cannot do better. */
+export function roundedNumbers<Value>(value: Value): Value {
+  const json = JSON.stringify(value);
+  return json !== undefined && hasMarked(json) ? (JSON.parse(unmarked(json)) as Value) : value;
+}
+
+/** As a scalar of GraphQL's own wants it: a whole number stays whole as an ID, everything else is a JavaScript number. */
+export function asBuiltIn(digits: string, type: string): Json {
+  return (type === 'ID' || type === 'String') && /^-?\d+$/.test(digits) ? digits : Number(digits);
+}

@@ -1,0 +1,225 @@
+import { afterAll, describe, expect, it } from '@jest/globals';
+import { everyWay } from './every-way.js';
+import { federate } from './harness.js';
+
+const access = (argument: string, sdl: string) =>
+  `extend schema @link(url: "https://specs.apollo.dev/federation/v2.1", import: ["@key", "@composeDirective"]) @link(url: "https://example.com/access/v1.0", import: ["@access"]) @composeDirective(name: "@access")
+  directive @access(scope: Scope! ${argument}) on FIELD enum Scope { PUBLIC PRIVATE } ${sdl}`;
+
+describe('a directive that clients write', () => {
+  const graph = federate({
+    a: {
+      raw: true,
+      sdl: access('', 'type Query { a: String i: Item } type Item @key(fields: "id") { id: ID! }'),
+      resolvers: { Query: { a: () => 'a', i: () => ({ id: '1' }) } },
+    },
+    b: {
+      raw: true,
+      sdl: access('= PUBLIC', 'type Query { b: String } type Item @key(fields: "id") { id: ID! name: String }'),
+      resolvers: { Query: { b: () => 'b' }, Item: { name: () => 'item' } },
+    },
+  });
+  afterAll(() => graph.close());
+
+  it('is known, and has its default where a service has none', () =>
+    everyWay(graph, '{ a @access b @access i { id @access(scope: PRIVATE) name @access } }', {
+      data: { a: 'a', b: 'b', i: { id: '1', name: 'item' } },
+      stock: 'refuses',
+    }));
+});
+
+describe('@tag, @inaccessible, @cacheTag, @cost, @listSize and directives of one’s own', () => {
+  const graph = federate({
+    a: {
+      sdl: `extend schema @link(url: "https://example.com/mine/v1.0", import: ["@mine"]) @composeDirective(name: "@mine") directive @mine(why: String) on FIELD_DEFINITION | OBJECT
+        type Query { item: Item @tag(name: "t") @mine(why: "so") secret: Int @inaccessible items(first: Int): [Item] @listSize(slicingArguments: ["first"], assumedSize: 5) @cost(weight: 3) }
+        type Item @key(fields: "id") @tag(name: "t") @mine { id: ID! name: String @tag(name: "u") hidden: String @inaccessible kind: Kind other: Other @inaccessible } enum Kind @tag(name: "v") { A B @inaccessible } type Other @inaccessible { x: Int }`,
+      resolvers: {
+        Query: {
+          item: () => ({ id: '1', name: 'one', hidden: 'never', kind: 'A' }),
+          items: () => [{ id: '1', name: 'one' }],
+        },
+        Item: { __resolveReference: ({ id }: { id: string }) => ({ id, hidden: `hidden ${id}` }) },
+      },
+    },
+    b: {
+      sdl: `type Item @key(fields: "id") { id: ID! hidden: String @external size: String @requires(fields: "hidden") }`,
+      resolvers: { Item: { size: ({ hidden }: { hidden: string }) => `size of ${hidden}` } },
+    },
+  });
+  afterAll(() => graph.close());
+
+  it('change nothing of an answer', () =>
+    everyWay(graph, '{ item { id name kind } items(first: 1) { name } }', {
+      data: { item: { id: '1', name: 'one', kind: 'A' }, items: [{ name: 'one' }] },
+      guild: 'refuses',
+    }));
+
+  it('what is inaccessible is nobody’s to ask, and a service’s to require', async () => {
+    await everyWay(graph, '{ item { size } }', { data: { item: { size: 'size of never' } }, guild: 'refuses' });
+    for (const query of ['{ secret }', '{ item { hidden } }', '{ item { other { x } } }'])
+      await expect(graph.ask(query)).rejects.toThrow('Cannot query field');
+    const { data } = await graph.ask(
+      '{ __schema { types { name } directives { name } } __type(name: "Item") { fields { name } } }',
+    );
+    expect(JSON.stringify(data)).not.toMatch(/hidden|Other|mine|tag|join|link|cost/);
+  });
+});
+
+describe('@include and @skip', () => {
+  const graph = federate({
+    a: {
+      sdl: `type Query { product: Product } type Product @key(fields: "id") { id: ID! price: Int }`,
+      resolvers: {
+        Query: { product: () => ({ id: 'p1', price: 699 }) },
+        Product: { __resolveReference: () => ({ id: 'p1', price: 699 }) },
+      },
+    },
+    b: {
+      sdl: `type Product @key(fields: "id") { id: ID! price: Int @external expensive: Boolean @requires(fields: "price") }`,
+      resolvers: { Product: { expensive: ({ price }: { price: number }) => price > 500 } },
+    },
+    c: {
+      sdl: `type Product @key(fields: "id") { id: ID! expensive: Boolean @external include: Boolean @requires(fields: "expensive") skip: Boolean @requires(fields: "expensive") neither: String! }`,
+      resolvers: {
+        Product: {
+          include: ({ expensive }: { expensive: boolean }) => expensive,
+          skip: ({ expensive }: { expensive: boolean }) => expensive,
+          neither: () => 'never asked',
+        },
+      },
+    },
+  });
+  afterAll(() => graph.close());
+
+  it.each([
+    ['query ($yes: Boolean = true) { product { price neither @skip(if: $yes) } }', { product: { price: 699 } }],
+    ['query ($no: Boolean = false) { product { price neither @include(if: $no) } }', { product: { price: 699 } }],
+    [
+      'query ($yes: Boolean! = true) { product { include @include(if: $yes) skip @skip(if: $yes) } }',
+      { product: { include: true } },
+    ],
+    [
+      'query ($no: Boolean! = false) { product { include @include(if: $no) skip @skip(if: $no) } }',
+      { product: { skip: true } },
+    ],
+    [
+      'query ($yes: Boolean = true, $no: Boolean = false) { product @include(if: $yes) { ... @skip(if: $no) { expensive } ...F @include(if: $no) } } fragment F on Product { neither }',
+      { product: { expensive: true } },
+    ],
+    [
+      '{ product { price @skip(if: true) @include(if: true) include @include(if: true) @skip(if: false) } }',
+      { product: { include: true } },
+    ],
+    ['query ($yes: Boolean = true) { product { price @skip(if: $yes) } }', { product: {} }],
+    ['query ($yes: Boolean = true) { product @skip(if: $yes) { price } }', {}],
+  ])('%s', (query, data) => everyWay(graph, query, { data }));
+
+  it('what is left out is not asked', async () => {
+    const { calls } = await graph.ask('query ($yes: Boolean = true) { product { price neither @skip(if: $yes) } }');
+    expect(calls.map(({ subgraph }) => subgraph)).toEqual(['a']);
+  });
+});
+
+describe('__typename', () => {
+  const graph = federate({
+    a: {
+      sdl: `union Product = Oven | Toaster interface Node { id: ID! } type Query { product: Product node: Node users: [User] } type Oven implements Node { id: ID! } type Toaster implements Node { id: ID! warranty: Int } interface User @key(fields: "id") { id: ID! name: String } type Admin implements User @key(fields: "id") { id: ID! name: String isMain: Boolean }`,
+      resolvers: {
+        Query: {
+          product: () => ({ __typename: 'Oven', id: '1' }),
+          node: () => ({ __typename: 'Toaster', id: '2' }),
+          users: () => [{ __typename: 'Admin', id: 'u1', name: 'Ada', isMain: true }],
+        },
+        User: {
+          __resolveReference: ({ id }: { id: string }) => ({ __typename: 'Admin', id, name: 'Ada', isMain: true }),
+        },
+      },
+    },
+    b: {
+      sdl: `type Query { bare: [User] } type User @key(fields: "id") @interfaceObject { id: ID! nick: String }`,
+      resolvers: { Query: { bare: () => [{ id: 'u1' }] }, User: { nick: () => 'nick' } },
+    },
+  });
+  afterAll(() => graph.close());
+
+  it.each([
+    [
+      '{ __typename product { __typename t: __typename } }',
+      { __typename: 'Query', product: { __typename: 'Oven', t: 'Oven' } },
+    ],
+    ['{ t: __typename ... on Query { u: __typename } }', { t: 'Query', u: 'Query' }],
+    [
+      '{ product { ... on Oven { __typename id } ... on Toaster { a: __typename } } }',
+      { product: { __typename: 'Oven', id: '1' } },
+    ],
+    [
+      '{ node { __typename ... { n: __typename ... on Node { m: __typename } } } }',
+      { node: { __typename: 'Toaster', n: 'Toaster', m: 'Toaster' } },
+    ],
+    [
+      '{ users { __typename nick } bare { __typename nick } }',
+      { users: [{ __typename: 'Admin', nick: 'nick' }], bare: [{ __typename: 'Admin', nick: 'nick' }] },
+    ],
+    ['{ bare { id t: __typename ... on Admin { isMain } } }', { bare: [{ id: 'u1', t: 'Admin', isMain: true }] }],
+  ])('%s', (query, data) => everyWay(graph, query, { data }));
+});
+
+describe('mutations', () => {
+  const log: string[] = [];
+  const graph = federate({
+    a: {
+      sdl: `type Query { product(id: ID!): Product } type Mutation { add(num: Int!, id: String!): Int! delete(id: String!): Int! addProduct(name: String!, price: Float!): Product! addCategory(name: String!): Category @shareable } type Product @key(fields: "id") { id: ID! name: String price: Float } type Category @key(fields: "id") { id: ID! name: String @shareable }`,
+      resolvers: {
+        Mutation: {
+          add: (_: unknown, { num }: { num: number }) => log.push(`add ${num}`),
+          delete: () => log.push('delete'),
+          addProduct: (_: unknown, given: object) => ({ id: 'new', ...given }),
+          addCategory: () => (log.push('category in a'), { id: 'c', name: 'c' }),
+        },
+        Product: { __resolveReference: ({ id }: { id: string }) => ({ id, name: 'new', price: 599.99 }) },
+      },
+    },
+    b: {
+      sdl: `type Mutation { multiply(by: Int!, id: String!): Int! addCategory(name: String!): Category @shareable } type Product @key(fields: "id") { id: ID! price: Float @external expensive: Boolean @requires(fields: "price") available: Boolean } type Category @key(fields: "id") { id: ID! name: String @shareable }`,
+      resolvers: {
+        Mutation: {
+          multiply: (_: unknown, { by }: { by: number }) => log.push(`multiply ${by}`),
+          addCategory: () => (log.push('category in b'), { id: 'c', name: 'c' }),
+        },
+        Product: { expensive: ({ price }: { price: number }) => price > 100, available: () => true },
+      },
+    },
+  });
+  afterAll(() => graph.close());
+
+  it('run in the order in which they are written, over services, each once', async () => {
+    for (const way of [
+      { planner: 'native' },
+      { planner: 'apollo' },
+      { merge: 'plan' },
+      { engine: 'apollo' },
+    ] as const) {
+      log.length = 0;
+      const { data } = await graph.ask(
+        'mutation { five: add(num: 5, id: "r") ten: multiply(by: 2, id: "r") twelve: add(num: 2, id: "r") final: delete(id: "r") }',
+        way,
+      );
+      expect({ way, data, log }).toEqual({
+        way,
+        data: { five: 1, ten: 2, twelve: 3, final: 4 },
+        log: ['add 5', 'multiply 2', 'add 2', 'delete'],
+      });
+      log.length = 0;
+      expect((await graph.ask('mutation { addCategory(name: "c") { id name } }', way)).data).toEqual({
+        addCategory: { id: 'c', name: 'c' },
+      });
+      expect(log).toHaveLength(1);
+    }
+  });
+
+  it('and what they answer is followed like any entity', () =>
+    everyWay(graph, 'mutation { addProduct(name: "new", price: 599.99) { name price expensive available } }', {
+      data: { addProduct: { name: 'new', price: 599.99, expensive: true, available: true } },
+    }));
+});

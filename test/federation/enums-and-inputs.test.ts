@@ -1,0 +1,72 @@
+import { afterAll, describe, expect, it } from '@jest/globals';
+import { everyWay } from './every-way.js';
+import { federate } from './harness.js';
+
+const graph = federate({
+  a: {
+    sdl: `type Query { users: [User] usersByType(type: UserType): [User] find(filter: Filter): String } enum UserType { ADMIN MEMBER @inaccessible REGULAR } enum Color { RED GREEN } input Filter { first: Int type: UserType a: String deep: Deep } input Deep { n: Int! = 1 only: String }
+      type User @key(fields: "id") { id: ID! type: UserType color: Color }`,
+    resolvers: {
+      Query: {
+        users: () => [
+          { id: 'u1', type: 'ADMIN', color: 'RED' },
+          { id: 'u2', type: 'MEMBER', color: 'GREEN' },
+        ],
+        usersByType: (_: unknown, { type }: { type: string }) => [{ id: 'u1', type }],
+        find: (_: unknown, { filter }: { filter: object }) => JSON.stringify(filter),
+      },
+      User: { __resolveReference: ({ id }: { id: string }) => ({ id, type: 'ADMIN' }) },
+    },
+  },
+  b: {
+    sdl: `enum UserType { ADMIN MEMBER REGULAR } enum Color { RED GREEN BLUE } input Filter { first: Int type: UserType } type Query { blue: Color other(filter: Filter): String } type User @key(fields: "id") { id: ID! typeInB: UserType }`,
+    resolvers: {
+      Query: { blue: () => 'BLUE', other: (_: unknown, { filter }: { filter: object }) => JSON.stringify(filter) },
+      User: { typeInB: ({ id }: { id: string }) => (id === 'u2' ? 'MEMBER' : 'ADMIN') },
+    },
+  },
+});
+afterAll(() => graph.close());
+
+describe('enums', () => {
+  it('a value that only some services have comes through; one that is inaccessible is null with an error', async () => {
+    await everyWay(graph, '{ blue users { id color } }', {
+      data: {
+        blue: 'BLUE',
+        users: [
+          { id: 'u1', color: 'RED' },
+          { id: 'u2', color: 'GREEN' },
+        ],
+      },
+    });
+    await everyWay(graph, '{ users { id type typeInB } }', {
+      data: {
+        users: [
+          { id: 'u1', type: 'ADMIN', typeInB: 'ADMIN' },
+          { id: 'u2', type: null, typeInB: null },
+        ],
+      },
+      errors: ['users.1.type', 'users.1.typeInB'],
+    });
+  });
+
+  it('as an input, only what every service has is taken', async () => {
+    await everyWay(graph, '{ usersByType(type: ADMIN) { id type } }', {
+      data: { usersByType: [{ id: 'u1', type: 'ADMIN' }] },
+    });
+    await everyWay(graph, 'query ($type: UserType) { usersByType(type: $type) { type } }', {
+      variables: { type: 'REGULAR' },
+      data: { usersByType: [{ type: 'REGULAR' }] },
+    });
+    await expect(graph.ask('{ usersByType(type: MEMBER) { id } }')).rejects.toThrow('MEMBER');
+  });
+});
+
+describe('input objects', () => {
+  it('are the intersection of what the services take', async () => {
+    await everyWay(graph, '{ find(filter: { first: 1, type: ADMIN }) other(filter: { first: 2 }) }', {
+      data: { find: '{"first":1,"type":"ADMIN"}', other: '{"first":2}' },
+    });
+    await expect(graph.ask('{ find(filter: { a: "x" }) }')).rejects.toThrow('"a"');
+  });
+});
