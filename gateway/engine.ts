@@ -123,6 +123,8 @@ export interface EngineOptions {
   /** Labels of `@override(label:)` that are on; `percent(n)` labels are thrown for. */
   readonly overrideLabels?: readonly string[];
   readonly random?: () => number;
+  /** Planning that takes longer is given up; 5 s unless given. */
+  readonly planDeadlineMs?: number;
   /** What becomes of an operation that asks for something its client may not have. */
   readonly unauthorized?: 'filter' | 'reject';
 }

@@ -78,7 +78,8 @@ export function normalise(
     variableDefinitions: [...(definition.variableDefinitions ?? []), ...literals.definitions()],
   };
 
-  const plain = <Node extends ASTNode>(node: Node): Node => withDirectiveDefaults(withoutDenied(node), schema);
+  const plain = <Node extends ASTNode>(node: Node): Node =>
+    withDirectiveDefaults(withoutDenied(node), schema, names.linked);
   const planned = plannable(split(plain(whole), false));
   const plainFragments = new Map([...fragments].map(([name, fragment]) => [name, plannable(plain(fragment))]));
   const asked = split(whole, true);
@@ -105,10 +106,18 @@ function withoutDenied<Node extends ASTNode>(node: Node): Node {
   }) as Node;
 }
 
-/** A subgraph may know a client's directive without the default that another one gives it. */
-function withDirectiveDefaults<Node extends ASTNode>(node: Node, schema: GraphQLSchema): Node {
+/**
+ * A subgraph may know a client's directive without the default that another one gives it. Those of a linked spec stay here: Apollo's
+ * planner does not know them in operations.
+ */
+function withDirectiveDefaults<Node extends ASTNode>(
+  node: Node,
+  schema: GraphQLSchema,
+  linked: ReadonlySet<string>,
+): Node {
   return visit(node, {
     Directive(directive) {
+      if (linked.has(directive.name.value)) return null;
       const defaults = (schema.getDirective(directive.name.value)?.args ?? []).flatMap((argument): ArgumentNode[] => {
         const given = directive.arguments?.some(({ name }) => name.value === argument.name);
         const value = given ? undefined : argument.astNode?.defaultValue;

@@ -33,6 +33,16 @@ export async function choosePlanner(
   wanted: PlannerChoice,
   logger: Logger,
 ): Promise<{ planner: Planner; reason: string }> {
+  const { planner, reason } = await choose(supergraph, wanted, logger);
+  const { completePlans } = await import('./complete-plan.js');
+  return { planner: completePlans(planner, supergraph), reason };
+}
+
+async function choose(
+  supergraph: Supergraph,
+  wanted: PlannerChoice,
+  logger: Logger,
+): Promise<{ planner: Planner; reason: string }> {
   const unfit = unfitForNative(supergraph);
   if (wanted === 'apollo') return { planner: await apollo(supergraph), reason: 'PLANNER=apollo' };
   if (wanted === 'native') {

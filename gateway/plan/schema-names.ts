@@ -9,6 +9,8 @@ export interface SchemaNames {
   readonly requiredWithArguments: ReadonlySet<string>;
   /** Fields whose values are custom scalars, in any type. */
   readonly custom: ReadonlySet<string>;
+  /** Directives that a linked spec brings, without their @. */
+  readonly linked: ReadonlySet<string>;
 }
 
 export function schemaNames(supergraph: DocumentNode): SchemaNames {
@@ -19,6 +21,7 @@ export function schemaNames(supergraph: DocumentNode): SchemaNames {
     supergraph.definitions.flatMap((one) => (one.kind === Kind.SCALAR_TYPE_DEFINITION ? [one.name.value] : [])),
   );
   const custom = new Set<string>();
+  const linked = new Set<string>();
   const note = (directive: ConstDirectiveNode) => {
     for (const argument of directive.arguments ?? []) {
       if (argument.name.value === 'contextArguments') {
@@ -46,9 +49,13 @@ export function schemaNames(supergraph: DocumentNode): SchemaNames {
       fields.add(node.name.value);
       if (scalars.has(namedType(node.type))) custom.add(node.name.value);
     },
-    Directive: (node) => note(node as ConstDirectiveNode),
+    Directive(node) {
+      note(node as ConstDirectiveNode);
+      if (node.name.value === 'link')
+        visit(node, { StringValue: ({ value }) => void (value.startsWith('@') && linked.add(value.slice(1))) });
+    },
   });
-  return { fields, required, requiredWithArguments, custom };
+  return { fields, required, requiredWithArguments, custom, linked };
 }
 
 function namedType(type: TypeNode): string {

@@ -83,7 +83,7 @@ export class TributaryEngine implements Engine {
     this.plans = new Plans({
       planner,
       cacheBytes: PLAN_CACHE_BYTES,
-      deadlineMs: PLAN_DEADLINE_MS,
+      deadlineMs: options.planDeadlineMs ?? PLAN_DEADLINE_MS,
       compile: (plan, operation) =>
         compile({
           plan,

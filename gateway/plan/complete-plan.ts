@@ -1,0 +1,212 @@
+import {
+  isAbstractType,
+  Kind,
+  type FieldNode,
+  type GraphQLSchema,
+  type SelectionNode,
+  type SelectionSetNode,
+} from 'graphql';
+import type { Supergraph } from '../supergraph/supergraph.js';
+import { Coverage } from './coverage.js';
+import { join, readFetchText, textOfSelections, variablesIn } from './fetch-text.js';
+import type { EntityFetch, Path, Plan, PlanNode, RootFetch } from './plan.js';
+import type { Planner, PlanRequest } from './planner.js';
+import { SubgraphTypes } from './subgraph-types.js';
+
+/**
+ * What both planners leave out although the subgraph that is asked has it, put back in:
+ * - where services have unions (or interfaces) of one name with different members, a shared field is asked only for the members
+ *   that all of them have, and what is in the list besides comes without its fields;
+ * - a field that is an object here and a union in the supergraph is not asked what it is.
+ */
+export function completePlans(planner: Planner, supergraph: Supergraph): Planner {
+  const coverage = new Coverage(supergraph);
+  const types = new SubgraphTypes(supergraph);
+  return {
+    name: planner.name,
+    overrideLabels: planner.overrideLabels,
+    async plan(request: PlanRequest): Promise<Plan> {
+      const plan = await planner.plan(request);
+      if (!plan.root) return plan;
+      const left = coverage.uncovered(request.query, request.kind, plan);
+      const completion = new Completion(supergraph.schema, types, request, left);
+      return { root: completion.node(plan.root) };
+    },
+    close: () => planner.close(),
+  };
+}
+
+class Completion {
+  readonly #schema: GraphQLSchema;
+  readonly #types: SubgraphTypes;
+  readonly #operation: SelectionSetNode;
+  readonly #definitions: ReadonlyMap<string, string>;
+  readonly #rootType: string;
+  readonly #left: ReadonlySet<string>;
+
+  constructor(schema: GraphQLSchema, types: SubgraphTypes, { query, kind }: PlanRequest, left: ReadonlySet<string>) {
+    const text = readFetchText(query);
+    this.#schema = schema;
+    this.#types = types;
+    this.#operation = text.selectionSet;
+    this.#definitions = text.variables;
+    this.#rootType = (kind === 'query' ? schema.getQueryType() : schema.getMutationType())!.name;
+    this.#left = left;
+  }
+
+  /** The same node when there is nothing to add. */
+  node(node: PlanNode): PlanNode {
+    switch (node.kind) {
+      case 'sequence':
+      case 'parallel': {
+        const nodes = node.nodes.map((one) => this.node(one));
+        return nodes.every((one, index) => one === node.nodes[index]) ? node : { ...node, nodes };
+      }
+      case 'root': {
+        const type = node.path.length === 0 ? this.#rootType : this.#schema.getQueryType()!.name;
+        return this.#fetch(node, (set) => this.#set(node.subgraph, set, type, keysOf(node.path)));
+      }
+      case 'entities':
+        return this.#fetch(node, (set) => ({
+          ...set,
+          selections: set.selections.map((selection) => {
+            if (selection.kind !== Kind.FIELD || !selection.selectionSet) return selection;
+            const key = selection.alias?.value ?? selection.name.value;
+            const part = node.entities.find(({ alias }) => alias === key);
+            const [path] = part?.paths ?? [];
+            if (!path) return selection;
+            const inner = this.#set(node.subgraph, selection.selectionSet, undefined, keysOf(path));
+            return inner === selection.selectionSet ? selection : { ...selection, selectionSet: inner };
+          }),
+        }));
+    }
+  }
+
+  #fetch<Fetch extends RootFetch | EntityFetch>(
+    fetch: Fetch,
+    complete: (set: SelectionSetNode) => SelectionSetNode,
+  ): Fetch {
+    const text = readFetchText(fetch.operation);
+    const set = complete(text.selectionSet);
+    const selection = textOfSelections(set);
+    if (selection === textOfSelections(text.selectionSet)) return fetch;
+    const variables = new Map(text.variables);
+    const added = [...variablesIn(set)].filter((name) => !variables.has(name));
+    for (const name of added) variables.set(name, this.#definitions.get(name)!);
+    const kind = fetch.kind === 'root' ? fetch.operationKind : 'query';
+    const declared = variables.size === 0 ? '' : `(${[...variables.values()].join(',')})`;
+    return { ...fetch, operation: `${kind}${declared}${selection}`, variables: [...fetch.variables, ...added] };
+  }
+
+  /** `type` is what the subgraph calls the object; undefined: what the fragments say. */
+  #set(subgraph: string, set: SelectionSetNode, type: string | undefined, place: string): SelectionSetNode {
+    let changed = false;
+    const selections = set.selections.map((selection): SelectionNode => {
+      const after = this.#selection(subgraph, selection, type, place);
+      changed ||= after !== selection;
+      return after;
+    });
+    return changed ? { ...set, selections } : set;
+  }
+
+  #selection(subgraph: string, selection: SelectionNode, type: string | undefined, place: string): SelectionNode {
+    if (selection.kind === Kind.INLINE_FRAGMENT) {
+      const inner = this.#set(subgraph, selection.selectionSet, selection.typeCondition?.name.value ?? type, place);
+      return inner === selection.selectionSet ? selection : { ...selection, selectionSet: inner };
+    }
+    if (selection.kind !== Kind.FIELD || !selection.selectionSet || type === undefined) return selection;
+    const here = this.#types.fieldType(subgraph, type, selection.name.value);
+    if (here === undefined) return selection;
+    const below = join(place, selection.alias?.value ?? selection.name.value);
+    const inner = this.#set(subgraph, selection.selectionSet, here, below);
+    const added = [...this.#typename(type, selection, here), ...this.#members(subgraph, here, below)];
+    if (added.length === 0 && inner === selection.selectionSet) return selection;
+    return { ...selection, selectionSet: { ...inner, selections: [...added, ...inner.selections] } };
+  }
+
+  /** An object type here that clients know as one of several. */
+  #typename(parent: string, field: FieldNode, here: string): SelectionNode[] {
+    if (this.#types.isAbstract(here)) return [];
+    const parentType = this.#schema.getType(parent);
+    const known = parentType && 'getFields' in parentType ? parentType.getFields()[field.name.value] : undefined;
+    const named = known && String(known.type).replaceAll(/[[\]!]/g, '');
+    if (named === undefined || named === here || !isAbstractType(this.#schema.getType(named))) return [];
+    const asked = field.selectionSet!.selections.some(
+      (one) => one.kind === Kind.FIELD && !one.alias && one.name.value === '__typename',
+    );
+    return asked ? [] : [TYPENAME];
+  }
+
+  #members(subgraph: string, here: string, place: string): SelectionNode[] {
+    if (this.#left.size === 0 || !this.#types.isAbstract(here)) return [];
+    const sets = this.#askedAt(place);
+    return [...this.#types.members(subgraph, here)].flatMap((member): SelectionNode[] => {
+      const fields = sets
+        .flatMap((set) => this.#fieldsOn(set, member))
+        .filter((field) => {
+          const key = field.alias?.value ?? field.name.value;
+          return this.#left.has(`${place}@${member}.${key}`) && this.#isWhole(subgraph, field, member);
+        });
+      if (fields.length === 0) return [];
+      const typeCondition = { kind: Kind.NAMED_TYPE as const, name: { kind: Kind.NAME as const, value: member } };
+      const selectionSet: SelectionSetNode = { kind: Kind.SELECTION_SET, selections: fields };
+      return [{ kind: Kind.INLINE_FRAGMENT, typeCondition, selectionSet }];
+    });
+  }
+
+  /** What the operation selects on objects at this place. */
+  #askedAt(place: string): SelectionSetNode[] {
+    let sets = [this.#operation];
+    for (const key of place.split('.')) {
+      sets = sets.flatMap((set) =>
+        everyField(set).flatMap((field) =>
+          (field.alias?.value ?? field.name.value) === key && field.selectionSet ? [field.selectionSet] : [],
+        ),
+      );
+    }
+    return sets;
+  }
+
+  #fieldsOn(set: SelectionSetNode, type: string): FieldNode[] {
+    return set.selections.flatMap((selection): FieldNode[] => {
+      if (selection.kind === Kind.FIELD) return selection.name.value === '__typename' ? [] : [selection];
+      if (selection.kind !== Kind.INLINE_FRAGMENT) return [];
+      const condition = selection.typeCondition?.name.value;
+      const wanted = condition === undefined ? undefined : this.#schema.getType(condition);
+      const applies =
+        condition === undefined ||
+        condition === type ||
+        (isAbstractType(wanted) && this.#schema.getPossibleTypes(wanted).some(({ name }) => name === type));
+      return applies ? this.#fieldsOn(selection.selectionSet, type) : [];
+    });
+  }
+
+  /** The subgraph itself has all of it. */
+  #isWhole(subgraph: string, field: FieldNode, parent: string): boolean {
+    if (field.name.value === '__typename') return true;
+    const type = this.#types.fieldType(subgraph, parent, field.name.value);
+    if (type === undefined) return false;
+    return (field.selectionSet?.selections ?? []).every((one) => this.#isWholeBelow(subgraph, one, type));
+  }
+
+  #isWholeBelow(subgraph: string, selection: SelectionNode, type: string): boolean {
+    if (selection.kind === Kind.FIELD) return this.#isWhole(subgraph, selection, type);
+    if (selection.kind !== Kind.INLINE_FRAGMENT) return false;
+    const condition = selection.typeCondition?.name.value ?? type;
+    if (condition !== type && !this.#types.members(subgraph, type).has(condition)) return false;
+    return selection.selectionSet.selections.every((one) => this.#isWholeBelow(subgraph, one, condition));
+  }
+}
+
+const TYPENAME: FieldNode = { kind: Kind.FIELD, name: { kind: Kind.NAME, value: '__typename' } };
+
+function everyField(set: SelectionSetNode): FieldNode[] {
+  return set.selections.flatMap((selection) => {
+    if (selection.kind === Kind.FIELD) return [selection];
+    return selection.kind === Kind.INLINE_FRAGMENT ? everyField(selection.selectionSet) : [];
+  });
+}
+
+function keysOf(path: Path): string {
+  return path.flatMap((step) => (step.kind === 'key' ? [step.key] : [])).join('.');
+}
