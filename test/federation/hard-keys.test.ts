@@ -128,9 +128,11 @@ describe('@requires with fragments', () => {
         a: { requirer: 'foo,bar,baz,', requirer2: 'foo' },
         list: [{ requirer: 'foo,bar,baz,' }, { requirer: 'foo,bar,,qux' }],
       },
+      guild: 'refuses',
     });
     await everyWay(graph, '{ b { requirer data { foo ... on Qux { qux } } } }', {
       data: { b: { requirer: 'foo,bar,,qux', data: { foo: 'foo', qux: 'qux' } } },
+      guild: 'refuses',
     });
   });
 });
@@ -214,20 +216,23 @@ describe('an interface whose id every type has, in services that each know some 
       '{ account { ...N chats { ...N } } } fragment N on Node { id ... on Chat { account { ... on Node { id } } } }',
       { account: { id: 'a1', chats: [{ id: 'c1', account: { id: 'a1' } }] } },
     ],
-  ])('%s', (query, data) => everyWay(graph, query, { data }));
+  ])('%s', (query, data) =>
+    // Stock forgets a fragment on a type within one on its interface where it was not told the type.
+    everyWay(graph, query, { data, ...(query.includes('...N') && { stock: 'wrong' as const }) }),
+  );
 });
 
 describe('a field that everybody calls external', () => {
   const graph = federate({
     price: {
-      sdl: `type Query { products: [Product!]! } type Product @key(fields: "id") @key(fields: "upc") { id: ID! upc: ID @shareable price: Float name: String @external }`,
+      sdl: `type Query { products: [Product!]! cheap: Product @provides(fields: "name") } type Product @key(fields: "id") @key(fields: "upc") { id: ID! upc: ID @shareable price: Float name: String! @external }`,
       resolvers: {
         Query: { products: () => [{ id: '1', upc: 'u1', price: 12.3 }] },
         Product: { __resolveReference: () => ({ id: '1', upc: 'u1', price: 12.3 }) },
       },
     },
     names: {
-      sdl: `type Product @key(fields: "id") { id: ID! name: String! upc: ID @shareable }`,
+      sdl: `type Product @key(fields: "id") { id: ID! name: String! @shareable upc: ID @shareable }`,
       resolvers: { Product: { name: ({ id }: { id: string }) => `name ${id}` } },
     },
   });
