@@ -86,7 +86,8 @@ function writeFields(
     if (field.kind === 'value') {
       const value = field.read ? field.read(object) : object[field.key];
       if (typeof value === 'string') {
-        if (field.leaf === 'string') {
+        // What begins so may be a number that is kept to the digit (exact-numbers.ts).
+        if (field.leaf === 'string' && value.charCodeAt(0) !== 1) {
           output.string(value);
           continue;
         }
