@@ -64,6 +64,11 @@ export class Leases {
     return this.#held;
   }
 
+  /** When `held` has to be asked again for a lease not to run out: never, where none does. */
+  get dueInMs(): number {
+    return Math.max(0, this.#tendAt - performance.now());
+  }
+
   /**
    * Looks before the next batch whether they are still held. The stream has seen `token`: if ours are lower and yet still
    * ours, PostgreSQL was set back to an older day, and they get higher ones.

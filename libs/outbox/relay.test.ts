@@ -11,6 +11,36 @@ import { gate, numbers } from './stream.contract.js';
 
 describe('the relay on the embedded database', () => relaySuite(() => openScene()));
 
+it('with nothing to tell and no lease that runs out, it asks its database nothing between two looks (control: looks)', async () => {
+  const scene = await openScene();
+  const statementsOf = async (pollMs: number): Promise<number> => {
+    const relay = new Relay({
+      database: scene.users,
+      stream: double(async () => {}),
+      pollMs,
+      leaseMs: 300,
+      logger: silent,
+    });
+    relay.start();
+    await relay.settled();
+    // At its start it cleans, once; so the quietest of some seconds counts.
+    let quietest = Number.POSITIVE_INFINITY;
+    for (let second = 0; second < 5 && quietest > 0; second++) {
+      const before = scene.users.statements;
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      quietest = Math.min(quietest, scene.users.statements - before);
+    }
+    await relay.close();
+    return quietest;
+  };
+  try {
+    expect(await statementsOf(60_000)).toBe(0);
+    expect(await statementsOf(50)).toBeGreaterThan(0);
+  } finally {
+    await scene.close();
+  }
+}, 180_000);
+
 withServer('postgres', 'the relay on PostgreSQL', (url) => {
   const open = async () => {
     const passwords = { users: 'secret', posts: 'secret' };

@@ -120,7 +120,7 @@ export class Relay {
       this.#failures = 0;
       this.#outage.succeeded();
       await this.#clean();
-      return more ? 0 : Math.min(this.#options.pollMs, this.#options.leaseMs / 3);
+      return more ? 0 : Math.min(this.#options.pollMs, this.#leases.dueInMs);
     } catch (error) {
       this.#failures += 1;
       // Somebody else has what this one has slept over: nothing is wrong.
