@@ -49,8 +49,8 @@ export interface Rebuilt {
 }
 
 interface Options {
-  /** Called after each step with what it did. */
-  readonly onStep?: (progress: Progress) => void;
+  /** Called after each step with what it did; the next begins when it is done. */
+  readonly onStep?: (progress: Progress) => void | Promise<void>;
   /** Told once, at the beginning, how far an earlier process had come. */
   readonly onResume?: (done: number) => void;
   /** Switch also when the versions differ: the one that answers was wrong. */
@@ -71,12 +71,12 @@ export async function rebuild(database: Database, model: ReadModel, options: Opt
   for (;;) {
     const step = await fillStep(database, model);
     if (step === undefined) break;
-    onStep?.({ phase: 'filling', ...step });
+    await onStep?.({ phase: 'filling', ...step });
   }
   for (;;) {
     const step = await compareStep(database, model, pause);
     if (step === undefined) break;
-    onStep?.({ phase: 'comparing', ...step });
+    await onStep?.({ phase: 'comparing', ...step });
   }
   return { ...(await finish(database, model, mend, pause)), resumed: resumed !== undefined };
 }
