@@ -21,7 +21,9 @@ module.exports = {
       severity: 'error',
       comment: 'The gateway runs any supergraph: no database, no events, no service of ours.',
       from: { path: '^gateway/', pathNot: tests },
-      to: { path: '^(subgraphs|commands|test)/|^libs/(?!settings|failure|telemetry|lifecycle|cache|identity)' },
+      to: {
+        path: '^(subgraphs|commands|test)/|^libs/(?!settings|failure|telemetry|lifecycle|cache|consistency|identity)',
+      },
     },
     {
       name: 'subgraphs-speak-by-events-or-federation',

@@ -75,7 +75,7 @@ export function onServers(settings: StartSettings): boolean {
 
 export interface Secrets {
   /** What gateway and one service share ('assertion'), or the password of a service's role ('database'). */
-  of(purpose: 'assertion' | 'database', service: Service): string;
+  of(purpose: 'assertion' | 'database' | 'consistency', service: Service | 'gateway'): string;
 }
 
 /**

@@ -167,7 +167,8 @@ function wantsDemo(settings: StartSettings): boolean {
   return settings.SEED === undefined ? !onServers(settings) : settings.SEED === 'demo';
 }
 
-function gatewayEnvironment(
+/** The settings of a gateway before these subgraphs; the tests start a second one with them. */
+export function gatewayEnvironment(
   env: Environment,
   dataDir: string,
   secrets: Secrets,
@@ -175,6 +176,7 @@ function gatewayEnvironment(
 ): Environment {
   const own: Record<string, string | undefined> = {
     IDENTITY: 'jwt',
+    CONSISTENCY_SECRET: secrets.of('consistency', 'gateway'),
     SUPERGRAPH: join(ROOT, 'schema/supergraph.graphql'),
     ...env,
     DATA_DIR: dataDir,

@@ -94,6 +94,16 @@ export const gatewaySettings = {
     default: [],
     why: 'Labels of @override(label:) that are on; percent(n) is thrown for by itself.',
   }),
+  CONSISTENCY_SECRET: secret({
+    why: 'The same for all gateways: a mutation then answers a consistency token, and whoever sends it along is shown what they wrote. Absent: no tokens.',
+  }),
+  CONSISTENCY_TOKEN_S: whole({
+    min: 10,
+    max: 86_400,
+    unit: 's',
+    default: 300,
+    why: 'How long a write is remembered by such a token. Longer than events take on the worst day.',
+  }),
   FORWARD_HEADERS: names({ default: [], why: 'Client headers that subgraphs get.' }),
   FORWARD_RESPONSE_HEADERS: names({ default: [], why: 'Subgraph headers that clients get.' }),
   CORS_ORIGINS: names({ default: [], why: 'Origins whose pages may ask; * for all.' }),

@@ -1,6 +1,7 @@
 import type { Logger, Clock } from '#libs/telemetry';
 import type { DocumentNode, OperationDefinitionNode } from 'graphql';
 import type { Grants, Seen } from './authorization/grants.js';
+import type { RequestConsistency } from './http/consistency.js';
 import type { Supergraph } from './supergraph/supergraph.js';
 
 /**
@@ -70,6 +71,11 @@ export interface RequestContext {
   readonly deadline: number;
   /** Where `SubgraphClient` puts the response headers that FORWARD_RESPONSE_HEADERS names; in order of arrival. */
   readonly responseHeaders: [name: string, value: string][];
+  /**
+   * What the client has to be shown because it wrote it, and where `SubgraphClient` puts what this request writes. Undefined
+   * for a query that came without a token. Part of what makes two reads equal.
+   */
+  readonly consistency?: RequestConsistency | undefined;
   /** The answer is to carry `extensions.explain`, from an engine that can (gateway/explain). */
   readonly explain?: boolean;
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { ConsistencyTokens } from '#libs/consistency';
 import { ASSERTION_HEADER, AssertionSigner, TokenVerifier } from '#libs/identity';
 import { systemClock, createLogger, type Clock, type Logger } from '#libs/telemetry';
 import { grantsByModule, loadPolicies } from './authorization/policy-module.js';
@@ -6,6 +7,7 @@ import { secretVariableOf, type GatewayConfig } from './config.js';
 import type { Engine, EngineFactory } from './engine.js';
 import { explainPermission } from './explain/permission.js';
 import { openSubgraphClient } from './fetch/subgraph-client.js';
+import { Consistency } from './http/consistency.js';
 import { Documents } from './http/documents.js';
 import { noIdentity, tokenIdentity, type Identity } from './http/identity.js';
 import type { Readiness } from './http/health.controller.js';
@@ -152,6 +154,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     graphql: {
       served,
       identity,
+      consistency: consistencyOf(config, clock),
       cors: config.cors,
       forward: config.FORWARD_HEADERS,
       ...(persisted ? { documentText: persisted.textOf } : {}),
@@ -234,6 +237,11 @@ function identityOf(config: GatewayConfig, clock: Clock): Identity {
     signer: new AssertionSigner({ secrets: (subgraph) => config.secretOf(subgraph)!, clock }),
     clock,
   });
+}
+
+function consistencyOf(config: GatewayConfig, clock: Clock): Consistency | undefined {
+  const { CONSISTENCY_SECRET: secret, CONSISTENCY_TOKEN_S: lifetimeS } = config;
+  return secret === undefined ? undefined : new Consistency(new ConsistencyTokens({ secret, lifetimeS, clock }));
 }
 
 function requireSecrets(config: GatewayConfig, subgraphs: readonly string[]): void {

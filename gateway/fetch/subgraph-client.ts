@@ -3,6 +3,7 @@ import { brotliDecompress, gunzip, inflate } from 'node:zlib';
 import { Pool, type Dispatcher } from 'undici';
 import { Failure } from '#libs/failure';
 import type { Clock } from '#libs/telemetry';
+import { UP_TO_HEADER, WROTE_HEADER } from '#libs/consistency';
 import { ASSERTION_HEADER } from '#libs/identity';
 import type { RequestContext, SubgraphCall, SubgraphClient } from '../engine.js';
 import { Line, type Waiting } from './line.js';
@@ -187,6 +188,9 @@ class Call implements Waiting, Dispatcher.DispatchHandler {
   ): void {
     if (this.#ended || status < 200) return;
     this.#answered = true;
+    const { consistency } = this.#context;
+    const wrote = consistency && headers[WROTE_HEADER];
+    if (typeof wrote === 'string') consistency?.note(this.#call.subgraph, wrote);
     for (const name of this.#options.forwardResponse) {
       const value = headers[name];
       for (const one of Array.isArray(value) ? value : value === undefined ? [] : [value])
@@ -290,6 +294,7 @@ function headersOf(
   headers['accept'] = 'application/graphql-response+json, application/json';
   headers['x-request-id'] = context.requestId;
   headers[TIMEOUT_HEADER] = String(timeoutMs);
+  if (context.consistency?.upTo) headers[UP_TO_HEADER] = context.consistency.upTo;
   const assertion = options.assertion(call.subgraph, context.subject);
   if (assertion !== undefined) headers[ASSERTION_HEADER] = assertion;
   return headers;

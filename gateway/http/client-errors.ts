@@ -27,6 +27,7 @@ export const CLIENT_ERRORS_MAX = 50;
 
 /** A subgraph says these to the client, in its own words. Everything else of it stays inside. */
 const SUBGRAPH_SAYS: ReadonlySet<unknown> = new Set([
+  'ACCOUNT_FROZEN',
   'BAD_USER_INPUT',
   'FORBIDDEN',
   'NOT_FOUND',
@@ -34,7 +35,7 @@ const SUBGRAPH_SAYS: ReadonlySet<unknown> = new Set([
   'UNAUTHENTICATED',
 ]);
 /** Of these a client has to know that it may try again, in our words. */
-const SUBGRAPH_MEANS: ReadonlySet<unknown> = new Set(['RATE_LIMITED', 'OVERLOADED']);
+const SUBGRAPH_MEANS: ReadonlySet<unknown> = new Set(['NOT_CAUGHT_UP', 'RATE_LIMITED', 'OVERLOADED']);
 
 /** The one place that decides what leaves the house; every engine goes through it. The whole of it is logged once. */
 export function clientErrors(errors: readonly FieldError[], requestId: string, logger: Logger): ClientError[] {

@@ -66,7 +66,7 @@ export function corsHeaders(origin: string | undefined, cors: CorsRules): Record
     // Never `*` together with credentials: the settings refuse that pair.
     'access-control-allow-origin': cors.origins.includes('*') ? '*' : origin,
     ...(cors.credentials ? { 'access-control-allow-credentials': 'true' } : {}),
-    'access-control-expose-headers': 'x-request-id',
+    'access-control-expose-headers': 'x-request-id, consistency-token',
     vary: 'Origin',
   };
 }
@@ -82,6 +82,7 @@ export function preflightHeaders(origin: string | undefined, cors: CorsRules): R
       'content-type',
       'authorization',
       'x-request-id',
+      'consistency-token',
       ...PREFLIGHTED,
       ...cors.headers,
     ].join(', '),

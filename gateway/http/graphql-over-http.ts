@@ -6,6 +6,7 @@ import type { Clock, Logger } from '#libs/telemetry';
 import type { Grants } from '../authorization/grants.js';
 import type { Answer, RequestContext } from '../engine.js';
 import type { ServedSupergraph, Serving } from '../supergraph/served.js';
+import type { Consistency, RequestConsistency } from './consistency.js';
 import { corsHeaders, preflightHeaders, refuseCrossSite, type CorsRules } from './cross-site.js';
 import { CLIENT_GONE, withDeadline } from './ending.js';
 import { forwardedHeaders, requestIdOf } from './headers.js';
@@ -19,6 +20,8 @@ import { coerceVariables } from './variables.js';
 export interface GraphqlOverHttpParts {
   readonly served: ServedSupergraph;
   readonly identity: Identity;
+  /** How a client is shown what it wrote; undefined: there are no tokens. */
+  readonly consistency?: Consistency | undefined;
   readonly cors: CorsRules;
   /** Names of client headers that subgraphs get, lower case. */
   readonly forward: readonly string[];
@@ -55,10 +58,15 @@ export async function answerGraphql(
     requireMethod(request.method);
     refuseCrossSite(request.method!, request.headers, parts.cors);
     type = responseTypeFor(request.headers.accept);
-    const { answer, responseHeaders } = await answered(request, response, requestId, parts);
+    const { answer, subject, consistency, responseHeaders } = await answered(request, response, requestId, parts);
     if (response.destroyed) return;
     for (const [name, value] of responseHeaders) response.appendHeader(name, value);
-    if (answer.hasErrors || parts.explain?.(request.headers)) response.setHeader('cache-control', 'no-store');
+    if (parts.consistency && consistency?.hasWritten)
+      for (const [name, value] of parts.consistency.headers(request, subject, consistency))
+        response.appendHeader(name, value);
+    // What was answered to who has written is nobody else's.
+    if (consistency) response.setHeader('cache-control', 'private, no-store');
+    else if (answer.hasErrors || parts.explain?.(request.headers)) response.setHeader('cache-control', 'no-store');
     write(request, response, 200, type, answer.body, requestId, parts);
   } catch (error) {
     if (response.destroyed || error === CLIENT_GONE) {
@@ -74,19 +82,26 @@ async function answered(
   response: ServerResponse,
   requestId: string,
   parts: GraphqlOverHttpParts,
-): Promise<{ answer: Answer; responseHeaders: RequestContext['responseHeaders'] }> {
+): Promise<{
+  answer: Answer;
+  subject: string | null;
+  consistency: RequestConsistency | undefined;
+  responseHeaders: RequestContext['responseHeaders'];
+}> {
   const deadline = parts.clock() + parts.timeoutMs;
   const asked = await readRequest(request, parts.bodyBytesMax);
   const text = (parts.documentText ?? textOnly)(asked);
   const bearer = await parts.identity.bearer(request);
   const subject = bearer?.subject ?? null;
   const responseHeaders: RequestContext['responseHeaders'] = [];
+  let consistency: RequestConsistency | undefined;
   const answer = await parts.served.with(async ({ documents, supergraph, engine }: Serving) => {
     const operation = documents.operation(text, asked.operationName);
     if (operation.type === 'mutation' && request.method === 'GET')
       throw methodNotAllowed('A mutation has to be POSTed.', 'POST');
     const variables = coerceVariables(supergraph.schema, operation, asked.variables, parts.suggestions);
     documents.requireItems(operation, variables);
+    consistency = parts.consistency?.of(request, subject, operation.type);
     const headers = forwardedHeaders(request.headers, parts.forward);
     const grants = parts.grants ? parts.grants(request, bearer) : bearer?.grants;
     const explain = parts.explain !== undefined && parts.explain(request.headers);
@@ -99,12 +114,13 @@ async function answered(
         signal,
         deadline,
         responseHeaders,
+        consistency,
         explain,
       }),
     );
   });
   if (answer === undefined) throw new Failure('OVERLOADED', 'There is no supergraph to serve yet.');
-  return { answer, responseHeaders };
+  return { answer, subject, consistency, responseHeaders };
 }
 
 function requireMethod(method: string | undefined): void {

@@ -102,16 +102,17 @@ export class TributaryEngine implements Engine {
     const normal = this.normalOf(operation, variables, denial);
     if (denial && this.#options.unauthorized === 'reject') refuseDenied(normal);
     const joins = this.#options.join && operation.type === 'query';
-    const identity = joins ? identityOf(context) : '';
+    const identity = joins ? identityOf(context) : undefined;
     if (context.explain) return this.#explained(operation, normal, variables, context, identity);
-    const written = joins
-      ? await this.#reads.share(
-          identity,
-          `${operation.hash} ${denial?.key ?? ''} ${JSON.stringify(variables)}`,
-          context,
-          (as) => this.#run(operation, normal, variables, as, identity),
-        )
-      : await this.#run(operation, normal, variables, context, identity);
+    const written =
+      identity !== undefined
+        ? await this.#reads.share(
+            identity,
+            `${operation.hash} ${denial?.key ?? ''} ${JSON.stringify(variables)}`,
+            context,
+            (as) => this.#run(operation, normal, variables, as, identity),
+          )
+        : await this.#run(operation, normal, variables, context, identity);
     return answerOf(written, context.requestId, this.#options.logger);
   }
 
@@ -120,7 +121,7 @@ export class TributaryEngine implements Engine {
     normal: NormalOperation,
     variables: Variables,
     context: RequestContext,
-    identity: string,
+    identity: string | undefined,
     recording?: Recording,
   ): Promise<Written> {
     const overrides = this.#overrides();
@@ -150,7 +151,7 @@ export class TributaryEngine implements Engine {
     normal: NormalOperation,
     variables: Variables,
     context: RequestContext,
-    identity: string,
+    identity: string | undefined,
   ): Promise<Answer> {
     const [{ Recording }, { printPlan }] = await Promise.all([
       import('../explain/recording.js'),
@@ -166,13 +167,16 @@ export class TributaryEngine implements Engine {
     return { ...answer, body: `${body.slice(0, -1)},"extensions":${JSON.stringify({ explain })}}` };
   }
 
-  /** Different operations may have calls in common: those are joined too. */
-  #sender(context: RequestContext, identity: string): Send {
-    const { subgraphs, join } = this.#options;
+  /**
+   * Different operations may have calls in common: those are joined too. Not those of a mutation, which has no `identity`: what
+   * it reads comes after what it wrote, for this person.
+   */
+  #sender(context: RequestContext, identity: string | undefined): Send {
+    const { subgraphs } = this.#options;
     return (subgraph, type, body) => {
       const { url } = this.#supergraph.subgraphs.get(subgraph)!;
       const call = (as: RequestContext) => subgraphs.post({ subgraph, url, type, body }, as);
-      return join && type === 'query'
+      return identity !== undefined && type === 'query'
         ? this.#calls.share(`${subgraph} ${identity}`, body, context, call)
         : call(context);
     };

@@ -66,7 +66,9 @@ interface Flight<Result> {
 }
 
 /** Who asks: equal for two requests when every subgraph would be told the same of both. */
-export function identityOf({ subject, headers }: RequestContext): string {
+export function identityOf({ subject, headers, consistency }: RequestContext): string {
+  if (consistency !== undefined)
+    return JSON.stringify([consistency.upTo, subject, [...headers].sort(([one], [other]) => (one < other ? -1 : 1))]);
   if (headers.size === 0) return JSON.stringify(subject);
   if (headers.size === 1) return JSON.stringify([subject, ...headers]);
   return JSON.stringify([subject, ...[...headers].sort(([one], [other]) => (one < other ? -1 : 1))]);

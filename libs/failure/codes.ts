@@ -28,7 +28,25 @@ export const CODES = {
   FORBIDDEN: { status: 403, says: true, retry: false, message: 'This is not yours to do.' },
   UNAUTHORIZED_FIELD_OR_TYPE: { status: 403, says: true, retry: false, message: 'Unauthorized field or type.' },
   NOT_FOUND: { status: 404, says: true, retry: false, message: 'There is no such thing.' },
+  ACCOUNT_FROZEN: {
+    status: 403,
+    says: true,
+    retry: false,
+    message: 'This account is being deleted; nothing can be done in its name.',
+  },
   CONFLICT: { status: 409, says: true, retry: false, message: 'It was changed in between.' },
+  CONSISTENCY_TOKEN_REFUSED: {
+    status: 400,
+    says: true,
+    retry: false,
+    message: 'The consistency token cannot be used; send the one of your last mutation, or none.',
+  },
+  NOT_CAUGHT_UP: {
+    status: 503,
+    says: false,
+    retry: true,
+    message: 'What you have just changed has not arrived everywhere yet; try again.',
+  },
   RATE_LIMITED: { status: 429, says: true, retry: true, message: 'Too many requests; wait.' },
   OVERLOADED: { status: 503, says: false, retry: true, message: 'The service is busy; try again.' },
   SUBGRAPH_UNAVAILABLE: {

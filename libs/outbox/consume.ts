@@ -1,6 +1,14 @@
 import { crashPoint } from '#libs/crash-point';
 import type { Database, Tx } from '#libs/database';
-import { check, EVENTS, isEventType, type DomainEvent, type Envelope, type EventType } from '#libs/events';
+import {
+  check,
+  EVENTS,
+  isEventType,
+  type DomainEvent,
+  type Envelope,
+  type EventSource,
+  type EventType,
+} from '#libs/events';
 import type { Logger } from '#libs/telemetry';
 
 import { arrive } from './inbox.js';
@@ -27,6 +35,8 @@ interface Options {
   readonly pausesMs?: readonly number[];
   /** How often the quarantine is looked into when nothing in it is due: finds what `replay` has released elsewhere. */
   readonly lookMs?: number;
+  /** Told what was heard, after its transaction is committed and `afterCommit` has been told. */
+  readonly heard?: (events: readonly Envelope[]) => void;
 }
 
 /**
@@ -34,7 +44,16 @@ interface Options {
  * transaction. Up to 100 events share it. What fails goes to the quarantine, where it holds back only its own aggregate.
  */
 export function consume(options: Options): Subscription {
-  const { database, stream, group, hear, logger, pausesMs = [100, 400, 1_600, 6_400], lookMs = 30_000 } = options;
+  const {
+    database,
+    stream,
+    group,
+    hear,
+    logger,
+    pausesMs = [100, 400, 1_600, 6_400],
+    lookMs = 30_000,
+    heard = () => {},
+  } = options;
   const quarantine = new Quarantine({
     database,
     group,
@@ -74,18 +93,20 @@ export function consume(options: Options): Subscription {
   }
 
   async function hearTogether(events: readonly Envelope[]): Promise<void> {
-    const toTry = await database.transaction(async (tx) => {
+    const { toTry, waiting } = await database.transaction(async (tx) => {
       const found = await hearAll(tx, events);
       crashPoint('consume:done');
       return found;
     });
     crashPoint('consume:committed');
     if (toTry) quarantine.wake();
+    heard(waiting.size === 0 ? events : events.filter((event) => !waiting.has(event)));
   }
 
-  /** True when the quarantine has something to try because of it. */
-  async function hearAll(tx: Tx, events: readonly Envelope[]): Promise<boolean> {
+  /** `toTry`: the quarantine has something to try because of it; `waiting`: what had no effect, and lies there. */
+  async function hearAll(tx: Tx, events: readonly Envelope[]): Promise<{ toTry: boolean; waiting: Set<Envelope> }> {
     let toTry = false;
+    const waiting = new Set<Envelope>();
     for (const round of oneOfEach(events)) {
       const { arrivals, released } = await arrive(tx, group, round);
       crashPoint('consume:arrived');
@@ -93,13 +114,14 @@ export function consume(options: Options): Subscription {
       for (const [event, arrival] of arrivals) {
         if (arrival.is !== 'waits') continue;
         await quarantine.hold(tx, event, arrival.why);
+        waiting.add(event);
         toTry = true;
       }
       const arrived = [...arrivals].filter(([, arrival]) => arrival.is !== 'waits');
       for (const run of runsOf(arrived.map(([event, { is }]) => ({ event, isNew: is === 'new' }))))
         await effects(tx, run);
     }
-    return toTry;
+    return { toTry, waiting };
   }
 
   /** An event that was heard before has no effect, yet it is told to `afterCommit`: a process may have died before it dropped its caches. */
@@ -131,7 +153,8 @@ function runsOf(arrived: readonly Arrived[]): Arrived[][] {
   return runs;
 }
 
-function sourcesOf(hear: Handlers) {
+/** Whom it hears. */
+export function sourcesOf(hear: Handlers): EventSource[] {
   return [
     ...new Set(
       Object.keys(hear)

@@ -1,4 +1,5 @@
-export { consume, type Handlers } from './consume.js';
+export { CaughtUp, type Awaited, type Standing } from './caught-up.js';
+export { consume, sourcesOf, type Handlers } from './consume.js';
 export { outboxGauges } from './gauges.js';
 export { LEASE_MS } from './leases.js';
 export { OutboxMigration, outboxMigrations } from './migration.js';

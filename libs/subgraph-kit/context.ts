@@ -1,3 +1,4 @@
+import type { Write } from '#libs/consistency';
 import { Failure } from '#libs/failure';
 
 /** One per request; loaders hang on it in a WeakMap. */
@@ -5,6 +6,15 @@ export interface RequestContext {
   /** uuid of the person who asks, as the gateway asserted it; null for nobody. */
   readonly viewer: string | null;
   readonly requestId: string;
+  /** What this reader has written lately and has to be shown, wherever it was written; mostly nothing. */
+  readonly upTo: readonly Write[];
+  /**
+   * True: what is kept of this service's own data (caches, read models that follow its events) may be older than what the
+   * reader has written, so read what they are made of.
+   */
+  fresh: boolean;
+  /** What this request has written so far; told to the gateway. */
+  readonly wrote: Write[];
 }
 
 /** The person who asks, where a field needs one. */

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { parseWrites, UP_TO_HEADER, type Write } from '#libs/consistency';
 import { asFailure, Failure } from '#libs/failure';
 import { ASSERTION_HEADER, newId, parseGlobalId, type AssertionVerifier } from '#libs/identity';
 import type { RequestContext } from './context.js';
@@ -19,7 +20,9 @@ export class Door {
     const route = request.routeOptions.url;
     if (route !== undefined && this.open.includes(route)) return;
     try {
-      this.#contexts.set(request, { viewer: this.#viewer(request), requestId: requestIdOf(request) });
+      const viewer = this.#viewer(request);
+      const upTo = upToOf(request);
+      this.#contexts.set(request, { viewer, requestId: requestIdOf(request), upTo, fresh: false, wrote: [] });
     } catch (error) {
       await refuse(reply, asFailure(error));
     }
@@ -42,6 +45,14 @@ export class Door {
     }
   }
 }
+
+/** The gateway has checked it; what it cannot have sent is nobody's. */
+function upToOf(request: FastifyRequest): readonly Write[] {
+  const came = request.headers[UP_TO_HEADER];
+  return typeof came === 'string' ? (parseWrites(came) ?? NOTHING) : NOTHING;
+}
+
+const NOTHING: readonly Write[] = [];
 
 /** The HTTP answer of a request that is not executed, in GraphQL's own shape. */
 export function refuse(reply: FastifyReply, failure: Failure): FastifyReply {

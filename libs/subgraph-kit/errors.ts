@@ -39,6 +39,9 @@ export function logMasked(logger: Logger): ApolloServerPlugin<RequestContext> {
 function told(formatted: GraphQLFormattedError, error: unknown): { message: string; code: keyof typeof CODES } {
   const thrown = unwrapResolverError(error);
   if (thrown instanceof Failure) return { message: thrown.clientMessage, code: thrown.code };
+  // Of the whole operation, not of a field: thrown before anything was resolved.
+  const original = (thrown as { originalError?: unknown } | null)?.originalError;
+  if (original instanceof Failure) return { message: original.clientMessage, code: original.code };
   const code = formatted.extensions?.['code'];
   // A resolver's own error has no code of ours; graphql-js and Apollo Server mark what the client did wrong by theirs.
   if (thrown !== error || !isCode(code))

@@ -40,6 +40,17 @@ export function serviceSettings(standardPort: number) {
       default: LEASE_MS,
       why: 'How long a range waits for a process that was killed before another one tells its events.',
     }),
+    CONSISTENCY_WAIT_MS: whole({
+      min: 0,
+      max: 60_000,
+      unit: 'ms',
+      default: 2_000,
+      why: 'How long a read that carries a consistency token waits for what the reader has written elsewhere; shorter than the gateway waits (SUBGRAPH_TIMEOUT_MS).',
+    }),
+    CONSISTENCY_LATE: choice(['refuse', 'answer'], {
+      default: 'refuse',
+      why: 'What such a read is told after that: NOT_CAUGHT_UP, or what there is.',
+    }),
     OUTBOX_KEEP_DAYS: whole({
       min: 1,
       max: 365,

@@ -2,9 +2,10 @@ import type { DynamicModule } from '@nestjs/common';
 import { LIFETIME_MAX_MS, openCache, type Cache } from '#libs/cache';
 import { openDatabase, type Database, type OpenDatabaseOptions } from '#libs/database';
 import { AssertionVerifier, loadOrCreateSecret } from '#libs/identity';
-import { consume, Relay, type Handlers, type Stream } from '#libs/outbox';
+import { CaughtUp, consume, Relay, sourcesOf, type Handlers, type Stream } from '#libs/outbox';
 import { createLogger, systemClock, type Clock, type Logger } from '#libs/telemetry';
 import { listen } from './listen.js';
+import type { ReadYourWrites } from './read-your-writes.js';
 import type { RunningSubgraph } from './running.js';
 import type { ServiceConfig } from './service-settings.js';
 
@@ -24,6 +25,7 @@ export interface ModuleParts {
   readonly assertions: AssertionVerifier;
   readonly logger: Logger;
   readonly clock: Clock;
+  readonly consistency: Omit<ReadYourWrites, 'service'>;
 }
 
 export interface Service {
@@ -67,12 +69,29 @@ export async function startService(
     }
 
     const assertions = new AssertionVerifier({ subgraph: name, secret, clock });
-    const built: ModuleParts = { database, cache, cached: config.CACHE === 'on', assertions, logger, clock };
+    const caughtUp = new CaughtUp({ database, group: name, sources: sourcesOf(service.hear), logger });
+    closers.push(() => caughtUp.close());
+    const built: ModuleParts = {
+      database,
+      cache,
+      cached: config.CACHE === 'on',
+      assertions,
+      logger,
+      clock,
+      consistency: { caughtUp, waitMs: config.CONSISTENCY_WAIT_MS, late: config.CONSISTENCY_LATE },
+    };
     const module = service.module(built);
     const background = service.background?.(built);
     if (background) closers.push(() => background.close());
 
-    const subscription = consume({ database, stream, group: name, hear: service.hear, logger });
+    const subscription = consume({
+      database,
+      stream,
+      group: name,
+      hear: service.hear,
+      logger,
+      heard: (events) => caughtUp.heard(events),
+    });
     closers.push(() => subscription.close());
     // Closed before the subscription: told to a group that has left, an event would wait for it.
     const relay = new Relay({

@@ -16,6 +16,7 @@ import { guardEntities } from './entities.js';
 import { formatError, logMasked } from './errors.js';
 import { healthController } from './health.js';
 import { HttpErrors } from './http-errors.js';
+import { readYourWrites, type ReadYourWrites } from './read-your-writes.js';
 
 export interface SubgraphOptions {
   /** Its name in the supergraph; the audience of its assertions. */
@@ -28,6 +29,8 @@ export interface SubgraphOptions {
   readonly controllers?: NonNullable<ModuleMetadata['controllers']>;
   /** Paths that answer everybody, besides the two of health. */
   readonly open?: readonly string[];
+  /** How readers are shown what they have written; absent: they are not waited for. */
+  readonly consistency?: Omit<ReadYourWrites, 'service'> | undefined;
   /** Rejects while the service cannot answer: its database does not. */
   readonly ready?: () => Promise<unknown>;
 }
@@ -56,7 +59,10 @@ export function subgraphModule(options: SubgraphOptions): DynamicModule {
   };
 }
 
-function graphqlOptions({ schemaPath, logger }: SubgraphOptions, door: Door): ApolloFederationDriverConfig {
+function graphqlOptions(
+  { name, schemaPath, logger, consistency }: SubgraphOptions,
+  door: Door,
+): ApolloFederationDriverConfig {
   const typeDefs = readFileSync(schemaPath, 'utf8');
   return {
     driver: ApolloFederationDriver,
@@ -67,7 +73,12 @@ function graphqlOptions({ schemaPath, logger }: SubgraphOptions, door: Door): Ap
     transformSchema: guardEntities,
     context: (request: FastifyRequest) => door.contextOf(request),
     formatError,
-    plugins: [logMasked(logger), ApolloServerPluginInlineTraceDisabled(), ApolloServerPluginCacheControlDisabled()],
+    plugins: [
+      logMasked(logger),
+      ...(consistency === undefined ? [] : [readYourWrites({ ...consistency, service: name })]),
+      ApolloServerPluginInlineTraceDisabled(),
+      ApolloServerPluginCacheControlDisabled(),
+    ],
     autoTransformHttpErrors: false,
     preserveHttpStatusForExecutionErrors: false,
     includeStacktraceInErrorResponses: false,

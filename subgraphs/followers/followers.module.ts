@@ -1,6 +1,6 @@
 import type { DynamicModule } from '@nestjs/common';
 import type { Handlers } from '#libs/outbox';
-import { subgraphModule, type ModuleParts } from '#libs/subgraph-kit';
+import { subgraphModule, writingFor, type ModuleParts, type RequestContext } from '#libs/subgraph-kit';
 import { onOwnEvent } from './on/own-events.js';
 import { onUserDeleted } from './on/user-deleted.js';
 import { onUserRegistered } from './on/user-registered.js';
@@ -21,19 +21,31 @@ export const HEARD: Handlers = {
   'block-ended': onOwnEvent,
 };
 
-export function followersModule({ database, cache, cached, assertions, logger, clock }: ModuleParts): DynamicModule {
+export function followersModule({
+  database,
+  cache,
+  cached,
+  assertions,
+  logger,
+  clock,
+  consistency,
+}: ModuleParts): DynamicModule {
   const relationCache = new RelationCache(cache);
   database.afterCommit((events) => cache.drop(events.flatMap((event) => relationCache.staleKeys(event))));
 
-  const reads = new RelationReads({ database, cache: cached ? relationCache : undefined });
-  const loaders = relationLoaders(reads);
-  const change = new ChangeRelation({ database, clock, waiting: new Waiting(clock) });
+  const source = new RelationReads({ database, cache: undefined });
+  const kept = cached ? new RelationReads({ database, cache: relationCache }) : source;
+  const loaders = relationLoaders({ kept, source });
+  const waiting = new Waiting(clock);
+  const change = (context: RequestContext) =>
+    new ChangeRelation({ database: writingFor(database, context), clock, waiting });
 
   return subgraphModule({
     name: 'followers',
     schemaPath: new URL('./schema.graphql', import.meta.url),
     assertions,
     logger,
+    consistency,
     ready: () => database.query('SELECT 1'),
     providers: [
       // write

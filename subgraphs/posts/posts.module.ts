@@ -1,4 +1,5 @@
 import type { DynamicModule } from '@nestjs/common';
+import { openCache } from '#libs/cache';
 import { newId, shardOf } from '#libs/identity';
 import { subgraphModule, type ModuleParts } from '#libs/subgraph-kit';
 import { PostCache } from './post.cache.js';
@@ -9,11 +10,19 @@ import { TrendingResolver } from './read/trending.resolver.js';
 import { UserResolver } from './read/user.resolver.js';
 import { PostMutations } from './write/post.mutations.js';
 
-export function postsModule({ database, cache, cached, assertions, logger, clock }: ModuleParts): DynamicModule {
+export function postsModule({
+  database,
+  cache,
+  cached,
+  assertions,
+  logger,
+  clock,
+  consistency,
+}: ModuleParts): DynamicModule {
   const kept = new PostCache(cache);
   database.afterCommit((events) => cache.drop(events.flatMap((event) => kept.staleKeys(event))));
 
-  const reads = readsOf({ database, kept, cached });
+  const reads = readsOf({ database, kept, source: new PostCache(openCache({ mode: 'off' })), cached });
   const newPostId = (authorId: string) => newId({ shard: shardOf(authorId) });
   const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
   const writing = { database, clock, newPostId, pause };
@@ -23,6 +32,7 @@ export function postsModule({ database, cache, cached, assertions, logger, clock
     schemaPath: new URL('./schema.graphql', import.meta.url),
     assertions,
     logger,
+    consistency,
     ready: () => database.query('SELECT 1'),
     providers: [
       // write

@@ -1,10 +1,9 @@
 import type { DynamicModule } from '@nestjs/common';
-import type { Cache } from '#libs/cache';
+import { openCache } from '#libs/cache';
 import type { Database } from '#libs/database';
-import type { AssertionVerifier, TokenIssuer } from '#libs/identity';
+import type { TokenIssuer } from '#libs/identity';
 import type { Handlers } from '#libs/outbox';
-import { subgraphModule } from '#libs/subgraph-kit';
-import type { Clock, Logger } from '#libs/telemetry';
+import { subgraphModule, writingFor, type ModuleParts } from '#libs/subgraph-kit';
 import {
   blockEnded,
   blockStarted,
@@ -30,16 +29,11 @@ import { LogIn } from './write/log-in.js';
 import { markNotificationsRead } from './write/mark-notifications-read.js';
 import type { Passwords } from './write/passwords.js';
 import { SignUp } from './write/sign-up.js';
-import { UserMutations } from './write/user.mutations.js';
+import { UserMutations, type Writes } from './write/user.mutations.js';
 
-export interface UsersParts {
-  readonly database: Database;
-  readonly cache: Cache;
+export interface UsersParts extends ModuleParts {
   readonly tokens: TokenIssuer;
   readonly passwords: Passwords;
-  readonly assertions: AssertionVerifier;
-  readonly logger: Logger;
-  readonly clock: Clock;
 }
 
 export const HEARD: Handlers = {
@@ -64,33 +58,38 @@ export function usersModule({
   assertions,
   logger,
   clock,
+  consistency,
 }: UsersParts): DynamicModule {
   const userCache = new UserCache(cache);
   database.afterCommit((events) => cache.drop(events.flatMap((event) => userCache.staleKeys(event))));
 
-  const writes = {
-    signUp: new SignUp({ database, passwords, clock }),
-    logIn: new LogIn({ database, passwords }),
-    editProfile: new EditProfile({ database, clock }),
-    deleteAccount: new DeleteAccount({ database, passwords, clock }),
+  const writes = (tellable: Pick<Database, 'query' | 'transaction'>): Writes => ({
+    signUp: new SignUp({ database: tellable, passwords, clock }),
+    logIn: new LogIn({ database: tellable, passwords }),
+    editProfile: new EditProfile({ database: tellable, clock }),
+    deleteAccount: new DeleteAccount({ database: tellable, passwords, clock }),
     markNotificationsRead: async (viewer: string, upTo: string | undefined) => {
       await markNotificationsRead(database, viewer, upTo);
       return unreadCountOf(database, viewer);
     },
-  };
-  const loaders = userLoaders({ database, cache: userCache });
+  });
+  const loaders = userLoaders({ database, cache: userCache, source: new UserCache(openCache({ mode: 'off' })) });
 
   return subgraphModule({
     name: 'users',
     schemaPath: new URL('./schema.graphql', import.meta.url),
     assertions,
     logger,
+    consistency,
     ready: () => database.query('SELECT 1'),
     controllers: [jwksController(tokens)],
     open: ['/.well-known/jwks.json'],
     providers: [
       // write
-      { provide: UserMutations, useValue: new UserMutations(writes, tokens) },
+      {
+        provide: UserMutations,
+        useValue: new UserMutations((context) => writes(writingFor(database, context)), tokens),
+      },
       // read
       { provide: UserResolver, useValue: new UserResolver(loaders) },
       { provide: NotificationResolver, useValue: new NotificationResolver(loaders, database) },

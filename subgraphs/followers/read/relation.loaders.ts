@@ -14,8 +14,13 @@ export interface RelationLoaders {
   clear(): void;
 }
 
-export function relationLoaders(reads: RelationReads): (context: RequestContext) => RelationLoaders {
-  return perRequest(({ viewer }: RequestContext) => {
+/** `source`: as `kept`, but for who must not be shown what is kept. */
+export function relationLoaders(parts: {
+  kept: RelationReads;
+  source: RelationReads;
+}): (context: RequestContext) => RelationLoaders {
+  return perRequest(({ viewer, fresh }: RequestContext) => {
+    const reads = fresh ? parts.source : parts.kept;
     const pages = (direction: Direction) =>
       keyed<PageAsk, Entry[]>(
         async (asks) => {

@@ -7,11 +7,11 @@ import type { ChangeRelation } from './change-relation.js';
 /** Each answers the person; what is asked of them is read after the commit. */
 @Resolver()
 export class RelationMutations {
-  readonly #change: ChangeRelation;
+  readonly #change: (context: RequestContext) => ChangeRelation;
   readonly #written: (context: RequestContext) => void;
 
   /** `written`: what this request has read so far is old now. */
-  constructor(change: ChangeRelation, written: (context: RequestContext) => void) {
+  constructor(change: (context: RequestContext) => ChangeRelation, written: (context: RequestContext) => void) {
     this.#change = change;
     this.#written = written;
   }
@@ -39,7 +39,7 @@ export class RelationMutations {
   async #run(verb: Verb, shownId: string, context: RequestContext): Promise<UserStub> {
     const viewer = requireViewer(context);
     const userId = parseGlobalId('user', shownId);
-    await this.#change.run(verb, viewer, userId);
+    await this.#change(context).run(verb, viewer, userId);
     this.#written(context);
     return { userId };
   }

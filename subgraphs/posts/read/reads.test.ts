@@ -226,11 +226,11 @@ describe('after any story', () => {
   const told = (cached: boolean, runs: number) =>
     fc.assert(
       fc.asyncProperty(story, async (steps) => {
-        const readAs = readsOf({ database: scene.database, kept, cached });
+        const readAs = readsOf({ database: scene.database, kept, source: kept, cached });
         await tell(scene, steps, async (truth, ids, turn) => {
           const viewer = turn % PEOPLE;
           const id = ids[viewer] as string;
-          const reads = readAs({ viewer: id, requestId: 'test' });
+          const reads = readAs({ viewer: id, requestId: 'test', upTo: [], fresh: false, wrote: [] });
           if (truth.gone.has(viewer)) {
             await expect(reads.home(id, { first: 20, after: undefined })).rejects.toMatchObject({
               code: 'UNAUTHENTICATED',

@@ -20,6 +20,8 @@ import {
 export interface Reading {
   readonly database: Statements;
   readonly kept: PostCache;
+  /** As `kept`, but keeps nothing: for who must not be shown what is kept. */
+  readonly source: PostCache;
   /** Whether the cache keeps anything. Without it a page comes with its rows and its block check in one statement. */
   readonly cached: boolean;
 }
@@ -143,7 +145,8 @@ export class Reads {
 export type ReadsOf = (context: RequestContext) => Reads;
 
 export function readsOf(reading: Reading): ReadsOf {
-  return perRequest((context: RequestContext) => new Reads(reading, context.viewer));
+  const fresh = { ...reading, kept: reading.source, cached: false };
+  return perRequest((context: RequestContext) => new Reads(context.fresh ? fresh : reading, context.viewer));
 }
 
 /** What is loaded early is awaited later, through its loader; if it fails, it fails there. */

@@ -5,7 +5,7 @@ import type { Clock } from '#libs/telemetry';
 
 /** What every write needs of the world. */
 export interface Writing {
-  readonly database: Database;
+  readonly database: Pick<Database, 'query' | 'transaction'>;
   readonly clock: Clock;
   /** Its time is the post's `createdAt`, its shard the author's. */
   readonly newPostId: (authorId: string) => string;

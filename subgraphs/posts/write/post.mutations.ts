@@ -1,6 +1,7 @@
 import { Mutation, Resolver } from '@nestjs/graphql';
+import type { Database } from '#libs/database';
 import { globalId, parseGlobalId } from '#libs/identity';
-import { requireViewer, type RequestContext } from '#libs/subgraph-kit';
+import { requireViewer, writingFor, type RequestContext } from '#libs/subgraph-kit';
 import type { CountedPost } from '../post.js';
 import type { Writing } from './as-person.js';
 import { deletePost } from './delete-post.js';
@@ -14,7 +15,7 @@ import { unlikePost } from './unlike-post.js';
 @Resolver()
 export class PostMutations {
   constructor(
-    private readonly writing: Writing,
+    private readonly writing: Writing & { readonly database: Database },
     /** Told after each write, so that the request does not show what it read before. */
     private readonly written: (context: RequestContext) => void,
   ) {}
@@ -28,7 +29,7 @@ export class PostMutations {
     const viewer = requireViewer(context);
     const parent = input.inReplyToId ?? null;
     const inReplyToId = parent === null ? null : parseGlobalId('post', parent);
-    return this.#done(context, await publishPost(this.writing, { viewer, body: input.body, inReplyToId }));
+    return this.#done(context, await publishPost(this.#writing(context), { viewer, body: input.body, inReplyToId }));
   }
 
   @Mutation()
@@ -40,32 +41,45 @@ export class PostMutations {
     const viewer = requireViewer(context);
     const { body, expectedVersion } = input;
     const id = parseGlobalId('post', input.id);
-    return this.#done(context, await editPost(this.writing, { viewer, id, body, expectedVersion }));
+    return this.#done(context, await editPost(this.#writing(context), { viewer, id, body, expectedVersion }));
   }
 
   @Mutation()
   async deletePost(_: unknown, args: { id: string }, context: RequestContext): Promise<{ id: string }> {
     const viewer = requireViewer(context);
-    const { id } = await deletePost(this.writing, { viewer, id: parseGlobalId('post', args.id) });
+    const { id } = await deletePost(this.#writing(context), { viewer, id: parseGlobalId('post', args.id) });
     return this.#done(context, { id: globalId('post', id) });
   }
 
   @Mutation()
   async restorePost(_: unknown, args: { id: string }, context: RequestContext): Promise<CountedPost> {
     const viewer = requireViewer(context);
-    return this.#done(context, await restorePost(this.writing, { viewer, id: parseGlobalId('post', args.id) }));
+    return this.#done(
+      context,
+      await restorePost(this.#writing(context), { viewer, id: parseGlobalId('post', args.id) }),
+    );
   }
 
   @Mutation()
   async likePost(_: unknown, args: { postId: string }, context: RequestContext): Promise<CountedPost> {
     const viewer = requireViewer(context);
-    return this.#done(context, await likePost(this.writing, { viewer, postId: parseGlobalId('post', args.postId) }));
+    return this.#done(
+      context,
+      await likePost(this.#writing(context), { viewer, postId: parseGlobalId('post', args.postId) }),
+    );
   }
 
   @Mutation()
   async unlikePost(_: unknown, args: { postId: string }, context: RequestContext): Promise<CountedPost> {
     const viewer = requireViewer(context);
-    return this.#done(context, await unlikePost(this.writing, { viewer, postId: parseGlobalId('post', args.postId) }));
+    return this.#done(
+      context,
+      await unlikePost(this.#writing(context), { viewer, postId: parseGlobalId('post', args.postId) }),
+    );
+  }
+
+  #writing(context: RequestContext): Writing {
+    return { ...this.writing, database: writingFor(this.writing.database, context) };
   }
 
   #done<T>(context: RequestContext, answer: T): T {

@@ -15,9 +15,12 @@ export interface UserLoaders {
 export function userLoaders(parts: {
   database: Statements;
   cache: UserCache;
+  /** As `cache`, but keeps nothing: for who must not be shown what is kept. */
+  source: UserCache;
 }): (context: RequestContext) => UserLoaders {
-  const { database, cache } = parts;
-  return perRequest<UserLoaders, RequestContext>(() => {
+  const { database } = parts;
+  return perRequest<UserLoaders, RequestContext>(({ fresh }) => {
+    const cache = fresh ? parts.source : parts.cache;
     const people = keyed<string, Person>((ids) => cache.byId.getMany(ids, (missing) => peopleByIds(database, missing)));
     const byHandle = keyed<string, Person>(async (handles) => {
       const ids = await cache.byHandle.getMany(handles, async (missing) => {

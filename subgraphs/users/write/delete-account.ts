@@ -12,13 +12,18 @@ import { lockAccount, noAccount } from './account.js';
  * nobody can come back as somebody who left.
  */
 export class DeleteAccount {
-  constructor(private readonly parts: { database: Database; passwords: Passwords; clock: Clock }) {}
+  constructor(
+    private readonly parts: { database: Pick<Database, 'query' | 'transaction'>; passwords: Passwords; clock: Clock },
+  ) {}
 
   async run(viewer: string, input: { readonly password: string }): Promise<{ id: string; state: 'RUNNING' }> {
     const { database, passwords, clock } = this.parts;
     const password = readPassword(input.password);
-    const known = await database.source.manager.findOneBy(UserRow, { id: viewer });
-    if (known === null || known.deletedAt !== null) throw noAccount();
+    const [known] = await database.query<Pick<UserRow, 'passwordHash'>>(
+      'SELECT password_hash AS "passwordHash" FROM users WHERE id = $1 AND deleted_at IS NULL',
+      [viewer],
+    );
+    if (known === undefined) throw noAccount();
     const right = password !== undefined && (await passwords.verify(known.passwordHash, password));
     if (!right) throw new Failure('FORBIDDEN', 'The password is wrong; the account was not deleted.');
     return database.transaction(async (tx) => {

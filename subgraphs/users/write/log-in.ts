@@ -12,7 +12,7 @@ export interface LogInInput {
 
 /** Who does not know the password learns nothing: no such person, a deleted one and a wrong password cost and answer the same. */
 export class LogIn {
-  constructor(private readonly parts: { database: Database; passwords: Passwords }) {}
+  constructor(private readonly parts: { database: Pick<Database, 'query' | 'transaction'>; passwords: Passwords }) {}
 
   async run(input: LogInInput): Promise<Person> {
     const { database, passwords } = this.parts;

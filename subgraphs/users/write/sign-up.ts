@@ -16,7 +16,9 @@ export interface SignUpInput {
 
 /** Answers the same whether or not the e-mail address is known already, because nothing looks it up. */
 export class SignUp {
-  constructor(private readonly parts: { database: Database; passwords: Passwords; clock: Clock }) {}
+  constructor(
+    private readonly parts: { database: Pick<Database, 'query' | 'transaction'>; passwords: Passwords; clock: Clock },
+  ) {}
 
   async run(input: SignUpInput): Promise<Person> {
     const { database, passwords, clock } = this.parts;

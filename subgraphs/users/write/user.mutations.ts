@@ -24,32 +24,32 @@ export interface Writes {
 /** GraphQL arguments → what a client may do, nothing else. */
 @Resolver()
 export class UserMutations {
-  readonly #writes: Writes;
+  readonly #writes: (context: RequestContext) => Writes;
   readonly #tokens: TokenIssuer;
 
-  constructor(writes: Writes, tokens: TokenIssuer) {
+  constructor(writes: (context: RequestContext) => Writes, tokens: TokenIssuer) {
     this.#writes = writes;
     this.#tokens = tokens;
   }
 
   @Mutation()
-  async signUp(_: unknown, { input }: { input: SignUpInput }): Promise<Session> {
-    return this.#session(await this.#writes.signUp.run(input));
+  async signUp(_: unknown, { input }: { input: SignUpInput }, context: RequestContext): Promise<Session> {
+    return this.#session(await this.#writes(context).signUp.run(input));
   }
 
   @Mutation()
-  async logIn(_: unknown, { input }: { input: LogInInput }): Promise<Session> {
-    return this.#session(await this.#writes.logIn.run(input));
+  async logIn(_: unknown, { input }: { input: LogInInput }, context: RequestContext): Promise<Session> {
+    return this.#session(await this.#writes(context).logIn.run(input));
   }
 
   @Mutation()
   async editProfile(_: unknown, { input }: { input: EditProfileInput }, context: RequestContext): Promise<Person> {
-    return this.#writes.editProfile.run(requireViewer(context), input);
+    return this.#writes(context).editProfile.run(requireViewer(context), input);
   }
 
   @Mutation()
   async deleteAccount(_: unknown, { input }: { input: { password: string } }, context: RequestContext) {
-    const { id, state } = await this.#writes.deleteAccount.run(requireViewer(context), input);
+    const { id, state } = await this.#writes(context).deleteAccount.run(requireViewer(context), input);
     return { id: globalId('user', id), state };
   }
 
@@ -57,7 +57,7 @@ export class UserMutations {
   async markNotificationsRead(_: unknown, { upTo }: { upTo?: string | null }, context: RequestContext) {
     const viewer = requireViewer(context);
     const id = upTo === undefined || upTo === null ? undefined : parseGlobalId('notification', upTo);
-    return { unreadNotificationCount: await this.#writes.markNotificationsRead(viewer, id) };
+    return { unreadNotificationCount: await this.#writes(context).markNotificationsRead(viewer, id) };
   }
 
   async #session(user: Person): Promise<Session> {

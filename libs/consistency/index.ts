@@ -1,0 +1,2 @@
+export { ConsistencyTokens } from './token.js';
+export { mergeWrites, parseWrites, UP_TO_HEADER, WRITES_MAX, writesText, WROTE_HEADER, type Write } from './writes.js';

@@ -1,0 +1,72 @@
+import type { ApolloServerPlugin } from '@apollo/server';
+import { GraphQLError } from 'graphql';
+import { writesText, WROTE_HEADER } from '#libs/consistency';
+import type { Database } from '#libs/database';
+import type { DomainEvent } from '#libs/events';
+import { Failure } from '#libs/failure';
+import type { CaughtUp } from '#libs/outbox';
+import type { RequestContext } from './context.js';
+
+export interface ReadYourWrites {
+  readonly caughtUp: Pick<CaughtUp, 'wait' | 'wrote'>;
+  readonly waitMs: number;
+  /** After that: `refuse` is NOT_CAUGHT_UP, `answer` is what there is. */
+  readonly late: 'refuse' | 'answer';
+  readonly service: string;
+}
+
+/**
+ * Before anything of an operation is resolved, this service has heard what the reader has written elsewhere; who comes with
+ * nothing waits for nothing. What of its own data has not come round is read from the source: `context.fresh`. Copies of
+ * another's data have no source here, so they are refused rather than shown old. A mutation is not: it is checked against what
+ * this service owns, and must not hang on a stream that is down.
+ */
+export function readYourWrites({
+  caughtUp,
+  waitMs,
+  late,
+  service,
+}: ReadYourWrites): ApolloServerPlugin<RequestContext> {
+  return {
+    async requestDidStart() {
+      return {
+        async didResolveOperation({ contextValue, operation }) {
+          if (contextValue.upTo.length === 0) return;
+          const { behind, justHeard } = await caughtUp.wait(contextValue.upTo, waitMs);
+          contextValue.fresh = justHeard || behind.length > 0;
+          const copies = behind.some(({ source }) => source !== service);
+          if (copies && late === 'refuse' && operation?.operation !== 'mutation') throw notCaughtUp();
+        },
+        async willSendResponse({ contextValue, response }) {
+          if (contextValue.wrote.length === 0) return;
+          caughtUp.wrote(contextValue.wrote);
+          response.http.headers.set(WROTE_HEADER, writesText(contextValue.wrote));
+        },
+      };
+    },
+  };
+}
+
+function notCaughtUp(): GraphQLError {
+  const originalError = new Failure('NOT_CAUGHT_UP');
+  return new GraphQLError(originalError.message, { originalError, extensions: { http: { status: 200 } } });
+}
+
+/** The database for what this request writes: what it commits is what the writer is shown from then on. */
+export function writingFor(database: Database, context: RequestContext): Pick<Database, 'query' | 'transaction'> {
+  return {
+    query: (text, values) => database.query(text, values),
+    async transaction(work) {
+      let events: readonly DomainEvent[] = [];
+      const result = await database.transaction(async (tx) => {
+        const done = await work(tx);
+        events = [...tx.events];
+        return done;
+      });
+      const at = Math.floor(Date.now() / 1_000);
+      for (const { source, aggregate, aggregateVersion: version } of events)
+        context.wrote.push({ source, aggregate, version, at });
+      return result;
+    },
+  };
+}

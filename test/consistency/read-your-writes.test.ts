@@ -1,0 +1,257 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { Redis } from 'ioredis';
+import pg from 'pg';
+import { provisionServices } from '#libs/database';
+import { silent } from '#libs/telemetry';
+import { secretsFrom } from '../../commands/databases.js';
+import { gatewayEnvironment } from '../../commands/everything.js';
+import { readGatewayConfig } from '../../gateway/config.js';
+import { startGateway, type RunningGateway } from '../../gateway/start.js';
+import { cast, publish } from '../journeys/cast.js';
+import { alice, bob, carol } from '../people.js';
+import { withServer } from '../servers/needs.js';
+import { startWorld, type Answer, type Person, type World } from '../world.js';
+
+const SERVICES = ['users', 'posts', 'followers'] as const;
+/** Redis' own number for a place apart. */
+const REDIS_DATABASE = 8;
+const HOME = '{ homeTimeline(first: 5) { edges { node { id } } } }';
+const FOLLOW = 'mutation($id: ID!) { follow(userId: $id) { id viewerFollows } }';
+const BLOCK = 'mutation($id: ID!) { block(userId: $id) { id } }';
+const POST = 'query($id: ID!) { post(id: $id) { id } }';
+
+/**
+ * Two gateways, one of each engine, on real PostgreSQL and Redis; and a consumer in posts that is held back for as long as
+ * a test likes: its effect waits for a lock.
+ */
+withServer(['postgres', 'redis'], 'who has written, through two gateways', (adminUrl = '', redisUrl = '') => {
+  const prefix = `consistency_${randomBytes(5).toString('hex')}_`;
+  const ownRedis = Object.assign(new URL(redisUrl), { pathname: `/${REDIS_DATABASE}` }).href;
+  let world: World;
+  let other: RunningGateway;
+  let posts: pg.Client;
+  let held = false;
+
+  beforeAll(async () => {
+    const redis = new Redis(ownRedis);
+    await redis.flushdb();
+    redis.disconnect();
+    const passwords = Object.fromEntries(SERVICES.map((service) => [service, randomBytes(16).toString('hex')]));
+    const urls = await provisionServices(adminUrl, SERVICES, passwords, { prefix });
+    const master = randomBytes(32).toString('hex');
+    const env = {
+      ...Object.fromEntries(SERVICES.map((service) => [`${service.toUpperCase()}_DATABASE_URL`, urls[service]])),
+      REDIS_URL: ownRedis,
+      ASSERTION_SECRET: master,
+      SIGNING_KEY: generateKeyPairSync('ed25519')
+        .privateKey.export({ type: 'pkcs8', format: 'der' })
+        .toString('base64'),
+      CONSISTENCY_WAIT_MS: '1500',
+      ENGINE: 'tributary',
+    };
+    world = await startWorld(env);
+    other = await startGateway(
+      readGatewayConfig({
+        ...gatewayEnvironment({ ...env, ENGINE: 'apollo', PORT: '0' }, '', secretsFrom(master), world.subgraphs),
+      }),
+      { logger: silent },
+    );
+    await other.ready();
+    posts = new pg.Client({ connectionString: urls['posts'] });
+    await posts.connect();
+  }, 60_000);
+  afterEach(async () => {
+    if (held) await release();
+    await world.settle();
+  });
+  afterAll(async () => {
+    await posts?.end();
+    await other?.close();
+    await world?.close();
+    const admin = new pg.Client({ connectionString: adminUrl });
+    await admin.connect();
+    for (const service of SERVICES) {
+      await admin.query(`DROP DATABASE IF EXISTS ${prefix}${service} WITH (FORCE)`);
+      await admin.query(`DROP ROLE IF EXISTS ${prefix}${service}`);
+    }
+    await admin.end();
+  }, 60_000);
+
+  async function holdBack(): Promise<void> {
+    await posts.query('BEGIN');
+    await posts.query('LOCK TABLE follow_edges, block_edges IN SHARE ROW EXCLUSIVE MODE');
+    held = true;
+  }
+
+  async function release(): Promise<void> {
+    held = false;
+    await posts.query('COMMIT');
+  }
+
+  /** Until the consumer stands at the lock: from then on whoever is not shown the effect is shown what is old. */
+  async function untilHeldBack(): Promise<void> {
+    for (;;) {
+      const { rowCount } = await posts.query(
+        `SELECT FROM pg_locks WHERE relation IN ('follow_edges'::regclass, 'block_edges'::regclass) AND NOT granted`,
+      );
+      if (rowCount) return;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
+  async function ask(
+    gateway: RunningGateway,
+    who: Person | null,
+    query: string,
+    variables: Record<string, unknown> = {},
+    headers: Record<string, string> = {},
+  ): Promise<Answer> {
+    const response = await fetch(gateway.url, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        ...(who ? { authorization: `Bearer ${who.token}` } : {}),
+        ...headers,
+      },
+      body: JSON.stringify({ query, variables }),
+    });
+    const text = await response.text();
+    const body = JSON.parse(text) as { data?: Record<string, unknown> | null; errors?: Answer['errors'] };
+    return {
+      status: response.status,
+      headers: response.headers,
+      text,
+      data: body.data ?? null,
+      errors: body.errors ?? [],
+    };
+  }
+
+  const tokenOf = ({ headers }: Answer): string => headers.get('consistency-token') ?? '';
+  const home = ({ data }: Answer): string[] =>
+    (data?.['homeTimeline'] as { edges: { node: { id: string } }[] }).edges.map(({ node }) => node.id);
+
+  describe.each(['tributary then apollo', 'apollo then tributary'])('%s', (order) => {
+    const first = () => (order.startsWith('tributary') ? world.gateway : other);
+    const second = () => (order.startsWith('tributary') ? other : world.gateway);
+
+    it('reads the timeline with the follow that another gateway took a moment ago', async () => {
+      const [a, b] = (await cast(world, alice, bob)) as [Person, Person];
+      const id = await publish(b, 'hello');
+      await world.settle();
+      await holdBack();
+      const written = await ask(first(), a, FOLLOW, { id: b.id });
+      expect(written.errors).toEqual([]);
+      await untilHeldBack();
+      // The control: the same read without the token is answered now, and is too old.
+      expect(home(await ask(second(), a, HOME))).toEqual([]);
+      const reading = ask(second(), a, HOME, {}, { 'consistency-token': tokenOf(written) });
+      await untilWaiting(world);
+      await release();
+      expect(home(await reading)).toEqual([id]);
+    });
+
+    it('is not shown what was blocked a moment ago; the browser sends the token by itself', async () => {
+      const [a, b] = (await cast(world, alice, bob)) as [Person, Person];
+      const id = await publish(b, 'hello');
+      await world.settle();
+      expect((await ask(second(), a, POST, { id })).data).toEqual({ post: { id } });
+      await holdBack();
+      const written = await ask(first(), a, BLOCK, { id: b.id });
+      await untilHeldBack();
+      expect((await ask(second(), a, POST, { id })).data).toEqual({ post: { id } });
+      const cookie = written.headers.get('set-cookie')?.split(';')[0] ?? '';
+      const reading = ask(second(), a, POST, { id }, { cookie });
+      await untilWaiting(world);
+      await release();
+      const read = await reading;
+      expect(read.data).toEqual({ post: null });
+      expect(read.headers.get('cache-control')).toBe('private, no-store');
+    });
+
+    it('is told NOT_CAUGHT_UP, and nothing old, when it takes too long; others are answered', async () => {
+      const [a, b, c] = (await cast(world, alice, bob, carol)) as [Person, Person, Person];
+      await holdBack();
+      const token = tokenOf(await ask(first(), a, FOLLOW, { id: b.id }));
+      const late = await ask(second(), a, HOME, {}, { 'consistency-token': token });
+      expect(late.data).toEqual({ homeTimeline: null });
+      expect(late.errors.map(({ extensions }) => extensions.code)).toEqual(['NOT_CAUGHT_UP']);
+      expect(home(await ask(second(), c, HOME))).toEqual([]);
+      await release();
+      expect((await ask(second(), a, HOME, {}, { 'consistency-token': token })).errors).toEqual([]);
+    });
+
+    it('carries what it wrote first along with what it wrote then', async () => {
+      const [a, b, c] = (await cast(world, alice, bob, carol)) as [Person, Person, Person];
+      const ids = [await publish(b, 'one'), await publish(c, 'two')];
+      await world.settle();
+      await holdBack();
+      const one = await ask(first(), a, FOLLOW, { id: b.id });
+      const two = await ask(second(), a, FOLLOW, { id: c.id }, { 'consistency-token': tokenOf(one) });
+      expect(tokenOf(two).length).toBeGreaterThan(tokenOf(one).length);
+      const reading = ask(first(), a, HOME, {}, { 'consistency-token': tokenOf(two) });
+      await untilWaiting(world);
+      await release();
+      expect(home(await reading)).toEqual(ids.toReversed());
+    });
+
+    it('waits in the same operation for what the operation wrote', async () => {
+      const [a, b] = (await cast(world, alice, bob)) as [Person, Person];
+      const id = await publish(b, 'hello');
+      await world.settle();
+      await holdBack();
+      const asking = ask(
+        first(),
+        a,
+        'mutation($id: ID!) { block(userId: $id) { id posts(first: 1) { edges { node { id } } } } }',
+        { id: b.id },
+      );
+      await untilHeldBack();
+      await release();
+      const { data, errors } = await asking;
+      expect(errors).toEqual([]);
+      expect(data).toEqual({ block: { id: b.id, posts: { edges: [] } } });
+      expect(id).not.toBe('');
+    });
+  });
+
+  it('is told plainly that a token is another’s, forged or none; a cookie of another is passed over', async () => {
+    const [a, b] = (await cast(world, alice, bob)) as [Person, Person];
+    const token = tokenOf(await ask(world.gateway, a, FOLLOW, { id: b.id }));
+    for (const wrong of [token, `${token.slice(0, -1)}${token.endsWith('A') ? 'B' : 'A'}`, 'nonsense']) {
+      const { status, errors, data } = await ask(other, b, HOME, {}, { 'consistency-token': wrong });
+      expect([status, errors[0]?.extensions.code, data]).toEqual([400, 'CONSISTENCY_TOKEN_REFUSED', null]);
+      const passed = await ask(other, b, HOME, {}, { cookie: `consistency-token=${wrong}` });
+      expect([passed.status, passed.errors]).toEqual([200, []]);
+    }
+  });
+
+  it('gets a cookie that no script reads and no foreign site sends, Secure behind https', async () => {
+    const [a, b] = (await cast(world, alice, bob)) as [Person, Person];
+    const plain = await ask(world.gateway, a, FOLLOW, { id: b.id });
+    expect(plain.headers.get('set-cookie')).toBe(
+      `consistency-token=${tokenOf(plain)}; Max-Age=300; Path=/; HttpOnly; SameSite=Lax`,
+    );
+    const https = await ask(world.gateway, a, BLOCK, { id: b.id }, { 'x-forwarded-proto': 'https' });
+    expect(https.headers.get('set-cookie')).toMatch(/; Secure$/);
+    expect((await ask(world.gateway, a, HOME)).headers.get('set-cookie')).toBeNull();
+  });
+
+  it('who brings no token waits for nothing and asks nothing more', async () => {
+    const [a] = (await cast(world, alice)) as [Person];
+    const read = () => world.count(() => ask(world.gateway, a, HOME));
+    const [one, two] = [await read(), await read()];
+    expect(one.statements['posts']).toBe(two.statements['posts']);
+    const [b] = (await cast(world, bob)) as [Person];
+    const token = tokenOf(await ask(world.gateway, a, FOLLOW, { id: b.id }));
+    await world.settle();
+    const seen = await world.count(() => ask(world.gateway, a, HOME, {}, { 'consistency-token': token }));
+    expect(seen.statements['posts']).toBe(two.statements['posts']);
+  });
+});
+
+/** Until some reader's question has reached the inbox of posts: two statements beyond those of answering at once. */
+async function untilWaiting(world: World): Promise<void> {
+  const before = world.posts.database.statements;
+  while (world.posts.database.statements < before + 2) await new Promise((resolve) => setTimeout(resolve, 5));
+}
