@@ -37,8 +37,16 @@ const SUBGRAPH_SAYS: ReadonlySet<unknown> = new Set([
 /** Of these a client has to know that it may try again, in our words. */
 const SUBGRAPH_MEANS: ReadonlySet<unknown> = new Set(['NOT_CAUGHT_UP', 'RATE_LIMITED', 'OVERLOADED']);
 
-/** The one place that decides what leaves the house; every engine goes through it. The whole of it is logged once. */
-export function clientErrors(errors: readonly FieldError[], requestId: string, logger: Logger): ClientError[] {
+/**
+ * The one place that decides what leaves the house; every engine goes through it. The whole of it is logged once. `more`: errors
+ * that nobody has kept.
+ */
+export function clientErrors(
+  errors: readonly FieldError[],
+  requestId: string,
+  logger: Logger,
+  more = 0,
+): ClientError[] {
   const shown = errors.slice(0, CLIENT_ERRORS_MAX).map((error) => {
     const code = codeOf(error);
     const own = error.by === 'subgraph' ? SUBGRAPH_SAYS.has(code) : CODES[code].says;
@@ -48,7 +56,7 @@ export function clientErrors(errors: readonly FieldError[], requestId: string, l
       extensions: { code, requestId },
     };
   });
-  report(errors, shown, requestId, logger);
+  report(errors, more, shown, requestId, logger);
   return shown;
 }
 
@@ -58,7 +66,13 @@ function codeOf({ code, by }: FieldError): Code {
 }
 
 /** One line per request. What a client did wrong is no trouble of ours; what was hidden from it is. */
-function report(errors: readonly FieldError[], shown: readonly ClientError[], requestId: string, logger: Logger): void {
+function report(
+  errors: readonly FieldError[],
+  more: number,
+  shown: readonly ClientError[],
+  requestId: string,
+  logger: Logger,
+): void {
   const hidden = shown.some(({ extensions }) => !CODES[extensions.code].says);
   const details = errors.slice(0, 10).map(({ message, path, code, subgraph, cause }) => ({
     message: message.slice(0, 2_000),
@@ -67,7 +81,7 @@ function report(errors: readonly FieldError[], shown: readonly ClientError[], re
     subgraph,
     ...(cause === undefined ? {} : { cause: inspect(cause, { depth: 3 }).slice(0, 2_000) }),
   }));
-  const fields = { requestId, errors: details, count: errors.length };
+  const fields = { requestId, errors: details, count: errors.length + more };
   if (hidden) logger.error(fields, 'Fields failed');
   else logger.debug(fields, 'Fields were refused');
 }

@@ -21,16 +21,31 @@ import type { Planner, PlanRequest } from './planner.js';
 /** Apollo's planner: pure JavaScript, so it runs everywhere; in a worker thread that is replaced when it overruns a deadline. */
 export async function apolloPlanner(supergraphSdl: string): Promise<Planner> {
   let thread = await PlanningThread.start(supergraphSdl);
+  return apolloPlannerBy(
+    thread.labels,
+    async (query, on, signal) => {
+      if (thread.ended) thread = await PlanningThread.start(supergraphSdl);
+      return thread.plan(query, on, signal);
+    },
+    () => thread.end(),
+  );
+}
+
+/** Wherever it is that Apollo's planner runs. */
+export function apolloPlannerBy(
+  known: readonly string[],
+  ask: (query: string, on: string[], signal: AbortSignal) => Promise<QueryPlan>,
+  close: () => Promise<void>,
+): Planner {
   return {
     name: 'apollo',
-    overrideLabels: new Set(thread.labels),
+    overrideLabels: new Set(known),
     async plan({ query, labels, percent, signal }: PlanRequest): Promise<Plan> {
-      if (thread.ended) thread = await PlanningThread.start(supergraphSdl);
-      const on = thread.labels.filter((label) => labels.includes(label) || percent < percentOf(label));
-      const plan = await thread.plan(query, on, signal);
+      const on = known.filter((label) => labels.includes(label) || percent < percentOf(label));
+      const plan = await ask(query, on, signal);
       return { root: plan.node ? nodeOf(plan.node) : undefined };
     },
-    close: () => thread.end(),
+    close,
   };
 }
 

@@ -3,36 +3,15 @@
  * that answers requests must never wait for. Plain JavaScript, so that it is the same file from source and from dist.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { createRequire } from 'node:module';
-import { parse } from 'graphql';
+import { apolloPlanning } from './apollo-planning.mjs';
 
-const require = createRequire(import.meta.url);
-const {
-  Supergraph,
-  ROUTER_SUPPORTED_SUPERGRAPH_FEATURES,
-  operationFromDocument,
-} = require('@apollo/federation-internals');
-const { QueryPlanner } = require('@apollo/query-planner');
+const planning = apolloPlanning(workerData.sdl);
 
-const supergraph = Supergraph.build(workerData.sdl, {
-  supportedFeatures: ROUTER_SUPPORTED_SUPERGRAPH_FEATURES,
-  validateSupergraph: false,
-});
-const planner = new QueryPlanner(supergraph, {});
-const schema = supergraph.apiSchema();
-const labels = overrideLabels(workerData.sdl);
-
-parentPort.postMessage({ ready: true, labels });
+parentPort.postMessage({ ready: true, labels: planning.labels });
 parentPort.on('message', ({ id, query, on }) => {
   try {
-    const operation = operationFromDocument(schema, parse(query));
-    const overrideConditions = new Map(labels.map((label) => [label, on.includes(label)]));
-    parentPort.postMessage({ id, plan: planner.buildQueryPlan(operation, { overrideConditions }) });
+    parentPort.postMessage({ id, plan: planning.plan(query, on) });
   } catch (error) {
     parentPort.postMessage({ id, error: String(error?.message ?? error) });
   }
 });
-
-function overrideLabels(sdl) {
-  return [...new Set([...sdl.matchAll(/overrideLabel:\s*"([^"]+)"/g)].map((found) => found[1]))];
-}

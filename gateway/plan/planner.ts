@@ -32,6 +32,7 @@ export async function choosePlanner(
   supergraph: Supergraph,
   wanted: PlannerChoice,
   logger: Logger,
+  { native, apollo }: Planners = PLANNERS,
 ): Promise<{ planner: Planner; reason: string }> {
   const { planner, reason } = await choose(supergraph, wanted, logger);
   const { completePlans } = await import('./complete-plan.js');
@@ -60,7 +61,7 @@ async function choose(
     };
   try {
     const { carefulPlanner } = await import('./careful-planner.js');
-    const inner = hasInterfaceObject(supergraph) ? await apolloIfThere(supergraph, logger) : undefined;
+    const inner = hasInterfaceObject(supergraph) ? await ifThere(apollo, supergraph, logger) : undefined;
     if (inner) {
       const planner = carefulPlanner(inner, () => native(supergraph, logger), supergraph, logger);
       return {
@@ -102,18 +103,29 @@ function hasInterfaceObject({ sdl }: Supergraph): boolean {
   return /\bisInterfaceObject:\s*true\b/.test(sdl);
 }
 
-async function native(supergraph: Supergraph, logger: Logger): Promise<Planner> {
-  const { nativePlanner } = await import('./native-planner.js');
-  return nativePlanner(supergraph.sdl, logger);
+/** How each planner is opened. */
+export interface Planners {
+  native(supergraph: Supergraph, logger: Logger): Promise<Planner>;
+  apollo(supergraph: Supergraph): Promise<Planner>;
 }
 
-async function apollo(supergraph: Supergraph): Promise<Planner> {
-  const { apolloPlanner } = await import('./apollo-planner.js');
-  return apolloPlanner(supergraph.sdl);
-}
+const PLANNERS: Planners = {
+  async native(supergraph, logger) {
+    const { nativePlanner } = await import('./native-planner.js');
+    return nativePlanner(supergraph.sdl, logger);
+  },
+  async apollo(supergraph) {
+    const { apolloPlanner } = await import('./apollo-planner.js');
+    return apolloPlanner(supergraph.sdl);
+  },
+};
 
 /** Whoever runs without Apollo's packages plans with what there is. */
-async function apolloIfThere(supergraph: Supergraph, logger: Logger): Promise<Planner | undefined> {
+async function ifThere(
+  apollo: Planners['apollo'],
+  supergraph: Supergraph,
+  logger: Logger,
+): Promise<Planner | undefined> {
   try {
     return await apollo(supergraph);
   } catch (error) {

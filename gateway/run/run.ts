@@ -35,6 +35,8 @@ const ERRORS_KEPT = 200;
 export interface Outcome {
   readonly data: JsonObject;
   readonly errors: readonly FieldError[];
+  /** Errors beyond those: only their number is for the log. */
+  readonly more: number;
   readonly losses: readonly Loss[];
 }
 
@@ -61,6 +63,7 @@ export class Run {
 
   readonly data: JsonObject = {};
   readonly errors: FieldError[] = [];
+  more = 0;
   readonly losses: Loss[] = [];
 
   constructor(
@@ -301,7 +304,7 @@ export class Run {
     for (const error of errors) this.#addEntityError(part, offset, lost, error);
     for (const error of answer.errors) {
       if (error.path === undefined && answer.data !== null)
-        this.#addError(fetch.subgraph, error, this.#firstPath(unit));
+        this.#addError(fetch.subgraph, error, [...this.#firstPath(unit), ...unit.topKeys.slice(0, 1)]);
     }
   }
 
@@ -324,7 +327,11 @@ export class Run {
       if (error.path) this.#addError(part.fetch.subgraph, error, this.#firstPath(part.unit));
       return;
     }
-    if (lost.has(index) || this.errors.length >= ERRORS_KEPT) return;
+    if (lost.has(index)) return;
+    if (this.errors.length >= ERRORS_KEPT) {
+      this.more += 1;
+      return;
+    }
     const targets = new Set(part.targets[offset + index]);
     for (const locator of part.unit.locators) {
       for (const { object, path } of locator.findPaths(this.data)) {
@@ -340,8 +347,8 @@ export class Run {
   // What went wrong
 
   #addError(subgraph: string, error: SubgraphError, path: readonly (string | number)[]): void {
-    if (this.errors.length < ERRORS_KEPT)
-      this.errors.push({ message: error.message, path, code: error.code, by: 'subgraph', subgraph });
+    if (this.errors.length >= ERRORS_KEPT) this.more += 1;
+    else this.errors.push({ message: error.message, path, code: error.code, by: 'subgraph', subgraph });
   }
 
   #lose(

@@ -13,6 +13,8 @@ export interface Written {
   /** `{"data":…}` */
   readonly body: Buffer;
   readonly errors: readonly FieldError[];
+  /** How many more there were. */
+  readonly more: number;
 }
 
 export function writeData(
@@ -27,7 +29,7 @@ export function writeData(
   output.piece(END);
   const { troubles } = output;
   const well = outcome.errors.length === 0 && outcome.losses.length === 0 && troubles.length === 0;
-  return { body: output.bytes(), errors: well ? none : errorsOf(outcome, troubles, operation) };
+  return { body: output.bytes(), errors: well ? none : errorsOf(outcome, troubles, operation), more: outcome.more };
 }
 
 const START = Buffer.from('{"data":');
@@ -35,9 +37,9 @@ const END = Buffer.from('}');
 const none: readonly FieldError[] = [];
 
 /** The answer to one request, with its own id in the errors. */
-export function answerOf({ body, errors }: Written, requestId: string, logger: Logger): Answer {
+export function answerOf({ body, errors, more }: Written, requestId: string, logger: Logger): Answer {
   if (errors.length === 0) return { body, hasErrors: false };
-  const text = Buffer.from(`{"errors":${JSON.stringify(clientErrors(errors, requestId, logger))},`);
+  const text = Buffer.from(`{"errors":${JSON.stringify(clientErrors(errors, requestId, logger, more))},`);
   return { body: Buffer.concat([text, body.subarray(1)]), hasErrors: true };
 }
 

@@ -6,9 +6,8 @@ import { betweenDifference, difference } from './compare.js';
 import { chooser, type Choose } from './choose.js';
 import { KNOWN, type Known } from './known.js';
 import { makeOperation, type Question } from './make-operation.js';
-import { Probe } from './probe.js';
 import { CALM, type Moment } from './values.js';
-import { DoesNotCompose, modelOf, WAYS, World, type Parts, type Tampering, type Told, type Way } from './world.js';
+import { DoesNotCompose, modelOf, WAYS, World, type Tampering, type Told, type Way } from './world.js';
 
 export interface ConformOptions {
   readonly operations: number;
@@ -20,7 +19,7 @@ export interface ConformOptions {
   readonly progress?: (done: number, result: Result) => void;
   /** So many failures are made smaller. */
   readonly shrinks?: number;
-  readonly shrink?: (found: Case, world: World, probe: Probe) => Promise<Case>;
+  readonly shrink?: (found: Case, world: World) => Promise<Case>;
   /** Told before each question, so that it is known what was asked if this process is ended by a native library. */
   readonly asking?: (world: World, seed: number, nth: number, question: Question) => void;
 }
@@ -50,35 +49,22 @@ export interface Result {
   readonly agreements: Record<Way, number>;
   readonly known: Map<string, number>;
   readonly failures: Case[];
-  /** What ended the native planner's process. */
-  readonly deadly: readonly string[];
 }
 
 /** Asks generated questions of generated worlds, of every engine, and compares with graphql-js over the merged schema. */
 export async function conform(options: ConformOptions): Promise<Result> {
-  const probe = new Probe();
   const result: Result = {
-    deadly: probe.deadly,
     operations: 0,
     worlds: 0,
     discarded: 0,
     calls: 0,
     failing: 0,
-    agreements: { native: 0, apollo: 0, stock: 0 },
+    agreements: { default: 0, batches: 0, apollo: 0, native: 0, stock: 0 },
     known: new Map(),
     failures: [],
   };
-  try {
-    await askAll(options, probe, result);
-  } finally {
-    probe.close();
-  }
-  return result;
-}
-
-async function askAll(options: ConformOptions, probe: Probe, result: Result): Promise<void> {
   for (let seed = options.seed; result.operations < options.operations; seed += 1) {
-    const world = open(seed, { ...options.tampering, probe });
+    const world = open(seed, options.tampering);
     if (!world) {
       result.discarded += 1;
       continue;
@@ -86,21 +72,21 @@ async function askAll(options: ConformOptions, probe: Probe, result: Result): Pr
     result.worlds += 1;
     try {
       for (let nth = 0; nth < options.perWorld && result.operations < options.operations; nth += 1) {
-        await one(world, seed, nth, result, probe, options);
+        await one(world, seed, nth, result, options);
         options.progress?.(result.operations, result);
-        if (options.untilFailure && result.failures.length > 0) return;
+        if (options.untilFailure && result.failures.length > 0) return result;
       }
     } finally {
-      result.calls += world.calls;
       await world.close();
     }
   }
+  return result;
 }
 
-function open(seed: number, parts: Parts): World | undefined {
+function open(seed: number, tampering?: Tampering): World | undefined {
   try {
     const { model, sdl } = modelOf(seed);
-    return new World(model, sdl, parts);
+    return new World(model, sdl, tampering);
   } catch (error) {
     if (error instanceof DoesNotCompose) return undefined;
     throw error;
@@ -112,17 +98,15 @@ async function one(
   seed: number,
   nth: number,
   result: Result,
-  probe: Probe,
   options: ConformOptions,
 ): Promise<void> {
-  const choose = chooser(seed * 10_000 + nth);
-  const question = makeOperation(world.api, choose);
+  const { question, moment } = questionOf(world, seed, nth);
   if (validate(world.api, question.document).length > 0) return;
   result.operations += 1;
-  const moment = makeMoment(world, choose);
   options.asking?.(world, seed, nth, question);
   if (moment !== CALM) result.failing += 1;
   for (const found of await differences(world, question, moment)) {
+    result.calls += found.came.calls?.length ?? 0;
     if (!found.why) {
       result.agreements[found.way] += 1;
       continue;
@@ -132,9 +116,15 @@ async function one(
     if (known) result.known.set(known.name, (result.known.get(known.name) ?? 0) + 1);
     else {
       const small = options.shrink && result.failures.length < (options.shrinks ?? 0);
-      result.failures.push(small ? await options.shrink!(failure, world, probe) : failure);
+      result.failures.push(small ? await options.shrink!(failure, world) : failure);
     }
   }
+}
+
+/** The nth operation of a world, and what fails while it runs. */
+export function questionOf(world: World, seed: number, nth: number): { question: Question; moment: Moment } {
+  const choose = chooser(seed * 10_000 + nth);
+  return { question: makeOperation(world.api, choose), moment: makeMoment(world, choose) };
 }
 
 export interface Found {

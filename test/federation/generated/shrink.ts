@@ -1,18 +1,17 @@
 import { Kind, parse, print, validate, visit, type ASTNode, type DocumentNode } from 'graphql';
 import { differences, type Case } from './conform.js';
-import type { Probe } from './probe.js';
 import { DoesNotCompose, World, type Tampering } from './world.js';
 
 /** How often a smaller case is tried: shrinking is for the reader, and may end early. */
 const TRIES_MAX = 400;
 
 /** The same difference with a smaller operation, then with smaller subgraphs. */
-export async function shrink(found: Case, world: World, probe: Probe, tampering: Tampering = {}): Promise<Case> {
+export async function shrink(found: Case, world: World, tampering: Tampering = {}): Promise<Case> {
   const small = await shrinkOperation(found, world);
-  return shrinkSubgraphs(small, world, { ...tampering, probe });
+  return shrinkSubgraphs(small, world, tampering);
 }
 
-async function shrinkOperation(found: Case, world: World): Promise<Case> {
+export async function shrinkOperation(found: Case, world: World): Promise<Case> {
   let best = found;
   let tries = 0;
   for (let size = Number.POSITIVE_INFINITY; removable(best.question.document) < size && tries < TRIES_MAX;) {
@@ -80,14 +79,14 @@ function tidy(document: DocumentNode): DocumentNode | undefined {
   });
 }
 
-async function shrinkSubgraphs(found: Case, world: World, parts: Tampering & { probe: Probe }): Promise<Case> {
+async function shrinkSubgraphs(found: Case, world: World, tampering: Tampering): Promise<Case> {
   let best = found;
   const deadline = Date.now() + SUBGRAPHS_MS;
   for (const [subgraph, sdl] of Object.entries(best.sdl)) {
     for (let index = declared(sdl) - 1; index >= 0 && Date.now() < deadline; index -= 1) {
       const text = withoutDeclared(best.sdl[subgraph]!, index);
       const smaller =
-        text === undefined ? undefined : await onSmaller(best, world, { ...best.sdl, [subgraph]: text }, parts);
+        text === undefined ? undefined : await onSmaller(best, world, { ...best.sdl, [subgraph]: text }, tampering);
       if (smaller) best = smaller;
     }
   }
@@ -100,11 +99,11 @@ async function onSmaller(
   found: Case,
   { model }: World,
   sdl: Record<string, string>,
-  parts: Tampering & { probe: Probe },
+  tampering: Tampering,
 ): Promise<Case | undefined> {
   let world: World;
   try {
-    world = new World(model, sdl, parts);
+    world = new World(model, sdl, tampering);
   } catch (error) {
     if (error instanceof DoesNotCompose) return undefined;
     return undefined;

@@ -91,7 +91,9 @@ export class Values {
           const given = JSON.stringify(picked(selection, representation));
           if (key.resolvable && given === JSON.stringify(this.#select(selection, thing, CALM))) {
             if (forgotten(object, thing, subgraph)) return null;
-            return { __typename: typename, id: thing.id, given: representation };
+            // Who has an interface as an entity says which implementation it is; an @interfaceObject cannot.
+            const known = object ?? this.#model.interfaces.get(typename)?.objectAt !== subgraph;
+            return { __typename: known ? member.name : typename, id: thing.id, given: representation };
           }
         }
       }

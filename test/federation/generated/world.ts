@@ -3,7 +3,6 @@ import { buildSubgraphSchema } from '@apollo/subgraph';
 import {
   execute,
   GraphQLError,
-  isObjectType,
   parse,
   validate,
   type DocumentNode,
@@ -20,20 +19,19 @@ import type {
   SubgraphCall,
   SubgraphClient,
 } from '../../../gateway/engine.js';
-import { carefulPlanner } from '../../../gateway/plan/careful-planner.js';
-import { apolloPlanner } from '../../../gateway/plan/apollo-planner.js';
-import { nativePlanner } from '../../../gateway/plan/native-planner.js';
+import { choosePlanner } from '../../../gateway/plan/planner.js';
 import { TributaryEngine } from '../../../gateway/run/engine.js';
 import { createEngine as createStockEngine } from '../../../gateway/stock/engine.js';
 import { readSupergraph, type Supergraph } from '../../../gateway/supergraph/supergraph.js';
 import { chooser } from './choose.js';
 import { makeModel } from './make-model.js';
 import type { Model } from './model.js';
-import type { Probe } from './probe.js';
+import { WorldPlanners } from './planners.js';
 import { Values, type Moment, type Thing } from './values.js';
 import { writeSdl } from './write-sdl.js';
 
-export const WAYS = ['native', 'apollo', 'stock'] as const;
+/** Who answers: our engine by default, with MERGE=plan, with each planner alone; and `ApolloGateway`. */
+export const WAYS = ['default', 'batches', 'apollo', 'native', 'stock'] as const;
 export type Way = (typeof WAYS)[number];
 
 export interface Told {
@@ -41,16 +39,14 @@ export interface Told {
   readonly data: unknown;
   readonly errors: readonly (readonly (string | number)[])[];
   readonly messages: readonly string[];
+  /** What was sent to subgraphs. */
+  readonly calls?: readonly string[];
 }
 
 /** What an engine may be replaced by, to see that a wrong one is caught. */
 export interface Tampering {
   readonly engine?: (engine: Engine, supergraph: Supergraph) => Engine;
   readonly client?: (client: SubgraphClient) => SubgraphClient;
-}
-
-export interface Parts extends Tampering {
-  readonly probe: Probe;
 }
 
 /** A generated graph: composed, with every subgraph in this process, and as the one schema that has everything. */
@@ -65,16 +61,17 @@ export class World {
   readonly #documents = new Map<string, DocumentNode>();
   readonly #engines = new Map<Way, Promise<Engine>>();
   readonly #moments = new Map<RequestContext['signal'], Moment>();
-  readonly #parts: Parts;
-  /** What subgraphs said of the last questions: the engines mask it. */
+  readonly #planners = new WorldPlanners();
+  readonly #tampering: Tampering;
+  /** What subgraphs said of the last question: the engines mask it. */
   readonly said: string[] = [];
-  /** Calls to subgraphs so far. */
-  calls = 0;
+  /** What was sent to subgraphs for the last question. */
+  readonly #calls: string[] = [];
 
-  constructor(model: Model, sdl: Readonly<Record<string, string>>, parts: Parts) {
+  constructor(model: Model, sdl: Readonly<Record<string, string>>, tampering: Tampering = {}) {
     this.model = model;
     this.sdl = sdl;
-    this.#parts = parts;
+    this.#tampering = tampering;
     this.#values = new Values(model);
     const documents = Object.entries(sdl).map(([name, text]): [string, DocumentNode] => [name, parse(text)]);
     const composed = composeServices(
@@ -104,6 +101,7 @@ export class World {
   async ask(way: Way, operation: Operation, variables: Record<string, unknown>, moment: Moment): Promise<Told> {
     const engine = await this.#engine(way);
     this.said.length = 0;
+    this.#calls.length = 0;
     const context: RequestContext = {
       requestId: 'request-1',
       subject: null,
@@ -115,7 +113,7 @@ export class World {
     this.#moments.set(context.signal, { ...moment, turns: 0 });
     try {
       const answer = await engine.execute(operation, variables, context);
-      return told(JSON.parse(answer.body.toString()) as ExecutionResult);
+      return { ...told(JSON.parse(answer.body.toString()) as ExecutionResult), calls: [...this.#calls] };
     } catch (error) {
       return {
         data: 'refused',
@@ -129,6 +127,7 @@ export class World {
 
   async close(): Promise<void> {
     for (const engine of this.#engines.values()) await (await engine).close();
+    await this.#planners.close();
   }
 
   #engine(way: Way): Promise<Engine> {
@@ -141,34 +140,19 @@ export class World {
   }
 
   async #open(way: Way): Promise<Engine> {
-    const { client = (one) => one, engine = (one) => one, probe } = this.#parts;
+    const { client = (one) => one, engine = (one) => one } = this.#tampering;
     const options: EngineOptions = {
       subgraphs: this.#client(),
       logger: silent,
       clock: Date.now,
-      planner: 'auto',
-      merge: 'flow',
+      planner: way === 'apollo' || way === 'native' ? way : 'auto',
+      merge: way === 'batches' ? 'plan' : 'flow',
       join: false,
     };
     if (way === 'stock') return createStockEngine(this.supergraph, options);
-    const { sdl } = this.supergraph;
-    const planner =
-      way === 'apollo'
-        ? await apolloPlanner(sdl)
-        : // As `auto` has it, which is the default: the native planner, looked over.
-          carefulPlanner(
-            probe.around(await nativePlanner(sdl), sdl),
-            () => apolloPlanner(sdl),
-            this.supergraph,
-            silent,
-          );
-    const opened = new TributaryEngine(
-      this.supergraph,
-      { ...options, subgraphs: client(options.subgraphs) },
-      planner,
-      way,
-    );
-    return engine(opened, this.supergraph);
+    const { planner, reason } = await choosePlanner(this.supergraph, options.planner, silent, this.#planners);
+    const ours = { ...options, subgraphs: client(options.subgraphs) };
+    return engine(new TributaryEngine(this.supergraph, ours, planner, reason), this.supergraph);
   }
 
   #client(): SubgraphClient {
@@ -179,7 +163,7 @@ export class World {
   }
 
   async #answer({ subgraph, body }: SubgraphCall, moment: Moment): Promise<Buffer> {
-    this.calls += 1;
+    this.#calls.push(`${subgraph}: ${body.toString()}`);
     if (subgraph === moment.down) throw new Failure('SUBGRAPH_UNAVAILABLE', `${subgraph} is down`);
     const { query, variables } = JSON.parse(body.toString()) as { query: string; variables?: Record<string, unknown> };
     const schema = this.#schemas.get(subgraph)!;
@@ -235,9 +219,7 @@ export class World {
       entities.resolve = (_root, { representations }: { representations: Record<string, unknown>[] }) =>
         representations.map((one) => {
           try {
-            const thing = this.#values.byRepresentation(subgraph, one);
-            const type = schema.getType(String(one['__typename']));
-            return thing && isObjectType(type) ? thing : null;
+            return this.#values.byRepresentation(subgraph, one);
           } catch (error) {
             return error;
           }
