@@ -36,6 +36,7 @@ const programs = {
   template: () => load('dist/commands/template.js'),
   bench: () => load('bench/run.mjs'),
   explain: () => load('dist/commands/explain.js'),
+  conform,
   test,
   check: () => load('dist/commands/check.js'),
 };
@@ -88,6 +89,12 @@ async function test(args) {
   } finally {
     await servers.stop();
   }
+}
+
+/** Proof is built only when it is run by hand. */
+async function conform() {
+  await run('node_modules/@swc/cli/bin/swc.js', ['test/federation', '-d', 'dist', '--config-file', '.swcrc', '-q']);
+  await load('dist/test/federation/generated/main.js');
 }
 
 function load(file) {

@@ -1,8 +1,10 @@
+import { createHash } from 'node:crypto';
 import type { Logger } from '#libs/telemetry';
 import type { Supergraph } from '../supergraph/supergraph.js';
 import { Coverage } from './coverage.js';
 import type { Plan } from './plan.js';
 import type { Planner, PlanRequest } from './planner.js';
+import type { SeveralKeys } from './several-keys.js';
 
 /**
  * A planner that is looked over: where it gives up or leaves something of the operation out, the other one is asked too, and
@@ -13,21 +15,32 @@ export function carefulPlanner(
   openSecond: () => Promise<Planner>,
   supergraph: Supergraph,
   logger: Logger,
+  /** Which operations the other one is asked first. */
+  others: Pick<SeveralKeys, 'some' | 'concern'> = NONE,
 ): Planner {
   const coverage = new Coverage(supergraph);
-  let opened: Promise<Planner> | undefined;
+  // What will be asked for certain is opened now, not while somebody waits for a plan.
+  let opened = others.some ? openSecond() : undefined;
+  opened?.catch(() => undefined);
   const second: Pick<Planner, 'plan'> = { plan: async (request) => (await (opened ??= openSecond())).plan(request) };
 
   return {
     name: first.name,
     overrideLabels: first.overrideLabels,
     async plan(request: PlanRequest): Promise<Plan> {
-      const one = await attempt(first, request, coverage);
+      const [asked, next] = others.concern(request.query) ? [second, first] : [first, second];
+      const one = await attempt(asked, request, coverage);
       if (one.plan && one.left.size === 0) return one.plan;
       const inTime = AbortSignal.any([request.signal, AbortSignal.timeout(SECOND_OPINION_MS)]);
-      const other = await attempt(second, one.plan ? { ...request, signal: inTime } : request, coverage);
+      const other = await attempt(next, one.plan ? { ...request, signal: inTime } : request, coverage);
       const better = other.plan && (!one.plan || other.left.size < one.left.size);
-      if (!better && one.plan) return one.plan;
+      if (!better && one.plan) {
+        logger.warn(
+          { operation: createHash('sha256').update(request.query).digest('hex'), left: [...one.left].slice(0, 10) },
+          'Neither planner’s plan for an operation is whole; the better one is used',
+        );
+        return one.plan;
+      }
       if (!other.plan) throw one.error;
       const left = one.plan && [...one.left].slice(0, 10);
       logger.debug(
@@ -42,6 +55,8 @@ export function carefulPlanner(
     },
   };
 }
+
+const NONE = { some: false, concern: () => false };
 
 /** A plan that may be incomplete is there already: waiting for a better one has to end before the request does. */
 const SECOND_OPINION_MS = 3_000;

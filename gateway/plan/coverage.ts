@@ -9,6 +9,7 @@ import {
   type SelectionSetNode,
 } from 'graphql';
 import type { Supergraph } from '../supergraph/supergraph.js';
+import { Externals } from './externals.js';
 import { entitiesField, readFetchText } from './fetch-text.js';
 import { fetchesOf, type Path, type Plan, type Required, type Rewrite } from './plan.js';
 
@@ -22,19 +23,25 @@ import { fetchesOf, type Path, type Plan, type Required, type Rewrite } from './
 export class Coverage {
   readonly #api: GraphQLSchema;
   readonly #whole: GraphQLSchema;
+  readonly #externals: Externals;
 
   constructor({ schema, document }: Supergraph) {
     this.#api = schema;
     this.#whole = buildASTSchema(document, { assumeValidSDL: true, assumeValid: true });
+    this.#externals = new Externals(document, this.#whole);
   }
 
-  /** `users.posts@Post.title`; throws when an operation of the plan cannot be read. */
+  /**
+   * `users.posts@Post.title`, or `posts: User.name` where a subgraph is asked for what it only knows by name (@external); throws when
+   * an operation of the plan cannot be read.
+   */
   uncovered(operation: string, kind: 'query' | 'mutation', plan: Plan): Set<string> {
     const brought = new Set<string>();
     const left = new Set<string>();
     const root = new Set([(kind === 'query' ? this.#whole.getQueryType() : this.#whole.getMutationType())!.name]);
     for (const fetch of fetchesOf(plan.root)) {
       const text = readFetchText(fetch.operation);
+      this.#externals.asked(fetch.subgraph, kind, text.selectionSet, left);
       if (fetch.kind === 'root') {
         const base = keysOf(fetch.path);
         this.#keys(

@@ -247,7 +247,7 @@ export function conditionVariables(document: DocumentNode): string[] {
 
 /**
  * `@skip` and `@include` decided: what is not asked is gone before anybody plans. Both planners get fields wrong that one
- * selection asks for on a condition and a @requires needs without (found by test/federation/differential.test.ts).
+ * selection asks for on a condition and a @requires needs without (found by test/federation/generated).
  */
 function decided<Node extends ASTNode>(node: Node, conditions: Conditions): Node {
   const decide = <Selection extends SelectionNode>(selection: Selection): Selection | null | undefined => {

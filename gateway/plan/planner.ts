@@ -1,6 +1,7 @@
 import type { Logger } from '#libs/telemetry';
 import type { Supergraph } from '../supergraph/supergraph.js';
 import type { Plan } from './plan.js';
+import { SeveralKeys } from './several-keys.js';
 
 /** The one door to whoever knows how to plan a federated operation. Planning never runs on the request's event loop. */
 export interface Planner {
@@ -69,7 +70,14 @@ async function choose(
         reason: 'the supergraph has an @interfaceObject, around which the native planner leaves fields out',
       };
     }
-    const planner = carefulPlanner(await native(supergraph, logger), () => apollo(supergraph), supergraph, logger);
+    const severalKeys = new SeveralKeys(supergraph);
+    const planner = carefulPlanner(
+      await native(supergraph, logger),
+      () => apollo(supergraph),
+      supergraph,
+      logger,
+      severalKeys,
+    );
     return { planner, reason: 'the native planner fits this platform and this supergraph' };
   } catch (error) {
     logger.warn({ err: error }, 'the native planner cannot be used; planning with Apollo’s');

@@ -2,9 +2,8 @@ import { createHash } from 'node:crypto';
 import { Kind, print, validate, type DocumentNode, type OperationDefinitionNode } from 'graphql';
 import type { Operation } from '../../../gateway/engine.js';
 import { coerceVariables } from '../../../gateway/http/variables.js';
-import { betweenDifference, difference } from './compare.js';
 import { chooser, type Choose } from './choose.js';
-import { KNOWN, type Known } from './known.js';
+import { betweenDifference, difference } from './compare.js';
 import { makeOperation, type Question } from './make-operation.js';
 import { CALM, type Moment } from './values.js';
 import { DoesNotCompose, modelOf, WAYS, World, type Tampering, type Told, type Way } from './world.js';
@@ -13,55 +12,60 @@ export interface ConformOptions {
   readonly operations: number;
   readonly perWorld: number;
   readonly seed: number;
+  /** After so many an operation goes no deeper. */
+  readonly fields: number;
   readonly tampering?: Tampering;
-  /** Ends at the first difference that is not known. */
-  readonly untilFailure?: boolean;
-  readonly progress?: (done: number, result: Result) => void;
-  /** So many failures are made smaller. */
+  /** Ends at the first that is wrong. */
+  readonly untilWrong?: boolean;
+  readonly progress?: (result: Result) => void;
+  /** So many cases of each way are made smaller. */
   readonly shrinks?: number;
   readonly shrink?: (found: Case, world: World) => Promise<Case>;
-  /** Told before each question, so that it is known what was asked if this process is ended by a native library. */
-  readonly asking?: (world: World, seed: number, nth: number, question: Question) => void;
 }
 
 /** One operation on one world, where somebody answers otherwise than the monolith. */
-export interface Case {
+export interface Case extends Found {
   readonly world: number;
   readonly nth: number;
-  readonly way: Way;
-  readonly why: string;
   readonly sdl: Readonly<Record<string, string>>;
   readonly question: Question;
   readonly moment: Moment;
-  readonly truth: Told;
-  readonly came: Told;
-  /** What subgraphs complained of. */
-  readonly said: readonly string[];
 }
+
+export type Verdict =
+  | 'right'
+  /** No answer, and the client is told so. */
+  | 'refused'
+  /** By a plan that the gateway's own check finds fault with. */
+  | 'flawed plan'
+  | 'wrong';
 
 export interface Result {
   operations: number;
   worlds: number;
   discarded: number;
-  calls: number;
   /** Operations during which something failed. */
   failing: number;
-  readonly agreements: Record<Way, number>;
-  readonly known: Map<string, number>;
-  readonly failures: Case[];
+  readonly verdicts: Record<Way, Record<Verdict, number>>;
+  /** Calls to subgraphs, of the operations that every way answered. */
+  readonly calls: Record<Way, number>;
+  /** Operations for which our engine made more calls than stock. */
+  moreCalls: number;
+  readonly cases: Case[];
 }
 
 /** Asks generated questions of generated worlds, of every engine, and compares with graphql-js over the merged schema. */
 export async function conform(options: ConformOptions): Promise<Result> {
+  const each = <T>(make: () => T) => Object.fromEntries(WAYS.map((way) => [way, make()])) as Record<Way, T>;
   const result: Result = {
     operations: 0,
     worlds: 0,
     discarded: 0,
-    calls: 0,
     failing: 0,
-    agreements: { default: 0, batches: 0, apollo: 0, native: 0, stock: 0 },
-    known: new Map(),
-    failures: [],
+    verdicts: each(() => ({ right: 0, refused: 0, 'flawed plan': 0, wrong: 0 })),
+    calls: each(() => 0),
+    moreCalls: 0,
+    cases: [],
   };
   for (let seed = options.seed; result.operations < options.operations; seed += 1) {
     const world = open(seed, options.tampering);
@@ -73,14 +77,25 @@ export async function conform(options: ConformOptions): Promise<Result> {
     try {
       for (let nth = 0; nth < options.perWorld && result.operations < options.operations; nth += 1) {
         await one(world, seed, nth, result, options);
-        options.progress?.(result.operations, result);
-        if (options.untilFailure && result.failures.length > 0) return result;
+        options.progress?.(result);
+        if (options.untilWrong && wrongOf(result) > 0) return result;
       }
     } finally {
       await world.close();
     }
   }
   return result;
+}
+
+/** Whose wrong answers are ours to mend. `ApolloGateway` is compared, too, but nothing here can mend it. */
+export const OURS = ['default', 'batches', 'apollo', 'native'] as const satisfies readonly Way[];
+
+export function wrongOf({ verdicts }: Result): number {
+  // Whoever gets the default has to get what is right, whatever became of the plan.
+  const byDefault = (['default', 'batches'] as const).map(
+    (way) => verdicts[way].refused + verdicts[way]['flawed plan'],
+  );
+  return [...OURS.map((way) => verdicts[way].wrong), ...byDefault].reduce((sum, count) => sum + count, 0);
 }
 
 function open(seed: number, tampering?: Tampering): World | undefined {
@@ -93,42 +108,40 @@ function open(seed: number, tampering?: Tampering): World | undefined {
   }
 }
 
-async function one(
-  world: World,
-  seed: number,
-  nth: number,
-  result: Result,
-  options: ConformOptions,
-): Promise<void> {
-  const { question, moment } = questionOf(world, seed, nth);
+async function one(world: World, seed: number, nth: number, result: Result, options: ConformOptions): Promise<void> {
+  const { question, moment } = questionOf(world, seed, nth, options.fields);
   if (validate(world.api, question.document).length > 0) return;
   result.operations += 1;
-  options.asking?.(world, seed, nth, question);
   if (moment !== CALM) result.failing += 1;
-  for (const found of await differences(world, question, moment)) {
-    result.calls += found.came.calls?.length ?? 0;
-    if (!found.why) {
-      result.agreements[found.way] += 1;
-      continue;
-    }
-    const failure: Case = { world: seed, nth, sdl: world.sdl, question, moment, ...found, why: found.why };
-    const known = KNOWN.find((one: Known) => one.is(failure, world));
-    if (known) result.known.set(known.name, (result.known.get(known.name) ?? 0) + 1);
-    else {
-      const small = options.shrink && result.failures.length < (options.shrinks ?? 0);
-      result.failures.push(small ? await options.shrink!(failure, world) : failure);
-    }
+  const found = await differences(world, question, moment);
+  for (const one of found) {
+    result.verdicts[one.way][one.verdict] += 1;
+    if (one.verdict === 'right') continue;
+    const told: Case = { world: seed, nth, sdl: world.sdl, question, moment, ...one };
+    const before = result.cases.filter(({ way, verdict }) => way === one.way && verdict === one.verdict).length;
+    result.cases.push(options.shrink && before < (options.shrinks ?? 0) ? await options.shrink(told, world) : told);
   }
+  if (found.some(({ came }) => came.calls === undefined)) return;
+  const calls = (way: Way) => found.find((one) => one.way === way)!.came.calls!.length;
+  for (const way of WAYS) result.calls[way] += calls(way);
+  if (calls('default') > calls('stock')) result.moreCalls += 1;
 }
 
 /** The nth operation of a world, and what fails while it runs. */
-export function questionOf(world: World, seed: number, nth: number): { question: Question; moment: Moment } {
+export function questionOf(
+  world: World,
+  seed: number,
+  nth: number,
+  fields: number,
+): { question: Question; moment: Moment } {
   const choose = chooser(seed * 10_000 + nth);
-  return { question: makeOperation(world.api, choose), moment: makeMoment(world, choose) };
+  return { question: makeOperation(world.api, choose, fields), moment: makeMoment(world, choose) };
 }
 
 export interface Found {
   readonly way: Way;
+  readonly verdict: Verdict;
+  /** What is different. */
   readonly why: string | undefined;
   readonly truth: Told;
   readonly came: Told;
@@ -151,8 +164,11 @@ export async function differences(
   const found: Found[] = [];
   for (const way of ways) {
     const came = await world.ask(way, operation, variables, moment);
+    const said = [...world.said];
     const why = exact ? difference(truth, came) : betweenDifference(least, truth, came);
-    found.push({ way, why, truth, came, said: [...world.said] });
+    let verdict: Verdict = came.refused ? 'refused' : why === undefined ? 'right' : 'wrong';
+    if (verdict === 'wrong' && (await world.flaws(way, operation, variables)).size > 0) verdict = 'flawed plan';
+    found.push({ way, verdict, why, truth, came, said });
   }
   return found;
 }

@@ -223,7 +223,9 @@ class Maker {
     const choose = this.#choose;
     for (const key of type.keys) this.#keyFields(type, key);
     const others = [...type.homes.keys()].slice(1);
-    if (others.length > 0 && type.interfaces.length === 0 && choose.chance(20)) type.forgetful = choose.one(others);
+    // Of several keys a planner may ask anybody who has them, also who does not know this one.
+    const forgets = others.length > 0 && type.interfaces.length === 0 && type.keys.length === 1;
+    if (forgets && choose.chance(20)) type.forgetful = choose.one(others);
     for (const subgraph of type.homes.keys()) {
       for (let i = choose.below(4); i > 0; i -= 1) this.#field(type, subgraph);
     }
@@ -405,7 +407,11 @@ class Maker {
             [...this.#model.objects.get(named)!.fields.values()].filter((one) => isLeaf(namedOf(one.type))),
             1,
           )
-          .map((one) => this.#select(one))
+          .map((one) => {
+            // What is required and fails is told as null to whoever requires it: there is no one truth to compare with.
+            one.needed = true;
+            return this.#select(one);
+          })
           .join(' ')} }`;
     const given = field.args.filter((one) => one.type.endsWith('!') || choose.chance(60));
     const args = given.map((one) => `${one.name}: ${choose.one(LITERALS[one.type]!)}`);

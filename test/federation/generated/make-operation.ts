@@ -18,14 +18,16 @@ export interface Question {
   readonly variables: Record<string, unknown>;
 }
 
-/** A random operation, valid in the schema: aliases, fragments of every kind, conditions, arguments by literal and variable. */
-export function makeOperation(schema: GraphQLSchema, choose: Choose): Question {
-  return new Maker(schema, choose).make();
+/**
+ * A random operation, valid in the schema: aliases, fragments of every kind, conditions, arguments by literal and variable. After
+ * `fields` it goes no deeper: of large ones Apollo's planner weighs thousands of plans, for seconds.
+ */
+export function makeOperation(schema: GraphQLSchema, choose: Choose, fields: number): Question {
+  return new Maker(schema, choose, fields).make();
 }
 
 /** What a client may call a field and an object of JavaScript might take for something else. */
 const ODD_NAMES = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', '_entities', 'representations', 'length'];
-const FIELDS_MAX = 15;
 const CONDITION_PERCENT = 7;
 
 class Maker {
@@ -35,11 +37,13 @@ class Maker {
   readonly #variables: Record<string, unknown> = {};
   readonly #declared: string[] = [];
   readonly #fragments: { name: string; on: string; text: string }[] = [];
+  readonly #fieldsMax: number;
   #names = 0;
   #fields = 0;
 
-  constructor(schema: GraphQLSchema, choose: Choose) {
+  constructor(schema: GraphQLSchema, choose: Choose, fieldsMax: number) {
     this.#schema = schema;
+    this.#fieldsMax = fieldsMax;
     this.#choose = choose;
     this.#odd = choose.chance(15) ? choose.some(ODD_NAMES, 1) : [];
   }
@@ -109,7 +113,7 @@ class Maker {
     const type = getNamedType(field.type);
     const args = this.#arguments(field);
     const name = this.#alias(field.name, args === '' && !(root && this.#choose.chance(30)) ? 15 : 100);
-    const inner = isCompositeType(type) ? ` ${this.#select(type, this.#fields > FIELDS_MAX ? 0 : depth)}` : '';
+    const inner = isCompositeType(type) ? ` ${this.#select(type, this.#fields > this.#fieldsMax ? 0 : depth)}` : '';
     return `${name}${args}${this.#condition()}${inner}`;
   }
 

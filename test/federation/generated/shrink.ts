@@ -31,7 +31,7 @@ export async function shrinkOperation(found: Case, world: World): Promise<Case> 
 async function again(found: Case, world: World, document: DocumentNode): Promise<Case | undefined> {
   const question = { document, variables: found.question.variables };
   const [result] = await differences(world, question, found.moment, [found.way]);
-  return result?.why === undefined ? undefined : { ...found, question, ...result, why: result.why };
+  return result?.verdict === found.verdict ? { ...found, question, ...result } : undefined;
 }
 
 const REMOVABLE = new Set<string>([

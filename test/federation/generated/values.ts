@@ -69,10 +69,19 @@ export class Values {
       throw new Error(`${subgraph} was asked for ${field.name}, which is external there.`);
     }
     if (moment.failing.has(nameOf(thing, field))) throw new Error(`${field.name} fails`);
-    const required =
-      field.requires === undefined ? undefined : picked(this.#selection(field.requires), thing.given ?? {});
+    const required = field.requires === undefined ? undefined : this.#required(thing, this.#selection(field.requires));
     const value = this.#value(thing, field, args, required, moment);
     return home?.provides === undefined ? value : this.#providing(value, this.#selection(home.provides));
+  }
+
+  /**
+   * What a resolver finds of what it requires: in the representation, or in the object itself where the field that led here provides
+   * it. A planner may then ask for both in one fetch, and nobody outside need say it.
+   */
+  #required(thing: Thing, selection: SelectionSetNode): Record<string, unknown> {
+    const own = selection.selections.filter((one) => one.kind === Kind.FIELD && thing.provided?.has(one.name.value));
+    const provided = this.#select({ ...selection, selections: own }, thing, CALM);
+    return picked(selection, { ...provided, ...thing.given });
   }
 
   /** Null: this subgraph does not know it. */
