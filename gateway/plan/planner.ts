@@ -33,9 +33,9 @@ export async function choosePlanner(
   supergraph: Supergraph,
   wanted: PlannerChoice,
   logger: Logger,
-  { native, apollo }: Planners = PLANNERS,
+  planners: Planners = PLANNERS,
 ): Promise<{ planner: Planner; reason: string }> {
-  const { planner, reason } = await choose(supergraph, wanted, logger);
+  const { planner, reason } = await choose(supergraph, wanted, logger, planners);
   const { completePlans } = await import('./complete-plan.js');
   return { planner: completePlans(planner, supergraph), reason };
 }
@@ -44,6 +44,7 @@ async function choose(
   supergraph: Supergraph,
   wanted: PlannerChoice,
   logger: Logger,
+  { native, apollo }: Planners,
 ): Promise<{ planner: Planner; reason: string }> {
   const unfit = unfitForNative(supergraph);
   if (wanted === 'apollo') return { planner: await apollo(supergraph), reason: 'PLANNER=apollo' };
