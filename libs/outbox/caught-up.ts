@@ -97,7 +97,7 @@ export class CaughtUp {
   /** Whoever still waits is told how it stands. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const waiter of [...this.#waiters]) this.#end(waiter);
+    for (const waiter of this.#waiters) this.#end(waiter);
     this.#nap.wake();
     await this.#asking;
   }

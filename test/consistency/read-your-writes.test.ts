@@ -129,7 +129,7 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
 
   const tokenOf = ({ headers }: Answer): string => headers.get('consistency-token') ?? '';
   const home = ({ data }: Answer): string[] =>
-    (data?.['homeTimeline'] as { edges: { node: { id: string } }[] }).edges.map(({ node }) => node.id);
+    (data!['homeTimeline'] as { edges: { node: { id: string } }[] }).edges.map(({ node }) => node.id);
 
   describe.each(['tributary then apollo', 'apollo then tributary'])('%s', (order) => {
     const first = () => (order.startsWith('tributary') ? world.gateway : other);
