@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
+import { spawn } from 'node:child_process';
 import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -112,15 +113,39 @@ describe('the program, all in one', () => {
     expect(await second.ended()).toBe(1);
     expect(second.output()).toContain(`in use by another process (pid ${graph.child.pid})`);
 
-    // It is one process: there is nobody who could be left behind, whatever ends it.
-    if (existsSync('/proc/self/stat')) {
-      expect(descendantsOf(process.pid)).toContain(graph.child.pid);
-      expect(descendantsOf(graph.child.pid)).toEqual([]);
-    }
     expect(await graph.child.end('SIGTERM')).toBe(0);
     await expect(fetch(graph.url)).rejects.toThrow('fetch failed');
     expect(readdirSync(dataDir)).not.toContain('in-use.sock');
   }, 120_000);
+
+  // Whoever is left behind is looked for among the processes themselves, so nobody else may end them: no startChild here.
+  it.each(['SIGTERM', 'SIGKILL'] as const)(
+    'has one child, the planner, and %s of the program ends that too',
+    async (signal) => {
+      const program = spawn(process.execPath, [join(ROOT, 'dist/commands/start.js')], {
+        cwd: ROOT,
+        env: { ...plainEnvironment(), PORT: '0', DATA_DIR: folder() },
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      let said = '';
+      program.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
+      const ended = new Promise((resolve) => program.once('exit', resolve));
+      try {
+        while (!said.includes(READY))
+          await Promise.race([sleep(20), ended.then(() => Promise.reject(new Error(said)))]);
+        const children = descendantsOf(program.pid!);
+        expect(children.map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8'))).toEqual([
+          expect.stringContaining('native-worker.mjs'),
+        ]);
+        program.kill(signal);
+        await ended;
+        while (children.some((pid) => existsSync(`/proc/${pid}`))) await sleep(20);
+      } finally {
+        program.kill('SIGKILL');
+      }
+    },
+    120_000,
+  );
 });
 
 interface Graph extends Asking {
