@@ -280,7 +280,8 @@ function namesIn(
  * Response keys that would be dangerous or ambiguous between here and the subgraphs get a neutral name on the way:
  * - names that every JavaScript object has (`__proto__`, `constructor`), so that no code downstream has to think of them;
  * - an alias that is the name of another field (`id: title`), because the planner asks for keys by their plain names;
- * - a plain field with arguments that somebody's @key or @requires asks for with other arguments.
+ * - a plain field with arguments that somebody's @key or @requires asks for with other arguments, or with none, or the other way
+ *   round.
  */
 class KeyNames {
   readonly #names: SchemaNames;
@@ -315,7 +316,8 @@ class KeyNames {
     if (field.name.value.startsWith('__')) return false;
     if (key in Object.prototype || key === '__typename') return true;
     if (field.alias && key !== field.name.value && this.#names.required.has(key)) return true;
-    return (field.arguments?.length ?? 0) > 0 && this.#names.required.has(key);
+    const given = (field.arguments?.length ?? 0) > 0;
+    return given ? this.#names.required.has(key) : this.#names.requiredWithArguments.has(key);
   }
 }
 

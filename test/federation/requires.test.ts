@@ -65,6 +65,12 @@ describe('@requires', () => {
       stock: 'wrong',
     }));
 
+  it('nor is it the client’s default', () =>
+    everyWay(graph, '{ product { tags label } }', {
+      data: { product: { tags: ['a', 'b', 'c'], label: 'a+b' } },
+      stock: 'wrong',
+    }));
+
   it('not even on an interface', () =>
     everyWay(graph, '{ media { price(currency: "EUR") ... on Product { cost } } }', {
       data: { media: [{ price: 109, cost: 1_110 }, { price: 9 }] },
