@@ -124,7 +124,8 @@ class Maker {
     const choose = this.#choose;
     const { subgraphs, objects } = this.#model;
     const place: ObjectType = this.#value('Place');
-    place.fields.set('no', this.#plain('no', { name: 'Int', nonNull: true }, subgraphs));
+    // A part of keys: without it nobody can be asked about anything.
+    place.fields.set('no', { ...this.#plain('no', { name: 'Int', nonNull: true }, subgraphs), needed: true });
     place.fields.set('zone', this.#plain('zone', { name: 'String', nonNull: false }, subgraphs));
     for (const name of VALUES.slice(0, 1 + choose.below(3))) {
       const type = this.#value(name);
