@@ -1,6 +1,6 @@
 import type { Tx } from '#libs/database';
 
-/** How the lists are kept; see config.ts for what was measured. */
+/** How the lists are kept. */
 export interface TimelineLimits {
   /** Posts of people with more followers are merged in by those who read. */
   readonly pushMax: number;
