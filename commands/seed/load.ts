@@ -105,7 +105,15 @@ async function loadPosts({ posts }: Databases, world: GeneratedWorld, progress: 
   // Before the lists are filled: with statistics of empty tables each list would be a scan.
   await posts.query('ANALYZE').catch(isTimeout);
   const limits = timelineLimits(readPostsConfig({}));
-  await patiently(() => postsBulk.fillTimelines(posts, limits, (filled) => progress.add(filled, 'home timelines')));
+  // Who has a list already needs none, and others than these people may lack one: the bar counts these people, each once.
+  let left = people.length;
+  const filled = (count: number): void => {
+    const counted = Math.min(left, count);
+    left -= counted;
+    progress.add(counted, 'home timelines');
+  };
+  await patiently(() => postsBulk.fillTimelines(posts, limits, filled));
+  filled(left);
 }
 
 /** A busy server may take longer for a statement than a service lets it. What is loaded twice is there once, so it is tried again. */
