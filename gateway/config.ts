@@ -155,6 +155,13 @@ export const gatewaySettings = {
     default: 10_000,
     why: 'Client connections at one time; more are refused.',
   }),
+  DRAIN_MS: whole({
+    min: 0,
+    max: 300_000,
+    unit: 'ms',
+    default: 0,
+    why: 'At SIGTERM it answers for that long while /health/ready says 503: time for a load balancer to notice before it stops listening.',
+  }),
   BODY_BYTES: whole({
     min: 1_024,
     max: 67_108_864,

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ConsistencyTokens } from '#libs/consistency';
 import { ASSERTION_HEADER, AssertionSigner, TokenVerifier } from '#libs/identity';
 import { systemClock, createLogger, type Clock, type Logger } from '#libs/telemetry';
@@ -32,7 +33,7 @@ export interface OpenedGateway {
   ownReadiness(): Readiness;
   /** Looks at the supergraph now. */
   refresh(): Promise<void>;
-  /** Takes no new requests, ends those under way (at most REQUEST_TIMEOUT_MS), lets go of everything. */
+  /** Is not ready for DRAIN_MS; then takes no new requests, ends those under way (at most REQUEST_TIMEOUT_MS), lets go of everything. */
   close(): Promise<void>;
 }
 
@@ -127,11 +128,13 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     logger,
   });
 
+  let ending = false;
   function ownReadiness(): Readiness {
     const current = served.current;
-    const waitingFor = current
+    const missing = current
       ? reachable.missing(current.supergraph)
       : [`supergraph: ${withoutAddresses(served.trouble ?? 'it is being read')}`];
+    const waitingFor = ending ? ['nothing: it is ending', ...missing] : missing;
     return {
       ready: waitingFor.length === 0,
       waitingFor,
@@ -195,6 +198,11 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     ownReadiness,
     refresh: () => served.refresh(),
     async close() {
+      ending = true;
+      if (config.DRAIN_MS > 0) {
+        server.drain();
+        await sleep(config.DRAIN_MS);
+      }
       reachable.close();
       persisted?.close();
       await server.close();

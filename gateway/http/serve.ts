@@ -15,6 +15,8 @@ import { answerProblem } from './problem.js';
 export interface HttpServer {
   /** Takes connections from now on. */
   listen(): Promise<AddressInfo>;
+  /** Still answers, and ends each connection with its next answer: clients move on before it stops listening. */
+  drain(): void;
   close(): Promise<void>;
 }
 
@@ -78,6 +80,7 @@ export async function serve(parts: {
   // Bodies stay in the socket: http/read-body.ts reads them, with limits that count after inflation.
   fastify.addContentTypeParser('*', (_request, _payload, done) => done(null));
   fastify.addHook('onRequest', (request, reply, done) => {
+    if (closing) reply.raw.setHeader('connection', 'close');
     const refused = whyNotTaken(request.raw);
     if (refused === undefined) return done();
     reply.hijack();
@@ -103,6 +106,9 @@ export async function serve(parts: {
     async listen() {
       await app.listen(parts.port, parts.host);
       return server.address() as AddressInfo;
+    },
+    drain() {
+      closing = true;
     },
     async close() {
       closing = true;

@@ -102,7 +102,7 @@ class Workers {
             if (member.ended) return resolve();
             const kill = setTimeout(
               () => member.worker.process.kill('SIGKILL'),
-              this.#config.REQUEST_TIMEOUT_MS + 2_000,
+              this.#config.DRAIN_MS + this.#config.REQUEST_TIMEOUT_MS + 2_000,
             );
             member.worker.once('exit', () => {
               clearTimeout(kill);

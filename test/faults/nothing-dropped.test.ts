@@ -1,0 +1,152 @@
+import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { Agent, request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ROOT } from '../../commands/root.js';
+import { startChild, type Child } from '../deploy/child.js';
+import { haproxyHere } from '../deploy/haproxy-here.js';
+import { withServer } from '../servers/needs.js';
+import { freePort } from '../servers/postgres.js';
+import { startTinyGraph, type TinyGraph } from '../tiny/tiny-graph.js';
+
+/** How often both gateways are replaced while requests run; by hand more: `RESTARTS=20 npm test -- test/faults/nothing-dropped`. */
+const RESTARTS = Number(process.env['RESTARTS'] ?? 1);
+const CLIENTS = 8;
+/** HAProxy looks every 2 s, and one good answer is enough. */
+const KNOWN_MS = 3_000;
+/** It takes two bad ones, 4 s; and a busy machine more. */
+const DRAIN_MS = 9_000;
+const NAMES = ['gateway-1', 'gateway-2'] as const;
+
+withServer('haproxy', 'two gateways behind one port, replaced one after another while requests run', (haproxy) => {
+  let tiny: TinyGraph;
+  let folder: string;
+  const gateways = new Map<string, Child>();
+  const ports = { door: 0, gateways: { 'gateway-1': 0, 'gateway-2': 0 } };
+  let door: Child;
+
+  beforeAll(async () => {
+    tiny = await startTinyGraph();
+    folder = mkdtempSync(join(tmpdir(), 'nothing-dropped-'));
+    writeFileSync(join(folder, 'supergraph.graphql'), tiny.sdl);
+    ports.door = await freePort();
+    for (const name of NAMES) ports.gateways[name] = await freePort();
+    const config = readFileSync(join(ROOT, 'deploy/haproxy.cfg'), 'utf8');
+    // Ours asks the other gateway where it cannot connect; other doors do not, and nothing may be left for it to mend.
+    const once = config.replace(/\n *option redispatch 1\n *retries 2\n/, '\n  retries 0\n');
+    expect(once).not.toBe(config);
+    writeFileSync(join(folder, 'haproxy.cfg'), haproxyHere(once, ports));
+    const command = [haproxy, '-db', '-f', join(folder, 'haproxy.cfg')] as const;
+    door = await startChild('haproxy', [...command], { cwd: folder, env: { PATH: process.env['PATH'] } });
+  }, 60_000);
+  afterEach(async () => {
+    await Promise.all([...gateways.values()].map((gateway) => gateway.destroy()));
+    gateways.clear();
+  });
+  afterAll(async () => {
+    await door.destroy();
+    await tiny.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  async function up(name: (typeof NAMES)[number], drainMs: number): Promise<void> {
+    const gateway = await startChild(name, [process.execPath, 'dist/gateway/main.js'], {
+      cwd: ROOT,
+      env: {
+        PATH: process.env['PATH'],
+        SUPERGRAPH: join(folder, 'supergraph.graphql'),
+        PORT: String(ports.gateways[name]),
+        ENGINE: 'tributary',
+        DRAIN_MS: String(drainMs),
+        SUBGRAPH_TIMEOUT_MS: '60000',
+        REQUEST_TIMEOUT_MS: '60000',
+      },
+    });
+    gateways.set(name, gateway);
+    await gateway.said('"Listening"', 120_000);
+    while ((await status(ports.gateways[name], '/health/ready')) !== 200) await sleep(50);
+  }
+
+  /** Replaces each once, as an orchestrator does: the next one when the one before is ready and known at the door. */
+  async function replaceBoth(drainMs: number): Promise<void> {
+    for (const name of NAMES) {
+      expect(await gateways.get(name)!.end('SIGTERM', 120_000)).toBe(0);
+      await up(name, drainMs);
+      await sleep(KNOWN_MS);
+    }
+  }
+
+  async function failuresWhile(
+    drainMs: number,
+    work: (failed: readonly string[]) => Promise<void>,
+  ): Promise<{ failed: string[]; of: number }> {
+    for (const name of NAMES) await up(name, drainMs);
+    while ((await status(ports.door)) !== 200) await sleep(50);
+    const failed: string[] = [];
+    let of = 0;
+    let stop = false;
+    const clients = Array.from({ length: CLIENTS }, async (_, client) => {
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+      while (!stop) {
+        const seen = await status(ports.door, `/graphql`, agent, `{ person(id: "${client}") { name posts { body } } }`);
+        of += 1;
+        if (seen !== 200) failed.push(String(seen));
+      }
+      agent.destroy();
+    });
+    try {
+      await work(failed);
+    } finally {
+      stop = true;
+      await Promise.all(clients);
+    }
+    return { failed, of };
+  }
+
+  it('no request fails', async () => {
+    const { failed, of } = await failuresWhile(DRAIN_MS, async () => {
+      for (let round = 0; round < RESTARTS; round++) await replaceBoth(DRAIN_MS);
+    });
+    process.stdout.write(`${failed.length} of ${of} requests failed, ${2 * RESTARTS} gateways replaced\n`);
+    expect(failed).toEqual([]);
+    expect(of).toBeGreaterThan(100);
+  }, 600_000);
+
+  it('(control: gateways that stop at once, with a door that has not noticed, fail some)', async () => {
+    const { failed } = await failuresWhile(0, async (already) => {
+      for (let round = 0; round < 10 && already.length === 0; round++) {
+        await gateways.get('gateway-1')!.end('SIGTERM', 120_000);
+        await up('gateway-1', 0);
+        await sleep(KNOWN_MS);
+      }
+    });
+    expect(failed.length).toBeGreaterThan(0);
+  }, 600_000);
+});
+
+/** The status of an answer, or what went wrong instead. */
+function status(port: number, path = '/graphql', agent: Agent | false = false, query = '{ __typename }') {
+  return new Promise<number | string>((resolve) => {
+    const isGraphql = path === '/graphql';
+    const asking = request(
+      {
+        port,
+        host: '127.0.0.1',
+        agent,
+        path,
+        method: isGraphql ? 'POST' : 'GET',
+        headers: isGraphql ? { 'content-type': 'application/json' } : {},
+        timeout: 60_000,
+      },
+      (response) =>
+        response
+          .resume()
+          .on('end', () => resolve(response.statusCode!))
+          .on('error', (error) => resolve(String(error))),
+    );
+    asking.on('error', (error) => resolve(String((error as { code?: unknown }).code ?? error)));
+    asking.end(isGraphql ? JSON.stringify({ query }) : undefined);
+  });
+}
