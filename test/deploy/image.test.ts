@@ -54,13 +54,18 @@ withServer(
       await rm(folder, { recursive: true, force: true });
     }, 180_000);
 
-    const ask = async (name: string, variables: object, token?: string): Promise<Answer> => {
+    const ask = async (name: string, variables: object, token?: string, wrote?: string): Promise<Answer> => {
       const response = await fetch(deployment.door, {
         method: 'POST',
-        headers: { 'content-type': 'application/json', ...(token ? { authorization: `Bearer ${token}` } : {}) },
+        headers: {
+          'content-type': 'application/json',
+          ...(token ? { authorization: `Bearer ${token}` } : {}),
+          ...(wrote ? { 'consistency-token': wrote } : {}),
+        },
         body: JSON.stringify({ query: readFileSync(join(repository, `examples/${name}.graphql`), 'utf8'), variables }),
       });
-      return { status: response.status, ...((await response.json()) as object) };
+      const answer = (await response.json()) as object;
+      return { status: response.status, wrote: response.headers.get('consistency-token') ?? undefined, ...answer };
     };
     const signUp = async ({ handle, displayName, email }: Card): Promise<Session> => {
       const answer = await ask('sign-up', { input: { handle, displayName, email, password: PASSWORD } });
@@ -119,6 +124,28 @@ withServer(
       for (const page of pages) expect(page).toEqual(pages[0]);
     }, 180_000);
 
+    it('shows who has written the writing at once, on either gateway: their tokens are signed with one secret', async () => {
+      const { token } = (await ask('log-in', { input: { handle: 'bob', password: PASSWORD } })).data![
+        'logIn'
+      ] as Session;
+      const { id } = ((await profile(token)).data!['userByHandle'] ?? {}) as { id: string };
+      const home = async (wrote?: string): Promise<unknown[]> => {
+        const { data, errors } = await ask('home-timeline', { first: 5 }, token, wrote);
+        expect(errors).toBeUndefined();
+        return (data!['homeTimeline'] as { edges: unknown[] }).edges;
+      };
+      for (const [verb, length] of [
+        ['unfollow', 0],
+        ['follow', 1],
+        ['unfollow', 0],
+        ['follow', 1],
+      ] as const) {
+        const { wrote } = await ask(verb, { userId: id }, token);
+        expect(wrote).toMatch(/\w/);
+        for (const edges of [await home(wrote), await home(wrote)]) expect(edges).toHaveLength(length);
+      }
+    }, 180_000);
+
     it('answers on while one of the two gateways is killed', async () => {
       const { token } = (await ask('log-in', { input: { handle: 'bob', password: PASSWORD } })).data![
         'logIn'
@@ -148,6 +175,8 @@ interface Session {
 
 interface Answer {
   readonly status: number;
+  /** The Consistency-Token of a mutation. */
+  readonly wrote: string | undefined;
   readonly data?: Record<string, unknown> | null;
   readonly errors?: readonly { readonly extensions: { readonly code: string } }[];
 }
