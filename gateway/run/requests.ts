@@ -37,7 +37,12 @@ const TEXTS_KEPT = 64;
 
 type Variable = (name: string) => string | undefined;
 
-export function requestsFor(parts: readonly Part[], variable: Variable, together: Map<string, string>): Outgoing[] {
+/**
+ * In the plan's order, whichever became ready first: the same few texts then come again and again, here and in the caches of
+ * parsed documents that subgraphs keep.
+ */
+export function requestsFor(ready: readonly Part[], variable: Variable, together: Map<string, string>): Outgoing[] {
+  const parts = ready.length > 1 ? [...ready].sort((one, other) => one.unit.id - other.unit.id) : ready;
   const large = parts.filter((part) => part.representations.length > REPRESENTATIONS_MAX);
   const small = large.length === 0 ? parts : parts.filter((part) => part.representations.length <= REPRESENTATIONS_MAX);
   const requests = large.map((part) => inChunks(part, variable));
