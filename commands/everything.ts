@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { lockDataDir } from '#libs/database';
+import { openRecordCache } from '#libs/cache';
 import { LISTENERS } from '#libs/events';
 import { openStream } from '#libs/outbox';
 import { SettingsError, type Environment } from '#libs/settings';
@@ -69,7 +70,17 @@ export async function startEverything(
     const secrets = await readSecrets(settings, dataDir);
     const databases = await databasesOf(settings, secrets);
     const configs = readTogether(configReaders(env, dataDir, secrets, databases));
-    const parts = { stream, logger };
+    const { gateway: gatewayConfig } = configs;
+    const records =
+      gatewayConfig.ENTITY_CACHE === 'on'
+        ? openRecordCache({
+            redisUrl: gatewayConfig.REDIS_URL,
+            memoryBytesMax: gatewayConfig.ENTITY_CACHE_BYTES,
+            logger,
+          })
+        : undefined;
+    if (records) closers.push(() => records.close());
+    const parts = { stream, logger, records };
     const start = async <T>(opening: Promise<T & { close(): Promise<void> }>): Promise<T> => {
       const running = await opening;
       closers.push(() => running.close());
@@ -90,7 +101,7 @@ export async function startEverything(
     if (seeded) progress('Seeded alice, bob, carol, dan and eve.');
 
     const gateway = await start(
-      startGateway(readGatewayConfig(gatewayEnvironment(env, dataDir, secrets, subgraphs)), { logger }),
+      startGateway(readGatewayConfig(gatewayEnvironment(env, dataDir, secrets, subgraphs)), { logger, records }),
     );
     await gateway.ready();
     // An effect may tell an event of its own, so later rounds look again: a published event has taken effect when the stream is

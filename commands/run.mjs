@@ -35,6 +35,7 @@ const programs = {
   docs: () => load('dist/commands/docs.js'),
   template: () => load('dist/commands/template.js'),
   bench: () => load('bench/run.mjs'),
+  cache: () => load('dist/commands/cache.js'),
   explain: () => load('dist/commands/explain.js'),
   conform,
   test,

@@ -71,6 +71,25 @@ export const gatewaySettings = {
     default: 200,
     why: 'So many of the most used operations are planned on a new supergraph before it is switched in.',
   }),
+  ENTITY_CACHE: choice(['off', 'on'], {
+    default: 'off',
+    why: 'on: what the schema (@cacheControl) or a subgraph (Cache-Control) says may be kept of an entity is kept, and answered without asking again; with ENGINE=tributary.',
+  }),
+  ENTITY_CACHE_BYTES: whole({
+    min: 1_048_576,
+    max: 68_719_476_736,
+    unit: 'bytes',
+    default: 64 * 1024 * 1024,
+    why: 'Entities are kept in this process up to this size, where there is no REDIS_URL.',
+  }),
+  ENTITY_CACHE_PORT: port({
+    why: 'Where an operator drops entities from the cache, on HOST; absent: nowhere. Needs ENTITY_CACHE_SECRET.',
+  }),
+  ENTITY_CACHE_SECRET: secret({ why: 'What an operator has to say (Authorization: Bearer …) on ENTITY_CACHE_PORT.' }),
+  REDIS_URL: address({
+    protocols: ['redis:', 'rediss:'],
+    why: 'Where entities are kept with ENTITY_CACHE=on; absent: in this process, which then has to be the only gateway.',
+  }),
   JOIN: choice(['on', 'off'], { default: 'on', why: 'Do equal reads in flight share one subgraph call?' }),
   IDENTITY: choice(['off', 'jwt'], {
     default: 'off',
@@ -286,6 +305,14 @@ function mistakesIn(values: GatewaySettings, env: Environment): string[] {
     mistakes.push('SUPERGRAPH and SUBGRAPHS exclude each other; both came');
   if (values.IDENTITY === 'jwt' && values.JWKS_URL === undefined)
     mistakes.push('JWKS_URL is needed with IDENTITY=jwt: where users publishes its keys');
+  if (values.ENTITY_CACHE === 'on' && values.ENGINE !== 'tributary')
+    mistakes.push('ENTITY_CACHE=on needs ENGINE=tributary: the stock engine has no place for it');
+  if (values.ENTITY_CACHE === 'on' && values.REDIS_URL === undefined && values.WORKERS !== '1')
+    mistakes.push(
+      'ENTITY_CACHE=on with more than one of WORKERS needs REDIS_URL: what one drops the others have to miss',
+    );
+  if (values.ENTITY_CACHE_PORT !== undefined && values.ENTITY_CACHE_SECRET === undefined)
+    mistakes.push('ENTITY_CACHE_SECRET is needed with ENTITY_CACHE_PORT: whoever says it may drop what is kept');
   if (values.EXPLAIN === 'token' && values.EXPLAIN_TOKEN === undefined)
     mistakes.push('EXPLAIN_TOKEN is needed with EXPLAIN=token: whoever says it is told how requests are answered');
   if (values.SAFELIST === 'on' && values.PERSISTED_DOCUMENTS === undefined)

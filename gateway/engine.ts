@@ -2,6 +2,8 @@ import type { Logger, Clock } from '#libs/telemetry';
 import type { DocumentNode, OperationDefinitionNode } from 'graphql';
 import type { Grants, Seen } from './authorization/grants.js';
 import type { RequestConsistency } from './http/consistency.js';
+import type { EntityCache } from './cache/entity-cache.js';
+import type { AnswerHeaders } from './cache/run-cache.js';
 import type { Supergraph } from './supergraph/supergraph.js';
 
 /**
@@ -107,6 +109,8 @@ export interface SubgraphClient {
    * cause is for the log. A query whose kept-alive connection was already closed is sent once more; a mutation never.
    */
   post(call: SubgraphCall, context: RequestContext): Promise<Buffer>;
+  /** What the headers of an answer say about keeping it; only of a client that was told to remember them. */
+  headersOf?(bytes: Buffer): AnswerHeaders | undefined;
   close(): Promise<void>;
 }
 
@@ -133,6 +137,8 @@ export interface EngineOptions {
   readonly planDeadlineMs?: number;
   /** What becomes of an operation that asks for something its client may not have. */
   readonly unauthorized?: 'filter' | 'reject';
+  /** What is kept of entities; absent: every operation asks the subgraphs for everything. */
+  readonly entities?: EntityCache | undefined;
 }
 
 /** `stock/engine.ts` and `run/engine.ts` each export one as `createEngine`; only the one that is used is loaded. */

@@ -4,6 +4,10 @@ import { ConsistencyTokens } from '#libs/consistency';
 import { ASSERTION_HEADER, AssertionSigner, TokenVerifier } from '#libs/identity';
 import { systemClock, createLogger, type Clock, type Logger } from '#libs/telemetry';
 import { grantsByModule, loadPolicies } from './authorization/policy-module.js';
+import { LIFETIME_MAX_MS, openRecordCache, type RecordCache } from '#libs/cache';
+import { EntityCache } from './cache/entity-cache.js';
+import { openOperator } from './cache/operator.js';
+import { CacheRules } from './cache/rules.js';
 import { secretVariableOf, type GatewayConfig } from './config.js';
 import type { Engine, EngineFactory } from './engine.js';
 import { explainPermission } from './explain/permission.js';
@@ -25,6 +29,8 @@ import { readSupergraph, SupergraphError, variableOf } from './supergraph/superg
 export interface OpenedGateway {
   /** Takes requests and watches its supergraph from now on; answers where, for example http://127.0.0.1:4000/graphql */
   listen(): Promise<string>;
+  /** Of ENTITY_CACHE_PORT. */
+  readonly operatorUrl?: string;
   /** Resolves when a supergraph is served and each of its subgraphs has answered once. */
   ready(): Promise<void>;
   /** What /health/ready says. */
@@ -45,6 +51,8 @@ export interface GatewayParts {
   readonly logger?: Logger;
   readonly clock?: Clock;
   readonly newId?: () => string;
+  /** Where entities are kept with ENTITY_CACHE=on, if somebody in this process drops from it too. Closed by whoever opened it. */
+  readonly records?: RecordCache | undefined;
   /** Instead of what SUPERGRAPH and SUBGRAPHS say, with `agree` and `everybody`: for one of several processes (workers/). */
   readonly source?: SupergraphSource;
   /** Has the last word on whether what was built is served; rejects when it is not. */
@@ -73,12 +81,25 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     connections: config.SUBGRAPH_CONNECTIONS,
     assertion: (subgraph, subject) => identity.assertion(subgraph, subject),
     forwardResponse: config.FORWARD_RESPONSE_HEADERS,
+    cacheHeaders: config.ENTITY_CACHE === 'on',
     clock,
   });
   const persisted =
     config.PERSISTED_DOCUMENTS === undefined
       ? undefined
       : new PersistedDocuments(config.PERSISTED_DOCUMENTS, { safelist: config.SAFELIST === 'on', logger });
+  const records =
+    config.ENTITY_CACHE === 'off'
+      ? undefined
+      : (parts.records ??
+        openRecordCache({ redisUrl: config.REDIS_URL, memoryBytesMax: config.ENTITY_CACHE_BYTES, logger, clock }));
+  const entities = records && new EntityCache({ records });
+  await records?.ready();
+  if (entities)
+    logger.info(
+      { boundMs: LIFETIME_MAX_MS, shared: config.REDIS_URL !== undefined },
+      'Entities are kept; what is kept is never older than this, even where a drop is lost',
+    );
   const reachable = new Reachable({ client, logger, clock });
 
   async function build(sdl: string): Promise<Serving> {
@@ -94,6 +115,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       join: config.JOIN === 'on',
       overrideLabels: config.OVERRIDE_LABELS,
       unauthorized: config.UNAUTHORIZED,
+      entities,
     });
     const documents = new Documents(supergraph.schema, {
       limits: config.limits,
@@ -181,6 +203,19 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     },
   });
   let first: Promise<void> | undefined;
+  const operator =
+    entities && config.ENTITY_CACHE_PORT !== undefined
+      ? await openOperator({
+          cache: entities,
+          rules: () => {
+            const current = served.current;
+            return current && new CacheRules(current.supergraph);
+          },
+          host: config.HOST,
+          port: config.ENTITY_CACHE_PORT,
+          secret: config.ENTITY_CACHE_SECRET!,
+        })
+      : undefined;
   return {
     async listen() {
       const { port } = await server.listen();
@@ -196,6 +231,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     },
     readiness,
     ownReadiness,
+    ...(operator ? { operatorUrl: operator.url } : {}),
     refresh: () => served.refresh(),
     async close() {
       ending = true;
@@ -205,9 +241,11 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       }
       reachable.close();
       persisted?.close();
+      await operator?.close();
       await server.close();
       await served.close();
       await client.close();
+      if (!parts.records) await records?.close();
     },
   };
 }

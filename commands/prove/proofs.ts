@@ -1,4 +1,5 @@
 import { conflicts } from './conflicts.js';
+import { entityCache } from './entity-cache.js';
 import { events } from './events.js';
 import { hotCounts } from './hot-counts.js';
 import { leases } from './leases.js';
@@ -8,4 +9,13 @@ import { timelines } from './timelines.js';
 import { timelineSpeed } from './timeline-speed.js';
 
 /** What `npm run prove` shows, in this order. A new proof is a file and a line here. */
-export const PROOFS: readonly Proof[] = [events, leases, conflicts, timelines, speed, timelineSpeed, hotCounts];
+export const PROOFS: readonly Proof[] = [
+  events,
+  leases,
+  conflicts,
+  entityCache,
+  timelines,
+  speed,
+  timelineSpeed,
+  hotCounts,
+];

@@ -12,6 +12,17 @@ export interface Explanation {
   readonly requests: readonly RequestExplained[];
   /** The fetches that decide the time, first to last: each began when the one before had ended. */
   readonly criticalPath: readonly number[];
+  /** With the entity cache on: where each field came from. */
+  readonly cache?: readonly CacheExplained[] | undefined;
+}
+
+export interface CacheExplained {
+  /** `User.displayName` */
+  readonly field: string;
+  /** Values that were kept, */
+  readonly found: number;
+  /** and those that had to be loaded, by reason. */
+  readonly missing: Readonly<Record<string, number>>;
 }
 
 export interface FetchExplained {

@@ -1,4 +1,5 @@
 import { asFailure } from '#libs/failure';
+import type { RunCache } from '../cache/run-cache.js';
 import type { Compiled, CompiledFetch, CompiledRoot } from '../run/compile.js';
 import type { Observer } from '../run/observer.js';
 import type { Outgoing } from '../run/requests.js';
@@ -25,6 +26,7 @@ export class Recording implements Observer {
   readonly #times = new Map<number, FetchTimes>();
   readonly #requests: RequestExplained[] = [];
   #compiled: Compiled | undefined;
+  #cached: Explanation['cache'];
   #planCached = false;
   #planned = 0;
 
@@ -93,6 +95,15 @@ export class Recording implements Observer {
     };
   }
 
+  cached({ found, reasons }: RunCache): void {
+    const fields = new Set([...found.keys(), ...reasons.keys()]);
+    this.#cached = [...fields].map((field) => ({
+      field,
+      found: found.get(field) ?? 0,
+      missing: Object.fromEntries(reasons.get(field) ?? []),
+    }));
+  }
+
   explanation(about: Pick<Explanation, 'engine' | 'operation' | 'plan'>, ran: number): Explanation {
     const fetches = (this.#compiled?.fetches ?? []).map((fetch) => this.#explained(fetch));
     return {
@@ -103,6 +114,7 @@ export class Recording implements Observer {
       fetches,
       requests: this.#requests,
       criticalPath: criticalPath(fetches),
+      ...(this.#cached ? { cache: this.#cached } : {}),
     };
   }
 

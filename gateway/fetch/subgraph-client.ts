@@ -5,6 +5,8 @@ import { Failure } from '#libs/failure';
 import type { Clock } from '#libs/telemetry';
 import { UP_TO_HEADER, WROTE_HEADER } from '#libs/consistency';
 import { ASSERTION_HEADER } from '#libs/identity';
+import { cacheHeadersOf } from '../cache/cache-control.js';
+import type { AnswerHeaders } from '../cache/run-cache.js';
 import type { RequestContext, SubgraphCall, SubgraphClient } from '../engine.js';
 import { Line, type Waiting } from './line.js';
 
@@ -18,6 +20,8 @@ export interface SubgraphClientOptions {
   readonly assertion: (subgraph: string, subject: string | null) => string | undefined;
   /** Response headers that go back to the client, lower case. */
   readonly forwardResponse: readonly string[];
+  /** Remember what an answer's headers say about keeping it (`headersOf`). */
+  readonly cacheHeaders?: boolean;
   readonly clock: Clock;
 }
 
@@ -44,6 +48,7 @@ interface Address {
 export function openSubgraphClient(options: SubgraphClientOptions): SubgraphClient {
   const origins = new Map<string, Origin>();
   const addresses = new Map<string, Address>();
+  const kept = options.cacheHeaders === true ? new WeakMap<Buffer, AnswerHeaders>() : undefined;
 
   function originOf(name: string): Origin {
     let origin = origins.get(name);
@@ -78,8 +83,9 @@ export function openSubgraphClient(options: SubgraphClientOptions): SubgraphClie
   return {
     post: (call, context) =>
       new Promise((resolve, reject) => {
-        new Call(call, context, addressOf(call.url), options, resolve, reject).begin();
+        new Call(call, context, addressOf(call.url), options, kept, resolve, reject).begin();
       }),
+    headersOf: (bytes) => kept?.get(bytes),
     async close() {
       for (const { line } of origins.values()) for (const waiting of line.empty()) (waiting as Call).end(CLOSED);
       await Promise.all([...origins.values()].map(({ pool }) => pool.destroy()));
@@ -101,6 +107,8 @@ class Call implements Waiting, Dispatcher.DispatchHandler {
   readonly #context: RequestContext;
   readonly #address: Address;
   readonly #options: SubgraphClientOptions;
+  readonly #kept: WeakMap<Buffer, AnswerHeaders> | undefined;
+  #said: AnswerHeaders | undefined;
   readonly #resolve: (bytes: Buffer) => void;
   readonly #reject: (failure: Failure) => void;
   readonly #chunks: Buffer[] = [];
@@ -118,6 +126,7 @@ class Call implements Waiting, Dispatcher.DispatchHandler {
     context: RequestContext,
     address: Address,
     options: SubgraphClientOptions,
+    kept: WeakMap<Buffer, AnswerHeaders> | undefined,
     resolve: (bytes: Buffer) => void,
     reject: (failure: Failure) => void,
   ) {
@@ -126,6 +135,7 @@ class Call implements Waiting, Dispatcher.DispatchHandler {
     this.#context = context;
     this.#address = address;
     this.#options = options;
+    this.#kept = kept;
     this.#resolve = resolve;
     this.#reject = reject;
   }
@@ -191,6 +201,7 @@ class Call implements Waiting, Dispatcher.DispatchHandler {
     const { consistency } = this.#context;
     const wrote = consistency && headers[WROTE_HEADER];
     if (typeof wrote === 'string') consistency?.note(this.#call.subgraph, wrote);
+    if (this.#kept) this.#said = cacheHeadersOf(headers);
     for (const name of this.#options.forwardResponse) {
       const value = headers[name];
       for (const one of Array.isArray(value) ? value : value === undefined ? [] : [value])
@@ -241,6 +252,7 @@ class Call implements Waiting, Dispatcher.DispatchHandler {
     if (this.#ended) return;
     if (!isUtf8(bytes)) return this.end(bad('The answer is not UTF-8.'));
     this.#settle();
+    if (this.#said) this.#kept!.set(bytes, this.#said);
     this.#resolve(bytes);
   }
 

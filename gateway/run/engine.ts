@@ -1,3 +1,5 @@
+import type { GraphCache } from '../cache/graph-cache.js';
+import type { CacheDoor, RunCache } from '../cache/run-cache.js';
 import type {
   Answer,
   Engine,
@@ -54,6 +56,8 @@ function refuseWhatIsNotUnderstood({ features }: Supergraph): void {
 
 const PLAN_CACHE_BYTES = 64 * 1024 * 1024;
 const PLAN_DEADLINE_MS = 5_000;
+/** How long a load may take that no client waits for. */
+const BEHIND_MS = 10_000;
 
 export class TributaryEngine implements Engine {
   readonly about: Readonly<Record<string, string>>;
@@ -70,6 +74,7 @@ export class TributaryEngine implements Engine {
   readonly #calls = new InFlight<Buffer>();
   readonly #normal = new WeakMap<Operation, Known>();
   readonly #origin = new WeakMap<NormalOperation, Omit<Used, 'times'>>();
+  readonly #entities: GraphCache | undefined;
 
   constructor(supergraph: Supergraph, options: EngineOptions, planner: Planner, reason: string) {
     this.about = { engine: 'tributary', planner: planner.name, reason };
@@ -80,6 +85,7 @@ export class TributaryEngine implements Engine {
     this.#families = new TypeFamilies(supergraph.document);
     this.authorization = Authorization.of(supergraph);
     this.#overrides = overridesOf(planner.overrideLabels, options);
+    this.#entities = options.entities?.of(supergraph);
     this.plans = new Plans({
       planner,
       cacheBytes: PLAN_CACHE_BYTES,
@@ -129,15 +135,23 @@ export class TributaryEngine implements Engine {
     const compiled = known ?? (await this.plans.compiled(normal, overrides));
     recording?.planned(compiled, known !== undefined);
     const introspected = introspect(normal, this.#supergraph.schema, variables);
+    const variable = variableTexts(normal, variables);
+    const cache = operation.type === 'query' ? this.#entities?.run(context, variable, this.#door(context)) : undefined;
     const run = new Run(
       compiled,
-      variableTexts(normal, variables),
+      variable,
       this.#families,
-      this.#sender(context, identity),
+      this.#sender(context, identity, cache),
       context,
       recording,
+      cache,
+      operation.type === 'mutation' ? this.#entities : undefined,
     );
     const outcome = await run.execute();
+    if (cache) {
+      recording?.cached(cache);
+      context.responseHeaders.push(...cache.headers());
+    }
     if (operation.type === 'mutation') {
       this.#reads.written();
       this.#calls.written();
@@ -167,17 +181,29 @@ export class TributaryEngine implements Engine {
     return { ...answer, body: `${body.slice(0, -1)},"extensions":${JSON.stringify({ explain })}}` };
   }
 
+  #door(context: RequestContext): CacheDoor {
+    const { subgraphs, clock } = this.#options;
+    return {
+      headersOf: (bytes) => subgraphs.headersOf?.(bytes),
+      sendBehind: () => {
+        const signal = AbortSignal.timeout(BEHIND_MS);
+        const own = { ...context, signal, deadline: clock() + BEHIND_MS, responseHeaders: [], explain: false };
+        return this.#sender(own, undefined);
+      },
+    };
+  }
+
   /**
    * Different operations may have calls in common: those are joined too. Not those of a mutation, which has no `identity`: what
    * it reads comes after what it wrote, for this person.
    */
-  #sender(context: RequestContext, identity: string | undefined): Send {
+  #sender(context: RequestContext, identity: string | undefined, cache?: RunCache): Send {
     const { subgraphs } = this.#options;
     return (subgraph, type, body) => {
       const { url } = this.#supergraph.subgraphs.get(subgraph)!;
       const call = (as: RequestContext) => subgraphs.post({ subgraph, url, type, body }, as);
       return identity !== undefined && type === 'query'
-        ? this.#calls.share(`${subgraph} ${identity}`, body, context, call)
+        ? this.#calls.share(`${subgraph} ${identity} ${cache?.stampText ?? ''}`, body, context, call)
         : call(context);
     };
   }

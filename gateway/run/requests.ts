@@ -1,5 +1,7 @@
 import type { CompiledEntities, Unit } from './compile.js';
-import type { JsonObject } from './json.js';
+import type { AnswerHeaders } from '../cache/run-cache.js';
+import type { SubgraphAnswer } from './answer.js';
+import type { Json, JsonObject } from './json.js';
 import type { Send } from './run.js';
 
 /** Entities of one unit that are asked about now. `targets[i]` are the places that wait for `representations[i]`. */
@@ -12,6 +14,17 @@ export interface Part {
   readonly groups: number[][] | undefined;
   /** Contextual arguments as JSON text. */
   readonly context: readonly (readonly [variable: string, json: string])[] | undefined;
+  /** The entity cache listens, too. */
+  readonly heard?: Heard;
+}
+
+/** What somebody beside the places that wait is told of an answer. */
+export interface Heard {
+  /** No place in the answer waits: it is for this listener alone. */
+  readonly apart: boolean;
+  came(answer: SubgraphAnswer, entities: readonly Json[], offset: number, headers: AnswerHeaders | undefined): void;
+  /** By place among the `count`: what may be shown instead. */
+  failed(offset: number, count: number): Promise<ReadonlyMap<number, JsonObject>>;
 }
 
 /** What goes to one subgraph at once, and where in the answers everything will be. */

@@ -1,4 +1,6 @@
 import { Failure } from '#libs/failure';
+import type { GraphCache } from '../cache/graph-cache.js';
+import type { RunCache } from '../cache/run-cache.js';
 import type { Cancellation, RequestContext } from '../engine.js';
 import type { FieldError } from '../http/client-errors.js';
 import { Asking } from './asking.js';
@@ -40,6 +42,18 @@ export interface Outcome {
   readonly losses: readonly Loss[];
 }
 
+/** The cache listens to a root fetch. */
+interface RootHeard {
+  came(answer: SubgraphAnswer, bytes: Buffer): void;
+  /** What may be shown instead. */
+  failed(): Promise<JsonObject | undefined>;
+}
+
+interface Came {
+  readonly answer: SubgraphAnswer;
+  readonly bytes: Buffer;
+}
+
 /**
  * One execution of a compiled operation. A fetch starts when those that it waits for have ended; entity fetches that
  * become ready in one turn of the event loop and go to one subgraph travel as one request.
@@ -51,6 +65,9 @@ export class Run {
   readonly #send: Send;
   readonly #signal: Cancellation;
   readonly #observer: Observer | undefined;
+  readonly #cache: RunCache | undefined;
+  /** Told what a mutation answered. */
+  readonly #changes: GraphCache | undefined;
   readonly #waitsFor: Int32Array;
   readonly #ready = new Map<string, Part[]>();
   readonly #partsLeft: Int32Array;
@@ -73,6 +90,8 @@ export class Run {
     send: Send,
     context: RequestContext,
     observer?: Observer,
+    cache?: RunCache,
+    changes?: GraphCache,
   ) {
     this.#compiled = compiled;
     this.#variable = variable;
@@ -80,6 +99,8 @@ export class Run {
     this.#send = send;
     this.#signal = context.signal;
     this.#observer = observer;
+    this.#cache = cache;
+    this.#changes = changes;
     this.#open = compiled.fetches.length;
     this.#waitsFor = new Int32Array(this.#open);
     this.#partsLeft = new Int32Array(this.#open);
@@ -139,24 +160,86 @@ export class Run {
     const targets: JsonObject[] = [];
     fetch.locator.find(this.data, targets);
     if (targets.length > 0) {
-      try {
-        const send = this.#observer?.sending(this.#send, fetch) ?? this.#send;
-        const bytes = await send(fetch.subgraph, fetch.mutation ? 'mutation' : 'query', this.#rootBody(fetch));
-        this.#takeRoot(fetch, targets, readAnswer(bytes, fetch.exact));
-      } catch (error) {
-        this.#lose(fetch.subgraph, fetch.locator.keys, fetch.topKeys, error);
-      }
+      const asking = fetch.mutation ? undefined : this.#cache?.askRoot(fetch);
+      if (asking?.worthIt) await this.#rootThroughCache(fetch, targets, asking);
+      else await this.#sendRoot(fetch, targets, fetch);
     }
     this.#proceed(() => this.#end(fetch));
   }
 
-  #rootBody(fetch: CompiledRoot): string {
+  async #sendRoot(
+    fetch: CompiledRoot,
+    targets: readonly JsonObject[],
+    body: Pick<CompiledRoot, 'head' | 'variables'>,
+    heard?: RootHeard,
+  ): Promise<void> {
+    try {
+      const send = this.#observer?.sending(this.#send, fetch) ?? this.#send;
+      const bytes = await send(fetch.subgraph, fetch.mutation ? 'mutation' : 'query', this.#rootBody(body));
+      const answer = readAnswer(bytes, fetch.exact);
+      // Before it is put in: from then on later fetches write into it.
+      if (heard) heard.came(answer, bytes);
+      else this.#cache?.passed(fetch.subgraph, bytes);
+      if (fetch.mutation && answer.data) await this.#changes?.changed(fetch, answer.data);
+      this.#takeRoot(fetch, targets, answer);
+    } catch (error) {
+      const instead = await heard?.failed();
+      if (instead) this.#takeRoot(fetch, targets, { data: instead, errors: [] });
+      else this.#lose(fetch.subgraph, fetch.locator.keys, fetch.topKeys, error);
+    }
+  }
+
+  async #rootThroughCache(
+    fetch: CompiledRoot,
+    targets: readonly JsonObject[],
+    asking: ReturnType<RunCache['askRoot']>,
+  ): Promise<void> {
+    try {
+      await asking.look();
+      do {
+        asking.known((data) => this.#takeRoot(fetch, targets, { data, errors: [] }));
+        const rest = asking.rest();
+        const requests = requestsFor(asking.parts(), this.#variable, this.#compiled.together);
+        await Promise.all([
+          rest &&
+            this.#sendRoot(fetch, targets, rest, {
+              came: (answer, bytes) => asking.came(rest.items, answer, this.#cache!.headersOf(bytes)),
+              failed: () => asking.failed(rest.items),
+            }),
+          ...requests.map((request) => this.#sendEntities(fetch.subgraph, request)),
+          asking.awaited(),
+        ]);
+      } while (asking.goesOn());
+    } catch (error) {
+      this.#broken(error);
+    } finally {
+      asking.lookup.landed();
+    }
+    const { parts, roots } = asking.refreshes();
+    this.#refresh(fetch.subgraph, parts);
+    for (const { item, landed, ...body } of roots)
+      this.#cache!.behind(async (send) => {
+        try {
+          const bytes = await send(fetch.subgraph, 'query', this.#rootBody(body));
+          asking.came([item], readAnswer(bytes, fetch.exact), this.#cache!.headersOf(bytes));
+        } finally {
+          landed();
+        }
+      });
+  }
+
+  #refresh(subgraph: string, parts: readonly Part[]): void {
+    for (const request of requestsFor(parts, this.#variable, this.#compiled.together))
+      this.#cache!.behind((send) => this.#sendEntities(subgraph, request, send));
+  }
+
+  #rootBody({ head, variables: names }: Pick<CompiledRoot, 'head' | 'variables'>): string {
     let variables = '';
-    for (const name of fetch.variables) {
+    for (const name of names) {
       const value = this.#variable(name);
       if (value !== undefined) variables += `${variables === '' ? '' : ','}${JSON.stringify(name)}:${value}`;
     }
-    return variables === '' ? `${fetch.head}}` : `${fetch.head},"variables":{${variables}}}`;
+    return variables === '' ? `${head}}` : `${head},"variables":{${variables}}}`;
   }
 
   #takeRoot(fetch: CompiledRoot, targets: readonly JsonObject[], answer: SubgraphAnswer): void {
@@ -235,40 +318,97 @@ export class Run {
     const ready = [...this.#ready];
     this.#ready.clear();
     for (const [subgraph, parts] of ready) {
+      if (this.#cache) {
+        void this.#throughCache(subgraph, parts, this.#cache);
+        continue;
+      }
       for (const request of requestsFor(parts, this.#variable, this.#compiled.together))
-        void this.#sendEntities(subgraph, request);
+        void this.#sendEntities(subgraph, request).then(() =>
+          this.#endParts(new Set(request.asked.map(({ part }) => part))),
+        );
     }
   }
 
-  async #sendEntities(subgraph: string, request: Outgoing): Promise<void> {
-    const send = this.#observer?.sending(this.#send, request) ?? this.#send;
+  async #throughCache(subgraph: string, parts: readonly Part[], cache: RunCache): Promise<void> {
+    const asking = cache.ask(subgraph, parts);
+    try {
+      await asking.look();
+      do {
+        asking.known((part, index, entity) => this.#takeEntity(part, index, entity));
+        const requests = requestsFor(asking.parts(), this.#variable, this.#compiled.together);
+        await Promise.all([...requests.map((request) => this.#sendEntities(subgraph, request)), asking.awaited()]);
+      } while (asking.goesOn());
+      asking.lookup.landed();
+      this.#refresh(subgraph, asking.refreshes());
+      this.#endParts(new Set(parts));
+    } catch (error) {
+      asking.lookup.landed();
+      this.#broken(error);
+    }
+  }
+
+  #endParts(parts: ReadonlySet<Part>): void {
+    this.#proceed(() => {
+      const ended = new Map<CompiledEntities, number>();
+      for (const { fetch } of parts) ended.set(fetch, (ended.get(fetch) ?? 0) + 1);
+      for (const [fetch, count] of ended) {
+        this.#partsLeft[fetch.id]! -= count;
+        if (this.#partsLeft[fetch.id] === 0) this.#end(fetch);
+      }
+    });
+  }
+
+  /** Puts what came into the answer. */
+  async #sendEntities(subgraph: string, request: Outgoing, behind?: Send): Promise<void> {
+    const send = behind ?? this.#observer?.sending(this.#send, request) ?? this.#send;
     const exact = request.asked.some(({ part }) => part.unit.exact);
     const answers = await Promise.all(
-      request.bodies.map(async (body): Promise<SubgraphAnswer | { failure: unknown }> => {
+      request.bodies.map(async (body): Promise<Came | { failure: unknown }> => {
         try {
-          return readAnswer(await body(send, subgraph), exact);
+          const bytes = await body(send, subgraph);
+          return { answer: readAnswer(bytes, exact), bytes };
         } catch (failure) {
           return { failure };
         }
       }),
     );
+    const rescued = await Promise.all(
+      request.asked.map(async ({ part, offset, count, body }) =>
+        'failure' in answers[body]! ? part.heard?.failed(offset, count) : undefined,
+      ),
+    );
     this.#proceed(() => {
-      request.asked.forEach(({ part, alias, offset, count, body }) => {
-        const answer = answers[body]!;
-        if ('failure' in answer) this.#lose(subgraph, part.unit.locators, part.unit.topKeys, answer.failure);
-        else this.#takeEntities(part, alias, offset, count, answer);
-      });
-      const ended = new Map<CompiledEntities, Set<Part>>();
-      for (const { part } of request.asked) {
-        const parts = ended.get(part.fetch);
-        if (parts) parts.add(part);
-        else ended.set(part.fetch, new Set([part]));
-      }
-      for (const [fetch, parts] of ended) {
-        this.#partsLeft[fetch.id]! -= parts.size;
-        if (this.#partsLeft[fetch.id] === 0) this.#end(fetch);
+      for (const [nth, { part, alias, offset, count, body }] of request.asked.entries()) {
+        const came = answers[body]!;
+        if ('failure' in came) {
+          const instead = rescued[nth];
+          for (const [at, entity] of instead ?? []) this.#takeEntity(part, offset + at, entity);
+          if (part.heard?.apart || instead?.size === count) continue;
+          this.#lose(subgraph, part.unit.locators, part.unit.topKeys, came.failure);
+          continue;
+        }
+        const { answer, bytes } = came;
+        if (!part.heard) this.#cache?.passed(subgraph, bytes);
+        else {
+          const entities = answer.data?.[alias];
+          const whole = Array.isArray(entities) && entities.length === count;
+          if (whole) part.heard.came(answer, entities, offset, this.#cache?.headersOf(bytes));
+          else if (part.heard.apart) void part.heard.failed(offset, count);
+          if (part.heard.apart) continue;
+        }
+        this.#takeEntities(part, alias, offset, count, answer);
       }
     });
+  }
+
+  #takeEntity(part: Part, index: number, entity: JsonObject | null): void {
+    const targets = part.targets[index]!;
+    if (entity) {
+      part.unit.rewrite?.(entity);
+      this.#mergeEntity(entity, targets, part.groups?.[index]);
+    } else {
+      for (const target of targets) this.#gone.set(target, [...(this.#gone.get(target) ?? []), ...part.unit.topKeys]);
+    }
   }
 
   #takeEntities(part: Part, alias: string, offset: number, count: number, answer: SubgraphAnswer): void {
@@ -290,12 +430,8 @@ export class Run {
     }
     for (let i = 0; i < count; i += 1) {
       const entity = entities[i];
-      const targets = part.targets[offset + i]!;
-      if (isObject(entity)) {
-        unit.rewrite?.(entity);
-        this.#mergeEntity(entity, targets, part.groups?.[offset + i]);
-      } else if (entity === null && !lost.has(i)) {
-        for (const target of targets) this.#gone.set(target, [...(this.#gone.get(target) ?? []), ...unit.topKeys]);
+      if (isObject(entity) || (entity === null && !lost.has(i))) {
+        this.#takeEntity(part, offset + i, entity);
       } else {
         const error = lost.get(i) ?? `${fetch.subgraph} answered ${describe(entity)} where an entity was due.`;
         for (const { keys } of unit.locators) this.#losses(fetch.subgraph, keys, unit.topKeys, error);

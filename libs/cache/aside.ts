@@ -1,5 +1,6 @@
 import type { Clock } from '#libs/telemetry';
 import { FreshLoads } from './fresh-loads.js';
+import { parseKept } from './kept-text.js';
 import { keyOf } from './keys.js';
 import type { Fill, Slot } from './store.js';
 
@@ -201,19 +202,8 @@ function put<V>(
   is?: (value: unknown) => boolean,
 ): boolean {
   if (text === undefined || text === 'null') return true;
-  try {
-    // A reviver makes parsing five times slower, so it is for texts that could hold the name, escaped or not.
-    const value: unknown = /__proto__|\\u/.test(text) ? JSON.parse(text, refuseProto) : JSON.parse(text);
-    if (value === null || is?.(value) === false) return false;
-    found.set(id, value as V);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** As JSON.parse leaves it, `__proto__` is harmless until somebody merges the object into another. */
-function refuseProto(name: string, value: unknown): unknown {
-  if (name === '__proto__') throw new SyntaxError('a kept value names __proto__');
-  return value;
+  const value = parseKept(text);
+  if (value === undefined || value === null || is?.(value) === false) return false;
+  found.set(id, value as V);
+  return true;
 }

@@ -5,7 +5,8 @@ import { startRedis, startRedisCluster, tell, type RedisServer } from '../../tes
 import { Cache, openCache } from './cache.js';
 import { silent } from '#libs/telemetry';
 import { naiveReader, plainRedis, readerOf, type Reader } from './freshness.contract.js';
-import { RedisStore, DEADLINE_MS } from './redis-store.js';
+import { DEADLINE_MS } from './redis-link.js';
+import { RedisStore } from './redis-store.js';
 
 /** What is started in a test and ended after it, the last first. */
 const endings: (() => unknown)[] = [];

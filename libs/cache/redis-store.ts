@@ -1,15 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
 import type { Logger } from '#libs/telemetry';
 import { hashTagOf } from './keys.js';
+import { RedisLink } from './redis-link.js';
 import { VALUE_LENGTH_MAX, type CacheStore, type Fill, type Slot } from './store.js';
 
 /** A script blocks the whole of Redis while it runs: a thousand GETs are about half a millisecond. */
 const KEYS_PER_SCRIPT = 1_000;
-
-/** How long a call may take before the caller goes on without the cache. */
-export const DEADLINE_MS = 80;
 
 /**
  * `V<json>` is a value, `L<token>` a lease. KEYS; ARGV: token, leaseMs, longest value.
@@ -57,11 +54,6 @@ for at, key in ipairs(KEYS) do
 end
 return 0`;
 
-/** How long calls wait, each within its deadline, for the first connection. */
-const START_MS = 1_000;
-
-const UNANSWERED_MAX = 4;
-
 /** UTF-8 needs at most three bytes for one UTF-16 unit. */
 const VALUE_BYTES_MAX = 3 * VALUE_LENGTH_MAX + 1;
 
@@ -72,33 +64,21 @@ interface Scripts {
 
 /** Redis, or Redis Cluster when the address says `?cluster=true` (the node it names is only where to begin). */
 export class RedisStore implements CacheStore {
-  roundTrips = 0;
+  private readonly link: RedisLink;
   private readonly client: (Redis | Cluster) & Scripts;
-  private readonly clustered: boolean;
-  private readonly deadlineMs: number;
   private readonly process = randomUUID();
-  /** The connection stands, or has had its time to. */
-  private readonly begun: Promise<void>;
   private leases = 0;
-  private unanswered = 0;
 
   constructor(options: { url: string; logger: Logger; deadlineMs?: number }) {
-    this.deadlineMs = options.deadlineMs ?? DEADLINE_MS;
-    const { client, clustered } = connect(options.url, this.deadlineMs);
+    this.link = new RedisLink(options);
+    const { client } = this.link;
     client.defineCommand('tributaryGetOrLease', { lua: GET_OR_LEASE });
     client.defineCommand('tributaryFill', { lua: FILL });
-    // ioredis throws where nobody listens, and repeats itself at every attempt; the short circuit says it once.
-    client.on('error', (error: Error) => options.logger.debug({ error: error.message }, 'cache connection failed'));
     this.client = client as (Redis | Cluster) & Scripts;
-    this.clustered = clustered;
-    this.begun = new Promise((resolve) => {
-      const late = setTimeout(resolve, START_MS);
-      late.unref();
-      client.once('ready', () => {
-        clearTimeout(late);
-        resolve();
-      });
-    });
+  }
+
+  get roundTrips(): number {
+    return this.link.roundTrips;
   }
 
   async getOrLease(keys: readonly string[], leaseMs: number): Promise<Slot[]> {
@@ -127,36 +107,15 @@ export class RedisStore implements CacheStore {
   }
 
   ready(): Promise<void> {
-    return this.begun;
+    return this.link.ready();
   }
 
-  async close(): Promise<void> {
-    this.client.disconnect();
-    if (this.client.status === 'end') return;
-    // While ioredis waits to connect again it ends without a word.
-    const patience = AbortSignal.timeout(500);
-    await once(this.client, 'end', { signal: patience }).catch(() => {});
+  close(): Promise<void> {
+    return this.link.close();
   }
 
-  /** Sends every part at the same moment and waits for all of them; one that fails fails the call. */
-  private async send(keys: readonly string[], part: (places: readonly number[]) => Promise<void>): Promise<void> {
-    if (keys.length === 0) return;
-    this.roundTrips++;
-    const work = async (): Promise<void> => {
-      // ioredis refuses commands until the connection stands. After a start the first calls wait for it instead.
-      await this.begun;
-      await Promise.all(partsOf(keys, this.clustered).map(part));
-    };
-    if (await within(this.deadlineMs, work())) {
-      this.unanswered = 0;
-      return;
-    }
-    // A connection whose other end is gone without a word would stay for a quarter of an hour, as TCP has it.
-    if (++this.unanswered >= UNANSWERED_MAX) {
-      this.unanswered = 0;
-      this.client.disconnect(true);
-    }
-    throw new Error(`Redis did not answer within ${this.deadlineMs} ms`);
+  private send(keys: readonly string[], part: (places: readonly number[]) => Promise<void>): Promise<void> {
+    return this.link.send(partsOf(keys, this.link.clustered), part);
   }
 }
 
@@ -187,65 +146,4 @@ function slotOf(answer: string | undefined, token: string): Slot {
 function fillOf({ token, value, ttlMs }: Fill): (string | number)[] {
   const keep = value !== null && value.length <= VALUE_LENGTH_MAX && ttlMs >= 1;
   return [token, Math.max(1, Math.floor(ttlMs)), keep ? `V${value}` : ''];
-}
-
-/**
- * Our own deadline rather than ioredis' `commandTimeout`: a reply that lies in the socket while our own event loop was
- * busy is no failure of Redis, so when time is up the loop reads its sockets once more before it gives up.
- */
-async function within(deadlineMs: number, work: Promise<void>): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(() => setImmediate(() => resolve(false)), deadlineMs);
-  });
-  try {
-    return await Promise.race([work.then(() => true), late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** ioredis' defaults make a request wait ten seconds for a Redis that is down, and queue without bound meanwhile. */
-const PATIENCE = {
-  connectTimeout: 500,
-  disconnectTimeout: 100,
-  maxRetriesPerRequest: 1,
-  autoResendUnfulfilledCommands: false,
-  reconnectOnError: (error: Error): boolean => error.message.includes('READONLY'),
-} satisfies RedisOptions;
-
-function connect(address: string, deadlineMs: number): { client: Redis | Cluster; clustered: boolean } {
-  const url = new URL(address);
-  const clustered = url.searchParams.get('cluster') === 'true';
-  url.searchParams.delete('cluster');
-  // Behind our own deadline: the end of a command that nobody waits for any more.
-  const commandTimeout = 4 * deadlineMs;
-  const again = (times: number): number => Math.min(50 * times, 1_000);
-  if (!clustered) {
-    const client = new Redis(url.href, {
-      ...PATIENCE,
-      commandTimeout,
-      enableOfflineQueue: false,
-      retryStrategy: again,
-    });
-    return { client, clustered };
-  }
-  const redisOptions: NonNullable<ClusterOptions['redisOptions']> = {
-    ...PATIENCE,
-    commandTimeout,
-    ...(url.username === '' ? {} : { username: decodeURIComponent(url.username) }),
-    ...(url.password === '' ? {} : { password: decodeURIComponent(url.password) }),
-    ...(url.protocol === 'rediss:' ? { tls: {} } : {}),
-  };
-  const client = new Cluster([{ host: url.hostname, port: Number(url.port || 6379) }], {
-    redisOptions,
-    enableOfflineQueue: false,
-    clusterRetryStrategy: again,
-    maxRedirections: 4,
-    retryDelayOnFailover: 20,
-    retryDelayOnClusterDown: 20,
-    retryDelayOnTryAgain: 20,
-    slotsRefreshTimeout: 500,
-  });
-  return { client, clustered };
 }

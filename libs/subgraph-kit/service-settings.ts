@@ -17,6 +17,10 @@ export function serviceSettings(standardPort: number) {
       why: 'Redis for the cache and the event stream; absent: both live in this process.',
     }),
     CACHE: choice(['on', 'off'], { default: 'on', why: 'off reads everything from the database.' }),
+    ENTITY_CACHE: choice(['off', 'on'], {
+      default: 'off',
+      why: "on: what a commit makes stale is dropped from the gateways' entity cache in REDIS_URL before the write is acknowledged.",
+    }),
     ASSERTION_SECRET: secret({
       why: 'Proves that a request comes from the gateway; required with DATABASE_URL, else made once and kept under DATA_DIR.',
     }),

@@ -1,6 +1,16 @@
 import type { DynamicModule } from '@nestjs/common';
-import { LIFETIME_MAX_MS, openCache, type Cache } from '#libs/cache';
+import {
+  allStale,
+  entityNames,
+  LIFETIME_MAX_MS,
+  openCache,
+  openRecordCache,
+  type Cache,
+  type RecordCache,
+  type Stale,
+} from '#libs/cache';
 import { openDatabase, type Database, type OpenDatabaseOptions } from '#libs/database';
+import type { DomainEvent } from '#libs/events';
 import { AssertionVerifier, loadOrCreateSecret } from '#libs/identity';
 import { CaughtUp, consume, Relay, sourcesOf, type Handlers, type Stream } from '#libs/outbox';
 import { createLogger, systemClock, type Clock, type Logger } from '#libs/telemetry';
@@ -12,8 +22,15 @@ import type { ServiceConfig } from './service-settings.js';
 /** What a service is given by whoever starts it: its own program, all in one, or a test. */
 export interface ServiceParts {
   readonly stream: Stream;
+  /** The entity cache of a gateway in this process. */
+  readonly records?: RecordCache | undefined;
   readonly logger?: Logger;
   readonly clock?: Clock;
+}
+
+export interface EntityDrops {
+  /** Because of these events, which this service has recorded or heard. */
+  drop(stale: readonly Stale[], events: readonly DomainEvent[]): Promise<void>;
 }
 
 /** What its module is built from. */
@@ -22,6 +39,8 @@ export interface ModuleParts {
   readonly cache: Cache;
   /** False with CACHE=off. */
   readonly cached: boolean;
+  /** Ends what gateways keep of entities: after COMMIT and after our own cache, before the answer. */
+  readonly entities: EntityDrops;
   readonly assertions: AssertionVerifier;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -68,6 +87,22 @@ export async function startService(
       logger.info({ boundMs: LIFETIME_MAX_MS }, 'what is kept is never older than this, even where a drop is lost');
     }
 
+    const records =
+      parts.records ??
+      (config.ENTITY_CACHE === 'on' && config.REDIS_URL !== undefined
+        ? openRecordCache({ redisUrl: config.REDIS_URL, logger, clock })
+        : undefined);
+    if (records && !parts.records) closers.push(() => records.close());
+    const entities: EntityDrops = {
+      async drop(stale, events) {
+        const told = events.map(({ aggregate, aggregateVersion: version }) => ({
+          name: entityNames.write(name, aggregate),
+          version,
+        }));
+        await records?.drop({ ...allStale(stale), told });
+      },
+    };
+
     const assertions = new AssertionVerifier({ subgraph: name, secret, clock });
     const caughtUp = new CaughtUp({ database, group: name, sources: sourcesOf(service.hear), logger });
     closers.push(() => caughtUp.close());
@@ -75,6 +110,7 @@ export async function startService(
       database,
       cache,
       cached: config.CACHE === 'on',
+      entities,
       assertions,
       logger,
       clock,

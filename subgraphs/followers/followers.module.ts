@@ -4,7 +4,7 @@ import { subgraphModule, writingFor, type ModuleParts, type RequestContext } fro
 import { onOwnEvent } from './on/own-events.js';
 import { onUserDeleted } from './on/user-deleted.js';
 import { onUserRegistered } from './on/user-registered.js';
-import { RelationCache } from './relation.cache.js';
+import { RelationCache, staleEntities } from './relation.cache.js';
 import { relationLoaders } from './read/relation.loaders.js';
 import { RelationReads } from './read/relation.reads.js';
 import { UserResolver } from './read/user.resolver.js';
@@ -21,17 +21,13 @@ export const HEARD: Handlers = {
   'block-ended': onOwnEvent,
 };
 
-export function followersModule({
-  database,
-  cache,
-  cached,
-  assertions,
-  logger,
-  clock,
-  consistency,
-}: ModuleParts): DynamicModule {
+export function followersModule(parts: ModuleParts): DynamicModule {
+  const { database, cache, cached, entities, assertions, logger, clock, consistency } = parts;
   const relationCache = new RelationCache(cache);
-  database.afterCommit((events) => cache.drop(events.flatMap((event) => relationCache.staleKeys(event))));
+  database.afterCommit(async (events) => {
+    await cache.drop(events.flatMap((event) => relationCache.staleKeys(event)));
+    await entities.drop(events.flatMap(staleEntities), events);
+  });
 
   const source = new RelationReads({ database, cache: undefined });
   const kept = cached ? new RelationReads({ database, cache: relationCache }) : source;

@@ -1,5 +1,6 @@
-import type { Aside, Cache } from '#libs/cache';
+import { entityNames, staleEntity, type Aside, type Cache, type Stale } from '#libs/cache';
 import type { DomainEvent } from '#libs/events';
+import { globalId } from '#libs/identity';
 
 export interface Counts {
   readonly followers: number;
@@ -76,6 +77,27 @@ export class RelationCache {
 
   #edgeKeys(one: string, other: string): string[] {
     return [this.edges.keyOf(edgeId(one, other)), this.edges.keyOf(edgeId(other, one))];
+  }
+}
+
+/** What gateways keep of ours, and an event makes stale. */
+export function staleEntities(event: DomainEvent): Stale[] {
+  const user = (id: string): Stale => staleEntity('followers', 'User', { id: globalId('user', id) });
+  switch (event.type) {
+    case 'user-registered':
+    case 'user-deleted':
+      return [user(event.payload.userId)];
+    case 'follow-started':
+    case 'follow-ended':
+      return [user(event.payload.followerId), user(event.payload.followeeId)];
+    // A block changes what two viewers are shown of each other, wherever that is.
+    case 'block-started':
+    case 'block-ended': {
+      const { blockerId, blockedId } = event.payload;
+      return [{ epochs: [blockerId, blockedId].map((id) => entityNames.viewer(globalId('user', id))) }];
+    }
+    default:
+      return [];
   }
 }
 

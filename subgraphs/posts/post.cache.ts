@@ -1,5 +1,6 @@
-import type { Aside, Cache } from '#libs/cache';
+import { entityNames, staleEntity, type Aside, type Cache, type Stale } from '#libs/cache';
 import type { DomainEvent } from '#libs/events';
+import { globalId } from '#libs/identity';
 import type { CountedPost } from './post.js';
 
 /** What posts says about a person. */
@@ -72,6 +73,42 @@ export class PostCache {
         return [];
     }
   }
+}
+
+/** What gateways keep of ours, and an event makes stale. */
+export function staleEntities(event: DomainEvent): Stale[] {
+  const post = (id: string): Stale => staleEntity('posts', 'Post', { id: globalId('post', id) });
+  const user = (id: string): Stale => staleEntity('posts', 'User', { id: globalId('user', id) });
+  switch (event.type) {
+    case 'user-registered':
+    case 'user-deleted':
+      return [user(event.payload.userId)];
+    case 'post-published':
+    case 'post-deleted':
+    case 'post-restored': {
+      const { postId, authorId, inReplyToId } = event.payload;
+      return [
+        post(postId),
+        user(authorId),
+        ...(inReplyToId === null ? [] : [post(inReplyToId)]),
+        { epochs: [entityNames.nothing('posts')] },
+      ];
+    }
+    case 'post-edited':
+    case 'post-liked':
+    case 'post-unliked':
+      return [post(event.payload.postId)];
+    // A block changes what two viewers are shown of each other, wherever that is.
+    case 'block-started':
+    case 'block-ended':
+      return [viewers(event.payload)];
+    default:
+      return [];
+  }
+}
+
+function viewers({ blockerId, blockedId }: { blockerId: string; blockedId: string }): Stale {
+  return { epochs: [blockerId, blockedId].map((id) => entityNames.viewer(globalId('user', id))) };
 }
 
 /** A block hides both from each other, so two people have one entry. */

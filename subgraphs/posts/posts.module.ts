@@ -2,7 +2,7 @@ import type { DynamicModule } from '@nestjs/common';
 import { openCache } from '#libs/cache';
 import { newId, shardOf } from '#libs/identity';
 import { subgraphModule, type ModuleParts } from '#libs/subgraph-kit';
-import { PostCache } from './post.cache.js';
+import { PostCache, staleEntities } from './post.cache.js';
 import { PostResolver } from './read/post.resolver.js';
 import { QueryResolver } from './read/query.resolver.js';
 import { readsOf } from './read/reads.js';
@@ -10,17 +10,13 @@ import { TrendingResolver } from './read/trending.resolver.js';
 import { UserResolver } from './read/user.resolver.js';
 import { PostMutations } from './write/post.mutations.js';
 
-export function postsModule({
-  database,
-  cache,
-  cached,
-  assertions,
-  logger,
-  clock,
-  consistency,
-}: ModuleParts): DynamicModule {
+export function postsModule(parts: ModuleParts): DynamicModule {
+  const { database, cache, cached, entities, assertions, logger, clock, consistency } = parts;
   const kept = new PostCache(cache);
-  database.afterCommit((events) => cache.drop(events.flatMap((event) => kept.staleKeys(event))));
+  database.afterCommit(async (events) => {
+    await cache.drop(events.flatMap((event) => kept.staleKeys(event)));
+    await entities.drop(events.flatMap(staleEntities), events);
+  });
 
   const reads = readsOf({ database, kept, source: new PostCache(openCache({ mode: 'off' })), cached });
   const newPostId = (authorId: string) => newId({ shard: shardOf(authorId) });

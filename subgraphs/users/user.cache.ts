@@ -1,5 +1,6 @@
-import type { Aside, Cache } from '#libs/cache';
+import { entityNames, staleEntity, type Aside, type Cache, type Stale } from '#libs/cache';
 import type { DomainEvent } from '#libs/events';
+import { globalId } from '#libs/identity';
 import type { Person } from './user.js';
 
 /** The worst age of an entry whose drop was lost. */
@@ -25,6 +26,22 @@ export class UserCache {
       return [this.byId.keyOf(userId), this.byHandle.keyOf(handle), this.byHandle.keyOf(previousHandle)];
     }
     return [];
+  }
+}
+
+/** What gateways keep of ours, and an event makes stale. */
+export function staleEntities(event: DomainEvent): Stale[] {
+  switch (event.type) {
+    case 'user-registered':
+    case 'user-deleted':
+    case 'profile-edited':
+      // A handle that nobody had may be somebody's now.
+      return [
+        staleEntity('users', 'User', { id: globalId('user', event.payload.userId) }),
+        { epochs: [entityNames.nothing('users')] },
+      ];
+    default:
+      return [];
   }
 }
 

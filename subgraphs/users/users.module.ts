@@ -22,7 +22,7 @@ import { unreadCountOf } from './read/notification.queries.js';
 import { QueryResolver } from './read/query.resolver.js';
 import { userLoaders } from './read/user.loaders.js';
 import { UserResolver } from './read/user.resolver.js';
-import { UserCache } from './user.cache.js';
+import { staleEntities, UserCache } from './user.cache.js';
 import { DeleteAccount } from './write/delete-account.js';
 import { EditProfile } from './write/edit-profile.js';
 import { LogIn } from './write/log-in.js';
@@ -53,6 +53,7 @@ export const HEARD: Handlers = {
 export function usersModule({
   database,
   cache,
+  entities,
   tokens,
   passwords,
   assertions,
@@ -61,7 +62,10 @@ export function usersModule({
   consistency,
 }: UsersParts): DynamicModule {
   const userCache = new UserCache(cache);
-  database.afterCommit((events) => cache.drop(events.flatMap((event) => userCache.staleKeys(event))));
+  database.afterCommit(async (events) => {
+    await cache.drop(events.flatMap((event) => userCache.staleKeys(event)));
+    await entities.drop(events.flatMap(staleEntities), events);
+  });
 
   const writes = (tellable: Pick<Database, 'query' | 'transaction'>): Writes => ({
     signUp: new SignUp({ database: tellable, passwords, clock }),

@@ -19,6 +19,9 @@ import type {
   SubgraphCall,
   SubgraphClient,
 } from '../../gateway/engine.js';
+import { cacheHeadersOf } from '../../gateway/cache/cache-control.js';
+import type { EntityCache } from '../../gateway/cache/entity-cache.js';
+import type { AnswerHeaders } from '../../gateway/cache/run-cache.js';
 import type { Explanation } from '../../gateway/explain/explanation.js';
 import { coerceVariables } from '../../gateway/http/variables.js';
 import { createEngine } from '../../gateway/run/engine.js';
@@ -57,10 +60,12 @@ export interface Asked {
   readonly body: string;
   readonly calls: readonly Call[];
   readonly explain: Explanation | undefined;
+  /** For the client. */
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 export interface AskOptions extends Partial<
-  Pick<EngineOptions, 'planner' | 'merge' | 'join' | 'overrideLabels' | 'random' | 'unauthorized'>
+  Pick<EngineOptions, 'planner' | 'merge' | 'join' | 'overrideLabels' | 'random' | 'entities' | 'unauthorized'>
 > {
   readonly variables?: Record<string, unknown>;
   readonly engine?: 'tributary' | 'apollo';
@@ -81,6 +86,8 @@ export interface AskOptions extends Partial<
   readonly logger?: Logger;
   /** Also how it was answered. */
   readonly explain?: boolean;
+  /** Headers of a subgraph's answers, by its name. */
+  readonly answerHeaders?: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
 
 export class Federation {
@@ -90,6 +97,8 @@ export class Federation {
   readonly #schemas: ReadonlyMap<string, GraphQLSchema>;
   readonly #engines = new Map<string, Promise<Engine>>();
   /** By the request's signal, which stays the same however the context is copied. */
+  readonly #caches: EntityCache[] = [];
+  readonly #headers = new WeakMap<Buffer, AnswerHeaders>();
   readonly #open = new Map<RequestContext['signal'], { options: AskOptions; calls: Call[] }>();
 
   constructor(supergraph: Supergraph, byGuild: () => Supergraph, schemas: ReadonlyMap<string, GraphQLSchema>) {
@@ -119,14 +128,18 @@ export class Federation {
     const { data, errors, extensions } = JSON.parse(body) as Pick<Asked, 'data' | 'errors'> & {
       extensions?: { explain: Explanation };
     };
-    return { data, errors, body, calls, explain: extensions?.explain };
+    const headers = Object.fromEntries(context.responseHeaders);
+    return { data, errors, body, calls, explain: extensions?.explain, headers };
   }
 
   engine(options: AskOptions = {}): Promise<Engine> {
     const { planner = 'auto', merge = 'flow', join = false, engine = 'tributary', composer = 'apollo' } = options;
     const { overrideLabels = [], random = Math.random, unauthorized = 'filter' } = options;
     const thrown = options.random ? random() : '';
-    const key = [planner, merge, join, engine, composer, unauthorized, thrown, ...overrideLabels].join();
+    const { entities } = options;
+    if (entities && !this.#caches.includes(entities)) this.#caches.push(entities);
+    const cached = entities ? this.#caches.indexOf(entities) : -1;
+    const key = [planner, merge, join, engine, composer, unauthorized, thrown, cached, ...overrideLabels].join();
     let made = this.#engines.get(key);
     if (!made) {
       const create = engine === 'apollo' ? createStockEngine : createEngine;
@@ -142,6 +155,7 @@ export class Federation {
         unauthorized,
         // Not what is tested here, and a machine that is busy with other tests must not meet it.
         planDeadlineMs: 60_000,
+        entities,
       });
       this.#engines.set(key, made);
     }
@@ -154,7 +168,16 @@ export class Federation {
 
   #client(): SubgraphClient {
     return {
-      post: async (call, context) => this.#answer(call, this.#open.get(context.signal)!),
+      post: async (call, context) => {
+        // What is loaded behind a request belongs to none.
+        const open = this.#open.get(context.signal) ?? { options: {}, calls: [] };
+        const { options } = open;
+        const bytes = await this.#answer(call, open, context.subject);
+        const said = cacheHeadersOf(options.answerHeaders?.[call.subgraph] ?? {});
+        if (said) this.#headers.set(bytes, said);
+        return bytes;
+      },
+      headersOf: (bytes) => this.#headers.get(bytes),
       close: () => Promise.resolve(),
     };
   }
@@ -162,6 +185,7 @@ export class Federation {
   async #answer(
     { subgraph, body, type }: SubgraphCall,
     { options, calls }: { options: AskOptions; calls: Call[] },
+    subject: string | null,
   ): Promise<Buffer> {
     const { query, variables = {} } = JSON.parse(body.toString()) as {
       query: string;
@@ -173,7 +197,7 @@ export class Federation {
     const instead = await options.instead?.[subgraph]?.(call);
     if (instead instanceof Failure) throw instead;
     if (instead !== undefined) return Buffer.from(instead);
-    return Buffer.from(JSON.stringify(await answer(this.#schemas.get(subgraph)!, query, variables)));
+    return Buffer.from(JSON.stringify(await answer(this.#schemas.get(subgraph)!, query, variables, subject)));
   }
 }
 
@@ -230,11 +254,19 @@ export function operationOf(schema: GraphQLSchema, query: string, operationName?
   return { query, document, definition, operationName, type: definition.operation as Operation['type'], hash: query };
 }
 
-async function answer(schema: GraphQLSchema, query: string, variableValues: Record<string, unknown>): Promise<unknown> {
+/** Resolvers are told who asks: `context.subject`. */
+async function answer(
+  schema: GraphQLSchema,
+  query: string,
+  variableValues: Record<string, unknown>,
+  subject: string | null,
+): Promise<unknown> {
   const document = parse(query);
   const errors = validate(schema, document);
   if (errors.length > 0) return { errors: errors.map((error) => error.toJSON()) };
-  return JSON.parse(JSON.stringify(await execute({ schema, document, variableValues, contextValue: {} }))) as unknown;
+  return JSON.parse(
+    JSON.stringify(await execute({ schema, document, variableValues, contextValue: { subject } })),
+  ) as unknown;
 }
 
 /** `__resolveReference` and `__resolveType` are understood; a scalar takes `serialize`. */

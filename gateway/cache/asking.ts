@@ -1,0 +1,265 @@
+import type { CompiledEntities, Unit } from '../run/compile.js';
+import { hasMarked, parseExactly } from '../run/exact-numbers.js';
+import { isObject, type JsonObject } from '../run/json.js';
+import type { Heard, Part } from '../run/requests.js';
+import { newItem, type Item } from './item.js';
+import { Lookup, type Learned } from './lookup.js';
+import type { RunCache } from './run-cache.js';
+import type { Fields } from './shape.js';
+import { keyOf } from './values.js';
+
+/** Different sets of missing fields that are asked for apart; where there are more, all are asked for what any lacks. */
+const SETS_MAX = 4;
+const ITERATIONS_MAX = 4;
+
+/**
+ * The entity fetches that go to one subgraph together, seen through the cache. `look`, then as long as `goesOn`: put what is known
+ * where it is awaited, send `parts`, and wait for what others load.
+ */
+export class Asking {
+  readonly lookup: Lookup;
+  readonly #run: RunCache;
+  readonly #items: Item[] = [];
+  /** About these the cache has nothing to say. */
+  readonly #past: Part[] = [];
+  #iterations = 0;
+
+  constructor(run: RunCache, subgraph: string, parts: readonly Part[]) {
+    this.#run = run;
+    this.lookup = new Lookup(run, subgraph);
+    for (const part of parts) this.#add(part);
+  }
+
+  look(): Promise<void> {
+    return this.lookup.resolve(this.#items);
+  }
+
+  /** Each that is known, as the subgraph would have answered it; null: there is none. */
+  known(put: (part: Part, index: number, entity: JsonObject | null) => void): void {
+    for (const item of this.#items) {
+      if (item.handed || item.open > 0 || item.whole || item.state === 'awaited' || item.state === 'new') continue;
+      item.handed = true;
+      put(item.part!, item.index, item.gone ? null : item.data);
+    }
+  }
+
+  /** What has to be asked now. */
+  parts(): Part[] {
+    const parts = this.#past.splice(0);
+    this.#whole();
+    const load = [...this.#items, ...this.lookup.items].filter(({ state }) => state === 'load');
+    for (const item of load) item.state = 'asked';
+    return [
+      ...parts,
+      ...partsOf(this.#run, this.lookup, load, (item) => ({ unit: item.part!.unit, fetch: item.part!.fetch })),
+    ];
+  }
+
+  /** What was shown although it is stale, or soon will be: to be loaded anew, with nobody waiting. */
+  refreshes(): Part[] {
+    return refreshesOf(this.#run, this.lookup, [...this.#items, ...this.lookup.items], (item) => ({
+      unit: item.part!.unit,
+      fetch: item.part!.fetch,
+    }));
+  }
+
+  /** Resolves when what others load has come, or has taken too long. */
+  async awaited(): Promise<void> {
+    const items = [...this.#items, ...this.lookup.items].filter(({ state }) => state === 'awaited');
+    if (items.length > 0) await this.lookup.wait(items);
+  }
+
+  goesOn(): boolean {
+    this.#iterations += 1;
+    if (this.#iterations > ITERATIONS_MAX)
+      for (const item of this.#items) if (!item.handed && item.state !== 'asked') this.lookup.failed(item);
+    const on = [...this.#items, ...this.lookup.items].some(
+      (item) =>
+        item.state === 'load' || item.state === 'awaited' || (item.within === undefined && !item.handed && !item.whole),
+    );
+    if (!on || this.#iterations > ITERATIONS_MAX + 1) this.lookup.landed();
+    return on && this.#iterations <= ITERATIONS_MAX + 1;
+  }
+
+  #add(part: Part): void {
+    if (part.context) {
+      this.#past.push(part);
+      return;
+    }
+    const shape = this.#run.graph.shapeOf(this.lookup.subgraph, part.unit);
+    const past: number[] = [];
+    part.representations.forEach((text, index) => {
+      const item = this.#itemOf(part, index, text, (type) => shape.of(type));
+      if (item) this.#items.push(item);
+      else past.push(index);
+    });
+    if (past.length === 0) return;
+    this.#past.push(past.length === part.representations.length ? part : subset(part, past));
+  }
+
+  #itemOf(part: Part, index: number, text: string, of: (type: string) => Fields): Item | undefined {
+    const representation = parseExactly(text) as JsonObject;
+    const type = representation['__typename'];
+    if (typeof type !== 'string') return undefined;
+    const rule = this.#run.graph.rules.type(type);
+    if (!rule || rule.abstract) return undefined;
+    const fields = of(type);
+    if (!this.#worth(fields)) return undefined;
+    for (const { set, names } of rule.keys.get(this.lookup.subgraph) ?? []) {
+      const key = keyOf(set, representation);
+      // Only this process would know an entity again by a number that is kept to the digit.
+      if (!key || hasMarked(JSON.stringify(key))) continue;
+      const others = Object.entries(representation).filter(([name]) => name !== '__typename' && !names.has(name));
+      const base = this.lookup.itemWithin(undefined, fields, key, {});
+      const inputs = others.length === 0 ? '' : JSON.stringify(others.sort(([one], [other]) => (one < other ? -1 : 1)));
+      return newItem({ ...base, part, index, representation: text, inputs });
+    }
+    return undefined;
+  }
+
+  /** Does anything say that something of it may be kept? */
+  #worth(fields: Fields): boolean {
+    return fields.list.some(
+      (field) => field.name !== '__typename' && !field.inKey && this.#run.keepable(this.lookup.subgraph, field.policy),
+    );
+  }
+
+  /** What could not be put together from its pieces. */
+  #whole(): void {
+    for (const item of this.#items) {
+      if (!item.whole || item.state !== 'load') continue;
+      item.handed = true;
+      item.missing = item.fields.list.map((_, index) => index);
+    }
+  }
+}
+
+/** Items that have to be loaded → parts, one for each part, type and set of missing fields. */
+export function partsOf(
+  run: RunCache,
+  lookup: Lookup,
+  items: readonly Item[],
+  of: (item: Item) => { unit: Unit; fetch: CompiledEntities },
+): Part[] {
+  const groups = new Map<Unit, Map<Fields, Map<boolean, Map<string, Item[]>>>>();
+  for (const item of items) {
+    const { unit } = of(item);
+    const within = item.within !== undefined;
+    const byFields = groups.get(unit) ?? groups.set(unit, new Map()).get(unit)!;
+    const byWithin = byFields.get(item.fields) ?? byFields.set(item.fields, new Map()).get(item.fields)!;
+    const byMissing = byWithin.get(within) ?? byWithin.set(within, new Map()).get(within)!;
+    const key = item.missing.join();
+    const group = byMissing.get(key);
+    if (group) group.push(item);
+    else byMissing.set(key, [item]);
+  }
+  const parts: Part[] = [];
+  for (const [unit, byFields] of groups)
+    for (const [fields, byWithin] of byFields)
+      for (const byMissing of byWithin.values()) {
+        const sets =
+          byMissing.size <= SETS_MAX
+            ? [...byMissing.values()].map((group) => ({ group, wanted: group[0]!.missing }))
+            : [{ group: [...byMissing.values()].flat(), wanted: unionOf([...byMissing.values()]) }];
+        for (const { group, wanted } of sets)
+          parts.push(partOf(lookup, run.graph.variant(unit, fields, wanted), of(group[0]!).fetch, group, wanted));
+      }
+  return parts;
+}
+
+export function refreshesOf(
+  run: RunCache,
+  lookup: Lookup,
+  items: readonly Item[],
+  of: (item: Item) => { unit: Unit; fetch: CompiledEntities },
+): Part[] {
+  return items.flatMap((item) => {
+    if (item.refresh.length === 0 || item.only !== undefined || item.forgotten) return [];
+    const wanted = item.refresh;
+    item.refresh = [];
+    const landed = lookup.leadRefresh(item);
+    if (!landed) return [];
+    const { unit, fetch } = of(item);
+    const part = partOf(lookup, run.graph.variant(unit, item.fields, wanted), fetch, [item], wanted);
+    return [{ ...part, targets: [[]], groups: undefined, heard: heardBehind(lookup, item, wanted, landed) }];
+  });
+}
+
+function heardBehind(lookup: Lookup, item: Item, wanted: readonly number[], landed: () => void): Heard {
+  return {
+    apart: true,
+    came(answer, [value], _, headers) {
+      lookup.learn([{ item, wanted, value }], answer, headers);
+      landed();
+    },
+    async failed() {
+      landed();
+      return new Map();
+    },
+  };
+}
+
+function unionOf(groups: readonly Item[][]): number[] {
+  return [...new Set(groups.flatMap(([item]) => item!.missing))].sort((one, other) => one - other);
+}
+
+function partOf(
+  lookup: Lookup,
+  unit: Unit,
+  fetch: CompiledEntities,
+  items: readonly Item[],
+  wanted: readonly number[],
+): Part {
+  const [first] = items as [Item];
+  const apart = first.within !== undefined;
+  const groups = first.part?.groups;
+  return {
+    fetch,
+    unit,
+    representations: items.map(({ representation }) => representation),
+    targets: apart ? items.map(({ data }) => [data]) : items.map(({ part, index }) => part!.targets[index]!),
+    groups: apart || !groups ? undefined : items.map(({ part, index }) => part!.groups![index]!),
+    context: undefined,
+    heard: heardBy(lookup, items, wanted, apart),
+  };
+}
+
+function heardBy(lookup: Lookup, items: readonly Item[], wanted: readonly number[], apart: boolean): Heard {
+  return {
+    apart,
+    came(answer, entities, offset, headers) {
+      const learned: Learned[] = [];
+      entities.forEach((value, nth) => {
+        const item = items[offset + nth]!;
+        learned.push({ item, wanted, value });
+        if (!apart || item.forgotten) return;
+        if (isObject(value) && answer.errors.length === 0) {
+          // What is learned below must not see it change: later fetches write into what was put in.
+          lookup.completed(Object.assign(item, { data: Object.assign(item.data, structuredClone(value)) }));
+        } else lookup.failed(item);
+      });
+      lookup.learn(learned, answer, headers);
+    },
+    async failed(offset, count) {
+      const rescued = new Map<number, JsonObject>();
+      const lost = items.slice(offset, offset + count);
+      lookup.land(lost);
+      (await lookup.rescue(lost)).forEach((data, nth) => {
+        const item = lost[nth]!;
+        if (!apart && data) rescued.set(nth, data);
+        else if (apart && data) lookup.completed(Object.assign(item, { data: Object.assign(item.data, data) }));
+        else if (apart) lookup.failed(item);
+      });
+      return rescued;
+    },
+  };
+}
+
+function subset(part: Part, indices: readonly number[]): Part {
+  return {
+    ...part,
+    representations: indices.map((index) => part.representations[index]!),
+    targets: indices.map((index) => part.targets[index]!),
+    groups: part.groups && indices.map((index) => part.groups![index]!),
+  };
+}

@@ -1,0 +1,81 @@
+/** What an answer's `Cache-Control` says (RFC 9111, RFC 5861), as far as a shared cache heeds it. Seconds. */
+export interface CacheControl {
+  readonly keep: boolean;
+  /** Only for whoever asked. */
+  readonly private: boolean;
+  /** Undefined: it does not say. */
+  readonly maxAge: number | undefined;
+  readonly staleWhileRevalidate: number;
+  readonly staleIfError: number;
+}
+
+/** Undefined when there is no header: then it says nothing. What cannot be understood is taken as "keep nothing". */
+export function readCacheControl(header: string | undefined): CacheControl | undefined {
+  if (header === undefined || header.trim() === '') return undefined;
+  const directives = new Map<string, string>();
+  for (const part of header.split(',')) {
+    const [name = '', value = ''] = part.split('=', 2);
+    directives.set(name.trim().toLowerCase(), value.trim().replaceAll('"', ''));
+  }
+  const seconds = (name: string): number | undefined => {
+    const value = directives.get(name);
+    if (value === undefined) return undefined;
+    return /^\d{1,10}$/.test(value) ? Number(value) : 0;
+  };
+  const keep = !directives.has('no-store') && !directives.has('no-cache');
+  // Someone who must revalidate may not be shown what is stale.
+  const strict = directives.has('must-revalidate') || directives.has('proxy-revalidate');
+  return {
+    keep,
+    private: directives.has('private'),
+    maxAge: seconds('s-maxage') ?? seconds('max-age'),
+    staleWhileRevalidate: strict ? 0 : (seconds('stale-while-revalidate') ?? 0),
+    staleIfError: strict ? 0 : (seconds('stale-if-error') ?? 0),
+  };
+}
+
+/** How long a whole answer may be kept: the least of all that is in it. */
+export class AnswerPolicy {
+  #maxAge = Number.POSITIVE_INFINITY;
+  #private = false;
+  #ageMs = 0;
+
+  restrict(maxAge: number, isPrivate: boolean): void {
+    if (maxAge < this.#maxAge) this.#maxAge = maxAge;
+    if (isPrivate) this.#private = true;
+  }
+
+  /** Some part of it was loaded so long ago. */
+  aged(ms: number): void {
+    if (ms > this.#ageMs) this.#ageMs = ms;
+  }
+
+  headers(): [name: string, value: string][] {
+    const maxAge = Math.floor(this.#maxAge);
+    if (!(maxAge > 0) || !Number.isFinite(maxAge)) return [['cache-control', 'no-store']];
+    return [
+      ['cache-control', `max-age=${maxAge}, ${this.#private ? 'private' : 'public'}`],
+      ['age', String(Math.ceil(this.#ageMs / 1_000))],
+      ...(this.#private ? ([['vary', 'authorization']] as [string, string][]) : []),
+    ];
+  }
+}
+
+/** `Cache-Control`, and the tags of `Surrogate-Key` (separated by spaces) and `Cache-Tag` (by commas). */
+export function cacheHeadersOf(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+): { cacheControl: CacheControl | undefined; tags: string[] } | undefined {
+  const all = (name: string): string => {
+    const value = headers[name];
+    return Array.isArray(value) ? value.join(',') : (value ?? '');
+  };
+  const cacheControl = readCacheControl(all('cache-control'));
+  const tags = [...all('surrogate-key').split(/[\s,]+/), ...all('cache-tag').split(',')]
+    .map((tag) => tag.trim())
+    .filter((tag) => tag !== '')
+    .slice(0, TAGS_MAX);
+  return cacheControl === undefined && tags.length === 0 ? undefined : { cacheControl, tags };
+}
+
+/** Of one answer; a subgraph that sends more is not one to be believed. */
+const TAGS_MAX = 100;

@@ -1,0 +1,80 @@
+import type { RecordCache } from '#libs/cache';
+import type { RequestContext } from '../engine.js';
+import { TypeFamilies } from '../run/types.js';
+import type { Supergraph } from '../supergraph/supergraph.js';
+import { GraphCache } from './graph-cache.js';
+import type { Count } from './shape.js';
+
+export interface EntityCacheOptions {
+  readonly records: RecordCache;
+  readonly random?: () => number;
+  readonly sleep?: (ms: number) => Promise<void>;
+}
+
+/** Callers that may wait for others' loads; beyond them a caller loads by itself. */
+export const WAITERS_MAX = 20_000;
+
+/**
+ * What a gateway keeps of the entities that subgraphs answered. It outlives supergraphs; `of` is the view of one of them.
+ */
+export class EntityCache {
+  readonly records: RecordCache;
+  readonly random: () => number;
+  readonly sleep: (ms: number) => Promise<void>;
+  /** Loads under way in this process, by record. */
+  readonly flights = new Map<string, Promise<void>>();
+  /** Entities that are loaded anew while they are shown. */
+  readonly refreshing = new Set<string>();
+  waiters = 0;
+  readonly #behind = new Set<Promise<void>>();
+  readonly #counts = new Map<string, Count>();
+
+  constructor(options: EntityCacheOptions) {
+    this.records = options.records;
+    this.random = options.random ?? Math.random;
+    this.sleep = options.sleep ?? ((ms) => new Promise((resolve) => setTimeout(resolve, ms)));
+  }
+
+  of(supergraph: Supergraph): GraphCache {
+    return new GraphCache(this, supergraph, new TypeFamilies(supergraph.document));
+  }
+
+  /** Hits, misses and stale answers by subgraph, type and field. */
+  count = (subgraph: string, type: string, field: string): Count => {
+    const name = `${subgraph} ${type}.${field}`;
+    let count = this.#counts.get(name);
+    if (!count) {
+      count = { field: `${type}.${field}`, subgraph, hits: 0, misses: 0, stale: 0 };
+      this.#counts.set(name, count);
+    }
+    return count;
+  };
+
+  /** Work that nobody waits for. */
+  behind(work: Promise<void>): void {
+    this.#behind.add(work);
+    void work.then(() => this.#behind.delete(work));
+  }
+
+  /** Resolves when all that came so far is kept. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#behind);
+    await this.records.settled();
+  }
+
+  get counts(): readonly Count[] {
+    return [...this.#counts.values()].filter(({ hits, misses, stale }) => hits + misses + stale > 0);
+  }
+}
+
+/** Whose fields: everybody's are everybody's only among those whose forwarded headers are the same. */
+export function variantsOf({ subject, headers }: Pick<RequestContext, 'subject' | 'headers'>): {
+  everybody: string;
+  own: string;
+} {
+  const forwarded =
+    headers.size === 0 ? '' : JSON.stringify([...headers].sort(([one], [other]) => (one < other ? -1 : 1)));
+  return { everybody: forwarded, own: `viewer ${JSON.stringify(subject)}${forwarded}` };
+}
+
+export { entityNames as nameOf } from '#libs/cache';

@@ -1,0 +1,409 @@
+import type { Ask, Found, KeptField, Stamp } from '#libs/cache';
+import type { SubgraphAnswer } from '../run/answer.js';
+import { isObject, type Json, type JsonObject } from '../run/json.js';
+import { nameOf, WAITERS_MAX } from './entity-cache.js';
+import { Fills } from './fills.js';
+import type { GraphCache } from './graph-cache.js';
+import { newItem, topOf, type Item } from './item.js';
+import type { AnswerHeaders, RunCache } from './run-cache.js';
+import type { Fields, FieldShape } from './shape.js';
+import { missing, Recalling } from './values.js';
+
+/** Lists within lists of entities: nothing is looked up deeper. */
+const ROUNDS_MAX = 10;
+/** Of a caller that waits for another process to load: 100 ms in all. */
+const PAUSES_MS = [2, 4, 8, 16, 30, 40];
+/** In the last tenth of its life one look in so many begins to load a value anew. */
+const EARLY_SHARE = 0.1;
+const EARLY_CHANCE = 0.05;
+/** Nobody waits longer for a load in this process, and for at most so many: after that it loads by itself. */
+const FLIGHT_MAX_MS = 10_000;
+const FLIGHTS_MAX = 3;
+const REFRESHING_MAX = 256;
+
+/** Looks up entities of one subgraph, knows what has to be loaded, and learns from what comes. */
+export class Lookup {
+  stamp: Stamp | undefined;
+  /** Those that were found in kept values of others, too. */
+  readonly items: Item[] = [];
+  /** ms on the store's clock; what was loaded until then may be older than what the client has written. */
+  #notBefore = 0;
+  /** What this one loads, and others may wait for. */
+  readonly #fillings: Promise<void>[] = [];
+  readonly #leading = new Map<string, () => void>();
+
+  constructor(
+    readonly run: RunCache,
+    readonly subgraph: string,
+  ) {}
+
+  get graph(): GraphCache {
+    return this.run.graph;
+  }
+
+  async resolve(items: readonly Item[]): Promise<void> {
+    let round = items;
+    for (let nth = 0; round.length > 0; nth += 1) {
+      if (nth === ROUNDS_MAX) for (const item of round) this.#unknown(item, 'too deep');
+      else round = await this.#round(round);
+      if (nth === ROUNDS_MAX) return;
+    }
+  }
+
+  async #round(items: readonly Item[]): Promise<Item[]> {
+    const asks: Ask[] = [];
+    const places = items.map((item) => this.#place(item, asks));
+    // First this: what is told of then has been dropped before we look.
+    if (asks.length > 0 && this.run.hasWritten) this.#notBefore = await this.run.notBefore(this.subgraph);
+    const answer = asks.length === 0 ? undefined : await this.graph.cache.records.look(asks);
+    if (asks.length > 0 && answer === undefined) {
+      for (const item of items) this.#unknown(item, 'the store does not answer');
+      return [];
+    }
+    if (answer) {
+      this.stamp ??= answer.stamp;
+      this.run.began(answer.stamp);
+    }
+    const next: Item[] = [];
+    const now = answer?.stamp.now ?? 0;
+    items.forEach((item, nth) => {
+      const { common, own } = places[nth]!;
+      this.#put(
+        item,
+        common === undefined ? undefined : answer?.found[common],
+        own === undefined ? undefined : answer?.found[own],
+        now,
+        next,
+      );
+    });
+    return next;
+  }
+
+  /** Adds what has to be asked for the item; which answers will be its. */
+  #place(item: Item, asks: Ask[]): { common: number | undefined; own: number | undefined } {
+    const texts = this.run.textsOf(item.fields);
+    const common: string[] = [];
+    const own: string[] = [];
+    item.fields.list.forEach((field, index) => {
+      if (!this.#isKept(item, index, field)) return;
+      const text = texts[index]! + this.inputsOf(item, field);
+      if (!field.policy.private) common.push(text);
+      // A header may have made it the viewer's own.
+      if (field.policy.private || field.policy.byHeader) own.push(text);
+    });
+    const { subject } = this.run.context;
+    const epochs = [nameOf.type(this.subgraph, item.fields.type), nameOf.subgraph(this.subgraph)];
+    const place: { common: number | undefined; own: number | undefined } = { common: undefined, own: undefined };
+    if (common.length > 0) {
+      place.common = asks.length;
+      if (item.only === undefined) common.push(this.run.gone);
+      asks.push({ entity: item.entity, variant: this.run.everybody, epochs, fields: common, lease: true });
+    }
+    if (own.length > 0) {
+      place.own = asks.length;
+      const ended = subject === null ? epochs : [...epochs, nameOf.viewer(subject)];
+      asks.push({ entity: item.entity, variant: this.run.own, epochs: ended, fields: own, lease: false });
+    }
+    return place;
+  }
+
+  #isKept(item: Item, index: number, field: FieldShape): boolean {
+    if (item.only !== undefined && index !== item.only) return false;
+    if (field.name === '__typename' || isOfKey(item, field)) return false;
+    return this.run.keepable(this.subgraph, field.policy);
+  }
+
+  inputsOf(item: Item, field: FieldShape): string {
+    return item.inputs !== '' && field.rule?.requires.has(this.subgraph) === true ? `#${item.inputs}` : '';
+  }
+
+  #put(item: Item, common: Found | undefined, own: Found | undefined, now: number, next: Item[]): void {
+    const { fields } = item;
+    const gone = item.only === undefined ? common?.fields.at(-1) : undefined;
+    if (gone !== undefined && gone.freshUntil > now && gone.loadedAt > this.#notBefore) {
+      item.gone = true;
+      item.state = 'known';
+      this.#settle(item);
+      return;
+    }
+    const within: Item[] = [];
+    const recalling = new Recalling(this.run.textsOf, (below, key, data) => {
+      within.push(this.itemWithin(item, below, key, data));
+    });
+    let [nthCommon, nthOwn] = [0, 0];
+    let [lacksCommon, lacksOwn] = [false, false];
+    item.missing = [];
+    fields.list.forEach((field, index) => {
+      if (item.only !== undefined && index !== item.only) return;
+      if (field.name === '__typename') item.data[field.key] = fields.type;
+      else if (isOfKey(item, field)) item.data[field.key] = item.key[field.name]!;
+      else if (!this.run.keepable(this.subgraph, field.policy)) {
+        item.missing.push(index);
+        this.run.note(field.count.field, 'nothing says that it may be kept');
+      } else {
+        const { private: isOwn, byHeader } = field.policy;
+        const ofAll = isOwn ? undefined : common?.fields[nthCommon++];
+        const ofOne = isOwn || byHeader ? own?.fields[nthOwn++] : undefined;
+        const kept = ofAll ?? ofOne;
+        const before = within.length;
+        const value =
+          kept === undefined
+            ? missing
+            : this.#usable(item, index, field, kept, now, recalling, isOwn || ofAll === undefined);
+        if (value !== missing) {
+          item.data[field.key] = value;
+          return;
+        }
+        within.length = before;
+        item.missing.push(index);
+        if (field.policy.private) lacksOwn = true;
+        else lacksCommon = true;
+        field.count.misses += 1;
+        this.run.note(field.count.field, kept === undefined ? 'not kept' : 'too old, or kept with fewer fields');
+      }
+    });
+    item.open = within.length;
+    next.push(...within);
+    this.items.push(...within);
+    // Another process loads it anew.
+    if (common?.lease === 'another') item.refresh = [];
+    item.flight = lacksCommon ? item.entity : lacksOwn ? `${item.entity}\n${this.run.own}` : undefined;
+    const { cache } = this.graph;
+    const busy =
+      (lacksCommon && common?.lease === 'another') || (item.flight !== undefined && cache.flights.has(item.flight));
+    if (item.missing.length === 0) item.state = 'known';
+    else if (busy && !this.#leading.has(item.flight ?? '') && cache.waiters < WAITERS_MAX) item.state = 'awaited';
+    else this.load(item);
+    this.#settle(item);
+  }
+
+  #usable(
+    item: Item,
+    index: number,
+    field: FieldShape,
+    kept: KeptField,
+    now: number,
+    recalling: Recalling,
+    isPrivate: boolean,
+  ): Json | typeof missing {
+    if (kept.loadedAt <= this.#notBefore) return missing;
+    const fresh = kept.freshUntil > now;
+    if (!fresh && kept.revalidateUntil <= now && !(item.rescued && kept.errorUntil > now)) return missing;
+    const value = recalling.value(field.below, kept.value as Json);
+    if (value === missing) return missing;
+    const early = kept.freshUntil - now < EARLY_SHARE * (kept.freshUntil - kept.loadedAt);
+    if (!item.rescued && (!fresh || (early && this.graph.cache.random() < EARLY_CHANCE))) item.refresh.push(index);
+    if (fresh) field.count.hits += 1;
+    else field.count.stale += 1;
+    this.run.hit(field.count.field);
+    this.run.policy.aged(now - kept.loadedAt);
+    if (field.policy.byHeader) this.run.policy.restrict((kept.freshUntil - kept.loadedAt) / 1_000, isPrivate);
+    return value;
+  }
+
+  #unknown(item: Item, why: string): void {
+    item.missing = [];
+    item.fields.list.forEach((field, index) => {
+      if (item.only !== undefined && index !== item.only) return;
+      if (field.name === '__typename') item.data[field.key] = item.fields.type;
+      else if (isOfKey(item, field)) item.data[field.key] = item.key[field.name]!;
+      else {
+        item.missing.push(index);
+        this.run.note(field.count.field, why);
+      }
+    });
+    item.state = item.missing.length === 0 ? 'known' : 'load';
+    this.#settle(item);
+  }
+
+  /** This one loads it; whoever asks meanwhile may wait for that. */
+  load(item: Item): void {
+    item.state = 'load';
+    const { flight } = item;
+    const { flights } = this.graph.cache;
+    if (flight === undefined || flights.has(flight)) return;
+    let over!: () => void;
+    const flying = new Promise<void>((resolve) => (over = resolve));
+    const late = setTimeout(() => landed(), FLIGHT_MAX_MS).unref();
+    const landed = (): void => {
+      clearTimeout(late);
+      if (flights.get(flight) === flying) flights.delete(flight);
+      over();
+    };
+    flights.set(flight, flying);
+    this.#leading.set(flight, landed);
+  }
+
+  /** Undefined: somebody loads it already. Else what to call when it has come. */
+  leadRefresh(item: Item): (() => void) | undefined {
+    const { refreshing } = this.graph.cache;
+    if (refreshing.has(item.entity) || refreshing.size >= REFRESHING_MAX) return undefined;
+    refreshing.add(item.entity);
+    return () => refreshing.delete(item.entity);
+  }
+
+  /**
+   * What was loaded for these has come and is kept, or will never come: whoever waits for it looks again. As soon as that is so, and not
+   * when all of this request is done: two requests that each wait for what the other loads would wait for ever.
+   */
+  land(items: readonly Item[]): void {
+    for (const { flight } of items) {
+      if (flight === undefined) continue;
+      this.#leading.get(flight)?.();
+      this.#leading.delete(flight);
+    }
+  }
+
+  /** Whatever came of it, nobody waits for this one any more. */
+  landed(): void {
+    const left = [...this.#leading.values()];
+    this.#leading.clear();
+    if (left.length === 0) return;
+    void Promise.all(this.#fillings).then(() => {
+      for (const over of left) over();
+    });
+  }
+
+  /** What an entity within lacked has come. */
+  completed(item: Item): void {
+    item.missing = [];
+    item.state = 'known';
+    this.#settle(item);
+  }
+
+  /** Something within cannot be had: the entity that holds it is asked about as if nothing were known. */
+  failed(item: Item): void {
+    const top = topOf(item);
+    top.whole = true;
+    top.state = 'load';
+  }
+
+  #settle(item: Item): void {
+    const { within } = item;
+    if (item.state !== 'known' || item.open > 0 || within === undefined || item.forgotten) return;
+    if (item.gone) return this.failed(item);
+    item.forgotten = true;
+    within.open -= 1;
+    this.#settle(within);
+  }
+
+  /**
+   * Waits for others to load, and looks again; what is missing then is loaded here. Of a load in this process it is known when it is
+   * over; of one in another only looking again tells, for at most a tenth of a second.
+   */
+  async wait(items: readonly Item[]): Promise<void> {
+    const { cache } = this.graph;
+    cache.waiters += 1;
+    try {
+      let left = items;
+      let flown = 0;
+      for (let pause = 0; pause < PAUSES_MS.length && flown < FLIGHTS_MAX;) {
+        const flights = left.flatMap(({ flight }) => cache.flights.get(flight ?? '') ?? []);
+        if (flights.length > 0) {
+          flown += 1;
+          await Promise.all(flights);
+        } else {
+          await cache.sleep(PAUSES_MS[pause]!);
+          pause += 1;
+        }
+        for (const item of left) this.#afresh(item);
+        await this.resolve(left);
+        left = left.filter(({ state }) => state === 'awaited');
+        if (left.length === 0) return;
+      }
+      for (const item of left) this.load(item);
+    } finally {
+      cache.waiters -= 1;
+    }
+  }
+
+  #afresh(item: Item): void {
+    for (const other of this.items) if (other.within === item) this.#forget(other);
+    item.state = 'new';
+    item.open = 0;
+    item.refresh = [];
+    if (item.within === undefined) item.data = {};
+  }
+
+  #forget(item: Item): void {
+    item.forgotten = true;
+    if (item.state === 'load' || item.state === 'awaited') item.state = 'asked';
+    for (const other of this.items) if (other.within === item) this.#forget(other);
+  }
+
+  itemWithin(holder: Item | undefined, fields: Fields, key: JsonObject, data: JsonObject): Item {
+    const text = JSON.stringify(key);
+    return newItem({
+      part: holder?.part,
+      index: holder?.index ?? 0,
+      fields,
+      key,
+      data,
+      entity: nameOf.entity(this.subgraph, fields.type, text),
+      representation: `{"__typename":${JSON.stringify(fields.type)},${text.slice(1)}`,
+      within: holder,
+      rescued: holder?.rescued ?? false,
+    });
+  }
+
+  /** What may be shown of each where loading failed; undefined: not all that was wanted. */
+  async rescue(items: readonly Item[]): Promise<(JsonObject | undefined)[]> {
+    const again = items.map((item) =>
+      newItem({
+        ...item,
+        state: 'new',
+        data: {},
+        within: undefined,
+        rescued: true,
+        handed: true,
+        open: 0,
+        missing: [],
+      }),
+    );
+    await this.resolve(again);
+    return again.map((item) => {
+      if (item.state !== 'known' || item.open > 0 || item.gone) return undefined;
+      this.run.policy.restrict(0, false);
+      return item.data;
+    });
+  }
+
+  /** Nothing is kept of an answer that tells an error: what is missing in it may be missing because of that. */
+  learn(learned: readonly Learned[], answer: SubgraphAnswer, headers: AnswerHeaders | undefined): void {
+    const filling = this.#learn(learned, answer, headers);
+    this.#fillings.push(filling);
+    void filling.then(() => this.land(learned.map(({ item }) => item)));
+  }
+
+  async #learn(learned: readonly Learned[], answer: SubgraphAnswer, headers: AnswerHeaders | undefined): Promise<void> {
+    const control = headers?.cacheControl;
+    for (const { item } of learned) {
+      const { whole } = item.fields;
+      const hinted = whole.byHeader ? 0 : whole.maxAge;
+      const said = control === undefined ? hinted : control.keep ? Math.min(control.maxAge ?? hinted, whole.maxAge) : 0;
+      this.run.policy.restrict(said, whole.private || control?.private === true);
+    }
+    const { stamp } = this;
+    if (answer.errors.length > 0 || control?.keep === false) return;
+    if ((control?.maxAge ?? 0) > 0) this.graph.speaking.add(this.subgraph);
+    if (stamp === undefined) return;
+    const fills = new Fills(this, control, headers?.tags ?? []);
+    for (const { item, wanted, value } of learned) {
+      if (isObject(value)) fills.entity(item, wanted, value);
+      else if (value === null && item.only === undefined) fills.gone(item);
+    }
+    await this.graph.cache.records.fill(fills.list, stamp);
+  }
+}
+
+export interface Learned {
+  readonly item: Item;
+  readonly wanted: readonly number[];
+  /** What came for it; null: there is none. */
+  readonly value: Json | undefined;
+}
+
+/** It is said by the reference already. */
+export function isOfKey(item: Item, field: FieldShape): boolean {
+  return field.inKey && item.only === undefined && field.below === undefined && item.key[field.name] !== undefined;
+}

@@ -1,0 +1,146 @@
+import { entityNames, type Stamp } from '#libs/cache';
+import type { Write } from '#libs/consistency';
+import { LISTENERS } from '#libs/events';
+import type { RequestContext } from '../engine.js';
+import type { CompiledRoot } from '../run/compile.js';
+import type { Part } from '../run/requests.js';
+import type { Send } from '../run/run.js';
+import { Asking } from './asking.js';
+import { AnswerPolicy, type CacheControl } from './cache-control.js';
+import { variantsOf } from './entity-cache.js';
+import type { GraphCache } from './graph-cache.js';
+import { RootAsking } from './root-asking.js';
+import type { Fields, Policy } from './shape.js';
+import { fieldText } from './values.js';
+
+export type Variable = (name: string) => string | undefined;
+
+/** What an answer's headers say about keeping it. */
+export interface AnswerHeaders {
+  readonly cacheControl: CacheControl | undefined;
+  readonly tags: readonly string[];
+}
+
+/** How far the clocks of gateways and Redis may be apart. */
+const CLOCK_SKEW_MS = 5_000;
+
+/** Does what the subgraph answers depend on what the source has told? Of a source that we do not know, it may. */
+function hears(subgraph: string, source: string): boolean {
+  const listeners = (LISTENERS as Readonly<Record<string, readonly string[]>>)[source];
+  return listeners === undefined || listeners.includes(subgraph);
+}
+
+/** What the cache needs of whoever runs the operation. */
+export interface CacheDoor {
+  /** Of an answer's bytes. */
+  headersOf(bytes: Buffer): AnswerHeaders | undefined;
+  /** A way to the subgraphs that does not end with the client's request. */
+  sendBehind(): Send;
+}
+
+/** The entity cache for one execution of one query. */
+export class RunCache {
+  /** What the whole answer may be. */
+  readonly policy = new AnswerPolicy();
+  /** Why fields had to be loaded: by field and reason, how often. */
+  readonly reasons = new Map<string, Map<string, number>>();
+  readonly found = new Map<string, number>();
+  readonly #texts = new Map<Fields, readonly string[]>();
+  readonly context: Pick<RequestContext, 'subject' | 'headers'>;
+  /** What the client has to be shown. */
+  readonly #writes: readonly Write[];
+  readonly everybody: string;
+  readonly own: string;
+  /** The field that says that there is no such entity, for this viewer: another may be shown what this one is not. */
+  readonly gone: string;
+  /** Calls are joined only with those that began after the same drops. */
+  stampText = '';
+
+  readonly headersOf: CacheDoor['headersOf'];
+  readonly #sendBehind: CacheDoor['sendBehind'];
+
+  constructor(
+    readonly graph: GraphCache,
+    context: RequestContext,
+    readonly variable: Variable,
+    door: CacheDoor,
+  ) {
+    this.headersOf = door.headersOf;
+    this.#sendBehind = door.sendBehind;
+    this.context = context;
+    this.#writes = context.consistency?.writes ?? [];
+    const { everybody, own } = variantsOf(context);
+    this.everybody = everybody;
+    this.own = own;
+    this.gone = `!gone ${JSON.stringify(context.subject)}`;
+  }
+
+  ask(subgraph: string, parts: readonly Part[]): Asking {
+    return new Asking(this, subgraph, parts);
+  }
+
+  askRoot(fetch: CompiledRoot): RootAsking {
+    return new RootAsking(this, fetch);
+  }
+
+  textsOf = (fields: Fields): readonly string[] => {
+    let texts = this.#texts.get(fields);
+    if (!texts) {
+      texts = fields.list.map((field) => fieldText(field, this.variable));
+      this.#texts.set(fields, texts);
+    }
+    return texts;
+  };
+
+  get hasWritten(): boolean {
+    return this.#writes.length > 0;
+  }
+
+  /**
+   * What was loaded until then, on the store's clock, may be older than a write of the client's. 0: the store was told of all that
+   * it wrote, so whatever could be older is gone.
+   */
+  async notBefore(subgraph: string): Promise<number> {
+    const writes = this.#writes.filter(({ source }) => hears(subgraph, source));
+    if (writes.length === 0) return 0;
+    const names = writes.map(({ aggregate }) => entityNames.write(subgraph, aggregate));
+    const told = await this.graph.cache.records.told(names);
+    const untold = writes.filter(({ version }, nth) => (told[nth] ?? 0) < version);
+    return untold.length === 0 ? 0 : 1_000 * (1 + Math.max(...untold.map(({ at }) => at))) + CLOCK_SKEW_MS;
+  }
+
+  keepable(subgraph: string, policy: Policy): boolean {
+    return policy.maxAge > 0 && (!policy.byHeader || this.graph.speaking.has(subgraph));
+  }
+
+  /** An answer about which nothing was looked up: whether it may be kept, only its header says. */
+  passed(subgraph: string, bytes: Buffer): void {
+    const control = this.headersOf(bytes)?.cacheControl;
+    const maxAge = control?.keep ? (control.maxAge ?? 0) : 0;
+    if (maxAge > 0) this.graph.speaking.add(subgraph);
+    this.policy.restrict(maxAge, control?.private ?? false);
+  }
+
+  began(stamp: Stamp): void {
+    this.stampText = stamp.text;
+  }
+
+  note(field: string, reason: string): void {
+    let reasons = this.reasons.get(field);
+    if (!reasons) this.reasons.set(field, (reasons = new Map()));
+    reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+  }
+
+  hit(field: string): void {
+    this.found.set(field, (this.found.get(field) ?? 0) + 1);
+  }
+
+  /** Work that goes on when the client has its answer; if it fails, it fails. */
+  behind(work: (send: Send) => Promise<void>): void {
+    this.graph.cache.behind(work(this.#sendBehind()).catch(() => {}));
+  }
+
+  headers(): [name: string, value: string][] {
+    return this.policy.headers();
+  }
+}

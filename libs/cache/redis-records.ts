@@ -1,0 +1,298 @@
+import { randomUUID } from 'node:crypto';
+import type { Cluster, Redis } from 'ioredis';
+import type { Logger } from '#libs/telemetry';
+import { parseKept } from './kept-text.js';
+import { LOOK, FILL, DROP } from './record-scripts.js';
+import {
+  DROPS_KEPT,
+  RECORD_LEASE_MS,
+  TOLD_MS,
+  type Ask,
+  type FieldFill,
+  type Found,
+  type Inspected,
+  type KeptField,
+  type Looked,
+  type RecordFill,
+  type RecordStore,
+  type Stale,
+  type Stamp,
+} from './records.js';
+import { RedisLink } from './redis-link.js';
+import { VALUE_LENGTH_MAX } from './store.js';
+
+interface Scripts {
+  tributaryLookRecords(keys: number, ...rest: (string | number)[]): Promise<LookAnswer>;
+  tributaryFillRecords(keys: number, ...rest: (string | number)[]): Promise<number>;
+  tributaryDropRecords(keys: number, ...rest: (string | number)[]): Promise<number>;
+}
+
+/** The state of the bucket, its time in ms, and for each ask the lease and the fields. */
+type LookAnswer = [state: string, now: number, ...found: [lease: number, ...fields: (string | null)[]][]];
+
+/** What the drops of one bucket say; text is `life floor clock`. */
+interface RedisStamp extends Stamp {
+  readonly buckets: ReadonlyMap<number, string>;
+}
+
+/** On a cluster the records of one bucket live on one node, so that one script can carry them. */
+const BUCKETS = 16;
+
+/** An ask is up to 20 commands: a script of this many takes Redis about a millisecond. */
+const ASKS_PER_SCRIPT = 300;
+
+const LEASE = ['none', 'yours', 'another'] as const;
+
+/** Records in Redis: one hash each, and for each bucket the clock of its drops. */
+export class RedisRecords implements RecordStore {
+  readonly #link: RedisLink;
+  readonly #client: (Redis | Cluster) & Scripts;
+
+  constructor(options: { url: string; logger: Logger; deadlineMs?: number | undefined }) {
+    this.#link = new RedisLink(options);
+    const { client } = this.#link;
+    client.defineCommand('tributaryLookRecords', { lua: LOOK });
+    client.defineCommand('tributaryFillRecords', { lua: FILL });
+    client.defineCommand('tributaryDropRecords', { lua: DROP });
+    this.#client = client as (Redis | Cluster) & Scripts;
+  }
+
+  get roundTrips(): number {
+    return this.#link.roundTrips;
+  }
+
+  async look(asks: readonly Ask[], token: string): Promise<Looked> {
+    const found: Found[] = asks.map(() => NOTHING);
+    const stamps: [number, string][] = [];
+    let now = 0;
+    await this.#link.send(this.#parts(asks), async ({ bucket, places }) => {
+      const part = places.map((place) => asks[place]!);
+      const keys = part.map((ask) => this.#keyOf(bucket, ask.entity, ask.variant));
+      const [state, at, ...answers] = await this.#client.tributaryLookRecords(
+        3 + keys.length,
+        ...this.#stateOf(bucket),
+        ...keys,
+        randomUUID(),
+        token,
+        RECORD_LEASE_MS,
+        ...part.flatMap(askOf),
+      );
+      stamps.push([bucket, state]);
+      now = now === 0 ? at : Math.min(now, at);
+      for (const [index, place] of places.entries()) {
+        const [lease, ...texts] = answers[index]!;
+        const { fields } = asks[place]!;
+        const key = keys[index]!;
+        found[place] = {
+          lease: LEASE[lease] ?? 'none',
+          fields: fields.map((name, nth) => readField(texts[nth], key, name)),
+        };
+      }
+    });
+    return { stamp: stampOf(stamps, now), found };
+  }
+
+  async cover(stamp: Stamp): Promise<Stamp> {
+    if (!this.#link.clustered) return stamp;
+    const { buckets, now } = stamp as RedisStamp;
+    const stamps = [...buckets];
+    const missing = Array.from({ length: BUCKETS }, (_, bucket) => bucket).filter((bucket) => !buckets.has(bucket));
+    await this.#link.send(missing, async (bucket) => {
+      const keys = this.#stateOf(bucket);
+      const [state] = await this.#client.tributaryLookRecords(3, ...keys, randomUUID(), '', RECORD_LEASE_MS);
+      stamps.push([bucket, state]);
+    });
+    return stampOf(stamps, now);
+  }
+
+  async fill(fills: readonly RecordFill[], stamp: Stamp): Promise<void> {
+    const { buckets, now } = stamp as RedisStamp;
+    await this.#link.send(this.#parts(fills), async ({ bucket, places }) => {
+      const state = buckets.get(bucket);
+      if (state === undefined) return;
+      const part = places.map((place) => fills[place]!);
+      const keys = part.map((fill) => this.#keyOf(bucket, fill.entity, fill.variant));
+      await this.#client.tributaryFillRecords(
+        3 + keys.length,
+        ...this.#stateOf(bucket),
+        ...keys,
+        state,
+        ...part.flatMap((fill, index) => fillOf(fill, keys[index]!, state, now)),
+      );
+    });
+  }
+
+  async drop({ entities = [], epochs = [], told = [] }: Stale): Promise<void> {
+    const byBucket = new Map<number, string[]>();
+    for (const entity of entities) {
+      const bucket = this.#bucketOf(entity);
+      const there = byBucket.get(bucket);
+      if (there) there.push(entity);
+      else byBucket.set(bucket, [entity]);
+    }
+    // An epoch may end records in every bucket.
+    if (epochs.length > 0)
+      for (let bucket = 0; bucket < (this.#link.clustered ? BUCKETS : 1); bucket++)
+        if (!byBucket.has(bucket)) byBucket.set(bucket, []);
+    await this.#link.send([...byBucket], async ([bucket, own]) => {
+      const keys = own.map((entity) => this.#keyOf(bucket, entity, ''));
+      await this.#client.tributaryDropRecords(
+        3 + keys.length,
+        ...this.#stateOf(bucket),
+        ...keys,
+        randomUUID(),
+        DROPS_KEPT,
+        epochs.length,
+        ...epochs,
+        ...own,
+      );
+    });
+    // Only now: whoever finds it may rely on all of the above.
+    await this.#link.send(told, async ({ name, version }) => {
+      await this.#client.set(this.#toldKeyOf(name), version, 'PX', TOLD_MS);
+    });
+  }
+
+  async told(names: readonly string[]): Promise<(number | undefined)[]> {
+    const versions: (number | undefined)[] = names.map(() => undefined);
+    await this.#link.send([...names.entries()], async ([nth, name]) => {
+      const version = Number(await this.#client.get(this.#toldKeyOf(name)));
+      if (version > 0) versions[nth] = version;
+    });
+    return versions;
+  }
+
+  async inspect(entity: string): Promise<Inspected[]> {
+    const key = this.#keyOf(this.#bucketOf(entity), entity, '');
+    let kept: Record<string, string> = {};
+    await this.#link.send([key], async () => {
+      kept = await this.#client.hgetall(key);
+    });
+    const now = Date.now();
+    return Object.entries(kept).flatMap(([field, text]) => {
+      const read = readField(text, key, field);
+      if (field.startsWith('!l') || !read) return [];
+      const [version = '', , , tags = ''] = text.split(';', 4);
+      return [
+        {
+          field,
+          value: read.value,
+          ageMs: now - read.loadedAt,
+          freshForMs: read.freshUntil - now,
+          version: Number(version),
+          tags: tags === '' ? [] : tags.split(',').map(decodeURIComponent),
+        },
+      ];
+    });
+  }
+
+  ready(): Promise<void> {
+    return this.#link.ready();
+  }
+
+  close(): Promise<void> {
+    return this.#link.close();
+  }
+
+  #parts(items: readonly { readonly entity: string }[]): { bucket: number; places: number[] }[] {
+    const open = new Map<number, number[]>();
+    const parts: { bucket: number; places: number[] }[] = [];
+    for (const [place, { entity }] of items.entries()) {
+      const bucket = this.#bucketOf(entity);
+      let places = open.get(bucket);
+      if (places === undefined || places.length === ASKS_PER_SCRIPT) {
+        places = [];
+        open.set(bucket, places);
+        parts.push({ bucket, places });
+      }
+      places.push(place);
+    }
+    return parts;
+  }
+
+  #bucketOf(entity: string): number {
+    return this.#link.clustered ? sumOf(entity) % BUCKETS : 0;
+  }
+
+  #keyOf(bucket: number, entity: string, variant: string): string {
+    return `tributary:{entity:${bucket}}:${entity}${variant === '' ? '' : `\n${variant}`}`;
+  }
+
+  #toldKeyOf(name: string): string {
+    return `tributary:{entity:${this.#bucketOf(name)}}:told ${name}`;
+  }
+
+  #stateOf(bucket: number): string[] {
+    const head = `tributary:{entity:${bucket}}!`;
+    return [`${head}clock`, `${head}entities`, `${head}epochs`];
+  }
+}
+
+const NOTHING: Found = { fields: [], lease: 'none' };
+
+function stampOf(stamps: readonly [number, string][], now: number): RedisStamp {
+  const sorted = [...stamps].sort(([one], [other]) => one - other);
+  return { text: sorted.map(([bucket, state]) => `${bucket}:${state}`).join(), now, buckets: new Map(sorted) };
+}
+
+function askOf({ entity, variant, epochs, fields, lease }: Ask): (string | number)[] {
+  return [variant === '' ? '' : entity, lease ? 1 : 0, epochs.length, ...epochs, fields.length, ...fields];
+}
+
+function fillOf({ entity, epochs, fields }: RecordFill, key: string, state: string, now: number): (string | number)[] {
+  const at = Number(state.slice(state.lastIndexOf(' ') + 1));
+  const texts = fields.flatMap((field): [string, string][] => {
+    const json = JSON.stringify(field.value);
+    return json.length > VALUE_LENGTH_MAX ? [] : [[field.name, writeField(field, json, key, at, now)]];
+  });
+  const longest = Math.max(
+    1,
+    ...fields.map(({ freshMs, revalidateMs, errorMs }) => freshMs + Math.max(revalidateMs, errorMs)),
+  );
+  return [entity, longest, epochs.length, ...epochs, texts.length, ...texts.flat()];
+}
+
+/** `at;fresh until;shown until;tags;revalidate until;error until;loaded at;sum;json`: Lua reads the first four. */
+function writeField(
+  { name, tags, freshMs, revalidateMs, errorMs }: FieldFill,
+  json: string,
+  key: string,
+  at: number,
+  now: number,
+): string {
+  const fresh = Math.round(now + freshMs);
+  const revalidate = Math.round(fresh + revalidateMs);
+  const error = Math.round(fresh + errorMs);
+  const shown = Math.max(revalidate, error);
+  const sum = sumOf(`${key}\n${name}\n${json}`);
+  const tagged = tags.map((tag) => encodeURIComponent(tag)).join(',');
+  return `${at};${fresh};${shown};${tagged};${revalidate};${error};${now};${sum};${json}`;
+}
+
+/** Undefined for what is not ours: cut off, moved from another place, or poisoned. */
+function readField(text: string | null | undefined, key: string, name: string): KeptField | undefined {
+  if (text === null || text === undefined) return undefined;
+  let from = 0;
+  const next = (): string => {
+    const to = text.indexOf(';', from);
+    const part = text.slice(from, to);
+    from = to + 1;
+    return part;
+  };
+  next();
+  const freshUntil = Number(next());
+  next();
+  next();
+  const [revalidateUntil, errorUntil, loadedAt, sum] = [Number(next()), Number(next()), Number(next()), Number(next())];
+  const json = text.slice(from);
+  if (sum !== sumOf(`${key}\n${name}\n${json}`)) return undefined;
+  const value = parseKept(json);
+  return value === undefined ? undefined : { value, loadedAt, freshUntil, revalidateUntil, errorUntil };
+}
+
+/** FNV-1a of the UTF-16 units, its high bits folded in. */
+function sumOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+  return (hash ^ (hash >>> 16)) >>> 0;
+}
