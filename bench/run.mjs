@@ -1,4 +1,4 @@
-/** `npm run bench [-- --quick] [-- --scenario a,b --peers a,b --rounds N --seconds S --save --add]`. bench/README.md tells more. */
+/** `npm run bench [-- --quick] [-- --scenario a,b --peers a,b --rounds N --seconds S --save --add]`. bench/README.md tells more; `npm run bench -- cache …`: bench/cache/README.md. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -7,6 +7,13 @@ import { parseArgs } from 'node:util';
 const INSTALL_MS = 600_000;
 const here = fileURLToPath(new URL('.', import.meta.url));
 
+if (process.platform !== 'linux') stop('The bench reads /proc, so it needs Linux; in a container it has one.');
+if (process.argv[2] === 'cache') {
+  // Its peer is made of what we depend on ourselves.
+  const { benchCache } = await import('./cache/bench.mjs');
+  await benchCache(process.argv.slice(3));
+  process.exit();
+}
 const { values } = parseArgs({
   args: process.argv.slice(2),
   options: {
@@ -21,7 +28,6 @@ const { values } = parseArgs({
     add: { type: 'boolean', default: false },
   },
 });
-if (process.platform !== 'linux') stop('The bench reads /proc, so it needs Linux; in a container it has one.');
 for (const folder of [here, `${here}peers/mercurius/`]) install(folder);
 const { bench } = await import('./bench.mjs');
 await bench(values, process.argv.slice(2));

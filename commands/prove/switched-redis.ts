@@ -17,7 +17,9 @@ export interface Door {
 }
 
 export async function startSwitchedRedis(): Promise<SwitchedRedis> {
-  let [primary, replica]: [RedisServer, RedisServer] = [await startRedis(), await startRedis()];
+  // Else a replica has nothing for its first five seconds, and takes over with that.
+  const settings = { 'repl-diskless-sync-delay': '0' };
+  let [primary, replica]: [RedisServer, RedisServer] = [await startRedis({ settings }), await startRedis({ settings })];
   const follow = (one: RedisServer, other: RedisServer): Promise<string> =>
     tell(one.port, `REPLICAOF 127.0.0.1 ${other.port}`);
   await follow(replica, primary);

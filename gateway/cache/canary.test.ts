@@ -4,6 +4,8 @@ import { federate, type Federation } from '../../test/federation/harness.js';
 import { HINTS } from '../../test/federation/hints.js';
 import { EntityCache } from './entity-cache.js';
 
+/** `CANARIES=10000 npm test -- gateway/cache/canary` for more. */
+const REQUESTS = Number(process.env['CANARIES'] ?? 3_000);
 const VIEWERS = Array.from({ length: 50 }, (_, nth) => `viewer${String(nth).padStart(2, '0')}`);
 const canaryOf = (viewer: string): string => `canary-of-${viewer}-end`;
 const asking = (context: unknown): string | null => (context as { subject: string | null }).subject;
@@ -117,13 +119,13 @@ async function interleaved(of: Federation, requests: number): Promise<Shown> {
   return shown;
 }
 
-it('10,000 interleaved requests of 50 viewers: what is one viewer’s is in nobody else’s bytes', async () => {
-  const { strangers, own, calls, different } = await interleaved(graph, 10_000);
+it(`${REQUESTS} interleaved requests of 50 viewers: what is one viewer’s is in nobody else’s bytes`, async () => {
+  const { strangers, own, calls, different } = await interleaved(graph, REQUESTS);
   expect(strangers).toEqual([]);
   expect(different).toBe(0);
-  expect(own).toBeGreaterThan(5_000);
+  expect(own).toBeGreaterThan(REQUESTS / 2);
   // It was the cache that answered.
-  expect(calls).toBeLessThan(10_000);
+  expect(calls).toBeLessThan(REQUESTS);
 }, 120_000);
 
 it('control: where the schema does not say PRIVATE, the same requests show it to others', async () => {

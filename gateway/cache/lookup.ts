@@ -24,6 +24,7 @@ const REFRESHING_MAX = 256;
 /** Looks up entities of one subgraph, knows what has to be loaded, and learns from what comes. */
 export class Lookup {
   stamp: Stamp | undefined;
+  #covered = false;
   /** Those that were found in kept values of others, too. */
   readonly items: Item[] = [];
   /** ms on the store's clock; what was loaded until then may be older than what the client has written. */
@@ -46,8 +47,21 @@ export class Lookup {
     for (let nth = 0; round.length > 0; nth += 1) {
       if (nth === ROUNDS_MAX) for (const item of round) this.#unknown(item, 'too deep');
       else round = await this.#round(round);
-      if (nth === ROUNDS_MAX) return;
+      if (nth === ROUNDS_MAX) break;
     }
+    await this.#cover(items);
+  }
+
+  /**
+   * Before the first load: its answer may hold entities that nobody has looked up, and what was dropped of those since counts too. On
+   * one Redis a look has told all of that; on a cluster the other nodes are asked now.
+   */
+  async #cover(items: readonly Item[]): Promise<void> {
+    if (this.#covered || this.stamp === undefined) return;
+    if (![...items, ...this.items].some(({ state }) => state === 'load')) return;
+    this.#covered = true;
+    this.stamp = await this.graph.cache.records.cover(this.stamp);
+    if (this.stamp) this.run.began(this.stamp);
   }
 
   async #round(items: readonly Item[]): Promise<Item[]> {
@@ -61,8 +75,11 @@ export class Lookup {
       return [];
     }
     if (answer) {
-      this.stamp ??= answer.stamp;
-      this.run.began(answer.stamp);
+      // What is loaded from then on is as new as the first stamp says, and no newer.
+      if (!this.#covered) {
+        this.stamp ??= answer.stamp;
+        this.run.began(answer.stamp);
+      }
     }
     const next: Item[] = [];
     const now = answer?.stamp.now ?? 0;
@@ -297,8 +314,11 @@ export class Lookup {
     try {
       let left = items;
       let flown = 0;
-      for (let pause = 0; pause < PAUSES_MS.length && flown < FLIGHTS_MAX;) {
+      let pause = 0;
+      for (;;) {
         const flights = left.flatMap(({ flight }) => cache.flights.get(flight ?? '') ?? []);
+        // When another process has had its time the first of us loads, and the others wait for that.
+        if (flown === FLIGHTS_MAX || (flights.length === 0 && pause === PAUSES_MS.length)) break;
         if (flights.length > 0) {
           flown += 1;
           await Promise.all(flights);
@@ -312,6 +332,7 @@ export class Lookup {
         if (left.length === 0) return;
       }
       for (const item of left) this.load(item);
+      await this.#cover(left);
     } finally {
       cache.waiters -= 1;
     }

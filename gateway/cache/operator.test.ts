@@ -65,7 +65,7 @@ const ANN = '{ user(id: "a") { name } }';
 const BOB = '{ user(id: "b") { name } }';
 
 describe('the secret', () => {
-  it.each(['', 'Bearer ', 'Bearer wrong', `Basic ${SECRET}`, SECRET, `Bearer ${SECRET} `.trimEnd() + 'x'])(
+  it.each(['', 'Bearer ', 'Bearer wrong', `Basic ${SECRET}`, SECRET, `Bearer ${SECRET}x`])(
     'whoever says %j is told nothing and drops nothing',
     async (authorization) => {
       await calls(ANN);
@@ -158,7 +158,9 @@ describe('npm run cache', () => {
     await calls(ANN);
     const { code, out } = await run(['inspect', 'User:a']);
     expect(code).toBe(0);
-    expect(out).toMatch(/^users {2}User \{"id":"a"\}\n {2}name = "Ann"\n {4}\d+\.\d s old, fresh for \d+\.\d s, version 1, tags /);
+    expect(out).toMatch(
+      /^users {2}User \{"id":"a"\}\n {2}name = "Ann"\n {4}\d+\.\d s old, fresh for \d+\.\d s, version \d+, tags (front|page-1|shop|till|user-a)/,
+    );
     for (const tag of ['front', 'page-1', 'shop', 'till', 'user-a']) expect(out).toContain(tag);
     expect((await run(['inspect', 'User:c'])).out).toContain('nothing is kept');
   });

@@ -23,6 +23,7 @@ export interface Operator {
   close(): Promise<void>;
 }
 
+const TAG = entityNames.tag('');
 const BODY_BYTES_MAX = 1024 * 1024;
 
 /**
@@ -62,7 +63,13 @@ export async function openOperator(options: {
           subgraph,
           type,
           key,
-          fields: await cache.records.inspect(entityNames.entity(subgraph, type, JSON.stringify(key))),
+          fields: (await cache.records.inspect(entityNames.entity(subgraph, type, JSON.stringify(key)))).map(
+            (field) => ({
+              ...field,
+              // As they are dropped: without the mark that tells them from types and viewers.
+              tags: field.tags.flatMap((tag) => (tag.startsWith(TAG) ? [tag.slice(TAG.length)] : [])),
+            }),
+          ),
         })),
       );
       return { status: 200, body: { records } };

@@ -36,7 +36,7 @@ export const createEngine: EngineFactory = async (supergraph, options) => {
 
 /** What is linked `for: SECURITY` or `for: EXECUTION` and heeded here. */
 const UNDERSTOOD: ReadonlySet<string> = new Set(
-  ['core', 'link', 'join', 'inaccessible', 'context', 'authenticated', 'requiresScopes', 'policy'].map(
+  ['core', 'link', 'join', 'inaccessible', 'context', 'authenticated', 'requiresScopes', 'policy', 'cacheTag'].map(
     (name) => `https://specs.apollo.dev/${name}`,
   ),
 );

@@ -122,16 +122,13 @@ export class MemoryRecords implements RecordStore {
     let whole = true;
     const found = fields.map((name): KeptField | undefined => {
       const field = kept?.fields.get(name);
-      if (field === undefined || field.at < since || Math.max(field.revalidateUntil, field.errorUntil) <= now) {
-        whole = false;
-        return undefined;
-      }
-      if (field.tags.length > 0 && this.#epochs.ofAny(field.tags) > field.at) {
-        whole = false;
-        return undefined;
-      }
-      whole &&= field.freshUntil > now;
-      return field;
+      const shown =
+        field !== undefined &&
+        field.at >= since &&
+        Math.max(field.revalidateUntil, field.errorUntil) > now &&
+        (field.tags.length === 0 || this.#epochs.ofAny(field.tags) <= field.at);
+      if (!name.startsWith('!')) whole &&= shown && field.freshUntil > now;
+      return shown ? field : undefined;
     });
     if (whole || !lease) return { fields: found, lease: 'none' };
     if (kept?.lease && kept.lease.until > now && kept.lease.token !== token) return { fields: found, lease: 'another' };

@@ -82,12 +82,13 @@ for nth = 4, #KEYS do
   for n = 1, count do
     local text = ours and kept[n + 2]
     local shown = false
+    local optional = string.sub(names[n + 2], 1, 1) == '!'
     if text then
       local loaded, fresh, untilMs, tags = string.match(text, '^(%d+);(%d+);(%d+);([^;]*);')
       shown = loaded and tonumber(loaded) >= since and tonumber(untilMs) > now
         and (tags == '' or taggedAt(tags, floor) <= tonumber(loaded))
-      if not shown or tonumber(fresh) <= now then whole = false end
-    else
+      if not optional and (not shown or tonumber(fresh) <= now) then whole = false end
+    elseif not optional then
       whole = false
     end
     found[n + 1] = shown and text or false

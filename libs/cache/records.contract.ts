@@ -112,6 +112,8 @@ export function recordStoreContract(open: () => Promise<RecordStore>): void {
     expect((await store.look([wanting], 'me')).found[0]!.lease).toBe('yours');
     await fill('a', [field('name', 'Ann')]);
     expect((await store.look([wanting], 'you')).found[0]!.lease).toBe('none');
+    // What need not be there is no reason for a lease.
+    expect((await store.look([ask('a', ['name', '!gone'], { lease: true })], 'you')).found[0]!.lease).toBe('none');
     expect((await store.look([ask('a', ['bio'], { lease: true })], 'you')).found[0]!.lease).toBe('yours');
   });
 

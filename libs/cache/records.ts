@@ -31,6 +31,7 @@ export interface Ask {
   readonly variant: string;
   /** What else ends it. */
   readonly epochs: readonly string[];
+  /** One that begins with `!` need not be there: it is no reason to load anything. */
   readonly fields: readonly string[];
   /** Says whether what is missing or stale is the caller's to load, or is being loaded by another. */
   readonly lease: boolean;

@@ -246,8 +246,7 @@ function messages(errors: readonly GraphQLError[]): string {
 }
 
 export function operationOf(schema: GraphQLSchema, query: string, operationName?: string): Operation {
-  const document = parse(query);
-  const errors = validate(schema, document);
+  const { document, errors } = checked(schema, query);
   if (errors.length > 0)
     throw new Error(`The test's query is not valid: ${errors.map(({ message }) => message).join('; ')}`);
   const definition = getOperationAST(document, operationName)!;
@@ -261,12 +260,29 @@ async function answer(
   variableValues: Record<string, unknown>,
   subject: string | null,
 ): Promise<unknown> {
-  const document = parse(query);
-  const errors = validate(schema, document);
+  const { document, errors } = checked(schema, query);
   if (errors.length > 0) return { errors: errors.map((error) => error.toJSON()) };
   return JSON.parse(
     JSON.stringify(await execute({ schema, document, variableValues, contextValue: { subject } })),
   ) as unknown;
+}
+
+interface Checked {
+  readonly document: DocumentNode;
+  readonly errors: readonly GraphQLError[];
+}
+const known = new WeakMap<GraphQLSchema, Map<string, Checked>>();
+
+/** Parsed and validated once: where a test asks ten thousand times, that would be most of its time. */
+function checked(schema: GraphQLSchema, query: string): Checked {
+  const texts = known.get(schema) ?? new Map<string, Checked>();
+  known.set(schema, texts);
+  let one = texts.get(query);
+  if (!one) {
+    const document = parse(query);
+    texts.set(query, (one = { document, errors: validate(schema, document) }));
+  }
+  return one;
 }
 
 /** `__resolveReference` and `__resolveType` are understood; a scalar takes `serialize`. */

@@ -32,6 +32,8 @@ withServer(['postgres', 'redis'], 'on PostgreSQL and Redis', (adminUrl = '', red
     world = await startWorld({
       ...Object.fromEntries(SERVICES.map((service) => [`${service.toUpperCase()}_DATABASE_URL`, urls[service]])),
       REDIS_URL: ownRedis,
+      // Everything that is told here is told through the entity cache as well; test/journeys/stories.test.ts goes without.
+      ENTITY_CACHE: 'on',
       ASSERTION_SECRET: randomBytes(32).toString('hex'),
       SIGNING_KEY: privateKey.export({ type: 'pkcs8', format: 'der' }).toString('base64'),
     });
