@@ -10,7 +10,8 @@ import { keyOf } from './values.js';
 
 /** Different sets of missing fields that are asked for apart; where there are more, all are asked for what any lacks. */
 const SETS_MAX = 4;
-const ITERATIONS_MAX = 4;
+/** More than there are waits (lookup.ts): after that an entity is asked for as if nothing were known. */
+const ITERATIONS_MAX = 16;
 
 /**
  * The entity fetches that go to one subgraph together, seen through the cache. `look`, then as long as `goesOn`: put what is known

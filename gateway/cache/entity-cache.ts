@@ -1,5 +1,4 @@
 import type { RecordCache } from '#libs/cache';
-import type { RequestContext } from '../engine.js';
 import { TypeFamilies } from '../run/types.js';
 import type { Supergraph } from '../supergraph/supergraph.js';
 import { GraphCache } from './graph-cache.js';
@@ -10,9 +9,6 @@ export interface EntityCacheOptions {
   readonly random?: () => number;
   readonly sleep?: (ms: number) => Promise<void>;
 }
-
-/** Callers that may wait for others' loads; beyond them a caller loads by itself. */
-export const WAITERS_MAX = 20_000;
 
 /**
  * What a gateway keeps of the entities that subgraphs answered. It outlives supergraphs; `of` is the view of one of them.
@@ -66,15 +62,3 @@ export class EntityCache {
     return [...this.#counts.values()].filter(({ hits, misses, stale }) => hits + misses + stale > 0);
   }
 }
-
-/** Whose fields: everybody's are everybody's only among those whose forwarded headers are the same. */
-export function variantsOf({ subject, headers }: Pick<RequestContext, 'subject' | 'headers'>): {
-  everybody: string;
-  own: string;
-} {
-  const forwarded =
-    headers.size === 0 ? '' : JSON.stringify([...headers].sort(([one], [other]) => (one < other ? -1 : 1)));
-  return { everybody: forwarded, own: `viewer ${JSON.stringify(subject)}${forwarded}` };
-}
-
-export { entityNames as nameOf } from '#libs/cache';

@@ -1,9 +1,8 @@
-import { LIFETIME_MAX_MS, type FieldFill, type RecordFill } from '#libs/cache';
+import { entityNames as nameOf, LIFETIME_MAX_MS, type FieldFill, type RecordFill } from '#libs/cache';
 import { isObject, type Json, type JsonObject } from '../run/json.js';
 import type { CacheControl } from './cache-control.js';
-import { nameOf } from './entity-cache.js';
-import type { Item } from './item.js';
-import { isOfKey, type Lookup } from './lookup.js';
+import { isOfKey, type Item } from './item.js';
+import type { Lookup } from './lookup.js';
 import type { Policy } from './shape.js';
 import { tagsFor } from './tags.js';
 import { Learning, missing, type Ref } from './values.js';

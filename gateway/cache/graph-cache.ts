@@ -1,12 +1,12 @@
 import { parse, Kind, type OperationDefinitionNode, type SelectionSetNode } from 'graphql';
-import { allStale, staleEntity } from '#libs/cache';
+import { allStale, entityNames as nameOf, staleEntity } from '#libs/cache';
 import type { RequestContext } from '../engine.js';
 import { readFetchText } from '../plan/fetch-text.js';
 import type { CompiledRoot, Unit } from '../run/compile.js';
 import type { JsonObject } from '../run/json.js';
 import type { TypeFamilies } from '../run/types.js';
 import type { Supergraph } from '../supergraph/supergraph.js';
-import { nameOf, type EntityCache } from './entity-cache.js';
+import type { EntityCache } from './entity-cache.js';
 import { CacheRules } from './rules.js';
 import { RunCache, type CacheDoor, type Variable } from './run-cache.js';
 import { Shapes, textOf, type Fields, type Shape } from './shape.js';

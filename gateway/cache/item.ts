@@ -1,6 +1,6 @@
 import type { JsonObject } from '../run/json.js';
 import type { Part } from '../run/requests.js';
-import type { Fields } from './shape.js';
+import type { Fields, FieldShape } from './shape.js';
 
 /** One entity that somebody waits for: of a part, or found in the kept value of another; or one root field. */
 export interface Item {
@@ -63,4 +63,9 @@ export function newItem(given: Pick<Item, 'fields' | 'entity' | 'representation'
 
 export function topOf(item: Item): Item {
   return item.within === undefined ? item : topOf(item.within);
+}
+
+/** It is said by the reference already. */
+export function isOfKey(item: Item, field: FieldShape): boolean {
+  return field.inKey && item.only === undefined && field.below === undefined && item.key[field.name] !== undefined;
 }

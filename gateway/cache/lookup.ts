@@ -1,10 +1,9 @@
-import type { Ask, Found, KeptField, Stamp } from '#libs/cache';
+import { entityNames as nameOf, type Ask, type Found, type KeptField, type Stamp } from '#libs/cache';
 import type { SubgraphAnswer } from '../run/answer.js';
 import { isObject, type Json, type JsonObject } from '../run/json.js';
-import { nameOf, WAITERS_MAX } from './entity-cache.js';
 import { Fills } from './fills.js';
 import type { GraphCache } from './graph-cache.js';
-import { newItem, topOf, type Item } from './item.js';
+import { isOfKey, newItem, topOf, type Item } from './item.js';
 import type { AnswerHeaders, RunCache } from './run-cache.js';
 import type { Fields, FieldShape } from './shape.js';
 import { missing, Recalling } from './values.js';
@@ -18,13 +17,18 @@ const EARLY_SHARE = 0.1;
 const EARLY_CHANCE = 0.05;
 /** Nobody waits longer for a load in this process, and for at most so many: after that it loads by itself. */
 const FLIGHT_MAX_MS = 10_000;
-const FLIGHTS_MAX = 3;
+const FLIGHTS_MAX = 6;
 const REFRESHING_MAX = 256;
+/** Callers that may wait for others' loads; beyond them a caller loads by itself. */
+const WAITERS_MAX = 20_000;
 
 /** Looks up entities of one subgraph, knows what has to be loaded, and learns from what comes. */
 export class Lookup {
   stamp: Stamp | undefined;
   #covered = false;
+  /** Loads in this process, and pauses for one in another, that were waited for. */
+  #flown = 0;
+  #paused = 0;
   /** Those that were found in kept values of others, too. */
   readonly items: Item[] = [];
   /** ms on the store's clock; what was loaded until then may be older than what the client has written. */
@@ -306,30 +310,29 @@ export class Lookup {
 
   /**
    * Waits for others to load, and looks again; what is missing then is loaded here. Of a load in this process it is known when it is
-   * over; of one in another only looking again tells, for at most a tenth of a second.
+   * over; of one in another only looking again tells, for at most a tenth of a second. It returns as soon as there is something to
+   * load, whoever else is still awaited: others may wait for that, and whom they keep waiting we would wait for.
    */
   async wait(items: readonly Item[]): Promise<void> {
     const { cache } = this.graph;
     cache.waiters += 1;
     try {
       let left = items;
-      let flown = 0;
-      let pause = 0;
       for (;;) {
         const flights = left.flatMap(({ flight }) => cache.flights.get(flight ?? '') ?? []);
         // When another process has had its time the first of us loads, and the others wait for that.
-        if (flown === FLIGHTS_MAX || (flights.length === 0 && pause === PAUSES_MS.length)) break;
+        if (this.#flown === FLIGHTS_MAX || (flights.length === 0 && this.#paused === PAUSES_MS.length)) break;
         if (flights.length > 0) {
-          flown += 1;
+          this.#flown += 1;
           await Promise.all(flights);
         } else {
-          await cache.sleep(PAUSES_MS[pause]!);
-          pause += 1;
+          await cache.sleep(PAUSES_MS[this.#paused]!);
+          this.#paused += 1;
         }
         for (const item of left) this.#afresh(item);
         await this.resolve(left);
         left = left.filter(({ state }) => state === 'awaited');
-        if (left.length === 0) return;
+        if (left.length === 0 || [...items, ...this.items].some(({ state }) => state === 'load')) return;
       }
       for (const item of left) this.load(item);
       await this.#cover(left);
@@ -422,9 +425,4 @@ export interface Learned {
   readonly wanted: readonly number[];
   /** What came for it; null: there is none. */
   readonly value: Json | undefined;
-}
-
-/** It is said by the reference already. */
-export function isOfKey(item: Item, field: FieldShape): boolean {
-  return field.inKey && item.only === undefined && field.below === undefined && item.key[field.name] !== undefined;
 }

@@ -55,7 +55,7 @@ async function calls(query: string, subject: string | null = null): Promise<numb
 async function say(path: string, body?: unknown, authorization: string | undefined = `Bearer ${SECRET}`) {
   const response = await fetch(`${operator.url}${path}`, {
     method: body === undefined ? 'GET' : 'POST',
-    headers: { ...(authorization === '' ? {} : { authorization }) },
+    headers: authorization === '' ? {} : { authorization },
     ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   });
   return { status: response.status, text: await response.text() };
@@ -73,6 +73,7 @@ describe('the secret', () => {
         ['/drop', { entities: ['User:a'] }],
         ['/inspect', { entity: 'User:a' }],
         ['/counts', undefined],
+        ['/metrics', undefined],
         ['/nothing', undefined],
       ] as const) {
         const { status, text } = await say(path, body, authorization);
@@ -139,6 +140,19 @@ it.each([
 ])('%s of what it does not understand is a 400 that says what was expected', async (path, body, expected) => {
   const { status, text } = await say(path, body);
   expect([status, JSON.parse(text)]).toEqual([400, { error: expect.stringMatching(expected) }]);
+});
+
+it('counts hits, misses and stale answers of each field for Prometheus', async () => {
+  await calls(ANN);
+  await calls(ANN);
+  const { status, text } = await say('/metrics');
+  expect(status).toBe(200);
+  const lines = text.split('\n').filter((line) => line.includes('field="User.name"'));
+  expect(lines.map((line) => line.replace(/^tributary_entity_cache_fields_total/, ''))).toEqual([
+    '{subgraph="users",field="User.name",outcome="hit"} 1',
+    '{subgraph="users",field="User.name",outcome="miss"} 0',
+    '{subgraph="users",field="User.name",outcome="stale"} 0',
+  ]);
 });
 
 describe('npm run cache', () => {

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { allStale, entityNames, staleEntity } from '#libs/cache';
 import type { EntityCache } from './entity-cache.js';
 import type { CacheRules } from './rules.js';
+import type { Count } from './shape.js';
 
 /** What an operator may drop, each part of it optional. */
 export interface Drop {
@@ -52,6 +53,7 @@ export async function openOperator(options: {
       return { status: 401, body: { error: 'Say the secret of ENTITY_CACHE_SECRET: Authorization: Bearer …' } };
     const path = `${request.method} ${request.url}`;
     if (path === 'GET /counts') return { status: 200, body: { counts: cache.counts } };
+    if (path === 'GET /metrics') return { status: 200, body: metricsOf(cache.counts) };
     if (path === 'POST /drop') {
       const delivered = await cache.records.drop(staleOf((await read(request)) as Drop, rules()));
       return { status: delivered ? 200 : 202, body: { dropped: delivered } };
@@ -74,7 +76,7 @@ export async function openOperator(options: {
       );
       return { status: 200, body: { records } };
     }
-    return { status: 404, body: { error: 'There is POST /drop, POST /inspect and GET /counts.' } };
+    return { status: 404, body: { error: 'There is POST /drop, POST /inspect, GET /counts and GET /metrics.' } };
   }
 
   await new Promise<void>((resolve, reject) => {
@@ -90,6 +92,19 @@ export async function openOperator(options: {
         server.closeAllConnections();
       }),
   };
+}
+
+/** Prometheus' text format, version 0.0.4. */
+function metricsOf(counts: readonly Count[]): string {
+  const name = 'tributary_entity_cache_fields_total';
+  const quoted = (text: string): string => JSON.stringify(text);
+  const lines = counts.flatMap(({ subgraph, field, hits, misses, stale }) =>
+    Object.entries({ hit: hits, miss: misses, stale }).map(
+      ([outcome, count]) =>
+        `${name}{subgraph=${quoted(subgraph)},field=${quoted(field)},outcome=${quoted(outcome)}} ${count}`,
+    ),
+  );
+  return `# HELP ${name} Fields of entities that were found, missing, or shown although stale.\n# TYPE ${name} counter\n${lines.map((line) => `${line}\n`).join('')}`;
 }
 
 function staleOf(drop: Drop, rules: CacheRules | undefined): { entities: string[]; epochs: string[] } {
@@ -150,8 +165,10 @@ async function read(request: IncomingMessage): Promise<unknown> {
 }
 
 function send(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' });
-  response.end(JSON.stringify(body));
+  const isText = typeof body === 'string';
+  const type = isText ? 'text/plain; version=0.0.4; charset=utf-8' : 'application/json; charset=utf-8';
+  response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' });
+  response.end(isText ? body : JSON.stringify(body));
 }
 
 function digest(text: string): Buffer {

@@ -1,14 +1,15 @@
+import { entityNames as nameOf } from '#libs/cache';
 import type { SubgraphAnswer } from '../run/answer.js';
 import type { CompiledEntities, CompiledRoot } from '../run/compile.js';
 import type { JsonObject } from '../run/json.js';
 import type { Part } from '../run/requests.js';
 import { partsOf, refreshesOf } from './asking.js';
-import { nameOf } from './entity-cache.js';
 import { newItem, type Item } from './item.js';
 import { Lookup } from './lookup.js';
 import type { AnswerHeaders, RunCache } from './run-cache.js';
 
-const ITERATIONS_MAX = 4;
+/** More than there are waits (lookup.ts): after that an entity is asked for as if nothing were known. */
+const ITERATIONS_MAX = 16;
 
 /**
  * A root fetch seen through the cache: each root field with its arguments is a record of its own, that says which entity it leads to

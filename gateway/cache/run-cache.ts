@@ -1,13 +1,11 @@
 import { entityNames, type Stamp } from '#libs/cache';
 import type { Write } from '#libs/consistency';
-import { LISTENERS } from '#libs/events';
 import type { RequestContext } from '../engine.js';
 import type { CompiledRoot } from '../run/compile.js';
 import type { Part } from '../run/requests.js';
 import type { Send } from '../run/run.js';
 import { Asking } from './asking.js';
 import { AnswerPolicy, type CacheControl } from './cache-control.js';
-import { variantsOf } from './entity-cache.js';
 import type { GraphCache } from './graph-cache.js';
 import { RootAsking } from './root-asking.js';
 import type { Fields, Policy } from './shape.js';
@@ -23,12 +21,6 @@ export interface AnswerHeaders {
 
 /** How far the clocks of gateways and Redis may be apart. */
 const CLOCK_SKEW_MS = 5_000;
-
-/** Does what the subgraph answers depend on what the source has told? Of a source that we do not know, it may. */
-function hears(subgraph: string, source: string): boolean {
-  const listeners = (LISTENERS as Readonly<Record<string, readonly string[]>>)[source];
-  return listeners === undefined || listeners.includes(subgraph);
-}
 
 /** What the cache needs of whoever runs the operation. */
 export interface CacheDoor {
@@ -101,8 +93,7 @@ export class RunCache {
    * it wrote, so whatever could be older is gone.
    */
   async notBefore(subgraph: string): Promise<number> {
-    const writes = this.#writes.filter(({ source }) => hears(subgraph, source));
-    if (writes.length === 0) return 0;
+    const writes = this.#writes;
     const names = writes.map(({ aggregate }) => entityNames.write(subgraph, aggregate));
     const told = await this.graph.cache.records.told(names);
     const untold = writes.filter(({ version }, nth) => (told[nth] ?? 0) < version);
@@ -143,4 +134,14 @@ export class RunCache {
   headers(): [name: string, value: string][] {
     return this.policy.headers();
   }
+}
+
+/** Whose fields: everybody's are everybody's only among those whose forwarded headers are the same. */
+function variantsOf({ subject, headers }: Pick<RequestContext, 'subject' | 'headers'>): {
+  everybody: string;
+  own: string;
+} {
+  const forwarded =
+    headers.size === 0 ? '' : JSON.stringify([...headers].sort(([one], [other]) => (one < other ? -1 : 1)));
+  return { everybody: forwarded, own: `viewer ${JSON.stringify(subject)}${forwarded}` };
 }

@@ -1,11 +1,11 @@
 import { afterAll, afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { openRecordCache } from '#libs/cache';
+import { entityNames as nameOf, openRecordCache, staleEntity } from '#libs/cache';
 import { federate, operationOf } from '../../test/federation/harness.js';
 import { HINTS } from '../../test/federation/hints.js';
 import { withServer } from '../../test/servers/needs.js';
 import { startRedis, type RedisServer } from '../../test/servers/redis.js';
 import type { Operation, RequestContext } from '../engine.js';
-import { EntityCache, nameOf } from './entity-cache.js';
+import { EntityCache } from './entity-cache.js';
 
 /** `STAMPEDE=10000 npm test -- gateway/cache/stampede` for more at once. */
 const CALLERS = [100, 1_000, ...(process.env['STAMPEDE'] ? [Number(process.env['STAMPEDE'])] : [])];
@@ -13,6 +13,7 @@ const CALLERS = [100, 1_000, ...(process.env['STAMPEDE'] ? [Number(process.env['
 const OPERATIONS = 20;
 
 let loads = 0;
+let loadMs = 150;
 let loading = 0;
 const graph = federate({
   users: {
@@ -34,7 +35,7 @@ const graph = federate({
         __resolveReference: async ({ id }: { id: string }) => {
           loads += 1;
           loading += 1;
-          await passing(150);
+          await passing(loadMs);
           loading -= 1;
           return { id };
         },
@@ -49,7 +50,11 @@ const operations = Array.from({ length: OPERATIONS }, (_, nth) =>
   operationOf(graph.supergraph.schema, `{ a${nth}: user(id: "a") { n${nth}: name } }`),
 );
 
-async function execute(entities: EntityCache | undefined, operation: Operation): Promise<string> {
+async function execute(
+  entities: EntityCache | undefined,
+  operation: Operation,
+  variables: Record<string, unknown> = {},
+): Promise<string> {
   const engine = await graph.engine(entities ? { entities } : {});
   const context: RequestContext = {
     requestId: 'r',
@@ -59,7 +64,7 @@ async function execute(entities: EntityCache | undefined, operation: Operation):
     deadline: Date.now() + 100_000,
     responseHeaders: [],
   };
-  return (await engine.execute(operation, {}, context)).body.toString();
+  return (await engine.execute(operation, variables, context)).body.toString();
 }
 
 /** Everything but the name is known, and every plan is made. */
@@ -89,6 +94,32 @@ describe('one gateway', () => {
     expect(loads).toBe(1);
     await gateway.settled();
     expect([gateway.flights.size, gateway.waiters]).toEqual([0, 0]);
+  });
+
+  it('nobody waits for whoever waits for them, while what they load is dropped again', async () => {
+    const gateway = new EntityCache({ records: openRecordCache({}), random: () => 0.5 });
+    loadMs = 20;
+    const operation = operationOf(graph.supergraph.schema, 'query($ids: [ID!]!) { many(ids: $ids) { name } }');
+    const ids = Array.from({ length: 30 }, (_, nth) => `n${nth}`);
+    let state = 1;
+    const draw = (below: number): number => (state = (state * 48_271) % 2_147_483_647) % below;
+    let longest = 0;
+    let left = 200;
+    const reader = async (): Promise<void> => {
+      while (left-- > 0) {
+        const wanted = [...new Set(Array.from({ length: 8 }, () => ids[draw(ids.length)]!))];
+        const begun = performance.now();
+        const body = await execute(gateway, operation, { ids: wanted });
+        longest = Math.max(longest, performance.now() - begun);
+        expect(JSON.parse(body)).toEqual({ data: { many: wanted.map((id) => ({ name: `name of ${id}` })) } });
+        for (let nth = 0; nth < 4; nth++)
+          await gateway.records.drop(staleEntity('names', 'User', { id: ids[draw(30)]! }));
+      }
+    };
+    await Promise.all(Array.from({ length: 20 }, reader));
+    // Two who wait for each other do so until they give up, after 10 s.
+    expect(longest).toBeLessThan(8_000);
+    loadMs = 150;
   });
 
   it('control: without a cache each caller is a load', async () => {

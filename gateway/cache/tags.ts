@@ -1,5 +1,5 @@
+import { entityNames as nameOf } from '#libs/cache';
 import type { JsonObject } from '../run/json.js';
-import { nameOf } from './entity-cache.js';
 import type { CacheRules, TagFormat } from './rules.js';
 import type { FieldShape } from './shape.js';
 import { valueText } from './values.js';
