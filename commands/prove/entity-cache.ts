@@ -30,7 +30,8 @@ export const entityCache: Proof = {
 
 const REGISTERS = 50;
 const CLIENTS = 24;
-const TOGETHER = 10;
+/** Registers of one request; many where there is much to read. */
+const togetherOf = (reads: number): number => (reads > 100_000 ? 40 : 10);
 const WORKER = fileURLToPath(new URL('entity-cache.worker.js', import.meta.url));
 
 interface Counts {
@@ -58,13 +59,13 @@ async function run(setup: Setup, reads: number, naive: boolean): Promise<Row> {
       failOver: () => redis.failOver(),
       reads: () => seen.reads,
       // A dozen troubles in a small run; in a large one each leaves enough to read until the next.
-      every: Math.min(3_000, Math.max(300, Math.round(reads / 12))),
+      every: Math.min(8_000, Math.max(300, Math.round(reads / 12))),
       draw,
       signal: stop.signal,
     });
     await Promise.all(
       Array.from({ length: CLIENTS }, () =>
-        client({ gateways, seen, draw, isOver: () => seen.reads >= reads, progress }),
+        client({ gateways, seen, draw, together: togetherOf(reads), isOver: () => seen.reads >= reads, progress }),
       ),
     );
     stop.abort();
@@ -131,6 +132,7 @@ async function client(parts: {
   gateways: readonly Gateway[];
   seen: Seen;
   draw: (below: number) => number;
+  together: number;
   isOver: () => boolean;
   progress: { add(count: number, doing: string): void };
 }): Promise<void> {
@@ -158,7 +160,9 @@ async function client(parts: {
         });
         continue;
       }
-      const read = [...new Set(Array.from({ length: TOGETHER }, () => `r${draw(draw(2) === 0 ? 5 : REGISTERS)}`))];
+      const read = [
+        ...new Set(Array.from({ length: parts.together }, () => `r${draw(draw(2) === 0 ? 5 : REGISTERS)}`)),
+      ];
       const own = new Map(read.map((id) => [id, token.get(id)?.version ?? 0]));
       const begunAt = performance.now();
       const answer = await gateway.ask({ read, writes });
