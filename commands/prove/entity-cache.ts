@@ -24,14 +24,14 @@ export const entityCache: Proof = {
     if (findRedis() === undefined) throw new Error('There is no redis-server on the PATH');
     // A read costs less than an event: where a size is not given, the proof takes its own.
     const reads = setup.size === 2_000 ? 20_000 : setup.size === 12_000 ? 60_000 : setup.size;
-    return [await run(setup, reads, false), await run(setup, Math.min(reads, 5_000), true)];
+    return [await run(setup, reads, false), await run(setup, Math.min(reads, 4_000), true)];
   },
 };
 
 const REGISTERS = 50;
 const CLIENTS = 24;
 /** Registers of one request; many where there is much to read. */
-const togetherOf = (reads: number): number => (reads > 100_000 ? 40 : 10);
+const togetherOf = (reads: number): number => (reads > 100_000 ? 40 : 20);
 const WORKER = fileURLToPath(new URL('entity-cache.worker.js', import.meta.url));
 
 interface Counts {
