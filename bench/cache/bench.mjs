@@ -18,7 +18,7 @@ import { barsOf, table } from './report.mjs';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const here = (file) => fileURLToPath(new URL(file, import.meta.url));
 /** Requests that a turn of a warm cache repeats: all that they read was read a moment ago. */
-const DRAWN = 2_000;
+const DRAWN = 1_000;
 const CONNECTIONS = 16;
 const SECRET = createHash('sha256').update('bench').digest('hex');
 

@@ -30,8 +30,8 @@ export const entityCache: Proof = {
 
 const REGISTERS = 50;
 const CLIENTS = 24;
-/** Registers of one request; many where there is much to read. */
-const togetherOf = (reads: number): number => (reads > 100_000 ? 40 : 20);
+/** Registers of one request; all of them where there is much to read. */
+const togetherOf = (reads: number): number => (reads > 100_000 ? REGISTERS : 20);
 const WORKER = fileURLToPath(new URL('entity-cache.worker.js', import.meta.url));
 
 interface Counts {
@@ -143,7 +143,7 @@ async function client(parts: {
     // As the token itself: nothing is carried longer than anything is kept.
     const now = Math.floor(Date.now() / 1_000);
     for (const [id, { at }] of token) if (at < now - 60) token.delete(id);
-    const writes = [...token.values()].slice(-40);
+    const writes = [...token.values()];
     try {
       if (draw(3) === 0) {
         // Half of all registers are hot, and written while they are read.
@@ -160,9 +160,9 @@ async function client(parts: {
         });
         continue;
       }
-      const read = [
-        ...new Set(Array.from({ length: parts.together }, () => `r${draw(draw(2) === 0 ? 5 : REGISTERS)}`)),
-      ];
+      const drawn = (_: unknown, nth: number): string =>
+        `r${parts.together === REGISTERS ? nth : draw(draw(2) === 0 ? 5 : REGISTERS)}`;
+      const read = [...new Set(Array.from({ length: parts.together }, drawn))];
       const own = new Map(read.map((id) => [id, token.get(id)?.version ?? 0]));
       const begunAt = performance.now();
       const answer = await gateway.ask({ read, writes });
