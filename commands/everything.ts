@@ -5,7 +5,7 @@ import { LISTENERS } from '#libs/events';
 import { openStream } from '#libs/outbox';
 import { SettingsError, type Environment } from '#libs/settings';
 import type { RunningSubgraph } from '#libs/subgraph-kit';
-import { createLogger, type Logger } from '#libs/telemetry';
+import { createLogger, Metrics, type Logger } from '#libs/telemetry';
 import { readGatewayConfig } from '../gateway/config.js';
 import { startGateway, type RunningGateway } from '../gateway/start.js';
 import { readFollowersConfig } from '../subgraphs/followers/config.js';
@@ -80,7 +80,8 @@ export async function startEverything(
           })
         : undefined;
     if (records) closers.push(() => records.close());
-    const parts = { stream, logger, records };
+    const metrics = env['METRICS_PORT'] ? await Metrics.open() : undefined;
+    const parts = { stream, logger, records, metrics };
     const start = async <T>(opening: Promise<T & { close(): Promise<void> }>): Promise<T> => {
       const running = await opening;
       closers.push(() => running.close());
@@ -101,7 +102,11 @@ export async function startEverything(
     if (seeded) progress('Seeded alice, bob, carol, dan and eve.');
 
     const gateway = await start(
-      startGateway(readGatewayConfig(gatewayEnvironment(env, dataDir, secrets, subgraphs)), { logger, records }),
+      startGateway(readGatewayConfig(gatewayEnvironment(env, dataDir, secrets, subgraphs)), {
+        logger,
+        records,
+        metrics,
+      }),
     );
     await gateway.ready();
     // An effect may tell an event of its own, so later rounds look again: a published event has taken effect when the stream is
@@ -141,6 +146,7 @@ function configReaders(
     ...env,
     PORT: '0',
     HOST: '127.0.0.1',
+    METRICS_PORT: undefined,
     DATA_DIR: dataDir,
     DATABASE_URL: databases[service],
     ASSERTION_SECRET: secrets.of('assertion', service),

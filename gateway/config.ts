@@ -19,6 +19,7 @@ import type { CorsRules } from './http/cross-site.js';
 import { whyNotForwarded } from './http/headers.js';
 import type { Limits } from './http/limits.js';
 import type { Service } from './supergraph/source.js';
+import { splitAddresses, whyNotAsked } from './fetch/addresses.js';
 import { variableOf, type AddressOf } from './supergraph/supergraph.js';
 
 const WORKERS_MAX = 256;
@@ -166,7 +167,49 @@ export const gatewaySettings = {
     min: 1,
     max: 10_000,
     default: 64,
-    why: 'Connections kept to one subgraph address; further calls wait, those first whose request has to be answered first.',
+    why: 'Connections kept to one subgraph address; further calls wait, those first whose request has to be answered first. Fewer are used of an address that times out or answers 503 or 429.',
+  }),
+  SUBGRAPH_BREAKER_FAILURES: whole({
+    min: 0,
+    max: 10_000,
+    default: 10,
+    why: 'After so many failures in a row an address is not asked for a moment (0.25 s, at most 2 s); 0: it always is.',
+  }),
+  SUBGRAPH_HEDGE_MS: whole({
+    min: 0,
+    max: 60_000,
+    unit: 'ms',
+    default: 0,
+    why: 'A read that a subgraph has not answered by then is asked a second time, as far as the tenth of all calls that may be repeated allows; 0: never.',
+  }),
+  SUBGRAPH_DNS_MS: whole({
+    min: 0,
+    max: 3_600_000,
+    unit: 'ms',
+    default: 30_000,
+    why: 'How often the names of subgraphs are looked up; of a name with several addresses each is asked, and passed over while it fails. 0: the system looks up, for each connection.',
+  }),
+  SUBGRAPH_TLS_CA: text({
+    takes: 'a file of PEM certificates',
+    why: 'Who may vouch for subgraphs at https: addresses, instead of whom Node trusts.',
+  }),
+  SUBGRAPH_TLS_CERT: text({
+    takes: 'a file with a PEM certificate',
+    why: 'Who the gateway is to subgraphs that ask (mutual TLS); needs SUBGRAPH_TLS_KEY.',
+  }),
+  SUBGRAPH_TLS_KEY: text({ takes: 'a file with a PEM key', why: 'The key of SUBGRAPH_TLS_CERT.' }),
+  METRICS_PORT: port({
+    why: 'Where GET /metrics answers Prometheus, on HOST; absent: nothing is measured. With WORKERS=1.',
+  }),
+  METRICS_TOKEN: secret({
+    why: 'What Prometheus has to send (Authorization: Bearer …); absent: whoever reaches the port may look.',
+  }),
+  OVERLOAD_MS: whole({
+    min: 0,
+    max: 300_000,
+    unit: 'ms',
+    default: 1_000,
+    why: 'While the event loop is that late, fewer requests are taken at once and the others answered 503; while calls wait that long for a subgraph, its fields are OVERLOADED at once. 0: everything waits.',
   }),
   CONNECTIONS_MAX: whole({
     min: 1,
@@ -313,6 +356,10 @@ function mistakesIn(values: GatewaySettings, env: Environment): string[] {
     );
   if (values.ENTITY_CACHE_PORT !== undefined && values.ENTITY_CACHE_SECRET === undefined)
     mistakes.push('ENTITY_CACHE_SECRET is needed with ENTITY_CACHE_PORT: whoever says it may drop what is kept');
+  if (values.METRICS_PORT !== undefined && values.WORKERS !== '1')
+    mistakes.push('METRICS_PORT needs WORKERS=1: each process counts for itself; run several gateways instead');
+  if ((values.SUBGRAPH_TLS_CERT === undefined) !== (values.SUBGRAPH_TLS_KEY === undefined))
+    mistakes.push('SUBGRAPH_TLS_CERT and SUBGRAPH_TLS_KEY are needed together; one came');
   if (values.EXPLAIN === 'token' && values.EXPLAIN_TOKEN === undefined)
     mistakes.push('EXPLAIN_TOKEN is needed with EXPLAIN=token: whoever says it is told how requests are answered');
   if (values.SAFELIST === 'on' && values.PERSISTED_DOCUMENTS === undefined)
@@ -332,7 +379,8 @@ function mistakesIn(values: GatewaySettings, env: Environment): string[] {
   }
   for (const [name, value] of Object.entries(env)) {
     if (name.startsWith('SUBGRAPH_URL_') && value) {
-      const why = whyNoAddress(value);
+      const why =
+        splitAddresses(value).length === 0 ? 'names no address' : splitAddresses(value).map(whyNoTarget).find(Boolean);
       if (why !== undefined) mistakes.push(`${name} ${why}`);
     }
     if (name.startsWith('ASSERTION_SECRET_') && value && Buffer.byteLength(value) < 32) {
@@ -364,6 +412,13 @@ function servicesOf(list: string): Service[] {
   const twice = services.find((service, index) => services.findIndex(({ name }) => name === service.name) !== index);
   if (twice) throw new Error(`SUBGRAPHS names ${twice.name} more than once`);
   return services;
+}
+
+/** Of SUBGRAPH_URL_<NAME>, which an operator sets: it may also be a socket of this machine. */
+function whyNoTarget(address: string): string | undefined {
+  if (!address.startsWith('unix:')) return whyNoAddress(address);
+  const why = whyNotAsked(address);
+  return why && `${why}; a socket is written unix:///run/posts.sock?path=/graphql`;
 }
 
 function whyNoAddress(url: string): string | undefined {

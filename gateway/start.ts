@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ConsistencyTokens } from '#libs/consistency';
 import { ASSERTION_HEADER, AssertionSigner, TokenVerifier } from '#libs/identity';
-import { systemClock, createLogger, type Clock, type Logger } from '#libs/telemetry';
+import { systemClock, createLogger, Metrics, type Clock, type Logger, type MetricsServer } from '#libs/telemetry';
 import { grantsByModule, loadPolicies } from './authorization/policy-module.js';
 import { LIFETIME_MAX_MS, openRecordCache, type RecordCache } from '#libs/cache';
 import { EntityCache } from './cache/entity-cache.js';
@@ -11,7 +11,10 @@ import { CacheRules } from './cache/rules.js';
 import { secretVariableOf, type GatewayConfig } from './config.js';
 import type { Engine, EngineFactory } from './engine.js';
 import { explainPermission } from './explain/permission.js';
+import { splitAddresses } from './fetch/addresses.js';
 import { openSubgraphClient } from './fetch/subgraph-client.js';
+import { readTls } from './fetch/tls.js';
+import { Admission } from './http/admission.js';
 import { Consistency } from './http/consistency.js';
 import { Documents } from './http/documents.js';
 import { noIdentity, tokenIdentity, type Identity } from './http/identity.js';
@@ -19,6 +22,7 @@ import type { Readiness } from './http/health.controller.js';
 import { PersistedDocuments } from './http/persisted-documents.js';
 import { Playground } from './http/playground.js';
 import { serve } from './http/serve.js';
+import { gatewayMetrics } from './metrics.js';
 import { listSizesOf } from './supergraph/list-sizes.js';
 import { Reachable } from './supergraph/reachable.js';
 import { ServedSupergraph, type Serving } from './supergraph/served.js';
@@ -37,6 +41,8 @@ export interface OpenedGateway {
   readiness(): Readiness;
   /** The same of this process alone. */
   ownReadiness(): Readiness;
+  /** Where metrics are, while it listens and METRICS_PORT says so. */
+  metricsUrl(): string | undefined;
   /** Looks at the supergraph now. */
   refresh(): Promise<void>;
   /** Is not ready for DRAIN_MS; then takes no new requests, ends those under way (at most REQUEST_TIMEOUT_MS), lets go of everything. */
@@ -53,6 +59,8 @@ export interface GatewayParts {
   readonly newId?: () => string;
   /** Where entities are kept with ENTITY_CACHE=on, if somebody in this process drops from it too. Closed by whoever opened it. */
   readonly records?: RecordCache | undefined;
+  /** Where it counts, when others in this process do too; METRICS_PORT alone says whether it is shown. */
+  readonly metrics?: Metrics | undefined;
   /** Instead of what SUPERGRAPH and SUBGRAPHS say, with `agree` and `everybody`: for one of several processes (workers/). */
   readonly source?: SupergraphSource;
   /** Has the last word on whether what was built is served; rejects when it is not. */
@@ -75,6 +83,11 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   const { logger = createLogger('gateway'), clock = systemClock, newId = randomUUID } = parts;
   const identity = identityOf(config, clock);
   const policies = config.POLICY_MODULE === undefined ? undefined : await loadPolicies(config.POLICY_MODULE);
+  const metrics = parts.metrics ?? (config.METRICS_PORT === undefined ? undefined : await Metrics.open());
+  const observe = metrics && gatewayMetrics(metrics);
+  const admission =
+    config.OVERLOAD_MS === 0 ? undefined : new Admission({ lateMs: config.OVERLOAD_MS, max: config.CONNECTIONS_MAX });
+  admission?.watch();
   const client = openSubgraphClient({
     timeoutMs: config.SUBGRAPH_TIMEOUT_MS,
     bodyBytesMax: config.SUBGRAPH_BODY_BYTES,
@@ -82,6 +95,12 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     assertion: (subgraph, subject) => identity.assertion(subgraph, subject),
     forwardResponse: config.FORWARD_RESPONSE_HEADERS,
     cacheHeaders: config.ENTITY_CACHE === 'on',
+    breakerFailures: config.SUBGRAPH_BREAKER_FAILURES,
+    hedgeMs: config.SUBGRAPH_HEDGE_MS,
+    dnsMs: config.SUBGRAPH_DNS_MS,
+    tls: readTls({ ca: config.SUBGRAPH_TLS_CA, cert: config.SUBGRAPH_TLS_CERT, key: config.SUBGRAPH_TLS_KEY }),
+    ...(observe ? { observe } : {}),
+    lateInLineMs: config.OVERLOAD_MS,
     clock,
   });
   const persisted =
@@ -150,6 +169,8 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     logger,
   });
 
+  observe?.watch({ upstreams: client.upstreams, admission, served });
+
   let ending = false;
   function ownReadiness(): Readiness {
     const current = served.current;
@@ -178,6 +199,8 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     readiness,
     graphql: {
       served,
+      admission,
+      observe,
       identity,
       consistency: consistencyOf(config, clock),
       cors: config.cors,
@@ -216,8 +239,14 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
           secret: config.ENTITY_CACHE_SECRET!,
         })
       : undefined;
+  let scraped: MetricsServer | undefined;
   return {
     async listen() {
+      if (metrics && config.METRICS_PORT !== undefined) {
+        const { HOST: host, METRICS_PORT: port, METRICS_TOKEN: token } = config;
+        scraped = await metrics.listen({ host, port, token });
+        logger.info({ url: scraped.url }, 'Metrics');
+      }
       const { port } = await server.listen();
       first = served.start();
       const host = config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST;
@@ -232,6 +261,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     readiness,
     ownReadiness,
     ...(operator ? { operatorUrl: operator.url } : {}),
+    metricsUrl: () => scraped?.url,
     refresh: () => served.refresh(),
     async close() {
       ending = true;
@@ -240,12 +270,14 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
         await sleep(config.DRAIN_MS);
       }
       reachable.close();
+      admission?.close();
       persisted?.close();
       await operator?.close();
       await server.close();
       await served.close();
       await client.close();
       if (!parts.records) await records?.close();
+      await scraped?.close();
     },
   };
 }
@@ -261,7 +293,7 @@ function sourceOf(config: GatewayConfig, identity: Identity, logger: Logger): Su
       const assertion = identity.assertion(service, null);
       return assertion === undefined ? {} : { [ASSERTION_HEADER]: assertion };
     };
-    const services = config.services.map(({ name, url }) => ({ name, url: config.addressOf(name) ?? url }));
+    const services = config.services.map(({ name, url }) => ({ name, url: webAddress(config.addressOf(name)) ?? url }));
     requireSecrets(
       config,
       services.map(({ name }) => name),
@@ -269,6 +301,11 @@ function sourceOf(config: GatewayConfig, identity: Identity, logger: Logger): Su
     return servicesSource(services, headers, logger, config.COMPOSER);
   }
   return /^https?:/i.test(config.SUPERGRAPH) ? urlSource(config.SUPERGRAPH) : fileSource(config.SUPERGRAPH);
+}
+
+/** Of the addresses of a subgraph the first that can be asked for its SDL. */
+function webAddress(addresses: string | undefined): string | undefined {
+  return splitAddresses(addresses ?? '').find((address) => /^https?:/i.test(address));
 }
 
 function identityOf(config: GatewayConfig, clock: Clock): Identity {

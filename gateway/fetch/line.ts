@@ -11,15 +11,30 @@ export interface Waiting {
  * lockstep: all of them would hold what they have gathered so far, and all of them would be late together.
  */
 export class Line {
-  readonly #places: number;
+  #places: number;
   readonly #waitingMax: number;
   /** The next one is the last. */
   readonly #waiting: Waiting[] = [];
   #inside = 0;
+  #filling = false;
 
   constructor(places: number, waitingMax: number) {
     this.#places = places;
     this.#waitingMax = waitingMax;
+  }
+
+  get inside(): number {
+    return this.#inside;
+  }
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** More places are taken at once; of fewer, those inside keep theirs until they leave. */
+  set places(places: number) {
+    this.#places = places;
+    this.#fill();
   }
 
   /** Starts it now or when its turn comes; false when too many wait already. */
@@ -36,9 +51,8 @@ export class Line {
 
   /** Whoever was started makes room. */
   leave(): void {
-    const next = this.#waiting.pop();
-    if (next) next.start();
-    else this.#inside -= 1;
+    this.#inside -= 1;
+    this.#fill();
   }
 
   /** Whoever waits wants no longer. */
@@ -50,6 +64,19 @@ export class Line {
   /** Those that still wait, who now wait no longer. */
   empty(): Waiting[] {
     return this.#waiting.splice(0);
+  }
+
+  /** In a loop, never in itself: who starts may leave at once, and so may the fifty thousand behind. */
+  #fill(): void {
+    if (this.#filling) return;
+    this.#filling = true;
+    while (this.#inside < this.#places) {
+      const next = this.#waiting.pop();
+      if (!next) break;
+      this.#inside += 1;
+      next.start();
+    }
+    this.#filling = false;
   }
 
   /** Before all that have to be answered at the same time or earlier, so that of equals the first to come goes first. */

@@ -6,6 +6,7 @@ import type { Clock, Logger } from '#libs/telemetry';
 import type { Grants } from '../authorization/grants.js';
 import type { Answer, RequestContext } from '../engine.js';
 import type { ServedSupergraph, Serving } from '../supergraph/served.js';
+import type { Admission } from './admission.js';
 import type { Consistency, RequestConsistency } from './consistency.js';
 import { corsHeaders, preflightHeaders, refuseCrossSite, type CorsRules } from './cross-site.js';
 import { CLIENT_GONE, withDeadline } from './ending.js';
@@ -19,6 +20,11 @@ import { coerceVariables } from './variables.js';
 
 export interface GraphqlOverHttpParts {
   readonly served: ServedSupergraph;
+  /** Whether one more request is taken; undefined: each is. */
+  readonly admission?: Admission | undefined;
+  /** Told of each request and what became of it; undefined: nobody counts. */
+  readonly observe?:
+    { request(method: string, status: number, ms: number): void; answered(outcome: string): void } | undefined;
   readonly identity: Identity;
   /** How a client is shown what it wrote; undefined: there are no tokens. */
   readonly consistency?: Consistency | undefined;
@@ -54,6 +60,9 @@ export async function answerGraphql(
   if (request.method === 'OPTIONS') return preflight(request, response, parts);
   if (request.method === 'GET' && parts.page && wantsPage(request.headers.accept)) return parts.page(request, response);
   let type: ResponseType = 'application/json';
+  const { admission, observe } = parts;
+  if (admission && !admission.enter()) return refuseUnread(request, response, requestId, parts);
+  const began = observe ? performance.now() : 0;
   try {
     requireMethod(request.method);
     refuseCrossSite(request.method!, request.headers, parts.cors);
@@ -67,6 +76,7 @@ export async function answerGraphql(
     // What was answered to who has written is nobody else's.
     if (consistency) response.setHeader('cache-control', 'private, no-store');
     else if (answer.hasErrors || parts.explain?.(request.headers)) response.setHeader('cache-control', 'no-store');
+    observe?.answered(answer.hasErrors ? 'partial' : 'whole');
     write(request, response, 200, type, answer.body, requestId, parts);
   } catch (error) {
     if (response.destroyed || error === CLIENT_GONE) {
@@ -74,7 +84,27 @@ export async function answerGraphql(
       return void response.destroy();
     }
     refuse(request, response, type, refusalOf(error), requestId, parts);
+  } finally {
+    admission?.leave();
+    const status = response.headersSent ? response.statusCode : 499;
+    observe?.request(request.method ?? '', status, performance.now() - began);
   }
+}
+
+/** Its body stays unread, and nothing is logged: that would be work for each of ten times too many. */
+function refuseUnread(
+  request: IncomingMessage,
+  response: ServerResponse,
+  requestId: string,
+  parts: GraphqlOverHttpParts,
+): void {
+  request.resume();
+  response.setHeader('retry-after', '1');
+  response.setHeader('cache-control', 'no-store');
+  parts.observe?.answered('OVERLOADED');
+  parts.observe?.request(request.method ?? '', 503, 0);
+  const refusal = refusalOf(new Failure('OVERLOADED', 'More requests at once than can be answered in time.'));
+  write(request, response, refusal.status, 'application/json', refusalBody(refusal, requestId), requestId, parts);
 }
 
 async function answered(
@@ -143,6 +173,7 @@ function refuse(
     const { status, code, message, more } = refusal;
     parts.logger.error({ requestId, status, code, detail: inspect(more.cause ?? message) }, 'A request failed');
   }
+  parts.observe?.answered(refusal.code);
   for (const [name, value] of Object.entries(refusal.more.headers ?? {})) response.setHeader(name, value);
   if (CODES[refusal.code].retry) response.setHeader('retry-after', '1');
   response.setHeader('cache-control', 'no-store');

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { parse, type ArgumentNode, type ConstDirectiveNode, type DocumentNode, type GraphQLSchema } from 'graphql';
+import { splitAddresses, whyNotAsked } from '../fetch/addresses.js';
 import { apiSchema } from './api-schema.js';
 
 /** A composed graph as one immutable value: a request takes it once and finishes on it, whatever is swapped in meanwhile. */
@@ -123,14 +124,21 @@ function subgraphsOf(document: DocumentNode, join: string, addressOf: AddressOf)
     for (const value of definition.values ?? []) {
       const directive = value.directives?.find((one) => one.name.value === `${join}__graph`);
       const name = (directive && textArgument(directive, 'name')) ?? value.name.value;
-      const url = addressOf(name) ?? (directive && textArgument(directive, 'url')) ?? '';
-      refuseUrl(name, url);
+      const given = addressOf(name);
+      const url = given ?? (directive && textArgument(directive, 'url')) ?? '';
+      if (given === undefined || !isAskable(given)) refuseUrl(name, url);
       subgraphs.set(name, { name, graph: value.name.value, url });
     }
   }
   if (subgraphs.size === 0)
     throw new SupergraphError(`The supergraph has no enum ${join}__Graph, so it names no subgraph.`);
   return subgraphs;
+}
+
+/** One or more addresses that an operator has set; a socket of this machine may be among them. */
+function isAskable(addresses: string): boolean {
+  const all = splitAddresses(addresses);
+  return all.length > 0 && all.every((address) => whyNotAsked(address) === undefined);
 }
 
 /** A supergraph is written by others: it must not turn the gateway into a reader of files or a carrier of passwords. */

@@ -50,6 +50,12 @@ export class Database implements Statements {
     return this.#parts.statements();
   }
 
+  /** Of the pool, now. */
+  get connections(): { readonly used: number; readonly idle: number; readonly waiting: number } {
+    const { totalCount, idleCount, waitingCount } = this.#parts.pool;
+    return { used: totalCount - idleCount, idle: idleCount, waiting: waitingCount };
+  }
+
   async query<Row = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<Row[]> {
     for (let attempt = 1; ; attempt++) {
       try {

@@ -15,3 +15,4 @@ export {
   type Page,
   type PageInfo,
 } from './page.js';
+export { databaseGauges } from './gauges.js';

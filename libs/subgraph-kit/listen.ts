@@ -19,7 +19,18 @@ const REQUEST_MS = 15_000;
 
 export async function listen(
   module: DynamicModule,
-  { host, port, logger }: { host: string; port: number; logger: Logger },
+  {
+    host,
+    port,
+    logger,
+    answered,
+  }: {
+    host: string;
+    port: number;
+    logger: Logger;
+    /** Told of each answer. */
+    answered?: ((method: string, status: number, ms: number) => void) | undefined;
+  },
 ): Promise<Listening> {
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_BYTES_MAX,
@@ -32,6 +43,11 @@ export async function listen(
     abortOnError: false,
     forceCloseConnections: false,
   });
+  if (answered)
+    adapter.getInstance().addHook('onResponse', (request, reply, done) => {
+      answered(request.method, reply.statusCode, reply.elapsedTime);
+      done();
+    });
   await app.listen(port, host);
   const { port: bound } = app.getHttpServer().address() as AddressInfo;
   return { url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}/graphql`, close: () => app.close() };

@@ -24,6 +24,10 @@ export function serviceSettings(standardPort: number) {
     ASSERTION_SECRET: secret({
       why: 'Proves that a request comes from the gateway; required with DATABASE_URL, else made once and kept under DATA_DIR.',
     }),
+    METRICS_PORT: port({ why: 'Where GET /metrics answers Prometheus, on HOST; absent: nothing is measured.' }),
+    METRICS_TOKEN: secret({
+      why: 'What Prometheus has to send (Authorization: Bearer …); absent: whoever reaches the port may look.',
+    }),
     RELAY_POLL_MS: whole({
       min: 10,
       max: 60_000,

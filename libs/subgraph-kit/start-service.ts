@@ -9,11 +9,11 @@ import {
   type RecordCache,
   type Stale,
 } from '#libs/cache';
-import { openDatabase, type Database, type OpenDatabaseOptions } from '#libs/database';
+import { databaseGauges, openDatabase, type Database, type OpenDatabaseOptions } from '#libs/database';
 import type { DomainEvent } from '#libs/events';
 import { AssertionVerifier, loadOrCreateSecret } from '#libs/identity';
-import { CaughtUp, consume, Relay, sourcesOf, type Handlers, type Stream } from '#libs/outbox';
-import { createLogger, systemClock, type Clock, type Logger } from '#libs/telemetry';
+import { CaughtUp, consume, outboxGauges, Relay, sourcesOf, type Handlers, type Stream } from '#libs/outbox';
+import { createLogger, Metrics, systemClock, type Clock, type Gauge, type Logger } from '#libs/telemetry';
 import { listen } from './listen.js';
 import type { ReadYourWrites } from './read-your-writes.js';
 import type { RunningSubgraph } from './running.js';
@@ -26,6 +26,8 @@ export interface ServiceParts {
   readonly records?: RecordCache | undefined;
   readonly logger?: Logger;
   readonly clock?: Clock;
+  /** Where it counts, when others in this process do too; without it METRICS_PORT says whether and where. */
+  readonly metrics?: Metrics | undefined;
 }
 
 export interface EntityDrops {
@@ -53,6 +55,8 @@ export interface Service {
   /** What it hears. */
   readonly hear: Handlers;
   readonly module: (parts: ModuleParts) => DynamicModule;
+  /** What else tells how it is, besides the outbox. */
+  readonly gauges?: (database: Database) => Gauge[];
   /** Work that goes on in the background beside the relay. */
   readonly background?: (parts: ModuleParts) => { settled(): Promise<void>; close(): Promise<void> };
 }
@@ -143,7 +147,20 @@ export async function startService(
     closers.push(() => relay.close());
     relay.start();
 
-    const listening = await listen(module, { host: config.HOST, port: config.PORT, logger });
+    const metrics = parts.metrics ?? (config.METRICS_PORT === undefined ? undefined : await Metrics.open());
+    metrics?.gauges([...outboxGauges(database), ...databaseGauges(database), ...(service.gauges?.(database) ?? [])]);
+    if (metrics && !parts.metrics) {
+      const { HOST: host, METRICS_PORT: port = 0, METRICS_TOKEN: token } = config;
+      const scraped = await metrics.listen({ host, port, token });
+      closers.push(() => scraped.close());
+      logger.info({ url: scraped.url }, 'Metrics');
+    }
+    const listening = await listen(module, {
+      host: config.HOST,
+      port: config.PORT,
+      logger,
+      answered: metrics && ((method, status, ms) => metrics.request(name, method, status, ms)),
+    });
     closers.push(() => listening.close());
 
     const settle = async (): Promise<void> => {

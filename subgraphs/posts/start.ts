@@ -1,5 +1,6 @@
 import { startService, type RunningSubgraph, type ServiceParts } from '#libs/subgraph-kit';
 import { timelineLimits, type PostsConfig } from './config.js';
+import { postsGauges } from './gauges.js';
 import { HEARD } from './on/heard.js';
 import { postsModule } from './posts.module.js';
 import { postsTables } from './posts.tables.js';
@@ -13,6 +14,7 @@ export function startPosts(config: PostsConfig, parts: ServiceParts): Promise<Ru
       tables: postsTables,
       hear: HEARD,
       module: postsModule,
+      gauges: postsGauges,
       background: ({ database, logger }) => {
         const worker = new TimelineWorker({
           database,

@@ -62,8 +62,9 @@ describe('docker-compose.yml', () => {
     }
   });
 
-  it('publishes one port, on this machine only: the door', () => {
+  it('publishes two ports, on this machine only: what is measured, and the door', () => {
     expect(services.filter(([, { ports }]) => ports.length > 0).map(([name, { ports }]) => [name, ports])).toEqual([
+      ['grafana', ['127.0.0.1:3000:3000']],
       ['door', ['127.0.0.1:4000:4000']],
     ]);
   });

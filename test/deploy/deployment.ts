@@ -95,6 +95,7 @@ function environmentHere(
   return Object.fromEntries(
     Object.entries(environment).map(([variable, value]) => {
       if (variable === 'PORT') return [variable, String(ports.get(name))];
+      if (variable === 'METRICS_PORT') return [variable, '0'];
       if (!/^[a-z]+:\/\//.test(value)) return [variable, value];
       const { hostname, host } = new URL(value);
       const here = servers[hostname] ?? value.replace(host, `127.0.0.1:${ports.get(hostname)}`);

@@ -29,6 +29,8 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   postgres: ['POSTGRES_USER', 'POSTGRES_DB', 'POSTGRES_PASSWORD'],
   redis: [],
   haproxy: [],
+  'prom/prometheus': [],
+  'grafana/grafana': ['GF_AUTH_ANONYMOUS_ENABLED', 'GF_ANALYTICS_REPORTING_ENABLED'],
 };
 
 /** Everything that is wrong with what the services are told, as sentences. */

@@ -1,0 +1,87 @@
+import type { Clock } from '#libs/telemetry';
+
+const PAUSE_MS = 250;
+const PAUSE_MS_MAX = 2_000;
+
+/** How a call may go: the number of its cohort, or one of these. */
+export const PROBE = -1;
+export const REFUSED = -2;
+
+export interface BreakerOptions {
+  /** Failures in a row that open it. */
+  readonly failuresMax: number;
+  readonly clock: Clock;
+  readonly random?: () => number;
+}
+
+/**
+ * Stops asking an address that only fails, for a moment, then lets one call try (Nygard, Release It!, "Circuit Breaker"; of several
+ * addresses of one subgraph it is what Envoy calls outlier ejection). Any answer in between starts the count anew, so one slow
+ * query among quick ones opens nothing.
+ *
+ * A process that ends takes all its connections with it: sixty-four failures that say one thing. So of calls that were under way at
+ * the same time only the first failure counts; a timeout counts always, since whoever waited that long for nothing is no blip.
+ *
+ * A call that is answered costs two comparisons here.
+ */
+export class Breaker {
+  readonly #options: BreakerOptions;
+  #cohort = 0;
+  #inARow = 0;
+  #open = false;
+  #probing = false;
+  #pauseMs = PAUSE_MS;
+  #until = 0;
+
+  constructor(options: BreakerOptions) {
+    this.#options = options;
+  }
+
+  get state(): 'closed' | 'open' | 'half-open' {
+    return this.#open ? (this.#probing ? 'half-open' : 'open') : 'closed';
+  }
+
+  /** Would `begin` let a call through? */
+  get allows(): boolean {
+    return !this.#open || (!this.#probing && this.#options.clock() >= this.#until);
+  }
+
+  /** For a call that begins: what it gives to `succeeded`, `failed` or `abandoned` when it ends; REFUSED: it does not begin. */
+  begin(): number {
+    if (!this.#open) return this.#cohort;
+    if (!this.allows) return REFUSED;
+    this.#probing = true;
+    return PROBE;
+  }
+
+  succeeded(call: number): void {
+    this.#inARow = 0;
+    if (call !== PROBE) return;
+    this.#open = this.#probing = false;
+    this.#pauseMs = PAUSE_MS;
+  }
+
+  failed(call: number, timedOut: boolean): void {
+    if (call === PROBE) {
+      this.#probing = false;
+      this.#pauseMs = Math.min(this.#pauseMs * 2, PAUSE_MS_MAX);
+      return this.#openUp();
+    }
+    if (this.#open || (!timedOut && call !== this.#cohort)) return;
+    this.#cohort += 1;
+    this.#inARow += 1;
+    if (this.#inARow >= this.#options.failuresMax) this.#openUp();
+  }
+
+  /** Ended without telling anything of the address: its client went away. */
+  abandoned(call: number): void {
+    if (call === PROBE) this.#probing = false;
+  }
+
+  #openUp(): void {
+    const { clock, random = Math.random } = this.#options;
+    this.#open = true;
+    // A quarter more or less, so that many gateways do not try in the same moment.
+    this.#until = clock() + this.#pauseMs * (0.75 + random() / 2);
+  }
+}

@@ -1,0 +1,76 @@
+import type { LookupFunction } from 'node:net';
+import { Pool } from 'undici';
+import type { Clock } from '#libs/telemetry';
+import { AdaptiveLimit } from './adaptive-limit.js';
+import type { Address } from './addresses.js';
+import { Breaker } from './breaker.js';
+import { Line } from './line.js';
+import type { SubgraphTls } from './tls.js';
+
+/** Calls that wait for a connection to one address; more are refused. */
+export const WAITING_MAX = 50_000;
+
+export interface EndpointOptions {
+  /** To one address; calls beyond wait in line for as long as their request has time. */
+  readonly connections: number;
+  readonly timeoutMs: number;
+  /** Failures in a row after which an address is not asked for a moment; 0: never. */
+  readonly breakerFailures?: number;
+  /** Whom https: addresses have to be, and who we are to them. */
+  readonly tls?: SubgraphTls | undefined;
+  readonly clock: Clock;
+}
+
+/** One address as it is called: its connections, who waits for one, what it bears and whether it answers. */
+export class Endpoint {
+  readonly origin: string;
+  readonly pool: Pool;
+  readonly line: Line;
+  readonly breaker: Breaker;
+  readonly limit: AdaptiveLimit;
+  /** How long the call that was begun last has waited in line. */
+  waitedMs = 0;
+  #retired = false;
+
+  constructor({ origin, socketPath }: Address, ip: string | undefined, options: EndpointOptions) {
+    const { connections, timeoutMs, breakerFailures = 0, clock } = options;
+    this.origin = socketPath ?? (ip === undefined ? origin : `${origin} (${ip})`);
+    this.pool = new Pool(origin, {
+      connections,
+      pipelining: 1,
+      connect: {
+        timeout: Math.min(1_000, timeoutMs),
+        ...options.tls,
+        ...(socketPath === undefined ? {} : { socketPath }),
+        // The certificate is still that of the name.
+        ...(ip === undefined ? {} : { lookup: always(ip) }),
+      },
+      // Node's server closes after 5 s without a request; we let go first, so that neither writes into a closed socket.
+      keepAliveTimeout: 4_000,
+      maxHeaderSize: 16 * 1024,
+      // The whole call has one deadline, in Attempt.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+    this.line = new Line(connections, WAITING_MAX);
+    this.limit = new AdaptiveLimit(connections);
+    this.breaker = new Breaker({ failuresMax: breakerFailures || Number.POSITIVE_INFINITY, clock });
+  }
+
+  /** An attempt that was started is over. */
+  leave(): void {
+    this.line.leave();
+    if (this.#retired) this.retire();
+  }
+
+  /** Its name stands for other machines now: who is under way or in line is still answered. */
+  retire(): void {
+    this.#retired = true;
+    if (this.line.inside === 0 && !this.pool.closed) void this.pool.close();
+  }
+}
+
+function always(ip: string): LookupFunction {
+  const family = ip.includes(':') ? 6 : 4;
+  return (_host, { all }, done) => (all ? done(null, [{ address: ip, family }]) : done(null, ip, family));
+}

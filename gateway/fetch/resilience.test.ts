@@ -1,0 +1,321 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
+import { selfSigned } from '../../test/tiny/self-signed.js';
+import type { RequestContext, SubgraphCall } from '../engine.js';
+import { openSubgraphClient, type SubgraphClientOptions } from './subgraph-client.js';
+
+const closers: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+async function listen(server: Server, on: number | string = 0, host = '127.0.0.1'): Promise<number> {
+  await new Promise<void>((resolve) =>
+    typeof on === 'string' ? server.listen(on, resolve) : server.listen(on, host, resolve),
+  );
+  closers.push(
+    () =>
+      new Promise((resolve) => {
+        server.close(resolve);
+        server.closeAllConnections();
+      }),
+  );
+  const address = server.address();
+  return typeof address === 'string' ? 0 : (address as AddressInfo).port;
+}
+
+/** A subgraph that answers what `says` says; `calls` counts what reached it. */
+async function subgraph(says: (call: number) => number = () => 200) {
+  const seen = { calls: 0, url: '' };
+  const server = createServer((request, response) => {
+    seen.calls += 1;
+    const status = says(seen.calls);
+    request.resume().on('end', () => {
+      if (status === 0) request.socket.resetAndDestroy();
+      else if (status > 0) response.writeHead(status, JSON_TYPE).end('{"data":{}}');
+    });
+  });
+  seen.url = `http://127.0.0.1:${await listen(server)}/graphql`;
+  return seen;
+}
+
+const JSON_TYPE = { 'content-type': 'application/json' };
+
+function client(options: Partial<SubgraphClientOptions> = {}) {
+  const made = openSubgraphClient({
+    timeoutMs: 20_000,
+    bodyBytesMax: 64 * 1024,
+    connections: 16,
+    assertion: () => undefined,
+    forwardResponse: [],
+    clock: Date.now,
+    ...options,
+  });
+  closers.push(() => made.close());
+  const context = (): RequestContext => ({
+    requestId: 'r1',
+    subject: null,
+    headers: new Map(),
+    signal: new AbortController().signal,
+    deadline: (options.clock ?? Date.now)() + 60_000,
+    responseHeaders: [],
+  });
+  /** 'ok', or the code of what went wrong. */
+  const ask = (url: string, type: SubgraphCall['type'] = 'query') =>
+    made.post({ subgraph: 'posts', url, type, body: '{"query":"{__typename}"}' }, context()).then(
+      () => 'ok',
+      (error: { code?: string }) => error.code ?? String(error),
+    );
+  return { ...made, ask };
+}
+
+async function count(times: number, ask: () => Promise<string>): Promise<Record<string, number>> {
+  const seen: Record<string, number> = {};
+  for (let i = 0; i < times; i += 1) {
+    const outcome = await ask();
+    seen[outcome] = (seen[outcome] ?? 0) + 1;
+  }
+  return seen;
+}
+
+describe('retries', () => {
+  it('a read that broke off or was answered 502, 503 or 504 goes once more; one answered 500 does not', async () => {
+    for (const [status, calls] of [
+      [0, 2],
+      [502, 2],
+      [503, 2],
+      [504, 2],
+      [500, 1],
+    ] as const) {
+      const bad = await subgraph((call) => (call === 1 ? status : 200));
+      expect([status, await client().ask(bad.url), bad.calls]).toEqual([
+        status,
+        calls === 2 ? 'ok' : 'SUBGRAPH_UNAVAILABLE',
+        calls,
+      ]);
+    }
+  });
+
+  it('a mutation is sent once, whatever comes of it', async () => {
+    for (const status of [0, 502, 503, 504]) {
+      const bad = await subgraph((call) => (call === 1 ? status : 200));
+      expect([await client().ask(bad.url, 'mutation'), bad.calls]).toEqual(['SUBGRAPH_UNAVAILABLE', 1]);
+    }
+  });
+
+  it('while half of the calls fail a subgraph gets 1.1 times the calls; control: without a budget half as many again', async () => {
+    const calls = 400;
+    const failing = await subgraph((call) => (call % 2 === 0 ? 503 : 200));
+    const one = client();
+    const outcomes = await count(calls, () => one.ask(failing.url));
+    expect(failing.calls).toBeLessThanOrEqual(calls * 1.1);
+    expect(failing.calls).toBeGreaterThan(calls * 1.05);
+    expect(outcomes['ok']).toBeGreaterThanOrEqual(calls / 2);
+    const again = await subgraph((call) => (call % 2 === 0 ? 503 : 200));
+    for (let i = 0; i < calls; i += 1)
+      if ((await one.ask(again.url, 'mutation')) !== 'ok') await one.ask(again.url, 'mutation');
+    expect(again.calls).toBeGreaterThan(calls * 1.4);
+  });
+});
+
+describe('a breaker for each address', () => {
+  it('spares who does not answer, and comes back; control: without one each call goes there', async () => {
+    let healthy = false;
+    const down = await subgraph(() => (healthy ? 200 : 500));
+    let now = 0;
+    const one = client({ breakerFailures: 5, clock: () => now });
+    const outcomes = await count(100, () => one.ask(down.url));
+    expect([outcomes, down.calls]).toEqual([{ SUBGRAPH_UNAVAILABLE: 100 }, 5]);
+    healthy = true;
+    now += 1_000;
+    expect(await count(10, () => one.ask(down.url))).toEqual({ ok: 10 });
+    const without = await subgraph(() => 500);
+    const naive = client();
+    await count(100, () => naive.ask(without.url));
+    expect(without.calls).toBe(100);
+  });
+
+  it('does not open for one slow query among quick ones', async () => {
+    const mixed = await subgraph((call) => (call % 5 === 0 ? 200 : 500));
+    const one = client({ breakerFailures: 5 });
+    expect((await count(100, () => one.ask(mixed.url)))['ok']).toBe(20);
+  });
+});
+
+describe('several addresses of one subgraph', () => {
+  it('share the calls', async () => {
+    const both = [await subgraph(), await subgraph()];
+    const one = client();
+    expect(await count(100, () => one.ask(both.map(({ url }) => url).join(', ')))).toEqual({ ok: 100 });
+    for (const { calls } of both) expect(calls).toBeGreaterThan(10);
+  });
+
+  it('one that fails is passed over: no read is lost; control: one address with the same failures loses them', async () => {
+    const [good, bad] = [await subgraph(), await subgraph(() => 503)];
+    const one = client({ breakerFailures: 5, clock: () => 0 });
+    expect(await count(300, () => one.ask(`${good.url},${bad.url}`))).toEqual({ ok: 300 });
+    expect(bad.calls).toBeLessThanOrEqual(5);
+    const alone = client({ clock: () => 0 });
+    expect((await count(300, () => alone.ask(`${bad.url}`)))['ok'] ?? 0).toBe(0);
+  });
+
+  it('a mutation that could not be sent to one is sent to the other, once', async () => {
+    const good = await subgraph();
+    const gone = createServer();
+    const port = await listen(gone);
+    await new Promise((resolve) => gone.close(resolve));
+    const one = client({ breakerFailures: 3 });
+    const both = `http://127.0.0.1:${port}/graphql,${good.url}`;
+    expect(await count(40, () => one.ask(both, 'mutation'))).toEqual({ ok: 40 });
+    expect(good.calls).toBe(40);
+  });
+
+  it('a name that stands for several machines is each of them, and follows when they change', async () => {
+    const seen: Record<string, number> = {};
+    const on = (host: string): RequestListener => {
+      seen[host] = 0;
+      return (request, response) => {
+        seen[host]! += 1;
+        request.resume();
+        response.writeHead(200, JSON_TYPE).end('{"data":{}}');
+      };
+    };
+    const port = await listen(createServer(on('127.0.0.1')));
+    for (const host of ['127.0.0.2', '127.0.0.3']) await listen(createServer(on(host)), port, host);
+    let machines = ['127.0.0.1', '127.0.0.2'];
+    const one = client({ dnsMs: 600_000, lookup: async () => machines });
+    const url = `http://posts.test:${port}/graphql`;
+    one.upstreams.of(url);
+    await one.upstreams.lookUp();
+    expect(await count(50, () => one.ask(url))).toEqual({ ok: 50 });
+    expect(seen['127.0.0.1']! + seen['127.0.0.2']!).toBe(50);
+    expect(Math.min(seen['127.0.0.1']!, seen['127.0.0.2']!)).toBeGreaterThan(0);
+    machines = ['127.0.0.2', '127.0.0.3'];
+    await one.upstreams.lookUp();
+    const before = seen['127.0.0.1'];
+    expect(await count(50, () => one.ask(url))).toEqual({ ok: 50 });
+    expect(seen['127.0.0.1']).toBe(before);
+    expect(seen['127.0.0.3']).toBeGreaterThan(0);
+    machines = [];
+    await one.upstreams.lookUp();
+  });
+
+  it('a socket of this machine is asked like an address', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tributary-socket-'));
+    closers.push(async () => rmSync(folder, { recursive: true, force: true }));
+    const paths: string[] = [];
+    const file = join(folder, 'posts.sock');
+    await listen(
+      createServer((request, response) => {
+        paths.push(request.url!);
+        request.resume();
+        response.writeHead(200, JSON_TYPE).end('{"data":{}}');
+      }),
+      file,
+    );
+    expect(await client().ask(`unix://${file}?path=/api/graphql`)).toBe('ok');
+    expect(paths).toEqual(['/api/graphql']);
+  });
+});
+
+describe('TLS', () => {
+  const [server, gateway, stranger] = [selfSigned('localhost'), selfSigned('gateway'), selfSigned('stranger')];
+
+  async function secured(): Promise<string> {
+    const made = createTlsServer(
+      { ...server, ca: gateway.cert, requestCert: true, rejectUnauthorized: false },
+      (request, response) => {
+        request.resume();
+        response.writeHead((request.socket as TLSSocket).authorized ? 200 : 401, JSON_TYPE).end('{"data":{}}');
+      },
+    );
+    return `https://localhost:${await listen(made)}/graphql`;
+  }
+
+  it('whoever vouches is believed, and the gateway shows who it is', async () => {
+    expect(await client({ tls: { ca: server.cert, ...gateway } }).ask(await secured())).toBe('ok');
+  });
+
+  it.each([
+    ['a subgraph that nobody vouches for gets no byte', { ...gateway }, 'SUBGRAPH_UNAVAILABLE'],
+    ['nor does one that somebody else vouches for', { ca: stranger.cert, ...gateway }, 'SUBGRAPH_UNAVAILABLE'],
+    ['(control: a stranger is refused by the subgraph)', { ca: server.cert, ...stranger }, 'SUBGRAPH_BAD_RESPONSE'],
+    ['(control: and so is nobody)', { ca: server.cert }, 'SUBGRAPH_BAD_RESPONSE'],
+  ])('%s', async (_name, tls, code) => {
+    expect(await client({ tls }).ask(await secured())).toBe(code);
+  });
+});
+
+describe('hedged reads', () => {
+  it('a late one is asked a second time elsewhere, a mutation never; control: unhedged it waits', async () => {
+    const [quick, hung] = [await subgraph(), await subgraph(() => -1)];
+    const both = `${quick.url},${hung.url}`;
+    const hedged = client({ hedgeMs: 20, timeoutMs: 5_000, random: () => 0.99 });
+    // By chance 0.99 the second address is chosen first.
+    expect(await hedged.ask(both)).toBe('ok');
+    expect([hung.calls, quick.calls]).toEqual([1, 1]);
+    const naive = client({ timeoutMs: 200, random: () => 0.99 });
+    expect(await naive.ask(both)).toBe('SUBGRAPH_TIMEOUT');
+    const short = client({ hedgeMs: 20, timeoutMs: 200, random: () => 0.99 });
+    expect(await short.ask(both, 'mutation')).toBe('SUBGRAPH_TIMEOUT');
+    expect(quick.calls).toBe(1);
+  });
+
+  it('takes its repeats out of the same tenth', async () => {
+    const hung = await subgraph(() => -1);
+    const hedged = client({ hedgeMs: 5, timeoutMs: 100 });
+    await Promise.all(Array.from({ length: 40 }, () => hedged.ask(hung.url)));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(hung.calls).toBeLessThanOrEqual(40 + 10);
+  });
+});
+
+describe('a subgraph that is slower than it is asked', () => {
+  it('is given no more while calls wait too long for it, and others are answered; control: without a bound all wait', async () => {
+    let now = 1_000;
+    const held: (() => void)[] = [];
+    let came = () => {};
+    const server = createServer((request, response) => {
+      request.resume();
+      held.push(() => response.writeHead(200, JSON_TYPE).end('{"data":{}}'));
+      came();
+    });
+    const slow = `http://127.0.0.1:${await listen(server)}/graphql`;
+    const arrives = async (count: number): Promise<void> => {
+      while (held.length < count) await new Promise<void>((resolve) => (came = resolve));
+    };
+    const other = await subgraph();
+    const one = client({ connections: 1, lateInLineMs: 500, clock: () => now });
+    const first = [one.ask(slow), one.ask(slow), one.ask(slow)];
+    await arrives(1);
+    now += 501;
+    held.shift()!();
+    await arrives(1);
+    // The second has waited 501 ms, and the third waits.
+    expect(await one.ask(slow)).toBe('OVERLOADED');
+    expect(await one.ask(other.url)).toBe('ok');
+    held.shift()!();
+    await arrives(1);
+    held.shift()!();
+    expect(await Promise.all(first)).toEqual(['ok', 'ok', 'ok']);
+    const after = one.ask(slow);
+    await arrives(1);
+    held.shift()!();
+    expect(await after).toBe('ok');
+
+    const patient = client({ connections: 1, clock: () => now });
+    const waiting = Array.from({ length: 4 }, () => patient.ask(slow));
+    for (let nth = 0; nth < 4; nth += 1) {
+      await arrives(1);
+      now += 501;
+      held.shift()!();
+    }
+    expect(await Promise.all(waiting)).toEqual(['ok', 'ok', 'ok', 'ok']);
+  });
+});

@@ -1,0 +1,151 @@
+import { lookup } from 'node:dns/promises';
+import { addressesOf, type Address } from './addresses.js';
+import { Endpoint, type EndpointOptions } from './endpoint.js';
+import { RetryBudget } from './retry-budget.js';
+
+/** An endpoint, and where on it. */
+export interface Target {
+  readonly endpoint: Endpoint;
+  readonly path: string;
+}
+
+/** The addresses of a name, all of one family. */
+export type Lookup = (host: string) => Promise<readonly string[]>;
+
+export interface UpstreamsOptions extends EndpointOptions {
+  /** How often names are looked up again, ms; 0: the system does it, for each connection. */
+  readonly dnsMs?: number;
+  readonly lookup?: Lookup;
+  readonly random?: () => number;
+}
+
+/** Where one subgraph is asked, and how much of what it is asked may be repeated. */
+export class Upstream {
+  readonly budget = new RetryBudget();
+  readonly addresses: readonly Address[];
+  targets: readonly Target[] = [];
+  readonly #random: () => number;
+
+  constructor(addresses: readonly Address[], random: () => number) {
+    this.addresses = addresses;
+    this.#random = random;
+  }
+
+  /**
+   * Of two addresses by chance the one that has less to do (Mitzenmacher, "The Power of Two Choices", 2001), of those that answer;
+   * not the one that was tried already, where there is another.
+   */
+  choose(tried: Target | undefined): Target {
+    const { targets } = this;
+    if (targets.length === 1) return targets[0]!;
+    const fits = (target: Target) => target.endpoint.breaker.allows;
+    let choice = targets.filter((target) => target !== tried && fits(target));
+    if (choice.length === 0) choice = targets.filter(fits);
+    if (choice.length === 0) choice = [...targets];
+    const one = choice[Math.floor(this.#random() * choice.length)]!;
+    const other = choice[Math.floor(this.#random() * choice.length)]!;
+    return load(other) < load(one) ? other : one;
+  }
+}
+
+function load({ endpoint: { line } }: Target): number {
+  return line.inside + line.waiting;
+}
+
+/**
+ * By the text of its address, what is known of each subgraph. Names that stand for several machines become an endpoint for each;
+ * two subgraphs at one address share theirs.
+ */
+export class Upstreams {
+  readonly #options: UpstreamsOptions;
+  readonly #upstreams = new Map<string, Upstream>();
+  readonly #endpoints = new Map<string, Endpoint>();
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: UpstreamsOptions) {
+    this.#options = options;
+  }
+
+  get endpoints(): Iterable<Endpoint> {
+    return this.#endpoints.values();
+  }
+
+  of(text: string): Upstream {
+    let upstream = this.#upstreams.get(text);
+    if (upstream === undefined) {
+      upstream = new Upstream(addressesOf(text), this.#options.random ?? Math.random);
+      upstream.targets = upstream.addresses.map((address) => this.#target(address, undefined));
+      this.#upstreams.set(text, upstream);
+      void this.#lookUp(upstream);
+      const { dnsMs = 0 } = this.#options;
+      if (dnsMs > 0) this.#timer ??= setInterval(() => void this.lookUp(), dnsMs).unref();
+    }
+    return upstream;
+  }
+
+  /** Asks for all names again. */
+  async lookUp(): Promise<void> {
+    await Promise.all([...this.#upstreams.values()].map((upstream) => this.#lookUp(upstream)));
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    await Promise.all([...this.#endpoints.values()].map(({ pool }) => pool.destroy()));
+    this.#upstreams.clear();
+    this.#endpoints.clear();
+  }
+
+  async #lookUp(upstream: Upstream): Promise<void> {
+    const { dnsMs = 0, lookup: ask = lookUpAll } = this.#options;
+    if (dnsMs === 0 || upstream.addresses.every(({ host }) => host === undefined)) return;
+    let targets: Target[];
+    try {
+      const found = await Promise.all(
+        upstream.addresses.map(async (address) => {
+          const ips = address.host === undefined ? [] : await ask(address.host);
+          // One machine is as well asked by its name: each new connection looks it up.
+          return ips.length < 2 ? [{ address, ip: undefined }] : ips.map((ip) => ({ address, ip }));
+        }),
+      );
+      if (this.#closed) return;
+      targets = found.flat().map(({ address, ip }) => this.#target(address, ip));
+    } catch {
+      // What was known stays: a name server that is away is no reason to forget where the machines are.
+      return;
+    }
+    const same =
+      targets.length === upstream.targets.length &&
+      targets.every(({ endpoint }) => upstream.targets.some((one) => one.endpoint === endpoint));
+    if (same) return;
+    upstream.targets = targets;
+    this.#retireUnused();
+  }
+
+  #target(address: Address, ip: string | undefined): Target {
+    const key = address.socketPath ?? `${address.origin} ${ip ?? ''}`;
+    let endpoint = this.#endpoints.get(key);
+    if (endpoint === undefined) {
+      endpoint = new Endpoint(address, ip, this.#options);
+      this.#endpoints.set(key, endpoint);
+    }
+    return { endpoint, path: address.path };
+  }
+
+  #retireUnused(): void {
+    const used = new Set(
+      [...this.#upstreams.values()].flatMap(({ targets }) => targets.map(({ endpoint }) => endpoint)),
+    );
+    for (const [key, endpoint] of this.#endpoints) {
+      if (used.has(endpoint)) continue;
+      this.#endpoints.delete(key);
+      endpoint.retire();
+    }
+  }
+}
+
+async function lookUpAll(host: string): Promise<string[]> {
+  const found = await lookup(host, { all: true });
+  return found.filter(({ family }) => family === found[0]!.family).map(({ address }) => address);
+}

@@ -1,0 +1,174 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { buildSchema } from 'graphql';
+import { Line } from '../fetch/line.js';
+import { startTinyHttp, type TinyHttp } from '../../test/tiny/tiny-http.js';
+import { Admission } from './admission.js';
+
+const PLACES = 8;
+const WORK_MS = 20;
+const DEADLINE_MS = 1_000;
+const PEAK = PLACES / WORK_MS;
+
+/**
+ * Ten times as many requests as can be answered, for ten virtual seconds, on the gateway's own line for a subgraph: whoever has
+ * waited until the deadline goes, whether it was just begun or not. Answers in time per ms.
+ */
+function goodput(admission: Admission | undefined): number {
+  const line = new Line(PLACES, 1_000_000);
+  const doing: { request: Request; until: number }[] = [];
+  interface Request {
+    deadline: number;
+    came: number;
+    over: boolean;
+    start(): void;
+  }
+  const waiting = new Set<Request>();
+  let now = 0;
+  let good = 0;
+  for (; now < 10_000; now += 1) {
+    for (let i = 0; i < 10 * PEAK; i += 1) {
+      if (admission && !admission.enter()) continue;
+      const request: Request = {
+        deadline: now + DEADLINE_MS,
+        came: now,
+        over: false,
+        start() {
+          waiting.delete(request);
+          if (now > request.came) admission?.late(now - request.came);
+          doing.push({ request, until: now + WORK_MS });
+        },
+      };
+      waiting.add(request);
+      line.enter(request);
+    }
+    for (const one of doing.splice(0)) {
+      if (one.until > now) doing.push(one);
+      else {
+        if (!one.request.over) admission?.leave();
+        if (!one.request.over && now > 2_000) good += 1;
+        line.leave();
+      }
+    }
+    for (const { request } of doing)
+      if (!request.over && now >= request.deadline) {
+        request.over = true;
+        admission?.leave();
+      }
+    for (const request of waiting)
+      if (now >= request.deadline) {
+        waiting.delete(request);
+        line.giveUp(request);
+        admission?.late(now - request.came);
+        admission?.leave();
+      }
+    if (now % 100 === 99) admission?.look();
+  }
+  return good / 8_000;
+}
+
+describe('ten times too many requests', () => {
+  it('leave four fifths of the peak when what would wait is refused; control: taking all, nearly all is done for nobody', () => {
+    expect(goodput(new Admission({ lateMs: 200, max: 10_000 }))).toBeGreaterThanOrEqual(0.8 * PEAK);
+    expect(goodput(undefined)).toBeLessThan(0.2 * PEAK);
+  });
+});
+
+describe('an admission', () => {
+  it('takes a quarter fewer at once while it is late, never fewer than sixteen, and more again when it keeps up', () => {
+    const admission = new Admission({ lateMs: 100, max: 1_000 });
+    const fill = (): number => {
+      let taken = 0;
+      while (admission.enter()) taken += 1;
+      for (let i = 0; i < taken; i += 1) admission.leave();
+      return taken;
+    };
+    for (let i = 0; i < 100; i += 1) admission.enter();
+    for (let i = 0; i < 100; i += 1) admission.leave();
+    admission.late(101);
+    admission.look();
+    expect(fill()).toBe(75);
+    for (let i = 0; i < 50; i += 1) {
+      fill();
+      admission.late(101);
+      admission.look();
+    }
+    expect(fill()).toBe(16);
+    for (let i = 0; i < 100; i += 1) {
+      admission.look();
+      fill();
+    }
+    expect(fill()).toBe(1_000);
+  });
+
+  it('is not moved by lateness of less than it may have', () => {
+    const admission = new Admission({ lateMs: 100, max: 1_000 });
+    admission.late(100);
+    admission.look();
+    expect(admission.limit).toBe(1_000);
+  });
+});
+
+describe('who is refused', () => {
+  let http: TinyHttp;
+  afterEach(() => http.close());
+
+  const schema = buildSchema('type Query { hello: String }');
+  const ask = () =>
+    fetch(http.url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{"query":"{ hello }"}',
+    });
+
+  /** So many asked while those before are held. */
+  async function asked(many: number, admission: Admission | undefined) {
+    let go = () => {};
+    const held = new Promise<void>((resolve) => (go = resolve));
+    let came = () => {};
+    const all = new Promise<void>((resolve) => (came = resolve));
+    http = await startTinyHttp(
+      schema,
+      {},
+      {
+        admission,
+        execute: async () => {
+          if (http.executed.length === (admission?.limit ?? many)) came();
+          await held;
+          return { body: '{"data":{"hello":"you"}}', hasErrors: false };
+        },
+      },
+    );
+    const first = Array.from({ length: admission?.limit ?? many }, ask);
+    await all;
+    const rest = await Promise.all(Array.from({ length: many - first.length }, ask));
+    go();
+    return { first: await Promise.all(first), rest };
+  }
+
+  it('is told 503 and when to come again, in the form of every answer, and reaches no engine; control: without admission all do', async () => {
+    const admission = new Admission({ lateMs: 100, max: 16 });
+    const { first, rest } = await asked(40, admission);
+    expect(first.map(({ status }) => status)).toEqual(Array.from({ length: 16 }, () => 200));
+    expect(rest).toHaveLength(24);
+    for (const response of rest) {
+      expect([response.status, response.headers.get('retry-after'), response.headers.get('cache-control')]).toEqual([
+        503,
+        '1',
+        'no-store',
+      ]);
+      expect(await response.json()).toEqual({
+        errors: [
+          {
+            message: 'The service is busy; try again.',
+            extensions: { code: 'OVERLOADED', requestId: response.headers.get('x-request-id') },
+          },
+        ],
+      });
+    }
+    expect([http.executed.length, admission.refused, admission.inside]).toEqual([16, 24, 0]);
+    expect((await ask()).status).toBe(200);
+    await http.close();
+    await asked(40, undefined);
+    expect(http.executed).toHaveLength(40);
+  });
+});

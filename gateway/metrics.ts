@@ -1,0 +1,85 @@
+import type { Metrics } from '#libs/telemetry';
+import type { Endpoint } from './fetch/endpoint.js';
+import type { Upstreams } from './fetch/upstream.js';
+import type { Admission } from './http/admission.js';
+import type { ServedSupergraph } from './supergraph/served.js';
+
+/** What the gateway has to tell whoever is on call. */
+export interface GatewayMetrics {
+  /** A subgraph call ended: `ok`, or the code of what went wrong. */
+  call(subgraph: string, outcome: string, ms: number): void;
+  /** It was sent a second time, because it was lost or because it was late. */
+  repeated(subgraph: string, why: 'retry' | 'hedge'): void;
+  /** A request was answered: `whole`, `partial` (with errors), or the code of its refusal. */
+  answered(outcome: string): void;
+  request(method: string, status: number, ms: number): void;
+  /** What is read when somebody looks. */
+  watch(parts: { upstreams: Upstreams; admission: Admission | undefined; served: ServedSupergraph }): void;
+}
+
+const STATES = ['closed', 'half-open', 'open'] as const;
+
+export function gatewayMetrics(metrics: Metrics): GatewayMetrics {
+  const calls = metrics.histogram({
+    name: 'http_client_request_duration_seconds',
+    help: 'How long subgraphs took to answer, the wait for a connection and a repeat included; error_type is ok or a code.',
+    labels: ['subgraph', 'error_type'],
+  });
+  const repeats = metrics.counter({
+    name: 'tributary_subgraph_repeats_total',
+    help: 'Calls that were sent a second time: at most a tenth of all.',
+    labels: ['subgraph', 'why'],
+  });
+  const answers = metrics.counter({
+    name: 'tributary_graphql_answers_total',
+    help: 'whole, partial (with errors), or the code of the refusal.',
+    labels: ['outcome'],
+  });
+  return {
+    call: (subgraph, outcome, ms) => calls.labels(subgraph, outcome).observe(ms / 1_000),
+    repeated: (subgraph, why) => repeats.labels(subgraph, why).inc(),
+    answered: (outcome) => answers.labels(outcome).inc(),
+    request: (method, status, ms) => metrics.request('gateway', method, status, ms),
+    watch: (parts) => watch(metrics, parts),
+  };
+}
+
+function watch(metrics: Metrics, { upstreams, admission, served }: Parameters<GatewayMetrics['watch']>[0]): void {
+  metrics.gauge(
+    {
+      name: 'tributary_subgraph_breaker_state',
+      help: '1 at the state that the breaker of an address is in.',
+      labels: ['server_address', 'state'],
+    },
+    (gauge) => {
+      gauge.reset();
+      for (const { origin, breaker } of upstreams.endpoints)
+        for (const state of STATES) gauge.set({ server_address: origin, state }, breaker.state === state ? 1 : 0);
+    },
+  );
+  const perAddress = (name: string, help: string, read: (endpoint: Endpoint) => number): void =>
+    metrics.gauge({ name, help, labels: ['server_address'] }, (gauge) => {
+      gauge.reset();
+      for (const endpoint of upstreams.endpoints) gauge.set({ server_address: endpoint.origin }, read(endpoint));
+    });
+  perAddress('http_client_active_requests', 'Calls under way to an address.', ({ line }) => line.inside);
+  perAddress('tributary_subgraph_calls_waiting', 'Calls that wait for a connection.', ({ line }) => line.waiting);
+  perAddress(
+    'tributary_subgraph_concurrency_limit',
+    'Calls that an address is given at once.',
+    ({ limit }) => limit.places,
+  );
+  metrics.gauge({ name: 'http_server_active_requests', help: 'Requests under way.' }, (gauge) =>
+    gauge.set(admission?.inside ?? Number.NaN),
+  );
+  metrics.gauge({ name: 'tributary_requests_limit', help: 'Requests that are taken at once.' }, (gauge) =>
+    gauge.set(admission?.limit ?? Number.POSITIVE_INFINITY),
+  );
+  metrics.gauge(
+    {
+      name: 'tributary_supergraph_served',
+      help: '1: the newest supergraph is served; 0: it is not, or there is none.',
+    },
+    (gauge) => gauge.set(served.current && served.trouble === undefined ? 1 : 0),
+  );
+}

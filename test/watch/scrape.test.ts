@@ -1,0 +1,114 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import { ROOT } from '../../commands/root.js';
+import { startWorld, type World } from '../world.js';
+
+const TOKEN = 'what-prometheus-says-and-nobody-else-knows';
+let world: World;
+let scraped: string;
+
+beforeAll(async () => {
+  world = await startWorld({ SEED: 'demo', METRICS_PORT: '0', METRICS_TOKEN: TOKEN });
+  await world.ask('query($handle: String!) { userByHandle(handle: $handle) { id followerCount postCount } }', {
+    handle: 'alice',
+  });
+  await world.ask('{ homeTimeline(first: 1) { edges { node { id } } } }');
+  scraped = await (await scrape(TOKEN)).text();
+}, 180_000);
+afterAll(() => world?.close());
+
+function scrape(token?: string, path = ''): Promise<Response> {
+  const url = world.gateway.metricsUrl()! + path;
+  return fetch(url, { headers: token === undefined ? {} : { authorization: `Bearer ${token}` } });
+}
+
+const dashboard = JSON.parse(readFileSync(join(ROOT, 'deploy/grafana/tributary.json'), 'utf8')) as {
+  panels: { title: string; targets: { expr: string }[] }[];
+};
+const alerts = parse(readFileSync(join(ROOT, 'deploy/alerts.yml'), 'utf8')) as {
+  groups: { rules: { alert: string; expr: string }[] }[];
+};
+
+/** What a query names that no scrape has: metrics, and labels of theirs. */
+function unknownIn(query: string, scrape: string): string[] {
+  const labels = new Map<string, Set<string>>();
+  for (const line of scrape.split('\n')) {
+    const told = /^# TYPE (\S+) (\S+)/.exec(line);
+    if (told) {
+      for (const suffix of told[2] === 'histogram' ? ['_bucket', '_sum', '_count'] : [''])
+        labels.set(`${told[1]}${suffix}`, new Set());
+      continue;
+    }
+    const sample = /^([a-z_][a-z0-9_]*)(?:\{(.*)\})? /i.exec(line);
+    if (!sample) continue;
+    for (const [, label] of (sample[2] ?? '').matchAll(/(\w+)="/g)) labels.get(sample[1]!)?.add(label!);
+  }
+  // Prometheus adds them.
+  const own = ['instance', 'job'];
+  const names = [...query.matchAll(/\b(?:http|db|tributary|process|nodejs)_[a-z0-9_]+/g)]
+    .map(([name]) => name)
+    .filter((name) => !/^http_(request_method|response_status_code)$/.test(name));
+  const unknown = names.filter((name) => !labels.has(name));
+  const all = new Set([...own, ...names.flatMap((name) => [...(labels.get(name) ?? [])])]);
+  const used = [
+    ...[...query.matchAll(/\bby \(([^)]*)\)/g)].flatMap(([, list]) => list!.split(',').map((label) => label.trim())),
+    ...[...query.matchAll(/[{,]\s*(\w+)\s*(?:!?[=~])/g)].map(([, label]) => label!),
+  ];
+  // Counters have no sample before the first time; what they are named by is in metrics.ts.
+  const silent = names.some((name) => labels.get(name)?.size === 0 && !/^(process|nodejs)_/.test(name));
+  return [...unknown, ...(silent ? [] : used.filter((label) => !all.has(label)))];
+}
+
+describe('the dashboard and the alerts', () => {
+  it('ask for what a scrape has, by labels that it has', () => {
+    const queries = [
+      ...dashboard.panels.flatMap(({ title, targets }) => targets.map(({ expr }) => [title, expr] as const)),
+      ...alerts.groups.flatMap(({ rules }) =>
+        rules.map(({ alert, expr }) => [alert, expr.replace(/^up\b/, 'process_cpu_seconds_total')] as const),
+      ),
+    ];
+    expect(queries.length).toBeGreaterThan(30);
+    for (const [of, expr] of queries) {
+      expect([of, expr]).toEqual([of, expect.stringMatching(/[a-z]+_[a-z]+/)]);
+      expect([of, unknownIn(expr, scraped)]).toEqual([of, []]);
+    }
+  });
+
+  it('control: a metric and a label that nobody has are found', () => {
+    expect(unknownIn('rate(tributary_graphql_answer_total[1m])', scraped)).toEqual(['tributary_graphql_answer_total']);
+    expect(unknownIn('sum by (outcom) (tributary_graphql_answers_total{result="x"})', scraped)).toEqual([
+      'outcom',
+      'result',
+    ]);
+  });
+});
+
+describe('a scrape', () => {
+  it('counts requests, calls and answers, of the gateway and of each service', () => {
+    expect(scraped).toMatch(/tributary_graphql_answers_total\{outcome="whole"\} [1-9]/);
+    expect(scraped).toMatch(/tributary_graphql_answers_total\{outcome="partial"\} [1-9]/);
+    for (const service of ['gateway', 'users', 'posts', 'followers'])
+      expect(scraped).toContain(`http_server_request_duration_seconds_count{service_name="${service}"`);
+    for (const service of ['users', 'posts', 'followers']) {
+      expect(scraped).toMatch(
+        new RegExp(`http_client_request_duration_seconds_count\\{subgraph="${service}",error_type="ok"\\} [1-9]`),
+      );
+      expect(scraped).toContain(`tributary_outbox_age_seconds{service="${service}"} 0`);
+    }
+  });
+
+  it('says nothing of people: no handle, no id, no query', () => {
+    expect(scraped).not.toMatch(/alice|user_[0-9a-hjkmnp-tv-z]{26}|userByHandle|@/);
+  });
+
+  it('is for whoever has the token, and for no other address', async () => {
+    const statuses = await Promise.all(
+      [scrape(), scrape('wrong'), scrape(`${TOKEN}x`), scrape(TOKEN, '/'), scrape(TOKEN)].map(
+        async (response) => (await response).status,
+      ),
+    );
+    expect(statuses).toEqual([401, 401, 401, 404, 200]);
+  });
+});
