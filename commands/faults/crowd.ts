@@ -1,0 +1,158 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** One thing that a client did, Jepsen's way: `info` is a write of which nobody knows whether it happened. */
+export interface Op {
+  readonly kind: 'publish' | 'like' | 'follow' | 'read';
+  readonly outcome: 'ok' | 'fail' | 'info';
+  /** Of a publish: its body, which is written once and never again. */
+  readonly body?: string;
+  /** Of a publish that was answered. */
+  readonly id?: string;
+  /** When it ended, ms. */
+  readonly at: number;
+}
+
+interface Person {
+  readonly id: string;
+  readonly handle: string;
+  readonly token: string;
+  readonly email: string;
+  followsNext: boolean;
+}
+
+interface Told {
+  data?: Record<string, unknown> | null;
+  errors?: { extensions?: { code?: string } }[];
+}
+
+const PAUSE_MS = 20;
+const WAIT_MS = 15_000;
+/** A write that failed with one of these may have been carried out. */
+const UNKNOWN = new Set(['SUBGRAPH_TIMEOUT', 'SUBGRAPH_UNAVAILABLE', 'SUBGRAPH_BAD_RESPONSE', 'GATEWAY_TIMEOUT']);
+
+/** Six people who publish, like, follow and read, each one thing after another, until they are told to stop. */
+export class Crowd {
+  readonly ops: Op[] = [];
+  /** Answers in which somebody was told what belongs to somebody else. */
+  foreign = 0;
+  /** Reads that were answered whole, by when. */
+  readonly #people: Person[] = [];
+  readonly #graphql: string;
+  readonly #run = randomBytes(3).toString('hex');
+  #stopped = true;
+  #working: Promise<unknown> = Promise.resolve();
+  #nth = 0;
+
+  constructor(graphql: string) {
+    this.#graphql = graphql;
+  }
+
+  async gather(count = 6): Promise<void> {
+    for (let nth = 0; nth < count; nth += 1) {
+      const handle = `p${this.#run}_${nth}`;
+      const email = `canary-${handle}@example.com`;
+      const input = { handle, email, displayName: handle, password: 'tributary-fault' };
+      const { data } = await this.#ask(
+        'mutation($input: SignUpInput!) { signUp(input: $input) { token user { id handle } } }',
+        { input },
+      );
+      const { token, user } = data!['signUp'] as { token: string; user: { id: string } };
+      this.#people.push({ id: user.id, handle, token, email, followsNext: false });
+    }
+  }
+
+  start(): void {
+    this.#stopped = false;
+    this.#working = Promise.all(this.#people.map((person, nth) => this.#live(person, nth)));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#working;
+  }
+
+  /** Forgets what was done, not who is there. */
+  forget(): void {
+    this.ops.length = 0;
+    this.foreign = 0;
+  }
+
+  async #live(me: Person, nth: number): Promise<void> {
+    const other = this.#people[(nth + 1) % this.#people.length]!;
+    let mine: string | undefined;
+    for (let turn = 0; !this.#stopped; turn += 1) {
+      if (turn % 3 === 0) mine = (await this.#publish(me)) ?? mine;
+      else if (turn % 3 === 1) await this.#read(me, other);
+      else if (turn % 2 === 0 && mine !== undefined) await this.#like(other, mine);
+      else await this.#follow(me, other);
+      await sleep(PAUSE_MS);
+    }
+  }
+
+  async #publish(me: Person): Promise<string | undefined> {
+    const body = `op-${this.#run}-${(this.#nth += 1)}`;
+    const told = await this.#write(me, 'mutation($input: PublishPostInput!) { publishPost(input: $input) { id } }', {
+      input: { body },
+    });
+    const id = (told.data?.['publishPost'] as { id: string } | null | undefined)?.id;
+    this.#record('publish', told.outcome, { body, ...(id === undefined ? {} : { id }) });
+    return id;
+  }
+
+  async #like(me: Person, postId: string): Promise<void> {
+    const told = await this.#write(me, 'mutation($postId: ID!) { likePost(postId: $postId) { id } }', { postId });
+    this.#record('like', told.outcome);
+  }
+
+  async #follow(me: Person, other: Person): Promise<void> {
+    const field = me.followsNext ? 'unfollow' : 'follow';
+    const told = await this.#write(me, `mutation($userId: ID!) { ${field}(userId: $userId) { id } }`, {
+      userId: other.id,
+    });
+    if (told.outcome === 'ok') me.followsNext = !me.followsNext;
+    this.#record('follow', told.outcome);
+  }
+
+  async #read(me: Person, other: Person): Promise<void> {
+    try {
+      const told = await this.#ask(
+        `query($handle: String!) { me { id email } userByHandle(handle: $handle) { id handle email followerCount postCount
+           posts(first: 5) { edges { node { id body author { handle email } } } } } }`,
+        { handle: other.handle },
+        me.token,
+      );
+      const seen = JSON.stringify(told.data ?? {}).matchAll(/canary-\w+@example\.com/g);
+      for (const [email] of seen) if (email !== me.email) this.foreign += 1;
+      this.#record('read', told.errors === undefined ? 'ok' : 'fail');
+    } catch {
+      this.#record('read', 'fail');
+    }
+  }
+
+  async #write(me: Person, query: string, variables: object): Promise<Told & { outcome: Op['outcome'] }> {
+    try {
+      const told = await this.#ask(query, variables, me.token);
+      if (told.errors === undefined) return { ...told, outcome: 'ok' };
+      const isUnknown = told.errors.some(({ extensions }) => UNKNOWN.has(extensions?.code ?? ''));
+      // What was written and could not be shown is written.
+      return { ...told, outcome: isUnknown ? 'info' : 'fail' };
+    } catch {
+      return { outcome: 'info' };
+    }
+  }
+
+  #record(kind: Op['kind'], outcome: Op['outcome'], more: { body?: string; id?: string } = {}): void {
+    this.ops.push({ kind, outcome, at: performance.now(), ...more });
+  }
+
+  async #ask(query: string, variables: object, token?: string): Promise<Told> {
+    const response = await fetch(this.#graphql, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...(token ? { authorization: `Bearer ${token}` } : {}) },
+      body: JSON.stringify({ query, variables }),
+      signal: AbortSignal.timeout(WAIT_MS),
+    });
+    return (await response.json()) as Told;
+  }
+}

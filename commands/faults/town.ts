@@ -1,0 +1,180 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { provisionServices } from '#libs/database';
+import { startFaultProxy, type FaultProxy } from '../../test/servers/fault-proxy.js';
+import { startPostgres, type PostgresServer } from '../../test/servers/postgres.js';
+import { startRedis, type RedisServer } from '../../test/servers/redis.js';
+import { ROOT } from '../root.js';
+
+export const SERVICES = ['users', 'posts', 'followers'] as const;
+export type ServiceName = (typeof SERVICES)[number];
+export type ProgramName = ServiceName | 'gateway';
+
+/** All of it as it is deployed: programs, PostgreSQL and Redis, with a door that can fail in front of each. */
+export interface Town {
+  readonly graphql: string;
+  readonly postgres: PostgresServer;
+  /** Another one after `restartRedis`. */
+  redis: RedisServer;
+  /** Past the doors. */
+  readonly databaseUrls: Readonly<Record<ServiceName, string>>;
+  readonly proxies: {
+    readonly redis: FaultProxy;
+    /** Between a service and its database. */
+    readonly database: Readonly<Record<ServiceName, FaultProxy>>;
+    /** Between the gateway and a service. */
+    readonly service: Readonly<Record<ServiceName, FaultProxy>>;
+  };
+  signal(name: ProgramName, signal: NodeJS.Signals): void;
+  /** Starts a program that has ended; resolves when it is ready. */
+  restart(name: ProgramName): Promise<void>;
+  /** A Redis that kept nothing, at the same port. */
+  restartRedis(): Promise<void>;
+  pidOf(name: ProgramName): number;
+  /** What a program has logged. */
+  logOf(name: ProgramName): string;
+  close(): Promise<void>;
+}
+
+const READY_MS = 60_000;
+
+export async function openTown(
+  more: Readonly<Partial<Record<ProgramName, Readonly<Record<string, string>>>>> = {},
+): Promise<Town> {
+  const closers: (() => Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const end of closers.splice(0).reverse()) await end();
+  };
+  try {
+    const postgres = await startPostgres();
+    closers.push(() => postgres.stop());
+    const redis = await startRedis();
+    closers.push(() => town.redis.stop());
+    const proxy = async (port: number): Promise<FaultProxy> => {
+      const made = await startFaultProxy({ port });
+      closers.push(() => made.close());
+      return made;
+    };
+    const each = async <T>(make: (service: ServiceName) => Promise<T>): Promise<Record<ServiceName, T>> =>
+      Object.fromEntries(await Promise.all(SERVICES.map(async (name) => [name, await make(name)]))) as Record<
+        ServiceName,
+        T
+      >;
+    const secret = (): string => randomBytes(32).toString('hex');
+    const databaseUrls = (await provisionServices(postgres.url, SERVICES, await each(async () => secret()))) as Record<
+      ServiceName,
+      string
+    >;
+    const ports = await each(() => freePort());
+    const gatewayPort = await freePort();
+    const proxies = {
+      redis: await proxy(redis.port),
+      database: await each(() => proxy(postgres.port)),
+      service: await each((name) => proxy(ports[name])),
+    };
+    const assertions = await each(async () => secret());
+    const signingKey = generateKeyPairSync('ed25519')
+      .privateKey.export({ format: 'der', type: 'pkcs8' })
+      .toString('base64');
+    const through = (url: string, { port }: FaultProxy): string => {
+      const changed = new URL(url);
+      changed.port = String(port);
+      return changed.href;
+    };
+    const environments: Record<ProgramName, Record<string, string>> = {
+      ...(await each(async (name) => ({
+        PORT: String(ports[name]),
+        DATABASE_URL: through(databaseUrls[name], proxies.database[name]),
+        REDIS_URL: `redis://127.0.0.1:${proxies.redis.port}`,
+        ASSERTION_SECRET: assertions[name],
+        ...(name === 'users' ? { SIGNING_KEY: signingKey } : {}),
+      }))),
+      gateway: {
+        PORT: String(gatewayPort),
+        SUPERGRAPH: join(ROOT, 'schema/supergraph.graphql'),
+        IDENTITY: 'jwt',
+        JWKS_URL: `http://127.0.0.1:${ports.users}/.well-known/jwks.json`,
+        CONSISTENCY_SECRET: secret(),
+        ...Object.fromEntries(
+          SERVICES.flatMap((name) => [
+            [`SUBGRAPH_URL_${name.toUpperCase()}`, `http://127.0.0.1:${proxies.service[name].port}/graphql`],
+            [`ASSERTION_SECRET_${name.toUpperCase()}`, assertions[name]],
+          ]),
+        ),
+      },
+    };
+    const programs = new Map<ProgramName, { child: ChildProcess; ended: Promise<void>; log: string[] }>();
+    const logs: Record<string, string[]> = {};
+
+    const restart = async (name: ProgramName): Promise<void> => {
+      await programs.get(name)?.ended;
+      const file = name === 'gateway' ? 'dist/gateway/main.js' : `dist/subgraphs/${name}/main.js`;
+      const child = spawn(process.execPath, [join(ROOT, file)], {
+        cwd: ROOT,
+        env: { PATH: process.env['PATH'], NODE_ENV: 'production', ...environments[name], ...more[name] },
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
+      const log = (logs[name] ??= []);
+      child.stderr.on('data', (chunk: Buffer) => log.push(chunk.toString()));
+      const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+      programs.set(name, { child, ended, log });
+      const port = name === 'gateway' ? gatewayPort : ports[name];
+      const deadline = Date.now() + READY_MS;
+      while (!(await isReady(port))) {
+        if (child.exitCode !== null || Date.now() > deadline)
+          throw new Error(`${name} did not become ready. It logged:\n${log.join('').slice(-4_000)}`);
+        await sleep(50);
+      }
+    };
+    const killAll = (): void => {
+      for (const { child } of programs.values()) child.kill('SIGKILL');
+    };
+    process.once('exit', killAll);
+    closers.push(async () => {
+      killAll();
+      await Promise.all([...programs.values()].map(({ ended }) => ended));
+      process.off('exit', killAll);
+    });
+    const town: Town = {
+      graphql: `http://127.0.0.1:${gatewayPort}/graphql`,
+      postgres,
+      redis,
+      databaseUrls,
+      proxies,
+      signal: (name, signal) => void programs.get(name)!.child.kill(signal),
+      restart,
+      restartRedis: async () => {
+        town.redis = await startRedis({ port: redis.port });
+      },
+      pidOf: (name) => programs.get(name)!.child.pid!,
+      logOf: (name) => (logs[name] ?? []).join(''),
+      close,
+    };
+    await Promise.all(SERVICES.map((name) => restart(name)));
+    await restart('gateway');
+    return town;
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function isReady(port: number): Promise<boolean> {
+  return fetch(`http://127.0.0.1:${port}/health/ready`, { signal: AbortSignal.timeout(2_000) }).then(
+    ({ ok }) => ok,
+    () => false,
+  );
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer().once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as AddressInfo;
+      probe.close(() => resolve(port));
+    });
+  });
+}

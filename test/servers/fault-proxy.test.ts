@@ -1,0 +1,99 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { startFaultProxy, type FaultProxy } from './fault-proxy.js';
+
+/** A server that says everything back. */
+let echo: Server;
+let proxy: FaultProxy;
+const sockets = new Set<Socket>();
+
+beforeEach(async () => {
+  echo = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {}).pipe(socket);
+  });
+  await new Promise<void>((resolve) => echo.listen(0, '127.0.0.1', resolve));
+  proxy = await startFaultProxy({ port: (echo.address() as AddressInfo).port });
+});
+afterEach(async () => {
+  await proxy.close();
+  for (const socket of sockets) socket.destroy();
+  sockets.clear();
+  await new Promise((resolve) => echo.close(resolve));
+});
+
+function client() {
+  const socket = connect(proxy.port, '127.0.0.1');
+  sockets.add(socket);
+  const pieces: string[] = [];
+  let came = () => {};
+  const ended = new Promise<string>((resolve) => {
+    socket.once('error', (error) => resolve((error as NodeJS.ErrnoException).code ?? 'error'));
+    socket.once('close', () => resolve('closed'));
+  });
+  socket.on('data', (chunk: Buffer) => {
+    pieces.push(chunk.toString());
+    came();
+  });
+  const said = async (text: string): Promise<void> => {
+    while (pieces.join('') !== text) await new Promise<void>((resolve) => (came = resolve));
+  };
+  return { socket, pieces, ended, said };
+}
+
+describe('a door that can fail', () => {
+  it('is none while nothing is wrong', async () => {
+    const one = client();
+    one.socket.write('hello');
+    await one.said('hello');
+    expect(proxy.connections()).toBe(1);
+  });
+
+  it('down: who is connected is cut off, who comes is refused; healed, all is as before', async () => {
+    const one = client();
+    one.socket.write('hello');
+    await one.said('hello');
+    proxy.set({ down: true });
+    expect(await one.ended).toMatch(/ECONNRESET|closed/);
+    expect(await client().ended).toMatch(/ECONNRESET|closed/);
+    proxy.set({});
+    const again = client();
+    again.socket.write('hello');
+    await again.said('hello');
+  });
+
+  it('timeout: nothing comes back, and nothing is closed', async () => {
+    proxy.set({ timeout: true });
+    const one = client();
+    one.socket.write('hello');
+    expect(await Promise.race([one.ended, new Promise((resolve) => setTimeout(resolve, 100, 'nothing'))])).toBe(
+      'nothing',
+    );
+    expect(one.pieces).toEqual([]);
+  });
+
+  it('latency: comes later', async () => {
+    proxy.set({ latency: 80 });
+    const one = client();
+    const began = performance.now();
+    one.socket.write('hello');
+    await one.said('hello');
+    expect(performance.now() - began).toBeGreaterThanOrEqual(79);
+  });
+
+  it('limitData: comes in part, and then a reset', async () => {
+    proxy.set({ limitData: 3 });
+    const one = client();
+    one.socket.write('hello');
+    expect(await one.ended).toMatch(/ECONNRESET|closed/);
+    expect('hello'.startsWith(one.pieces.join(''))).toBe(true);
+    expect(one.pieces.join('').length).toBeLessThanOrEqual(3);
+  });
+
+  it('slicer: all of it comes', async () => {
+    proxy.set({ slicer: 2 });
+    const one = client();
+    one.socket.write('hello');
+    await one.said('hello');
+  });
+});

@@ -1,0 +1,83 @@
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+
+/** What goes wrong on the way, by the names of Toxiproxy; nothing: bytes pass as they come. */
+export interface Toxics {
+  /** Nobody listens (connections are reset). */
+  readonly down?: boolean;
+  /** Connections are taken and nothing ever comes back: a black hole. */
+  readonly timeout?: boolean;
+  /** Each piece of an answer comes so much later, ms. */
+  readonly latency?: number;
+  /** An answer is cut by a reset after so many bytes. */
+  readonly limitData?: number;
+  /** An answer comes in pieces of so many bytes. */
+  readonly slicer?: number;
+}
+
+export interface FaultProxy {
+  readonly port: number;
+  /** Connections through it, now. */
+  connections(): number;
+  /** From now on, for open connections too. */
+  set(toxics: Toxics): void;
+  close(): Promise<void>;
+}
+
+/** A door in front of a server, at which a test lets the network fail. */
+export async function startFaultProxy(to: { host?: string; port: number }): Promise<FaultProxy> {
+  const pairs = new Set<readonly [Socket, Socket]>();
+  let toxics: Toxics = {};
+  const server = createServer((client) => {
+    client.on('error', () => {});
+    if (toxics.down) return void client.resetAndDestroy();
+    const upstream = connect(to.port, to.host ?? '127.0.0.1');
+    const pair = [client, upstream] as const;
+    pairs.add(pair);
+    let answered = 0;
+    const end = (): void => {
+      pairs.delete(pair);
+      client.destroy();
+      upstream.destroy();
+    };
+    upstream.on('error', end).on('close', end);
+    client.on('close', end);
+    client.on('data', (chunk: Buffer) => {
+      if (!toxics.timeout) upstream.write(chunk);
+    });
+    const give = (chunk: Buffer): void => {
+      if (client.destroyed || toxics.timeout) return;
+      const { limitData, slicer } = toxics;
+      if (limitData !== undefined && answered + chunk.length > limitData) {
+        client.write(chunk.subarray(0, Math.max(0, limitData - answered)), () => client.resetAndDestroy());
+        return;
+      }
+      answered += chunk.length;
+      if (slicer === undefined) client.write(chunk);
+      else for (let at = 0; at < chunk.length; at += slicer) client.write(chunk.subarray(at, at + slicer));
+    };
+    upstream.on('data', (chunk: Buffer) => {
+      if (toxics.latency === undefined) give(chunk);
+      else setTimeout(give, toxics.latency, chunk).unref();
+    });
+  });
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
+  const cut = (): void => {
+    for (const [client, upstream] of pairs) {
+      client.resetAndDestroy();
+      upstream.destroy();
+    }
+  };
+  return {
+    port: (server.address() as AddressInfo).port,
+    connections: () => pairs.size,
+    set(next) {
+      toxics = next;
+      if (next.down) cut();
+    },
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        cut();
+      }),
+  };
+}
