@@ -26,7 +26,7 @@ const SAMPLE_MS = 500;
 const WARM_UP = 0.4;
 /** Flat: what the last fifth has more than the first fifth after the warm-up is less than this share and these bytes together. */
 const GROWTH_MAX = 0.1;
-const GROWTH_BYTES_MAX = 32 * 1024 * 1024;
+const GROWTH_BYTES_MAX = 64 * 1024 * 1024;
 const HANDLES_MAX = 16;
 
 interface Asked {
