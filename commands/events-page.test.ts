@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import { readFile } from 'node:fs/promises';
 import { EVENTS, isEventType, LISTENERS } from '#libs/events';
-import { HEARD as heardByFollowers } from '../subgraphs/followers/followers.module.js';
+import { HEARD as heardByFollowers } from '../subgraphs/followers/on/heard.js';
 import { HEARD as heardByPosts } from '../subgraphs/posts/on/heard.js';
-import { HEARD as heardByUsers } from '../subgraphs/users/users.module.js';
+import { heardBy } from '../subgraphs/users/on/heard.js';
 import { eventsPage } from './events-page.js';
 
 describe('docs/events.md', () => {
@@ -12,7 +12,11 @@ describe('docs/events.md', () => {
   });
 
   it('names as listeners of a source exactly the services that hear one of its events', () => {
-    const heard = { users: heardByUsers, posts: heardByPosts, followers: heardByFollowers };
+    const heard = {
+      users: heardBy({ stepTimeoutMs: 1, triesMax: 1 }),
+      posts: heardByPosts,
+      followers: heardByFollowers,
+    };
     for (const [source, listeners] of Object.entries(LISTENERS)) {
       const hearing = Object.entries(heard).filter(([, handlers]) =>
         Object.keys(handlers).some((type) => isEventType(type) && EVENTS[type].source === source),

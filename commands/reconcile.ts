@@ -2,18 +2,22 @@ import { parseArgs } from 'node:util';
 import type { Database } from '#libs/database';
 import { outboxGauges } from '#libs/outbox';
 import { reconcile, rowsOf, type Counted, type Drift } from '#libs/read-model';
+import { stuckSteps } from '#libs/saga';
 import { readGauges, type Gauge } from '#libs/telemetry';
 import { followersCounted } from '../subgraphs/followers/counters.js';
 import { postsCounted } from '../subgraphs/posts/counters.js';
 import { postsGauges } from '../subgraphs/posts/gauges.js';
+import { usersGauges } from '../subgraphs/users/gauges.js';
 import { SERVICES, type Service } from './databases.js';
+import { halfDoneDeletions } from './half-done.js';
 import { showProgress } from './seed/progress.js';
 import { withStores } from './stores.js';
 
 const USAGE = `npm run reconcile [-- --mend]
 
-Compares every count that is kept beside its rows (likes, replies, posts, followers, following) with COUNT(*), and shows what tells
-whether events flow and read models follow. Ends with 1 when a count is wrong; --mend corrects it.
+Compares every count that is kept beside its rows (likes, replies, posts, followers, following) with COUNT(*), looks for deletions of
+accounts that are half done, and shows what tells whether events flow and read models follow. Ends with 1 when a count is wrong, which
+--mend corrects, or a deletion is half done.
 
 On the databases that npm start would use: USERS_DATABASE_URL, POSTS_DATABASE_URL and FOLLOWERS_DATABASE_URL, or DATABASE_URL, also
 while the services run; or embedded under DATA_DIR while it is stopped.
@@ -25,9 +29,9 @@ const COUNTED: Readonly<Record<Service, readonly Counted[]>> = {
   followers: followersCounted,
 };
 const GAUGES: Readonly<Record<Service, (database: Database) => Gauge[]>> = {
-  users: outboxGauges,
+  users: (database) => [...outboxGauges(database), ...usersGauges(database)],
   posts: (database) => [...outboxGauges(database), ...postsGauges(database)],
-  followers: outboxGauges,
+  followers: (database) => [...outboxGauges(database), stuckSteps(database)],
 };
 /** Wrong counts that are shown one by one. */
 const SHOWN_MAX = 20;
@@ -75,13 +79,20 @@ function reconcileAll(mending: boolean): Promise<number> {
     print(['count', 'rows', 'wrong', 'drift'], lines);
     for (const { service, count, key, says, counted } of wrong.slice(0, SHOWN_MAX))
       console.log(`  ${service} ${count} of ${key}: says ${says}, counted ${counted}${mending ? '; mended' : ''}`);
+    const halfDone = await halfDoneDeletions(databases as Readonly<Record<Service, Database>>);
+    for (const { deletion, what } of halfDone.slice(0, SHOWN_MAX)) console.log(`  deletion ${deletion}: ${what}`);
     const gauges: Gauge[] = SERVICES.flatMap((service) => GAUGES[service](databases[service] as Database));
     const drifting: Gauge = {
       name: 'tributary_count_drift',
       help: 'Counts that are not the number of their rows. Must be 0.',
       read: async () => wrong.length,
     };
-    const readings = await readGauges([...gauges, drifting]);
+    const halves: Gauge = {
+      name: 'tributary_half_done_sagas',
+      help: 'Deletions that are stuck, or ended otherwise in posts or followers than in users. Must be 0.',
+      read: async () => halfDone.length,
+    };
+    const readings = await readGauges([...gauges, drifting, halves]);
     console.log('');
     print(
       ['gauge', 'of', 'value', 'what it tells'],
@@ -92,9 +103,14 @@ function reconcileAll(mending: boolean): Promise<number> {
         gauge.help,
       ]),
     );
-    if (wrong.length === 0 || mending) return 0;
-    console.error(`\n${show(wrong.length)} counts are wrong; npm run reconcile -- --mend corrects them.`);
-    return 1;
+    const isWrong = wrong.length > 0 && !mending;
+    if (isWrong) console.error(`\n${show(wrong.length)} counts are wrong; npm run reconcile -- --mend corrects them.`);
+    if (halfDone.length > 0) {
+      console.error(
+        `\n${show(halfDone.length)} deletions are half done. What is stuck goes on when its service runs and its step can be done: deletion_parts says what fails.`,
+      );
+    }
+    return isWrong || halfDone.length > 0 ? 1 : 0;
   });
 }
 

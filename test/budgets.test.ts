@@ -43,6 +43,8 @@ async function variablesOf(name: string, made: Made): Promise<Record<string, unk
     case 'block':
     case 'unblock':
       return { userId: made.alice.id };
+    case 'account-deletion':
+      return { id: 'deletion_01m3veg580e1cs2r068g8q5y7t' };
     case 'delete-account':
       return { input: { password: 'tributary' } };
     default:

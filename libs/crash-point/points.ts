@@ -17,6 +17,13 @@ export const CRASH_POINTS = {
   'consume:done': 'inbox rows and effects are written, not committed',
   'consume:committed': 'they are committed, the stream does not know it',
   'consume:held': 'an event was put into the quarantine, the stream does not know it',
+  // saga: libs/saga/participant.ts, subgraphs/users/deletion.store.ts, subgraphs/users/on/step-ended.ts
+  'saga:slice': 'a slice of a step is worked off, not committed',
+  'saga:sliced': 'it is committed, the next one was not begun',
+  'saga:told': 'the end of a step is told, not committed',
+  'saga:advance': 'what a deletion does next is about to be decided',
+  'saga:erased': 'the account is erased past return, not committed',
+  'saga:heard': 'an answer and what follows from it are written, not committed',
 } as const;
 
 export type CrashPoint = keyof typeof CRASH_POINTS;

@@ -2,6 +2,10 @@ import { z } from 'zod';
 
 const id = z.uuid();
 const instant = z.iso.datetime({ precision: 3 });
+const saga = z.enum(['orchestrated', 'choreographed']);
+const postsStep = z.enum(['withdraw-posts', 'restore-posts', 'erase-posts']);
+const followsStep = z.enum(['dissolve-follows', 'restore-follows', 'erase-follows']);
+const outcome = z.enum(['done', 'failed']);
 
 /**
  * Every fact that one service tells the others: name, version, payload. Ids are the stored uuids, times RFC 3339 UTC with
@@ -15,7 +19,26 @@ export const EVENTS = {
     version: 1,
     payload: z.object({ userId: id, handle: z.string(), previousHandle: z.string() }),
   },
+  // A deletion has begun: nothing is done in this person's name any more. Choreographed, everybody begins their part.
+  'account-frozen': {
+    source: 'users',
+    version: 1,
+    payload: z.object({ userId: id, handle: z.string(), deletionId: id, saga }),
+  },
+  // It is off. Choreographed, everybody undoes their part.
+  'account-thawed': {
+    source: 'users',
+    version: 1,
+    payload: z.object({ userId: id, handle: z.string(), deletionId: id, saga }),
+  },
+  // It cannot be taken back any more: everybody erases.
   'user-deleted': { source: 'users', version: 1, payload: z.object({ userId: id, handle: z.string() }) },
+  // users; aggregate deletion:<deletionId>: what the coordinator of an orchestrated deletion asks of the others
+  'deletion-step-asked': {
+    source: 'users',
+    version: 1,
+    payload: z.object({ deletionId: id, userId: id, step: z.union([postsStep, followsStep]) }),
+  },
   // posts; aggregate post:<postId>
   'post-published': {
     source: 'posts',
@@ -60,6 +83,12 @@ export const EVENTS = {
     payload: z.object({ postId: id, userId: id, authorId: id.optional() }),
   },
   'post-unliked': { source: 'posts', version: 1, payload: z.object({ postId: id, userId: id }) },
+  // posts; aggregate withdrawal:<deletionId>: how its part of a deletion ended
+  'posts-step-ended': {
+    source: 'posts',
+    version: 1,
+    payload: z.object({ deletionId: id, userId: id, step: postsStep, outcome }),
+  },
   // followers; aggregate relation:<smaller id>:<larger id>, so both directions of a pair keep one order
   'follow-started': {
     source: 'followers',
@@ -69,6 +98,12 @@ export const EVENTS = {
   'follow-ended': { source: 'followers', version: 1, payload: z.object({ followerId: id, followeeId: id }) },
   'block-started': { source: 'followers', version: 1, payload: z.object({ blockerId: id, blockedId: id }) },
   'block-ended': { source: 'followers', version: 1, payload: z.object({ blockerId: id, blockedId: id }) },
+  // followers; aggregate dissolution:<deletionId>: how its part of a deletion ended
+  'follows-step-ended': {
+    source: 'followers',
+    version: 1,
+    payload: z.object({ deletionId: id, userId: id, step: followsStep, outcome }),
+  },
 } as const;
 
 export type EventType = keyof typeof EVENTS;

@@ -2,12 +2,12 @@ import { badInput } from '#libs/failure';
 import { isId } from './ids.js';
 
 /** What has an id that clients see. */
-export type Kind = 'user' | 'post' | 'notification';
-/** What `node` answers. */
-type NodeKind = Exclude<Kind, 'notification'>;
-const KINDS: readonly NodeKind[] = ['user', 'post'];
+export type Kind = Node | 'notification' | 'deletion';
+type Node = 'user' | 'post';
+/** What `node(id:)` takes. */
+const NODES: readonly Node[] = ['user', 'post'];
 
-/** The id as clients see it: `user_` or `post_` and 26 characters of Crockford's base32. Sorts as the uuid does. */
+/** The id as clients see it: `user_`, `post_` or `deletion_` and 26 characters of Crockford's base32. Sorts as the uuid does. */
 export function globalId(kind: Kind, uuid: string): string {
   let text = '';
   let rest = 0;
@@ -36,10 +36,10 @@ export function parseGlobalId(kind: Kind, text: unknown): string {
   return uuid;
 }
 
-export function kindOfGlobalId(text: string): NodeKind {
-  const kind = KINDS.find((candidate) => text.startsWith(`${candidate}_`));
+export function kindOfGlobalId(text: string): Node {
+  const kind = NODES.find((candidate) => text.startsWith(`${candidate}_`));
   if (kind === undefined)
-    throw badInput(`an id begins with ${KINDS.map((candidate) => `"${candidate}_"`).join(' or ')}`, text);
+    throw badInput(`an id begins with ${NODES.map((candidate) => `"${candidate}_"`).join(' or ')}`, text);
   parseGlobalId(kind, text);
   return kind;
 }

@@ -1,9 +1,5 @@
 import type { DynamicModule } from '@nestjs/common';
-import type { Handlers } from '#libs/outbox';
 import { subgraphModule, writingFor, type ModuleParts, type RequestContext } from '#libs/subgraph-kit';
-import { onOwnEvent } from './on/own-events.js';
-import { onUserDeleted } from './on/user-deleted.js';
-import { onUserRegistered } from './on/user-registered.js';
 import { RelationCache, staleEntities } from './relation.cache.js';
 import { relationLoaders } from './read/relation.loaders.js';
 import { RelationReads } from './read/relation.reads.js';
@@ -11,15 +7,6 @@ import { UserResolver } from './read/user.resolver.js';
 import { ChangeRelation } from './write/change-relation.js';
 import { RelationMutations } from './write/relation.mutations.js';
 import { Waiting } from './write/until-heard-of.js';
-
-export const HEARD: Handlers = {
-  'user-registered': onUserRegistered,
-  'user-deleted': onUserDeleted,
-  'follow-started': onOwnEvent,
-  'follow-ended': onOwnEvent,
-  'block-started': onOwnEvent,
-  'block-ended': onOwnEvent,
-};
 
 export function followersModule(parts: ModuleParts): DynamicModule {
   const { database, cache, cached, entities, assertions, logger, clock, consistency } = parts;

@@ -1,9 +1,10 @@
 import { outboxMigrations } from '#libs/outbox';
 import { CreateRelations1763600000001 } from './migrations/0001-relations.js';
+import { DeletionParts1763740000001 } from './migrations/0002-deletion-parts.js';
 import { Block, Follow, Person, RelationRow } from './relation.entity.js';
 
 /** What `openDatabase` needs to know of this service. */
 export const followersTables = {
   entities: [Person, Follow, Block, RelationRow],
-  migrations: [...outboxMigrations, CreateRelations1763600000001],
+  migrations: [...outboxMigrations, CreateRelations1763600000001, DeletionParts1763740000001],
 };

@@ -178,6 +178,7 @@ describe.each(['off', 'on'] as const)('with the cache %s', (cache) => {
     expect(told.map(({ type, aggregateVersion, actor }) => ({ type, aggregateVersion, actor }))).toEqual([
       { type: 'follow-started', aggregateVersion: 1, actor: a },
       { type: 'follow-ended', aggregateVersion: 2, actor: null },
+      { type: 'follows-step-ended', aggregateVersion: 1, actor: null },
     ]);
   });
 });

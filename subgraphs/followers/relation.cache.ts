@@ -62,9 +62,14 @@ export class RelationCache {
         return [this.hidden.keyOf(blockerId), this.hidden.keyOf(blockedId), ...this.#edgeKeys(blockerId, blockedId)];
       }
       case 'user-registered':
+      case 'account-frozen':
+      case 'account-thawed':
       case 'user-deleted':
         return [this.counts.keyOf(event.payload.userId)];
       case 'profile-edited':
+      case 'deletion-step-asked':
+      case 'posts-step-ended':
+      case 'follows-step-ended':
       case 'post-published':
       case 'post-edited':
       case 'post-deleted':
@@ -85,6 +90,8 @@ export function staleEntities(event: DomainEvent): Stale[] {
   const user = (id: string): Stale => staleEntity('followers', 'User', { id: globalId('user', id) });
   switch (event.type) {
     case 'user-registered':
+    case 'account-frozen':
+    case 'account-thawed':
     case 'user-deleted':
       return [user(event.payload.userId)];
     case 'follow-started':

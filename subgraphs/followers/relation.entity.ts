@@ -6,8 +6,7 @@ const INSTANT = { type: 'timestamptz', precision: 3 } as const;
 /** Everybody that was heard of. Both counts stand in one row, kept in the transaction that changes the follows. */
 @Entity('people')
 @Check('people_counts', 'follower_count >= 0 AND following_count >= 0')
-@Check('people_state', `state IN ('active', 'leaving', 'gone')`)
-@Index('people_leaving', ['userId'], { where: `state = 'leaving'` })
+@Check('people_state', `state IN ('active', 'frozen', 'gone')`)
 export class Person {
   @PrimaryColumn('uuid', { name: 'user_id', primaryKeyConstraintName: 'people_pkey' })
   userId: string;

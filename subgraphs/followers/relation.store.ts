@@ -72,10 +72,10 @@ export async function registerPerson(tx: Tx, userId: string): Promise<void> {
 
 async function insertRows(tx: Tx, table: string, changes: readonly Change[], at: string): Promise<void> {
   if (changes.length === 0) return;
-  await tx.query(`INSERT INTO ${table} SELECT w.*, $3::timestamptz FROM unnest($1::uuid[], $2::uuid[]) AS w`, [
+  await tx.query(`INSERT INTO ${table} SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[])`, [
     changes.map(({ from }) => from),
     changes.map(({ to }) => to),
-    at,
+    changes.map((change) => change.at ?? at),
   ]);
 }
 
@@ -131,7 +131,7 @@ async function recordChanges(
     tx,
     changed.flatMap(({ relation, changes }) =>
       changes.map((change, index) => ({
-        ...told(change, at),
+        ...told(change, change.at ?? at),
         aggregate: aggregateOf(relation.pair),
         aggregateVersion: relation.version + 1 + index,
         actor,

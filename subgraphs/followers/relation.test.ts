@@ -49,9 +49,9 @@ describe('what A does to B', () => {
 
   it.each<[PersonState | undefined, PersonState | undefined, string]>([
     ['active', undefined, 'NOT_FOUND'],
-    ['active', 'leaving', 'NOT_FOUND'],
+    ['active', 'frozen', 'NOT_FOUND'],
     ['active', 'gone', 'NOT_FOUND'],
-    ['leaving', 'active', 'UNAUTHENTICATED'],
+    ['frozen', 'active', 'ACCOUNT_FROZEN'],
     ['gone', 'gone', 'UNAUTHENTICATED'],
   ])('is nothing when A is %s and B is %s: %s', (a, b, code) => {
     const [actor, target] = standing('');

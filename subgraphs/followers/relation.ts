@@ -1,10 +1,10 @@
 import { badInput, Failure } from '#libs/failure';
 
 /**
- * `active`: may follow and be followed. `leaving`: the account was deleted and its follows and blocks are being ended.
- * `gone`: they have ended; the row stays, so that a late event or an old token cannot bring the person back.
+ * `active`: may follow and be followed. `frozen`: the account is being deleted, which may still be taken back. `gone`: it was
+ * deleted; the row stays, so that a late event or an old token cannot bring the person back.
  */
-export type PersonState = 'active' | 'leaving' | 'gone';
+export type PersonState = 'active' | 'frozen' | 'gone';
 
 /** One of the two people of a relation, and what this one does to the other. */
 export interface Side {
@@ -33,6 +33,8 @@ export interface Change {
   readonly type: 'follow-started' | 'follow-ended' | 'block-started' | 'block-ended';
   readonly from: string;
   readonly to: string;
+  /** Since when, where that is not now. */
+  readonly at?: string;
 }
 
 export type Verb = keyof typeof VERBS;
@@ -70,6 +72,7 @@ export function part({ low, high }: Relation): Change[] {
 }
 
 export function checkPeople(actor: Side, target: Side): void {
+  if (actor.state === 'frozen') throw new Failure('ACCOUNT_FROZEN');
   if (actor.state !== 'active') throw new Failure('UNAUTHENTICATED', 'This account was deleted.');
   if (target.state !== 'active') throw noSuchPerson();
 }

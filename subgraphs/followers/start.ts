@@ -1,8 +1,10 @@
+import { stuckSteps } from '#libs/saga';
 import { startService, type RunningSubgraph, type ServiceParts } from '#libs/subgraph-kit';
 import type { FollowersConfig } from './config.js';
-import { followersModule, HEARD } from './followers.module.js';
+import { followersModule } from './followers.module.js';
 import { followersTables } from './followers.tables.js';
-import { Farewell } from './on/farewell.js';
+import { followsParticipant } from './on/deletion.js';
+import { HEARD } from './on/heard.js';
 
 export function startFollowers(config: FollowersConfig, parts: ServiceParts): Promise<RunningSubgraph> {
   return startService(
@@ -11,14 +13,8 @@ export function startFollowers(config: FollowersConfig, parts: ServiceParts): Pr
       tables: followersTables,
       hear: HEARD,
       module: followersModule,
-      background: ({ database, logger, clock }) => {
-        const farewell = new Farewell({ database, logger, clock });
-        database.afterCommit(async (events) => {
-          if (events.some((event) => event.type === 'user-deleted')) farewell.wake();
-        });
-        farewell.wake();
-        return farewell;
-      },
+      gauges: (database) => [stuckSteps(database)],
+      background: followsParticipant,
     },
     config,
     parts,

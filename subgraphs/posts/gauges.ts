@@ -1,7 +1,8 @@
 import type { Database } from '#libs/database';
+import { stuckSteps } from '#libs/saga';
 import type { Gauge } from '#libs/telemetry';
 
-/** How far what posts derives is behind what it is derived from. */
+/** How far what posts derives is behind what it is derived from, and whether its steps of deletions can be done. */
 export function postsGauges(database: Database): Gauge[] {
   const lag = (model: string, help: string, text: string): Gauge => ({
     name: 'tributary_read_model_lag_seconds',
@@ -23,5 +24,6 @@ export function postsGauges(database: Database): Gauge[] {
       'The age of the trending posts; about TRENDING_REFRESH_S at most.',
       `SELECT extract(epoch FROM now() - refreshed_at)::float8 AS value FROM read_models WHERE name = 'trending'`,
     ),
+    stuckSteps(database),
   ];
 }

@@ -2,7 +2,7 @@ import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
 
 /** Who exists, as users told it, and how many posts they have, which is ours to say. */
 @Entity('people')
-@Check('people_state', `state IN ('registered', 'deleted')`)
+@Check('people_state', `state IN ('registered', 'frozen', 'deleted')`)
 @Check('people_post_count', `post_count >= 0`)
 @Index('people_pulled', ['id'], { where: 'pulled' })
 export class PersonEntity {
@@ -10,7 +10,8 @@ export class PersonEntity {
   id: string;
 
   @Column('text')
-  state: 'registered' | 'deleted';
+  /** Frozen: a deletion is under way that may still be taken back. */
+  state: 'registered' | 'frozen' | 'deleted';
 
   @Column('integer', { name: 'post_count', default: 0 })
   postCount: number;

@@ -44,6 +44,8 @@ export class PostCache {
       case 'user-registered':
         return [this.people.keyOf(event.payload.userId)];
       // The person's posts and likes have events of their own.
+      case 'account-frozen':
+      case 'account-thawed':
       case 'user-deleted':
         return [this.people.keyOf(event.payload.userId), this.newest.keyOf(event.payload.userId)];
       case 'post-published':
@@ -68,8 +70,11 @@ export class PostCache {
       case 'block-ended':
         return [this.blocks.keyOf(pair(event.payload.blockerId, event.payload.blockedId))];
       case 'profile-edited':
+      case 'deletion-step-asked':
+      case 'posts-step-ended':
       case 'follow-started':
       case 'follow-ended':
+      case 'follows-step-ended':
         return [];
     }
   }
@@ -81,6 +86,8 @@ export function staleEntities(event: DomainEvent): Stale[] {
   const user = (id: string): Stale => staleEntity('posts', 'User', { id: globalId('user', id) });
   switch (event.type) {
     case 'user-registered':
+    case 'account-frozen':
+    case 'account-thawed':
     case 'user-deleted':
       return [user(event.payload.userId)];
     case 'post-published':

@@ -5,6 +5,7 @@ import type { Post } from './post.js';
 @Entity('posts')
 @Index('posts_by_author', ['authorId', 'id'], { where: `state = 'published'` })
 @Index('posts_by_parent', ['inReplyToId', 'id'], { where: `state = 'published'` })
+@Index('posts_gone_by_author', ['authorId', 'id'], { where: `state <> 'published'` })
 @Check('posts_state', `state IN ('published', 'deleted', 'withdrawn')`)
 @Check('posts_counts', `like_count >= 0 AND reply_count >= 0`)
 export class PostEntity {
@@ -81,6 +82,7 @@ export class PostSnapshotEntity {
 
 @Entity('likes')
 @Index('likes_by_user', ['userId', 'postId'], { where: 'liked' })
+@Index('likes_withdrawn', ['userId', 'postId'], { where: 'withdrawn' })
 export class LikeEntity {
   @PrimaryColumn('uuid', { name: 'post_id', primaryKeyConstraintName: 'likes_pk' })
   postId: string;
@@ -90,6 +92,10 @@ export class LikeEntity {
 
   @Column('boolean')
   liked: boolean;
+
+  /** Not liked because the person's account is frozen; comes back with it. */
+  @Column('boolean', { default: false })
+  withdrawn: boolean;
 
   @Column('integer')
   version: number;

@@ -5,6 +5,7 @@ import { PostHistory1763670000000 } from './migrations/0002-post-history.js';
 import { HomeTimeline1763680000001 } from './migrations/0003-home-timeline.js';
 import { TrendingPosts1763680000002 } from './migrations/0004-trending-posts.js';
 import { SpreadCounts1763680000004 } from './migrations/0005-spread-counts.js';
+import { DeletionParts1763740000000 } from './migrations/0006-deletion-parts.js';
 import { BlockEdgeEntity, FollowEdgeEntity, PersonEntity } from './person.entity.js';
 import { LikeEntity, PostEntity, PostEventEntity, PostSnapshotEntity } from './post.entity.js';
 
@@ -27,5 +28,6 @@ export const postsTables = {
     HomeTimeline1763680000001,
     TrendingPosts1763680000002,
     SpreadCounts1763680000004,
+    DeletionParts1763740000000,
   ],
 };

@@ -408,6 +408,7 @@ describe.each(['on', 'off'])('posts, with the cache %s', (cache) => {
     const id = await service.publish(dan, 'here');
     const gone = await service.person();
     await service.tell('user-deleted', `user:${gone}`, { userId: gone, handle: 'gone' });
+    await service.running.settle();
     const query = `query($r: [_Any!]!) { _entities(representations: $r) {
       ... on Post { body } ... on User { postCount posts { edges { node { id } } } } } }`;
     const representations = [
@@ -522,6 +523,7 @@ describe.each(['on', 'off'])('posts, with the cache %s', (cache) => {
     expect((await service.profile(bob, dan))?.postCount).toBe(1);
 
     await service.tell('user-deleted', `user:${dan}`, { userId: dan, handle: 'dan' });
+    await service.running.settle();
     expect((await service.data(bob, read, { id: post }))['post']).toEqual({ likeCount: 0, replyCount: 0 });
     expect((await service.data(bob, read, { id: reply }))['post']).toBeNull();
     expect(await service.profile(bob, dan)).toBeNull();

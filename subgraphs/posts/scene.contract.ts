@@ -5,6 +5,7 @@ import { openDatabase, provisionServices, type Database } from '#libs/database';
 import { EVENTS, type DomainEvent, type EventType, type Payload } from '#libs/events';
 import { newId, shardOf } from '#libs/identity';
 import { silent } from '#libs/telemetry';
+import { postsParticipant } from './on/deletion.js';
 import { HEARD } from './on/heard.js';
 import { wholeCount } from './post.counts.js';
 import { postsTables } from './posts.tables.js';
@@ -16,6 +17,7 @@ export interface Scene {
   readonly writing: Writing;
   /** Somebody whom posts has heard of. */
   person(): Promise<string>;
+  /** Of an account's deletion it also waits until its step is worked off. */
   hear<T extends EventType>(type: T, payload: Payload<T>): Promise<void>;
   /** The events told so far about an aggregate, as `version:type`. */
   told(aggregate: string): Promise<string[]>;
@@ -48,6 +50,9 @@ export async function openScene(adminUrl?: string): Promise<Scene> {
     pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
   };
 
+  const participant = postsParticipant({ database, logger: silent });
+  await participant.settled();
+
   async function hear<T extends EventType>(type: T, payload: Payload<T>): Promise<void> {
     const { version, source } = EVENTS[type];
     const at = new Date().toISOString();
@@ -67,6 +72,7 @@ export async function openScene(adminUrl?: string): Promise<Scene> {
       await handle(tx, event as unknown as DomainEvent);
       tx.events.push(event as unknown as DomainEvent);
     });
+    await participant.settled();
   }
 
   return {
@@ -88,6 +94,7 @@ export async function openScene(adminUrl?: string): Promise<Scene> {
     drift: () => database.query(DRIFT),
     transactions,
     close: async () => {
+      await participant.close();
       await database.close();
       await rm(dataDir, { recursive: true, force: true });
     },

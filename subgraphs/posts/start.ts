@@ -1,6 +1,7 @@
 import { startService, type RunningSubgraph, type ServiceParts } from '#libs/subgraph-kit';
 import { timelineLimits, type PostsConfig } from './config.js';
 import { postsGauges } from './gauges.js';
+import { postsParticipant } from './on/deletion.js';
 import { HEARD } from './on/heard.js';
 import { postsModule } from './posts.module.js';
 import { postsTables } from './posts.tables.js';
@@ -26,13 +27,15 @@ export function startPosts(config: PostsConfig, parts: ServiceParts): Promise<Ru
         worker.wake();
         const refresher = new TrendingRefresher({ database, logger, everyMs: config.TRENDING_REFRESH_S * 1_000 });
         refresher.start();
+        const participant = postsParticipant({ database, logger });
         return {
           settled: async () => {
+            await participant.settled();
             await worker.settled();
             await refresher.settled();
           },
           close: async () => {
-            await Promise.all([worker.close(), refresher.close()]);
+            await Promise.all([participant.close(), worker.close(), refresher.close()]);
           },
         };
       },

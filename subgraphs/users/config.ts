@@ -1,5 +1,5 @@
 import { parseSigningKey, type SigningKey } from '#libs/identity';
-import { readSettings, text, whole, type Environment, type Setting, type Values } from '#libs/settings';
+import { choice, readSettings, text, whole, type Environment, type Setting, type Values } from '#libs/settings';
 import { missingSecrets, serviceSettings } from '#libs/subgraph-kit';
 
 const signingKey: Setting<SigningKey> = {
@@ -23,6 +23,23 @@ export const usersSettings = {
     unit: 's',
     default: 86_400,
     why: 'How long a log-in lasts. A token cannot be called back, but a deleted account can do nothing with it.',
+  }),
+  DELETION_SAGA: choice(['orchestrated', 'choreographed'], {
+    default: 'orchestrated',
+    why: 'Who leads the deletion of an account: a coordinator here that asks each service, asks again and gives up in time; or nobody, each service following what it hears, which takes fewer messages and waits for as long as a service is down.',
+  }),
+  DELETION_STEP_TIMEOUT_MS: whole({
+    min: 100,
+    max: 3_600_000,
+    unit: 'ms',
+    default: 60_000,
+    why: 'Orchestrated: how long a step of another service may take until it is asked for again.',
+  }),
+  DELETION_TRIES: whole({
+    min: 1,
+    max: 100,
+    default: 5,
+    why: 'Orchestrated: how often a step is asked for until everything is brought back.',
   }),
   HASHES_AT_ONCE: whole({
     min: 1,

@@ -18,7 +18,12 @@ export class UserCache {
   }
 
   staleKeys(event: DomainEvent): string[] {
-    if (event.type === 'user-registered' || event.type === 'user-deleted') {
+    if (
+      event.type === 'user-registered' ||
+      event.type === 'account-frozen' ||
+      event.type === 'account-thawed' ||
+      event.type === 'user-deleted'
+    ) {
       return [this.byId.keyOf(event.payload.userId), this.byHandle.keyOf(event.payload.handle)];
     }
     if (event.type === 'profile-edited') {
@@ -33,6 +38,8 @@ export class UserCache {
 export function staleEntities(event: DomainEvent): Stale[] {
   switch (event.type) {
     case 'user-registered':
+    case 'account-frozen':
+    case 'account-thawed':
     case 'user-deleted':
     case 'profile-edited':
       // A handle that nobody had may be somebody's now.

@@ -31,6 +31,11 @@ export class UserRow {
   @Column({ ...INSTANT, name: 'joined_at' })
   joinedAt: Date;
 
+  /** Since a deletion is under way that may still be taken back. */
+  @Column({ ...INSTANT, name: 'frozen_at', nullable: true })
+  frozenAt: Date | null;
+
+  /** Since its personal data is erased. */
   @Column({ ...INSTANT, name: 'deleted_at', nullable: true })
   deletedAt: Date | null;
 

@@ -2,20 +2,10 @@ import type { DynamicModule } from '@nestjs/common';
 import { openCache } from '#libs/cache';
 import type { Database } from '#libs/database';
 import type { TokenIssuer } from '#libs/identity';
-import type { Handlers } from '#libs/outbox';
+import type { Saga } from '#libs/saga';
 import { subgraphModule, writingFor, type ModuleParts } from '#libs/subgraph-kit';
-import {
-  blockEnded,
-  blockStarted,
-  followEnded,
-  followStarted,
-  postDeleted,
-  postLiked,
-  postPublished,
-  postUnliked,
-  userDeleted,
-} from './on/notify.js';
-import { onOwnEvent } from './on/own-events.js';
+import type { Patience } from './deletion.store.js';
+import { deletionOf } from './read/deletion.queries.js';
 import { jwksController } from './read/jwks.controller.js';
 import { NotificationResolver } from './read/notification.resolver.js';
 import { unreadCountOf } from './read/notification.queries.js';
@@ -34,21 +24,9 @@ import { UserMutations, type Writes } from './write/user.mutations.js';
 export interface UsersParts extends ModuleParts {
   readonly tokens: TokenIssuer;
   readonly passwords: Passwords;
+  readonly saga: Saga;
+  readonly patience: Patience;
 }
-
-export const HEARD: Handlers = {
-  'user-registered': onOwnEvent,
-  'profile-edited': onOwnEvent,
-  'user-deleted': userDeleted,
-  'follow-started': followStarted,
-  'follow-ended': followEnded,
-  'block-started': blockStarted,
-  'block-ended': blockEnded,
-  'post-published': postPublished,
-  'post-deleted': postDeleted,
-  'post-liked': postLiked,
-  'post-unliked': postUnliked,
-};
 
 export function usersModule({
   database,
@@ -60,6 +38,8 @@ export function usersModule({
   logger,
   clock,
   consistency,
+  saga,
+  patience,
 }: UsersParts): DynamicModule {
   const userCache = new UserCache(cache);
   database.afterCommit(async (events) => {
@@ -71,7 +51,7 @@ export function usersModule({
     signUp: new SignUp({ database: tellable, passwords, clock }),
     logIn: new LogIn({ database: tellable, passwords }),
     editProfile: new EditProfile({ database: tellable, clock }),
-    deleteAccount: new DeleteAccount({ database: tellable, passwords, clock }),
+    deleteAccount: new DeleteAccount({ database: tellable, passwords, clock, saga, patience }),
     markNotificationsRead: async (viewer: string, upTo: string | undefined) => {
       await markNotificationsRead(database, viewer, upTo);
       return unreadCountOf(database, viewer);
@@ -92,7 +72,11 @@ export function usersModule({
       // write
       {
         provide: UserMutations,
-        useValue: new UserMutations((context) => writes(writingFor(database, context)), tokens),
+        useValue: new UserMutations(
+          (context) => writes(writingFor(database, context)),
+          tokens,
+          (id, owner) => deletionOf(database, id, owner),
+        ),
       },
       // read
       { provide: UserResolver, useValue: new UserResolver(loaders) },

@@ -2,10 +2,17 @@ import { outboxMigrations } from '#libs/outbox';
 import { ReadModelMigration } from '#libs/read-model';
 import { CreateUsers1763600000002 } from './migrations/0001-users.js';
 import { Notifications1763680000003 } from './migrations/0002-notifications.js';
+import { AccountDeletions1763740000002 } from './migrations/0003-account-deletions.js';
 import { HandleRow, UserRow } from './user.entity.js';
 
 /** What `openDatabase` needs to know of this service. */
 export const usersTables = {
   entities: [UserRow, HandleRow],
-  migrations: [...outboxMigrations, CreateUsers1763600000002, ReadModelMigration, Notifications1763680000003],
+  migrations: [
+    ...outboxMigrations,
+    CreateUsers1763600000002,
+    ReadModelMigration,
+    Notifications1763680000003,
+    AccountDeletions1763740000002,
+  ],
 };

@@ -215,7 +215,12 @@ describe('users, with its cache', () => {
       { v: 1, type: 'user-registered', actor: uuid, payload: { ...by, handle: 'gina' } },
       { v: 2, type: 'profile-edited', actor: uuid, payload: { ...by, handle: 'gina', previousHandle: 'gina' } },
       { v: 3, type: 'profile-edited', actor: uuid, payload: { ...by, handle: 'gina2', previousHandle: 'gina' } },
-      { v: 4, type: 'user-deleted', actor: uuid, payload: { ...by, handle: 'gina2' } },
+      {
+        v: 4,
+        type: 'account-frozen',
+        actor: uuid,
+        payload: { ...by, handle: 'gina2', deletionId: expect.any(String), saga: 'orchestrated' },
+      },
     ]);
   });
 
@@ -235,12 +240,16 @@ describe('users, with its cache', () => {
     });
     expect(codeOf(await world.ask(hanna, DELETE, { input: { password: 'wrong horse' } }))).toBe('FORBIDDEN');
     expect(await world.ask(hanna, DELETE, { input: { password } })).toEqual({
-      data: { deleteAccount: { id: hanna, state: 'RUNNING' } },
+      data: { deleteAccount: { id: expect.stringMatching(/^deletion_/), state: 'RUNNING' } },
     });
     expect(await seen()).toEqual({ handle: null, entity: [null], me: null, listed: false });
-    expect(codeOf(await world.ask(hanna, EDIT, { input: { bio: 'still here?' } }))).toBe('UNAUTHENTICATED');
-    expect(codeOf(await world.ask(hanna, DELETE, { input: { password } }))).toBe('UNAUTHENTICATED');
-    expect(codeOf(await world.ask(null, LOG_IN, { input: { handle: 'hanna', password } }))).toBe('UNAUTHENTICATED');
+    expect(codeOf(await world.ask(hanna, EDIT, { input: { bio: 'still here?' } }))).toBe('ACCOUNT_FROZEN');
+    expect(codeOf(await world.ask(hanna, DELETE, { input: { password } }))).toBe('ACCOUNT_FROZEN');
+    expect(codeOf(await world.ask(null, LOG_IN, { input: { handle: 'hanna', password } }))).toBe('ACCOUNT_FROZEN');
+    // Who does not know the password is told what everybody is told.
+    expect(codeOf(await world.ask(null, LOG_IN, { input: { handle: 'hanna', password: 'wrong horse' } }))).toBe(
+      'UNAUTHENTICATED',
+    );
     await expect(world.signUp('hanna')).rejects.toThrow(/CONFLICT/);
   });
 

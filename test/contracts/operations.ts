@@ -36,6 +36,11 @@ export const OPERATIONS: Readonly<Record<string, Recorded>> = {
   },
   notifications: { example: 'notifications', viewer: 'alice', variables: () => ({ first: 5 }) },
   'trending-posts': { example: 'trending-posts', viewer: 'bob', variables: () => ({ first: 5 }) },
+  'account-deletion': {
+    example: 'account-deletion',
+    viewer: 'bob',
+    variables: () => ({ id: 'deletion_01m3veg580e1cs2r068g8q5y7t' }),
+  },
   'sign-up': {
     example: 'sign-up',
     variables: () => ({ input: { handle: 'zoe', email: 'z@example.org', password: 'tributary', displayName: 'Zoe' } }),

@@ -54,5 +54,5 @@ export function isWrite({ query }: { readonly query: string }): boolean {
   return query.trimStart().startsWith('mutation');
 }
 
-const ID = /^(user|post)_[0-9a-z]{26}$/;
+const ID = /^(user|post|deletion)_[0-9a-z]{26}$/;
 const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;

@@ -37,7 +37,7 @@ export function counts(world: () => World, { runs }: { readonly runs: number }):
       { seed: 20_261_120, numRuns: runs, endOnFailure: true },
     );
     // What was refused was refused for a reason that a client may have; and every mutation was at work.
-    const reasons = ['CONFLICT', 'FORBIDDEN', 'NOT_FOUND', 'UNAUTHENTICATED', 'BAD_USER_INPUT'];
+    const reasons = ['CONFLICT', 'FORBIDDEN', 'NOT_FOUND', 'UNAUTHENTICATED', 'ACCOUNT_FROZEN', 'BAD_USER_INPUT'];
     expect([...codes].filter((code) => !reasons.includes(code))).toEqual([]);
     expect([...mutations].sort()).toEqual(MUTATIONS.toSorted());
   }, 120_000);

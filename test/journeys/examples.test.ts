@@ -247,6 +247,12 @@ const EXAMPLES: Readonly<Record<string, Shown>> = {
     with: ({ people }) => ({ userId: people['eve'] }),
     shows: ({ people }) => ({ unblock: { id: people['eve'], viewerBlocks: false } }),
   },
+  'account-deletion': {
+    as: 'eve',
+    // Of no deletion that there is.
+    with: () => ({ id: 'deletion_01m3veg580e1cs2r068g8q5y7t' }),
+    shows: () => ({ accountDeletion: null }),
+  },
   // What dan's follow and the like above left; the unfollow and the unlike took them back.
   notifications: {
     as: 'alice',

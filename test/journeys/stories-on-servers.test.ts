@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
 import pg from 'pg';
@@ -7,9 +7,13 @@ import { withServer } from '../servers/needs.js';
 import { startWorld, type World } from '../world.js';
 import { blocks } from './blocks.contract.js';
 import { counts } from './counts.contract.js';
+import { deletion } from './deletion.contract.js';
 import { everyday } from './everyday.contract.js';
 import { farewell } from './farewell.contract.js';
 import { notifications } from './notifications.contract.js';
+
+// A step that fails for good is tried for eight seconds first.
+jest.setTimeout(60_000);
 
 const SERVICES = ['users', 'posts', 'followers'] as const;
 const MAIN_TABLES = { users: 'users', posts: 'posts', followers: 'follows' };
@@ -49,6 +53,7 @@ withServer(['postgres', 'redis'], 'on PostgreSQL and Redis', (adminUrl = '', red
   everyday(() => world);
   blocks(() => world);
   farewell(() => world);
+  deletion(() => world);
   notifications(() => world);
   describe('counts', () => counts(() => world, { runs: 5 }));
 

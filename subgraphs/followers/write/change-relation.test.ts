@@ -7,8 +7,7 @@ import { newId } from '#libs/identity';
 import { silent } from '#libs/telemetry';
 import { withServer } from '../../../test/servers/needs.js';
 import { followersTables } from '../followers.tables.js';
-import { Farewell } from '../on/farewell.js';
-import { onUserDeleted } from '../on/user-deleted.js';
+import { followsParticipant, userDeleted } from '../on/deletion.js';
 import { registerPerson } from '../relation.store.js';
 import type { Verb } from '../relation.js';
 import { ChangeRelation } from './change-relation.js';
@@ -154,14 +153,14 @@ function semantics(open: () => Promise<Database>): void {
     await change.run('block', leaving, blocked);
     await change.run('block', blocker, leaving);
 
-    await database.transaction((tx) => onUserDeleted(tx, deletion(leaving)));
+    await database.transaction((tx) => userDeleted(tx, deletion(leaving)));
     await expect(change.run('follow', others[0] ?? '', leaving)).rejects.toMatchObject({ code: 'NOT_FOUND' });
-    await expect(change.run('follow', leaving, others[4] ?? '')).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+    await expect(change.run('follow', leaving, others[4] ?? '')).rejects.toMatchObject({ code: 'ACCOUNT_FROZEN' });
 
-    const farewell = new Farewell({ database, logger: silent, relationsPerStep: 4 });
-    farewell.wake();
-    await farewell.settled();
-    await farewell.close();
+    const participant = followsParticipant({ database, logger: silent });
+    await participant.settled();
+    await participant.close();
+    await expect(change.run('follow', leaving, others[4] ?? '')).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
 
     expect(await countsOf(database, leaving)).toEqual([0, 0]);
     expect(await told(database, leaving, others[0] ?? '')).toHaveLength(4);
@@ -186,12 +185,12 @@ function underContention(open: () => Promise<Database>): void {
       for (const id of people) await database.transaction((tx) => registerPerson(tx, id));
       const counted = countingAttempts(database);
       const change = new ChangeRelation({ database: counted, clock: () => NOW, waiting: new Waiting(() => NOW) });
-      const farewell = new Farewell({ database: counted, logger: silent, relationsPerStep: 3 });
+      const participant = followsParticipant({ database: counted, logger: silent });
       const draw = drawer(7);
       const acts = Array.from({ length: ACTS }, (_, index) => async () => {
         if (index === ACTS / 2) {
-          await database.transaction((tx) => onUserDeleted(tx, deletion(people[0] ?? '')));
-          farewell.wake();
+          await database.transaction((tx) => userDeleted(tx, deletion(people[0] ?? '')));
+          participant.wake();
         }
         const verb = (['follow', 'follow', 'follow', 'unfollow', 'block', 'unblock'] as const)[draw(6)] ?? 'follow';
         const from = draw(PEOPLE);
@@ -199,8 +198,8 @@ function underContention(open: () => Promise<Database>): void {
         await change.run(verb, people[from] ?? '', people[to] ?? '').catch(refused);
       });
       await allOf(acts, 10);
-      await farewell.settled();
-      await farewell.close();
+      await participant.settled();
+      await participant.close();
 
       expect(await wrongCounts(database)).toBe(0);
       expect(await gaps(database)).toEqual([]);
@@ -287,6 +286,7 @@ function countingAttempts(database: Database) {
     transactions: 0,
     attempts: 0,
     query: database.query.bind(database) as Database['query'],
+    afterCommit: database.afterCommit.bind(database),
     transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
       counted.transactions += 1;
       return database.transaction((tx) => {
@@ -307,7 +307,7 @@ async function openScratch(adminUrl: string): Promise<Database> {
   return openDatabase({ service: 'followers', url: url.href, ...followersTables, poolMax: 12 });
 }
 
-function deletion(userId: string): Parameters<typeof onUserDeleted>[1] {
+function deletion(userId: string): Parameters<typeof userDeleted>[1] {
   return {
     id: newId(),
     type: 'user-deleted',
@@ -392,7 +392,7 @@ function barrier(count: number): () => Promise<void> {
 /** A block or a deletion may refuse an act, and so may a slow machine (1 s for a lock); anything else is a fault. */
 function refused(error: unknown): void {
   const code = (error as { code?: string }).code ?? '';
-  if (!['FORBIDDEN', 'NOT_FOUND', 'UNAUTHENTICATED', 'OVERLOADED'].includes(code)) throw error;
+  if (!['FORBIDDEN', 'NOT_FOUND', 'UNAUTHENTICATED', 'ACCOUNT_FROZEN', 'OVERLOADED'].includes(code)) throw error;
 }
 
 /** Numbers below a bound, the same ones for the same seed. */

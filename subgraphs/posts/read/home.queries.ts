@@ -40,19 +40,20 @@ export async function homePageFromSource(
 }
 
 interface Told {
-  /** The account was deleted. */
-  readonly gone: boolean;
+  /** Of the viewer; null: never heard of. */
+  readonly viewer_state: 'registered' | 'frozen' | 'deleted' | null;
   /** The list ends there; null: there is no list. */
   readonly floor?: string | null;
 }
 
 /** There is a row also when there is no post: it says whether there is a viewer. */
 function postsOf(rows: readonly (Told & (PostRow | { id: null }))[]): CountedPost[] {
-  if (rows[0]?.gone) throw new Failure('UNAUTHENTICATED', 'This account was deleted.');
+  if (rows[0]?.viewer_state === 'frozen') throw new Failure('ACCOUNT_FROZEN');
+  if (rows[0]?.viewer_state === 'deleted') throw new Failure('UNAUTHENTICATED', 'This account was deleted.');
   return rows.flatMap((row) => (row.id === null ? [] : [postOf(row)]));
 }
 
-const GONE = `EXISTS (SELECT FROM people WHERE id = $1 AND state = 'deleted') AS gone`;
+const VIEWER_STATE = `(SELECT state FROM people WHERE id = $1) AS viewer_state`;
 
 const LISTED = `
   WITH list AS MATERIALIZED (
@@ -80,7 +81,7 @@ const LISTED = `
          ORDER BY p.id DESC LIMIT $3
        ) p ORDER BY p.id DESC LIMIT $3)
   )
-  SELECT ${GONE}, (SELECT floor FROM list) AS floor, p.*
+  SELECT ${VIEWER_STATE}, (SELECT floor FROM list) AS floor, p.*
   FROM (VALUES (1)) always LEFT JOIN (
     SELECT ${POST_COLUMNS} FROM (SELECT id FROM merged ORDER BY id DESC LIMIT $3) page JOIN posts p ON p.id = page.id
   ) p ON true
@@ -97,7 +98,7 @@ const SOURCE = `
   ),
   newest AS (SELECT a.id FROM authors a ${newestOf('1')}),
   page AS (SELECT p.id FROM newest a ${newestOf('$3')})
-  SELECT ${GONE}, p.*
+  SELECT ${VIEWER_STATE}, p.*
   FROM (VALUES (1)) always LEFT JOIN (SELECT ${POST_COLUMNS} FROM page JOIN posts p ON p.id = page.id) p ON true
   ORDER BY p.id DESC`;
 

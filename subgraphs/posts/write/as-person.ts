@@ -57,5 +57,6 @@ async function holdPerson(tx: Tx, id: string, hold: 'to keep' | 'to change'): Pr
   );
   if (person === undefined)
     throw new Unheard('UNAUTHENTICATED', 'Nobody is known here by this log-in; try again in a moment.');
+  if (person.state === 'frozen') throw new Failure('ACCOUNT_FROZEN');
   if (person.state !== 'registered') throw new Failure('UNAUTHENTICATED', 'This account was deleted.');
 }

@@ -129,7 +129,8 @@ withServer('postgres', 'sixteen writers at once', (adminUrl) => {
 
 /** Who writes to what was deleted a moment ago is told so; anything else is a fault. */
 function refusalsOnly(error: unknown): void {
-  if (error instanceof Failure && ['NOT_FOUND', 'FORBIDDEN', 'UNAUTHENTICATED'].includes(error.code)) return;
+  if (error instanceof Failure && ['NOT_FOUND', 'FORBIDDEN', 'UNAUTHENTICATED', 'ACCOUNT_FROZEN'].includes(error.code))
+    return;
   throw error;
 }
 

@@ -3,13 +3,17 @@ import type { DomainEvent } from '#libs/events';
 import { newId } from '#libs/identity';
 import { mentionedIn, notify, withdraw, type Fact } from '../notifications/facts.js';
 
-/** What others do that concerns somebody, and its end. */
+/**
+ * What others do that concerns somebody, and its end. What ends because an account is being deleted stays, and is not shown while the
+ * account is frozen: it goes with the account, or is there again, read as it was, if the account comes back.
+ */
 export async function followStarted(tx: Tx, { payload, at }: DomainEvent<'follow-started'>): Promise<void> {
   const { followerId: actorId, followeeId: recipientId } = payload;
   await notify(tx, [{ id: newId(), recipientId, kind: 'follow', actorId, postId: null, at }]);
 }
 
-export async function followEnded(tx: Tx, { payload }: DomainEvent<'follow-ended'>): Promise<void> {
+export async function followEnded(tx: Tx, { payload, actor }: DomainEvent<'follow-ended'>): Promise<void> {
+  if (actor === null) return;
   await withdraw(tx, { kind: 'follow', recipientId: payload.followeeId, actorId: payload.followerId });
 }
 
@@ -20,7 +24,8 @@ export async function postLiked(tx: Tx, { payload, at }: DomainEvent<'post-liked
     await notify(tx, [{ id: newId(), recipientId: authorId, kind: 'like', actorId, postId, at }]);
 }
 
-export async function postUnliked(tx: Tx, { payload }: DomainEvent<'post-unliked'>): Promise<void> {
+export async function postUnliked(tx: Tx, { payload, actor }: DomainEvent<'post-unliked'>): Promise<void> {
+  if (actor === null) return;
   await withdraw(tx, { kind: 'like', postId: payload.postId, actorId: payload.userId });
 }
 
@@ -43,6 +48,7 @@ export async function postPublished(tx: Tx, { payload, at }: DomainEvent<'post-p
 }
 
 export async function postDeleted(tx: Tx, { payload }: DomainEvent<'post-deleted'>): Promise<void> {
+  if (payload.reason === 'account') return;
   await withdraw(tx, { kind: 'post', postId: payload.postId });
 }
 
@@ -65,4 +71,10 @@ export async function userDeleted(tx: Tx, { payload: { userId } }: DomainEvent<'
   await withdraw(tx, { kind: 'person', userId });
   await tx.query('DELETE FROM notification_reads WHERE user_id = $1', [userId]);
   await tx.query('DELETE FROM block_edges WHERE blocker_id = $1 OR blocked_id = $1', [userId]);
+  // What could not be heard has their words.
+  await tx.query(
+    `UPDATE quarantine SET event = jsonb_set(event, '{payload,body}', '""')
+     WHERE event -> 'payload' ->> 'authorId' = $1 AND event -> 'payload' ? 'body'`,
+    [userId],
+  );
 }

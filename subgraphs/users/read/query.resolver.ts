@@ -1,8 +1,9 @@
 import { Query, Resolver } from '@nestjs/graphql';
 import { connectionOf, pageArguments, type Connection, type Statements } from '#libs/database';
-import { isId } from '#libs/identity';
-import type { RequestContext } from '#libs/subgraph-kit';
+import { globalId, isId, parseGlobalId } from '#libs/identity';
+import { requireViewer, type RequestContext } from '#libs/subgraph-kit';
 import { readHandle, type Person } from '../user.js';
+import { deletionOf, type ShownDeletion } from './deletion.queries.js';
 import type { UserLoaders } from './user.loaders.js';
 import { peopleAfter } from './user.queries.js';
 
@@ -25,6 +26,14 @@ export class QueryResolver {
   @Query()
   async userByHandle(_: unknown, { handle }: { handle: string }, context: RequestContext): Promise<Person | null> {
     return this.#loaders(context).byHandle.load(readHandle(handle));
+  }
+
+  /** Never kept: it is asked for to see it move. */
+  @Query()
+  async accountDeletion(_: unknown, args: { id: string }, context: RequestContext): Promise<ShownDeletion | null> {
+    const viewer = requireViewer(context);
+    const deletion = await deletionOf(this.#database, parseGlobalId('deletion', args.id), viewer);
+    return deletion && { ...deletion, id: globalId('deletion', deletion.id) };
   }
 
   @Query()

@@ -1,11 +1,11 @@
 import type { Statements } from '#libs/database';
 import type { Person } from '../user.js';
 
-/** Who exists of these, by id. Deleted accounts do not. */
+/** Who exists of these, by id. Deleted accounts do not, nor those that are being deleted. */
 export async function peopleByIds(statements: Statements, ids: readonly string[]): Promise<Map<string, Person>> {
   return byId(
     await statements.query<PersonRow>(
-      `SELECT ${COLUMNS} FROM users WHERE id = ANY($1::uuid[]) AND deleted_at IS NULL`,
+      `SELECT ${COLUMNS} FROM users WHERE id = ANY($1::uuid[]) AND deleted_at IS NULL AND frozen_at IS NULL`,
       [ids],
     ),
   );
@@ -15,7 +15,7 @@ export async function peopleByIds(statements: Statements, ids: readonly string[]
 export async function peopleByHandles(statements: Statements, handles: readonly string[]): Promise<Person[]> {
   const rows = await statements.query<PersonRow>(
     `SELECT ${COLUMNS} FROM users
-     WHERE (id, handle) IN (SELECT user_id, handle FROM handles WHERE handle = ANY($1::text[])) AND deleted_at IS NULL`,
+     WHERE (id, handle) IN (SELECT user_id, handle FROM handles WHERE handle = ANY($1::text[])) AND deleted_at IS NULL AND frozen_at IS NULL`,
     [handles],
   );
   return rows.map(personOf);
@@ -24,7 +24,7 @@ export async function peopleByHandles(statements: Statements, handles: readonly 
 /** Everybody in the order they joined, behind `after`. */
 export async function peopleAfter(statements: Statements, after: string | undefined, limit: number): Promise<Person[]> {
   const rows = await statements.query<PersonRow>(
-    `SELECT ${COLUMNS} FROM users WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2`,
+    `SELECT ${COLUMNS} FROM users WHERE id > $1 AND deleted_at IS NULL AND frozen_at IS NULL ORDER BY id LIMIT $2`,
     [after ?? '00000000-0000-0000-0000-000000000000', limit],
   );
   return rows.map(personOf);
@@ -33,7 +33,7 @@ export async function peopleAfter(statements: Statements, after: string | undefi
 /** For their owners only; never kept. */
 export async function emailsOf(statements: Statements, ids: readonly string[]): Promise<Map<string, string>> {
   const rows = await statements.query<{ id: string; email: string }>(
-    'SELECT id, email FROM users WHERE id = ANY($1::uuid[]) AND deleted_at IS NULL',
+    'SELECT id, email FROM users WHERE id = ANY($1::uuid[]) AND deleted_at IS NULL AND frozen_at IS NULL',
     [ids],
   );
   return new Map(rows.map(({ id, email }) => [id, email]));

@@ -12,6 +12,7 @@ export function personOf({ id, handle, displayName, bio, avatarUrl, joinedAt }: 
 export async function lockAccount(tx: Tx, id: string): Promise<UserRow> {
   const row = await tx.manager.findOne(UserRow, { where: { id }, lock: { mode: 'pessimistic_write' } });
   if (row === null || row.deletedAt !== null) throw noAccount();
+  if (row.frozenAt !== null) throw new Failure('ACCOUNT_FROZEN');
   return row;
 }
 

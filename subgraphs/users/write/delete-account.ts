@@ -1,45 +1,46 @@
 import type { Database } from '#libs/database';
 import { Failure } from '#libs/failure';
-import { recordEvent } from '#libs/outbox';
+import { newId } from '#libs/identity';
+import type { Saga } from '#libs/saga';
 import type { Clock } from '#libs/telemetry';
+import { beginDeletion, type Patience } from '../deletion.store.js';
 import { readPassword } from '../user.js';
-import { UserRow } from '../user.entity.js';
-import type { Passwords } from './passwords.js';
+import type { UserRow } from '../user.entity.js';
 import { lockAccount, noAccount } from './account.js';
+import type { Passwords } from './passwords.js';
 
 /**
- * The account is gone for everybody at COMMIT; the other services follow by event. The row stays, marked, and so does the handle:
- * nobody can come back as somebody who left.
+ * The account is frozen at COMMIT: gone for every reader, and for its owner nothing but the state of its deletion. From there
+ * on the saga leads, to its erasure or back. The handle is never anybody else's.
  */
 export class DeleteAccount {
   constructor(
-    private readonly parts: { database: Pick<Database, 'query' | 'transaction'>; passwords: Passwords; clock: Clock },
+    private readonly parts: {
+      database: Pick<Database, 'query' | 'transaction'>;
+      passwords: Passwords;
+      clock: Clock;
+      saga: Saga;
+      patience: Patience;
+    },
   ) {}
 
-  async run(viewer: string, input: { readonly password: string }): Promise<{ id: string; state: 'RUNNING' }> {
-    const { database, passwords, clock } = this.parts;
+  /** Answers the id of the deletion. */
+  async run(viewer: string, input: { readonly password: string }): Promise<string> {
+    const { database, passwords, clock, saga, patience } = this.parts;
     const password = readPassword(input.password);
-    const [known] = await database.query<Pick<UserRow, 'passwordHash'>>(
-      'SELECT password_hash AS "passwordHash" FROM users WHERE id = $1 AND deleted_at IS NULL',
+    const [known] = await database.query<Pick<UserRow, 'passwordHash' | 'frozenAt'>>(
+      `SELECT password_hash AS "passwordHash", frozen_at AS "frozenAt" FROM users WHERE id = $1 AND deleted_at IS NULL`,
       [viewer],
     );
     if (known === undefined) throw noAccount();
+    if (known.frozenAt !== null) throw new Failure('ACCOUNT_FROZEN', 'This account is being deleted already.');
     const right = password !== undefined && (await passwords.verify(known.passwordHash, password));
     if (!right) throw new Failure('FORBIDDEN', 'The password is wrong; the account was not deleted.');
     return database.transaction(async (tx) => {
-      const row = await lockAccount(tx, viewer);
-      const deletedAt = new Date(clock());
-      const version = row.version + 1;
-      await tx.manager.update(UserRow, { id: viewer }, { deletedAt, version });
-      await recordEvent(tx, {
-        type: 'user-deleted',
-        aggregate: `user:${viewer}`,
-        aggregateVersion: version,
-        actor: viewer,
-        at: deletedAt.toISOString(),
-        payload: { userId: viewer, handle: row.handle },
-      });
-      return { id: viewer, state: 'RUNNING' };
+      const { handle, version } = await lockAccount(tx, viewer);
+      const id = newId({ now: clock() });
+      await beginDeletion(tx, { id, userId: viewer, saga }, { handle, version: version + 1 }, patience);
+      return id;
     });
   }
 }

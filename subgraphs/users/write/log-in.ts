@@ -23,12 +23,14 @@ export class LogIn {
     const right = await passwords.verify(row?.passwordHash, password);
     if (row === undefined || !right)
       throw new Failure('UNAUTHENTICATED', 'Handle and password do not belong together.');
+    // Whoever knows the password may know this.
+    if (row.frozenAt !== null) throw new Failure('ACCOUNT_FROZEN', 'This account is being deleted.');
     return personOf(row);
   }
 }
 
 const ACCOUNT = `
   SELECT u.id, u.handle, u.display_name AS "displayName", u.bio, u.avatar_url AS "avatarUrl", u.joined_at AS "joinedAt",
-    u.password_hash AS "passwordHash"
+    u.password_hash AS "passwordHash", u.frozen_at AS "frozenAt"
   FROM handles h JOIN users u ON u.id = h.user_id AND u.handle = h.handle
   WHERE h.handle = $1 AND u.deleted_at IS NULL`;

@@ -40,6 +40,7 @@ export class SignUp {
         email,
         passwordHash,
         joinedAt: new Date(clock()),
+        frozenAt: null,
         deletedAt: null,
         version: 1,
       };

@@ -21,14 +21,19 @@ export interface Writes {
   readonly markNotificationsRead: (viewer: string, upTo: string | undefined) => Promise<number>;
 }
 
+/** How a deletion stands, as its owner is shown it. */
+export type ReadDeletion = (id: string, owner: string) => Promise<object | null>;
+
 /** GraphQL arguments → what a client may do, nothing else. */
 @Resolver()
 export class UserMutations {
   readonly #writes: (context: RequestContext) => Writes;
   readonly #tokens: TokenIssuer;
+  readonly #deletion: ReadDeletion;
 
-  constructor(writes: (context: RequestContext) => Writes, tokens: TokenIssuer) {
+  constructor(writes: (context: RequestContext) => Writes, tokens: TokenIssuer, deletion: ReadDeletion) {
     this.#writes = writes;
+    this.#deletion = deletion;
     this.#tokens = tokens;
   }
 
@@ -49,8 +54,10 @@ export class UserMutations {
 
   @Mutation()
   async deleteAccount(_: unknown, { input }: { input: { password: string } }, context: RequestContext) {
-    const { id, state } = await this.#writes(context).deleteAccount.run(requireViewer(context), input);
-    return { id: globalId('user', id), state };
+    const viewer = requireViewer(context);
+    const id = await this.#writes(context).deleteAccount.run(viewer, input);
+    const deletion = await this.#deletion(id, viewer);
+    return deletion && { ...deletion, id: globalId('deletion', id) };
   }
 
   @Mutation()

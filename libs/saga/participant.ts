@@ -1,0 +1,209 @@
+import { crashPoint } from '#libs/crash-point';
+import type { Database, Tx } from '#libs/database';
+import type { Logger } from '#libs/telemetry';
+import type { Outcome, Part, StepOf } from './part.js';
+
+interface Options<Step extends string> {
+  readonly database: Pick<Database, 'query' | 'transaction'>;
+  readonly steps: Readonly<Record<Step, StepOf<Step>>>;
+  /** Tells the others how a step ended, in the transaction in which it did; `version` is that of the service's own aggregate for it. */
+  readonly tell: (tx: Tx, part: Part<Step>, version: number, outcome: Outcome) => Promise<void>;
+  readonly logger: Logger;
+  /** Pauses before a slice that failed is tried again; after the last one the step gives up, where it can be undone. */
+  readonly pausesMs?: readonly number[];
+  /** How often somebody looks for work that a process has left which died. */
+  readonly lookMs?: number;
+}
+
+interface Row<Step extends string> extends Part<Step> {
+  readonly failing: Step | null;
+  readonly tries: number;
+  readonly version: number;
+}
+
+/** Deletions that one look works on, a slice of each in turn. */
+const TOGETHER = 20;
+
+/**
+ * Works off what a deletion asks of this service: a slice per transaction, the longest waiting deletion first, and a pause as
+ * long as the slice took, so that on the one connection of an embedded database others come in between. What is left to
+ * do stands in the table: a process that dies leaves it to the next look, of whatever process.
+ */
+export class Participant<Step extends string> {
+  readonly #options: Required<Options<Step>>;
+  #working: Promise<void> | undefined;
+  #again = false;
+  #closed = false;
+  /** Nothing was left at the last look, and nobody has called since. */
+  #quiet = false;
+  #look: NodeJS.Timeout | undefined;
+
+  constructor(options: Options<Step>) {
+    const { pausesMs = [100, 400, 1_600, 6_400], lookMs = 60_000 } = options;
+    this.#options = { ...options, pausesMs, lookMs };
+  }
+
+  /** Work was begun, or may have been left by a process before this one. */
+  wake(): void {
+    this.#again = true;
+    this.#quiet = false;
+    if (!this.#closed) this.#working ??= this.#run();
+  }
+
+  /** Resolves when nothing is left to do; rejects after `deadlineMs`. */
+  async settled(deadlineMs = 10_000): Promise<void> {
+    const deadline = performance.now() + deadlineMs;
+    for (;;) {
+      if (this.#quiet) return;
+      this.wake();
+      await this.#working;
+      const [left] = await this.#options.database.query(
+        `SELECT FROM deletion_parts WHERE state = 'working' AND due_at < now() + interval '10 s' LIMIT 1`,
+      );
+      if (left === undefined) return;
+      if (performance.now() > deadline) throw new Error('waited in vain for the steps of deletions');
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#look);
+    await this.#working;
+  }
+
+  async #run(): Promise<void> {
+    const { database, logger, lookMs } = this.#options;
+    let nextMs = lookMs;
+    try {
+      while (!this.#closed) {
+        this.#again = false;
+        const due = await database.query<{ id: string }>(
+          `SELECT deletion_id AS id FROM deletion_parts WHERE state = 'working' AND due_at <= now() ORDER BY due_at LIMIT $1`,
+          [TOGETHER],
+        );
+        for (const { id } of due) if (!this.#closed) await this.#slice(id);
+        if (due.length === 0 && !this.#again) break;
+      }
+      nextMs = await this.#nextDueMs();
+    } catch (error) {
+      logger.error({ err: error }, 'The steps of deletions cannot be worked off; it is tried again');
+    } finally {
+      this.#working = undefined;
+      clearTimeout(this.#look);
+      if (!this.#closed) this.#look = setTimeout(() => this.wake(), nextMs).unref();
+    }
+  }
+
+  async #nextDueMs(): Promise<number> {
+    const [next] = await this.#options.database.query<{ ms: number | null }>(
+      `SELECT (extract(epoch FROM min(due_at) - now()) * 1000)::float8 AS ms FROM deletion_parts WHERE state = 'working'`,
+    );
+    this.#quiet = (next?.ms ?? null) === null && !this.#again;
+    return Math.min(this.#options.lookMs, Math.max(5, next?.ms ?? this.#options.lookMs));
+  }
+
+  async #slice(id: string): Promise<void> {
+    const { database, steps } = this.#options;
+    const began = performance.now();
+    try {
+      await database.transaction(async (tx) => {
+        const [row] = await tx.query<Row<Step>>(
+          `${SELECT} WHERE deletion_id = $1 AND state = 'working' FOR UPDATE SKIP LOCKED`,
+          [id],
+        );
+        if (row === undefined) return;
+        const cursor = await steps[row.step].slice(tx, row);
+        crashPoint('saga:slice');
+        if (cursor === undefined) await this.#end(tx, row);
+        else {
+          await tx.query('UPDATE deletion_parts SET cursor = $2, tries = 0, due_at = now() WHERE deletion_id = $1', [
+            id,
+            cursor,
+          ]);
+        }
+      });
+      crashPoint('saga:sliced');
+    } catch (error) {
+      await this.#failed(id, error);
+    }
+    // As long again as it took: the connection is for others too.
+    await new Promise((resolve) => setTimeout(resolve, Math.min(50, performance.now() - began)));
+  }
+
+  /** A step that was undone because it gave up is told as the one that failed. */
+  async #end(tx: Tx, { failing, ...row }: Row<Step>): Promise<void> {
+    const outcome: Outcome = failing === null ? 'done' : 'failed';
+    const version = await nextVersion(tx, row.deletionId, outcome);
+    await this.#options.tell(tx, failing === null ? row : { ...row, step: failing }, version, outcome);
+    crashPoint('saga:told');
+  }
+
+  async #failed(id: string, error: unknown): Promise<void> {
+    const { database, logger, pausesMs, steps } = this.#options;
+    const reason = String(error instanceof Error ? error.message : error).slice(0, 500);
+    const [row] = await database.query<Row<Step>>(
+      `UPDATE deletion_parts SET tries = tries + 1, reason = $2,
+         due_at = now() + coalesce(($3::int[])[tries + 1], ($3::int[])[cardinality($3::int[])]) * interval '1 ms'
+       WHERE deletion_id = $1 AND state = 'working'
+       RETURNING deletion_id AS "deletionId", user_id AS "userId", saga, step, cursor, failing, tries, version`,
+      [id, reason, pausesMs],
+    );
+    if (row === undefined) return;
+    const { undo } = steps[row.step];
+    const givesUp = row.tries > pausesMs.length && undo !== undefined;
+    logger[givesUp ? 'error' : 'warn'](
+      { deletion: id, step: row.step, tries: row.tries, err: error },
+      givesUp
+        ? 'A step of a deletion gives up; what it did is undone'
+        : 'A step of a deletion failed; it is tried again',
+    );
+    if (!givesUp) return;
+    await database.query(
+      `UPDATE deletion_parts SET failing = step, step = $2, cursor = '', tries = 0, due_at = now() WHERE deletion_id = $1`,
+      [id, undo],
+    );
+  }
+}
+
+/**
+ * Begins a step in the transaction that hears of it; the caller wakes the participant after COMMIT. What is under way goes on,
+ * what is done is told again, and whatever an earlier deletion of the same account was still undoing is this one's now.
+ */
+export async function beginStep<Step extends string>(
+  tx: Tx,
+  { deletionId, userId, saga, step }: Omit<Part<Step>, 'cursor'>,
+): Promise<void> {
+  await tx.query(
+    `UPDATE deletion_parts SET state = 'done' WHERE user_id = $1 AND deletion_id <> $2 AND state = 'working'`,
+    [userId, deletionId],
+  );
+  await tx.query(
+    `INSERT INTO deletion_parts (deletion_id, user_id, saga, step, state) VALUES ($1, $2, $3, $4, 'working')
+     ON CONFLICT (deletion_id) DO UPDATE SET state = 'working', due_at = now(), tries = 0,
+       step = excluded.step, failing = NULL,
+       cursor = CASE WHEN deletion_parts.step = excluded.step THEN deletion_parts.cursor ELSE '' END
+     -- A step that is being undone because it gave up goes on being undone.
+     WHERE NOT (deletion_parts.state = 'working' AND deletion_parts.failing IS NOT DISTINCT FROM excluded.step)`,
+    [deletionId, userId, saga, step],
+  );
+}
+
+/** The deletion that this account is in, as far as it is known here. */
+export async function partOf<Step extends string>(tx: Tx, userId: string): Promise<Part<Step> | undefined> {
+  const [row] = await tx.query<Part<Step>>(`${SELECT} WHERE user_id = $1 ORDER BY deletion_id DESC LIMIT 1`, [userId]);
+  return row;
+}
+
+async function nextVersion(tx: Tx, deletionId: string, outcome: Outcome): Promise<number> {
+  const [row] = await tx.query<{ version: number }>(
+    `UPDATE deletion_parts SET state = $2, version = version + 1, failing = NULL, cursor = '', tries = 0
+     WHERE deletion_id = $1 RETURNING version`,
+    [deletionId, outcome],
+  );
+  if (row === undefined) throw new Error(`deletion ${deletionId} is gone`);
+  return row.version;
+}
+
+const SELECT = `SELECT deletion_id AS "deletionId", user_id AS "userId", saga, step, cursor, failing, tries, version
+  FROM deletion_parts`;

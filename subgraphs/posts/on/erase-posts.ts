@@ -1,0 +1,81 @@
+import type { Tx } from '#libs/database';
+import type { Slice } from '#libs/saga';
+import { dropList } from '../timeline/build.js';
+import { SLICE, withdrawSlice } from './withdraw-posts.js';
+
+/**
+ * After the point of no return: what the person wrote is overwritten wherever this service keeps it (facts, snapshots, the
+ * outbox, what waits in quarantine), and their edges and likes are forgotten. What stays says that there were posts, by an
+ * id that nobody has any more. See docs/decisions/0016-erasure-by-overwriting.md.
+ */
+export const eraseSlice: Slice<string> = async (tx, part) => {
+  const { userId, cursor } = part;
+  const [phase, after = NIL] = (cursor || 'withdraw').split(' ');
+  switch (phase) {
+    case 'withdraw': {
+      // Nothing, unless the account goes by an event of a program that knew no freezing.
+      const left = await withdrawSlice(tx, part);
+      return left === undefined ? `texts ${NIL}` : 'withdraw';
+    }
+    case 'texts': {
+      const last = await eraseTexts(tx, userId, after);
+      return last === undefined ? 'edges' : `texts ${last}`;
+    }
+    default: {
+      // Whoever is adding an edge is waited for, and whoever comes then sees that the person is gone.
+      await tx.query('SELECT FROM people WHERE id = $1 FOR UPDATE', [userId]);
+      if (await forgetEdges(tx, userId)) return 'edges';
+      await dropList(tx, userId);
+      await tx.query(`UPDATE people SET state = 'deleted', post_count = 0 WHERE id = $1`, [userId]);
+      return undefined;
+    }
+  }
+};
+
+/** The next posts behind `after`; answers the last of them, undefined when there are none. */
+async function eraseTexts(tx: Tx, userId: string, after: string): Promise<string | undefined> {
+  const posts = await tx.query<{ id: string }>(
+    `SELECT id FROM posts WHERE author_id = $1 AND state <> 'published' AND id > $2 ORDER BY id LIMIT ${SLICE}`,
+    [userId, after],
+  );
+  if (posts.length === 0) return undefined;
+  const ids = posts.map(({ id }) => id);
+  const aggregates = ids.map((id) => `post:${id}`);
+  await tx.query(
+    `UPDATE post_events SET fact = jsonb_set(fact, '{body}', '""') WHERE post_id = ANY($1::uuid[]) AND fact ? 'body'`,
+    [ids],
+  );
+  await tx.query('DELETE FROM post_snapshots WHERE post_id = ANY($1::uuid[])', [ids]);
+  await tx.query(
+    `UPDATE outbox SET payload = jsonb_set(payload, '{body}', '""') WHERE aggregate = ANY($1::text[]) AND payload ? 'body'`,
+    [aggregates],
+  );
+  await tx.query(
+    `UPDATE quarantine SET event = jsonb_set(event, '{payload,body}', '""')
+     WHERE aggregate = ANY($1::text[]) AND event -> 'payload' ? 'body'`,
+    [aggregates],
+  );
+  return ids.at(-1);
+}
+
+/** An edge that another person's deletion holds is that one's to drop: waiting for it could be waiting for each other. */
+async function forgetEdges(tx: Tx, userId: string): Promise<boolean> {
+  for (const [table, column] of EDGES) {
+    const gone = await tx.query(
+      `DELETE FROM ${table}
+       WHERE ctid = ANY(ARRAY(SELECT ctid FROM ${table} WHERE ${column} = $1 LIMIT ${SLICE} FOR UPDATE SKIP LOCKED))
+       RETURNING 1`,
+      [userId],
+    );
+    if (gone.length > 0) return true;
+  }
+  return false;
+}
+
+const EDGES = [
+  ['follow_edges', 'follower_id'],
+  ['follow_edges', 'followee_id'],
+  ['block_edges', 'blocker_id'],
+  ['block_edges', 'blocked_id'],
+] as const;
+const NIL = '00000000-0000-0000-0000-000000000000';

@@ -1,0 +1,37 @@
+import type { Handlers } from '#libs/outbox';
+import type { Patience } from '../deletion.store.js';
+import {
+  blockEnded,
+  blockStarted,
+  followEnded,
+  followStarted,
+  postDeleted,
+  postLiked,
+  postPublished,
+  postUnliked,
+  userDeleted,
+} from './notify.js';
+import { onOwnEvent } from './own-events.js';
+import { onStepEnded } from './step-ended.js';
+
+/** Every event that users hears, and what it does about it. */
+export function heardBy(patience: Patience): Handlers {
+  const stepEnded = onStepEnded(patience);
+  return {
+    'user-registered': onOwnEvent,
+    'profile-edited': onOwnEvent,
+    'account-frozen': onOwnEvent,
+    'account-thawed': onOwnEvent,
+    'user-deleted': userDeleted,
+    'follow-started': followStarted,
+    'follow-ended': followEnded,
+    'block-started': blockStarted,
+    'block-ended': blockEnded,
+    'post-published': postPublished,
+    'post-deleted': postDeleted,
+    'post-liked': postLiked,
+    'post-unliked': postUnliked,
+    'posts-step-ended': stepEnded,
+    'follows-step-ended': stepEnded,
+  };
+}

@@ -1,0 +1,272 @@
+import { expect, it } from '@jest/globals';
+import type { Database } from '#libs/database';
+import { parseGlobalId } from '#libs/identity';
+import { halfDoneDeletions, type HalfDone } from '../../commands/half-done.js';
+import { alice, bob, carol, PASSWORD } from '../people.js';
+import type { Person, World } from '../world.js';
+import { act, cast, example, publish, refusals, told } from './cast.js';
+import { drift } from './drift.js';
+
+interface Shown {
+  readonly accountDeletion: {
+    readonly state: string;
+    readonly steps: readonly { readonly name: string; readonly state: string; readonly at: string | null }[];
+  };
+}
+
+/** The deletion of an account: there, and back again. */
+export function deletion(world: () => World): void {
+  const shown = async (who: Person, id: string) => {
+    const { accountDeletion } = await told<Shown>(who, await example('account-deletion'), { id });
+    return { state: accountDeletion.state, steps: accountDeletion.steps.map(({ name, state }) => `${name} ${state}`) };
+  };
+  const begin = async (who: Person): Promise<string> => {
+    const answer = await told<{ deleteAccount: { id: string } }>(who, await example('delete-account'), {
+      input: { password: PASSWORD },
+    });
+    return answer.deleteAccount.id;
+  };
+  const seen = async (by: Person, whom: Person) =>
+    told<Record<string, unknown>>(
+      by,
+      `query($handle: String!, $id: ID!) {
+        userByHandle(handle: $handle) { id postCount followerCount followingCount
+          posts { edges { node { id body likeCount } } }
+          followers { edges { followedAt node { id } } } following { edges { followedAt node { id } } } }
+        me { followerCount followingCount }
+        homeTimeline { edges { node { id } } }
+        unreadNotificationCount notifications { edges { node { id kind read } } }
+        node(id: $id) { id }
+      }`,
+      { handle: whom.handle, id: whom.id },
+    );
+
+  it('goes through its steps and leaves nothing personal in any table', async () => {
+    const [a, b] = (await cast(world(), alice, bob)) as [Person, Person];
+    await act(b, 'follow', a.id);
+    await act(a, 'follow', b.id);
+    const secret = `secret-${a.handle}`;
+    const id = await publish(a, `first ${secret}`);
+    await told(a, await example('edit-post'), { input: { id, body: `second ${secret}` } });
+    await act(a, 'deletePost', await publish(a, `deleted ${secret}`));
+    await told(a, await example('edit-profile'), { input: { displayName: secret, bio: secret } });
+    await world().settle();
+    expect(await tablesWith(world(), secret)).not.toEqual([]);
+
+    const deletionId = await begin(a);
+    await world().settle();
+    expect(await shown(a, deletionId)).toEqual({
+      state: 'DONE',
+      steps: [
+        'FREEZE_ACCOUNT DONE',
+        'WITHDRAW_POSTS DONE',
+        'DISSOLVE_FOLLOWS DONE',
+        'ERASE_ACCOUNT DONE',
+        'ERASE_POSTS DONE',
+        'ERASE_FOLLOWS DONE',
+      ],
+    });
+    expect(await tablesWith(world(), secret)).toEqual([]);
+    // Whose it was can ask; nobody else learns that it was.
+    expect(await told(b, await example('account-deletion'), { id: deletionId })).toEqual({ accountDeletion: null });
+    expect(await seen(b, a)).toMatchObject({ userByHandle: null, unreadNotificationCount: 0 });
+    expect(await halfDone(world())).toEqual([]);
+    expect(await drift(world())).toEqual([]);
+  });
+
+  it('that cannot be finished brings everything back: posts, likes, follows since when they were, the log-in', async () => {
+    const [a, b, c] = (await cast(world(), alice, bob, carol)) as [Person, Person, Person];
+    for (const [who, whom] of [
+      [a, b],
+      [b, a],
+      [c, a],
+    ] as const)
+      await act(who, 'follow', whom.id);
+    const root = await publish(b, 'a post');
+    await act(a, 'likePost', root);
+    await publish(a, 'a reply', root);
+    await world().settle();
+    // Who comes back is not told of again: what was read stays read.
+    await told(b, await example('mark-notifications-read'));
+    const own = await publish(a, 'hello');
+    await act(b, 'likePost', own);
+    const deleted = await publish(a, 'not meant');
+    await act(a, 'deletePost', deleted);
+    await world().settle();
+    const before = [await seen(b, a), await seen(a, b), await seen(c, a)];
+
+    const mend = await breakFollows(world().followers.database, parseGlobalId('user', c.id));
+    const deletionId = await begin(a);
+    await withoutPauses(world(), () => untilState(() => shown(a, deletionId), 'REVERTED'));
+    await mend();
+    expect(await shown(a, deletionId)).toEqual({
+      state: 'REVERTED',
+      steps: [
+        'FREEZE_ACCOUNT UNDONE',
+        'WITHDRAW_POSTS UNDONE',
+        'DISSOLVE_FOLLOWS FAILED',
+        'ERASE_ACCOUNT PENDING',
+        'ERASE_POSTS PENDING',
+        'ERASE_FOLLOWS PENDING',
+      ],
+    });
+    await world().settle();
+    expect([await seen(b, a), await seen(a, b), await seen(c, a)]).toEqual(before);
+    expect(await told(b, 'query($id: ID!) { post(id: $id) { id } }', { id: deleted })).toEqual({ post: null });
+    expect(await drift(world())).toEqual([]);
+    expect(await halfDone(world())).toEqual([]);
+    const logIn = await world().ask(await example('log-in'), { input: { handle: a.handle, password: PASSWORD } });
+    expect(logIn.errors).toEqual([]);
+    await publish(a, 'I am still here');
+
+    // And now it works.
+    const again = await begin(a);
+    await world().settle();
+    expect(await shown(a, again)).toMatchObject({ state: 'DONE' });
+    expect(await seen(b, a)).toMatchObject({ userByHandle: null });
+  });
+
+  it('is refused by a clear code when it is asked twice, and so is everything that a frozen account does', async () => {
+    const [a, b] = (await cast(world(), alice, bob)) as [Person, Person];
+    const post = await publish(b, 'hello');
+    await act(a, 'follow', b.id);
+    await world().settle();
+    const goOn = await holdFollows(world());
+    const deletionId = await begin(a);
+    const inMotion = async () => (await shown(a, deletionId)).state;
+    await untilFrozen(world(), a);
+    // What is held is all that is left to do.
+    while (!(await shown(a, deletionId)).steps.includes('WITHDRAW_POSTS DONE'))
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(await inMotion()).toBe('RUNNING');
+    for (const [field, query, variables] of [
+      ['deleteAccount', await example('delete-account'), { input: { password: PASSWORD } }],
+      ['editProfile', await example('edit-profile'), { input: { bio: 'x' } }],
+      ['publishPost', await example('publish'), { input: { body: 'x' } }],
+      ['likePost', await example('like'), { postId: post }],
+      ['follow', await example('follow'), { userId: b.id }],
+      ['homeTimeline', await example('home-timeline'), {}],
+    ] as const) {
+      expect(refusals(await a.ask(query, variables))).toEqual([`${field} ACCOUNT_FROZEN`]);
+    }
+    const follow = await b.ask(await example('follow'), { userId: a.id });
+    expect(refusals(follow)).toEqual(['follow NOT_FOUND']);
+    expect(await seen(b, a)).toMatchObject({ userByHandle: null, unreadNotificationCount: 0 });
+    expect(await halfDone(world())).toEqual([]);
+    expect(await halfDone(world(), 0)).toEqual([
+      {
+        deletion: parseGlobalId('deletion', deletionId),
+        what: expect.stringMatching(/RUNNING .* waits for .*DISSOLVE/),
+      },
+    ]);
+    await goOn();
+    await world().settle();
+    expect(await inMotion()).toBe('DONE');
+    expect(await halfDone(world(), 0)).toEqual([]);
+    // What a service lost, from an older backup for example, is found.
+    const user = parseGlobalId('user', a.id);
+    await world().posts.database.query(`UPDATE people SET state = 'registered' WHERE id = $1`, [user]);
+    expect(await halfDone(world())).toEqual([
+      { deletion: parseGlobalId('deletion', deletionId), what: 'deleted, and still there in posts' },
+    ]);
+    await world().posts.database.query(`UPDATE people SET state = 'deleted' WHERE id = $1`, [user]);
+    expect(refusals(await a.ask(await example('delete-account'), { input: { password: PASSWORD } }))).toEqual([
+      'deleteAccount UNAUTHENTICATED',
+    ]);
+  });
+}
+
+function halfDone({ users, posts, followers }: World, stuckS = 600): Promise<HalfDone[]> {
+  const databases = { users: users.database, posts: posts.database, followers: followers.database };
+  return halfDoneDeletions(databases, { stuckS, tries: 2, againMs: 10 });
+}
+
+/** From now on the database refuses to end the follows of this person. Answers how to mend it. */
+async function breakFollows(followers: Database, userId: string): Promise<() => Promise<void>> {
+  const name = `broken_${userId.replaceAll('-', '')}`;
+  await followers.query(
+    `CREATE FUNCTION ${name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'broken by the test'; END $$`,
+  );
+  await followers.query(
+    `CREATE TRIGGER ${name} BEFORE DELETE ON follows FOR EACH ROW
+     WHEN (OLD.follower_id = '${userId}' OR OLD.followee_id = '${userId}') EXECUTE FUNCTION ${name}()`,
+  );
+  return async () => {
+    await followers.query(`DROP TRIGGER ${name} ON follows`);
+    await followers.query(`DROP FUNCTION ${name}()`);
+  };
+}
+
+/** From now on followers begins its steps and does not come to them. Answers how it goes on. */
+async function holdFollows({ followers }: World): Promise<() => Promise<void>> {
+  await followers.database.query(
+    `CREATE FUNCTION held_by_test() RETURNS trigger LANGUAGE plpgsql AS
+     $$ BEGIN NEW.due_at = now() + interval '1 hour'; RETURN NEW; END $$`,
+  );
+  await followers.database.query(
+    `CREATE TRIGGER held_by_test BEFORE INSERT ON deletion_parts FOR EACH ROW EXECUTE FUNCTION held_by_test()`,
+  );
+  return async () => {
+    await followers.database.query('DROP TRIGGER held_by_test ON deletion_parts');
+    await followers.database.query('DROP FUNCTION held_by_test()');
+    await followers.database.query('UPDATE deletion_parts SET due_at = now()');
+  };
+}
+
+/** A step that fails is tried again at once, not after seconds. */
+async function withoutPauses(world: World, work: () => Promise<void>): Promise<void> {
+  let over = false;
+  // Embedded, a statement is done before anybody else in this process has a turn, so there is a pause after each.
+  const untilOver = async (step: () => Promise<unknown>): Promise<void> => {
+    while (!over) {
+      await step();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  const hurrying = Promise.all([
+    untilOver(() =>
+      world.followers.database.query(
+        `UPDATE deletion_parts SET due_at = now() WHERE state = 'working' AND due_at > now()`,
+      ),
+    ),
+    untilOver(() => world.settle()),
+  ]);
+  try {
+    await work();
+  } finally {
+    over = true;
+    await hurrying;
+  }
+}
+
+async function untilState(look: () => Promise<{ state: string }>, state: string): Promise<void> {
+  while ((await look()).state !== state) await new Promise((resolve) => setTimeout(resolve, 50));
+}
+
+/** Until posts and followers have heard that the account is frozen. */
+async function untilFrozen(world: World, { id }: Person): Promise<void> {
+  const uuid = parseGlobalId('user', id);
+  for (;;) {
+    const [one] = await world.posts.database.query(`SELECT FROM people WHERE id = $1 AND state = 'frozen'`, [uuid]);
+    const [other] = await world.followers.database.query(`SELECT FROM people WHERE user_id = $1 AND state = 'frozen'`, [
+      uuid,
+    ]);
+    if (one !== undefined && other !== undefined) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** `service.table` of every table of ours in which some row, as text, has the words. */
+async function tablesWith(world: World, words: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const { name, database } of world.subgraphs) {
+    const tables = await database.query<{ table: string }>(
+      `SELECT quote_ident(tablename) AS table FROM pg_tables WHERE schemaname = 'public'`,
+    );
+    for (const { table } of tables) {
+      const [row] = await database.query(`SELECT FROM ${table} AS t WHERE t::text LIKE $1 LIMIT 1`, [`%${words}%`]);
+      if (row !== undefined) found.push(`${name}.${table}`);
+    }
+  }
+  return found;
+}
