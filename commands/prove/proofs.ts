@@ -4,6 +4,7 @@ import { events } from './events.js';
 import { hotCounts } from './hot-counts.js';
 import { leases } from './leases.js';
 import type { Proof } from './proof.js';
+import { sagas } from './sagas.js';
 import { speed } from './speed.js';
 import { timelines } from './timelines.js';
 import { timelineSpeed } from './timeline-speed.js';
@@ -13,6 +14,7 @@ export const PROOFS: readonly Proof[] = [
   events,
   leases,
   conflicts,
+  sagas,
   entityCache,
   timelines,
   speed,

@@ -1,0 +1,367 @@
+import { CRASH_POINTS, type CrashPoint } from '#libs/crash-point';
+import { openDatabase, type Database } from '#libs/database';
+import { newId } from '#libs/identity';
+import type { Saga } from '#libs/saga';
+import { loadFollows, loadPeople as loadFollowersPeople, recount } from '../../subgraphs/followers/bulk.js';
+import { loadEdges, loadPeople, loadPosts } from '../../subgraphs/posts/bulk.js';
+import { loadUsers } from '../../subgraphs/users/bulk.js';
+import type { Progress } from '../seed/progress.js';
+import { killOneAt, Member } from './crew.js';
+import { drawer } from './draw.js';
+import type { Place, Site } from './places.js';
+import { wrong, zeros, type Proof, type Row, type Setup } from './proof.js';
+import { SERVICES, SIDE_BY_SIDE, TABLES, type SagasOrder, type Service } from './sagas.worker.js';
+
+/**
+ * Accounts are deleted, by both sagas under the same kills, while events come late, twice and in the wrong order; every fifth
+ * deletion meets a step that fails for good. Afterwards each account is either gone everywhere or exactly as it was.
+ */
+export const sagas: Proof = {
+  name: 'sagas',
+  says: 'kill -9 at every point of both sagas: no deletion is left half done; and what each saga costs',
+  // Three databases are opened again after each kill.
+  always: false,
+  run: async (setup) => {
+    // Places have nothing in common, so they go at once.
+    const shows = setup.places.map((place) => showsAt(setup, place));
+    const progress = setup.progress(
+      shows.flat().reduce((sum, { plan }) => sum + plan.points.length + 1, 0),
+      'kills',
+    );
+    try {
+      const rows = await Promise.all(
+        setup.places.map(async (place, nth) => {
+          const shown: Row[] = [];
+          for (const { plan, rowOf } of shows[nth] ?? [])
+            shown.push({ place: place.name, ...rowOf(await run(setup, place, plan, progress)) });
+          return shown;
+        }),
+      );
+      return rows.flat();
+    } finally {
+      progress.stop();
+    }
+  },
+};
+
+interface Show {
+  readonly plan: Plan;
+  readonly rowOf: (outcome: Outcome) => Omit<Row, 'place'>;
+}
+
+const POSTS_EACH = 5;
+const FOLLOWS_EACH = 4;
+/** Every point of a saga, and the points of the event path at which a saga can be cut. */
+const POINTS = Object.keys(CRASH_POINTS).filter(
+  (name) =>
+    name.startsWith('saga:') ||
+    ['commit:before', 'commit:after', 'relay:published', 'consume:committed'].includes(name),
+) as CrashPoint[];
+const SAGAS = ['orchestrated', 'choreographed'] as const;
+
+function showsAt({ size, quick, places, seed }: Setup, place: Place): Show[] {
+  // In a hurry some of the points are taken, drawn by the seed; embedded, where a start opens three databases, fewer.
+  const each = quick ? (place.name === 'embedded' ? 1 : 3) : POINTS.length;
+  const shows: Show[] = [];
+  for (const [nth, saga] of SAGAS.entries()) {
+    const from = quick ? seed + nth * each : 0;
+    const points = Array.from({ length: each }, (_, at) => POINTS[(from + at) % POINTS.length] as CrashPoint);
+    const accounts = quick ? 10 : Math.max(40, Math.round(size / 100));
+    shows.push({ plan: { saga, accounts, points }, rowOf: (outcome) => killed(saga, outcome) });
+    if (!quick)
+      shows.push({ plan: { saga, accounts: 40, points: [], calm: true }, rowOf: (outcome) => costs(saga, outcome) });
+  }
+  if (!quick || place === places.at(-1))
+    shows.push({ plan: { saga: 'orchestrated', accounts: 8, points: ['saga:sliced'], naive: true }, rowOf: naively });
+  return shows;
+}
+
+function killed(saga: Saga, { begun, done, reverted, halfDone, astray, kills }: Outcome): Omit<Row, 'place'> {
+  return {
+    claim: `deleted by the ${saga} saga, killed at ${kills} points`,
+    over: `${begun} accounts (${done} gone, ${reverted} brought back)`,
+    figures: zeros({ 'half done': halfDone, 'ended the other way': astray }),
+  };
+}
+
+/** Nobody is killed, nothing is late: what it costs. */
+function costs(saga: Saga, { begun, messages, p50Ms }: Outcome): Omit<Row, 'place'> {
+  return {
+    claim: `cost, ${saga}: the state lives in ${saga === 'orchestrated' ? 'users, which asks' : 'each service; users only hears'}`,
+    over: `${begun} accounts of ${POSTS_EACH} posts and ${FOLLOWS_EACH} follows, ${SIDE_BY_SIDE} at a time`,
+    figures: [
+      { name: 'messages each', value: messages },
+      { name: 'p50', value: p50Ms, unit: 'ms' },
+    ],
+  };
+}
+
+function naively({ begun, halfDone, kills }: Outcome): Omit<Row, 'place'> {
+  return {
+    claim: 'control: one service after the other, nothing remembered',
+    over: `${begun} accounts, ${kills} kill`,
+    figures: wrong({ 'half done': halfDone }, 'half done'),
+  };
+}
+
+interface Plan {
+  readonly saga: Saga;
+  /** Whose deletion begins at least. */
+  readonly accounts: number;
+  readonly points: readonly CrashPoint[];
+  readonly naive?: boolean;
+  readonly calm?: boolean;
+}
+
+interface Outcome {
+  readonly kills: number;
+  /** Deletions that were begun. */
+  readonly begun: number;
+  readonly done: number;
+  readonly reverted: number;
+  /** Neither gone everywhere nor as it was everywhere. */
+  readonly halfDone: number;
+  /** Gone although a step failed for good, or brought back although none did. */
+  readonly astray: number;
+  readonly messages: number;
+  readonly p50Ms: number;
+}
+
+async function run(setup: Setup, place: Place, plan: Plan, progress: Progress): Promise<Outcome> {
+  const site = await place.prepare(SERVICES);
+  const members: Member[] = [];
+  try {
+    const people = await withStores(site, (stores) => layOut(stores, plan));
+    const draw = drawer(setup.seed);
+    const hire = (services: readonly Service[]): Member => {
+      const order = (): SagasOrder => ({
+        site: { urls: site.urls, redisUrl: site.redisUrl, dataDir: site.dataDir } as SagasOrder['site'],
+        services,
+        saga: plan.saga,
+        seed: draw(1_000_000),
+        ...(plan.naive ? { naive: true } : {}),
+        ...(plan.calm ? { calm: true } : {}),
+      });
+      const member = new Member({ job: './sagas.worker.js', order });
+      members.push(member);
+      return member;
+    };
+    // Embedded, a database is one process's; the naive way is one process everywhere.
+    if (place.name === 'embedded' || plan.naive) hire(SERVICES);
+    else for (const service of SERVICES) hire([service]);
+
+    for (const point of plan.points) {
+      const dies = killOneAt(members, point, 1 + draw(plan.naive ? 1 : 3));
+      await keepDeleting(dies, members, people.length);
+      progress.add(1, point);
+    }
+    await all(members, 'over', { target: plan.accounts, last: true });
+    // What the last step told is on its way to the others, and may tell something itself.
+    for (let round = 0; round < SETTLE_ROUNDS; round++) await all(members, 'settled', { settle: true });
+    for (const member of members) await member.dismiss();
+    progress.add(1, 'compared');
+    return await withStores(site, (stores) => compared(stores, people, plan));
+  } finally {
+    await Promise.all(members.map((member) => member.destroy()));
+    await site.clear();
+  }
+}
+
+const SETTLE_ROUNDS = 4;
+
+/** Until the one that is to die has come to its point, there is always another account to delete. */
+async function keepDeleting(dies: Promise<void>, members: readonly Member[], target: number): Promise<void> {
+  await Promise.all(members.map((member) => member.ready()));
+  for (const member of members) member.tell({ target });
+  await dies;
+  for (const member of members) member.tell({ target: 0 });
+}
+
+/** A point is passed long before these are used up. */
+const SPARE_PER_KILL = 40;
+
+/** Tells each of them something, and waits until each has answered. */
+async function all(members: readonly Member[], answer: string, message: object): Promise<void> {
+  await Promise.all(
+    members.map(async (member) => {
+      await member.ready();
+      const answered = new Promise<void>((resolve) => {
+        member.heard((heard) => heard[answer] === true && resolve());
+      });
+      member.tell(message);
+      await answered;
+    }),
+  );
+}
+
+type Stores = Readonly<Record<Service, Database>>;
+
+interface Account {
+  readonly id: string;
+  /** Some step of its deletion fails for good. */
+  readonly fails: boolean;
+}
+
+/** Accounts in a ring: each follows the next ones, so each has as many followers. Every fifth cannot be parted from them. */
+async function layOut(stores: Stores, { accounts: least, points, naive, calm }: Plan): Promise<readonly Account[]> {
+  const accounts = least + SPARE_PER_KILL * points.length;
+  const now = Date.now() - 86_400_000;
+  const ids = Array.from({ length: accounts + FOLLOWS_EACH }, (_, nth) => newId({ now: now + nth }));
+  const people = ids.slice(0, accounts);
+  const staying = ids.slice(accounts);
+  await loadUsers(
+    stores.users,
+    ids.map((id, nth) => ({
+      id,
+      handle: `h${nth}`,
+      displayName: nth < accounts ? 'leaves' : 'stays',
+      bio: 'b',
+      email: 'e@example.org',
+      passwordHash: 'p',
+      joinedAt: new Date(now),
+    })),
+  );
+  await loadPeople(stores.posts, ids);
+  await loadFollowersPeople(stores.followers, ids);
+  // Only those who stay are followed and follow: whoever comes back finds them all.
+  const follows = people.flatMap((id) => staying.map((other) => ({ followerId: id, followeeId: other })));
+  await loadEdges(stores.posts, follows);
+  await loadFollows(
+    stores.followers,
+    follows.map((follow) => ({ ...follow, followedAt: new Date(now).toISOString() })),
+  );
+  await recount(stores.followers);
+  await loadPosts(
+    stores.posts,
+    people.flatMap((authorId, nth) =>
+      Array.from({ length: POSTS_EACH }, (_, post) => ({
+        id: newId({ now: now + 1_000 * nth + post }),
+        authorId,
+        body: `secret of ${nth}`,
+        createdAt: new Date(now + 1_000 * nth + post).toISOString(),
+        inReplyToId: null,
+      })),
+    ),
+  );
+  await stores.posts.query(
+    `UPDATE people SET post_count = (SELECT count(*) FROM posts WHERE author_id = people.id AND state = 'published')`,
+  );
+  const stuck = naive || calm ? [] : people.filter((_, nth) => nth % 5 === 0);
+  if (stuck.length > 0) {
+    await stores.followers.query('CREATE TABLE stuck (id uuid PRIMARY KEY)');
+    await stores.followers.query('INSERT INTO stuck SELECT * FROM unnest($1::uuid[])', [stuck]);
+    await stores.followers.query(
+      `CREATE FUNCTION stuck_stays() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+         IF EXISTS (SELECT FROM stuck WHERE id = OLD.follower_id) THEN RAISE EXCEPTION 'stuck'; END IF; RETURN OLD; END $$`,
+    );
+    await stores.followers.query(
+      'CREATE TRIGGER stuck_stays BEFORE DELETE ON follows FOR EACH ROW EXECUTE FUNCTION stuck_stays()',
+    );
+  }
+  return people.map((id) => ({ id, fails: stuck.includes(id) }));
+}
+
+/** Gone everywhere, or as it was everywhere; anything between is half done. Of the accounts whose deletion was begun. */
+async function compared(stores: Stores, people: readonly Account[], plan: Plan): Promise<Outcome> {
+  let [begun, done, reverted, halfDone, astray] = [0, 0, 0, 0, 0];
+  for (const { id, fails } of people) {
+    const [user] = await stores.users.query<{ begun: boolean; gone: boolean; back: boolean }>(
+      `SELECT frozen_at IS NOT NULL OR deleted_at IS NOT NULL
+           OR EXISTS (SELECT FROM account_deletions WHERE user_id = users.id) AS begun,
+         deleted_at IS NOT NULL AND display_name = '' AND email = '' AND password_hash = '' AS gone,
+         deleted_at IS NULL AND frozen_at IS NULL AND display_name = 'leaves' AS back FROM users WHERE id = $1`,
+      [id],
+    );
+    if (user?.begun !== true) continue;
+    begun += 1;
+    const [post] = await stores.posts.query<{
+      visible: number;
+      told: number;
+      state: string;
+      counted: number;
+      edges: number;
+    }>(
+      `SELECT (SELECT count(*)::int FROM posts WHERE author_id = $1 AND state = 'published' AND body <> '') AS visible,
+         (SELECT count(*)::int FROM post_events e JOIN posts p ON p.id = e.post_id
+          WHERE p.author_id = $1 AND e.fact ->> 'body' <> '') AS told,
+         (SELECT count(*)::int FROM follow_edges WHERE follower_id = $1) AS edges,
+         state, post_count AS counted FROM people WHERE id = $1`,
+      [id],
+    );
+    const [follow] = await stores.followers.query<{ follows: number; parted: number; state: string; counted: number }>(
+      `SELECT (SELECT count(*)::int FROM follows WHERE follower_id = $1) AS follows,
+         (SELECT count(*)::int FROM parted WHERE owner_id = $1) AS parted,
+         state, following_count AS counted FROM people WHERE user_id = $1`,
+      [id],
+    );
+    const isGone =
+      user.gone &&
+      post?.state === 'deleted' &&
+      post.visible === 0 &&
+      (post.told === 0 || plan.naive === true) &&
+      (post.edges === 0 || plan.naive === true) &&
+      follow?.state === 'gone' &&
+      follow.follows + follow.parted + follow.counted === 0;
+    const isBack =
+      user.back &&
+      post?.state === 'registered' &&
+      post.visible === POSTS_EACH &&
+      post.counted === POSTS_EACH &&
+      post.edges === FOLLOWS_EACH &&
+      follow?.state === 'active' &&
+      follow.follows === FOLLOWS_EACH &&
+      follow.counted === FOLLOWS_EACH &&
+      follow.parted === 0;
+    if (isGone) done += 1;
+    else if (isBack) reverted += 1;
+    else halfDone += 1;
+    if ((isGone && fails) || (isBack && !fails)) astray += 1;
+  }
+  const messages = await messagesOf(stores);
+  const [time] = await stores.users.query<{ p50: number | null }>(
+    `SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY took)::float8 AS p50 FROM (
+       SELECT extract(epoch FROM max(at) - min(at)) * 1000 AS took FROM account_deletion_steps GROUP BY deletion_id) AS each`,
+  );
+  return {
+    kills: plan.points.length,
+    begun,
+    done,
+    reverted,
+    halfDone,
+    astray,
+    messages: Math.round((messages / begun) * 10) / 10,
+    p50Ms: Math.round(time?.p50 ?? 0),
+  };
+}
+
+/** What the saga itself told; what its steps tell of posts and follows is the same for both. */
+async function messagesOf(stores: Stores): Promise<number> {
+  let count = 0;
+  for (const service of SERVICES) {
+    const [row] = await stores[service].query<{ count: number }>(
+      `SELECT count(*)::int AS count FROM outbox
+       WHERE type IN ('account-frozen', 'account-thawed', 'user-deleted', 'deletion-step-asked', 'posts-step-ended', 'follows-step-ended')`,
+    );
+    count += row?.count ?? 0;
+  }
+  return count;
+}
+
+/** While no worker has them: an embedded database is one process's. */
+async function withStores<T>(site: Site, work: (stores: Stores) => Promise<T>): Promise<T> {
+  const stores: Partial<Record<Service, Database>> = {};
+  try {
+    for (const service of SERVICES) {
+      stores[service] = await openDatabase({
+        service,
+        url: site.urls?.[service],
+        dataDir: site.dataDir,
+        bulk: true,
+        ...TABLES[service],
+      });
+    }
+    return await work(stores as Stores);
+  } finally {
+    for (const store of Object.values(stores)) await store.close();
+  }
+}
