@@ -148,7 +148,7 @@ function status(port: number, path = '/graphql', agent: Agent | false = false, q
           .on('end', () => resolve(response.statusCode!))
           .on('error', (error) => resolve(String(error))),
     );
-    asking.on('error', (error) => resolve(String((error as { code?: unknown }).code ?? error)));
+    asking.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
     asking.end(isGraphql ? JSON.stringify({ query }) : undefined);
   });
 }
