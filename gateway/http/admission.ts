@@ -70,7 +70,9 @@ export class Admission {
   /** Looks at what was late since the last time. */
   look(): void {
     const { lateMs, max } = this.#options;
-    if (this.#lateMs > lateMs) this.#limit = Math.max(LEAST, Math.min(this.#limit, this.#most) * BACK_OFF);
+    // Late with a handful of requests under way, it is late for another reason: a start, a new supergraph.
+    const pressed = this.#lateMs > lateMs && this.#most > LEAST;
+    if (pressed) this.#limit = Math.max(LEAST, Math.min(this.#limit, this.#most) * BACK_OFF);
     else if (this.#most >= this.limit) this.#limit = Math.min(Math.max(LEAST, max), this.#limit * GROWTH + 1);
     this.#lateMs = 0;
     this.#most = this.#inside;
