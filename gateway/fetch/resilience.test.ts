@@ -70,7 +70,7 @@ function client(options: Partial<SubgraphClientOptions> = {}) {
   const ask = (url: string, type: SubgraphCall['type'] = 'query') =>
     made.post({ subgraph: 'posts', url, type, body: '{"query":"{__typename}"}' }, context()).then(
       () => 'ok',
-      (error: { code?: string }) => error.code ?? String(error),
+      (error: { code?: string }) => error.code ?? 'an error without a code',
     );
   return { ...made, ask };
 }
