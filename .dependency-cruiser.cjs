@@ -22,7 +22,7 @@ module.exports = {
       comment: 'The gateway runs any supergraph: no database, no events, no service of ours.',
       from: { path: '^gateway/', pathNot: tests },
       to: {
-        path: '^(subgraphs|commands|test)/|^libs/(?!settings|failure|telemetry|lifecycle|cache|consistency|identity)',
+        path: '^(subgraphs|commands|test)/|^libs/(?!settings|failure|telemetry|lifecycle|cache|consistency|identity|rate-limit)',
       },
     },
     {
@@ -80,9 +80,9 @@ module.exports = {
       to: { path: 'node_modules/@nestjs/' },
     },
     {
-      name: 'redis-in-two-places',
+      name: 'redis-in-three-places',
       severity: 'error',
-      from: { pathNot: `^libs/(cache|outbox)/|^test/|^commands/prove/|${tests}` },
+      from: { pathNot: `^libs/(cache|outbox|rate-limit)/|^test/|^commands/prove/|${tests}` },
       to: { path: 'node_modules/ioredis/' },
     },
     {

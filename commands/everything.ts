@@ -217,7 +217,9 @@ export function gatewayEnvironment(
   for (const { name, url } of subgraphs) {
     own[`SUBGRAPH_URL_${name.toUpperCase()}`] = url;
     own[`ASSERTION_SECRET_${name.toUpperCase()}`] = secrets.of('assertion', name as Service);
-    if (name === 'users') own['JWKS_URL'] = new URL('/.well-known/jwks.json', url).href;
+    if (name !== 'users') continue;
+    own['JWKS_URL'] = new URL('/.well-known/jwks.json', url).href;
+    own['ENDED_SESSIONS_URL'] = new URL('/ended-sessions', url).href;
   }
   return own;
 }

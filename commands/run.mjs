@@ -21,6 +21,7 @@ const sources = [
 const stamp = join(root, 'dist', '.built');
 
 const programs = {
+  attack,
   start: () => load('dist/commands/start.js'),
   gateway: () => load('dist/gateway/main.js'),
   compose: () => load('dist/commands/compose.js'),
@@ -95,6 +96,12 @@ async function test(args) {
 }
 
 /** Proof is built only when it is run by hand. */
+async function attack() {
+  for (const folder of ['test/attack', 'test/tiny', 'test/people.ts'])
+    await run('node_modules/@swc/cli/bin/swc.js', [folder, '-d', 'dist', '--config-file', '.swcrc', '-q']);
+  await load('dist/test/attack/main.js');
+}
+
 async function conform() {
   await run('node_modules/@swc/cli/bin/swc.js', ['test/federation', '-d', 'dist', '--config-file', '.swcrc', '-q']);
   await load('dist/test/federation/generated/main.js');

@@ -89,7 +89,7 @@ export const gatewaySettings = {
   ENTITY_CACHE_SECRET: secret({ why: 'What an operator has to say (Authorization: Bearer …) on ENTITY_CACHE_PORT.' }),
   REDIS_URL: address({
     protocols: ['redis:', 'rediss:'],
-    why: 'Where entities are kept with ENTITY_CACHE=on; absent: in this process, which then has to be the only gateway.',
+    why: 'Where entities are kept with ENTITY_CACHE=on (absent: in this process, which then has to be the only gateway), and where gateways count together what RATE_LIMIT_PERSON and RATE_LIMIT_ADDRESS limit (absent, or while it is away: each process counts for itself).',
   }),
   JOIN: choice(['on', 'off'], { default: 'on', why: 'Do equal reads in flight share one subgraph call?' }),
   IDENTITY: choice(['off', 'jwt'], {
@@ -256,6 +256,48 @@ export const gatewaySettings = {
     default: 20_000,
     why: 'Items that the pages of an operation multiply to, by first, last, limit or @listSize: pages of 100 within pages of 100 are 10,100.',
   }),
+  COST_LIMIT: whole({
+    min: 0,
+    max: 1_000_000_000,
+    default: 50_000,
+    why: 'What one operation may cost, by @cost and @listSize: an object is 1, a leaf 0, a mutation 10 more, a list as many as its page. 0: anything.',
+  }),
+  COST_LIST_SIZE: whole({
+    min: 0,
+    max: 10_000,
+    default: 10,
+    why: 'How long a list is taken to be of which neither an argument nor @listSize says it.',
+  }),
+  RATE_LIMIT_PERSON: whole({
+    min: 0,
+    max: 1_000_000_000,
+    default: 0,
+    why: 'What the operations of one logged-in person may cost in RATE_LIMIT_WINDOW_S, each at least 1; more is answered 429 with Retry-After. 0: anything.',
+  }),
+  RATE_LIMIT_ADDRESS: whole({
+    min: 0,
+    max: 1_000_000_000,
+    default: 0,
+    why: 'The same for everybody without a log-in at one address (IPv6: one /64).',
+  }),
+  RATE_LIMIT_WINDOW_S: whole({ min: 1, max: 86_400, unit: 's', default: 60, why: 'When the two above begin anew.' }),
+  TRUSTED_PROXIES: whole({
+    min: 0,
+    max: 16,
+    default: 0,
+    why: 'Proxies between clients and the gateway that each add to X-Forwarded-For: the client’s address is so many from its end. 0: the header is not looked at.',
+  }),
+  ENDED_SESSIONS_URL: address({
+    protocols: ['http:', 'https:'],
+    why: 'Where users tells which log-ins have ended; absent: a token is good until it runs out.',
+  }),
+  ENDED_SESSIONS_POLL_MS: whole({
+    min: 100,
+    max: 600_000,
+    unit: 'ms',
+    default: 2_000,
+    why: 'How often it is asked: for so long after a log-out its token may still be taken.',
+  }),
   DOCUMENT_CACHE_BYTES: whole({
     min: 65_536,
     max: 1_073_741_824,
@@ -362,6 +404,13 @@ function mistakesIn(values: GatewaySettings, env: Environment): string[] {
     mistakes.push('SUBGRAPH_TLS_CERT and SUBGRAPH_TLS_KEY are needed together; one came');
   if (values.EXPLAIN === 'token' && values.EXPLAIN_TOKEN === undefined)
     mistakes.push('EXPLAIN_TOKEN is needed with EXPLAIN=token: whoever says it is told how requests are answered');
+  for (const name of ['RATE_LIMIT_PERSON', 'RATE_LIMIT_ADDRESS'] as const)
+    if (values[name] > 0 && values[name] < values.COST_LIMIT)
+      mistakes.push(
+        `${name} takes at least COST_LIMIT (${values.COST_LIMIT}), or one operation is more than anybody ever has; came ${values[name]}`,
+      );
+  if (values.ENDED_SESSIONS_URL !== undefined && values.IDENTITY !== 'jwt')
+    mistakes.push('ENDED_SESSIONS_URL needs IDENTITY=jwt: without it no token is looked at');
   if (values.SAFELIST === 'on' && values.PERSISTED_DOCUMENTS === undefined)
     mistakes.push('PERSISTED_DOCUMENTS is needed with SAFELIST=on: the file of what may run');
   if (values.CORS_CREDENTIALS && values.CORS_ORIGINS.includes('*'))

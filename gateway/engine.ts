@@ -61,6 +61,8 @@ export type Variables = Readonly<Record<string, unknown>>;
 
 export interface RequestContext {
   readonly requestId: string;
+  /** What the operation costs (http/cost.ts); absent: nobody has counted. */
+  readonly cost?: number;
   /** The global id of who asks; null for anonymous. */
   readonly subject: string | null;
   /** What `@authenticated`, `@requiresScopes` and `@policy` ask about; absent: nobody. */

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ConsistencyTokens } from '#libs/consistency';
-import { ASSERTION_HEADER, AssertionSigner, TokenVerifier } from '#libs/identity';
+import { ASSERTION_HEADER, AssertionSigner, TokenVerifier, type EndedSessions } from '#libs/identity';
+import { openBudgets, type Budgets } from '#libs/rate-limit';
 import { systemClock, createLogger, Metrics, type Clock, type Logger, type MetricsServer } from '#libs/telemetry';
 import { grantsByModule, loadPolicies } from './authorization/policy-module.js';
 import { LIFETIME_MAX_MS, openRecordCache, type RecordCache } from '#libs/cache';
@@ -18,12 +19,14 @@ import { Admission } from './http/admission.js';
 import { Consistency } from './http/consistency.js';
 import { Documents } from './http/documents.js';
 import { noIdentity, tokenIdentity, type Identity } from './http/identity.js';
+import { endedSessionsAt } from './http/ended-sessions.js';
 import type { Readiness } from './http/health.controller.js';
 import { PersistedDocuments } from './http/persisted-documents.js';
 import { Playground } from './http/playground.js';
+import { clientOf, Rates } from './http/rates.js';
 import { serve } from './http/serve.js';
 import { gatewayMetrics } from './metrics.js';
-import { listSizesOf } from './supergraph/list-sizes.js';
+import { listSizesOf, weightsOf } from './supergraph/cost-directives.js';
 import { Reachable } from './supergraph/reachable.js';
 import { ServedSupergraph, type Serving } from './supergraph/served.js';
 import { fileSource, servicesSource, urlSource, type SupergraphSource } from './supergraph/source.js';
@@ -81,7 +84,18 @@ export async function startGateway(config: GatewayConfig, parts: GatewayParts = 
 /** The same before it listens: whoever has a supergraph to give it first calls `refresh`, then `listen`. */
 export async function openGateway(config: GatewayConfig, parts: GatewayParts = {}): Promise<OpenedGateway> {
   const { logger = createLogger('gateway'), clock = systemClock, newId = randomUUID } = parts;
-  const identity = identityOf(config, clock);
+  const signer = signerOf(config, clock);
+  const ended =
+    config.ENDED_SESSIONS_URL === undefined
+      ? undefined
+      : endedSessionsAt(config.ENDED_SESSIONS_URL, {
+          assertion: () => signer.sign(USERS, null),
+          pollMs: config.ENDED_SESSIONS_POLL_MS,
+          clock,
+          logger,
+        });
+  const identity = identityOf(config, clock, signer, ended);
+  const budgets = await budgetsOf(config, logger);
   const policies = config.POLICY_MODULE === undefined ? undefined : await loadPolicies(config.POLICY_MODULE);
   const metrics = parts.metrics ?? (config.METRICS_PORT === undefined ? undefined : await Metrics.open());
   const observe = metrics && gatewayMetrics(metrics);
@@ -142,6 +156,12 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       suggestions: config.introspection,
       cacheBytes: config.DOCUMENT_CACHE_BYTES,
       listSizes: listSizesOf(supergraph),
+      cost: {
+        limit: config.COST_LIMIT,
+        listSize: config.COST_LIST_SIZE,
+        listSizes: listSizesOf(supergraph),
+        weights: weightsOf(supergraph),
+      },
     });
     await warmUp(engine, documents);
     warnOfStrangers(config, [...supergraph.subgraphs.keys()], logger);
@@ -206,6 +226,8 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       cors: config.cors,
       forward: config.FORWARD_HEADERS,
       ...(persisted ? { documentText: persisted.textOf } : {}),
+      rates: budgets && ratesOf(config, budgets),
+      client: config.IDENTITY === 'jwt' ? (request) => clientOf(request, config.TRUSTED_PROXIES) : undefined,
       bodyBytesMax: config.BODY_BYTES,
       timeoutMs: config.REQUEST_TIMEOUT_MS,
       suggestions: config.introspection,
@@ -249,6 +271,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       }
       const { port } = await server.listen();
       first = served.start();
+      ended?.start();
       const host = config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST;
       return `http://${host}:${port}/graphql`;
     },
@@ -273,9 +296,11 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       admission?.close();
       persisted?.close();
       await operator?.close();
+      await ended?.close();
       await server.close();
       await served.close();
       await client.close();
+      await budgets?.close();
       if (!parts.records) await records?.close();
       await scraped?.close();
     },
@@ -284,7 +309,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
 
 /** Where the supergraph comes from, for whoever reads it on behalf of several gateways. */
 export function openSource(config: GatewayConfig, logger: Logger): SupergraphSource {
-  return sourceOf(config, identityOf(config, systemClock), logger);
+  return sourceOf(config, identityOf(config, systemClock, signerOf(config, systemClock)), logger);
 }
 
 function sourceOf(config: GatewayConfig, identity: Identity, logger: Logger): SupergraphSource {
@@ -308,7 +333,14 @@ function webAddress(addresses: string | undefined): string | undefined {
   return splitAddresses(addresses ?? '').find((address) => /^https?:/i.test(address));
 }
 
-function identityOf(config: GatewayConfig, clock: Clock): Identity {
+/** The subgraph that knows who is logged in. */
+const USERS = 'users';
+
+function signerOf(config: GatewayConfig, clock: Clock): AssertionSigner {
+  return new AssertionSigner({ secrets: (subgraph) => config.secretOf(subgraph)!, clock });
+}
+
+function identityOf(config: GatewayConfig, clock: Clock, signer: AssertionSigner, ended?: EndedSessions): Identity {
   if (config.IDENTITY === 'off') return noIdentity;
   return tokenIdentity({
     verifier: new TokenVerifier({
@@ -317,8 +349,25 @@ function identityOf(config: GatewayConfig, clock: Clock): Identity {
       audience: config.TOKEN_AUDIENCE,
       clock,
     }),
-    signer: new AssertionSigner({ secrets: (subgraph) => config.secretOf(subgraph)!, clock }),
+    signer,
     clock,
+    ended,
+  });
+}
+
+/** Undefined: nobody's use is limited. */
+function budgetsOf(config: GatewayConfig, logger: Logger): Promise<Budgets> | undefined {
+  const { RATE_LIMIT_PERSON: person, RATE_LIMIT_ADDRESS: address, REDIS_URL: redisUrl } = config;
+  return person + address === 0 ? undefined : openBudgets({ redisUrl, logger });
+}
+
+function ratesOf(config: GatewayConfig, budgets: Budgets): Rates {
+  const of = (name: string, points: number) =>
+    points === 0 ? undefined : budgets.of({ name, points, windowS: config.RATE_LIMIT_WINDOW_S });
+  return new Rates({
+    person: of('person', config.RATE_LIMIT_PERSON),
+    address: of('address', config.RATE_LIMIT_ADDRESS),
+    proxies: config.TRUSTED_PROXIES,
   });
 }
 

@@ -6,6 +6,8 @@ export interface Explanation {
   readonly operation: string;
   /** `plan/print-plan.ts` */
   readonly plan: string;
+  /** What the operation was estimated to cost (http/cost.ts); absent: nobody has counted. */
+  readonly cost?: number;
   readonly planCached: boolean;
   readonly us: { readonly planned: number; readonly ran: number; readonly total: number };
   readonly fetches: readonly FetchExplained[];

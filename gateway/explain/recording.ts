@@ -104,7 +104,7 @@ export class Recording implements Observer {
     }));
   }
 
-  explanation(about: Pick<Explanation, 'engine' | 'operation' | 'plan'>, ran: number): Explanation {
+  explanation(about: Pick<Explanation, 'engine' | 'operation' | 'plan' | 'cost'>, ran: number): Explanation {
     const fetches = (this.#compiled?.fetches ?? []).map((fetch) => this.#explained(fetch));
     return {
       version: 1,

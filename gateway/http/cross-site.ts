@@ -66,7 +66,7 @@ export function corsHeaders(origin: string | undefined, cors: CorsRules): Record
     // Never `*` together with credentials: the settings refuse that pair.
     'access-control-allow-origin': cors.origins.includes('*') ? '*' : origin,
     ...(cors.credentials ? { 'access-control-allow-credentials': 'true' } : {}),
-    'access-control-expose-headers': 'x-request-id, consistency-token',
+    'access-control-expose-headers': 'x-request-id, consistency-token, retry-after, tributary-cost',
     vary: 'Origin',
   };
 }
@@ -83,6 +83,7 @@ export function preflightHeaders(origin: string | undefined, cors: CorsRules): R
       'authorization',
       'x-request-id',
       'consistency-token',
+      'tributary-cost',
       ...PREFLIGHTED,
       ...cors.headers,
     ].join(', '),

@@ -14,8 +14,10 @@ import {
 } from 'graphql';
 import { LRUCache } from 'lru-cache';
 import type { Operation, Variables } from '../engine.js';
-import { itemCounter, requireItems, type CountItems, type ListSizes } from './items.js';
+import { costCounter, requireAffordable, type CostRules, type CountCost } from './cost.js';
+import { itemCounter, requireItems, type CountItems } from './items.js';
 import { checkLimits, type Limits } from './limits.js';
+import type { ListSizes } from './page-sizes.js';
 import { Refusal } from './refusal.js';
 
 export interface DocumentRules {
@@ -25,6 +27,8 @@ export interface DocumentRules {
   readonly suggestions: boolean;
   readonly cacheBytes: number;
   readonly listSizes?: ListSizes;
+  /** Absent: nothing has a cost. `limit` 0: everything has one, and none is too high. */
+  readonly cost?: CostRules & { readonly limit: number };
 }
 
 /** Validation stops there; one more entry says so. */
@@ -41,6 +45,7 @@ export class Documents {
   readonly #validation: readonly ValidationRule[];
   readonly #known: LRUCache<string, Known>;
   readonly #items = new WeakMap<Operation, CountItems>();
+  readonly #costs = new WeakMap<Operation, CountCost | Refusal>();
 
   constructor(schema: GraphQLSchema, rules: DocumentRules) {
     this.#schema = schema;
@@ -79,6 +84,30 @@ export class Documents {
       this.#items.set(operation, count);
     }
     requireItems(count(variables), this.#rules.limits.items);
+  }
+
+  /** What `operation` costs with these variables; throws a Refusal when that is more than one request may. */
+  cost(operation: Operation, variables: Variables): number {
+    const { cost: rules } = this.#rules;
+    if (!rules) return 0;
+    let count = this.#costs.get(operation);
+    if (count === undefined) {
+      count = this.#counter(operation, rules);
+      this.#costs.set(operation, count);
+    }
+    if (count instanceof Refusal) throw count;
+    const cost = count(variables);
+    if (rules.limit > 0) requireAffordable(cost, rules.limit);
+    return cost;
+  }
+
+  #counter({ document, definition }: Operation, rules: CostRules): CountCost | Refusal {
+    try {
+      return costCounter(this.#schema, document, definition, rules);
+    } catch (error) {
+      if (error instanceof Refusal) return error;
+      throw error;
+    }
   }
 
   get size(): number {

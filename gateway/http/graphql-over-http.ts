@@ -2,6 +2,7 @@ import { isAscii } from 'node:buffer';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { inspect } from 'node:util';
 import { CODES, Failure } from '#libs/failure';
+import { CLIENT_HEADER, SESSION, SESSION_HEADER } from '#libs/identity';
 import type { Clock, Logger } from '#libs/telemetry';
 import type { Grants } from '../authorization/grants.js';
 import type { Answer, RequestContext } from '../engine.js';
@@ -14,6 +15,7 @@ import { forwardedHeaders, requestIdOf } from './headers.js';
 import type { Bearer, Identity } from './identity.js';
 import { responseTypeFor, wantsPage, type ResponseType } from './media-type.js';
 import { textOnly, type DocumentText } from './persisted-documents.js';
+import type { Rates } from './rates.js';
 import { readRequest } from './read-request.js';
 import { Refusal, refusalBody, refusalOf } from './refusal.js';
 import { coerceVariables } from './variables.js';
@@ -33,6 +35,10 @@ export interface GraphqlOverHttpParts {
   readonly forward: readonly string[];
   /** Which text a request means, when it may say so by an id. */
   readonly documentText?: DocumentText;
+  /** How much each client may ask for; absent: as much as they like. */
+  readonly rates?: Rates | undefined;
+  /** Which client it is, for subgraphs that count what each does; absent: they are not told. */
+  readonly client?: ((request: IncomingMessage) => string) | undefined;
   readonly bodyBytesMax: number;
   readonly timeoutMs: number;
   readonly suggestions: boolean;
@@ -126,18 +132,24 @@ async function answered(
   const responseHeaders: RequestContext['responseHeaders'] = [];
   let consistency: RequestConsistency | undefined;
   const answer = await parts.served.with(async ({ documents, supergraph, engine }: Serving) => {
-    const operation = documents.operation(text, asked.operationName);
-    if (operation.type === 'mutation' && request.method === 'GET')
-      throw methodNotAllowed('A mutation has to be POSTed.', 'POST');
-    const variables = coerceVariables(supergraph.schema, operation, asked.variables, parts.suggestions);
-    documents.requireItems(operation, variables);
+    const { operation, variables, cost } = await affordable(request, subject, parts, () => {
+      const found = documents.operation(text, asked.operationName);
+      if (found.type === 'mutation' && request.method === 'GET')
+        throw methodNotAllowed('A mutation has to be POSTed.', 'POST');
+      const values = coerceVariables(supergraph.schema, found, asked.variables, parts.suggestions);
+      documents.requireItems(found, values);
+      return { operation: found, variables: values, cost: documents.cost(found, values) };
+    });
+    if (request.headers[COST_HEADER] !== undefined) responseHeaders.push([COST_HEADER, String(cost)]);
     consistency = parts.consistency?.of(request, subject, operation.type);
-    const headers = forwardedHeaders(request.headers, parts.forward);
+    const forwarded = forwardedHeaders(request.headers, parts.forward);
+    const headers = operation.type === 'mutation' ? withCaller(forwarded, request, bearer, parts) : forwarded;
     const grants = parts.grants ? parts.grants(request, bearer) : bearer?.grants;
     const explain = parts.explain !== undefined && parts.explain(request.headers);
     return withDeadline(response, deadline - parts.clock(), (signal) =>
       engine.execute(operation, variables, {
         requestId,
+        cost,
         subject,
         ...(grants && { grants }),
         headers,
@@ -151,6 +163,41 @@ async function answered(
   });
   if (answer === undefined) throw new Failure('OVERLOADED', 'There is no supergraph to serve yet.');
   return { answer, subject, consistency, responseHeaders };
+}
+
+/** A client that sends it is told in the same header what its operation costs. */
+const COST_HEADER = 'tributary-cost';
+
+/** What `prepare` finds, when this client may still ask for as much; what it refuses is counted as well. */
+async function affordable<Asked extends { readonly cost: number }>(
+  request: IncomingMessage,
+  subject: string | null,
+  { rates }: GraphqlOverHttpParts,
+  prepare: () => Asked,
+): Promise<Asked> {
+  if (!rates) return prepare();
+  let asked: Asked;
+  try {
+    asked = prepare();
+  } catch (error) {
+    await rates.refused(request, subject);
+    throw error;
+  }
+  await rates.take(request, subject, asked.cost);
+  return asked;
+}
+
+/** What only who writes has to be known by: no read is told apart by it. */
+function withCaller(
+  headers: ReadonlyMap<string, string>,
+  request: IncomingMessage,
+  bearer: Bearer | null,
+  { client }: GraphqlOverHttpParts,
+): ReadonlyMap<string, string> {
+  if (!client) return headers;
+  const more = new Map(headers).set(CLIENT_HEADER, client(request));
+  const session = bearer?.claims['jti'];
+  return typeof session === 'string' && SESSION.test(session) ? more.set(SESSION_HEADER, session) : more;
 }
 
 function requireMethod(method: string | undefined): void {
@@ -175,7 +222,7 @@ function refuse(
   }
   parts.observe?.answered(refusal.code);
   for (const [name, value] of Object.entries(refusal.more.headers ?? {})) response.setHeader(name, value);
-  if (CODES[refusal.code].retry) response.setHeader('retry-after', '1');
+  if (CODES[refusal.code].retry && !response.hasHeader('retry-after')) response.setHeader('retry-after', '1');
   response.setHeader('cache-control', 'no-store');
   write(request, response, refusal.status, type, refusalBody(refusal, requestId), requestId, parts);
 }

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { LRUCache } from 'lru-cache';
 import { Failure } from '#libs/failure';
-import type { TokenVerifier } from '#libs/identity';
+import type { EndedSessions, TokenVerifier } from '#libs/identity';
 import { systemClock, type Clock } from '#libs/telemetry';
 import { grantsOf, type Grants } from '../authorization/grants.js';
 
@@ -35,8 +35,10 @@ export function tokenIdentity(parts: {
   verifier: Pick<TokenVerifier, 'open'>;
   signer: { sign(subgraph: string, subject: string | null): string };
   clock?: Clock;
+  /** Log-ins that ended before their tokens ran out; absent: none do. */
+  ended?: Pick<EndedSessions, 'known' | 'require' | 'requireNow'> | undefined;
 }): Identity {
-  const { verifier, signer, clock = systemClock } = parts;
+  const { verifier, signer, clock = systemClock, ended } = parts;
   const believed = new LRUCache<string, { readonly bearer: Bearer; readonly until: number }>({
     maxSize: BELIEVED_BYTES,
     // Claims are at most as long as the token that they came in.
@@ -52,17 +54,25 @@ export function tokenIdentity(parts: {
     return bearer;
   }
 
+  /** Asked for every request, also of a token that is believed. */
+  function unlessEnded(bearer: Bearer): Bearer | Promise<Bearer> {
+    if (!ended) return bearer;
+    if (!ended.known) return ended.require(bearer.subject, bearer.claims).then(() => bearer);
+    ended.requireNow(bearer.subject, bearer.claims);
+    return bearer;
+  }
+
   return {
     bearer(request) {
       const token = bearerOf(request);
       if (token === null) return null;
       const known = believed.get(token);
-      if (known === undefined) return verified(token);
+      if (known === undefined) return verified(token).then(unlessEnded);
       const now = clock();
       // A clock that was set back must not keep one alive.
-      if (now < known.until && now >= known.until - BELIEVED_MS) return known.bearer;
+      if (now < known.until && now >= known.until - BELIEVED_MS) return unlessEnded(known.bearer);
       believed.delete(token);
-      return verified(token);
+      return verified(token).then(unlessEnded);
     },
     assertion: (subgraph, subject) => signer.sign(subgraph, subject),
   };

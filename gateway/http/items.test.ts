@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { buildSchema } from 'graphql';
 import { readFileSync } from 'node:fs';
 import { apiSchema } from '../supergraph/api-schema.js';
-import { listSizesOf } from '../supergraph/list-sizes.js';
+import { listSizesOf } from '../supergraph/cost-directives.js';
 import { readSupergraph } from '../supergraph/supergraph.js';
 import { Documents } from './documents.js';
 import { Refusal } from './refusal.js';

@@ -1,33 +1,19 @@
 import {
   getNamedType,
-  getNullableType,
-  GraphQLInt,
   isCompositeType,
   isInterfaceType,
-  isListType,
   isObjectType,
   Kind,
-  valueFromAST,
-  type ArgumentNode,
   type DocumentNode,
   type FieldNode,
   type FragmentDefinitionNode,
-  type GraphQLField,
   type GraphQLSchema,
   type OperationDefinitionNode,
   type SelectionSetNode,
 } from 'graphql';
 import type { Variables } from '../engine.js';
+import { pageSize, type ListSizes, type Size } from './page-sizes.js';
 import { Refusal } from './refusal.js';
-
-/** What `@listSize` says of a field: the arguments that size its page, and how long it is taken to be without them. */
-export interface ListSize {
-  readonly slicingArguments: readonly string[];
-  readonly assumedSize: number | undefined;
-}
-
-/** By coordinate: `User.posts`. */
-export type ListSizes = ReadonlyMap<string, ListSize>;
 
 /** How many items an operation may bring at most, with these variables. */
 export type CountItems = (variables: Variables) => number;
@@ -55,7 +41,7 @@ export function itemCounter(
       const { below, size } = steps[index]!;
       let sum = 0;
       for (const one of below) sum += counts[one]!;
-      counts[index] = Math.min(ITEMS_MAX, size === undefined ? sum : size(variables) * (1 + sum));
+      counts[index] = Math.min(ITEMS_MAX, size === undefined ? sum : lengthOf(size, variables) * (1 + sum));
     }
     return counts[steps.length - 1]!;
   };
@@ -73,16 +59,10 @@ export function requireItems(estimated: number, allowed: number): void {
 
 /** Beyond it a number no longer knows its neighbours; nothing is allowed that many. */
 const ITEMS_MAX = Number.MAX_SAFE_INTEGER;
-/** What a page is taken to be when nothing says how long it is. */
-const UNKNOWN = 100;
-const PAGE_ARGUMENTS = ['first', 'last', 'limit'];
-
-type SizeOf = (variables: Variables) => number;
-
 /** A fragment, an operation (no size: the sum of what is below), or a page. Only earlier steps are below; the last is all. */
 interface Step {
   readonly below: readonly number[];
-  readonly size: SizeOf | undefined;
+  readonly size: Size | undefined;
 }
 
 function stepsOf(
@@ -96,7 +76,7 @@ function stepsOf(
   const steps: Step[] = [];
   const known = new Map<string, number | undefined>();
 
-  function add(below: readonly number[], size: SizeOf | undefined): number | undefined {
+  function add(below: readonly number[], size: Size | undefined): number | undefined {
     if (below.length === 0 && size === undefined) return undefined;
     return steps.push({ below, size }) - 1;
   }
@@ -125,7 +105,7 @@ function stepsOf(
     const below: number[] = [];
     const inner = getNamedType(field.type);
     if (node.selectionSet && isCompositeType(inner)) collect(node.selectionSet, inner.name, below);
-    const size = sizeOf(field, node.arguments ?? [], listSizes.get(`${typeName}.${field.name}`));
+    const size = pageSize(field, node.arguments ?? [], listSizes.get(`${typeName}.${field.name}`));
     if (size === undefined) into.push(...below);
     else into.push(add(below, size)!);
   }
@@ -149,67 +129,8 @@ function stepsOf(
   return steps;
 }
 
-/** Undefined: the field is no page. */
-function sizeOf(
-  field: GraphQLField<unknown, unknown>,
-  given: readonly ArgumentNode[],
-  said: ListSize | undefined,
-): SizeOf | undefined {
-  const assumed = Math.max(0, said?.assumedSize ?? UNKNOWN);
-  const sizing = field.args.filter(
-    ({ name, type }) =>
-      getNullableType(type) === GraphQLInt && (said?.slicingArguments ?? PAGE_ARGUMENTS).includes(name),
-  );
-  const values = sizing.map((argument) =>
-    intOf(
-      given.find(({ name }) => name.value === argument.name),
-      argument.defaultValue,
-    ),
-  );
-  if (values.length > 0 || said) return (variables) => longest(values, variables) ?? assumed;
-  // nodes(ids: […]): as long as the list that it is given.
-  if (!isListType(getNullableType(field.type))) return undefined;
-  const listed = field.args.flatMap((argument) => {
-    if (!isListType(getNullableType(argument.type))) return [];
-    return given.filter(({ name }) => name.value === argument.name).map(lengthOf);
-  });
-  return listed.length === 0 ? undefined : (variables) => longest(listed, variables) ?? UNKNOWN;
-}
-
-type Value = (variables: Variables) => number | undefined;
-
-/** Less than nothing may mean everything, so a negative number says nothing of the length. */
-function intOf(given: ArgumentNode | undefined, unless: unknown): Value {
-  const number = (value: unknown): number | undefined => (typeof value === 'number' && value >= 0 ? value : undefined);
-  const otherwise = number(unless);
-  if (given === undefined) return () => otherwise;
-  const { value } = given;
-  if (value.kind !== Kind.VARIABLE) {
-    const literal = number(valueFromAST(value, GraphQLInt));
-    return () => literal;
-  }
-  const name = value.name.value;
-  return (variables) => (Object.hasOwn(variables, name) ? number(variables[name]) : otherwise);
-}
-
-function lengthOf({ value }: ArgumentNode): Value {
-  if (value.kind === Kind.LIST) return () => value.values.length;
-  if (value.kind !== Kind.VARIABLE) return () => 1;
-  const name = value.name.value;
-  return (variables) => {
-    const list = variables[name];
-    return Array.isArray(list) ? list.length : undefined;
-  };
-}
-
-/** `first` and `last` are seldom given both; where they are, the longer one counts. */
-function longest(values: readonly Value[], variables: Variables): number | undefined {
-  let most: number | undefined;
-  for (const value of values) {
-    const one = value(variables);
-    if (one !== undefined && (most === undefined || one > most)) most = one;
-  }
-  return most;
+function lengthOf(size: Size, variables: Variables): number {
+  return typeof size === 'number' ? size : size(variables);
 }
 
 function inWords(count: number): string {

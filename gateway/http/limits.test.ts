@@ -1,10 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import { buildSchema, getIntrospectionQuery } from 'graphql';
 import { Documents } from './documents.js';
+import { fragmentBomb, nest, times } from '../../test/attack/attack.js';
+import { LIMITS, WAYS } from '../../test/attack/limits.js';
 import { Refusal } from './refusal.js';
 
 const schema = buildSchema(`
-  type Query { me: Person ${Array.from({ length: 25 }, (_, index) => `f${index}: Int`).join(' ')} }
+  type Query { me: Person ${Array.from({ length: 25 }, (_, index) => `field${index}: Int`).join(' ')} }
   type Mutation { rename(name: String): Person }
   type Person { id: ID! name: String friends: [Person!]! }
 `);
@@ -20,33 +22,9 @@ const limits = {
 const rules = { limits, introspection: true, suggestions: true, cacheBytes: 1_000_000 };
 const fresh = () => new Documents(schema, rules);
 
-const times = (count: number, make: (index: number) => string) =>
-  Array.from({ length: count }, (_, index) => make(index)).join(' ');
-const nest = (levels: number) => `me{${'friends{'.repeat(levels)}id${'}'.repeat(levels)}}`;
-/** `levels` fragments, each spreading the next twice: 2^levels ids. */
-const fragmentBomb = (levels: number, spread = 'B0') =>
-  `{me{...${spread}}} ${times(levels, (index) => `fragment B${index} on Person{...B${index + 1} ...B${index + 1}}`)} fragment B${levels} on Person{id}`;
-
-/** The root selection of an operation that is just at a limit, and one beyond. */
-const LIMITS: Record<string, { at: string; beyond: string; fragments?: string }> = {
-  depth: { at: nest(10), beyond: nest(11) },
-  aliases: { at: times(30, (index) => `a${index}:me{id}`), beyond: times(31, (index) => `a${index}:me{id}`) },
-  'root fields': { at: times(20, (index) => `f${index}`), beyond: times(21, (index) => `f${index}`) },
-  directives: {
-    at: `me{${times(50, () => 'id@include(if:true)')}}`,
-    beyond: `me{${times(51, () => 'id@include(if:true)')}}`,
-  },
-  // me and F's 333 fields thrice: 1 + 3 × 333 = 1,000
-  selections: {
-    at: 'me{...F ...F ...F}',
-    beyond: 'me{...F ...F ...F id}',
-    fragments: `fragment F on Person{${times(333, () => 'id')}}`,
-  },
-};
-
-function outcome(documents: Documents, text: string): string {
+function outcome(documents: Documents, text: string, name?: string): string {
   try {
-    documents.operation(text, undefined);
+    documents.operation(text, name);
     return 'runs';
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
@@ -55,20 +33,14 @@ function outcome(documents: Documents, text: string): string {
 }
 
 describe.each(Object.entries(LIMITS))('the limit of %s', (_name, { at, beyond, fragments = '' }) => {
-  const shapes: Record<string, (root: string) => string> = {
-    'as it is': (root) => `{${root}} ${fragments}`,
-    'in an operation named __schema': (root) => `query __schema {${root}} ${fragments}`,
-    'in a fragment named __schema': (root) => `{...__schema} fragment __schema on Query {${root}} ${fragments}`,
-    'through an inline fragment': (root) => `{... on Query {${root}}} ${fragments}`,
-  };
-
-  it.each(Object.entries(shapes))(
+  it.each(Object.entries(WAYS))(
     'holds %s: at it runs, one beyond is refused, and again when the text is known',
-    (_shape, write) => {
+    (way, write) => {
       const documents = fresh();
+      const name = way.includes('second') ? 'B' : undefined;
       for (let time = 0; time < 2; time += 1) {
-        expect(outcome(documents, write(at))).toBe('runs');
-        expect(outcome(documents, write(beyond))).toBe('400 GRAPHQL_VALIDATION_FAILED');
+        expect(outcome(documents, write(at, fragments), name)).toBe('runs');
+        expect(outcome(documents, write(beyond, fragments), name)).toBe('400 GRAPHQL_VALIDATION_FAILED');
       }
     },
   );

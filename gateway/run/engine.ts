@@ -176,7 +176,15 @@ export class TributaryEngine implements Engine {
     const ran = recording.elapsed();
     const answer = answerOf(written, context.requestId, this.#options.logger);
     const plan = printPlan(await this.plans.plan(normal, this.#overrides()));
-    const explain = recording.explanation({ engine: this.about, operation: normal.planned ?? '', plan }, ran);
+    const explain = recording.explanation(
+      {
+        engine: this.about,
+        operation: normal.planned ?? '',
+        plan,
+        ...(context.cost === undefined ? {} : { cost: context.cost }),
+      },
+      ran,
+    );
     const body = answer.body.toString();
     return { ...answer, body: `${body.slice(0, -1)},"extensions":${JSON.stringify({ explain })}}` };
   }

@@ -15,22 +15,33 @@ const LENGTH_MAX = 4_096;
 /** Makes the token that a log-in answers. */
 export class TokenIssuer {
   readonly #key: SigningKey;
+  readonly #before: readonly SigningKey[];
   readonly #issuer: string;
   readonly #audience: string;
   readonly #lifetimeS: number;
   readonly #clock: () => number;
 
-  constructor(parts: { key: SigningKey; issuer: string; audience: string; lifetimeS: number; clock?: () => number }) {
+  /** `before`: keys that signed until lately; their tokens are good for as long as these are published. */
+  constructor(parts: {
+    key: SigningKey;
+    before?: readonly SigningKey[];
+    issuer: string;
+    audience: string;
+    lifetimeS: number;
+    clock?: () => number;
+  }) {
     this.#key = parts.key;
+    this.#before = parts.before ?? [];
     this.#issuer = parts.issuer;
     this.#audience = parts.audience;
     this.#lifetimeS = parts.lifetimeS;
     this.#clock = parts.clock ?? Date.now;
   }
 
-  issue(userUuid: string): Promise<string> {
+  /** `generation`: of the person's log-ins, when the password was looked at; when it is raised, this token ends. */
+  issue(userUuid: string, generation = 0): Promise<string> {
     const now = Math.floor(this.#clock() / 1_000);
-    return new SignJWT()
+    return new SignJWT(generation === 0 ? {} : { gen: generation })
       .setProtectedHeader({ alg: ALGORITHM, typ: TYPE, kid: this.#key.publicJwk.kid })
       .setIssuer(this.#issuer)
       .setAudience(this.#audience)
@@ -41,9 +52,13 @@ export class TokenIssuer {
       .sign(this.#key.privateKey);
   }
 
+  get lifetimeS(): number {
+    return this.#lifetimeS;
+  }
+
   /** What stands at /.well-known/jwks.json. */
   jwks(): JSONWebKeySet {
-    return { keys: [this.#key.publicJwk] };
+    return { keys: [this.#key, ...this.#before].map(({ publicJwk }) => publicJwk) };
   }
 }
 

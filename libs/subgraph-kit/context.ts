@@ -6,6 +6,9 @@ export interface RequestContext {
   /** uuid of the person who asks, as the gateway asserted it; null for nobody. */
   readonly viewer: string | null;
   readonly requestId: string;
+  /** Which client of the gateway's it comes from, and by which log-in; told with mutations only. */
+  readonly client?: string | undefined;
+  readonly session?: string | undefined;
   /** What this reader has written lately and has to be shown, wherever it was written; mostly nothing. */
   readonly upTo: readonly Write[];
   /**

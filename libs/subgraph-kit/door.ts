@@ -1,7 +1,15 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { parseWrites, UP_TO_HEADER, type Write } from '#libs/consistency';
 import { asFailure, Failure } from '#libs/failure';
-import { ASSERTION_HEADER, newId, parseGlobalId, type AssertionVerifier } from '#libs/identity';
+import {
+  ASSERTION_HEADER,
+  CLIENT_HEADER,
+  newId,
+  parseGlobalId,
+  SESSION,
+  SESSION_HEADER,
+  type AssertionVerifier,
+} from '#libs/identity';
 import type { RequestContext } from './context.js';
 
 /**
@@ -22,7 +30,15 @@ export class Door {
     try {
       const viewer = this.#viewer(request);
       const upTo = upToOf(request);
-      this.#contexts.set(request, { viewer, requestId: requestIdOf(request), upTo, fresh: false, wrote: [] });
+      this.#contexts.set(request, {
+        viewer,
+        requestId: requestIdOf(request),
+        client: callerOf(request, CLIENT_HEADER),
+        session: callerOf(request, SESSION_HEADER),
+        upTo,
+        fresh: false,
+        wrote: [],
+      });
     } catch (error) {
       await refuse(reply, asFailure(error));
     }
@@ -50,6 +66,11 @@ export class Door {
 function upToOf(request: FastifyRequest): readonly Write[] {
   const came = request.headers[UP_TO_HEADER];
   return typeof came === 'string' ? (parseWrites(came) ?? NOTHING) : NOTHING;
+}
+
+function callerOf(request: FastifyRequest, header: string): string | undefined {
+  const came = request.headers[header];
+  return typeof came === 'string' && SESSION.test(came) ? came : undefined;
 }
 
 const NOTHING: readonly Write[] = [];

@@ -12,6 +12,10 @@ const signingKey: Setting<SigningKey> = {
 export const usersSettings = {
   ...serviceSettings(4001),
   SIGNING_KEY: signingKey,
+  SIGNING_KEY_BEFORE: {
+    ...signingKey,
+    why: 'The SIGNING_KEY of before: tokens signed by it stay good for as long as it is set. Take it away TOKEN_LIFETIME_S after the change.',
+  } satisfies Setting<SigningKey>,
   TOKEN_ISSUER: text({ default: 'tributary', why: 'Who signs log-in tokens (iss); the gateway expects the same.' }),
   TOKEN_AUDIENCE: text({
     default: 'tributary',
@@ -22,7 +26,19 @@ export const usersSettings = {
     max: 2_592_000,
     unit: 's',
     default: 86_400,
-    why: 'How long a log-in lasts. A token cannot be called back, but a deleted account can do nothing with it.',
+    why: 'How long a log-in lasts, unless it is ended, by logOut or changePassword.',
+  }),
+  LOG_IN_TRIES: whole({
+    min: 1,
+    max: 1_000_000,
+    default: 10,
+    why: 'How often in a minute one client may try the password of one handle; five times as often those of different ones, and ten times as often all clients together that of one.',
+  }),
+  SIGN_UPS_PER_HOUR: whole({
+    min: 1,
+    max: 1_000_000,
+    default: 60,
+    why: 'How many people may sign up from one client.',
   }),
   DELETION_SAGA: choice(['orchestrated', 'choreographed'], {
     default: 'orchestrated',

@@ -1,6 +1,7 @@
 import { loadOrCreateSigningKey, TokenIssuer } from '#libs/identity';
+import { openBudgets } from '#libs/rate-limit';
 import { startService, type RunningSubgraph, type ServiceParts } from '#libs/subgraph-kit';
-import { systemClock } from '#libs/telemetry';
+import { createLogger, systemClock } from '#libs/telemetry';
 import type { UsersConfig } from './config.js';
 import { usersGauges } from './gauges.js';
 import { heardBy } from './on/heard.js';
@@ -8,23 +9,45 @@ import { LateSteps } from './on/late-steps.js';
 import { usersModule } from './users.module.js';
 import { usersTables } from './users.tables.js';
 import { Passwords } from './write/passwords.js';
+import { Throttle } from './write/throttle.js';
 
 export async function startUsers(config: UsersConfig, parts: ServiceParts): Promise<RunningSubgraph> {
   const { TOKEN_ISSUER: issuer, TOKEN_AUDIENCE: audience, TOKEN_LIFETIME_S: lifetimeS } = config;
   const key = config.SIGNING_KEY ?? (await loadOrCreateSigningKey(config.DATA_DIR));
-  const tokens = new TokenIssuer({ key, issuer, audience, lifetimeS, clock: parts.clock ?? systemClock });
+  const tokens = new TokenIssuer({
+    key,
+    before: config.SIGNING_KEY_BEFORE === undefined ? [] : [config.SIGNING_KEY_BEFORE],
+    issuer,
+    audience,
+    lifetimeS,
+    clock: parts.clock ?? systemClock,
+  });
   const passwords = new Passwords({ atOnce: config.HASHES_AT_ONCE });
+  const budgets = await openBudgets({ redisUrl: config.REDIS_URL, logger: parts.logger ?? createLogger('users') });
+  const throttle = new Throttle(budgets, { logInTries: config.LOG_IN_TRIES, signUpsPerHour: config.SIGN_UPS_PER_HOUR });
   const patience = { stepTimeoutMs: config.DELETION_STEP_TIMEOUT_MS, triesMax: config.DELETION_TRIES };
-  return startService(
-    {
-      name: 'users',
-      tables: usersTables,
-      hear: heardBy(patience),
-      gauges: usersGauges,
-      module: (built) => usersModule({ ...built, tokens, passwords, saga: config.DELETION_SAGA, patience }),
-      background: ({ database, logger }) => new LateSteps({ database, logger, ...patience }),
-    },
-    config,
-    parts,
-  );
+  try {
+    const running = await startService(
+      {
+        name: 'users',
+        tables: usersTables,
+        hear: heardBy(patience),
+        gauges: usersGauges,
+        module: (built) => usersModule({ ...built, tokens, passwords, throttle, saga: config.DELETION_SAGA, patience }),
+        background: ({ database, logger }) => new LateSteps({ database, logger, ...patience }),
+      },
+      config,
+      parts,
+    );
+    return {
+      ...running,
+      close: async () => {
+        await running.close();
+        await budgets.close();
+      },
+    };
+  } catch (error) {
+    await budgets.close();
+    throw error;
+  }
 }

@@ -1,4 +1,4 @@
-import { Check, Column, Entity, PrimaryColumn } from 'typeorm';
+import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
 
 const INSTANT = { type: 'timestamptz', precision: 3 } as const;
 
@@ -39,9 +39,38 @@ export class UserRow {
   @Column({ ...INSTANT, name: 'deleted_at', nullable: true })
   deletedAt: Date | null;
 
+  /** Raised when all log-ins end; tokens of lower ones are refused. */
+  @Column('integer', { default: 0 })
+  sessions: number;
+
   /** The number of this person's events. */
   @Column('integer')
   version: number;
+}
+
+/** A log-in that ended before its token runs out, or all of a person of a lower generation. */
+@Entity('ended_sessions')
+@Check('ended_sessions_one_or_all', '(session IS NULL) <> (generation IS NULL)')
+export class EndedSessionRow {
+  @PrimaryColumn('uuid', { primaryKeyConstraintName: 'ended_sessions_pkey' })
+  id: string;
+
+  @Column('uuid', { name: 'user_id' })
+  userId: string;
+
+  @Column('text', { nullable: true })
+  session: string | null;
+
+  @Column('integer', { nullable: true })
+  generation: number | null;
+
+  @Index('ended_sessions_at')
+  @Column(INSTANT)
+  at: Date;
+
+  @Index('ended_sessions_until')
+  @Column(INSTANT)
+  until: Date;
 }
 
 /** Every handle that anybody has or had: once taken, nobody else can take it. */

@@ -52,11 +52,11 @@ export function cleanEmail(written: string): string {
 }
 
 /** A password that somebody wants to have. It is never repeated in a message. */
-export function takePassword(written: string): string {
+export function takePassword(written: string, name = 'password'): string {
   const password = readPassword(written);
   // Code points, as NIST counts: a bound on what is typed, not on what is seen.
   const count = password === undefined ? 0 : Array.from(password).length;
-  if (password === undefined || count < 8 || count > 128) throw badInput('password takes 8 to 128 characters');
+  if (password === undefined || count < 8 || count > 128) throw badInput(`${name} takes 8 to 128 characters`);
   return password;
 }
 

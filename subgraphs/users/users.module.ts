@@ -6,6 +6,7 @@ import type { Saga } from '#libs/saga';
 import { subgraphModule, writingFor, type ModuleParts } from '#libs/subgraph-kit';
 import type { Patience } from './deletion.store.js';
 import { deletionOf } from './read/deletion.queries.js';
+import { endedSessionsController } from './read/ended-sessions.controller.js';
 import { jwksController } from './read/jwks.controller.js';
 import { NotificationResolver } from './read/notification.resolver.js';
 import { unreadCountOf } from './read/notification.queries.js';
@@ -13,12 +14,15 @@ import { QueryResolver } from './read/query.resolver.js';
 import { userLoaders } from './read/user.loaders.js';
 import { UserResolver } from './read/user.resolver.js';
 import { staleEntities, UserCache } from './user.cache.js';
+import { ChangePassword } from './write/change-password.js';
 import { DeleteAccount } from './write/delete-account.js';
 import { EditProfile } from './write/edit-profile.js';
 import { LogIn } from './write/log-in.js';
+import { LogOut } from './write/log-out.js';
 import { markNotificationsRead } from './write/mark-notifications-read.js';
 import type { Passwords } from './write/passwords.js';
 import { SignUp } from './write/sign-up.js';
+import type { Throttle } from './write/throttle.js';
 import { UserMutations, type Writes } from './write/user.mutations.js';
 
 export interface UsersParts extends ModuleParts {
@@ -26,6 +30,7 @@ export interface UsersParts extends ModuleParts {
   readonly passwords: Passwords;
   readonly saga: Saga;
   readonly patience: Patience;
+  readonly throttle: Throttle;
 }
 
 export function usersModule({
@@ -34,6 +39,7 @@ export function usersModule({
   entities,
   tokens,
   passwords,
+  throttle,
   assertions,
   logger,
   clock,
@@ -47,11 +53,14 @@ export function usersModule({
     await entities.drop(events.flatMap(staleEntities), events);
   });
 
+  const { lifetimeS } = tokens;
   const writes = (tellable: Pick<Database, 'query' | 'transaction'>): Writes => ({
-    signUp: new SignUp({ database: tellable, passwords, clock }),
-    logIn: new LogIn({ database: tellable, passwords }),
+    signUp: new SignUp({ database: tellable, passwords, throttle, clock }),
+    logIn: new LogIn({ database: tellable, passwords, throttle }),
+    logOut: new LogOut({ database: tellable, clock, lifetimeS }),
+    changePassword: new ChangePassword({ database: tellable, passwords, throttle, clock, lifetimeS }),
     editProfile: new EditProfile({ database: tellable, clock }),
-    deleteAccount: new DeleteAccount({ database: tellable, passwords, clock, saga, patience }),
+    deleteAccount: new DeleteAccount({ database: tellable, passwords, throttle, clock, saga, patience }),
     markNotificationsRead: async (viewer: string, upTo: string | undefined) => {
       await markNotificationsRead(database, viewer, upTo);
       return unreadCountOf(database, viewer);
@@ -66,7 +75,7 @@ export function usersModule({
     logger,
     consistency,
     ready: () => database.query('SELECT 1'),
-    controllers: [jwksController(tokens)],
+    controllers: [jwksController(tokens), endedSessionsController(database)],
     open: ['/.well-known/jwks.json'],
     providers: [
       // write

@@ -3,16 +3,18 @@ import { ReadModelMigration } from '#libs/read-model';
 import { CreateUsers1763600000002 } from './migrations/0001-users.js';
 import { Notifications1763680000003 } from './migrations/0002-notifications.js';
 import { AccountDeletions1763740000002 } from './migrations/0003-account-deletions.js';
-import { HandleRow, UserRow } from './user.entity.js';
+import { EndedSessions1763800000004 } from './migrations/0004-ended-sessions.js';
+import { EndedSessionRow, HandleRow, UserRow } from './user.entity.js';
 
 /** What `openDatabase` needs to know of this service. */
 export const usersTables = {
-  entities: [UserRow, HandleRow],
+  entities: [UserRow, HandleRow, EndedSessionRow],
   migrations: [
     ...outboxMigrations,
     CreateUsers1763600000002,
     ReadModelMigration,
     Notifications1763680000003,
     AccountDeletions1763740000002,
+    EndedSessions1763800000004,
   ],
 };

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { encodeCursor, type Tx } from '#libs/database';
 import { ASSERTION_HEADER, AssertionSigner, globalId, newId, parseGlobalId, TokenVerifier } from '#libs/identity';
 import { openStream, recordEvent, type Stream } from '#libs/outbox';
+import { openBudgets } from '#libs/rate-limit';
 import type { RunningSubgraph } from '#libs/subgraph-kit';
 import { silent } from '#libs/telemetry';
 import { loadUsers } from './bulk.js';
@@ -12,6 +13,7 @@ import { readUsersConfig } from './config.js';
 import { startUsers } from './start.js';
 import { Passwords } from './write/passwords.js';
 import { LogIn } from './write/log-in.js';
+import { Throttle } from './write/throttle.js';
 
 const secret = 's'.repeat(32);
 const password = 'correct horse';
@@ -258,7 +260,9 @@ describe('users, with its cache', () => {
     await world.signUp('jan');
     await world.ask(iris, DELETE, { input: { password } });
     const passwords = new Passwords({ atOnce: 1 });
-    const logIn = new LogIn({ database: world.users.database, passwords });
+    const budgets = await openBudgets({ redisUrl: undefined, logger: silent });
+    const throttle = new Throttle(budgets, { logInTries: 3, signUpsPerHour: 1 });
+    const logIn = new LogIn({ database: world.users.database, passwords, throttle });
     const attempt = async (handle: string) => {
       const before = [passwords.work, world.users.database.statements] as const;
       const failure = await logIn
@@ -276,6 +280,13 @@ describe('users, with its cache', () => {
     expect(wrong).toMatchObject({ code: 'UNAUTHENTICATED', hashes: 1, sql: 1 });
     expect(await attempt('nobody_at_all')).toEqual(wrong);
     expect(await attempt('iris')).toEqual(wrong);
+    // Nor does being kept out: who is there and who is not are counted alike, and refused before anybody is looked for.
+    for (const handle of ['jan', 'nobody_at_all', 'iris'])
+      expect([await attempt(handle), await attempt(handle)]).toEqual([wrong, wrong]);
+    const kept = await attempt('jan');
+    expect(kept).toMatchObject({ code: 'RATE_LIMITED', hashes: 0, sql: 0 });
+    expect(await attempt('nobody_at_all')).toMatchObject({ code: 'RATE_LIMITED', hashes: 0, sql: 0 });
+    expect(await attempt('iris')).toMatchObject({ code: 'RATE_LIMITED', hashes: 0, sql: 0 });
   });
 
   it('shows an e-mail address to its owner and to nobody else, in any order of reading, and keeps it in no cache', async () => {

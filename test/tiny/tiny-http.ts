@@ -78,7 +78,13 @@ export async function startTinyHttp(
       Promise.resolve({
         supergraph: { schema, subgraphs: new Map(), id: 'tiny' } as unknown as Supergraph,
         engine,
-        documents: new Documents(schema, { limits, introspection, suggestions: introspection, cacheBytes: 1_000_000 }),
+        documents: new Documents(schema, {
+          limits,
+          introspection,
+          suggestions: introspection,
+          cacheBytes: 1_000_000,
+          cost: { limit: 0, listSize: 10, listSizes: new Map(), weights: new Map() },
+        }),
       }),
     pollMs: 600_000,
     logger: silent,

@@ -3,6 +3,12 @@ import { Failure } from '#libs/failure';
 import type { Person } from '../user.js';
 import { UserRow } from '../user.entity.js';
 
+/** Who has just proved to be somebody, and the generation of log-ins that this one belongs to. */
+export interface LoggedIn {
+  readonly person: Person;
+  readonly sessions: number;
+}
+
 /** What a write shows of the row it has just written. */
 export function personOf({ id, handle, displayName, bio, avatarUrl, joinedAt }: UserRow): Person {
   return { id, handle, displayName, bio, avatarUrl, joinedAt: joinedAt.toISOString() };

@@ -6,6 +6,8 @@ import pg from 'pg';
 import { openDatabase, type Database, type Statements } from '#libs/database';
 import { newId } from '#libs/identity';
 import { recordEvent } from '#libs/outbox';
+import { openBudgets } from '#libs/rate-limit';
+import { silent } from '#libs/telemetry';
 import { withServer } from '../../../test/servers/needs.js';
 import { emailsOf, peopleAfter, peopleByHandles, peopleByIds } from '../read/user.queries.js';
 import { UserRow } from '../user.entity.js';
@@ -15,11 +17,16 @@ import { EditProfile } from './edit-profile.js';
 import { LogIn } from './log-in.js';
 import { Passwords } from './passwords.js';
 import { SignUp } from './sign-up.js';
+import { Throttle } from './throttle.js';
 
 const password = 'correct horse';
 
 const clock = Date.now;
 const passwords = new Passwords({ atOnce: 2 });
+const throttle = new Throttle(await openBudgets({ redisUrl: undefined, logger: silent }), {
+  logInTries: 1_000,
+  signUpsPerHour: 1_000,
+});
 let database: Database;
 let signUp: SignUp;
 let edit: EditProfile;
@@ -86,7 +93,7 @@ withServer('postgres', 'many writers at once, on PostgreSQL', (adminUrl) => {
     await peopleByHandles(explained, ['crowd7', 'crowd8']);
     await peopleAfter(explained, undefined, 21);
     await emailsOf(explained, [newId()]);
-    await new LogIn({ database: explained as Database, passwords })
+    await new LogIn({ database: explained as Database, passwords, throttle })
       .run({ handle: 'crowd7', password })
       .catch(() => undefined);
     expect(plans).toHaveLength(5);
@@ -136,6 +143,7 @@ function writers(): void {
     const remove = new DeleteAccount({
       database,
       passwords,
+      throttle,
       clock,
       saga: 'orchestrated',
       patience: { stepTimeoutMs: 60_000, triesMax: 5 },
@@ -156,12 +164,12 @@ function writers(): void {
 
 function use(opened: Database): void {
   database = opened;
-  signUp = new SignUp({ database, passwords, clock });
+  signUp = new SignUp({ database, passwords, throttle, clock });
   edit = new EditProfile({ database, clock });
 }
 
-function person(handle: string) {
-  return signUp.run({ handle, email: 'x@example.org', password, displayName: handle });
+async function person(handle: string) {
+  return (await signUp.run({ handle, email: 'x@example.org', password, displayName: handle })).person;
 }
 
 async function versions(id: string): Promise<number[]> {

@@ -8,6 +8,7 @@ import { readPassword } from '../user.js';
 import type { UserRow } from '../user.entity.js';
 import { lockAccount, noAccount } from './account.js';
 import type { Passwords } from './passwords.js';
+import type { Throttle } from './throttle.js';
 
 /**
  * The account is frozen at COMMIT: gone for every reader, and for its owner nothing but the state of its deletion. From there
@@ -18,6 +19,7 @@ export class DeleteAccount {
     private readonly parts: {
       database: Pick<Database, 'query' | 'transaction'>;
       passwords: Passwords;
+      throttle: Throttle;
       clock: Clock;
       saga: Saga;
       patience: Patience;
@@ -26,8 +28,9 @@ export class DeleteAccount {
 
   /** Answers the id of the deletion. */
   async run(viewer: string, input: { readonly password: string }): Promise<string> {
-    const { database, passwords, clock, saga, patience } = this.parts;
+    const { database, passwords, throttle, clock, saga, patience } = this.parts;
     const password = readPassword(input.password);
+    await throttle.password(viewer);
     const [known] = await database.query<Pick<UserRow, 'passwordHash' | 'frozenAt'>>(
       `SELECT password_hash AS "passwordHash", frozen_at AS "frozenAt" FROM users WHERE id = $1 AND deleted_at IS NULL`,
       [viewer],

@@ -2,10 +2,11 @@ import type { Database } from '#libs/database';
 import { newId } from '#libs/identity';
 import { recordEvent } from '#libs/outbox';
 import type { Clock } from '#libs/telemetry';
-import { cleanDisplayName, cleanEmail, takeHandle, takePassword, type Person } from '../user.js';
+import { cleanDisplayName, cleanEmail, takeHandle, takePassword } from '../user.js';
 import { UserRow } from '../user.entity.js';
 import type { Passwords } from './passwords.js';
-import { holdHandle, personOf } from './account.js';
+import { holdHandle, personOf, type LoggedIn } from './account.js';
+import type { Throttle } from './throttle.js';
 
 export interface SignUpInput {
   readonly handle: string;
@@ -17,15 +18,21 @@ export interface SignUpInput {
 /** Answers the same whether or not the e-mail address is known already, because nothing looks it up. */
 export class SignUp {
   constructor(
-    private readonly parts: { database: Pick<Database, 'query' | 'transaction'>; passwords: Passwords; clock: Clock },
+    private readonly parts: {
+      database: Pick<Database, 'query' | 'transaction'>;
+      passwords: Passwords;
+      throttle: Throttle;
+      clock: Clock;
+    },
   ) {}
 
-  async run(input: SignUpInput): Promise<Person> {
-    const { database, passwords, clock } = this.parts;
+  async run(input: SignUpInput, client?: string): Promise<LoggedIn> {
+    const { database, passwords, throttle, clock } = this.parts;
     const handle = takeHandle(input.handle);
     const displayName = cleanDisplayName(input.displayName);
     const email = cleanEmail(input.email);
     const password = takePassword(input.password);
+    await throttle.signUp(client);
     // Before the transaction: a hash takes longer than everything inside it.
     const passwordHash = await passwords.hash(password);
     return database.transaction(async (tx) => {
@@ -42,6 +49,7 @@ export class SignUp {
         joinedAt: new Date(clock()),
         frozenAt: null,
         deletedAt: null,
+        sessions: 0,
         version: 1,
       };
       await tx.manager.insert(UserRow, row);
@@ -53,7 +61,7 @@ export class SignUp {
         at: row.joinedAt.toISOString(),
         payload: { userId: id, handle },
       });
-      return personOf(row);
+      return { person: personOf(row), sessions: 0 };
     });
   }
 }

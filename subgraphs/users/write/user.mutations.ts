@@ -2,9 +2,12 @@ import { Mutation, Resolver } from '@nestjs/graphql';
 import { globalId, parseGlobalId, type TokenIssuer } from '#libs/identity';
 import { requireViewer, type RequestContext } from '#libs/subgraph-kit';
 import type { Person } from '../user.js';
+import type { LoggedIn } from './account.js';
+import type { ChangePassword, ChangePasswordInput } from './change-password.js';
 import type { DeleteAccount } from './delete-account.js';
 import type { EditProfile, EditProfileInput } from './edit-profile.js';
 import type { LogIn, LogInInput } from './log-in.js';
+import type { LogOut } from './log-out.js';
 import type { SignUp, SignUpInput } from './sign-up.js';
 
 interface Session {
@@ -15,6 +18,8 @@ interface Session {
 export interface Writes {
   readonly signUp: SignUp;
   readonly logIn: LogIn;
+  readonly logOut: LogOut;
+  readonly changePassword: ChangePassword;
   readonly editProfile: EditProfile;
   readonly deleteAccount: DeleteAccount;
   /** Answers how many are unread then. */
@@ -39,12 +44,27 @@ export class UserMutations {
 
   @Mutation()
   async signUp(_: unknown, { input }: { input: SignUpInput }, context: RequestContext): Promise<Session> {
-    return this.#session(await this.#writes(context).signUp.run(input));
+    return this.#session(await this.#writes(context).signUp.run(input, context.client));
   }
 
   @Mutation()
   async logIn(_: unknown, { input }: { input: LogInInput }, context: RequestContext): Promise<Session> {
-    return this.#session(await this.#writes(context).logIn.run(input));
+    return this.#session(await this.#writes(context).logIn.run(input, context.client));
+  }
+
+  @Mutation()
+  async logOut(_: unknown, { everywhere }: { everywhere: boolean | null }, context: RequestContext) {
+    const { session } = context;
+    return { everywhere: await this.#writes(context).logOut.run(requireViewer(context), session, everywhere ?? false) };
+  }
+
+  @Mutation()
+  async changePassword(
+    _: unknown,
+    { input }: { input: ChangePasswordInput },
+    context: RequestContext,
+  ): Promise<Session> {
+    return this.#session(await this.#writes(context).changePassword.run(requireViewer(context), input));
   }
 
   @Mutation()
@@ -67,7 +87,7 @@ export class UserMutations {
     return { unreadNotificationCount: await this.#writes(context).markNotificationsRead(viewer, id) };
   }
 
-  async #session(user: Person): Promise<Session> {
-    return { token: await this.#tokens.issue(user.id), user };
+  async #session({ person, sessions }: LoggedIn): Promise<Session> {
+    return { token: await this.#tokens.issue(person.id, sessions), user: person };
   }
 }

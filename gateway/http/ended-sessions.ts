@@ -1,0 +1,53 @@
+import { request } from 'undici';
+import { ASSERTION_HEADER, EndedSessions, type EndedSessionsPage } from '#libs/identity';
+import type { Clock, Logger } from '#libs/telemetry';
+
+/** A hundred thousand log-ins that ended within one lifetime of tokens are about 6 MB. */
+const BYTES_MAX = 64 * 1024 * 1024;
+
+/** Log-ins that have ended, as users tells them at this address (ENDED_SESSIONS_URL) to whoever is the gateway. */
+export function endedSessionsAt(
+  url: string,
+  parts: { assertion: () => string; pollMs: number; clock: Clock; logger: Logger },
+): EndedSessions {
+  const { assertion, pollMs, clock, logger } = parts;
+  let told = false;
+  return new EndedSessions({
+    clock,
+    pollMs,
+    async read(since, signal) {
+      const address = new URL(url);
+      address.searchParams.set('since', String(since));
+      const response = await request(address, { headers: { [ASSERTION_HEADER]: assertion() }, signal });
+      if (response.statusCode !== 200) {
+        await response.body.dump();
+        throw new Error(`status ${response.statusCode}`);
+      }
+      return pageOf(await textOf(response.body));
+    },
+    report(trouble) {
+      if (trouble !== undefined && !told)
+        logger.warn({ trouble }, 'Which log-ins have ended cannot be asked; what was known of them still holds');
+      if (trouble === undefined && told) logger.info({}, 'Which log-ins have ended is known again');
+      told = trouble !== undefined;
+    },
+  });
+}
+
+async function textOf(body: AsyncIterable<Buffer>): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    if (bytes > BYTES_MAX) throw new Error(`an answer of more than ${BYTES_MAX} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function pageOf(text: string): EndedSessionsPage {
+  const page = JSON.parse(text) as Partial<EndedSessionsPage> | null;
+  if (typeof page?.now !== 'number' || !Array.isArray(page.sessions) || !Array.isArray(page.people))
+    throw new Error('an answer that is no list of ended sessions');
+  return page as EndedSessionsPage;
+}

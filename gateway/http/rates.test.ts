@@ -1,0 +1,118 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { buildSchema } from 'graphql';
+import type { IncomingMessage } from 'node:http';
+import { openBudgets, type Budgets } from '#libs/rate-limit';
+import { silent } from '#libs/telemetry';
+import { startTinyHttp, type TinyHttp } from '../../test/tiny/tiny-http.js';
+import { clientAddress, clientOf, networkOf, Rates } from './rates.js';
+
+const asked = (remoteAddress: string, forwarded?: string): IncomingMessage =>
+  ({
+    socket: { remoteAddress },
+    headers: forwarded === undefined ? {} : { 'x-forwarded-for': forwarded },
+  }) as unknown as IncomingMessage;
+
+describe('the address of a client', () => {
+  it.each<[string, string | undefined, number, string]>([
+    ['198.51.100.1', undefined, 0, '198.51.100.1'],
+    ['198.51.100.1', '203.0.113.9', 0, '198.51.100.1'],
+    ['10.0.0.1', '203.0.113.9', 1, '203.0.113.9'],
+    ['10.0.0.1', '1.1.1.1, 203.0.113.9', 1, '203.0.113.9'],
+    ['10.0.0.1', '1.1.1.1, 203.0.113.9, 10.0.0.2', 2, '203.0.113.9'],
+    ['10.0.0.1', '203.0.113.9:4711', 1, '203.0.113.9'],
+    ['10.0.0.1', '[2001:db8::1]:4711', 1, '2001:db8::1'],
+    ['10.0.0.1', 'unknown', 1, '10.0.0.1'],
+    ['10.0.0.1', '203.0.113.9', 2, '10.0.0.1'],
+    ['10.0.0.1', '', 1, '10.0.0.1'],
+  ])('from %s, forwarded for %s by %d proxies, is %s', (remote, forwarded, proxies, address) => {
+    expect(clientAddress(asked(remote, forwarded), proxies)).toBe(address);
+  });
+
+  it.each([
+    ['203.0.113.9', '203.0.113.9'],
+    ['::ffff:203.0.113.9', '203.0.113.9'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:0DB8:0001:0002::1', '2001:db8:1:2::/64'],
+    ['2001:db8::1', '2001:db8:0:0::/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+    ['::1', '0:0:0:0::/64'],
+  ])('%s is counted as %s', (address, network) => {
+    expect(networkOf(address)).toBe(network);
+  });
+
+  it('cannot be read off what is counted, and is the same for the same network', () => {
+    const one = clientOf(asked('2001:db8:1:2::3'), 0);
+    expect(one).toMatch(/^[\w-]{22}$/);
+    expect(clientOf(asked('2001:db8:1:2:ffff::'), 0)).toBe(one);
+    expect(clientOf(asked('2001:db8:1:3::3'), 0)).not.toBe(one);
+  });
+});
+
+describe('a client that asks for more than it may', () => {
+  let budgets: Budgets;
+  let tiny: TinyHttp;
+  beforeAll(async () => {
+    budgets = await openBudgets({ redisUrl: undefined, logger: silent });
+    tiny = await startTinyHttp(
+      buildSchema('type Query { me: Person people(first: Int): [Person] } type Person { id: ID }'),
+      { me: { id: '1' }, people: [] },
+      {
+        rates: new Rates({
+          person: undefined,
+          address: budgets.of({ name: 'address', points: 100, windowS: 600 }),
+          proxies: 1,
+        }),
+      },
+    );
+  });
+  afterAll(async () => {
+    await tiny.close();
+    await budgets.close();
+  });
+
+  const ask = async (client: string, query: string, headers = {}): Promise<Response> =>
+    fetch(tiny.url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'x-forwarded-for': client, ...headers },
+      body: JSON.stringify({ query }),
+    });
+
+  it('is told 429 and when it may ask again; nothing runs, and others are as they were', async () => {
+    expect((await ask('203.0.113.1', '{people(first:100){id}}')).status).toBe(200);
+    tiny.executed.length = 0;
+    const refused = await ask('203.0.113.1', '{me{id}}');
+    expect(refused.status).toBe(429);
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(1);
+    expect(Number(refused.headers.get('retry-after'))).toBeLessThanOrEqual(600);
+    expect(await refused.json()).toMatchObject({ errors: [{ extensions: { code: 'RATE_LIMITED' } }] });
+    expect(tiny.executed).toHaveLength(0);
+    expect((await ask('203.0.113.2', '{me{id}}')).status).toBe(200);
+  });
+
+  it('pays by cost: as much in one operation as in a hundred', async () => {
+    const statuses: number[] = [];
+    for (let turn = 0; turn < 101; turn += 1) statuses.push((await ask('203.0.113.3', '{me{id}}')).status);
+    expect(statuses.filter((status) => status === 200)).toHaveLength(100);
+    expect(statuses.at(-1)).toBe(429);
+  });
+
+  it('pays for what is refused as well, or garbage would be free', async () => {
+    const statuses: number[] = [];
+    for (let turn = 0; turn < 11; turn += 1) statuses.push((await ask('203.0.113.4', `{me{nothing${turn}}}`)).status);
+    expect(statuses).toEqual([...Array.from({ length: 10 }, () => 400), 429]);
+  });
+
+  it('cannot be another by what it writes before its own address', async () => {
+    const statuses: number[] = [];
+    for (let turn = 0; turn < 2; turn += 1)
+      statuses.push((await ask(`10.9.8.${turn}, 203.0.113.5`, '{people(first:100){id}}')).status);
+    expect(statuses).toEqual([200, 429]);
+  });
+
+  it('is told what an operation costs when it asks', async () => {
+    expect(
+      (await ask('203.0.113.6', '{people(first:7){id}}', { 'tributary-cost': '1' })).headers.get('tributary-cost'),
+    ).toBe('7');
+    expect((await ask('203.0.113.6', '{people(first:7){id}}')).headers.get('tributary-cost')).toBeNull();
+  });
+});

@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { isIP } from 'node:net';
+import type { Budget } from '#libs/rate-limit';
+import { Refusal } from './refusal.js';
+
+/** What was no operation that could run has cost us this much. */
+const REFUSED = 10;
+
+/** How much each client may ask for. */
+export class Rates {
+  readonly #person: Budget | undefined;
+  readonly #address: Budget | undefined;
+  readonly #proxies: number;
+
+  /** Absent: as much as they like. `proxies`: how many stand before us (TRUSTED_PROXIES). */
+  constructor(parts: { person: Budget | undefined; address: Budget | undefined; proxies: number }) {
+    this.#person = parts.person;
+    this.#address = parts.address;
+    this.#proxies = parts.proxies;
+  }
+
+  /**
+   * Counts an operation of this cost, for the person who is logged in, else for the address. Throws RATE_LIMITED when that is
+   * more than is left. Ten operations by ten requests cost what they cost in one.
+   */
+  async take(request: IncomingMessage, subject: string | null, cost: number): Promise<void> {
+    const budget = subject === null ? this.#address : this.#person;
+    if (!budget) return;
+    const waitMs = await budget.take(subject ?? clientOf(request, this.#proxies), Math.max(1, cost));
+    if (waitMs === 0) return;
+    const seconds = Math.ceil(waitMs / 1_000);
+    throw Refusal.of('RATE_LIMITED', `Too many requests; wait ${seconds} s.`, {
+      headers: { 'retry-after': String(seconds) },
+    });
+  }
+
+  /** Counts what was refused before it had a cost: documents that are none are not free. */
+  refused(request: IncomingMessage, subject: string | null): Promise<void> {
+    return this.take(request, subject, REFUSED);
+  }
+}
+
+/** Which client it is, in as many words as it takes to count it; its address cannot be read off it. */
+export function clientOf(request: IncomingMessage, proxies: number): string {
+  return createHash('sha256')
+    .update(networkOf(clientAddress(request, proxies)))
+    .digest('base64url')
+    .slice(0, 22);
+}
+
+/**
+ * Whose request it is. Every proxy adds to X-Forwarded-For whom it was asked by, so with n of them the n-th from the end is what the
+ * first of ours has seen; what stands before it anybody may have written.
+ */
+export function clientAddress(
+  { socket, headers }: Pick<IncomingMessage, 'socket' | 'headers'>,
+  proxies: number,
+): string {
+  const own = socket.remoteAddress ?? 'local';
+  if (proxies === 0) return own;
+  const forwarded = [headers['x-forwarded-for'] ?? ''].flat().join(',').split(',');
+  const address = withoutPort(forwarded.at(-proxies)?.trim() ?? '');
+  return isIP(address) === 0 ? own : address;
+}
+
+/** Some proxies write `203.0.113.7:4711` or `[2001:db8::1]:4711`. */
+function withoutPort(text: string): string {
+  return /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1] ?? text.replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1');
+}
+
+/** One customer of a provider has a whole /64 of IPv6; an IPv4 address is one, also when it is written as IPv6. */
+export function networkOf(address: string): string {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
+  if (mapped !== undefined) return mapped;
+  if (isIP(address) !== 6) return address;
+  const [head = '', tail] = address.replace(/%.*$/, '').toLowerCase().split('::');
+  const groups = head === '' ? [] : head.split(':');
+  const last = tail === undefined || tail === '' ? [] : tail.split(':');
+  const whole =
+    tail === undefined ? groups : [...groups, ...Array<string>(8 - groups.length - last.length).fill('0'), ...last];
+  return `${whole
+    .slice(0, 4)
+    .map((group) => group.replace(/^0+(?=.)/, ''))
+    .join(':')}::/64`;
+}

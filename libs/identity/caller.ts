@@ -1,0 +1,6 @@
+/** Which client it is, as the gateway counts them: 22 characters from which no address can be read. With mutations only. */
+export const CLIENT_HEADER = 'tributary-client';
+/** Which log-in is used: the `jti` of its token. With mutations only. */
+export const SESSION_HEADER = 'tributary-session';
+/** What either may be. */
+export const SESSION = /^[\w-]{1,128}$/;

@@ -1,0 +1,120 @@
+import { describe, expect, it } from '@jest/globals';
+import { EndedSessions, type EndedSessionsPage } from './index.js';
+
+const HOUR = 3_600_000;
+const NOTHING: EndedSessionsPage = { now: 1_000_000, sessions: [], people: [] };
+
+/** Asked by hand, so nothing hangs on time. */
+function ended(read: (since: number) => Promise<EndedSessionsPage> | EndedSessionsPage, clock = () => 0) {
+  const said: (string | undefined)[] = [];
+  const list = new EndedSessions({
+    read: async (since) => read(since),
+    clock,
+    pollMs: 600_000,
+    report: (trouble) => void said.push(trouble),
+  });
+  return { list, said };
+}
+const outcome = async (list: EndedSessions, subject: string, claims: Record<string, unknown>): Promise<string> =>
+  list.require(subject, claims).then(
+    () => 'good',
+    (error: { code: string }) => error.code,
+  );
+
+describe('a log-in that has ended', () => {
+  it('is refused, alone or with all of the same person that began before; what began after is good', async () => {
+    const { list } = ended(() => ({
+      now: 1_000,
+      sessions: [['out', 2_000]],
+      people: [['user_a', 2, 2_000]],
+    }));
+    expect(await outcome(list, 'user_b', { jti: 'out' })).toBe('UNAUTHENTICATED');
+    expect(await outcome(list, 'user_b', { jti: 'in' })).toBe('good');
+    expect(await outcome(list, 'user_a', { jti: 'in' })).toBe('UNAUTHENTICATED');
+    expect(await outcome(list, 'user_a', { jti: 'in', gen: 1 })).toBe('UNAUTHENTICATED');
+    expect(await outcome(list, 'user_a', { jti: 'in', gen: 2 })).toBe('good');
+    expect(await outcome(list, 'user_a', { jti: 'in', gen: 'many' })).toBe('UNAUTHENTICATED');
+    await list.close();
+  });
+
+  it('stays so when a page comes out of order, and is forgotten when its token has run out by itself', async () => {
+    const pages: EndedSessionsPage[] = [
+      { now: 1_000, sessions: [['out', 2_000]], people: [['user_a', 3, 5_000]] },
+      { now: 1_500, sessions: [], people: [['user_a', 2, 4_000]] },
+      { now: 3_000, sessions: [], people: [] },
+      { now: 6_000, sessions: [], people: [] },
+    ];
+    const { list } = ended(() => pages.shift()!);
+    await list.refresh();
+    await list.refresh();
+    expect(await outcome(list, 'user_a', { gen: 2 })).toBe('UNAUTHENTICATED');
+    expect(list.size).toBe(2);
+    await list.refresh();
+    expect(list.size).toBe(1);
+    await list.refresh();
+    expect(list.size).toBe(0);
+    await list.close();
+  });
+});
+
+describe('the list', () => {
+  it('is asked for from a minute before it was last, for a transaction that ended late', async () => {
+    const asked: number[] = [];
+    const { list } = ended((since) => {
+      asked.push(since);
+      return NOTHING;
+    });
+    await list.refresh();
+    await list.refresh();
+    expect(asked).toEqual([0, 940_000]);
+    await list.close();
+  });
+
+  it('that was never read lets nobody in: who was thrown out would be back after a restart', async () => {
+    let answers = false;
+    const { list, said } = ended(() => {
+      if (!answers) throw new Error('not there');
+      return NOTHING;
+    });
+    expect(await outcome(list, 'user_a', {})).toBe('SUBGRAPH_UNAVAILABLE');
+    answers = true;
+    expect(await outcome(list, 'user_a', {})).toBe('good');
+    expect(said).toEqual(['Error: not there', undefined]);
+    await list.close();
+  });
+
+  it('is believed for an hour while users cannot be reached, and no longer', async () => {
+    let now = 0;
+    let answers = true;
+    const { list } = ended(
+      () => {
+        if (!answers) throw new Error('not there');
+        return { ...NOTHING, sessions: [['out', 1e15]] };
+      },
+      () => now,
+    );
+    await list.refresh();
+    answers = false;
+    now = HOUR;
+    await list.refresh();
+    expect([await outcome(list, 'u', { jti: 'in' }), await outcome(list, 'u', { jti: 'out' })]).toEqual([
+      'good',
+      'UNAUTHENTICATED',
+    ]);
+    now = HOUR + 1;
+    expect(await outcome(list, 'u', { jti: 'in' })).toBe('SUBGRAPH_UNAVAILABLE');
+    await list.close();
+  });
+
+  it('is asked for once, however many wait for it', async () => {
+    let reads = 0;
+    const { list } = ended(async () => {
+      reads += 1;
+      await Promise.resolve();
+      return NOTHING;
+    });
+    await Promise.all(Array.from({ length: 100 }, () => outcome(list, 'u', {})));
+    expect(reads).toBe(1);
+    await list.close();
+  });
+});

@@ -1,0 +1,113 @@
+import { Failure } from '#libs/failure';
+
+/** What users tells of log-ins that have ended before their tokens ran out; times in ms since 1970. */
+export interface EndedSessionsPage {
+  /** On the clock of users' database. */
+  readonly now: number;
+  /** One log-in: the `jti` of its token, and when that runs out by itself. */
+  readonly sessions: readonly (readonly [jti: string, until: number])[];
+  /** Everything of one person that was begun before: tokens whose `gen` is lower. */
+  readonly people: readonly (readonly [subject: string, generation: number, until: number])[];
+}
+
+/** A transaction that has begun before we looked may end after it; none of ours may take so long. */
+const OVERLAP_MS = 60_000;
+/** How long the last list is believed while users cannot be reached: as long as its keys. */
+const BELIEVED_MS = 3_600_000;
+const FETCH_MS = 2_000;
+
+/**
+ * Log-ins that were ended: by logging out, or by another password. Asked of users every few seconds, only for what is new;
+ * so a token is refused everywhere within `pollMs` and the time of one answer. Before the first answer nobody's token is taken,
+ * and none once the last one is an hour old.
+ */
+export class EndedSessions {
+  readonly #read: (since: number, signal: AbortSignal) => Promise<EndedSessionsPage>;
+  readonly #clock: () => number;
+  readonly #pollMs: number;
+  readonly #report: (trouble: string | undefined) => void;
+  readonly #sessions = new Map<string, number>();
+  readonly #people = new Map<string, { readonly generation: number; readonly until: number }>();
+  #since = 0;
+  #readAt: number | undefined;
+  #reading: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(parts: {
+    read: (since: number, signal: AbortSignal) => Promise<EndedSessionsPage>;
+    clock: () => number;
+    pollMs: number;
+    /** Told when it cannot be read, and with undefined when it can again. */
+    report: (trouble: string | undefined) => void;
+  }) {
+    this.#read = parts.read;
+    this.#clock = parts.clock;
+    this.#pollMs = parts.pollMs;
+    this.#report = parts.report;
+  }
+
+  /** Begins to ask. */
+  start(): void {
+    void this.refresh();
+  }
+
+  /** How many it knows. */
+  get size(): number {
+    return this.#sessions.size + this.#people.size;
+  }
+
+  /** Throws for a log-in that has ended. Waits only before the first list has come. */
+  async require(subject: string, claims: Readonly<Record<string, unknown>>): Promise<void> {
+    if (this.#readAt === undefined) await this.refresh();
+    this.requireNow(subject, claims);
+  }
+
+  /** Has the list come? Then `requireNow` does. */
+  get known(): boolean {
+    return this.#readAt !== undefined;
+  }
+
+  requireNow(subject: string, { jti, gen }: Readonly<Record<string, unknown>>): void {
+    if (this.#readAt === undefined || this.#clock() - this.#readAt > BELIEVED_MS)
+      throw new Failure('SUBGRAPH_UNAVAILABLE', 'Which log-ins have ended could not be asked.');
+    const generation = typeof gen === 'number' ? gen : 0;
+    const ended =
+      (typeof jti === 'string' && this.#sessions.has(jti)) ||
+      generation < (this.#people.get(subject)?.generation ?? -Infinity);
+    if (ended) throw new Failure('UNAUTHENTICATED', 'This log-in has ended; log in again.');
+  }
+
+  /** Asks now, rather than at the next turn. */
+  refresh(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#reading ??= this.#ask().finally(() => {
+      this.#reading = undefined;
+      if (!this.#closed) this.#timer = setTimeout(() => void this.refresh(), this.#pollMs).unref();
+    });
+    return this.#reading;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#reading;
+  }
+
+  async #ask(): Promise<void> {
+    try {
+      const { now, sessions, people } = await this.#read(this.#since, AbortSignal.timeout(FETCH_MS));
+      for (const [jti, until] of sessions) this.#sessions.set(jti, until);
+      for (const [subject, generation, until] of people)
+        if ((this.#people.get(subject)?.generation ?? -1) < generation)
+          this.#people.set(subject, { generation, until });
+      this.#since = Math.max(0, now - OVERLAP_MS);
+      this.#readAt = this.#clock();
+      for (const [jti, until] of this.#sessions) if (until < now) this.#sessions.delete(jti);
+      for (const [subject, { until }] of this.#people) if (until < now) this.#people.delete(subject);
+      this.#report(undefined);
+    } catch (error) {
+      this.#report(String(error));
+    }
+  }
+}

@@ -1,0 +1,116 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { silent } from '#libs/telemetry';
+import { withServer } from '../../test/servers/needs.js';
+import { startRedis, startRedisCluster, type RedisCluster, type RedisServer } from '../../test/servers/redis.js';
+import { openBudgets, type Budget, type Budgets } from './index.js';
+
+const some = (budget: Budget, key: string, times: number, points = 1): Promise<number[]> =>
+  Array.from({ length: times }).reduce<Promise<number[]>>(
+    async (before, _) => [...(await before), await budget.take(key, points)],
+    Promise.resolve([]),
+  );
+const allowed = (waits: readonly number[]): number => waits.filter((wait) => wait === 0).length;
+
+/** What holds wherever it is counted. */
+function budgetContract(open: () => Promise<Budgets>): void {
+  let budgets: Budgets;
+  beforeAll(async () => {
+    budgets = await open();
+  });
+  afterAll(() => budgets.close());
+
+  it('gives as much as there is, then says how long to wait; others have their own', async () => {
+    const budget = budgets.of({ name: 'a', points: 3, windowS: 600 });
+    const waits = await some(budget, 'one', 5);
+    expect(allowed(waits)).toBe(3);
+    for (const wait of waits.slice(3)) {
+      expect(wait).toBeGreaterThan(0);
+      expect(wait).toBeLessThanOrEqual(600_000);
+    }
+    expect(await budget.take('two')).toBe(0);
+    expect(await budgets.of({ name: 'b', points: 3, windowS: 600 }).take('one')).toBe(0);
+  });
+
+  it('takes many at once, and parts of a point as one', async () => {
+    const budget = budgets.of({ name: 'c', points: 100, windowS: 600 });
+    expect(await budget.take('one', 99.2)).toBe(0);
+    expect(await budget.take('one')).toBeGreaterThan(0);
+  });
+
+  it('of a hundred who take at the same moment, as many get it as there is', async () => {
+    const budget = budgets.of({ name: 'd', points: 40, windowS: 600 });
+    expect(allowed(await Promise.all(Array.from({ length: 100 }, () => budget.take('one'))))).toBe(40);
+  });
+
+  it('begins anew when its window ends, and when it is forgotten', async () => {
+    const budget = budgets.of({ name: 'e', points: 1, windowS: 1 });
+    expect(allowed(await some(budget, 'one', 2))).toBe(1);
+    while ((await budget.take('one')) > 0) await new Promise((go) => setTimeout(go, 20));
+    const long = budgets.of({ name: 'f', points: 2, windowS: 600 });
+    await long.take('one');
+    await long.forget('one');
+    expect(allowed(await some(long, 'one', 3))).toBe(2);
+  });
+}
+
+describe('budgets of one process', () => budgetContract(() => openBudgets({ redisUrl: undefined, logger: silent })));
+
+withServer('redis', 'budgets in Redis', () => {
+  let redis: RedisServer;
+  beforeAll(async () => {
+    redis = await startRedis();
+  });
+  afterAll(() => redis.stop());
+  const open = async (): Promise<Budgets> => {
+    const budgets = await openBudgets({ redisUrl: redis.url, logger: silent });
+    // The first connection takes a moment, in which the process counts for itself.
+    await new Promise((go) => setTimeout(go, 300));
+    return budgets;
+  };
+
+  describe('as everywhere', () => budgetContract(open));
+
+  it('are one for all processes (control: without Redis each has its own)', async () => {
+    const rule = { name: 'shared', points: 10, windowS: 600 };
+    const count = async (two: readonly Budgets[]): Promise<number> => {
+      const waits = await Promise.all(two.map((budgets) => some(budgets.of(rule), 'one', 10)));
+      await Promise.all(two.map((budgets) => budgets.close()));
+      return allowed(waits.flat());
+    };
+    expect(await count([await open(), await open()])).toBe(10);
+    const alone = () => openBudgets({ redisUrl: undefined, logger: silent });
+    expect(await count([await alone(), await alone()])).toBe(20);
+  });
+
+  it('while Redis is away a process counts for itself, at once, and neither lets everybody through nor keeps anybody out', async () => {
+    const mine = await startRedis();
+    const budgets = await openBudgets({ redisUrl: mine.url, logger: silent });
+    await new Promise((go) => setTimeout(go, 300));
+    const budget = budgets.of({ name: 'insured', points: 5, windowS: 600 });
+    expect(allowed(await some(budget, 'before', 1))).toBe(1);
+    await mine.stop();
+    expect(allowed(await some(budget, 'one', 20))).toBe(5);
+    await budgets.close();
+  });
+});
+
+withServer('redis', 'budgets in a Redis Cluster', () => {
+  let cluster: RedisCluster;
+  beforeAll(async () => {
+    cluster = await startRedisCluster();
+  }, 60_000);
+  afterAll(() => cluster.stop());
+
+  it('are shared there as well', async () => {
+    const open = () => openBudgets({ redisUrl: cluster.url, logger: silent });
+    const two = [await open(), await open()];
+    await new Promise((go) => setTimeout(go, 1_000));
+    const rule = { name: 'clustered', points: 10, windowS: 600 };
+    const keys = ['a', 'b', 'c', 'd'];
+    for (const key of keys) {
+      const waits = await Promise.all(two.map((budgets) => some(budgets.of(rule), key, 10)));
+      expect([key, allowed(waits.flat())]).toEqual([key, 10]);
+    }
+    await Promise.all(two.map((budgets) => budgets.close()));
+  });
+});

@@ -1,0 +1,92 @@
+import type { RateLimiterAbstract, RateLimiterRes } from 'rate-limiter-flexible';
+import type { Logger } from '#libs/telemetry';
+import { connect, type Connection } from './redis.js';
+
+export interface BudgetRule {
+  /** Part of its keys, and what it is called in the log. */
+  readonly name: string;
+  /** So much in one window, from the first that is taken; */
+  readonly points: number;
+  /** s */
+  readonly windowS: number;
+}
+
+/** So much may somebody take in a while. */
+export interface Budget {
+  /** Takes `points` of what `key` has. Resolves with 0 when it had as much, else with the milliseconds until it has again. Never rejects. */
+  take(key: string, points?: number): Promise<number>;
+  /** Gives back all that was taken. */
+  forget(key: string): Promise<void>;
+}
+
+export interface Budgets {
+  of(rule: BudgetRule): Budget;
+  close(): Promise<void>;
+}
+
+/**
+ * Budgets that all processes with the same Redis share (rate-limiter-flexible's fixed windows: one script on one key each, so a
+ * Redis Cluster will do). While Redis is away, or without one, each process counts for itself: of N processes each gives as much
+ * as they gave together, and nobody is let through uncounted or kept out. A key that has used everything up is refused from memory
+ * until its window ends, so a flood is no flood for Redis.
+ */
+export async function openBudgets({
+  redisUrl,
+  logger,
+}: {
+  readonly redisUrl: string | undefined;
+  readonly logger: Logger;
+}): Promise<Budgets> {
+  // Only those who limit something load it.
+  const { RateLimiterMemory, RateLimiterRedis } = await import('rate-limiter-flexible');
+  const redis = redisUrl === undefined ? undefined : connect(redisUrl, logger);
+  return {
+    of({ name, points, windowS }) {
+      const rule = { keyPrefix: `tributary:budget:${name}`, points, duration: windowS };
+      const own = new RateLimiterMemory(rule);
+      const limiter: RateLimiterAbstract =
+        redis === undefined
+          ? own
+          : new RateLimiterRedis({
+              ...rule,
+              storeClient: redis,
+              rejectIfRedisNotReady: true,
+              insuranceLimiter: own,
+              inMemoryBlockOnConsumed: points + 1,
+            });
+      return {
+        async take(key, taken = 1) {
+          try {
+            await limiter.consume(key, Math.max(1, Math.ceil(taken)));
+            return 0;
+          } catch (refused) {
+            return waitOf(refused, windowS);
+          }
+        },
+        async forget(key) {
+          // Where the limiter in use cannot be told, its window ends by itself.
+          await limiter.delete(key).catch(() => false);
+        },
+      };
+    },
+    async close() {
+      await end(redis);
+    },
+  };
+}
+
+/** The library rejects with what is left; anything else is its own trouble, and then nobody is kept out by it. */
+function waitOf(refused: unknown, windowS: number): number {
+  if (refused instanceof Error) return 0;
+  const { msBeforeNext } = refused as RateLimiterRes;
+  return Math.min(Math.max(1, msBeforeNext), windowS * 1_000);
+}
+
+async function end(redis: Connection | undefined): Promise<void> {
+  if (!redis) return;
+  try {
+    await redis.quit();
+  } catch {
+    redis.disconnect();
+  }
+}

@@ -1,0 +1,1 @@
+export { openBudgets, type Budget, type BudgetRule, type Budgets } from './budgets.js';

@@ -1,0 +1,54 @@
+import type { Database, Tx } from '#libs/database';
+import { newId } from '#libs/identity';
+import type { Clock } from '#libs/telemetry';
+import { noAccount } from './account.js';
+
+export interface EndSessionsParts {
+  readonly clock: Clock;
+  /** For how long a token that was made a moment ago is good. */
+  readonly lifetimeS: number;
+}
+
+/** Ends one log-in: gateways refuse its token as soon as they have heard of it. */
+export async function endSession(
+  database: Pick<Database, 'query'>,
+  userId: string,
+  session: string,
+  parts: EndSessionsParts,
+): Promise<void> {
+  await remember(database, { userId, session, generation: null }, parts);
+}
+
+/** Ends all log-ins of a person; answers the generation that those have which come after. Locks the person's row. */
+export async function endAllSessions(tx: Tx, userId: string, parts: EndSessionsParts): Promise<number> {
+  const [row] = await tx.query<{ sessions: number }>(
+    'UPDATE users SET sessions = sessions + 1 WHERE id = $1 RETURNING sessions',
+    [userId],
+  );
+  if (row === undefined) throw noAccount();
+  const generation = row.sessions;
+  await remember(tx, { userId, session: null, generation }, parts);
+  return generation;
+}
+
+async function remember(
+  database: Pick<Database, 'query'>,
+  ended: { readonly userId: string; readonly session: string | null; readonly generation: number | null },
+  { clock, lifetimeS }: EndSessionsParts,
+): Promise<void> {
+  const now = clock();
+  // One statement: what nobody needs any more goes when something comes.
+  await database.query(
+    `WITH forgotten AS (DELETE FROM ended_sessions WHERE until < $5)
+     INSERT INTO ended_sessions (id, user_id, session, generation, at, until) VALUES ($1, $2, $3, $4, now(), $6)`,
+    [
+      newId({ now }),
+      ended.userId,
+      ended.session,
+      ended.generation,
+      new Date(now),
+      // A minute more, for clocks that are behind.
+      new Date(now + (lifetimeS + 60) * 1_000),
+    ],
+  );
+}

@@ -1,0 +1,98 @@
+/** What stands at the other end: three gateways before the tiny graph, the social graph, and its subgraphs reached directly. */
+export type Target = 'gateway' | 'open' | 'metered' | 'social' | 'users' | 'posts' | 'followers';
+
+/** A request as it is written, by a client that sends what it is told and adds nothing. */
+export interface Message {
+  readonly method?: string;
+  readonly path?: string;
+  /** Instead of `content-type: application/json`. */
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+  readonly body?: string | Buffer | undefined;
+  /** Instead of all that: these bytes on a socket, each as one character. `every`: they go one after another, so many ms apart. */
+  readonly bytes?: string | { readonly parts: readonly string[]; readonly every: number };
+}
+
+export interface Seen {
+  /** 0: the connection was closed without an answer. */
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+  readonly text: string;
+}
+
+export interface Expected {
+  readonly status: number | readonly number[];
+  /** Of the first error. */
+  readonly code?: string | readonly string[];
+  /** The answer has it, */
+  readonly says?: RegExp;
+  /** and it has not. */
+  readonly hides?: RegExp;
+  /** Headers of the answer; null: absent. */
+  readonly headers?: Readonly<Record<string, RegExp | null>>;
+  /** Errors of fields: something was asked of a subgraph, and the answer is 200. */
+  readonly ran?: boolean;
+}
+
+/** Who and what an attack may need: made when the programs start. */
+export interface Cast {
+  /** Signs for `gateway`: the private key (PKCS #8, PEM), its public half and what tokens have to say. */
+  readonly signing: {
+    readonly pem: string;
+    readonly publicX: string;
+    readonly kid: string;
+    readonly issuer: string;
+    readonly audience: string;
+  };
+  /** People of the social graph. Dan blocks eve. */
+  readonly people: Readonly<Record<'alice' | 'bob' | 'dan' | 'eve', { readonly id: string; readonly token: string }>>;
+  /** A post of his. */
+  readonly dansPost: string;
+  /** What the social graph's gateway shares with each subgraph. */
+  readonly secrets: Readonly<Record<'users' | 'posts' | 'followers', string>>;
+}
+
+/** `turn`: 1, 2, … of a row that is repeated. */
+export type Send = Message | ((cast: Cast, turn: number) => Message);
+
+export interface Attack {
+  /** Letter and number in the table of attacks (A1 … H5), of threats (S1 … S32), or of our own (X…). */
+  readonly id: string;
+  readonly what: string;
+  readonly to: Target;
+  readonly send: Send;
+  readonly come: Expected;
+  /** It is sent so many times, and only what comes then is looked at. */
+  readonly repeat?: number;
+  /** Takes so long that it runs beside all others. */
+  readonly slow?: boolean;
+}
+
+/** Name → what is sent, the status, and the code when there is one. A name begins with its id. */
+export type Table = Readonly<
+  Record<string, readonly [Send, number | readonly number[], (string | Partial<Expected>)?]>
+>;
+
+export function attacks(to: Target, table: Table, more: Partial<Attack> = {}): Attack[] {
+  return Object.entries(table).map(([name, [send, status, rest]]) => {
+    const space = name.indexOf(' ');
+    const come: Expected = { status, ...(typeof rest === 'string' ? { code: rest } : rest) };
+    return { id: name.slice(0, space), what: name.slice(space + 1), to, send, come, ...more };
+  });
+}
+
+export const JSON_TYPE = { 'content-type': 'application/json' } as const;
+/** A browser asks first before it sends this. */
+export const PREFLIGHT = { 'apollo-require-preflight': '1' } as const;
+
+export const query = (text: string, more: object = {}): string => JSON.stringify({ query: text, ...more });
+export const asks = (text: string, more: object = {}): Message => ({ body: query(text, more) });
+/** `count` aliases of one field. */
+export const al = (count: number, field: string): string => times(count, (index) => `a${index}:${field}`);
+export const times = (count: number, make: (index: number) => string): string =>
+  Array.from({ length: count }, (_, index) => make(index)).join(' ');
+/** A field, `levels` fields below its root field. */
+export const nest = (levels: number): string => `me{${'friends{'.repeat(levels)}id${'}'.repeat(levels)}}`;
+export const lists = (levels: number): string => '['.repeat(levels) + ']'.repeat(levels);
+/** `levels` fragments, each spreading the next twice: 2^levels ids. */
+export const fragmentBomb = (levels: number, operation = ''): string =>
+  `${operation}{me{...B0}} ${times(levels, (index) => `fragment B${index} on Person{...B${index + 1} ...B${index + 1}}`)} fragment B${levels} on Person{id}`;

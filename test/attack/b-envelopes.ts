@@ -1,0 +1,226 @@
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
+import { asks, attacks, JSON_TYPE, PREFLIGHT, query, type Attack, type Message, type Table } from './attack.js';
+
+const ME = query('{me{id}}');
+const BAD = 'BAD_REQUEST';
+const LIMIT = 256 * 1024;
+const big = (bytes: number): string => {
+  const empty = query('{me{id}}', { pad: '' });
+  return query('{me{id}}', { pad: 'x'.repeat(bytes - empty.length) });
+};
+const gzip = { ...JSON_TYPE, 'content-encoding': 'gzip' };
+const get = (search: string, headers: Record<string, string> = PREFLIGHT): Message => ({
+  method: 'GET',
+  path: `?${search}`,
+  headers,
+});
+const me = 'query=%7Bme%7Bid%7D%7D';
+const wished = (accept: string): Message => ({ headers: { ...JSON_TYPE, accept }, body: ME });
+const typed = (type: string, more: object = {}): Message => ({ headers: { 'content-type': type, ...more }, body: ME });
+const each = (names: readonly string[], row: (name: string) => [string, Table[string]]): Table =>
+  Object.fromEntries(names.map(row));
+
+const ENVELOPES: Table = {
+  'B1 null': [{ body: 'null' }, 400, BAD],
+  'B1 a number': [{ body: '1' }, 400, BAD],
+  'B1 a text': [{ body: '"x"' }, 400, BAD],
+  'B1 an empty list': [{ body: '[]' }, 400, BAD],
+  'B1 nothing': [{ body: '' }, 400, BAD],
+  'B2 cut JSON': [{ body: '{"query":' }, 400, BAD],
+  'B3 a batch': [{ body: `[${ME}]` }, 400, BAD],
+  ...each(['{}', '0', 'false', '[]'], (value) => [`B4 query ${value}`, [{ body: `{"query":${value}}` }, 400, BAD]]),
+  ...each(['{}', '0', 'false', '[]'], (value) => [
+    `B4 operationName ${value}`,
+    [{ body: `{"query":"{me{id}}","operationName":${value}}` }, 400, BAD],
+  ]),
+  ...each(['"x"', '0', 'false', '[]'], (value) => [
+    `B4 variables ${value}`,
+    [{ body: `{"query":"{me{id}}","variables":${value}}` }, 400, BAD],
+  ]),
+  ...each(['"x"', '0', 'false', '[]'], (value) => [
+    `B4 extensions ${value}`,
+    [{ body: `{"query":"{me{id}}","extensions":${value}}` }, 400, BAD],
+  ]),
+  'B4 null everywhere': [{ body: '{"query":"{me{id}}","operationName":null,"variables":null,"extensions":null}' }, 200],
+  'B5 bytes that are no UTF-8, in a text': [
+    {
+      body: Buffer.concat([Buffer.from('{"query":"{echo(text:\\"'), Buffer.from([0xc3, 0x28]), Buffer.from('\\")}"}')]),
+    },
+    400,
+    BAD,
+  ],
+  ...each(['iso-8859-1', 'utf-7', 'utf-16', 'ibm037', 'x'.repeat(10_000)], (charset) => [
+    `B6 charset ${charset.slice(0, 12)}`,
+    [typed(`application/json; charset=${charset}`), 415, BAD],
+  ]),
+  'B6 charset UTF-8': [typed('application/json; charset="UTF-8"'), 200],
+  ...each(['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x'], (type) => [
+    `B7 ${type}`,
+    [typed(type), 400, BAD],
+  ]),
+  'B7 no content type': [{ headers: {}, body: ME }, 400, BAD],
+  'B7 text/plain, asked for first': [typed('text/plain', PREFLIGHT), 415, BAD],
+  'B8 application/graphql': [{ headers: { 'content-type': 'application/graphql' }, body: '{me{id}}' }, 415, BAD],
+  'B8 a semicolon too many': [typed('application/json;'), 200],
+  'B8 capitals': [typed('APPLICATION/JSON'), 200],
+  'B9 only pictures': [wished('image/png'), 406, BAD],
+  'B9 an empty wish': [wished(''), 200],
+  'B9 nothing at all': [wished('*/*;q=0'), 406, BAD],
+  'B9 what urql wishes': [
+    wished(
+      'application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed',
+    ),
+    200,
+  ],
+  'B10 GET, and nobody asked first': [get(me, {}), 400, BAD],
+  'B10 GET with a preflight header': [get(me), 200],
+  'B10 GET by our own page': [get(me, { 'sec-fetch-site': 'same-origin' }), 200],
+  'B10 GET by a program on Node': [get(me, { 'sec-fetch-mode': 'cors' }), 200],
+  'B10 GET by the person': [get(me, { 'sec-fetch-site': 'none' }), 200],
+  'B10 GET by a page of another site': [
+    get(me, { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' }),
+    400,
+    BAD,
+  ],
+  'B10 GET by a sister site': [get(me, { 'sec-fetch-site': 'same-site' }), 400, BAD],
+  'B11 GET a mutation': [
+    get('query=mutation%7Brename(name:%22x%22)%7Bid%7D%7D'),
+    405,
+    { code: BAD, headers: { allow: /^POST$/ } },
+  ],
+  'B12 GET with the type that browsers let through': [get(me, { 'content-type': 'message/rfc822' }), 415, BAD],
+  'B12 the same, asked first': [get(me, { 'content-type': 'message/rfc822', ...PREFLIGHT }), 415, BAD],
+  'B13 two queries': [get(`${me}&${me}`), 400, BAD],
+  'B13 half a variable': [get(`${me}&variables=%5B`), 400, BAD],
+  'B13 bytes that are no UTF-8': [get('query=%7Bme%7B%ff%7D%7D'), 400, BAD],
+  ...each(['PUT', 'DELETE', 'PATCH', 'TRACE'], (method) => [
+    `B14 ${method}`,
+    [{ method, headers: PREFLIGHT }, 405, { code: BAD, headers: { allow: /^GET, POST$/ } }],
+  ]),
+  ...each(['PROPFIND', 'QUERY'], (method) => [
+    `B14 ${method}`,
+    [
+      { bytes: `${method} /graphql HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n` },
+      [400, 405],
+      BAD,
+    ],
+  ]),
+  'B15 OPTIONS by an allowed origin': [
+    { method: 'OPTIONS', headers: { origin: 'https://app.example', 'access-control-request-method': 'POST' } },
+    204,
+    {
+      headers: {
+        'access-control-allow-origin': /^https:\/\/app\.example$/,
+        'access-control-allow-credentials': /^true$/,
+        vary: /Origin/,
+      },
+    },
+  ],
+  'B15 OPTIONS by a foreign origin': [
+    { method: 'OPTIONS', headers: { origin: 'https://evil.example', 'access-control-request-method': 'POST' } },
+    204,
+    { headers: { 'access-control-allow-origin': null, 'access-control-allow-credentials': null } },
+  ],
+  'B15 OPTIONS by the origin null': [
+    { method: 'OPTIONS', headers: { origin: 'null' } },
+    204,
+    { headers: { 'access-control-allow-origin': null } },
+  ],
+  'B15 OPTIONS by an origin that begins alike': [
+    { method: 'OPTIONS', headers: { origin: 'https://app.example.evil.example' } },
+    204,
+    { headers: { 'access-control-allow-origin': null } },
+  ],
+  'B15 POST by an allowed origin': [
+    { headers: { ...JSON_TYPE, origin: 'https://app.example' }, body: ME },
+    200,
+    { headers: { 'access-control-allow-origin': /^https:\/\/app\.example$/ } },
+  ],
+  'B15 POST by a foreign origin cannot be read': [
+    { headers: { ...JSON_TYPE, origin: 'https://evil.example' }, body: ME },
+    200,
+    { headers: { 'access-control-allow-origin': null } },
+  ],
+  'B16 a body at the limit': [{ body: big(LIMIT) }, 200],
+  'B16 a body of one byte more': [{ body: big(LIMIT + 1) }, 413, BAD],
+  'B16 10 MB': [{ body: big(10_000_000) }, 413, BAD],
+  'B16 10 MB in chunks': [
+    { headers: { ...JSON_TYPE, 'transfer-encoding': 'chunked' }, body: big(10_000_000) },
+    413,
+    BAD,
+  ],
+  'B17 gzip': [{ headers: gzip, body: gzipSync(ME) }, 200],
+  'B17 gzip at the limit': [{ headers: gzip, body: gzipSync(big(LIMIT)) }, 200],
+  'B17 gzip beyond the limit': [{ headers: gzip, body: gzipSync(big(LIMIT + 1)) }, 413, BAD],
+  'B17 50 MB in 50 kB': [{ headers: gzip, body: gzipSync(Buffer.alloc(50_000_000, 32)) }, 413, BAD],
+  'B17 gzip, cut': [{ headers: gzip, body: gzipSync(ME).subarray(0, 20) }, 400, BAD],
+  'B17 no gzip at all': [{ headers: gzip, body: ME }, 400, BAD],
+  'B17 br': [{ headers: { ...JSON_TYPE, 'content-encoding': 'br' }, body: brotliCompressSync(ME) }, 415, BAD],
+  'B17 deflate': [{ headers: { ...JSON_TYPE, 'content-encoding': 'deflate' }, body: deflateSync(ME) }, 415, BAD],
+  'B17 zzz': [{ headers: { ...JSON_TYPE, 'content-encoding': 'zzz' }, body: ME }, 415, BAD],
+  'B17 gzip twice': [
+    { headers: { ...JSON_TYPE, 'content-encoding': 'gzip, gzip' }, body: gzipSync(gzipSync(ME)) },
+    415,
+    BAD,
+  ],
+  ...each(
+    [
+      '/',
+      '/nope',
+      '/graphql/',
+      '/GRAPHQL',
+      '//graphql',
+      '/graphql;x',
+      '/health',
+      '/playground/',
+      '/playground/../config.js',
+      '/playground/..%2f..%2fconfig.js',
+      '/playground/constructor',
+      '/.env',
+    ],
+    (path) => [
+      `B18 ${path}`,
+      [{ bytes: `GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n` }, 404, 'NOT_FOUND'],
+    ],
+  ),
+  'B18 an address that is not percent-encoded': [
+    { bytes: 'GET /%zz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n' },
+    400,
+    BAD,
+  ],
+  'B19 HEAD': [{ method: 'HEAD', headers: PREFLIGHT }, 405],
+  'B20 a browser that looks': [
+    { method: 'GET', headers: { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' } },
+    400,
+    { code: BAD, headers: { 'x-powered-by': null, server: null } },
+  ],
+  'B21 a persisted query that nobody knows': [
+    { body: '{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"abc"}}}' },
+    200,
+    'PERSISTED_QUERY_NOT_FOUND',
+  ],
+  'B21 a persisted query of another version': [
+    asks('{me{id}}', { extensions: { persistedQuery: { version: 2, sha256Hash: 'abc' } } }),
+    400,
+    BAD,
+  ],
+  'B21 an id that is a list': [{ body: '{"documentId":["a"]}' }, 400, BAD],
+  'B21 an id of 300 characters': [{ body: JSON.stringify({ documentId: 'x'.repeat(300) }) }, 400, BAD],
+  'B21 an id called __proto__': [{ body: '{"documentId":"__proto__"}' }, 200, 'PERSISTED_QUERY_NOT_FOUND'],
+};
+
+/** Where PERSISTED_DOCUMENTS is not set. */
+const WITHOUT: Table = {
+  'B21 a persisted query, where there are none': [
+    { body: '{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"abc"}}}' },
+    200,
+    'PERSISTED_QUERY_NOT_SUPPORTED',
+  ],
+  'B21 a persisted query and its text, where there are none': [
+    asks('{me{id}}', { extensions: { persistedQuery: { version: 2, sha256Hash: 'abc' } } }),
+    200,
+    'PERSISTED_QUERY_NOT_SUPPORTED',
+  ],
+};
+
+export const envelopes: readonly Attack[] = [...attacks('gateway', ENVELOPES), ...attacks('open', WITHOUT)];

@@ -1,0 +1,174 @@
+import { globalId, newId } from '#libs/identity';
+import { al, attacks, JSON_TYPE, query, type Attack, type Cast, type Message, type Table } from './attack.js';
+
+const INPUT = { code: 'BAD_USER_INPUT', ran: true };
+const INVALID = 'GRAPHQL_VALIDATION_FAILED';
+type Who = keyof Cast['people'];
+
+/** Asked by this person through the social graph's gateway. */
+const by =
+  (who: Who, text: string, variables: object | ((cast: Cast) => object) = {}) =>
+  (cast: Cast): Message => ({
+    headers: { ...JSON_TYPE, authorization: `Bearer ${cast.people[who].token}` },
+    body: query(text, { variables: typeof variables === 'function' ? variables(cast) : variables }),
+  });
+const nobody = (text: string, variables: object = {}): Message => ({ body: query(text, { variables }) });
+
+const EDIT_POST = 'mutation($i:EditPostInput!){editPost(input:$i){id body}}';
+const EDIT = 'mutation($i:EditProfileInput!){editProfile(input:$i){handle displayName bio avatarUrl}}';
+const PUBLISH = 'mutation($b:String!){publishPost(input:{body:$b}){body}}';
+const SIGN_UP = 'mutation($i:SignUpInput!){signUp(input:$i){user{handle}}}';
+const card = (more: object): object => ({
+  i: { handle: 'mallory', email: 'm@example.org', password: 'correct horse', displayName: 'M', ...more },
+});
+
+const WRITES: Table = {
+  'G1 thirty-one log-ins in one request': [
+    nobody(`mutation{${al(31, 'logIn(input:{handle:"alice",password:"wrong horse"}){token}')}}`),
+    400,
+    INVALID,
+  ],
+  'G2 somebody else’s post is edited': [
+    by('bob', EDIT_POST, ({ dansPost }) => ({ i: { id: dansPost, body: 'mine' } })),
+    200,
+    { code: ['FORBIDDEN', 'NOT_FOUND'], ran: true },
+  ],
+  'G2 somebody else’s post is deleted': [
+    by('bob', 'mutation($i:ID!){deletePost(id:$i){id}}', ({ dansPost }) => ({ i: dansPost })),
+    200,
+    { code: ['FORBIDDEN', 'NOT_FOUND'], ran: true },
+  ],
+  'G2 somebody else’s deletion is undone': [
+    by('bob', 'mutation($i:ID!){restorePost(id:$i){id}}', ({ dansPost }) => ({ i: dansPost })),
+    200,
+    { code: ['FORBIDDEN', 'NOT_FOUND'], ran: true },
+  ],
+  'G2 the post is as it was': [
+    by('alice', 'query($i:ID!){post(id:$i){body}}', ({ dansPost }) => ({ i: dansPost })),
+    200,
+    { says: /"body":"(?!mine)/ },
+  ],
+  'G2 somebody who blocks is read': [
+    by('eve', 'query($i:ID!){post(id:$i){body}}', ({ dansPost }) => ({ i: dansPost })),
+    200,
+    { says: /^\{"data":\{"post":null\}\}/ },
+  ],
+  'G3 a post that is not there': [
+    by('eve', 'query($i:ID!){post(id:$i){body}}', { i: globalId('post', newId()) }),
+    200,
+    { says: /^\{"data":\{"post":null\}\}/ },
+  ],
+  'G3 a like of what one may not see': [
+    by('eve', 'mutation($i:ID!){likePost(postId:$i){id}}', ({ dansPost }) => ({ i: dansPost })),
+    200,
+    { code: 'NOT_FOUND', ran: true, says: /There is no such post/ },
+  ],
+  'G3 a like of what is not there': [
+    by('eve', 'mutation($i:ID!){likePost(postId:$i){id}}', { i: globalId('post', newId()) }),
+    200,
+    { code: 'NOT_FOUND', ran: true, says: /There is no such post/ },
+  ],
+  'G4 oneself is followed': [
+    by('alice', 'mutation($i:ID!){follow(userId:$i){id}}', ({ people }) => ({ i: people.alice.id })),
+    200,
+    INPUT,
+  ],
+  'G4 nobody is followed': [
+    by('alice', 'mutation($i:ID!){follow(userId:$i){id}}', { i: globalId('user', newId()) }),
+    200,
+    { code: 'NOT_FOUND', ran: true },
+  ],
+  'G4 followed thirty times in one request': [
+    by('alice', `mutation($i:ID!){${al(30, 'follow(userId:$i){followerCount}')}}`, ({ people }) => ({
+      i: people.bob.id,
+    })),
+    200,
+    { says: /^\{"data":\{("a\d+":\{"followerCount":(\d+)\},?)+\}\}$/ },
+  ],
+  'G6 a cursor that was changed': [by('alice', '{users(first:2,after:"AAAA"){edges{node{id}}}}'), 200, INPUT],
+  'G6 a cursor of another list': [
+    by('alice', '{homeTimeline(first:2,after:"eyJhIjoxfQ"){edges{node{id}}}}'),
+    200,
+    INPUT,
+  ],
+  'G6 a cursor of 60 KB': [
+    by('alice', 'query($a:String){users(first:2,after:$a){edges{node{id}}}}', { a: 'A'.repeat(60_000) }),
+    200,
+    INPUT,
+  ],
+  'G7 a text of 60 KB': [by('alice', PUBLISH, { b: 'x'.repeat(60_000) }), 200, INPUT],
+  'G7 a text with NUL': [by('alice', PUBLISH, { b: 'a\u0000b' }), 200, INPUT],
+  'G7 a text that nobody sees': [by('alice', PUBLISH, { b: '\u200b\u200d' }), 200, INPUT],
+  'G7 half a character': [
+    (cast) => ({
+      headers: { ...JSON_TYPE, authorization: `Bearer ${cast.people.alice.token}` },
+      body: `{"query":${JSON.stringify(PUBLISH)},"variables":{"b":"\\uD800"}}`,
+    }),
+    200,
+    INPUT,
+  ],
+  'G7 a name that turns around': [by('alice', EDIT, { i: { displayName: 'ecila\u202e' } }), 200, INPUT],
+  'G7 a handle that looks like another': [nobody(SIGN_UP, card({ handle: '\u0430lice' })), 200, INPUT],
+  'G7 a handle in other letters is the same': [
+    nobody(SIGN_UP, card({ handle: 'ALICE' })),
+    200,
+    { code: 'CONFLICT', ran: true },
+  ],
+  'G7 a reserved handle': [nobody(SIGN_UP, card({ handle: 'admin' })), 200, INPUT],
+  'G7 a password of 60 KB': [nobody(SIGN_UP, card({ password: 'x'.repeat(60_000) })), 200, INPUT],
+  'G8 a script': [
+    by('alice', PUBLISH, { b: '<script>alert(1)</script>' }),
+    200,
+    { says: /<script>/, headers: { 'x-content-type-options': /^nosniff$/, 'content-type': /^application\/json/ } },
+  ],
+  'G8 an address that is a script': [by('alice', EDIT, { i: { avatarUrl: 'javascript:alert(1)' } }), 200, INPUT],
+  'G9 an e-mail address that is known': [
+    nobody(SIGN_UP, card({ handle: 'mallory_1', email: 'alice@example.org' })),
+    200,
+    { says: /"handle":"mallory_1"/ },
+  ],
+  'G9 one that is not': [
+    nobody(SIGN_UP, card({ handle: 'mallory_2', email: 'nobody@example.org' })),
+    200,
+    { says: /"handle":"mallory_2"/ },
+  ],
+  'S24 fields that are not the client’s': [
+    nobody(SIGN_UP, card({ handle: 'mallory_3', role: 'admin', isAdmin: true, id: '1', createdAt: '2000' })),
+    400,
+    'BAD_USER_INPUT',
+  ],
+  'S24 __proto__ among the fields': [
+    { body: `{"query":${JSON.stringify(SIGN_UP)},"variables":{"i":{"__proto__":{"role":"admin"},"handle":"x"}}}` },
+    400,
+    'BAD_USER_INPUT',
+  ],
+  'S25 a handle that is SQL': [
+    nobody('query($h:String!){userByHandle(handle:$h){id}}', { h: "'; DROP TABLE users; --" }),
+    200,
+    INPUT,
+  ],
+  'S25 a handle that is a pattern': [nobody('query($h:String!){userByHandle(handle:$h){id}}', { h: '%' }), 200, INPUT],
+  'S25 an id that is SQL': [nobody('query($i:ID!){post(id:$i){id}}', { i: "post_' OR 1=1 --" }), 200, INPUT],
+  'S25 a log-in that is SQL': [
+    nobody('mutation($i:LogInInput!){logIn(input:$i){token}}', { i: { handle: "alice' --", password: 'wrong horse' } }),
+    200,
+    { code: ['UNAUTHENTICATED', 'BAD_USER_INPUT'], ran: true },
+  ],
+  'S22 another’s e-mail address': [
+    by('eve', '{userByHandle(handle:"alice"){handle email}}'),
+    200,
+    { says: /"email":null/, hides: /@/ },
+  ],
+  'S22 another’s e-mail address, by a list': [
+    by('eve', '{users(first:100){edges{node{handle email}}}}'),
+    200,
+    { says: /"email":null/, hides: /alice@/ },
+  ],
+  'S22 another’s e-mail address, by an author': [
+    by('eve', '{userByHandle(handle:"alice"){posts(first:1){edges{node{author{a:email b:email}}}}}}'),
+    200,
+    { says: /"a":null,"b":null/ },
+  ],
+};
+
+export const abuse: readonly Attack[] = attacks('social', WRITES);

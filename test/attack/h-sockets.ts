@@ -1,0 +1,72 @@
+import { attacks, query, times, type Attack, type Table } from './attack.js';
+
+const POST = 'POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n';
+const BAD = 'BAD_REQUEST';
+const personBody = (index: number): string => query(`{person(id:"${index}"){id}}`);
+const pipelined = times(
+  100,
+  (index) =>
+    `${POST}content-length: ${personBody(index).length}\r\n${index === 99 ? 'connection: close\r\n' : ''}\r\n${personBody(index)}`,
+).replaceAll('} POST', '}POST');
+
+const SOCKETS: Table = {
+  'H1 a header of 20 kB': [
+    { bytes: `GET /graphql HTTP/1.1\r\nhost: x\r\nx-long: ${'x'.repeat(20_000)}\r\n\r\n` },
+    431,
+    BAD,
+  ],
+  'H1 an address of 20 kB': [
+    { bytes: `GET /graphql?${'x'.repeat(20_000)} HTTP/1.1\r\nhost: x\r\n\r\n` },
+    [414, 431],
+    BAD,
+  ],
+  'H2 length and chunks': [
+    { bytes: `${POST}content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n` },
+    400,
+    BAD,
+  ],
+  'H2 two lengths': [{ bytes: `${POST}content-length: 5\r\ncontent-length: 6\r\n\r\nhello` }, 400, BAD],
+  'H2 chunks and identity': [{ bytes: `${POST}transfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n` }, 400, BAD],
+  'H2 no host': [{ bytes: 'GET /graphql HTTP/1.1\r\n\r\n' }, 400, BAD],
+  'H2 lines ended by LF alone': [{ bytes: `${POST.replaceAll('\r\n', '\n')}content-length: 2\n\n{}` }, 400, BAD],
+  'H2 a header on two lines': [{ bytes: 'GET /graphql HTTP/1.1\r\nhost: x\r\nx-a: b\r\n c\r\n\r\n' }, 400, BAD],
+  'H2 a TLS hello': [{ bytes: '\u0016\u0003\u0001\u0002\u0000\u0001' }, 400, BAD],
+  'H2 a length that is no number': [{ bytes: `${POST}content-length: 2x\r\n\r\n{}` }, 400, BAD],
+  'H2 a chunk that says it is endless': [
+    { bytes: `${POST}transfer-encoding: chunked\r\nconnection: close\r\n\r\nffffffffffffffffff\r\n{}` },
+    400,
+    BAD,
+  ],
+  'H5 a hundred requests on one connection': [{ bytes: pipelined }, 200, { says: /"99"/ }],
+  'H5 a body that never comes, and the client goes': [{ bytes: `${POST}content-length: 100\r\n\r\n{"quer` }, [0, 400]],
+  'X2 an expectation that cannot be met': [{ bytes: `${POST}expect: coffee\r\ncontent-length: 2\r\n\r\n{}` }, 417, BAD],
+  'S4 a WebSocket': [
+    {
+      bytes:
+        'GET /graphql HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\nsec-websocket-protocol: graphql-transport-ws\r\n\r\n',
+    },
+    400,
+    BAD,
+  ],
+};
+
+/** At the real limits of 10 and 15 s; gateway/http/node-limits.test.ts has them a hundred times shorter. */
+const SLOW: Table = {
+  'H3 headers that drip': [
+    {
+      bytes: {
+        parts: ['GET /graphql HTTP/1.1\r\nhost: x\r\n', ...Array.from({ length: 40 }, () => 'a: b\r\n')],
+        every: 600,
+      },
+    },
+    408,
+    BAD,
+  ],
+  'H4 a body that drips': [
+    { bytes: { parts: [`${POST}content-length: 1000\r\n\r\n`, ...Array.from({ length: 40 }, () => 'x')], every: 600 } },
+    408,
+    BAD,
+  ],
+};
+
+export const sockets: readonly Attack[] = [...attacks('gateway', SOCKETS), ...attacks('gateway', SLOW, { slow: true })];

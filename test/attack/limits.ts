@@ -1,0 +1,141 @@
+import {
+  al,
+  asks,
+  attacks,
+  JSON_TYPE,
+  nest,
+  query,
+  times,
+  type Attack,
+  type Message,
+  type Table,
+  type Target,
+} from './attack.js';
+
+/** A root selection that is just at a limit, and one that is one beyond. */
+export interface AtALimit {
+  readonly at: string;
+  readonly beyond: string;
+  readonly fragments?: string;
+}
+
+/** By limit, at its default. The schema has `me: Person` with `id` and `friends`, and 25 `Int` fields `field0` … at the root. */
+export const LIMITS: Readonly<Record<string, AtALimit>> = {
+  depth: { at: nest(10), beyond: nest(11) },
+  aliases: { at: al(30, 'me{id}'), beyond: al(31, 'me{id}') },
+  'root fields': { at: times(20, (index) => `field${index}`), beyond: times(21, (index) => `field${index}`) },
+  directives: {
+    at: `me{${times(50, () => 'id@include(if:true)')}}`,
+    beyond: `me{${times(51, () => 'id@include(if:true)')}}`,
+  },
+  // me and F's 333 fields thrice: 1 + 3 × 333 = 1,000
+  selections: {
+    at: 'me{...F ...F ...F}',
+    beyond: 'me{...F ...F ...F id}',
+    fragments: `fragment F on Person{${times(333, () => 'id')}}`,
+  },
+};
+
+/** Ways by which other gateways were made to look away (S4). */
+export const WAYS: Readonly<Record<string, (root: string, fragments: string) => string>> = {
+  'as it is': (root, fragments) => `{${root}} ${fragments}`,
+  'in an operation named __schema': (root, fragments) => `query __schema {${root}} ${fragments}`,
+  'in a fragment named __schema': (root, fragments) =>
+    `{...__schema} fragment __schema on Query {${root}} ${fragments}`,
+  'through an inline fragment': (root, fragments) => `{... on Query {${root}}} ${fragments}`,
+  'in the second of two operations': (root, fragments) => `query A{__typename} query B{${root}} ${fragments}`,
+};
+
+/** The same with limits that look at more than names: what pages multiply to, and what the whole thing costs. */
+const HEAVY: Readonly<Record<string, AtALimit & { readonly to?: Target }>> = {
+  ...LIMITS,
+  // 100 + 100 × 199 = 20,000 items
+  items: {
+    at: 'people(first:100){friends(first:199){id}}',
+    beyond: 'people(first:100){friends(first:200){id}}',
+  },
+  // Where a thousand are allowed: 10 × (1 + 9 × (1 + 10))
+  cost: {
+    to: 'metered',
+    at: 'people(first:10){friends(first:9){posts{id}}}',
+    beyond: 'people(first:10){friends(first:9){posts{id}}} me{id}',
+  },
+};
+
+interface Way {
+  readonly at: Message;
+  readonly beyond: Message;
+}
+
+const wayRows: Attack[] = Object.entries(HEAVY).flatMap(([limit, { at, beyond, fragments = '', to = 'gateway' }]) => {
+  const ways: Record<string, Way> = {};
+  for (const [name, write] of Object.entries(WAYS)) {
+    const asked = (root: string): Message =>
+      asks(write(root, fragments), name.includes('second') ? { operationName: 'B' } : {});
+    ways[name] = { at: asked(at), beyond: asked(beyond) };
+    // Sent once more: the text is known, and its plan.
+    ways[`${name}, a second time`] = ways[name];
+  }
+  ways['as a registered document'] = {
+    at: { body: JSON.stringify({ documentId: `${limit} at` }) },
+    beyond: { body: JSON.stringify({ documentId: `${limit} beyond` }) },
+  };
+  ways['by GET'] = { at: got(query(`{${at}} ${fragments}`)), beyond: got(query(`{${beyond}} ${fragments}`)) };
+  const table: Table = Object.fromEntries(
+    Object.entries(ways).flatMap(([name, way]): [string, Table[string]][] => [
+      [`S4 ${limit}: at the limit, ${name}`, [way.at, 200]],
+      [`S4 ${limit}: one beyond, ${name}`, [way.beyond, 400, 'GRAPHQL_VALIDATION_FAILED']],
+    ]),
+  );
+  return attacks(to, table).map((row, index) =>
+    to === 'metered' ? { ...row, send: byClient(row.send as Message, index) } : row,
+  );
+});
+
+/** Each by another client, or the budget of one would be used up. */
+function byClient(message: Message, index: number): Message {
+  return { ...message, headers: { ...JSON_TYPE, ...message.headers, 'x-forwarded-for': `198.51.100.${index}` } };
+}
+
+function got(body: string): Message {
+  const { query: text } = JSON.parse(body) as { query: string };
+  return { method: 'GET', path: `?query=${encodeURIComponent(text)}`, headers: { 'apollo-require-preflight': '1' } };
+}
+
+const tokens = (count: number): string => `{me{${'id '.repeat(count - 5)}}}`;
+
+const SPREAD: Table = {
+  'S4 aliases: at the limit, by one fragment at two depths': [
+    asks(`{me{...F friends{...F}}} fragment F on Person{${al(15, 'id')}}`),
+    200,
+  ],
+  'S4 aliases: beyond, by one fragment at two depths': [
+    asks(`{me{...F friends{...F}}} fragment F on Person{${al(16, 'id')}}`),
+    400,
+    'GRAPHQL_VALIDATION_FAILED',
+  ],
+  'S4 depth: at the limit, by a fragment that lies deep': [
+    asks(`{me{friends{friends{...F}}}} fragment F on Person{${'friends{'.repeat(8)}id${'}'.repeat(8)}}`),
+    200,
+  ],
+  'S4 depth: beyond, by a fragment that lies deep': [
+    asks(`{me{friends{friends{...F}}}} fragment F on Person{${'friends{'.repeat(9)}id${'}'.repeat(9)}}`),
+    400,
+    'GRAPHQL_VALIDATION_FAILED',
+  ],
+  'S4 depth: beyond, by an alias named __schema': [asks(`{__schema:${nest(11)}}`), 400, 'GRAPHQL_VALIDATION_FAILED'],
+  'S4 tokens: 2,000 are looked at by the other limits': [asks(tokens(2_000)), 400, 'GRAPHQL_VALIDATION_FAILED'],
+  'S4 tokens: 2,001 are not': [asks(tokens(2_001)), 400, 'GRAPHQL_PARSE_FAILED'],
+};
+
+export const limits: readonly Attack[] = [...wayRows, ...attacks('gateway', SPREAD)];
+
+/** What the gateway's PERSISTED_DOCUMENTS has for the rows above: each limit, at it and beyond. */
+export function registeredDocuments(): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(HEAVY).flatMap(([limit, { at, beyond, fragments = '' }]) => [
+      [`${limit} at`, `{${at}} ${fragments}`],
+      [`${limit} beyond`, `{${beyond}} ${fragments}`],
+    ]),
+  );
+}

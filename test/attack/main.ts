@@ -1,0 +1,141 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { showProgress } from '../../commands/seed/progress.js';
+import type { Attack } from './attack.js';
+import type { Programs, State } from './programs.js';
+import type { FromWorker } from './programs.worker.js';
+import { ATTACKS } from './rows.js';
+import { attack, PROMISED, type Outcome } from './run.js';
+
+const USAGE = `npm run attack -- [id …]
+
+Starts three gateways before a small graph, and the social graph with its gateway, as on the open internet (NODE_ENV=production), in a
+process of their own; sends every row of test/attack to them, and after each the question of an ordinary client. Prints what was
+sent, what had to come, what came and how long it took, and ends with 1 when anything is not as it must be: status, code, words,
+a leak, a service that was asked, another process, a changed prototype, a next client that waited more than ${PROMISED.nextMs} ms, an event
+loop that was blocked for more than ${PROMISED.blockedMs} ms.
+
+  id   only the rows whose id begins so: A, S4, F17
+`;
+
+const wanted = process.argv.slice(2);
+const rows = wanted.length === 0 ? ATTACKS : ATTACKS.filter(({ id }) => wanted.some((one) => belongs(id, one)));
+if (rows.length === 0) {
+  process.stderr.write(USAGE);
+  process.exitCode = 2;
+} else {
+  process.exitCode = await run(rows);
+}
+
+function belongs(id: string, wanted: string): boolean {
+  return id === wanted || (/^[A-Z]$/.test(wanted) && id.startsWith(wanted));
+}
+
+async function run(attacks: readonly Attack[]): Promise<number> {
+  process.stderr.write('Starting what is attacked …\n');
+  const programs = await startWorker();
+  const outcomes: Outcome[] = [];
+  const bar = showProgress(attacks.length, process.stderr, 'attacks');
+  try {
+    // Those that take their time go beside the others, which are taken the time of.
+    const slow = attacks.filter((row) => row.slow).map((row) => attack(row, programs, undefined));
+    for (const row of attacks) {
+      if (row.slow) continue;
+      bar.add(1, row.id);
+      outcomes.push(await attack(row, programs, PROMISED));
+    }
+    for (const one of slow) {
+      const outcome = await one;
+      bar.add(1, outcome.attack.id);
+      outcomes.push(outcome);
+    }
+  } finally {
+    bar.stop();
+    await programs.close();
+  }
+  return report(outcomes, programs.ended());
+}
+
+function report(outcomes: readonly Outcome[], ended: string | undefined): number {
+  const cells = outcomes.map(({ attack: row, seen, ms, violations }) => [
+    row.id,
+    row.to,
+    row.what,
+    [[row.come.status].flat().join('/'), [row.come.code ?? []].flat().join('/')].filter(Boolean).join(' '),
+    `${seen.status} ${codeOf(seen.text)}`.trim(),
+    ms.toFixed(0),
+    violations.length === 0 ? '✓' : `✗ ${violations.join('; ')}`,
+  ]);
+  const head = ['id', 'to', 'sent', 'must come', 'came', 'ms', 'as it must be'];
+  const widths = head.map((_, at) => Math.min(60, Math.max(...[head, ...cells].map((line) => line[at]!.length))));
+  const print = (line: readonly string[]): string =>
+    `| ${line.map((cell, at) => cell.padEnd(widths[at]!)).join(' | ')} |`;
+  console.log(
+    [print(head), `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`, ...cells.map(print)].join('\n'),
+  );
+  const bad = outcomes.filter(({ violations }) => violations.length > 0);
+  const quick = outcomes.filter(({ attack: row }) => !row.slow);
+  const longest = (of: (outcome: Outcome) => number): string => `${Math.max(...quick.map(of)).toFixed(0)} ms`;
+  console.log(
+    `\n${outcomes.length} attacks, ${new Set(outcomes.map(({ attack: row }) => row.id)).size} ids: ${bad.length} violations. Longest: answer ${longest(({ ms }) => ms)}, next client ${longest(({ nextMs }) => nextMs)}, event loop blocked ${longest(({ blockedMs }) => blockedMs)}.`,
+  );
+  for (const { attack: row, violations } of bad)
+    console.log(`  ${row.id} ${row.what} → ${row.to}: ${violations.join('; ')}`);
+  if (ended !== undefined) console.log(`  The process that was attacked has ended: ${ended}.`);
+  return bad.length === 0 && ended === undefined ? 0 : 1;
+}
+
+function codeOf(text: string): string {
+  return /"code":"(\w+)"/.exec(text)?.[1] ?? '';
+}
+
+async function startWorker(): Promise<Programs & { ended(): string | undefined }> {
+  const child = fork(fileURLToPath(new URL('./programs.worker.js', import.meta.url)), {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  let over = false;
+  let ended: string | undefined;
+  child.on('exit', (code, signal) => {
+    if (!over) ended = `${signal ?? code}`;
+  });
+  const first = await next(child, 'ready');
+  return {
+    ...first,
+    async state() {
+      if (ended !== undefined) return { calls: 0, blockedMs: 0, polluted: `the process ended by ${ended}` };
+      const answer = next(child, 'state');
+      child.send('state');
+      return answer;
+    },
+    ended: () => ended,
+    async close() {
+      over = true;
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const gone = new Promise((resolve) => child.once('exit', resolve));
+      child.send('close');
+      await gone;
+    },
+  };
+}
+
+/** What it says next of this; where it ends meanwhile, that. */
+function next(child: ChildProcess, what: 'ready'): Promise<Extract<FromWorker, { ready: unknown }>['ready']>;
+function next(child: ChildProcess, what: 'state'): Promise<State>;
+function next(child: ChildProcess, what: 'ready' | 'state'): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const settle = (): void => {
+      child.off('message', hear);
+      child.off('exit', gone);
+    };
+    const hear = (message: unknown): void => {
+      if (typeof message !== 'object' || message === null || !(what in message)) return;
+      settle();
+      resolve((message as Record<string, unknown>)[what]);
+    };
+    const gone = (code: number | null, signal: string | null): void => {
+      settle();
+      reject(new Error(`what was to be attacked has ended (${signal ?? code})`));
+    };
+    child.on('message', hear).on('exit', gone);
+  });
+}

@@ -1,0 +1,204 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { signingKeyOf } from '#libs/identity';
+import { silent } from '#libs/telemetry';
+import { secretsFrom, SERVICES } from '../../commands/databases.js';
+import { startEverything } from '../../commands/everything.js';
+import { readGatewayConfig } from '../../gateway/config.js';
+import { startGateway } from '../../gateway/start.js';
+import { PASSWORD } from '../people.js';
+import { startTinyGraph } from '../tiny/tiny-graph.js';
+import type { Cast, Target } from './attack.js';
+import { registeredDocuments } from './limits.js';
+
+/** What is attacked, and what it says of itself. In this process, or in another one (programs.worker.ts). */
+export interface Programs {
+  readonly pid: number;
+  readonly urls: Readonly<Record<Target, string>>;
+  readonly cast: Cast;
+  /** How it is, since this was asked last. */
+  state(): Promise<State>;
+  close(): Promise<void>;
+}
+
+export interface State {
+  /** How often a gateway has asked one of the tiny graph's services. */
+  readonly calls: number;
+  /** The longest that the event loop was kept from its work, ms. */
+  readonly blockedMs: number;
+  /** What an attack has changed in the prototypes of everything; undefined: nothing. */
+  readonly polluted: string | undefined;
+}
+
+const ISSUER = 'https://issuer.example/';
+const AUDIENCE = 'attacked';
+/** A busy machine is no part of what is tested. */
+const PATIENT = { SUBGRAPH_TIMEOUT_MS: '60000', REQUEST_TIMEOUT_MS: '60000' };
+const EXPOSED = {
+  ...PATIENT,
+  NODE_ENV: 'production',
+  PORT: '0',
+  IDENTITY: 'jwt',
+  TOKEN_ISSUER: ISSUER,
+  TOKEN_AUDIENCE: AUDIENCE,
+};
+
+/** Everything as it is when it stands on the open internet (NODE_ENV=production), in this process. */
+export async function startPrograms(): Promise<Programs> {
+  const folder = await mkdtemp(join(tmpdir(), 'attacked-'));
+  const closers: (() => Promise<unknown>)[] = [() => rm(folder, { recursive: true, force: true, maxRetries: 20 })];
+  const close = async (): Promise<void> => {
+    for (const end of closers.splice(0).reverse()) await end();
+  };
+  try {
+    const tiny = await startTinyGraph();
+    closers.push(() => tiny.close());
+    const { privateKey } = generateKeyPairSync('ed25519');
+    const { publicJwk } = signingKeyOf(privateKey);
+    const issuer = await startIssuer({ keys: [publicJwk] });
+    closers.push(issuer.close);
+    const supergraph = join(folder, 'supergraph.graphql');
+    const documents = join(folder, 'documents.json');
+    await writeFile(supergraph, tiny.sdl);
+    await writeFile(documents, JSON.stringify(registeredDocuments()));
+    const secret = 't'.repeat(64);
+    const start = async (more: Record<string, string>) => {
+      const gateway = await startGateway(
+        readGatewayConfig({
+          ...EXPOSED,
+          SUPERGRAPH: supergraph,
+          JWKS_URL: issuer.url,
+          ASSERTION_SECRET_PEOPLE: secret,
+          ASSERTION_SECRET_POSTS: secret,
+          ...more,
+        }),
+        { logger: silent },
+      );
+      closers.push(() => gateway.close());
+      await gateway.ready();
+      return gateway;
+    };
+    const gateway = await start({
+      CORS_ORIGINS: 'https://app.example',
+      CORS_CREDENTIALS: 'true',
+      PERSISTED_DOCUMENTS: documents,
+    });
+    const open = await start({ INTROSPECTION: 'on', COST_LIMIT: '1000' });
+    const metered = await start({
+      PERSISTED_DOCUMENTS: documents,
+      COST_LIMIT: '1000',
+      RATE_LIMIT_PERSON: '1000',
+      RATE_LIMIT_ADDRESS: '1000',
+      RATE_LIMIT_WINDOW_S: '3600',
+      TRUSTED_PROXIES: '1',
+    });
+
+    const master = 'm'.repeat(64);
+    const everything = await startEverything(
+      {
+        ...PATIENT,
+        NODE_ENV: 'production',
+        DATA_DIR: join(folder, 'data'),
+        PORT: '0',
+        SEED: 'demo',
+        ASSERTION_SECRET: master,
+      },
+      { logger: silent },
+    );
+    closers.push(() => everything.close());
+    const urls = {
+      gateway: gateway.url,
+      open: open.url,
+      metered: metered.url,
+      social: everything.gateway.url,
+      users: everything.users.url,
+      posts: everything.posts.url,
+      followers: everything.followers.url,
+    };
+    const secrets = secretsFrom(master);
+    const cast: Cast = {
+      signing: {
+        pem: privateKey.export({ format: 'pem', type: 'pkcs8' }) as string,
+        publicX: String(publicJwk.x),
+        kid: publicJwk.kid,
+        issuer: ISSUER,
+        audience: AUDIENCE,
+      },
+      ...(await castOf(urls.social)),
+      secrets: Object.fromEntries(SERVICES.map((name) => [name, secrets.of('assertion', name)])) as Cast['secrets'],
+    };
+    const delay = monitorEventLoopDelay({ resolution: 5 });
+    delay.enable();
+    return {
+      pid: process.pid,
+      urls,
+      cast,
+      state: () => {
+        // The resolution is part of what it measures.
+        const blockedMs = Math.max(0, delay.max / 1e6 - 5);
+        delay.reset();
+        const calls = tiny.people.calls.length + tiny.posts.calls.length;
+        return Promise.resolve({ calls, blockedMs, polluted: pollution() });
+      },
+      close: async () => {
+        delay.disable();
+        await close();
+      },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function castOf(url: string): Promise<Pick<Cast, 'people' | 'dansPost'>> {
+  const ask = async (text: string, variables: object = {}): Promise<Record<string, never>> => {
+    const headers = { 'content-type': 'application/json' };
+    const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify({ query: text, variables }) });
+    const { data, errors } = (await response.json()) as { data?: Record<string, never>; errors?: unknown };
+    if (!data || errors) throw new Error(`the cast could not be read: ${JSON.stringify(errors)}`);
+    return data;
+  };
+  const logIn = async (handle: string) => {
+    const { logIn: session } = await ask('mutation($i:LogInInput!){logIn(input:$i){token user{id}}}', {
+      i: { handle, password: PASSWORD },
+    });
+    const { token, user } = session as unknown as { token: string; user: { id: string } };
+    return { token, id: user.id };
+  };
+  const people = {
+    alice: await logIn('alice'),
+    bob: await logIn('bob'),
+    dan: await logIn('dan'),
+    eve: await logIn('eve'),
+  };
+  const { userByHandle } = await ask('{userByHandle(handle:"dan"){posts(first:1){edges{node{id}}}}}');
+  const { posts } = userByHandle as unknown as { posts: { edges: { node: { id: string } }[] } };
+  return { people, dansPost: posts.edges[0]!.node.id };
+}
+
+async function startIssuer(keys: object): Promise<{ url: string; close: () => Promise<unknown> }> {
+  const server = createServer((_, response) => response.end(JSON.stringify(keys)));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const close = (): Promise<unknown> =>
+    new Promise((resolve) => {
+      server.close(resolve);
+      server.closeAllConnections();
+    });
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks`, close };
+}
+
+const EMPTY = Object.getOwnPropertyNames(Object.prototype).length;
+const CALL = Function.prototype.call;
+
+function pollution(): string | undefined {
+  if (({} as { polluted?: unknown }).polluted !== undefined) return 'every object says polluted';
+  if (Object.getOwnPropertyNames(Object.prototype).length !== EMPTY) return 'Object.prototype has another property';
+  if (Function.prototype.call !== CALL) return 'Function.prototype.call is another one';
+  return undefined;
+}

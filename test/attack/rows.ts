@@ -1,0 +1,25 @@
+import { documents } from './a-documents.js';
+import type { Attack } from './attack.js';
+import { envelopes } from './b-envelopes.js';
+import { prototypes } from './c-prototypes.js';
+import { subgraphs } from './d-subgraphs.js';
+import { headers } from './e-headers.js';
+import { tokenRows } from './f-tokens.js';
+import { abuse } from './g-abuse.js';
+import { sockets } from './h-sockets.js';
+import { limits } from './limits.js';
+import { budgets } from './s-budgets.js';
+
+/** Everything that is sent, in this order: what a later row finds, an earlier one may have broken. */
+export const ATTACKS: readonly Attack[] = [
+  ...documents,
+  ...envelopes,
+  ...prototypes,
+  ...subgraphs,
+  ...headers,
+  ...tokenRows,
+  ...abuse,
+  ...sockets,
+  ...limits,
+  ...budgets,
+];

@@ -1,0 +1,128 @@
+import { readFileSync } from 'node:fs';
+import { parse } from 'graphql';
+import { asks, attacks, JSON_TYPE, query, type Attack, type Cast, type Message, type Table } from './attack.js';
+import { forgedTokens, privateKeyOf } from './forged-tokens.js';
+
+const HUNDRED = query('{people(first:100){id}}');
+const TOO_MANY = { code: 'RATE_LIMITED', headers: { 'retry-after': /^\d+$/, 'cache-control': /^no-store$/ } };
+
+/** Through one proxy, which adds whom it was asked by to what the client has written. */
+const from = (address: string, body: string = HUNDRED, headers: Record<string, string> = {}): Message => ({
+  headers: { ...JSON_TYPE, 'x-forwarded-for': address, ...headers },
+  body,
+});
+
+let token: string | undefined;
+function tokenOf({ signing }: Cast): string {
+  const { pem, ...rest } = signing;
+  token ??= forgedTokens({ ...rest, key: privateKeyOf(pem), now: Math.floor(Date.now() / 1_000) }).good;
+  return token;
+}
+
+/** A thousand for each client and each person, and no operation dearer than that. */
+const BUDGETS: readonly Attack[] = [
+  ...attacks('metered', { 'S30 the tenth question of a hundred': [from('203.0.113.1'), 200] }, { repeat: 10 }),
+  ...attacks('metered', { 'S30 the eleventh': [from('203.0.113.1'), 429, TOO_MANY] }),
+  ...attacks('metered', { 'S30 somebody else meanwhile': [from('203.0.113.2'), 200] }),
+  ...attacks(
+    'metered',
+    {
+      'E4 the eleventh of one who says that he is another each time': [
+        (_cast, turn) => from(`10.0.0.${turn}, 203.0.113.3`),
+        429,
+        TOO_MANY,
+      ],
+      'S30 the eleventh of one person, from another address each time': [
+        (cast, turn) => from(`203.0.113.${100 + turn}`, HUNDRED, { authorization: `Bearer ${tokenOf(cast)}` }),
+        429,
+        TOO_MANY,
+      ],
+    },
+    { repeat: 11 },
+  ),
+  ...attacks(
+    'metered',
+    {
+      'S30 the hundred-and-first question that is none': [
+        (_cast, turn) => from('203.0.113.4', query(`{nothing${turn}}`)),
+        429,
+        TOO_MANY,
+      ],
+    },
+    { repeat: 101 },
+  ),
+];
+
+const COST: Table = {
+  'S7 what costs a thousand, where a thousand is allowed': [
+    asks('{people(first:10){friends(first:9){posts{id}}}}'),
+    200,
+  ],
+  'S7 what costs one more': [
+    asks('{people(first:10){friends(first:9){posts{id}}} me{id}}'),
+    400,
+    { code: 'GRAPHQL_VALIDATION_FAILED', says: /costs an estimated 1,001, and 1,000 are allowed/ },
+  ],
+  'S7 what an operation costs, when a client asks': [
+    { headers: { ...JSON_TYPE, 'tributary-cost': '1' }, body: HUNDRED },
+    200,
+    { headers: { 'tributary-cost': /^100$/ } },
+  ],
+};
+
+const WRONG = (handle: string): Message =>
+  asks('mutation($i:LogInInput!){logIn(input:$i){token}}', { variables: { i: { handle, password: 'wrong horse' } } });
+/** Last of all: nobody logs in as alice from here for a minute. */
+const GUESSES: readonly Attack[] = [
+  ...attacks(
+    'social',
+    { 'G1 the tenth wrong password': [WRONG('alice'), 200, { code: 'UNAUTHENTICATED', ran: true }] },
+    { repeat: 10 },
+  ),
+  ...attacks('social', {
+    'G1 the eleventh': [WRONG('alice'), 200, { code: 'RATE_LIMITED', ran: true, hides: /alice/ }],
+    'G1 the right one then': [
+      asks('mutation{logIn(input:{handle:"alice",password:"tributary"}){token}}'),
+      200,
+      { code: 'RATE_LIMITED', ran: true },
+    ],
+  }),
+  ...attacks(
+    'social',
+    { 'G1 the tenth of nobody': [WRONG('nobody_here'), 200, { code: 'UNAUTHENTICATED', ran: true }] },
+    { repeat: 10 },
+  ),
+  ...attacks('social', {
+    'G1 the eleventh of nobody': [WRONG('nobody_here'), 200, { code: 'RATE_LIMITED', ran: true }],
+  }),
+];
+
+/** Every root field of the social graph without its last letter: nobody is told which one was meant. */
+const SWEEP: Table = Object.fromEntries(
+  rootFields().map(({ type, name }) => [
+    `S9 ${type} ${name.slice(0, -1)}`,
+    [
+      asks(`${type === 'Query' ? 'query' : 'mutation'}{${name.slice(0, -1)}}`),
+      400,
+      { code: 'GRAPHQL_VALIDATION_FAILED', hides: new RegExp(`did you mean|\\b${name}\\b`, 'i') },
+    ],
+  ]),
+);
+
+export const budgets: readonly Attack[] = [
+  ...attacks('open', COST),
+  ...attacks('social', SWEEP),
+  ...BUDGETS,
+  ...GUESSES,
+];
+
+function rootFields(): { type: 'Query' | 'Mutation'; name: string }[] {
+  const { definitions } = parse(readFileSync('schema/supergraph.graphql', 'utf8'));
+  return definitions.flatMap((one) => {
+    if (one.kind !== 'ObjectTypeDefinition') return [];
+    const { value: type } = one.name;
+    if (type !== 'Query' && type !== 'Mutation') return [];
+    const names = (one.fields ?? []).map(({ name }) => name.value);
+    return names.filter((name) => !names.includes(name.slice(0, -1))).map((name) => ({ type, name }));
+  });
+}

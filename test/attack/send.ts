@@ -1,0 +1,78 @@
+import { request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
+import type { Message, Seen } from './attack.js';
+
+const ANSWER_MS = 60_000;
+
+/** By Node's own client, which sends what it is told and adds nothing; or as bytes on a socket. Never rejects: no answer is status 0. */
+export function send(url: string, message: Message): Promise<Seen> {
+  return message.bytes === undefined ? sendRequest(url, message) : sendBytes(url, message.bytes);
+}
+
+function sendRequest(url: string, { method = 'POST', path = '', headers, body }: Message): Promise<Seen> {
+  return new Promise((resolve) => {
+    const given = (headers ?? { 'content-type': 'application/json' }) as Record<string, string | string[]>;
+    const outgoing = httpRequest(`${url}${path}`, { method, headers: given, agent: false, timeout: ANSWER_MS });
+    const gone = (): void => resolve({ status: 0, headers: {}, text: '' });
+    outgoing.on('response', (incoming) => {
+      const chunks: Buffer[] = [];
+      incoming.on('data', (chunk: Buffer) => chunks.push(chunk)).on('error', gone);
+      incoming.on('end', () =>
+        resolve({
+          status: incoming.statusCode ?? 0,
+          headers: incoming.headers,
+          text: Buffer.concat(chunks).toString('utf8'),
+        }),
+      );
+    });
+    outgoing.on('error', gone).on('timeout', () => outgoing.destroy());
+    outgoing.end(body);
+  });
+}
+
+function sendBytes(url: string, bytes: NonNullable<Message['bytes']>): Promise<Seen> {
+  const { port, hostname } = new URL(url);
+  const { parts, every } = typeof bytes === 'string' ? { parts: [bytes], every: 0 } : bytes;
+  return new Promise((resolve) => {
+    let text = '';
+    const rest = [...parts];
+    const write = (): void => {
+      const part = rest.shift();
+      if (part !== undefined) socket.write(Buffer.from(part, 'latin1'));
+      // Whoever has said all that it has to say, and is not answered, goes.
+      else if (every === 0) leaving ??= setTimeout(() => socket.end(), 2_000);
+    };
+    let leaving: NodeJS.Timeout | undefined;
+    const socket = connect(Number(port), hostname, write);
+    const timer = setInterval(write, Math.max(every, 50));
+    socket.setTimeout(ANSWER_MS, () => socket.destroy());
+    socket.setEncoding('utf8').on('data', (chunk: string) => {
+      text += chunk;
+      if (isWhole(text)) socket.end();
+    });
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      clearInterval(timer);
+      clearTimeout(leaving);
+      resolve(seenOf(text));
+    });
+  });
+}
+
+/** One answer, with its length, and the other side keeps the connection. Several of them end by `connection: close`. */
+function isWhole(text: string): boolean {
+  const end = text.indexOf('\r\n\r\n');
+  if (end < 0 || /^HTTP\/1\.1 200/.test(text)) return false;
+  const length = /^content-length: (\d+)$/im.exec(text.slice(0, end))?.[1];
+  return length !== undefined && text.length >= end + 4 + Number(length);
+}
+
+function seenOf(text: string): Seen {
+  const end = text.indexOf('\r\n\r\n');
+  const [first = '', ...lines] = text.slice(0, Math.max(end, 0)).split('\r\n');
+  const headers = Object.fromEntries(
+    lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]),
+  );
+  const body = end < 0 ? '' : text.slice(end + 4);
+  return { status: Number(/^HTTP\/1\.1 (\d+)/.exec(first)?.[1] ?? 0), headers, text: body };
+}

@@ -1,0 +1,108 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { existsSync } from 'node:fs';
+import type { Attack, Seen } from './attack.js';
+import { violations } from './check.js';
+import { startNaive } from './naive.js';
+import { ATTACKS } from './rows.js';
+import { send } from './send.js';
+import { THREATS } from './threats.js';
+
+const ids = new Set(ATTACKS.map(({ id }) => id));
+
+describe('the table of attacks', () => {
+  it.each<[string, number, readonly string[]]>([
+    ['A', 32, []],
+    // B22 are the 61 audits of graphql-http: gateway/gateway.test.ts
+    ['B', 22, ['B22']],
+    ['C', 8, []],
+    ['D', 8, []],
+    // E4 counts addresses: gateway/http/rates.test.ts beside the rows
+    ['E', 10, []],
+    // F13 a log-in that ended and F18 a key that was changed: test/journeys/sessions.test.ts, libs/identity/token.test.ts
+    ['F', 20, ['F13', 'F18']],
+    // G5: nothing here takes an idempotency key
+    ['G', 9, ['G5']],
+    ['H', 5, []],
+  ])('has every row of %s (%d), but those that are elsewhere', (letter, count, elsewhere) => {
+    const missing = Array.from({ length: count }, (_, at) => `${letter}${at + 1}`).filter((id) => !ids.has(id));
+    expect(missing).toEqual(elsewhere);
+  });
+
+  it('says of every threat where it is met, and that is there', () => {
+    expect(THREATS.map(({ id }) => id)).toEqual(Array.from({ length: 32 }, (_, at) => `S${at + 1}`));
+    for (const { id, rows = [], tests = [] } of THREATS) {
+      expect([
+        id,
+        rows.filter((row) => !ids.has(row) && ![...ids].some((one) => row.length === 1 && one.startsWith(row))),
+      ]).toEqual([id, []]);
+      expect([id, tests.filter((file) => !existsSync(file))]).toEqual([id, []]);
+      expect([id, rows.length + tests.length > 0]).toEqual([id, true]);
+    }
+  });
+});
+
+describe('what is looked for in every answer', () => {
+  const headers = { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' };
+  const row: Attack = {
+    id: 'X0',
+    what: 'anything',
+    to: 'gateway',
+    send: {},
+    come: { status: 400, code: 'BAD_REQUEST' },
+  };
+  const refusal = (error: object = {}, more: object = {}) =>
+    JSON.stringify({
+      errors: [{ message: 'no', extensions: { code: 'BAD_REQUEST', requestId: 'r' }, ...error }],
+      ...more,
+    });
+  const found = (seen: Partial<Seen>) => violations(row, { status: 400, headers, text: refusal(), ...seen });
+
+  it('control: an answer that is as it must be has nothing of it', () => expect(found({})).toEqual([]));
+
+  it.each<[string, Partial<Seen>]>([
+    ['another status', { status: 500 }],
+    ['no answer', { status: 0 }],
+    ['a page', { text: '<!doctype html><html></html>', headers: { 'content-type': 'text/html' } }],
+    ['another type', { headers: { ...headers, 'content-type': 'application/json' } }],
+    ['a code of nobody', { text: refusal({ extensions: { code: 'E_NOPE' } }) }],
+    ['another code', { text: refusal({ extensions: { code: 'FORBIDDEN' } }) }],
+    ['more than code and id', { text: refusal({ extensions: { code: 'BAD_REQUEST', stacktrace: [] } }) }],
+    ['a stack', { text: refusal({ message: 'x at run (/srv/app.js:12:3)' }) }],
+    ['an address', { text: refusal({ message: 'http://10.0.0.7:4001/graphql' }) }],
+    ['SQL', { text: refusal({ message: 'SELECT * FROM users' }) }],
+    ['data', { text: refusal({}, { data: { me: null } }) }],
+    ['no error', { text: '{"data":{}}' }],
+    [
+      'fifty-one errors',
+      {
+        text: JSON.stringify({
+          errors: Array.from({ length: 51 }, () => ({ message: '', extensions: { code: 'BAD_REQUEST' } })),
+        }),
+      },
+    ],
+    ['17 KB', { text: refusal({ message: 'x'.repeat(17_000) }) }],
+    ['something to be kept', { headers: { 'content-type': headers['content-type'] } }],
+  ])('%s is a violation', (_what, seen) => expect(found(seen)).not.toEqual([]));
+});
+
+describe('control: the same rows against a gateway of a first afternoon', () => {
+  let naive: Awaited<ReturnType<typeof startNaive>>;
+  beforeAll(async () => {
+    naive = await startNaive();
+  });
+  afterAll(() => naive.close());
+
+  const rows = ATTACKS.filter(
+    ({ id, send: message }) =>
+      typeof message !== 'function' &&
+      ['A1', 'A7', 'A10', 'A21', 'A23', 'B1', 'B2', 'B3', 'B7', 'B10', 'B16', 'B17'].includes(id),
+  );
+  it('find what is wrong with it', async () => {
+    const wrong = new Set<string>();
+    for (const row of rows) {
+      if (typeof row.send === 'function') continue;
+      if (violations(row, await send(naive.url, row.send)).length > 0) wrong.add(row.id);
+    }
+    expect([...wrong]).toEqual(['A1', 'A7', 'A10', 'A21', 'A23', 'B1', 'B2', 'B3', 'B7', 'B10', 'B16', 'B17']);
+  });
+});

@@ -1,0 +1,115 @@
+/** Where a threat is met: by rows of the table (ids, `D` for all of D), by other tests (files), or not yet. */
+export interface Threat {
+  readonly id: string;
+  readonly what: string;
+  readonly rows?: readonly string[];
+  readonly tests?: readonly string[];
+  readonly missing?: string;
+}
+
+/** S1 to S32, what may happen to a federated graph on the open internet. */
+export const THREATS: readonly Threat[] = [
+  { id: 'S1', what: 'deep nesting', rows: ['A1', 'A2', 'A3', 'A4', 'A5'] },
+  { id: 'S2', what: 'floods of aliases and root fields', rows: ['A6', 'A7', 'A8', 'S4'] },
+  { id: 'S3', what: 'fragments that multiply', rows: ['A13', 'A14'], tests: ['gateway/http/limits.test.ts'] },
+  { id: 'S4', what: 'limits that names or caches get around', rows: ['S4', 'A16'] },
+  { id: 'S5', what: 'overlapping fields, compared each with each', rows: ['A15'] },
+  { id: 'S6', what: 'directives, repeated fields, comments', rows: ['A9', 'A10', 'A11', 'A17'] },
+  {
+    id: 'S7',
+    what: 'lists without end, and what they cost',
+    rows: ['S7', 'A26'],
+    tests: ['gateway/http/cost.test.ts', 'gateway/http/items.test.ts'],
+  },
+  { id: 'S8', what: 'batches', rows: ['B3', 'G1'], tests: ['gateway/http/rates.test.ts'] },
+  { id: 'S9', what: 'introspection and suggestions', rows: ['A21', 'A22', 'A23', 'S9'] },
+  { id: 'S10', what: 'requests by pages of other sites', rows: ['B7', 'B10', 'B11', 'B12', 'B15'] },
+  { id: 'S11', what: 'media types and character sets', rows: ['B5', 'B6', 'B8'] },
+  { id: 'S12', what: 'bodies that inflate', rows: ['B16', 'B17'] },
+  {
+    id: 'S13',
+    what: 'slow and broken senders',
+    rows: ['H1', 'H2', 'H3', 'H4', 'H5', 'E8'],
+    tests: ['gateway/http/node-limits.test.ts'],
+  },
+  { id: 'S14', what: 'prototypes changed by a client', rows: ['C1', 'C2', 'C3', 'C4', 'C5', 'C6', 'C7', 'C8'] },
+  {
+    id: 'S15',
+    what: 'prototypes changed by a service or a cache',
+    rows: ['S15'],
+    tests: ['gateway/misbehaving-subgraphs.test.ts', 'libs/cache/redis-store.test.ts'],
+  },
+  { id: 'S16', what: 'services reached directly', rows: ['D1', 'D2', 'D3', 'D8'] },
+  {
+    id: 'S17',
+    what: 'forged headers that say who asks',
+    rows: ['E1', 'E2', 'E3', 'E5'],
+    tests: ['gateway/http/identity.test.ts'],
+  },
+  {
+    id: 'S18',
+    what: 'one person’s data in a cache of all',
+    tests: ['subgraphs/users/users.test.ts', 'subgraphs/posts/posts.test.ts'],
+  },
+  { id: 'S19', what: 'one person’s data in a joined call', tests: ['gateway/run/in-flight.test.ts'] },
+  {
+    id: 'S20',
+    what: 'forged tokens',
+    rows: [
+      'F1',
+      'F2',
+      'F3',
+      'F4',
+      'F5',
+      'F6',
+      'F7',
+      'F8',
+      'F9',
+      'F10',
+      'F11',
+      'F12',
+      'F14',
+      'F15',
+      'F16',
+      'F17',
+      'F19',
+      'F20',
+    ],
+    tests: ['libs/identity/token.test.ts'],
+  },
+  { id: 'S21', what: 'passwords', tests: ['subgraphs/users/users.test.ts', 'subgraphs/users/write/passwords.test.ts'] },
+  {
+    id: 'S22',
+    what: 'other people’s things by their id',
+    rows: ['G2', 'G3', 'D6', 'S22'],
+    tests: ['test/journeys/blocks.contract.ts'],
+  },
+  { id: 'S23', what: 'authorization that composition gets around', tests: ['test/federation/authorization.test.ts'] },
+  { id: 'S24', what: 'fields that are not the client’s to set', rows: ['S24'] },
+  { id: 'S25', what: 'injection', rows: ['S25'] },
+  {
+    id: 'S26',
+    what: 'a supergraph that points elsewhere',
+    tests: ['gateway/gateway.test.ts', 'gateway/fetch/subgraph-client.test.ts'],
+  },
+  { id: 'S27', what: 'our insides in errors', rows: ['A', 'B', 'C', 'D', 'E', 'F', 'G', 'H'] },
+  { id: 'S28', what: 'traces and plans for anybody', rows: ['S28', 'D7'] },
+  { id: 'S29', what: 'caches without a bound', rows: ['B21'], tests: ['gateway/http/limits.test.ts'] },
+  {
+    id: 'S30',
+    what: 'too many requests, guessed passwords',
+    rows: ['S30', 'E4', 'G1'],
+    tests: ['gateway/http/rates.test.ts', 'libs/rate-limit/budgets.test.ts', 'test/journeys/sessions.test.ts'],
+  },
+  {
+    id: 'S31',
+    what: 'personal data at rest',
+    tests: ['subgraphs/users/users.test.ts'],
+    missing: 'encryption of single columns; disks and backups are the operator’s to encrypt',
+  },
+  {
+    id: 'S32',
+    what: 'the packages that are installed',
+    tests: ['test/supply-chain/lockfile.test.ts', 'test/supply-chain/outbound.test.ts'],
+  },
+];
