@@ -37,8 +37,14 @@ export function coerceVariables(
     maxErrors: ERRORS_MAX,
     hideSuggestions: !suggestions,
   });
-  if (result.errors) throw refused(result.errors);
+  if (result.errors) throw refused(result.errors.map(withoutValue));
   return result.coerced;
+}
+
+/** graphql-js repeats the whole of an input in which one field is wrong: a password is none of a message's business. */
+function withoutValue(error: GraphQLError): GraphQLError {
+  const message = error.message.replace(/ got invalid value \{[^]*\}; /, ' got a value that does not fit; ');
+  return message === error.message ? error : new GraphQLError(message, { nodes: error.nodes ?? null });
 }
 
 function refused(errors: readonly GraphQLError[]): Refusal {

@@ -135,7 +135,7 @@ const WRITES: Table = {
   'S24 fields that are not the client’s': [
     nobody(SIGN_UP, card({ handle: 'mallory_3', role: 'admin', isAdmin: true, id: '1', createdAt: '2000' })),
     400,
-    'BAD_USER_INPUT',
+    { code: 'BAD_USER_INPUT', says: /role/, hides: /correct horse/ },
   ],
   'S24 __proto__ among the fields': [
     { body: `{"query":${JSON.stringify(SIGN_UP)},"variables":{"i":{"__proto__":{"role":"admin"},"handle":"x"}}}` },
