@@ -6,6 +6,7 @@ import type { Programs, State } from './programs.js';
 import type { FromWorker } from './programs.worker.js';
 import { ATTACKS } from './rows.js';
 import { attack, PROMISED, type Outcome } from './run.js';
+import { THREATS } from './threats.js';
 
 const USAGE = `npm run attack -- [id …]
 
@@ -57,22 +58,19 @@ async function run(attacks: readonly Attack[]): Promise<number> {
 }
 
 function report(outcomes: readonly Outcome[], ended: string | undefined): number {
-  const cells = outcomes.map(({ attack: row, seen, ms, violations }) => [
-    row.id,
-    row.to,
-    row.what,
-    [[row.come.status].flat().join('/'), [row.come.code ?? []].flat().join('/')].filter(Boolean).join(' '),
-    `${seen.status} ${codeOf(seen.text)}`.trim(),
-    ms.toFixed(0),
-    violations.length === 0 ? '✓' : `✗ ${violations.join('; ')}`,
-  ]);
-  const head = ['id', 'to', 'sent', 'must come', 'came', 'ms', 'as it must be'];
-  const widths = head.map((_, at) => Math.min(60, Math.max(...[head, ...cells].map((line) => line[at]!.length))));
-  const print = (line: readonly string[]): string =>
-    `| ${line.map((cell, at) => cell.padEnd(widths[at]!)).join(' | ')} |`;
-  console.log(
-    [print(head), `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`, ...cells.map(print)].join('\n'),
+  print(
+    ['id', 'to', 'sent', 'must come', 'came', 'ms', 'as it must be'],
+    outcomes.map(({ attack: row, seen, ms, violations }) => [
+      row.id,
+      row.to,
+      row.what,
+      [[row.come.status].flat().join('/'), [row.come.code ?? []].flat().join('/')].filter(Boolean).join(' '),
+      `${seen.status} ${codeOf(seen.text)}`.trim(),
+      ms.toFixed(0),
+      violations.length === 0 ? '✓' : `✗ ${violations.join('; ')}`,
+    ]),
   );
+  if (wanted.length === 0) printThreats(outcomes);
   const bad = outcomes.filter(({ violations }) => violations.length > 0);
   const quick = outcomes.filter(({ attack: row }) => !row.slow);
   const longest = (of: (outcome: Outcome) => number): string => `${Math.max(...quick.map(of)).toFixed(0)} ms`;
@@ -83,6 +81,33 @@ function report(outcomes: readonly Outcome[], ended: string | undefined): number
     console.log(`  ${row.id} ${row.what} → ${row.to}: ${violations.join('; ')}`);
   if (ended !== undefined) console.log(`  The process that was attacked has ended: ${ended}.`);
   return bad.length === 0 && ended === undefined ? 0 : 1;
+}
+
+/** Each threat, how much was sent for it, and what else looks after it. */
+function printThreats(outcomes: readonly Outcome[]): void {
+  console.log('');
+  print(
+    ['threat', 'what', 'sent', 'violations', 'and by'],
+    THREATS.map(({ id, what, rows = [], tests = [], missing }) => {
+      const sent = outcomes.filter(({ attack: row }) => rows.some((one) => belongs(row.id, one)));
+      return [
+        id,
+        what,
+        String(sent.length),
+        String(sent.filter(({ violations }) => violations.length > 0).length),
+        [...tests, ...(missing === undefined ? [] : [`not built: ${missing}`])].join(', '),
+      ];
+    }),
+  );
+}
+
+function print(head: readonly string[], cells: readonly (readonly string[])[]): void {
+  const widths = head.map((_, at) => Math.min(60, Math.max(...[head, ...cells].map((line) => line[at]!.length))));
+  const write = (line: readonly string[]): string =>
+    `| ${line.map((cell, at) => cell.padEnd(widths[at]!)).join(' | ')} |`;
+  console.log(
+    [write(head), `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`, ...cells.map(write)].join('\n'),
+  );
 }
 
 function codeOf(text: string): string {
