@@ -5,8 +5,8 @@ import { startRedis, startRedisCluster, type RedisCluster, type RedisServer } fr
 import { openBudgets, type Budget, type Budgets } from './index.js';
 
 const some = (budget: Budget, key: string, times: number, points = 1): Promise<number[]> =>
-  Array.from({ length: times }).reduce<Promise<number[]>>(
-    async (before, _) => [...(await before), await budget.take(key, points)],
+  Array.from({ length: times }, () => points).reduce<Promise<number[]>>(
+    async (before, taken) => [...(await before), await budget.take(key, taken)],
     Promise.resolve([]),
   );
 const allowed = (waits: readonly number[]): number => waits.filter((wait) => wait === 0).length;

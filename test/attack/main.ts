@@ -2,7 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { showProgress } from '../../commands/seed/progress.js';
 import type { Attack } from './attack.js';
-import type { Programs, State } from './programs.js';
+import type { Programs } from './programs.js';
 import type { FromWorker } from './programs.worker.js';
 import { ATTACKS } from './rows.js';
 import { attack, PROMISED, type Outcome } from './run.js';
@@ -123,13 +123,18 @@ async function startWorker(): Promise<Programs & { ended(): string | undefined }
   child.on('exit', (code, signal) => {
     if (!over) ended = `${signal ?? code}`;
   });
-  const first = await next(child, 'ready');
+  const first = await hear(child, (message) => ('ready' in message ? message.ready : undefined));
+  let asked = 0;
   return {
     ...first,
     async state() {
       if (ended !== undefined) return { calls: 0, blockedMs: 0, polluted: `the process ended by ${ended}` };
-      const answer = next(child, 'state');
-      child.send('state');
+      // Slow attacks ask beside others.
+      const own = (asked += 1);
+      const answer = hear(child, (message) =>
+        'state' in message && message.asked === own ? message.state : undefined,
+      );
+      child.send(own);
       return answer;
     },
     ended: () => ended,
@@ -143,24 +148,23 @@ async function startWorker(): Promise<Programs & { ended(): string | undefined }
   };
 }
 
-/** What it says next of this; where it ends meanwhile, that. */
-function next(child: ChildProcess, what: 'ready'): Promise<Extract<FromWorker, { ready: unknown }>['ready']>;
-function next(child: ChildProcess, what: 'state'): Promise<State>;
-function next(child: ChildProcess, what: 'ready' | 'state'): Promise<unknown> {
+/** The first that it says of which `meant` makes something; rejects when it ends before that. */
+function hear<T>(child: ChildProcess, meant: (message: FromWorker) => T | undefined): Promise<T> {
   return new Promise((resolve, reject) => {
     const settle = (): void => {
-      child.off('message', hear);
+      child.off('message', listen);
       child.off('exit', gone);
     };
-    const hear = (message: unknown): void => {
-      if (typeof message !== 'object' || message === null || !(what in message)) return;
+    const listen = (message: unknown): void => {
+      const found = meant(message as FromWorker);
+      if (found === undefined) return;
       settle();
-      resolve((message as Record<string, unknown>)[what]);
+      resolve(found);
     };
     const gone = (code: number | null, signal: string | null): void => {
       settle();
       reject(new Error(`what was to be attacked has ended (${signal ?? code})`));
     };
-    child.on('message', hear).on('exit', gone);
+    child.on('message', listen).on('exit', gone);
   });
 }

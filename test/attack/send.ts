@@ -62,7 +62,7 @@ function sendBytes(url: string, bytes: NonNullable<Message['bytes']>): Promise<S
 /** One answer, with its length, and the other side keeps the connection. Several of them end by `connection: close`. */
 function isWhole(text: string): boolean {
   const end = text.indexOf('\r\n\r\n');
-  if (end < 0 || /^HTTP\/1\.1 200/.test(text)) return false;
+  if (end < 0 || text.startsWith('HTTP/1.1 200')) return false;
   const length = /^content-length: (\d+)$/im.exec(text.slice(0, end))?.[1];
   return length !== undefined && text.length >= end + 4 + Number(length);
 }
