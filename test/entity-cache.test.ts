@@ -113,30 +113,30 @@ describe('what a hot page costs', () => {
 });
 
 describe('after every kind of write', () => {
-  const PAGES: [name: string, variables: () => object][] = [
+  type Page = [name: string, variables: () => object];
+  const PAGES: Page[] = [
     ['profile-page', () => ({ handle: 'alice' })],
     ['profile-page', () => ({ handle: 'bob' })],
-    ['profile-page', () => ({ handle: 'dora' })],
     ['thread', () => ({ id: post })],
-    ['node', () => ({ id: own })],
     ['nodes', () => ({ ids: [post, own, people.alice.id, people.bob.id] })],
     ['home-timeline', () => ({})],
+  ];
+  const OTHERS: Page[] = [
+    ['profile-page', () => ({ handle: 'dora' })],
+    ['node', () => ({ id: own })],
     ['me', () => ({})],
     ['people', () => ({})],
     ['post-history', () => ({ id: own })],
     ['notifications', () => ({})],
   ];
-  const differing = async (): Promise<string[]> => {
+  const differing = async (pages: readonly Page[]): Promise<string[]> => {
     const found: string[] = [];
     for (const viewer of ['nobody', 'alice', 'bob', 'carol'] as const)
-      for (const [name, variables] of PAGES) {
+      for (const [name, variables] of pages) {
         const given = variables();
-        // Twice: what the first one keeps, the second one shows.
-        const shown = [await ask(viewer, name, given), await ask(viewer, name, given)];
-        const truth = await withoutCache(viewer, name, given);
-        for (const one of shown)
-          if (masked(one) !== masked(truth))
-            found.push(`${viewer}, ${name} ${JSON.stringify(given)}:\n${one}\ninstead of\n${truth}`);
+        const [shown, truth] = await Promise.all([ask(viewer, name, given), withoutCache(viewer, name, given)]);
+        if (masked(shown) !== masked(truth))
+          found.push(`${viewer}, ${name} ${JSON.stringify(given)}:\n${shown}\ninstead of\n${truth}`);
       }
     return found;
   };
@@ -160,13 +160,15 @@ describe('after every kind of write', () => {
     ['alice', 'delete-account', () => ({ input: { password: 'tributary' } })],
   ];
   it('every page of every viewer is as it is without a cache', async () => {
-    expect(await differing()).toEqual([]);
+    // Twice: what is kept the first time is shown the second time; after that, by the next write.
+    for (let nth = 0; nth < 2; nth++) expect(await differing([...PAGES, ...OTHERS])).toEqual([]);
     for (const [by, name, variables] of WRITES) {
       const answer = await people[by].ask(await text(name), variables() as Record<string, unknown>);
       expect({ name, errors: answer.errors }).toEqual({ name, errors: [] });
       await world.settle();
-      expect({ name, differing: await differing() }).toEqual({ name, differing: [] });
+      expect({ name, differing: await differing(PAGES) }).toEqual({ name, differing: [] });
     }
+    expect(await differing([...PAGES, ...OTHERS])).toEqual([]);
   }, 180_000);
 
   it('control: a write that tells nobody is not seen', async () => {

@@ -132,13 +132,11 @@ async function openWorld(users, step) {
   const { startPostgres } = await import(`${ROOT}dist/test/servers/postgres.js`);
   const { startRedis } = await import(`${ROOT}dist/test/servers/redis.js`);
   let admin = process.env.BENCH_DATABASE_URL;
-  let postgresPid = Number(process.env.BENCH_POSTGRES_PID) || undefined;
   if (!admin) {
     step('starting PostgreSQL');
     const server = await startPostgres({ settings: { shared_buffers: '256MB' } });
     servers.push(server);
     admin = server.url;
-    postgresPid = server.pid;
   }
   const redis = await startRedis();
   servers.push(redis);
@@ -164,7 +162,7 @@ async function openWorld(users, step) {
   }
   const people = await peopleOf(urls, users);
   const { globalId } = await import(`${ROOT}dist/libs/identity/index.js`);
-  return { env, urls, redis, people, secrets, postgresPid, globalId, tokenOf: await tokens(env.SIGNING_KEY) };
+  return { env, urls, redis, people, secrets, globalId, tokenOf: await tokens(env.SIGNING_KEY) };
 }
 
 function keyText() {
@@ -286,14 +284,13 @@ async function measure(name, { world, stacks, rounds, seconds, step }) {
         if (empty) await redis.flushall();
         if (fill) await whole(turn(row.stack, { once: true }));
         const stack = stacks[gateway];
-        const before = await used(stack, world);
+        const before = await used(stack);
         const shown = await whole(turn(row.stack, { from: fill ? 0 : (at += 500) }));
-        const after = await used(stack, world);
+        const after = await used(stack);
         const each = (key) => (after[key] - before[key]) / shown.count;
         row.turns.push({
           gatewayMs: each('gateway'),
           subgraphsMs: each('subgraphs'),
-          serversMs: each('servers'),
           nodeMs: each('gateway') + each('subgraphs'),
           perCore: 1_000 / (each('gateway') + each('subgraphs')),
           calls: each('calls'),
@@ -339,14 +336,12 @@ async function sameAnswers(scenario, stacks, requests) {
     throw new Error(`An answer with errors: ${expected.find((one) => one.includes('errors')).slice(0, 500)}`);
 }
 
-async function used({ gateway, subgraphs }, world) {
+async function used({ gateway, subgraphs }) {
   const { calls } = await ask(gateway.child, {});
-  const redis = cpuMsOf(world.redis.pid);
   return {
     calls,
     gateway: cpuMsOf(gateway.child.pid),
     subgraphs: cpuMsOf(subgraphs.child.pid),
-    servers: redis + (world.postgresPid === undefined ? 0 : cpuMsOf(world.postgresPid)),
   };
 }
 

@@ -111,17 +111,18 @@ async function nothingIsLeft(): Promise<void> {
 
 withServer('redis', 'while something is wrong with Redis', () => {
   let server: RedisServer;
-  beforeEach(async () => {
+  beforeAll(async () => {
     server = await startRedis();
+  });
+  afterAll(() => server.stop());
+  beforeEach(async () => {
+    await tell(server.port, 'FLUSHALL');
     entities = new EntityCache({ records: openRecordCache({ redisUrl: server.url }), random: () => 0.5 });
     await entities.records.ready();
     await warm();
     await warm('b');
   });
-  afterEach(async () => {
-    await entities.records.close();
-    await server.stop();
-  });
+  afterEach(() => entities.records.close());
 
   interface Fault {
     begin(): Promise<unknown>;
@@ -189,11 +190,11 @@ withServer('redis', 'while something is wrong with Redis', () => {
     }
   });
 
-  it('1,000 reads at once of a Redis that hangs leave nothing behind', async () => {
+  it('300 reads at once of a Redis that hangs leave nothing behind', async () => {
     process.kill(server.pid, 'SIGSTOP');
     try {
       const expected = await truth();
-      const bodies = await Promise.all(Array.from({ length: 1_000 }, async () => (await ask()).body));
+      const bodies = await Promise.all(Array.from({ length: 300 }, async () => (await ask()).body));
       expect(bodies.every((body) => body === expected)).toBe(true);
       await nothingIsLeft();
     } finally {
@@ -306,7 +307,7 @@ withServer('redis', 'while slots of a Redis Cluster move', () => {
     }
     expect(slots.size).toBeGreaterThan(1);
     const [target, to] = [cluster.nodes[0]!, ids[0]!];
-    for (const slot of slots) {
+    for (const slot of [...slots].slice(0, 4)) {
       for (const [nth, { port }] of cluster.nodes.entries()) {
         const redis = new Redis(port);
         const count = Number(await redis.cluster('COUNTKEYSINSLOT', slot));
