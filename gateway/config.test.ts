@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { availableParallelism } from 'node:os';
 import { SettingsError } from '#libs/settings';
 import { readGatewayConfig, secretVariableOf } from './config.js';
 
@@ -53,6 +54,13 @@ describe('the gateway’s settings', () => {
     expect([config.addressOf('my-posts'), config.addressOf('users')]).toEqual(['http://c/graphql', undefined]);
     expect([config.secretOf('my-posts'), config.secretOf('users')]).toEqual(['x'.repeat(32), undefined]);
     expect(secretVariableOf('my-posts')).toBe('ASSERTION_SECRET_MY_POSTS');
+  });
+
+  it('take one process, so many, or one for each core', () => {
+    const workers = (WORKERS?: string) => readGatewayConfig({ ...base, ...(WORKERS && { WORKERS }) }).workers;
+    expect([workers(), workers('3'), workers('auto')]).toEqual([1, 3, Math.min(availableParallelism(), 256)]);
+    for (const none of ['0', '257', '1.5', 'all', '-1'])
+      expect(() => workers(none)).toThrow('WORKERS takes auto, or a whole number, 1 to 256');
   });
 
   it.each<[string, Record<string, string>, string]>([

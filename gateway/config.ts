@@ -348,7 +348,7 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
     cors: { origins: values.CORS_ORIGINS, credentials: values.CORS_CREDENTIALS, headers: forward },
     introspection: values.INTROSPECTION === undefined ? !production : values.INTROSPECTION === 'on',
     playground: values.PLAYGROUND === undefined ? !production : values.PLAYGROUND === 'on',
-    workers: values.WORKERS === 'auto' ? availableParallelism() : Number(values.WORKERS),
+    workers: values.WORKERS === 'auto' ? Math.min(availableParallelism(), WORKERS_MAX) : Number(values.WORKERS),
     explain: {
       who: WHO_MAY[values.EXPLAIN ?? (production ? 'off' : 'on')],
       token: values.EXPLAIN_TOKEN,

@@ -17,6 +17,7 @@ import {
   type RewriteStep,
 } from './plan.js';
 import type { Planner, PlanRequest } from './planner.js';
+import { isLabelOn } from './override-labels.js';
 
 /** Apollo's planner: pure JavaScript, so it runs everywhere; in a worker thread that is replaced when it overruns a deadline. */
 export async function apolloPlanner(supergraphSdl: string): Promise<Planner> {
@@ -40,19 +41,13 @@ export function apolloPlannerBy(
   return {
     name: 'apollo',
     overrideLabels: new Set(known),
-    async plan({ query, labels, percent, signal }: PlanRequest): Promise<Plan> {
-      const on = known.filter((label) => labels.includes(label) || percent < percentOf(label));
-      const plan = await ask(query, on, signal);
+    async plan(request: PlanRequest): Promise<Plan> {
+      const on = known.filter((label) => isLabelOn(label, request));
+      const plan = await ask(request.query, on, request.signal);
       return { root: plan.node ? nodeOf(plan.node) : undefined };
     },
     close,
   };
-}
-
-/** `percent(25)` → 25; any other label is on or off by name. */
-function percentOf(label: string): number {
-  const found = /^percent\((\d+(?:\.\d+)?)\)$/.exec(label);
-  return found ? Number(found[1]) : 0;
 }
 
 type Reply = { ready: true; labels: string[] } | { id: number; plan: QueryPlan } | { id: number; error: string };

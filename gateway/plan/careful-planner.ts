@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { Logger } from '#libs/telemetry';
 import type { Supergraph } from '../supergraph/supergraph.js';
 import { Coverage } from './coverage.js';
@@ -35,10 +34,7 @@ export function carefulPlanner(
       const other = await attempt(next, one.plan ? { ...request, signal: inTime } : request, coverage);
       const better = other.plan && (!one.plan || other.left.size < one.left.size);
       if (!better && one.plan) {
-        logger.warn(
-          { operation: createHash('sha256').update(request.query).digest('hex'), left: [...one.left].slice(0, 10) },
-          'Neither planner’s plan for an operation is whole; the better one is used',
-        );
+        logger.debug({ left: [...one.left].slice(0, 10) }, 'Neither planner’s plan is whole; the better one is used');
         return one.plan;
       }
       if (!other.plan) throw one.error;

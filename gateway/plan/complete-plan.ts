@@ -6,12 +6,10 @@ import {
   type SelectionNode,
   type SelectionSetNode,
 } from 'graphql';
-import type { Supergraph } from '../supergraph/supergraph.js';
-import { Coverage } from './coverage.js';
 import { join, readFetchText, textOfSelections, variablesIn } from './fetch-text.js';
 import type { EntityFetch, Path, Plan, PlanNode, RootFetch } from './plan.js';
-import type { Planner, PlanRequest } from './planner.js';
-import { SubgraphTypes } from './subgraph-types.js';
+import type { PlanRequest } from './planner.js';
+import type { Joins } from './joins.js';
 
 /**
  * What both planners leave out although the subgraph that is asked has it, put back in:
@@ -19,35 +17,28 @@ import { SubgraphTypes } from './subgraph-types.js';
  *   that all of them have, and what is in the list besides comes without its fields;
  * - a field that is an object here and a union in the supergraph is not asked what it is.
  */
-export function completePlans(planner: Planner, supergraph: Supergraph): Planner {
-  const coverage = new Coverage(supergraph);
-  const types = new SubgraphTypes(supergraph);
-  return {
-    name: planner.name,
-    overrideLabels: planner.overrideLabels,
-    async plan(request: PlanRequest): Promise<Plan> {
-      const plan = await planner.plan(request);
-      if (!plan.root) return plan;
-      const left = coverage.uncovered(request.query, request.kind, plan);
-      const completion = new Completion(supergraph.schema, types, request, left);
-      return { root: completion.node(plan.root) };
-    },
-    close: () => planner.close(),
-  };
+export function completePlan(
+  plan: Plan,
+  schema: GraphQLSchema,
+  joins: Joins,
+  request: PlanRequest,
+  left: ReadonlySet<string>,
+): Plan {
+  return plan.root ? { root: new Completion(schema, joins, request, left).node(plan.root) } : plan;
 }
 
 class Completion {
   readonly #schema: GraphQLSchema;
-  readonly #types: SubgraphTypes;
+  readonly #joins: Joins;
   readonly #operation: SelectionSetNode;
   readonly #definitions: ReadonlyMap<string, string>;
   readonly #rootType: string;
   readonly #left: ReadonlySet<string>;
 
-  constructor(schema: GraphQLSchema, types: SubgraphTypes, { query, kind }: PlanRequest, left: ReadonlySet<string>) {
+  constructor(schema: GraphQLSchema, joins: Joins, { query, kind }: PlanRequest, left: ReadonlySet<string>) {
     const text = readFetchText(query);
     this.#schema = schema;
-    this.#types = types;
+    this.#joins = joins;
     this.#operation = text.selectionSet;
     this.#definitions = text.variables;
     this.#rootType = (kind === 'query' ? schema.getQueryType() : schema.getMutationType())!.name;
@@ -115,7 +106,7 @@ class Completion {
       return inner === selection.selectionSet ? selection : { ...selection, selectionSet: inner };
     }
     if (selection.kind !== Kind.FIELD || !selection.selectionSet || type === undefined) return selection;
-    const here = this.#types.fieldType(subgraph, type, selection.name.value);
+    const here = this.#fieldType(subgraph, type, selection.name.value);
     if (here === undefined) return selection;
     const below = join(place, selection.alias?.value ?? selection.name.value);
     const inner = this.#set(subgraph, selection.selectionSet, here, below);
@@ -126,7 +117,7 @@ class Completion {
 
   /** An object type here that clients know as one of several. */
   #typename(parent: string, field: FieldNode, here: string): SelectionNode[] {
-    if (this.#types.isAbstract(here)) return [];
+    if (this.#isAbstract(here)) return [];
     const parentType = this.#schema.getType(parent);
     const known = parentType && 'getFields' in parentType ? parentType.getFields()[field.name.value] : undefined;
     const named = known && String(known.type).replaceAll(/[[\]!]/g, '');
@@ -138,9 +129,9 @@ class Completion {
   }
 
   #members(subgraph: string, here: string, place: string): SelectionNode[] {
-    if (this.#left.size === 0 || !this.#types.isAbstract(here)) return [];
+    if (this.#left.size === 0 || !this.#isAbstract(here)) return [];
     const sets = this.#askedAt(place);
-    return [...this.#types.members(subgraph, here)].flatMap((member): SelectionNode[] => {
+    return [...this.#membersOf(subgraph, here)].flatMap((member): SelectionNode[] => {
       const fields = sets
         .flatMap((set) => this.#fieldsOn(set, member))
         .filter((field) => {
@@ -152,6 +143,22 @@ class Completion {
       const selectionSet: SelectionSetNode = { kind: Kind.SELECTION_SET, selections: fields };
       return [{ kind: Kind.INLINE_FRAGMENT, typeCondition, selectionSet }];
     });
+  }
+
+  #isAbstract(type: string): boolean {
+    return (this.#joins.types.get(type)?.kind ?? 'object') !== 'object';
+  }
+
+  /** The types that an object of this union or interface can have when it comes from the subgraph. */
+  #membersOf(subgraph: string, type: string): ReadonlySet<string> {
+    return this.#joins.types.get(type)?.members.get(subgraph) ?? new Set();
+  }
+
+  /** The named type of a field that the subgraph itself resolves without being given anything. */
+  #fieldType(subgraph: string, type: string, field: string): string | undefined {
+    const home = this.#joins.home(type, field, subgraph);
+    if (!home || home.external || home.overridden || home.requires || home.label || home.contextual) return undefined;
+    return home.named;
   }
 
   /** What the operation selects on objects at this place. */
@@ -184,7 +191,7 @@ class Completion {
   /** The subgraph itself has all of it. */
   #isWhole(subgraph: string, field: FieldNode, parent: string): boolean {
     if (field.name.value === '__typename') return true;
-    const type = this.#types.fieldType(subgraph, parent, field.name.value);
+    const type = this.#fieldType(subgraph, parent, field.name.value);
     if (type === undefined) return false;
     return (field.selectionSet?.selections ?? []).every((one) => this.#isWholeBelow(subgraph, one, type));
   }
@@ -193,7 +200,7 @@ class Completion {
     if (selection.kind === Kind.FIELD) return this.#isWhole(subgraph, selection, type);
     if (selection.kind !== Kind.INLINE_FRAGMENT) return false;
     const condition = selection.typeCondition?.name.value ?? type;
-    if (condition !== type && !this.#types.members(subgraph, type).has(condition)) return false;
+    if (condition !== type && !this.#membersOf(subgraph, type).has(condition)) return false;
     return selection.selectionSet.selections.every((one) => this.#isWholeBelow(subgraph, one, condition));
   }
 }

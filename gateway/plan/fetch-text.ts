@@ -8,6 +8,7 @@ import {
   type FieldNode,
   type FragmentDefinitionNode,
   type OperationDefinitionNode,
+  type SelectionNode,
   type SelectionSetNode,
 } from 'graphql';
 
@@ -120,4 +121,8 @@ function withoutSpreads(
     },
   });
   return (expanded.definitions[0] as OperationDefinitionNode).selectionSet;
+}
+
+export function fieldsIn(selections: readonly SelectionNode[]): SelectionSetNode {
+  return { kind: Kind.SELECTION_SET, selections };
 }

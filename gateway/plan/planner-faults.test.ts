@@ -2,6 +2,7 @@ import { afterAll, describe, expect, it } from '@jest/globals';
 import { federate, operationOf, type Federation } from '../../test/federation/harness.js';
 import type { TributaryEngine } from '../run/engine.js';
 import { Coverage } from './coverage.js';
+import { nativePlanner } from './native-planner.js';
 import type { Plan } from './plan.js';
 import { SeveralKeys } from './several-keys.js';
 
@@ -31,6 +32,8 @@ const provided = federate({
   bee: { sdl: `type Shop @key(fields: "id") { id: ID! open: Boolean @shareable }` },
 });
 
+const fetchOf = (subgraph: string, operation: string) => ({ subgraph, operation, variables: [] });
+
 const faults = ({ supergraph }: Federation, query: string, operation: string) => {
   const plan: Plan = {
     root: {
@@ -57,13 +60,80 @@ describe('a @requires beside several keys', () => {
   });
 
   it('control: the native planner alone makes no plan of it', async () => {
-    await expect(shop.ask('{ shop { hours } }', { planner: 'native' })).rejects.toMatchObject({
-      code: 'INTERNAL_SERVER_ERROR',
-    });
+    const native = await nativePlanner(shop.supergraph.sdl);
+    const { signal } = new AbortController();
+    const asked = { query: '{shop{hours}}', kind: 'query', labels: [], percent: 100, signal } as const;
+    await expect(native.plan(asked)).rejects.toThrow();
+    await native.close();
     const engine = (await shop.engine()) as TributaryEngine;
     const normal = engine.normalOf(operationOf(shop.supergraph.schema, '{ shop { hours } }'), {});
     expect(await engine.plans.plan(normal, { labels: [], percent: 100 })).toMatchObject({ root: { kind: 'sequence' } });
   });
+
+  it('is planned by the rules alone where there is no other planner', async () => {
+    const { data, calls } = await shop.ask('{ shop { hours town } }', { planner: 'native' });
+    expect(data).toEqual({ shop: { hours: '9 to 5', town: 'Delft' } });
+    expect(calls.map(({ subgraph }) => subgraph)).toEqual(['bee', 'ant']);
+  });
+});
+
+describe('a plan that asks for a field without what it requires', () => {
+  const given = (read: string, asked: string): Plan => ({
+    root: {
+      kind: 'sequence',
+      nodes: [
+        {
+          ...fetchOf('bee', `{shop{__typename id ${asked}}}`),
+          kind: 'root',
+          operationKind: 'query',
+          path: [],
+          outputRewrites: [],
+        },
+        {
+          ...fetchOf('ant', 'query($r:[_Any!]!){_entities(representations:$r){...on Shop{hours}}}'),
+          kind: 'entities',
+          entities: [
+            {
+              alias: '_entities',
+              variable: 'r',
+              paths: [[{ kind: 'key', key: 'shop' }]],
+              requires: [
+                {
+                  kind: 'type',
+                  type: 'Shop',
+                  selections: ['__typename', 'id', ...(read === '' ? [] : [read])].map((name) => ({
+                    kind: 'field',
+                    read: name,
+                    name: name === read ? 'open' : name,
+                    selections: undefined,
+                  })),
+                },
+              ],
+              inputRewrites: [],
+              outputRewrites: [],
+              contextRewrites: [],
+            },
+          ],
+        },
+      ],
+    },
+  });
+  const left = (plan: Plan) => [...new Coverage(shop.supergraph).uncovered('{shop{hours}}', 'query', plan)];
+
+  it.each<[string, Plan, string[]]>([
+    ['nothing is given', given('', ''), ['ant: Shop.hours without what it requires']],
+    ['another field is given', given('x', 'x: id'), ['ant: Shop.hours without what it requires']],
+    [
+      'the field with other arguments is given',
+      given('open', 'open(on: 1)'),
+      ['ant: Shop.hours without what it requires'],
+    ],
+    ['control: it is given', given('open', 'open'), []],
+    ['control: it is given under another key', given('x', 'x: open'), []],
+  ])('%s', (_name, plan, found) => expect(left(plan)).toEqual(found));
+
+  it('is found where the entity comes from as well', () =>
+    expect(faults(provided, '{shop{hours}}', '{shop{hours}}')).toEqual(['ant: Shop.hours without what it requires']));
 });
 
 describe('a plan that asks a subgraph for what it only knows by name', () => {

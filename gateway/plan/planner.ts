@@ -35,16 +35,17 @@ export async function choosePlanner(
   logger: Logger,
   planners: Planners = PLANNERS,
 ): Promise<{ planner: Planner; reason: string }> {
-  const { planner, reason } = await choose(supergraph, wanted, logger, planners);
-  const { completePlans } = await import('./complete-plan.js');
-  return { planner: completePlans(planner, supergraph), reason };
+  const { planner, reason } = await chooseUnchecked(supergraph, wanted, logger, planners);
+  const { checkedPlanner } = await import('./checked-planner.js');
+  return { planner: checkedPlanner(planner, supergraph, logger), reason };
 }
 
-async function choose(
+/** The same, with plans as they come. */
+export async function chooseUnchecked(
   supergraph: Supergraph,
   wanted: PlannerChoice,
   logger: Logger,
-  { native, apollo }: Planners,
+  { native, apollo }: Planners = PLANNERS,
 ): Promise<{ planner: Planner; reason: string }> {
   const unfit = unfitForNative(supergraph);
   if (wanted === 'apollo') return { planner: await apollo(supergraph), reason: 'PLANNER=apollo' };

@@ -233,7 +233,7 @@ class Compiler {
       if (fields) byTypename.set(typename, fields);
       return fields;
     };
-    const typeMatters = sets.some((set) => asksForType(set));
+    const typeMatters = sets.some((set) => this.#asksForType(set, type));
     return (value, output) => {
       if (value === null || value === undefined) return NULL;
       if (!isObject(value)) return invalid(output, what, 'an object', value);
@@ -249,6 +249,16 @@ class Compiler {
     };
   }
 
+  /** Does the selection depend on which type the object has? */
+  #asksForType(set: SelectionSetNode, type: GraphQLCompositeType): boolean {
+    return set.selections.some((selection) => {
+      if (selection.kind === Kind.FIELD) return selection.name.value === '__typename';
+      const fragment =
+        selection.kind === Kind.INLINE_FRAGMENT ? selection : this.#operation.fragments.get(selection.name.value)!;
+      return !this.#applies(fragment.typeCondition?.name.value, type) || this.#asksForType(fragment.selectionSet, type);
+    });
+  }
+
   #isPossible(type: GraphQLCompositeType, runtime: unknown): boolean {
     return isAbstractType(type) && isComposite(runtime) && this.#schema.isSubType(type, runtime);
   }
@@ -260,15 +270,6 @@ function leafOf(type: GraphQLOutputType): Leaf {
   const { name } = inner;
   if (name === 'Int' || name === 'Boolean') return name === 'Int' ? 'int' : 'boolean';
   return name === 'Float' ? 'none' : 'string';
-}
-
-/** Does the selection depend on which type the object has? */
-function asksForType(set: SelectionSetNode): boolean {
-  return set.selections.some((selection) => {
-    if (selection.kind === Kind.FIELD) return selection.name.value === '__typename';
-    if (selection.kind === Kind.INLINE_FRAGMENT && !selection.typeCondition) return asksForType(selection.selectionSet);
-    return true;
-  });
 }
 
 function isComposite(type: unknown): type is GraphQLObjectType {

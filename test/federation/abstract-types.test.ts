@@ -1,5 +1,5 @@
-import { afterAll, describe, it } from '@jest/globals';
-import { everyWay } from './every-way.js';
+import { afterAll, describe, expect, it } from '@jest/globals';
+import { everyWay, planOf } from './every-way.js';
 import { federate } from './harness.js';
 
 const items = [
@@ -67,6 +67,35 @@ describe('unions and interfaces that services know in part', () => {
         },
       },
     ));
+
+  it('is planned so', async () =>
+    expect(await planOf(graph, '{ oldest { ... on Film { year } ... on Song { title seconds } } }'))
+      .toMatchInlineSnapshot(`
+     "in order
+       query archive
+         {
+           oldest {
+             __typename
+             ... on Film {
+               year
+             }
+             ... on Song {
+               __typename
+               title
+               id
+             }
+           }
+         }
+       entities extras
+         at oldest<Song> by { ... on Song { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Song {
+               seconds
+             }
+           }
+         }"
+    `));
 
   it('a member that the service does not have is no mistake', () =>
     everyWay(graph, '{ offer { ... on Song { seconds } } oldest { ... on Book { pages } } }', {

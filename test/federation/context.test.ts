@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
+import { planOf } from './every-way.js';
 import { federate } from './harness.js';
 
 const graph = federate({
@@ -42,6 +43,41 @@ describe('@context and @fromContext', () => {
       ],
     });
   });
+
+  it('is planned so', async () =>
+    expect(await planOf(graph, '{ carts { items { price name } } }')).toMatchInlineSnapshot(`
+     "in order
+       query shop
+         {
+           carts {
+             __typename
+             currency
+             items {
+               __typename
+               id
+             }
+           }
+         }
+       at once
+         entities names
+           at carts.*.items.* by { ... on Item { __typename id } }
+           query ($representations: [_Any!]!) {
+             _entities(representations: $representations) {
+               ... on Item {
+                 name
+               }
+             }
+           }
+         entities shop
+           at carts.*.items.* by { ... on Item { __typename id } }
+           query ($representations: [_Any!]!, $contextualArgument_2_0: String) {
+             _entities(representations: $representations) {
+               ... on Item {
+                 price(currency: $contextualArgument_2_0)
+               }
+             }
+           }"
+    `));
 
   it('such a supergraph goes to the planner that knows it, and the reason is told', async () => {
     expect((await graph.engine()).about).toMatchObject({

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
-import { everyWay } from './every-way.js';
+import { everyWay, planOf } from './every-way.js';
 import { federate } from './harness.js';
 
 const access = (argument: string, sdl: string) =>
@@ -20,6 +20,33 @@ describe('a directive that clients write', () => {
     },
   });
   afterAll(() => graph.close());
+
+  it('is passed on in the plan', async () =>
+    expect(await planOf(graph, '{ a @access b @access i { name @access(scope: PRIVATE) } }')).toMatchInlineSnapshot(`
+     "in order
+       at once
+         query b
+           {
+             b
+           }
+         query a
+           {
+             a
+             i {
+               __typename
+               id
+             }
+           }
+       entities b
+         at i by { ... on Item { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Item {
+               name
+             }
+           }
+         }"
+    `));
 
   it('is known, and has its default where a service has none', () =>
     everyWay(graph, '{ a @access b @access i { id @access(scope: PRIVATE) name @access } }', {

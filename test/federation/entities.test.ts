@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
+import { planOf } from './every-way.js';
 import { federate } from './harness.js';
 
 const people = new Map([
@@ -39,6 +40,41 @@ describe('entities', () => {
     expect(errors).toBeUndefined();
     expect(data).toEqual({ me: { name: 'Ada', posts: [{ body: 'by 1', likes: 3, author: { name: 'Ada' } }] } });
   });
+
+  it('is planned so', async () =>
+    expect(await planOf(graph, '{ feed { likes author { name } } }')).toMatchInlineSnapshot(`
+     "in order
+       query posts
+         {
+           feed {
+             __typename
+             id
+             author {
+               __typename
+               id
+             }
+           }
+         }
+       at once
+         entities users
+           at feed.*.author by { ... on User { __typename id } }
+           query ($representations: [_Any!]!) {
+             _entities(representations: $representations) {
+               ... on User {
+                 name
+               }
+             }
+           }
+         entities likes
+           at feed.* by { ... on Post { __typename id } }
+           query ($representations: [_Any!]!) {
+             _entities(representations: $representations) {
+               ... on Post {
+                 likes
+               }
+             }
+           }"
+    `));
 
   it('equal representations are asked about once', async () => {
     const { data, calls } = await graph.ask('{ feed(first: 5) { author { name } } }');

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
-import { everyWay } from './every-way.js';
+import { everyWay, planOf } from './every-way.js';
 import { federate } from './harness.js';
 
 const graph = federate({
@@ -49,6 +49,28 @@ describe('enums', () => {
       errors: ['users.1.type', 'users.1.typeInB'],
     });
   });
+
+  it('is planned so', async () =>
+    expect(await planOf(graph, '{ users { color typeInB } }')).toMatchInlineSnapshot(`
+     "in order
+       query a
+         {
+           users {
+             __typename
+             color
+             id
+           }
+         }
+       entities b
+         at users.* by { ... on User { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on User {
+               typeInB
+             }
+           }
+         }"
+    `));
 
   it('as an input, only what every service has is taken', async () => {
     await everyWay(graph, '{ usersByType(type: ADMIN) { id type } }', {

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
-import { everyWay } from './every-way.js';
+import { everyWay, planOf } from './every-way.js';
 import { federate } from './harness.js';
 
 describe('an entity with keys of many shapes', () => {
@@ -21,6 +21,42 @@ describe('an entity with keys of many shapes', () => {
     },
   });
   afterAll(() => graph.close());
+
+  it('is planned so', async () =>
+    expect(await planOf(graph, '{ b { a { nameInB compositeId { one } } } }')).toMatchInlineSnapshot(`
+     "in order
+       query b
+         {
+           b {
+             a {
+               __typename
+               id
+               compositeId {
+                 one
+                 two
+               }
+             }
+           }
+         }
+       entities a
+         at b.a.* by { ... on A { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on A {
+               name
+             }
+           }
+         }
+       entities b
+         at b.a.* by { ... on A { __typename name id compositeId { one two } } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on A {
+               nameInB
+             }
+           }
+         }"
+    `));
 
   it('is met by the one that both sides can give', () =>
     everyWay(graph, '{ b { id a { id name nameInB } } a { nameInB compositeId { one } } }', {

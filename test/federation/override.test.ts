@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
-import { everyWay } from './every-way.js';
+import { everyWay, planOf } from './every-way.js';
 import { federate } from './harness.js';
 
 describe('@override', () => {
@@ -30,6 +30,36 @@ describe('@override', () => {
     },
   });
   afterAll(() => graph.close());
+
+  it('is planned so', async () =>
+    expect(await planOf(graph, '{ images { createdAt width } another { createdAt } }')).toMatchInlineSnapshot(`
+     "in order
+       at once
+         query new
+           {
+             another {
+               __typename
+               createdAt
+             }
+           }
+         query old
+           {
+             images {
+               __typename
+               id
+               width
+             }
+           }
+       entities new
+         at images.* by { ... on Image { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Image {
+               createdAt
+             }
+           }
+         }"
+    `));
 
   it('a field is asked where it moved to, on interfaces too', () =>
     everyWay(graph, '{ images { createdAt } another { createdAt id } feed { createdAt id } }', {

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
-import { everyWay } from './every-way.js';
+import { everyWay, planOf } from './every-way.js';
 import { federate } from './harness.js';
 
 describe('@provides', () => {
@@ -47,6 +47,30 @@ describe('@provides', () => {
     const { calls } = await graph.ask('{ featured { name category { label } } }');
     expect(calls).toHaveLength(1);
   });
+
+  it('is planned so', async () =>
+    expect(await planOf(graph, '{ featured { name } all { name } }')).toMatchInlineSnapshot(`
+     "in order
+       query store
+         {
+           featured {
+             name
+           }
+           all {
+             __typename
+             id
+           }
+         }
+       entities names
+         at all.* by { ... on Product { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Product {
+               name
+             }
+           }
+         }"
+    `));
 
   it('elsewhere it is asked of its owner', () =>
     everyWay(graph, '{ all { name category { label } } }', {

@@ -32,52 +32,86 @@ const graph = federate({
 });
 afterAll(() => graph.close());
 
+/** Everything that is ready by then has run. */
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
 const to = (calls: readonly Call[], subgraph: string) => calls.filter((call) => call.subgraph === subgraph);
 const representations = ({ variables }: Call) => variables['representations'] as unknown[];
 
 describe('entities of a long list', () => {
-  it('are asked about in pieces of a thousand, four at a time, and put together in order', async () => {
+  /** How many calls to `names` were under way at once, at most. */
+  async function together(ask: (before: NonNullable<AskOptions['before']>) => Promise<unknown>): Promise<number> {
     let open = 0;
     let most = 0;
-    const { data, calls } = await graph.ask('{ items(count: 5500) { name } }', {
-      before: async ({ subgraph }) => {
-        if (subgraph !== 'names') return;
-        open += 1;
-        most = Math.max(most, open);
-        await new Promise((resolve) => setImmediate(resolve));
-        open -= 1;
-      },
+    await ask(async ({ subgraph }) => {
+      if (subgraph !== 'names') return;
+      open += 1;
+      most = Math.max(most, open);
+      await turns(1);
+      open -= 1;
     });
-    expect((data as { items: { name: string }[] }).items.map(({ name }) => name)).toEqual(
-      Array.from({ length: 5500 }, (_, i) => `item ${i}`),
-    );
-    expect(to(calls, 'names').map((call) => representations(call).length)).toEqual([1000, 1000, 1000, 1000, 1000, 500]);
+    return most;
+  }
+
+  it('are asked about in pieces of a thousand, four at a time, and put together in order', async () => {
+    const most = await together(async (before) => {
+      const { data, calls } = await graph.ask('{ items(count: 5500) { name } }', { before });
+      expect((data as { items: { name: string }[] }).items.map(({ name }) => name)).toEqual(
+        Array.from({ length: 5500 }, (_, i) => `item ${i}`),
+      );
+      const sizes = to(calls, 'names').map((call) => representations(call).length);
+      expect(sizes).toEqual([1000, 1000, 1000, 1000, 1000, 500]);
+    });
     expect(most).toBe(4);
+  });
+
+  it('control: ApolloGateway sends all of them at once; and six pieces that nobody holds back are six at a time', async () => {
+    const { calls } = await graph.ask('{ items(count: 5500) { name } }', { engine: 'apollo' });
+    expect(to(calls, 'names').map((call) => representations(call).length)).toEqual([5500]);
+    const piece = '{ items(count: 1000) { name } }';
+    const most = await together((before) =>
+      Promise.all(Array.from({ length: 6 }, () => graph.ask(piece, { before, signal: new AbortController().signal }))),
+    );
+    expect(most).toBe(6);
   });
 });
 
 describe('a fetch', () => {
-  it('starts when its own inputs are there, whatever else is still on its way', async () => {
-    let release!: () => void;
-    const slow = new Promise<void>((resolve) => (release = resolve));
+  /** `sizes` answers when `owners` has been asked, or when nothing else moves any more. Was it asked meanwhile? */
+  async function overtakes(operation: string): Promise<boolean> {
     const seen: string[] = [];
-    const { data } = await graph.ask('{ items(count: 1) { size owner { title } } }', {
+    let asked = false;
+    const { data } = await graph.ask(operation, {
+      planner: 'native',
       before: async ({ subgraph }) => {
         seen.push(subgraph);
-        if (subgraph === 'owners') release();
-        // Waves would wait here for ever: `owners` would only be asked after `sizes` has answered.
-        if (subgraph === 'sizes') await slow;
+        if (subgraph !== 'sizes') return;
+        for (let turn = 0; turn < 200 && !seen.includes('owners'); turn += 1) await turns(1);
+        asked = seen.includes('owners');
       },
     });
-    expect(data).toEqual({ items: [{ size: 0, owner: { title: 'owner o0' } }] });
-    expect(seen).toContain('owners');
-  });
+    expect(data).toEqual({ it: { size: 70, owner: { title: 'owner o7' } } });
+    return asked;
+  }
+
+  it('starts when its own inputs are there, whatever else is still on its way', async () =>
+    expect(await overtakes('{ it: again { size owner { title } } }')).toBe(true));
+
+  it('control: in the waves of the plan, which a mutation keeps, it waits for the slowest', async () =>
+    expect(await overtakes('mutation { it: add(name: "7") { size owner { title } } }')).toBe(false));
+
+  const BOTH = '{ items(count: 2) { name } again { size name } }';
 
   it('travels with others to the same subgraph that are ready in the same turn', async () => {
-    const { data, calls } = await graph.ask('{ items(count: 2) { name } again { size name } }');
+    const { data, calls } = await graph.ask(BOTH);
     expect(data).toEqual({ items: [{ name: 'item 0' }, { name: 'item 1' }], again: { size: 70, name: 'item 7' } });
     expect(to(calls, 'names')).toHaveLength(1);
   });
+
+  it('control: each by itself, as ApolloGateway sends them, they are two', async () =>
+    expect(to((await graph.ask(BOTH, { engine: 'apollo' })).calls, 'names')).toHaveLength(2));
 });
 
 describe('equal reads in flight', () => {
@@ -106,6 +140,22 @@ describe('equal reads in flight', () => {
   });
   it('are never joined when they write', async () =>
     expect(await together({}, {}, 'mutation { add(name: "x") { id } }')).toBe(2));
+
+  const WRITES = 'mutation { add(name: "1") { name } }';
+
+  it('of two mutations are two, whoever wrote: what is read after a write is read for that write', async () => {
+    expect(await together({ subject: 'user_a' }, { subject: 'user_b' }, WRITES)).toBe(4);
+    expect(await together({ subject: 'user_a' }, { subject: 'user_a' }, WRITES)).toBe(4);
+    expect(await together({}, {}, WRITES)).toBe(4);
+  });
+
+  it('control: joined by what is asked, as the reads of two equal operations are, they would be one', async () => {
+    const one = await graph.ask(WRITES, { subject: 'user_a' });
+    const other = await graph.ask(WRITES, { subject: 'user_b' });
+    const [mine, theirs] = [one, other].map(({ calls }) => to(calls, 'names')[0]!.body);
+    expect(mine).toBe(theirs);
+    expect(await together({}, {})).toBe(2);
+  });
 });
 
 describe('plans', () => {

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
-import { everyWay } from './every-way.js';
+import { everyWay, planOf } from './every-way.js';
 import { federate } from './harness.js';
 
 const action = { label: 'common', a: 'only in a', b: 'only in b' };
@@ -58,6 +58,27 @@ describe('a partial union', () => {
     // Stock asks only for the members that both services have.
     everyWay(graph, query, { data, ...(/root.*wrapper.*label/.test(query) && { stock: 'wrong' as const }) }),
   );
+
+  it('is planned so', async () =>
+    expect(await planOf(graph, '{ rootA { wrapper { actions { ... on Common { label } ... on OnlyA { a } } } } }'))
+      .toMatchInlineSnapshot(`
+     "query a
+       {
+         rootA {
+           wrapper {
+             actions {
+               ... on OnlyA {
+                 a
+               }
+               __typename
+               ... on Common {
+                 label
+               }
+             }
+           }
+         }
+       }"
+    `));
 
   it('a member that the service cannot have sends nobody elsewhere', async () => {
     for (const planner of ['native', 'apollo'] as const) {

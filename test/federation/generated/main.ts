@@ -9,13 +9,14 @@ import { tell } from './tell.js';
 import { shrink } from './shrink.js';
 import { WAYS, type Way } from './world.js';
 
-const USAGE = `npm run conform -- [--operations 10000] [--seed 1] [--per-world 50] [--fields 5] [--shrink 2] [--save]
+const USAGE = `npm run conform -- [--operations 10000] [--seed 1] [--per-world 50] [--fields 5] [--ways default,stock] [--shrink 2] [--save]
 
 Makes federated graphs and valid operations over them, asks our engine (as it is by default, with MERGE=plan, and with each planner alone)
 and ApolloGateway, and compares data and the places of errors with graphql-js over the whole schema in one process. Prints one table;
 exits with 1 when an answer of ours is wrong, after the smallest case that shows it.
 
   --fields  after how many fields an operation goes no deeper
+  --ways    who is asked: some of ${WAYS.join(', ')} (everybody)
   --shrink  how many cases of a kind are made smaller and printed (0: none)
   --save    writes the table to test/federation/generated/results.md
 `;
@@ -27,13 +28,15 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     'per-world': { type: 'string', default: '50' },
     fields: { type: 'string', default: '5' },
+    ways: { type: 'string', default: WAYS.join() },
     shrink: { type: 'string', default: '2' },
     save: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
 const numbers = [values.operations, values.seed, values['per-world'], values.fields, values.shrink].map(Number);
-if (values.help || numbers.some((number) => !Number.isInteger(number) || number < 0)) {
+const ways = WAYS.filter((way) => values.ways.split(',').includes(way));
+if (values.help || ways.length === 0 || numbers.some((number) => !Number.isInteger(number) || number < 0)) {
   process.stderr.write(USAGE);
   process.exit(values.help ? 0 : 2);
 }
@@ -53,6 +56,7 @@ const result = await conform({
   seed,
   perWorld,
   fields,
+  ways,
   shrinks,
   shrink,
   progress: (so) => bar.update(so.operations, { worlds: so.worlds, wrong: wrongOf(so) }),
@@ -62,7 +66,7 @@ bar.stop();
 
 const text = table(result);
 process.stdout.write(`\n${text}`);
-const wrong = result.cases.filter(({ way, verdict }) => way !== 'stock' && verdict === 'wrong');
+const wrong = result.cases.filter(({ way }) => way !== 'stock');
 for (const found of wrong.slice(0, shrinks)) process.stdout.write(`\n${tell(found)}`);
 if (values.save) {
   const folder = join(ROOT, 'test/federation/generated');
@@ -79,22 +83,22 @@ function table({ verdicts, calls, worlds, failing, moreCalls, ...rest }: Result)
     native: 'Tributary, `PLANNER=native`',
     stock: '`@apollo/gateway`',
   };
-  const rows = WAYS.map((way) => {
+  const rows = ways.map((way) => {
     const { right, refused, wrong } = verdicts[way];
-    return `| ${names[way]} | ${right} | ${verdicts[way]['flawed plan']} | ${wrong} | ${refused} | ${calls[way]} |`;
+    return `| ${names[way]} | ${right} | ${wrong} | ${refused} | ${calls[way]} |`;
   });
   return [
     `# Generated operations, answered`,
     '',
-    `\`npm run conform -- --operations ${operations} --seed ${seed} --per-world ${perWorld} --fields ${fields}\`: ${rest.operations} operations over ${worlds} graphs`,
+    `\`npm run conform -- --operations ${operations} --seed ${seed} --per-world ${perWorld} --fields ${fields} --ways ${ways.join()}\`: ${rest.operations} operations over ${worlds} graphs`,
     `(${failing} while fields or a whole subgraph failed), each compared with graphql-js over the whole schema: the data, and where errors are.`,
     `Node ${process.version}, ${process.platform} ${process.arch}, ${cpus().length} × ${cpus()[0]?.model.trim()}; ${new Date(started).toISOString().slice(0, 10)}; ${Math.round((Date.now() - started) / 1000)} s.`,
     '',
-    '| who | right | wrong, by a plan that the gateway’s own check finds fault with | wrong otherwise | refused | subgraph calls |',
-    '|---|--:|--:|--:|--:|--:|',
+    '| who | right | wrong | refused | subgraph calls |',
+    '|---|--:|--:|--:|--:|',
     ...rows,
     '',
-    `Tributary made more subgraph calls than \`@apollo/gateway\` for ${moreCalls} operations. Calls are of the operations that all five answered.`,
+    `Tributary made more subgraph calls than \`@apollo/gateway\` for ${moreCalls} operations. Calls are of the operations that all answered rightly.`,
     '',
   ].join('\n');
 }

@@ -208,6 +208,12 @@ export class Values {
     const owners = [...field.homes].filter(([, { role }]) => role === 'owns').map(([home]) => home);
     const object = this.#model.objects.get(thing.__typename)!;
     if (object.kind === 'value') return;
+    // Who has the interface as an object knows its key.
+    if (field.key && field.name === 'id')
+      for (const name of object.interfaces) {
+        const at = this.#model.interfaces.get(name)?.objectAt;
+        if (at !== undefined) owners.push(at);
+      }
     const hit = pessimistic
       ? this.#mayNeed(object, field, down)
       : owners.every((home) => home === down) && ![...field.homes.values()].some(({ role }) => role === 'external');

@@ -20,7 +20,8 @@ import type {
   SubgraphClient,
 } from '../../../gateway/engine.js';
 import { Coverage } from '../../../gateway/plan/coverage.js';
-import { choosePlanner } from '../../../gateway/plan/planner.js';
+import type { Plan } from '../../../gateway/plan/plan.js';
+import { choosePlanner, chooseUnchecked } from '../../../gateway/plan/planner.js';
 import { TributaryEngine } from '../../../gateway/run/engine.js';
 import { createEngine as createStockEngine } from '../../../gateway/stock/engine.js';
 import { readSupergraph, type Supergraph } from '../../../gateway/supergraph/supergraph.js';
@@ -49,6 +50,8 @@ export interface Told {
 export interface Tampering {
   readonly engine?: (engine: Engine, supergraph: Supergraph) => Engine;
   readonly client?: (client: SubgraphClient) => SubgraphClient;
+  /** Plans go out as the planners made them. */
+  readonly unchecked?: boolean;
 }
 
 /** A generated graph: composed, with every subgraph in this process, and as the one schema that has everything. */
@@ -142,17 +145,21 @@ export class World {
     }
   }
 
-  /** What the gateway's own check says of the plan, as gateway/plan/careful-planner.ts asks it. */
-  async flaws(way: Way, operation: Operation, variables: Record<string, unknown>): Promise<ReadonlySet<string>> {
+  /** As it is run, and what the gateway's own check says of it. */
+  async planOf(
+    way: Way,
+    operation: Operation,
+    variables: Record<string, unknown>,
+  ): Promise<{ plan: Plan; left: ReadonlySet<string> }> {
     const engine = await this.#engine(way);
-    if (!(engine instanceof TributaryEngine)) return new Set();
+    if (!(engine instanceof TributaryEngine)) return NO_PLAN;
     const normal = engine.normalOf(operation, variables);
-    if (normal.planned === undefined) return new Set();
+    if (normal.planned === undefined) return NO_PLAN;
     const kind = operation.type;
     // Every label of a generated world is `percent(100)`, and every throw is below that.
     const percent = this.supergraph.sdl.includes('overrideLabel:') ? 0 : 100;
     const plan = await engine.plans.plan(normal, { labels: [], percent });
-    return new Coverage(this.supergraph).uncovered(normal.planned, kind, plan);
+    return { plan, left: new Coverage(this.supergraph).uncovered(normal.planned, kind, plan) };
   }
 
   async close(): Promise<void> {
@@ -170,7 +177,7 @@ export class World {
   }
 
   async #open(way: Way): Promise<Engine> {
-    const { client = (one) => one, engine = (one) => one } = this.#tampering;
+    const { client = (one) => one, engine = (one) => one, unchecked = false } = this.#tampering;
     const options: EngineOptions = {
       subgraphs: this.#client(),
       logger: silent,
@@ -180,7 +187,8 @@ export class World {
       join: false,
     };
     if (way === 'stock') return createStockEngine(this.supergraph, options);
-    const { planner, reason } = await choosePlanner(this.supergraph, options.planner, silent, this.#planners);
+    const choose = unchecked ? chooseUnchecked : choosePlanner;
+    const { planner, reason } = await choose(this.supergraph, options.planner, silent, this.#planners);
     const ours = { ...options, subgraphs: client(options.subgraphs) };
     return engine(new TributaryEngine(this.supergraph, ours, planner, reason), this.supergraph);
   }
@@ -259,6 +267,7 @@ export class World {
   }
 }
 
+const NO_PLAN = { plan: { root: undefined }, left: new Set<string>() };
 const OVERDUE = 'Planning took longer';
 
 export class DoesNotCompose extends Error {}

@@ -1,0 +1,81 @@
+import { createHash } from 'node:crypto';
+import type { Logger } from '#libs/telemetry';
+import type { Supergraph } from '../supergraph/supergraph.js';
+import { completePlan } from './complete-plan.js';
+import { Coverage } from './coverage.js';
+import { Joins } from './joins.js';
+import { plainPlan } from './plain-plan.js';
+import type { Plan } from './plan.js';
+import type { Planner, PlanRequest } from './planner.js';
+import { isLabelOn } from './override-labels.js';
+
+/**
+ * No plan goes out unchecked. What a planner left out that the asked subgraph has is put back in; where a plan is still not whole, or
+ * asks somebody for what he cannot know, or there is none, the operation is planned by the rules alone (plain-plan.ts), and the
+ * better of the two is taken.
+ */
+export function checkedPlanner(planner: Planner, supergraph: Supergraph, logger: Logger): Planner {
+  const joins = new Joins(supergraph);
+  const coverage = new Coverage(supergraph, joins);
+  const query = supergraph.schema.getQueryType()!.name;
+  const mutation = supergraph.schema.getMutationType()?.name;
+
+  const planned = async (request: PlanRequest): Promise<Checked> => {
+    const plan = await planner.plan(request);
+    const left = coverage.uncovered(request.query, request.kind, plan);
+    const whole = completePlan(plan, supergraph.schema, joins, request, left);
+    return { plan: whole, left: left.size === 0 ? left : coverage.uncovered(request.query, request.kind, whole) };
+  };
+  const plain = (request: PlanRequest): Checked | undefined => {
+    try {
+      const plan = plainPlan(joins, { query, mutation }, request, (label) => isLabelOn(label, request));
+      return { plan, left: coverage.uncovered(request.query, request.kind, plan) };
+    } catch (error) {
+      logger.debug({ err: error }, 'An operation cannot be planned by the rules alone');
+      return undefined;
+    }
+  };
+
+  return {
+    name: planner.name,
+    overrideLabels: planner.overrideLabels,
+    async plan(request: PlanRequest): Promise<Plan> {
+      let one: Checked | undefined;
+      let failure: unknown;
+      try {
+        one = await planned(request);
+      } catch (error) {
+        if (request.signal.aborted) throw error;
+        failure = error;
+      }
+      if (one?.left.size === 0) return one.plan;
+      const other = plain(request);
+      if (other && (!one || other.left.size < one.left.size)) {
+        const left = one && [...one.left].slice(0, 10);
+        const operation = hashOf(request.query);
+        logger.debug(
+          { planner: planner.name, operation, left, err: failure },
+          'An operation is planned by the rules alone',
+        );
+        return other.plan;
+      }
+      if (!one) throw failure;
+      // Some keys are left out rightly, because no object of that type can be there: nothing that an operator has to do.
+      logger.debug(
+        { operation: hashOf(request.query), left: [...one.left].slice(0, 10) },
+        'A plan leaves something out',
+      );
+      return one.plan;
+    },
+    close: () => planner.close(),
+  };
+}
+
+interface Checked {
+  readonly plan: Plan;
+  readonly left: ReadonlySet<string>;
+}
+
+function hashOf(query: string): string {
+  return createHash('sha256').update(query).digest('hex');
+}

@@ -1,0 +1,64 @@
+import { describe, expect, it } from '@jest/globals';
+import { conform, differences, questionOf, wrongOf, type Case } from './conform.js';
+import { tell } from './tell.js';
+import { modelOf, World } from './world.js';
+
+/** World, operation, and after how many fields it goes no deeper. Each was once answered wrongly, for its planners' plan is wrong. */
+const KEPT: [string, number, number, number][] = [
+  ['what is required requires something itself, and the entity comes from where that is external', 4, 18, 3],
+  ['the same, while a field fails', 4, 72, 3],
+  ['two such requirements', 4, 93, 3],
+  ['such a requirement on an entity below an entity', 7, 14, 3],
+  ['a field that requires is asked where the entity comes from, without what it requires', 110, 4, 4],
+  ['the same after a mutation', 110, 20, 4],
+  ['two fields of one subgraph require one field with different arguments', 104, 15, 4],
+  ['the same beside other requirements', 129, 15, 4],
+  ['the same under an alias', 129, 19, 4],
+  ['the same after a mutation, where an interface has a member only elsewhere', 1016, 11, 5],
+  ['an object is asked for without anything of it', 1069, 20, 5],
+];
+
+describe('a plan that was wrong', () => {
+  it.each(KEPT)('%s: is mended (control: unchecked, somebody’s answer is wrong)', async (_name, seed, nth, fields) => {
+    const { model, sdl } = modelOf(seed);
+    for (const unchecked of [false, true]) {
+      const world = new World(model, sdl, { unchecked });
+      const { question, moment } = questionOf(world, seed, nth, fields);
+      const found = await differences(world, question, moment, ['default', 'apollo', 'native']);
+      await world.close();
+      const wrong = found.filter(({ verdict }) => verdict !== 'right').map(({ way }) => way);
+      if (unchecked) expect(wrong).not.toEqual([]);
+      else expect(wrong).toEqual([]);
+    }
+  });
+});
+
+describe('an engine that is wrong', () => {
+  it.each<[string, (text: string) => string]>([
+    ['a value is another one', (text) => text.replace(/"id":"(\w+)-\d"/, '"id":"$1-9"')],
+    ['an error is missing', (text) => text.replace(/^\{"errors":\[.*\],"data"/, '{"data"')],
+    ['a field is missing', (text) => text.replace(/,"[a-z]\d+":null/, '')],
+  ])('control: is found within 100 operations: %s', async (_what, spoil) => {
+    const result = await conform({
+      operations: 100,
+      perWorld: 25,
+      fields: 3,
+      seed: 1,
+      ways: ['default'],
+      untilWrong: true,
+      tampering: {
+        engine: (engine) => ({
+          about: engine.about,
+          close: () => engine.close(),
+          async execute(...asked) {
+            const answer = await engine.execute(...asked);
+            return { ...answer, body: spoil(answer.body.toString()) };
+          },
+        }),
+      },
+    });
+    expect(wrongOf(result)).toBeGreaterThan(0);
+    const [found] = result.cases.filter((one: Case) => one.verdict === 'wrong');
+    expect(tell(found!)).toContain('# graphql-js over the whole schema');
+  });
+});
