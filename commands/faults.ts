@@ -68,6 +68,12 @@ async function strikeAll({ faults, ms }: { faults: readonly Fault[]; ms: number 
   const opened: Partial<Record<(typeof SERVICES)[number], Databases['users']>> = {};
   const lines: Line[] = [];
   const broken: string[] = [];
+  // Whoever is told to end says what it has seen until then.
+  process.once('SIGTERM', () => {
+    console.log(table(lines));
+    console.error('✗ it was told to end before it had tried everything');
+    process.exit(1);
+  });
   try {
     for (const service of SERVICES)
       opened[service] = await openDatabase({

@@ -129,21 +129,6 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
       await lock.release();
     },
   },
-  'npm run faults -- FR1 FG1 --ms 500': {
-    needs: ['postgres', 'redis'],
-    async run(script, folder) {
-      expect(await carriedOut(script, folder)).toEqual([
-        0,
-        expect.stringMatching(/\| FR1 .*\| 0 +\|.*\n\| FG1 .*\| 0 +\|/),
-      ]);
-    },
-  },
-  'npm run soak -- --seconds 10 --reloads 10 --reconnects 50': {
-    needs: ['postgres', 'redis'],
-    async run(script, folder) {
-      expect(await carriedOut(script, folder)).toEqual([0, expect.stringMatching(/[\d,]+ distinct operations, /)]);
-    },
-  },
   'npm run reconcile': {
     async run(script, folder) {
       const posts = await openDatabase({ service: 'posts', dataDir: folder, ...postsTables, logger: silent });
