@@ -48,6 +48,8 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
         .privateKey.export({ type: 'pkcs8', format: 'der' })
         .toString('base64'),
       CONSISTENCY_WAIT_MS: '1500',
+      // What asks by itself every two seconds is not counted as somebody's read.
+      ENDED_SESSIONS_POLL_MS: '600000',
       ENGINE: 'tributary',
     };
     world = await startWorld(env);
