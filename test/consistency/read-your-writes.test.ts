@@ -1,8 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { Redis } from 'ioredis';
 import pg from 'pg';
-import { provisionServices } from '#libs/database';
 import { silent } from '#libs/telemetry';
 import { secretsFrom } from '../../commands/databases.js';
 import { gatewayEnvironment } from '../../commands/everything.js';
@@ -12,8 +9,8 @@ import { cast, publish } from '../journeys/cast.js';
 import { alice, bob, carol } from '../people.js';
 import { withServer } from '../servers/needs.js';
 import { startWorld, type Answer, type Person, type World } from '../world.js';
+import { ownServers, type OwnServers } from './own-servers.js';
 
-const SERVICES = ['users', 'posts', 'followers'] as const;
 /** Redis' own number for a place apart. */
 const REDIS_DATABASE = 8;
 const HOME = '{ homeTimeline(first: 5) { edges { node { id } } } }';
@@ -26,27 +23,16 @@ const POST = 'query($id: ID!) { post(id: $id) { id } }';
  * a test likes: its effect waits for a lock.
  */
 withServer(['postgres', 'redis'], 'who has written, through two gateways', (adminUrl = '', redisUrl = '') => {
-  const prefix = `consistency_${randomBytes(5).toString('hex')}_`;
-  const ownRedis = Object.assign(new URL(redisUrl), { pathname: `/${REDIS_DATABASE}` }).href;
+  let servers: OwnServers;
   let world: World;
   let other: RunningGateway;
   let posts: pg.Client;
   let held = false;
 
   beforeAll(async () => {
-    const redis = new Redis(ownRedis);
-    await redis.flushdb();
-    redis.disconnect();
-    const passwords = Object.fromEntries(SERVICES.map((service) => [service, randomBytes(16).toString('hex')]));
-    const urls = await provisionServices(adminUrl, SERVICES, passwords, { prefix });
-    const master = randomBytes(32).toString('hex');
+    servers = await ownServers(adminUrl, redisUrl, REDIS_DATABASE);
     const env = {
-      ...Object.fromEntries(SERVICES.map((service) => [`${service.toUpperCase()}_DATABASE_URL`, urls[service]])),
-      REDIS_URL: ownRedis,
-      ASSERTION_SECRET: master,
-      SIGNING_KEY: generateKeyPairSync('ed25519')
-        .privateKey.export({ type: 'pkcs8', format: 'der' })
-        .toString('base64'),
+      ...servers.env,
       CONSISTENCY_WAIT_MS: '1500',
       // What asks by itself every two seconds is not counted as somebody's read.
       ENDED_SESSIONS_POLL_MS: '600000',
@@ -55,12 +41,17 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
     world = await startWorld(env);
     other = await startGateway(
       readGatewayConfig({
-        ...gatewayEnvironment({ ...env, ENGINE: 'apollo', PORT: '0' }, '', secretsFrom(master), world.subgraphs),
+        ...gatewayEnvironment(
+          { ...env, ENGINE: 'apollo', PORT: '0' },
+          '',
+          secretsFrom(servers.master),
+          world.subgraphs,
+        ),
       }),
       { logger: silent },
     );
     await other.ready();
-    posts = new pg.Client({ connectionString: urls['posts'] });
+    posts = new pg.Client({ connectionString: servers.postsUrl });
     await posts.connect();
   }, 60_000);
   afterEach(async () => {
@@ -71,13 +62,7 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
     await posts?.end();
     await other?.close();
     await world?.close();
-    const admin = new pg.Client({ connectionString: adminUrl });
-    await admin.connect();
-    for (const service of SERVICES) {
-      await admin.query(`DROP DATABASE IF EXISTS ${prefix}${service} WITH (FORCE)`);
-      await admin.query(`DROP ROLE IF EXISTS ${prefix}${service}`);
-    }
-    await admin.end();
+    await servers?.drop();
   }, 60_000);
 
   async function holdBack(): Promise<void> {

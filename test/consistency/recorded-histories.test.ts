@@ -1,8 +1,5 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { Redis } from 'ioredis';
 import pg from 'pg';
-import { provisionServices } from '#libs/database';
 import { silent } from '#libs/telemetry';
 import { secretsFrom } from '../../commands/databases.js';
 import { gatewayEnvironment } from '../../commands/everything.js';
@@ -13,8 +10,8 @@ import { alice, bob, carol } from '../people.js';
 import { withServer } from '../servers/needs.js';
 import { startWorld, type Person, type World } from '../world.js';
 import { violations, type Operation, type Violation } from './history.js';
+import { ownServers, type OwnServers } from './own-servers.js';
 
-const SERVICES = ['users', 'posts', 'followers'] as const;
 /** Redis' own number for a place apart. */
 const REDIS_DATABASE = 7;
 const FOLLOW = 'mutation($id: ID!) { follow(userId: $id) { id } }';
@@ -27,34 +24,21 @@ const HOME = '{ homeTimeline(first: 1) { edges { node { id } } } }';
  * What was seen is recorded, and checked afterwards.
  */
 withServer(['postgres', 'redis'], 'recorded histories of clients of two gateways', (adminUrl = '', redisUrl = '') => {
-  const prefix = `history_${randomBytes(5).toString('hex')}_`;
-  const ownRedis = Object.assign(new URL(redisUrl), { pathname: `/${REDIS_DATABASE}` }).href;
+  let servers: OwnServers;
   let world: World;
   let openGateway: (engine: string) => Promise<RunningGateway>;
-  let postsUrl = '';
 
   beforeAll(async () => {
-    const redis = new Redis(ownRedis);
-    await redis.flushdb();
-    redis.disconnect();
-    const passwords = Object.fromEntries(SERVICES.map((service) => [service, randomBytes(16).toString('hex')]));
-    const urls = await provisionServices(adminUrl, SERVICES, passwords, { prefix });
-    postsUrl = urls['posts'] ?? '';
-    const master = randomBytes(32).toString('hex');
+    servers = await ownServers(adminUrl, redisUrl, REDIS_DATABASE);
     const env = {
-      ...Object.fromEntries(SERVICES.map((service) => [`${service.toUpperCase()}_DATABASE_URL`, urls[service]])),
-      REDIS_URL: ownRedis,
-      ASSERTION_SECRET: master,
-      SIGNING_KEY: generateKeyPairSync('ed25519')
-        .privateKey.export({ type: 'pkcs8', format: 'der' })
-        .toString('base64'),
+      ...servers.env,
       CONSISTENCY_WAIT_MS: '30000',
     };
     world = await startWorld(env);
     openGateway = async (engine) => {
       const own = { ...env, ENGINE: engine, PORT: '0', SUBGRAPH_TIMEOUT_MS: '40000', REQUEST_TIMEOUT_MS: '60000' };
       const gateway = await startGateway(
-        readGatewayConfig(gatewayEnvironment(own, '', secretsFrom(master), world.subgraphs)),
+        readGatewayConfig(gatewayEnvironment(own, '', secretsFrom(servers.master), world.subgraphs)),
         { logger: silent },
       );
       await gateway.ready();
@@ -63,13 +47,7 @@ withServer(['postgres', 'redis'], 'recorded histories of clients of two gateways
   }, 90_000);
   afterAll(async () => {
     await world?.close();
-    const admin = new pg.Client({ connectionString: adminUrl });
-    await admin.connect();
-    for (const service of SERVICES) {
-      await admin.query(`DROP DATABASE IF EXISTS ${prefix}${service} WITH (FORCE)`);
-      await admin.query(`DROP ROLE IF EXISTS ${prefix}${service}`);
-    }
-    await admin.end();
+    await servers?.drop();
   }, 60_000);
 
   /** Follows somebody who has a post when the number is odd, else ends it; the timeline shows which. */
@@ -80,7 +58,7 @@ withServer(['postgres', 'redis'], 'recorded histories of clients of two gateways
     await world.settle();
     const gateways = [await openGateway('tributary'), await openGateway('apollo')];
     const history: Operation[] = [];
-    const slow = await slowConsumer(postsUrl);
+    const slow = await slowConsumer(servers.postsUrl);
     try {
       for (let round = 0; round < ROUNDS; round += 1) {
         await Promise.all(people.map((who) => turn(who, author, gateways, round, history, withToken)));
