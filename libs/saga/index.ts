@@ -1,3 +1,3 @@
 export { stuckSteps } from './gauges.js';
 export { PARTS_INDEXES, PARTS_TABLE, type Outcome, type Part, type Saga, type Slice, type StepOf } from './part.js';
-export { beginStep, Participant, partOf } from './participant.js';
+export { beginStep, partOf, startParticipant, type Participant } from './participant.js';

@@ -166,6 +166,21 @@ export class Participant<Step extends string> {
   }
 }
 
+/** Works off what is left, and from then on what these events bring, when they are committed. */
+export function startParticipant<Step extends string>(
+  options: Options<Step> & { readonly database: Pick<Database, 'afterCommit'> },
+): Participant<Step> {
+  const participant = new Participant(options);
+  options.database.afterCommit(async (events) => {
+    if (events.some(({ type }) => WAKES.has(type))) participant.wake();
+  });
+  participant.wake();
+  return participant;
+}
+
+/** What begins a step. */
+const WAKES: ReadonlySet<string> = new Set(['account-frozen', 'account-thawed', 'user-deleted', 'deletion-step-asked']);
+
 /**
  * Begins a step in the transaction that hears of it; the caller wakes the participant after COMMIT. What is under way goes on,
  * what is done is told again, and whatever an earlier deletion of the same account was still undoing is this one's now.

@@ -1,7 +1,7 @@
 import type { Database, Tx } from '#libs/database';
 import type { DomainEvent } from '#libs/events';
 import { recordEvent } from '#libs/outbox';
-import { beginStep, Participant, partOf, type StepOf } from '#libs/saga';
+import { beginStep, partOf, startParticipant, type Participant, type StepOf } from '#libs/saga';
 import type { Logger } from '#libs/telemetry';
 import { dissolveSlice, eraseSlice, restoreSlice } from './dissolve-follows.js';
 
@@ -20,11 +20,8 @@ export function followsParticipant(parts: {
   readonly pausesMs?: readonly number[];
   readonly lookMs?: number;
 }): Participant<Step> {
-  const { database, logger, ...pace } = parts;
-  const participant = new Participant<Step>({
-    database,
-    logger,
-    ...pace,
+  return startParticipant<Step>({
+    ...parts,
     steps: STEPS,
     tell: (tx, { deletionId, userId, step }, version, outcome) =>
       recordEvent(tx, {
@@ -35,14 +32,7 @@ export function followsParticipant(parts: {
         payload: { deletionId, userId, step, outcome },
       }),
   });
-  database.afterCommit(async (events) => {
-    if (events.some(({ type }) => WAKES.has(type))) participant.wake();
-  });
-  participant.wake();
-  return participant;
 }
-
-const WAKES: ReadonlySet<string> = new Set(['account-frozen', 'account-thawed', 'user-deleted', 'deletion-step-asked']);
 
 /** From now on nobody can follow or block this person, nor this person anybody. */
 export async function accountFrozen(tx: Tx, { payload }: DomainEvent<'account-frozen'>): Promise<void> {
