@@ -150,16 +150,17 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       unauthorized: config.UNAUTHORIZED,
       entities,
     });
+    const listSizes = listSizesOf(supergraph);
     const documents = new Documents(supergraph.schema, {
       limits: config.limits,
       introspection: config.introspection,
       suggestions: config.introspection,
       cacheBytes: config.DOCUMENT_CACHE_BYTES,
-      listSizes: listSizesOf(supergraph),
+      listSizes,
       cost: {
         limit: config.COST_LIMIT,
         listSize: config.COST_LIST_SIZE,
-        listSizes: listSizesOf(supergraph),
+        listSizes,
         weights: weightsOf(supergraph),
       },
     });

@@ -14,9 +14,9 @@ export interface AdmissionOptions {
 }
 
 /**
- * Refuses what could only wait. While the gateway is late with what it has taken (its event loop), it takes a quarter fewer requests at once at each look; when it keeps up, a twentieth more. Whoever is refused has
- * cost a few microseconds: not parsed, not planned, no subgraph called. Without this each of ten times too many waits until its
- * deadline, and nearly all that is done is done for nobody ("Handling Overload", Site Reliability Engineering, 2016, chapter 21).
+ * Refuses what could only wait. While the gateway is late with what it has taken (its event loop), it takes a quarter fewer
+ * requests at once at each look; when it keeps up, a twentieth more. Whoever is refused is not parsed and not planned, and no subgraph
+ * is called. Without this each of ten times too many waits until its deadline, and nearly all that is done is done for nobody ("Handling Overload", Site Reliability Engineering, 2016, chapter 21).
  *
  * A request costs an addition and a comparison.
  */
