@@ -36,6 +36,18 @@ withServer('redis', 'the stream in Redis', (url) => {
 
   streamContract(() => open());
 
+  it('is waited for from the first moment on, when nobody is connected yet', async () => {
+    await (await open()).publish([event(1, 1)]);
+    const taken: string[] = [];
+    const subscription = another().subscribe(
+      'posts',
+      ['users'],
+      async (events) => void taken.push(...events.map(numbers)),
+    );
+    await subscription.settled();
+    expect(taken).toEqual(['1:1']);
+  });
+
   describe('of two processes in a group', () => {
     it('one reads at a time, so a slow first event is never overtaken; the other goes on when it is gone', async () => {
       const [one, two] = [await open({ leaseMs: 200 }), another({ leaseMs: 200 })];

@@ -42,14 +42,15 @@ export class RedisSubscription {
     this.#running = this.#run();
   }
 
-  /** Resolves when the group, in whatever process, has acknowledged all that the stream holds. */
+  /** Resolves when the group, in whatever process, has acknowledged all that the stream holds. Redis may come and go meanwhile. */
   async settled(deadlineMs: number): Promise<void> {
     const deadline = performance.now() + deadlineMs;
     const { group, key, redis } = this.#parts;
     for (;;) {
-      const behind = (await redis.eval(BEHIND, 1, key, group)) as number;
+      let cause: unknown;
+      const behind = await redis.eval(BEHIND, 1, key, group).catch((error: unknown) => void (cause = error));
       if (behind === 0) return;
-      if (performance.now() > deadline) throw new Error(`waited in vain for group ${group} to read ${key}`);
+      if (performance.now() > deadline) throw new Error(`waited in vain for group ${group} to read ${key}`, { cause });
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   }
