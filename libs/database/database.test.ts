@@ -160,6 +160,14 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
     await expect(cut).rejects.toMatchObject({ code: 'SUBGRAPH_UNAVAILABLE' });
     expect(await database.query('SELECT * FROM accounts')).toEqual([]);
 
+    // Without a transaction nobody but the driver listens to the connection: its end may not be the end of the process.
+    const alone = database.query('SELECT pg_sleep(1)');
+    const isRun = `SELECT FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(1)' AND state = 'active'`;
+    while ((await admin.query(isRun)).length === 0);
+    between.cut();
+    await expect(alone).rejects.toMatchObject({ code: 'SUBGRAPH_UNAVAILABLE' });
+    expect(await database.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
+
     between.swallow(true);
     const unanswered = [database.query('SELECT 1'), database.transaction((tx) => tx.query('SELECT 1'))];
     const outcomes = await Promise.allSettled(unanswered);

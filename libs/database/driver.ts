@@ -69,6 +69,9 @@ let connections = 0;
  * row by its key on the embedded database, 78 instead of 153 on a server.
  */
 function watch(client: pg.PoolClient, onStatement: () => void): void {
+  // The pool listens to a connection only while nobody has it. One that is lost under a statement has told the statement;
+  // unheard, its error event would end the whole process.
+  client.on('error', () => {});
   const connection = ++connections;
   const names = new Map<string, string>();
   let named = 0;
