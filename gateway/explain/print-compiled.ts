@@ -1,18 +1,11 @@
 import { parse, print } from 'graphql';
-import { fetchesOf, type Entities, type Plan } from '../plan/plan.js';
 import { printPath, printRequired } from '../plan/print-plan.js';
-import type { Compiled, CompiledFetch, Unit } from '../run/compile.js';
+import type { Compiled, CompiledFetch } from '../run/compile.js';
 
 /** What is run: the plan's steps dissolved into what each fetch really waits for. */
-export function printCompiled(compiled: Compiled, plan: Plan): string {
+export function printCompiled(compiled: Compiled): string {
   if (compiled.fetches.length === 0) return 'Nothing is fetched.';
-  // Units are made of the plan's entities, in the plan's order.
-  const planned = fetchesOf(plan.root).flatMap((fetch) => (fetch.kind === 'entities' ? fetch.entities : []));
-  const units = compiled.fetches.flatMap((fetch) => (fetch.kind === 'entities' ? fetch.units : []));
-  const entities = new Map(units.map((unit, index) => [unit, planned[index]!]));
-  return compiled.fetches
-    .map((fetch) => [headline(fetch, compiled.fetches), ...body(fetch, entities)].join('\n'))
-    .join('\n\n');
+  return compiled.fetches.map((fetch) => [headline(fetch, compiled.fetches), ...body(fetch)].join('\n')).join('\n\n');
 }
 
 function headline(fetch: CompiledFetch, all: readonly CompiledFetch[]): string {
@@ -22,7 +15,7 @@ function headline(fetch: CompiledFetch, all: readonly CompiledFetch[]): string {
   return `#${fetch.id} ${kind} ${fetch.subgraph}, ${when}`;
 }
 
-function body(fetch: CompiledFetch, entities: ReadonlyMap<Unit, Entities>): string[] {
+function body(fetch: CompiledFetch): string[] {
   if (fetch.kind === 'root') {
     const where = fetch.locator.keys.length === 0 ? 'the root' : fetch.locator.keys.join('.');
     return [
@@ -31,18 +24,13 @@ function body(fetch: CompiledFetch, entities: ReadonlyMap<Unit, Entities>): stri
       ...operationLines(fetch.operation),
     ];
   }
-  return fetch.units.flatMap((unit) => {
-    const { paths, requires } = entities.get(unit)!;
-    return [
-      `  for each of: ${paths.map(printPath).join(' and ')}`,
-      `  represented by: { ${requires.map(printRequired).join(' ')} }`,
-      ...(unit.variables.length === 0
-        ? []
-        : [`  variables: ${unit.variables.map(({ name }) => `$${name}`).join(' ')}`]),
-      `  goes there, as ${unit.topKeys.join(' ')}`,
-      ...operationLines(unit.alone.operation),
-    ];
-  });
+  return fetch.units.flatMap((unit) => [
+    `  for each of: ${unit.locators.map(({ path }) => printPath(path)).join(' and ')}`,
+    `  represented by: { ${unit.represent.requires.map(printRequired).join(' ')} }`,
+    ...(unit.variables.length === 0 ? [] : [`  variables: ${unit.variables.map(({ name }) => `$${name}`).join(' ')}`]),
+    `  goes there, as ${unit.topKeys.join(' ')}`,
+    ...operationLines(unit.alone.operation),
+  ]);
 }
 
 function operationLines(operation: string): string[] {

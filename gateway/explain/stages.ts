@@ -48,7 +48,7 @@ export async function stagesOf(
       planner: `${planner.name}: ${reason}`,
       operation: normal.planned === undefined ? 'Nothing of it is planned.' : print(parse(normal.planned)),
       plan: printPlan(plan),
-      fetches: printCompiled(compiled, plan),
+      fetches: printCompiled(compiled),
     };
   } finally {
     await engine.close();

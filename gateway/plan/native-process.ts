@@ -65,6 +65,8 @@ export class NativeProcess {
   }
 
   async end(): Promise<void> {
+    // Who waits for its end is not to end before.
+    this.#busy();
     this.#child.kill('SIGKILL');
     await this.#ended;
   }
@@ -84,8 +86,7 @@ export class NativeProcess {
     signal.addEventListener('abort', overrun, { once: true });
     return new Promise<Reply>((resolve, reject) => {
       this.#waiting = { resolve, reject };
-      this.#child.ref();
-      this.#child.channel?.ref();
+      this.#busy();
       // When it cannot be told, it has ended, which is heard of in any case.
       this.#child.send(question, () => undefined);
     }).finally(() => {
@@ -98,6 +99,12 @@ export class NativeProcess {
   #settle(reply: Reply): void {
     if ('error' in reply) this.#waiting?.reject(new Error(reply.error));
     else this.#waiting?.resolve(reply);
+  }
+
+  #busy(): void {
+    this.#child.ref();
+    this.#child.channel?.ref();
+    if (this.#child.stderr instanceof Socket) this.#child.stderr.ref();
   }
 
   /** An idle planner keeps no process alive. */

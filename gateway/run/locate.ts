@@ -4,6 +4,7 @@ import type { TypeFamilies } from './types.js';
 
 /** Where in the answer entities are: compiled once, walked when their fetch is ready. */
 export interface Locator {
+  readonly path: Path;
   /** Objects at the path, in order of appearance. The same object may appear twice. */
   find(root: JsonObject, found: JsonObject[]): void;
   /** The same walk, telling response paths: only when an error needs one. */
@@ -25,6 +26,7 @@ export function locator(path: Path, families: TypeFamilies): Locator {
     return step.kind === 'types' ? [{ read: undefined, key: '', types: families.ofAny(step.types) }] : [];
   });
   return {
+    path,
     keys: path.flatMap((step) => (step.kind === 'key' ? [step.key] : [])),
     find: (root, found) => walk(root, steps, 0, found),
     findPaths(root) {

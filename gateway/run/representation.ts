@@ -31,10 +31,12 @@ export interface TypeRepresenter {
 }
 
 export class Representer {
+  readonly requires: readonly Required[];
   readonly #fields: Fields;
   readonly #byType = new Map<Json | undefined, TypeRepresenter>();
 
   constructor(requires: readonly Required[], rewrites: readonly Rewrite[], families: TypeFamilies) {
+    this.requires = requires;
     this.#fields = new Fields(requires, rewrites, families);
   }
 

@@ -26,8 +26,11 @@ const graph = federate({
     resolvers: { Item: { size: ({ id }: { id: string }) => Number(id) * 10 } },
   },
   owners: {
-    sdl: `type Owner @key(fields: "id") { id: ID! title: String }`,
-    resolvers: { Owner: { title: ({ id }: { id: string }) => `owner ${id}` } },
+    sdl: `type Query { late: Item } type Item @key(fields: "id", resolvable: false) { id: ID! } type Owner @key(fields: "id") { id: ID! title: String }`,
+    resolvers: {
+      Query: { late: () => ({ id: '9' }) },
+      Owner: { title: ({ id }: { id: string }) => `owner ${id}` },
+    },
   },
 });
 afterAll(() => graph.close());
@@ -101,6 +104,28 @@ describe('a fetch', () => {
 
   it('control: in the waves of the plan, which a mutation keeps, it waits for the slowest', async () =>
     expect(await overtakes('mutation { it: add(name: "7") { size owner { title } } }')).toBe(false));
+
+  /** `late` is answered when `names` has been asked, or when nothing else moves any more. How often was `names` asked? */
+  async function asksForNames(merge: 'flow' | 'plan'): Promise<number> {
+    const seen: string[] = [];
+    const { data, calls } = await graph.ask('{ again { name } late { name owner { id } } }', {
+      merge,
+      planner: 'native',
+      before: async ({ subgraph }) => {
+        seen.push(subgraph);
+        if (subgraph !== 'owners') return;
+        for (let turn = 0; turn < 200 && !seen.includes('names'); turn += 1) await turns(1);
+      },
+    });
+    expect(data).toEqual({ again: { name: 'item 7' }, late: { name: 'item 9', owner: { id: 'o9' } } });
+    return to(calls, 'names').length;
+  }
+
+  it('does not wait for a slower one that the planner put into one request with it', async () =>
+    expect(await asksForNames('flow')).toBe(2));
+
+  it('with MERGE=plan it does: the planner’s batches are kept, for one call less', async () =>
+    expect(await asksForNames('plan')).toBe(1));
 
   const BOTH = '{ items(count: 2) { name } again { size name } }';
 
