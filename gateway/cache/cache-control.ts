@@ -61,6 +61,9 @@ export class AnswerPolicy {
   }
 }
 
+/** What `cacheHeadersOf` looks at. */
+export const CACHE_HEADERS = ['cache-control', 'surrogate-key', 'cache-tag'] as const;
+
 /** `Cache-Control`, and the tags of `Surrogate-Key` (separated by spaces) and `Cache-Tag` (by commas). */
 export function cacheHeadersOf(
   headers: Readonly<Record<string, string | string[] | undefined>>,

@@ -10,6 +10,7 @@ import type { AnswerHeaders } from '../cache/run-cache.js';
 import type { RequestContext, SubgraphCall } from '../engine.js';
 import { PROBE, REFUSED } from './breaker.js';
 import { WAITING_MAX } from './endpoint.js';
+import type { Head, Heed } from './heed.js';
 import type { Waiting } from './line.js';
 import type { Target } from './upstream.js';
 
@@ -25,11 +26,16 @@ export interface AttemptOptions {
   readonly lateInLineMs?: number;
   /** What the headers of answers say about keeping them, by their bytes. */
   readonly kept?: WeakMap<Buffer, AnswerHeaders> | undefined;
+  /** Which headers of answers are read at all. */
+  readonly heed: Heed;
   readonly clock: Clock;
 }
 
 /** How long the gateway will still wait for this answer, in ms: a subgraph need not work on what nobody waits for. */
 export const TIMEOUT_HEADER = 'tributary-timeout-ms';
+
+/** Headers of answers that every attempt looks at. */
+export const HEEDED = ['content-type', 'content-length', 'content-encoding', WROTE_HEADER];
 
 /**
  * What an attempt that was not answered tells:
@@ -51,7 +57,8 @@ export interface Caller {
 
 /**
  * One way of one call, as undici tells of it. `pool.request` would do the same through a stream, a promise for each chunk, an
- * AbortController (5 µs) and a signal that is listened to (1 to 4 µs a listener).
+ * AbortController (5 µs) and a signal that is listened to (1 to 4 µs a listener). The handler's names are those of undici's core:
+ * round one with the newer names (onRequestStart, …) undici wraps another that makes an object of all headers and a controller.
  */
 export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   readonly target: Target;
@@ -65,7 +72,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   #encoding = '';
   #said: AnswerHeaders | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #controller: Dispatcher.DispatchController | undefined;
+  #abort: ((why: Error) => void) | undefined;
   #breaker = REFUSED;
   #limit = 0;
   #inLineSince = 0;
@@ -134,7 +141,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
         this,
       );
     } catch (error) {
-      this.onResponseError(undefined, error as Error);
+      this.onError(error as Error);
     }
   }
 
@@ -150,17 +157,17 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
 
   // What undici tells
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    if (this.#ended) controller.abort(GIVEN_UP);
+  onConnect(abort: (why?: Error) => void): void {
+    this.#abort = abort;
+    if (this.#ended) abort(GIVEN_UP);
   }
 
-  onResponseStart(
-    _controller: Dispatcher.DispatchController,
-    status: number,
-    headers: Record<string, string | string[] | undefined>,
-  ): void {
-    if (this.#ended || status < 200) return;
+  onHeaders(status: number, raw: Buffer[]): boolean {
+    if (!this.#ended && status >= 200) this.#head(status, this.#options.heed.read(raw));
+    return true;
+  }
+
+  #head(status: number, headers: Head): void {
     this.#answered = true;
     const { consistency } = this.#context;
     const wrote = consistency && headers[WROTE_HEADER];
@@ -178,16 +185,17 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
       this.#miss(bad('The answer is encoded in a way we did not ask for.'), 'final', 'answers');
   }
 
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#ended) return;
+  onData(chunk: Buffer): boolean {
+    if (this.#ended) return true;
     this.#bytes += chunk.length;
     if (this.#bytes > this.#options.bodyBytesMax) this.#miss(tooLong(this.#options.bodyBytesMax), 'final', 'answers');
     else this.#chunks.push(chunk);
+    return true;
   }
 
-  onResponseEnd(): void {
+  onComplete(): void {
     if (this.#ended) return;
-    this.#controller = undefined;
+    this.#abort = undefined;
     const bytes = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks, this.#bytes);
     if (this.#encoding === '') return this.#finish(bytes);
     const { bodyBytesMax } = this.#options;
@@ -199,9 +207,9 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     });
   }
 
-  onResponseError(_controller: unknown, error: Error): void {
+  onError(error: Error): void {
     if (this.#ended) return;
-    this.#controller = undefined;
+    this.#abort = undefined;
     // A server may also close a kept-alive connection just as we write into it.
     const { code } = error as { code?: unknown };
     const missed = UNSENT.has(code) ? 'unsent' : !this.#answered && BROKEN.has(code) ? 'lost' : 'final';
@@ -246,7 +254,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     else if (tells === 'nothing') breaker.abandoned(this.#breaker);
     else breaker.failed(this.#breaker, tells === 'hangs');
     // The rest of an answer that nobody reads: the connection goes with it.
-    this.#controller?.abort(GIVEN_UP);
+    this.#abort?.(GIVEN_UP);
     if (this.#started) this.target.endpoint.leave();
     else if (this.#inLineSince !== 0) this.target.endpoint.line.giveUp(this);
   }
@@ -308,7 +316,7 @@ function headersOf(
 /** Why this is no answer to a GraphQL request, as far as its head tells. */
 function whyRefused(
   status: number,
-  headers: Record<string, string | string[] | undefined>,
+  headers: Head,
   bytesMax: number,
 ): Failure | undefined {
   const ok = (status >= 200 && status < 300 && status !== 204) || status === 400 || status === 422;

@@ -1,13 +1,15 @@
 import { Failure } from '#libs/failure';
+import { CACHE_HEADERS } from '../cache/cache-control.js';
 import type { AnswerHeaders } from '../cache/run-cache.js';
 import type { RequestContext, SubgraphCall, SubgraphClient } from '../engine.js';
-import { Attempt, unavailable, type AttemptOptions, type Caller, type Missed } from './attempt.js';
+import { Attempt, HEEDED, unavailable, type AttemptOptions, type Caller, type Missed } from './attempt.js';
+import { Heed } from './heed.js';
 import type { Upstream, Target } from './upstream.js';
 import { Upstreams, type UpstreamsOptions } from './upstream.js';
 
 export { TIMEOUT_HEADER } from './attempt.js';
 
-export interface SubgraphClientOptions extends Omit<AttemptOptions, 'kept'>, UpstreamsOptions {
+export interface SubgraphClientOptions extends Omit<AttemptOptions, 'kept' | 'heed'>, UpstreamsOptions {
   /** Remember what an answer's headers say about keeping it (`headersOf`). */
   readonly cacheHeaders?: boolean;
   /** A read that is not answered by then is asked a second time, of another address where there is one; 0: never. */
@@ -27,7 +29,8 @@ const JITTER_MS = 50;
  */
 export function openSubgraphClient(given: SubgraphClientOptions): SubgraphClient & { readonly upstreams: Upstreams } {
   const kept = given.cacheHeaders === true ? new WeakMap<Buffer, AnswerHeaders>() : undefined;
-  const options = { ...given, kept };
+  const heed = new Heed(HEEDED, given.forwardResponse, kept ? CACHE_HEADERS : []);
+  const options = { ...given, kept, heed };
   const upstreams = new Upstreams(options);
   const underWay = new Set<Call>();
   return {

@@ -11,26 +11,14 @@ export function withDeadline<T>(
   work: (signal: Cancellation) => Promise<T>,
 ): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const signal = new Ending();
-    const settle = (): void => {
-      clearTimeout(timer);
-      response.off('close', gone);
-    };
-    const end = (error: Error): void => {
-      settle();
-      reject(error);
-      signal.abort(error);
-    };
-    const gone = (): void => end(CLIENT_GONE);
-    const timer = setTimeout(() => end(new Failure('GATEWAY_TIMEOUT')), Math.max(0, timeoutMs));
-    response.once('close', gone);
-    work(signal).then(
+    const ending = new Ending(response, timeoutMs, reject);
+    work(ending).then(
       (result) => {
-        settle();
+        ending.settle();
         resolve(result);
       },
       (error: Error) => {
-        settle();
+        ending.settle();
         reject(error);
       },
     );
@@ -40,20 +28,44 @@ export function withDeadline<T>(
 class Ending implements Cancellation {
   aborted = false;
   reason: unknown;
-  readonly #listeners = new Set<() => void>();
+  readonly #response: ServerResponse;
+  readonly #reject: (error: Error) => void;
+  readonly #timer: NodeJS.Timeout;
+  /** Most requests have one call under way, so the first listener needs no set. */
+  #listener: (() => void) | undefined;
+  #others: Set<() => void> | undefined;
 
-  abort(reason: Error): void {
+  constructor(response: ServerResponse, timeoutMs: number, reject: (error: Error) => void) {
+    this.#response = response;
+    this.#reject = reject;
+    this.#timer = setTimeout(() => this.#end(new Failure('GATEWAY_TIMEOUT')), Math.max(0, timeoutMs));
+    response.on('close', this.#gone);
+  }
+
+  settle(): void {
+    clearTimeout(this.#timer);
+    this.#response.off('close', this.#gone);
+  }
+
+  readonly #gone = (): void => this.#end(CLIENT_GONE);
+
+  #end(error: Error): void {
+    this.settle();
+    this.#reject(error);
     this.aborted = true;
-    this.reason = reason;
-    for (const listener of this.#listeners) listener();
-    this.#listeners.clear();
+    this.reason = error;
+    this.#listener?.();
+    for (const listener of this.#others ?? []) listener();
+    this.#listener = this.#others = undefined;
   }
 
   addEventListener(_type: 'abort', listener: () => void): void {
-    this.#listeners.add(listener);
+    if (this.#listener === undefined || this.#listener === listener) this.#listener = listener;
+    else (this.#others ??= new Set()).add(listener);
   }
 
   removeEventListener(_type: 'abort', listener: () => void): void {
-    this.#listeners.delete(listener);
+    if (this.#listener === listener) this.#listener = undefined;
+    else this.#others?.delete(listener);
   }
 }

@@ -127,19 +127,24 @@ async function answered(
   const deadline = parts.clock() + parts.timeoutMs;
   const asked = await readRequest(request, parts.bodyBytesMax);
   const text = (parts.documentText ?? textOnly)(asked);
-  const bearer = await parts.identity.bearer(request);
+  const who = parts.identity.bearer(request);
+  const bearer = who instanceof Promise ? await who : who;
   const subject = bearer?.subject ?? null;
   const responseHeaders: RequestContext['responseHeaders'] = [];
   let consistency: RequestConsistency | undefined;
   const answer = await parts.served.with(async ({ documents, supergraph, engine }: Serving) => {
-    const { operation, variables, cost } = await affordable(request, subject, parts, () => {
+    const prepare = () => {
       const found = documents.operation(text, asked.operationName);
       if (found.type === 'mutation' && request.method === 'GET')
         throw methodNotAllowed('A mutation has to be POSTed.', 'POST');
       const values = coerceVariables(supergraph.schema, found, asked.variables, parts.suggestions);
       documents.requireItems(found, values);
       return { operation: found, variables: values, cost: documents.cost(found, values) };
-    });
+    };
+    const { rates } = parts;
+    const { operation, variables, cost } = rates
+      ? await affordable(request, subject, rates, prepare)
+      : prepare();
     if (request.headers[COST_HEADER] !== undefined) responseHeaders.push([COST_HEADER, String(cost)]);
     consistency = parts.consistency?.of(request, subject, operation.type);
     const forwarded = forwardedHeaders(request.headers, parts.forward);
@@ -172,10 +177,9 @@ const COST_HEADER = 'tributary-cost';
 async function affordable<Asked extends { readonly cost: number }>(
   request: IncomingMessage,
   subject: string | null,
-  { rates }: GraphqlOverHttpParts,
+  rates: Rates,
   prepare: () => Asked,
 ): Promise<Asked> {
-  if (!rates) return prepare();
   let asked: Asked;
   try {
     asked = prepare();

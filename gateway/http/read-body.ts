@@ -4,14 +4,15 @@ import { createGunzip } from 'node:zlib';
 import { Refusal } from './refusal.js';
 
 /** The body, inflated, at most `bytesMax` of it. The limit counts what comes out of gzip, so a bomb stops at the limit. */
-export async function readBody(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
+export function readBody(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
   const encoding = request.headers['content-encoding']?.trim().toLowerCase() ?? 'identity';
   if (encoding !== 'identity' && encoding !== 'gzip') {
     throw new Refusal(415, 'BAD_REQUEST', 'The body may be compressed by gzip or not at all.', {
       headers: { 'accept-encoding': 'gzip' },
     });
   }
-  if (Number(request.headers['content-length'] ?? 0) > bytesMax) throw await tooLarge(request, bytesMax);
+  if (Number(request.headers['content-length'] ?? 0) > bytesMax)
+    return tooLarge(request, bytesMax).then((refusal) => Promise.reject(refusal));
   if (encoding === 'identity') return collect(request, request, bytesMax);
   const gunzip = createGunzip();
   request.pipe(gunzip);
@@ -35,15 +36,15 @@ function collect(request: IncomingMessage, stream: Readable, bytesMax: number): 
       }
       tooLarge(request, bytesMax).then(reject, reject);
     });
-    stream.once('end', () => refused || resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes)));
-    stream.once('error', (cause) => {
+    stream.on('end', () => refused || resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes)));
+    stream.on('error', (cause) => {
       if (refused) return;
       request.unpipe();
       request.resume();
       reject(Refusal.of('BAD_REQUEST', 'The body ended early or is not the gzip it claims to be.', { cause }));
     });
     if (stream !== request) request.once('aborted', () => stream.destroy(new Error('the client went away')));
-    request.once(
+    request.on(
       'close',
       () => refused || request.complete || reject(Refusal.of('BAD_REQUEST', 'The body ended early.')),
     );

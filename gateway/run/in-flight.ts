@@ -16,47 +16,63 @@ export class InFlight<Result> {
     this.#generation += 1;
   }
 
-  async share(
+  share(
     who: string,
     what: string,
     context: RequestContext,
     work: (as: RequestContext) => Promise<Result>,
   ): Promise<Result> {
     const asker = `${this.#generation} ${who}`;
-    for (;;) {
-      let flight = this.#flights.get(asker)?.get(what);
-      if (flight) this.joined += 1;
-      else flight = this.#start(asker, what, { ...context, responseHeaders: [] }, work);
-      const { leader, result } = flight;
-      try {
-        const came = await result;
-        context.responseHeaders.push(...leader.responseHeaders);
-        return came;
-      } catch (error) {
-        // Whoever began it went away, which is no reason for the others to fail: one of them begins it again.
-        if (leader.signal.aborted && !context.signal.aborted) continue;
-        context.responseHeaders.push(...leader.responseHeaders);
-        throw error;
-      }
-    }
+    const flight = this.#flights.get(asker)?.get(what);
+    if (!flight) return this.#lead(asker, what, context, work);
+    this.joined += 1;
+    return this.#join(flight, context, () => this.share(who, what, context, work));
   }
 
-  #start(
+  /** Nearly every read is nobody else's: it pays for one promise. */
+  #lead(
     asker: string,
     what: string,
-    leader: RequestContext,
+    context: RequestContext,
     work: (as: RequestContext) => Promise<Result>,
-  ): Flight<Result> {
+  ): Promise<Result> {
+    const leader = { ...context, responseHeaders: [] };
     const flight = { leader, result: work(leader) };
     let flights = this.#flights.get(asker);
     if (!flights) this.#flights.set(asker, (flights = new Map()));
     flights.set(what, flight);
-    const over = () => {
+    const over = (): void => {
       flights.delete(what);
       if (flights.size === 0) this.#flights.delete(asker);
+      context.responseHeaders.push(...leader.responseHeaders);
     };
-    flight.result.then(over, over);
-    return flight;
+    return flight.result.then(
+      (came) => {
+        over();
+        return came;
+      },
+      (error: unknown) => {
+        over();
+        throw error;
+      },
+    );
+  }
+
+  async #join(
+    { leader, result }: Flight<Result>,
+    context: RequestContext,
+    again: () => Promise<Result>,
+  ): Promise<Result> {
+    try {
+      const came = await result;
+      context.responseHeaders.push(...leader.responseHeaders);
+      return came;
+    } catch (error) {
+      // Whoever began it went away, which is no reason for the others to fail: one of them begins it again.
+      if (leader.signal.aborted && !context.signal.aborted) return again();
+      context.responseHeaders.push(...leader.responseHeaders);
+      throw error;
+    }
   }
 }
 
