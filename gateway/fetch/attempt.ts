@@ -314,11 +314,7 @@ function headersOf(
 }
 
 /** Why this is no answer to a GraphQL request, as far as its head tells. */
-function whyRefused(
-  status: number,
-  headers: Head,
-  bytesMax: number,
-): Failure | undefined {
+function whyRefused(status: number, headers: Head, bytesMax: number): Failure | undefined {
   const ok = (status >= 200 && status < 300 && status !== 204) || status === 400 || status === 422;
   if (!ok) {
     const code = status >= 500 || status === 429 ? 'SUBGRAPH_UNAVAILABLE' : 'SUBGRAPH_BAD_RESPONSE';

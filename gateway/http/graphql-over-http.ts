@@ -142,9 +142,7 @@ async function answered(
       return { operation: found, variables: values, cost: documents.cost(found, values) };
     };
     const { rates } = parts;
-    const { operation, variables, cost } = rates
-      ? await affordable(request, subject, rates, prepare)
-      : prepare();
+    const { operation, variables, cost } = rates ? await affordable(request, subject, rates, prepare) : prepare();
     if (request.headers[COST_HEADER] !== undefined) responseHeaders.push([COST_HEADER, String(cost)]);
     consistency = parts.consistency?.of(request, subject, operation.type);
     const forwarded = forwardedHeaders(request.headers, parts.forward);
