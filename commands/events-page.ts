@@ -9,7 +9,8 @@ export function eventsPage(): string {
 What each service tells the others. An event is recorded in the transaction of its fact, heard exactly once in effect, and
 in order within its aggregate (\`libs/outbox/README.md\`). Every event has \`id\` (UUIDv7), \`type\`, \`version\` of the payload's
 shape, \`source\`, \`aggregate\` (whose order it keeps), \`aggregateVersion\` (1, 2, 3 … without gaps), \`at\` (RFC 3339, UTC,
-milliseconds), \`actor\` (a user's uuid, or null for the system) and \`payload\`. A change is a new version, never another
+milliseconds), \`actor\` (a user's uuid, or null for the system), \`payload\`, and \`trace\` where it
+is part of a trace that is kept (W3C's \`traceparent\`). A change is a new version, never another
 meaning. Printed from \`libs/events/catalogue.ts\` by \`npm run docs\`.
 ${sources.map((source) => section(source)).join('')}`;
 }

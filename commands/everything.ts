@@ -5,7 +5,7 @@ import { LISTENERS } from '#libs/events';
 import { openStream } from '#libs/outbox';
 import { SettingsError, type Environment } from '#libs/settings';
 import type { RunningSubgraph } from '#libs/subgraph-kit';
-import { createLogger, Metrics, type Logger } from '#libs/telemetry';
+import { createLogger, Metrics, openTracing, type Logger } from '#libs/telemetry';
 import { readGatewayConfig } from '../gateway/config.js';
 import { startGateway, type RunningGateway } from '../gateway/start.js';
 import { readFollowersConfig } from '../subgraphs/followers/config.js';
@@ -71,6 +71,9 @@ export async function startEverything(
     const databases = await databasesOf(settings, secrets);
     const configs = readTogether(configReaders(env, dataDir, secrets, databases));
     const { gateway: gatewayConfig } = configs;
+    const tracing = await openTracing(gatewayConfig, logger);
+    // The last to go but the lock and the stream: what ends meanwhile ends its spans.
+    if (tracing) closers.push(() => tracing.close());
     const records =
       gatewayConfig.ENTITY_CACHE === 'on'
         ? openRecordCache({
@@ -81,7 +84,7 @@ export async function startEverything(
         : undefined;
     if (records) closers.push(() => records.close());
     const metrics = env['METRICS_PORT'] ? await Metrics.open() : undefined;
-    const parts = { stream, logger, records, metrics };
+    const parts = { stream, logger, records, metrics, tracing };
     const start = async <T>(opening: Promise<T & { close(): Promise<void> }>): Promise<T> => {
       const running = await opening;
       closers.push(() => running.close());
@@ -106,6 +109,7 @@ export async function startEverything(
         logger,
         records,
         metrics,
+        tracing,
       }),
     );
     await gateway.ready();

@@ -14,6 +14,7 @@ import {
   type Setting,
   type Values,
 } from '#libs/settings';
+import { tracingSettings } from '#libs/telemetry';
 import type { ExplainRules } from './explain/permission.js';
 import type { CorsRules } from './http/cross-site.js';
 import { whyNotForwarded } from './http/headers.js';
@@ -204,6 +205,7 @@ export const gatewaySettings = {
   METRICS_TOKEN: secret({
     why: 'What Prometheus has to send (Authorization: Bearer …); absent: whoever reaches the port may look.',
   }),
+  ...tracingSettings,
   OVERLOAD_MS: whole({
     min: 0,
     max: 300_000,

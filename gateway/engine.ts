@@ -1,4 +1,4 @@
-import type { Logger, Clock } from '#libs/telemetry';
+import type { Logger, Clock, Span } from '#libs/telemetry';
 import type { DocumentNode, OperationDefinitionNode } from 'graphql';
 import type { Grants, Seen } from './authorization/grants.js';
 import type { RequestConsistency } from './http/consistency.js';
@@ -82,6 +82,8 @@ export interface RequestContext {
   readonly consistency?: RequestConsistency | undefined;
   /** The answer is to carry `extensions.explain`, from an engine that can (gateway/explain). */
   readonly explain?: boolean;
+  /** What its spans hang on, and subgraphs are told; absent: nobody traces. */
+  readonly trace?: Span | undefined;
 }
 
 /**

@@ -60,16 +60,21 @@ describe('a gateway with a supergraph file, our engine and the native planner', 
     expect(loaded.length).toBeGreaterThan(300);
     expect(loaded.some((url) => url.includes('@graphql-hive/router-query-planner'))).toBe(true);
     expect(elasticIn(loaded)).toEqual([]);
-    expect(loaded.filter((url) => /\/explain\/recording|\/prom-client\//.test(url))).toEqual([]);
+    expect(loaded.filter((url) => /\/explain\/recording|\/prom-client\/|@opentelemetry/.test(url))).toEqual([]);
+    expect(tiny.people.calls.at(-1)!.headers).not.toHaveProperty('traceparent');
   }, 180_000);
 
   it('and composes from running services without one as well, with COMPOSER=guild', async () => {
     const SUBGRAPHS = `people=${tiny.people.url},posts=${tiny.posts.url}`;
-    const env = { SUBGRAPHS, COMPOSER: 'guild', ENGINE: 'tributary', PLANNER: 'native', METRICS_PORT: '0' };
-    const loaded = await loadedBy(env);
+    const env = { SUBGRAPHS, COMPOSER: 'guild', ENGINE: 'tributary', PLANNER: 'native' };
+    // Nobody listens there, which is nobody else's trouble.
+    const watched = { METRICS_PORT: '0', OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9' };
+    const loaded = await loadedBy({ ...env, ...watched });
     expect(elasticIn(loaded)).toEqual([]);
     // (control: what measures is found where it is asked for)
-    expect(loaded.some((url) => url.includes('/prom-client/'))).toBe(true);
+    for (const name of ['/prom-client/', '/@opentelemetry/sdk-trace-base/'])
+      expect(loaded.some((url) => url.includes(name))).toBe(true);
+    expect(tiny.people.calls.at(-1)!.headers['traceparent']).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]$/);
   }, 180_000);
 
   it('control: with Apollo’s planner, composer or engine the same look finds them', async () => {

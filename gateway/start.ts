@@ -3,7 +3,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ConsistencyTokens } from '#libs/consistency';
 import { ASSERTION_HEADER, AssertionSigner, TokenVerifier, type EndedSessions } from '#libs/identity';
 import { openBudgets, type Budgets } from '#libs/rate-limit';
-import { systemClock, createLogger, Metrics, type Clock, type Logger, type MetricsServer } from '#libs/telemetry';
+import {
+  systemClock,
+  createLogger,
+  Metrics,
+  openTracing,
+  type Clock,
+  type Logger,
+  type MetricsServer,
+  type Tracing,
+} from '#libs/telemetry';
 import { grantsByModule, loadPolicies } from './authorization/policy-module.js';
 import { LIFETIME_MAX_MS, openRecordCache, type RecordCache } from '#libs/cache';
 import { EntityCache } from './cache/entity-cache.js';
@@ -15,6 +24,7 @@ import { explainPermission } from './explain/permission.js';
 import { splitAddresses } from './fetch/addresses.js';
 import { openSubgraphClient } from './fetch/subgraph-client.js';
 import { readTls } from './fetch/tls.js';
+import { tracedClient } from './fetch/traced.js';
 import { Admission } from './http/admission.js';
 import { Consistency } from './http/consistency.js';
 import { Documents } from './http/documents.js';
@@ -64,6 +74,8 @@ export interface GatewayParts {
   readonly records?: RecordCache | undefined;
   /** Where it counts, when others in this process do too; METRICS_PORT alone says whether it is shown. */
   readonly metrics?: Metrics | undefined;
+  /** Where its traces go, when others in this process have some too; closed by whoever opened it. */
+  readonly tracing?: Tracing | undefined;
   /** Instead of what SUPERGRAPH and SUBGRAPHS say, with `agree` and `everybody`: for one of several processes (workers/). */
   readonly source?: SupergraphSource;
   /** Has the last word on whether what was built is served; rejects when it is not. */
@@ -99,10 +111,12 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   const policies = config.POLICY_MODULE === undefined ? undefined : await loadPolicies(config.POLICY_MODULE);
   const metrics = parts.metrics ?? (config.METRICS_PORT === undefined ? undefined : await Metrics.open());
   const observe = metrics && gatewayMetrics(metrics);
+  const tracing = parts.tracing ?? (await openTracing(config, logger));
+  const tracer = tracing?.tracer('gateway');
   const admission =
     config.OVERLOAD_MS === 0 ? undefined : new Admission({ lateMs: config.OVERLOAD_MS, max: config.CONNECTIONS_MAX });
   admission?.watch();
-  const client = openSubgraphClient({
+  const pools = openSubgraphClient({
     timeoutMs: config.SUBGRAPH_TIMEOUT_MS,
     bodyBytesMax: config.SUBGRAPH_BODY_BYTES,
     connections: config.SUBGRAPH_CONNECTIONS,
@@ -117,6 +131,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     lateInLineMs: config.OVERLOAD_MS,
     clock,
   });
+  const client = tracer ? tracedClient(pools) : pools;
   const persisted =
     config.PERSISTED_DOCUMENTS === undefined
       ? undefined
@@ -222,6 +237,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       served,
       admission,
       observe,
+      tracer,
       identity,
       consistency: consistencyOf(config, clock),
       cors: config.cors,
@@ -304,6 +320,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       await budgets?.close();
       if (!parts.records) await records?.close();
       await scraped?.close();
+      if (!parts.tracing) await tracing?.close();
     },
   };
 }

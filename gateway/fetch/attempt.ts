@@ -12,6 +12,7 @@ import { PROBE, REFUSED } from './breaker.js';
 import { WAITING_MAX } from './endpoint.js';
 import type { Head, Heed } from './heed.js';
 import type { Waiting } from './line.js';
+import { tellTrace } from './traced.js';
 import type { Target } from './upstream.js';
 
 export interface AttemptOptions {
@@ -306,6 +307,7 @@ function headersOf(
   headers['content-type'] = 'application/json';
   headers['accept'] = 'application/graphql-response+json, application/json';
   headers['x-request-id'] = context.requestId;
+  if (context.trace !== undefined) tellTrace(context.trace, headers);
   headers[TIMEOUT_HEADER] = String(timeoutMs);
   if (context.consistency?.upTo) headers[UP_TO_HEADER] = context.consistency.upTo;
   const assertion = options.assertion(call.subgraph, context.subject);

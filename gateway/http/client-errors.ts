@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import { CODES, cut, isCode, type Code } from '#libs/failure';
 import type { Logger } from '#libs/telemetry';
+import type { RequestContext } from '../engine.js';
 import { MESSAGE_LENGTH_MAX } from './refusal.js';
 
 /** Something went wrong with one field, as an engine knows it: everything, for the log. */
@@ -43,7 +44,7 @@ const SUBGRAPH_MEANS: ReadonlySet<unknown> = new Set(['NOT_CAUGHT_UP', 'RATE_LIM
  */
 export function clientErrors(
   errors: readonly FieldError[],
-  requestId: string,
+  { requestId, trace }: Pick<RequestContext, 'requestId' | 'trace'>,
   logger: Logger,
   more = 0,
 ): ClientError[] {
@@ -56,7 +57,7 @@ export function clientErrors(
       extensions: { code, requestId },
     };
   });
-  report(errors, more, shown, requestId, logger);
+  report(errors, more, shown, { requestId, ...(trace && { traceId: trace.traceId }) }, logger);
   return shown;
 }
 
@@ -70,7 +71,7 @@ function report(
   errors: readonly FieldError[],
   more: number,
   shown: readonly ClientError[],
-  requestId: string,
+  ids: object,
   logger: Logger,
 ): void {
   const hidden = shown.some(({ extensions }) => !CODES[extensions.code].says);
@@ -81,7 +82,7 @@ function report(
     subgraph,
     ...(cause === undefined ? {} : { cause: inspect(cause, { depth: 3 }).slice(0, 2_000) }),
   }));
-  const fields = { requestId, errors: details, count: errors.length + more };
+  const fields = { ...ids, errors: details, count: errors.length + more };
   if (hidden) logger.error(fields, 'Fields failed');
   else logger.debug(fields, 'Fields were refused');
 }

@@ -3,9 +3,9 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import { inspect } from 'node:util';
 import { CODES, Failure } from '#libs/failure';
 import { CLIENT_HEADER, SESSION, SESSION_HEADER } from '#libs/identity';
-import type { Clock, Logger } from '#libs/telemetry';
+import type { Attributes, Clock, Logger, Span, Tracer } from '#libs/telemetry';
 import type { Grants } from '../authorization/grants.js';
-import type { Answer, RequestContext } from '../engine.js';
+import type { Answer, Operation, RequestContext } from '../engine.js';
 import type { ServedSupergraph, Serving } from '../supergraph/served.js';
 import type { Admission } from './admission.js';
 import type { Consistency, RequestConsistency } from './consistency.js';
@@ -27,6 +27,8 @@ export interface GraphqlOverHttpParts {
   /** Told of each request and what became of it; undefined: nobody counts. */
   readonly observe?:
     { request(method: string, status: number, ms: number): void; answered(outcome: string): void } | undefined;
+  /** Begins a trace, or goes on with the client's; undefined: nobody traces. */
+  readonly tracer?: Tracer | undefined;
   readonly identity: Identity;
   /** How a client is shown what it wrote; undefined: there are no tokens. */
   readonly consistency?: Consistency | undefined;
@@ -69,11 +71,18 @@ export async function answerGraphql(
   const { admission, observe } = parts;
   if (admission && !admission.enter()) return refuseUnread(request, response, requestId, parts);
   const began = observe ? performance.now() : 0;
+  const trace = parts.tracer && requestSpan(parts.tracer, request, requestId);
   try {
     requireMethod(request.method);
     refuseCrossSite(request.method!, request.headers, parts.cors);
     type = responseTypeFor(request.headers.accept);
-    const { answer, subject, consistency, responseHeaders } = await answered(request, response, requestId, parts);
+    const { answer, subject, consistency, responseHeaders } = await answered(
+      request,
+      response,
+      requestId,
+      trace,
+      parts,
+    );
     if (response.destroyed) return;
     for (const [name, value] of responseHeaders) response.appendHeader(name, value);
     if (parts.consistency && consistency?.hasWritten)
@@ -83,18 +92,36 @@ export async function answerGraphql(
     if (consistency) response.setHeader('cache-control', 'private, no-store');
     else if (answer.hasErrors || parts.explain?.(request.headers)) response.setHeader('cache-control', 'no-store');
     observe?.answered(answer.hasErrors ? 'partial' : 'whole');
+    trace?.set({ 'tributary.outcome': answer.hasErrors ? 'partial' : 'whole' });
     write(request, response, 200, type, answer.body, requestId, parts);
   } catch (error) {
     if (response.destroyed || error === CLIENT_GONE) {
-      parts.logger.info({ requestId, status: 499 }, 'The client went away');
+      parts.logger.info({ requestId, ...traceIdOf(trace), status: 499 }, 'The client went away');
       return void response.destroy();
     }
-    refuse(request, response, type, refusalOf(error), requestId, parts);
+    refuse(request, response, type, refusalOf(error), requestId, trace, parts);
   } finally {
     admission?.leave();
     const status = response.headersSent ? response.statusCode : 499;
     observe?.request(request.method ?? '', status, performance.now() - began);
+    trace?.set({ 'http.response.status_code': status });
+    trace?.end(status >= 500 ? String(status) : undefined);
   }
+}
+
+function requestSpan(tracer: Tracer, request: IncomingMessage, requestId: string): Span {
+  const method = request.method === 'GET' ? 'GET' : request.method === 'POST' ? 'POST' : '_OTHER';
+  return tracer.request(request.headers, `${method === '_OTHER' ? 'HTTP' : method} /graphql`, {
+    'http.request.method': method,
+    'http.route': '/graphql',
+    'url.path': '/graphql',
+    'tributary.request_id': requestId,
+  });
+}
+
+/** For a line of the log, beside the request's id. */
+function traceIdOf(trace: Span | undefined): { traceId?: string } {
+  return trace ? { traceId: trace.traceId } : {};
 }
 
 /** Its body stays unread, and nothing is logged: that would be work for each of ten times too many. */
@@ -117,6 +144,7 @@ async function answered(
   request: IncomingMessage,
   response: ServerResponse,
   requestId: string,
+  trace: Span | undefined,
   parts: GraphqlOverHttpParts,
 ): Promise<{
   answer: Answer;
@@ -143,6 +171,7 @@ async function answered(
     };
     const { rates } = parts;
     const { operation, variables, cost } = rates ? await affordable(request, subject, rates, prepare) : prepare();
+    if (trace?.recorded) trace.set(asAttributes(operation));
     if (request.headers[COST_HEADER] !== undefined) responseHeaders.push([COST_HEADER, String(cost)]);
     consistency = parts.consistency?.of(request, subject, operation.type);
     const forwarded = forwardedHeaders(request.headers, parts.forward);
@@ -161,12 +190,24 @@ async function answered(
         responseHeaders,
         consistency,
         explain,
+        trace,
       }),
     );
   });
   if (answer === undefined) throw new Failure('OVERLOADED', 'There is no supergraph to serve yet.');
   return { answer, subject, consistency, responseHeaders };
 }
+
+/** A name of the client's choosing, as far as a name goes; nothing else of what it asks. */
+function asAttributes({ type, definition }: Operation): Attributes {
+  const name = definition.name?.value;
+  return {
+    'graphql.operation.type': type,
+    ...(name === undefined ? {} : { 'graphql.operation.name': name.slice(0, NAME_MAX) }),
+  };
+}
+
+const NAME_MAX = 100;
 
 /** A client that sends it is told in the same header what its operation costs. */
 const COST_HEADER = 'tributary-cost';
@@ -216,11 +257,16 @@ function refuse(
   type: ResponseType,
   refusal: Refusal,
   requestId: string,
+  trace: Span | undefined,
   parts: GraphqlOverHttpParts,
 ): void {
+  trace?.set({ 'tributary.outcome': refusal.code });
   if (refusal.status >= 500) {
     const { status, code, message, more } = refusal;
-    parts.logger.error({ requestId, status, code, detail: inspect(more.cause ?? message) }, 'A request failed');
+    parts.logger.error(
+      { requestId, ...traceIdOf(trace), status, code, detail: inspect(more.cause ?? message) },
+      'A request failed',
+    );
   }
   parts.observe?.answered(refusal.code);
   for (const [name, value] of Object.entries(refusal.more.headers ?? {})) response.setHeader(name, value);

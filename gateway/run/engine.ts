@@ -1,3 +1,4 @@
+import { traced } from '#libs/telemetry';
 import type { GraphCache } from '../cache/graph-cache.js';
 import type { CacheDoor, RunCache } from '../cache/run-cache.js';
 import type {
@@ -119,7 +120,7 @@ export class TributaryEngine implements Engine {
             (as) => this.#run(operation, normal, variables, as, identity),
           )
         : await this.#run(operation, normal, variables, context, identity);
-    return answerOf(written, context.requestId, this.#options.logger);
+    return answerOf(written, context, this.#options.logger);
   }
 
   async #run(
@@ -132,7 +133,8 @@ export class TributaryEngine implements Engine {
   ): Promise<Written> {
     const overrides = this.#overrides();
     const known = this.plans.known(normal, overrides);
-    const compiled = known ?? (await this.plans.compiled(normal, overrides));
+    const compiled =
+      known ?? (await traced(context.trace, 'internal', 'plan', {}, () => this.plans.compiled(normal, overrides)));
     recording?.planned(compiled, known !== undefined);
     const introspected = introspect(normal, this.#supergraph.schema, variables);
     const variable = variableTexts(normal, variables);
@@ -174,7 +176,7 @@ export class TributaryEngine implements Engine {
     const recording = new Recording(() => this.#calls.joined);
     const written = await this.#run(operation, normal, variables, context, identity, recording);
     const ran = recording.elapsed();
-    const answer = answerOf(written, context.requestId, this.#options.logger);
+    const answer = answerOf(written, context, this.#options.logger);
     const plan = printPlan(await this.plans.plan(normal, this.#overrides()));
     const explain = recording.explanation(
       {

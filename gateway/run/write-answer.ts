@@ -1,5 +1,5 @@
 import type { Logger } from '#libs/telemetry';
-import type { Answer } from '../engine.js';
+import type { Answer, RequestContext } from '../engine.js';
 import { clientErrors, type FieldError } from '../http/client-errors.js';
 import type { NormalOperation } from '../plan/normalise.js';
 import { Output, type Trouble } from './output.js';
@@ -37,9 +37,9 @@ const END = Buffer.from('}');
 const none: readonly FieldError[] = [];
 
 /** The answer to one request, with its own id in the errors. */
-export function answerOf({ body, errors, more }: Written, requestId: string, logger: Logger): Answer {
+export function answerOf({ body, errors, more }: Written, asked: Pick<RequestContext, 'requestId' | 'trace'>, logger: Logger): Answer {
   if (errors.length === 0) return { body, hasErrors: false };
-  const text = Buffer.from(`{"errors":${JSON.stringify(clientErrors(errors, requestId, logger, more))},`);
+  const text = Buffer.from(`{"errors":${JSON.stringify(clientErrors(errors, asked, logger, more))},`);
   return { body: Buffer.concat([text, body.subarray(1)]), hasErrors: true };
 }
 

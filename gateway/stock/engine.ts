@@ -102,10 +102,10 @@ class StockEngine implements Engine {
     };
   }
 
-  #answer(data: unknown, errors: readonly FieldError[], { requestId }: RequestContext): Answer {
+  #answer(data: unknown, errors: readonly FieldError[], context: RequestContext): Answer {
     if (errors.length === 0) return { body: JSON.stringify({ data }), hasErrors: false };
     return {
-      body: JSON.stringify({ errors: clientErrors(errors, requestId, this.#options.logger), data }),
+      body: JSON.stringify({ errors: clientErrors(errors, context, this.#options.logger), data }),
       hasErrors: true,
     };
   }

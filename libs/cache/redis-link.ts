@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis';
-import type { Logger } from '#libs/telemetry';
+import { currentSpan, traced, type Logger } from '#libs/telemetry';
 
 /** How long a call may take before the caller goes on without the cache. */
 export const DEADLINE_MS = 80;
@@ -53,6 +53,13 @@ export class RedisLink {
   async send<Part>(parts: readonly Part[], one: (part: Part) => Promise<void>): Promise<void> {
     if (parts.length === 0) return;
     this.roundTrips++;
+    const span = currentSpan();
+    if (span === undefined) return this.#sendNow(parts, one);
+    const attributes = { 'db.system.name': 'redis', 'db.operation.batch.size': parts.length };
+    return traced(span, 'client', 'redis', attributes, () => this.#sendNow(parts, one));
+  }
+
+  async #sendNow<Part>(parts: readonly Part[], one: (part: Part) => Promise<void>): Promise<void> {
     const work = async (): Promise<void> => {
       // ioredis refuses commands until the connection stands. After a start the first calls wait for it instead.
       await this.#begun;

@@ -1,6 +1,8 @@
 import type { Duplex } from 'node:stream';
 import pg from 'pg';
 import { Failure } from '#libs/failure';
+import { currentSpan } from '#libs/telemetry';
+import { tracedStatement } from './traced-statement.js';
 import { isStalePlan } from './trouble.js';
 
 export interface DriverOptions {
@@ -85,7 +87,12 @@ function watch(client: pg.PoolClient, onStatement: () => void): void {
     const sent = send(name === undefined ? { text: first, values } : { name, text: first, values }, callback);
     return sent instanceof Promise ? sent.catch(forgetStaleNames) : sent;
   };
-  client.query = query as typeof client.query;
+  client.query = ((first: unknown, values?: unknown, callback?: unknown) => {
+    const span = currentSpan();
+    return span === undefined || typeof first !== 'string'
+      ? query(first, values, callback)
+      : tracedStatement(span, first, () => query(first, values, callback));
+  }) as typeof client.query;
 
   function forgetStaleNames(error: unknown): never {
     if (isStalePlan(error)) names.clear();

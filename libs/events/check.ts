@@ -13,6 +13,8 @@ const envelope = z.object({
   at: z.iso.datetime({ precision: 3 }),
   actor: z.uuid().nullable(),
   payload: z.unknown(),
+  // What it says is nothing that an event could fail by.
+  trace: z.string().max(64).optional().catch(undefined),
 });
 
 /** What every event has, also one that is newer than this program. */

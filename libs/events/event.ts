@@ -18,5 +18,7 @@ export type DomainEvent<T extends EventType = EventType> = T extends EventType
       /** uuid of the person who did it; null for the system. */
       readonly actor: string | null;
       readonly payload: Payload<T>;
+      /** The span that it comes from, as W3C's traceparent; absent: it is in no trace that is kept. */
+      readonly trace?: string | undefined;
     }
   : never;

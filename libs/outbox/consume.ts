@@ -9,11 +9,12 @@ import {
   type EventSource,
   type EventType,
 } from '#libs/events';
-import type { Logger } from '#libs/telemetry';
+import type { Logger, Tracer } from '#libs/telemetry';
 
 import { arrive } from './inbox.js';
 import { Quarantine } from './quarantine.js';
 import type { Stream, Subscription } from './stream.js';
+import { hearTraced } from './traced.js';
 
 type One<T extends EventType> = (tx: Tx, event: DomainEvent<T>) => Promise<void>;
 
@@ -37,6 +38,8 @@ interface Options {
   readonly lookMs?: number;
   /** Told what was heard, after its transaction is committed and `afterCommit` has been told. */
   readonly heard?: (events: readonly Envelope[]) => void;
+  /** Makes spans of effects; absent: nobody traces. */
+  readonly tracer?: Tracer | undefined;
 }
 
 /**
@@ -53,6 +56,7 @@ export function consume(options: Options): Subscription {
     pausesMs = [100, 400, 1_600, 6_400],
     lookMs = 30_000,
     heard = () => {},
+    tracer,
   } = options;
   const quarantine = new Quarantine({
     database,
@@ -65,7 +69,7 @@ export function consume(options: Options): Subscription {
   const subscription = stream.subscribe(group, sourcesOf(hear), async (events) => {
     crashPoint('consume:given');
     try {
-      await hearTogether(events);
+      await hearTraced(tracer, group, events, () => hearTogether(events));
     } catch (error) {
       if (events.length > 1) for (const event of events) await hearAlone(event);
       else if (events[0] !== undefined) await quarantine.take(events[0], error);
@@ -85,7 +89,7 @@ export function consume(options: Options): Subscription {
 
   async function hearAlone(event: Envelope): Promise<void> {
     try {
-      await hearTogether([event]);
+      await hearTraced(tracer, group, [event], () => hearTogether([event]));
     } catch (error) {
       // When the quarantine cannot take it either (no database), this rejects, and the stream brings the event again.
       await quarantine.take(event, error);

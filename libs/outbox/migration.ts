@@ -28,8 +28,21 @@ export class RelayLeasesMigration implements MigrationInterface {
   }
 }
 
+/** The span that recorded an event, where somebody traces: see traced.ts. */
+export class OutboxTraceMigration implements MigrationInterface {
+  readonly name = 'OutboxTrace1700000000002';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE outbox ADD COLUMN trace text COLLATE "C"');
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE outbox DROP COLUMN trace');
+  }
+}
+
 /** All of the event path, for a service's list of migrations. */
-export const outboxMigrations = [OutboxMigration, RelayLeasesMigration] as const;
+export const outboxMigrations = [OutboxMigration, RelayLeasesMigration, OutboxTraceMigration] as const;
 
 const LEASES = [
   // Every lease has a token of its own, higher than all before it.

@@ -2,6 +2,7 @@ import { crashPoint } from '#libs/crash-point';
 import type { Tx } from '#libs/database';
 import { check, EVENT_BYTES_MAX, EVENTS, type DomainEvent, type EventType, type Payload } from '#libs/events';
 import { newId } from '#libs/identity';
+import { currentSpan } from '#libs/telemetry';
 
 export interface NewEvent<T extends EventType = EventType> {
   readonly type: T;
@@ -25,8 +26,8 @@ export async function recordEvents<T extends EventType>(tx: Tx, events: readonly
   if (events.length === 0) return;
   const facts = events.map(stamped);
   await tx.query(
-    `INSERT INTO outbox (id, type, version, source, aggregate, aggregate_version, at, actor, payload)
-     SELECT id, type, version, source, aggregate, aggregate_version, at, actor, payload
+    `INSERT INTO outbox (id, type, version, source, aggregate, aggregate_version, at, actor, payload, trace)
+     SELECT id, type, version, source, aggregate, aggregate_version, at, actor, payload, $10::text
      FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::text[], $6::int[], $7::timestamptz[], $8::uuid[], $9::jsonb[])
        WITH ORDINALITY AS fact (id, type, version, source, aggregate, aggregate_version, at, actor, payload, nth)
      ORDER BY nth`,
@@ -40,6 +41,7 @@ export async function recordEvents<T extends EventType>(tx: Tx, events: readonly
       facts.map((fact) => fact.at),
       facts.map((fact) => fact.actor),
       facts.map(payloadOf),
+      currentSpan()?.traceparent ?? null,
     ],
   );
   crashPoint('write:recorded');

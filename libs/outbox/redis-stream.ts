@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
 import { LISTENERS, type DomainEvent, type EventSource } from '#libs/events';
-import type { Logger } from '#libs/telemetry';
+import { currentSpan, traced, type Logger } from '#libs/telemetry';
 
 import { COMMANDS, connect, ready, WAITS, type Connection } from './redis-connection.js';
 import { RedisSubscription } from './redis-subscription.js';
@@ -37,6 +37,8 @@ const markKey = (source: EventSource, { nth, of }: Range): string =>
 
 const ALL: Range = { nth: 0, of: 1 };
 
+const XADD = { 'db.system.name': 'redis', 'db.operation.name': 'XADD' };
+
 /**
  * Redis Streams: one stream per source. It keeps an event until all of `listeners` have acknowledged it and never trims
  * by length, which would take the payload from under a slow group.
@@ -61,7 +63,9 @@ export class RedisStream implements Stream {
       const texts = events.filter((event) => event.source === source).map((event) => JSON.stringify(event));
       const keys = [streamKey(source), markKey(source, range)];
       const known = [life, highest, next, token, positions.join(',')];
-      const added = await this.#redis.eval(ADD, 2, ...keys, ...known, ...texts);
+      const added = await traced(currentSpan(), 'client', 'XADD', XADD, () =>
+        this.#redis.eval(ADD, 2, ...keys, ...known, ...texts),
+      );
       if (Number(added) < 0) throw new LeaseLost(source, -Number(added));
       if (added !== texts.length) throw new StreamLostEvents(`the stream of ${source} is not the one it was`);
       await this.#trim(source);

@@ -1,13 +1,14 @@
 import { crashPoint } from '#libs/crash-point';
 import type { Database } from '#libs/database';
 import type { DomainEvent } from '#libs/events';
-import { systemClock, type Clock, type Logger } from '#libs/telemetry';
+import { systemClock, type Clock, type Logger, type Tracer } from '#libs/telemetry';
 
 import { Continuity } from './continuity.js';
 import { LEASE_MS, Leases, RANGE, type Lease } from './leases.js';
 import { cleanOutbox, KEEP_DAYS } from './retention.js';
 import { Outage } from './outage.js';
 import { LeaseLost, type Stream } from './stream.js';
+import { publishTraced } from './traced.js';
 import { Nap } from './within.js';
 
 interface Options {
@@ -23,6 +24,8 @@ interface Options {
   readonly ranges?: number;
   /** How long a range stays with a relay that has gone without a word. */
   readonly leaseMs?: number;
+  /** Makes spans of what it publishes; absent: nobody traces. */
+  readonly tracer?: Tracer | undefined;
 }
 
 /** Rows of one batch; also most events in flight. */
@@ -44,7 +47,7 @@ const CLEAN_AT_ONCE = 1_000;
  * because it slept, is refused by the stream (continuity.ts) and marks nothing, so nothing is told twice either.
  */
 export class Relay {
-  readonly #options: Required<Omit<Options, 'clock'>> & { readonly clock: Clock };
+  readonly #options: Required<Omit<Options, 'clock' | 'tracer'>> & Pick<Options, 'tracer'> & { readonly clock: Clock };
   readonly #nap = new Nap();
   readonly #leases: Leases;
   /** By token. */
@@ -155,7 +158,10 @@ export class Relay {
         const mine = rows.filter((row) => row.range === one.range.nth);
         if (mine.length === 0) return [];
         const positions = mine.map((row) => Number(row.position));
-        if (await one.publish(mine.map(eventOf), positions)) {
+        const told = await publishTraced(this.#options.tracer, mine.map(eventOf), (events) =>
+          one.publish(events, positions),
+        );
+        if (told) {
           return positions.map((position) => ({ position, token: one.token }));
         }
         this.#leases.doubt();
@@ -209,7 +215,7 @@ export class Relay {
     const range = of === 1 ? '0' : RANGE('$1');
     const mine = ranges.length === of ? '' : `AND ${range} = ANY($2::int[])`;
     return database.query<Row>(
-      `SELECT position::text, id, type, version, source, aggregate, aggregate_version, at, actor, payload, ${range} AS range
+      `SELECT position::text, id, type, version, source, aggregate, aggregate_version, at, actor, payload, trace, ${range} AS range
        FROM outbox WHERE published_at IS NULL ${mine} ORDER BY outbox.position LIMIT ${BATCH}`,
       [...(of === 1 ? [] : [of]), ...(ranges.length === of ? [] : [ranges])],
     );
@@ -256,6 +262,7 @@ interface Row {
   readonly at: Date;
   readonly actor: string | null;
   readonly payload: unknown;
+  readonly trace: string | null;
 }
 
 /** What it holds was checked when it was recorded; a consumer checks it again against its own catalogue. */
@@ -271,5 +278,6 @@ function eventOf(row: Row): DomainEvent {
     at: at.toISOString(),
     actor,
     payload,
+    ...(row.trace === null ? {} : { trace: row.trace }),
   } as DomainEvent;
 }

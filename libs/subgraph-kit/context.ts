@@ -6,6 +6,8 @@ export interface RequestContext {
   /** uuid of the person who asks, as the gateway asserted it; null for nobody. */
   readonly viewer: string | null;
   readonly requestId: string;
+  /** Of the gateway's trace, for the log; absent: it does not trace. */
+  readonly traceId?: string | undefined;
   /** Which client of the gateway's it comes from, and by which log-in; told with mutations only. */
   readonly client?: string | undefined;
   readonly session?: string | undefined;

@@ -33,6 +33,7 @@ export class Door {
       this.#contexts.set(request, {
         viewer,
         requestId: requestIdOf(request),
+        traceId: traceIdOf(request),
         client: callerOf(request, CLIENT_HEADER),
         session: callerOf(request, SESSION_HEADER),
         upTo,
@@ -82,6 +83,11 @@ export function refuse(reply: FastifyReply, failure: Failure): FastifyReply {
     .code(failure.status)
     .type('application/json; charset=utf-8')
     .send(JSON.stringify({ errors: [error] }));
+}
+
+function traceIdOf({ headers }: FastifyRequest): string | undefined {
+  const came = headers['traceparent'];
+  return typeof came === 'string' ? /^00-([0-9a-f]{32})-/.exec(came)?.[1] : undefined;
 }
 
 /** The gateway's id of the request, when it looks like one: what is logged must not be able to forge a log line. */

@@ -23,6 +23,7 @@ export function logMasked(logger: Logger): ApolloServerPlugin<RequestContext> {
             if (CODES[code].says) continue;
             const fields = {
               requestId: contextValue.requestId,
+              traceId: contextValue.traceId,
               operationName,
               path: error.path?.join('.'),
               code,

@@ -2,7 +2,8 @@ import type { DynamicModule, LoggerService } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { AddressInfo } from 'node:net';
-import type { Logger } from '#libs/telemetry';
+import type { Logger, Tracer } from '#libs/telemetry';
+import { traceRequests } from './traced-requests.js';
 
 export interface Listening {
   /** Where GraphQL is answered, for example http://127.0.0.1:40123/graphql */
@@ -24,12 +25,15 @@ export async function listen(
     port,
     logger,
     answered,
+    tracer,
   }: {
     host: string;
     port: number;
     logger: Logger;
     /** Told of each answer. */
     answered?: ((method: string, status: number, ms: number) => void) | undefined;
+    /** Makes its spans; absent: nobody traces. */
+    tracer?: Tracer | undefined;
   },
 ): Promise<Listening> {
   const adapter = new FastifyAdapter({
@@ -48,6 +52,7 @@ export async function listen(
       answered(request.method, reply.statusCode, reply.elapsedTime);
       done();
     });
+  if (tracer) traceRequests(adapter.getInstance(), tracer);
   await app.listen(port, host);
   const { port: bound } = app.getHttpServer().address() as AddressInfo;
   return { url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}/graphql`, close: () => app.close() };

@@ -1,5 +1,6 @@
 import { KEEP_DAYS, LEASE_MS } from '#libs/outbox';
 import { address, choice, port, secret, text, whole, type Values } from '#libs/settings';
+import { tracingSettings } from '#libs/telemetry';
 
 /** The settings that every subgraph has; each adds its own. */
 export function serviceSettings(standardPort: number) {
@@ -28,6 +29,7 @@ export function serviceSettings(standardPort: number) {
     METRICS_TOKEN: secret({
       why: 'What Prometheus has to send (Authorization: Bearer …); absent: whoever reaches the port may look.',
     }),
+    ...tracingSettings,
     RELAY_POLL_MS: whole({
       min: 10,
       max: 60_000,

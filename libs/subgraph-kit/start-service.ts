@@ -13,7 +13,16 @@ import { databaseGauges, openDatabase, type Database, type OpenDatabaseOptions }
 import type { DomainEvent } from '#libs/events';
 import { AssertionVerifier, loadOrCreateSecret } from '#libs/identity';
 import { CaughtUp, consume, outboxGauges, Relay, sourcesOf, type Handlers, type Stream } from '#libs/outbox';
-import { createLogger, Metrics, systemClock, type Clock, type Gauge, type Logger } from '#libs/telemetry';
+import {
+  createLogger,
+  Metrics,
+  openTracing,
+  systemClock,
+  type Clock,
+  type Gauge,
+  type Logger,
+  type Tracing,
+} from '#libs/telemetry';
 import { listen } from './listen.js';
 import type { ReadYourWrites } from './read-your-writes.js';
 import type { RunningSubgraph } from './running.js';
@@ -28,6 +37,8 @@ export interface ServiceParts {
   readonly clock?: Clock;
   /** Where it counts, when others in this process do too; without it METRICS_PORT says whether and where. */
   readonly metrics?: Metrics | undefined;
+  /** Where its traces go, likewise; without it OTEL_EXPORTER_OTLP_ENDPOINT says whether and where. */
+  readonly tracing?: Tracing | undefined;
 }
 
 export interface EntityDrops {
@@ -75,6 +86,9 @@ export async function startService(
     for (const end of closers.splice(0).reverse()) await end();
   };
   try {
+    const tracing = parts.tracing ?? (await openTracing(config, logger));
+    if (tracing && !parts.tracing) closers.push(() => tracing.close());
+    const tracer = tracing?.tracer(name);
     const database = await openDatabase({
       service: name,
       url: config.DATABASE_URL,
@@ -131,6 +145,7 @@ export async function startService(
       hear: service.hear,
       logger,
       heard: (events) => caughtUp.heard(events),
+      tracer,
     });
     closers.push(() => subscription.close());
     // Closed before the subscription: told to a group that has left, an event would wait for it.
@@ -143,6 +158,7 @@ export async function startService(
       leaseMs: config.RELAY_LEASE_MS,
       logger,
       clock,
+      tracer,
     });
     closers.push(() => relay.close());
     relay.start();
@@ -160,6 +176,7 @@ export async function startService(
       port: config.PORT,
       logger,
       answered: metrics && ((method, status, ms) => metrics.request(name, method, status, ms)),
+      tracer,
     });
     closers.push(() => listening.close());
 

@@ -1,4 +1,16 @@
 export { systemClock, type Clock } from './clock.js';
+export { currentSpan, inSpan } from './current-span.js';
 export { readGauges, type Gauge, type Reading } from './gauge.js';
 export { createLogger, silent, type Logger } from './logger.js';
 export { Metrics, type MetricsServer } from './metrics.js';
+export { tracingSettings, type TracingConfig } from './tracing-settings.js';
+export {
+  errorType,
+  openTracing,
+  traced,
+  type Attributes,
+  type Span,
+  type SpanKind,
+  type Tracer,
+  type Tracing,
+} from './tracing.js';

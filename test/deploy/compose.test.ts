@@ -62,9 +62,10 @@ describe('docker-compose.yml', () => {
     }
   });
 
-  it('publishes two ports, on this machine only: what is measured, and the door', () => {
+  it('publishes three ports, on this machine only: what is measured, what is traced, and the door', () => {
     expect(services.filter(([, { ports }]) => ports.length > 0).map(([name, { ports }]) => [name, ports])).toEqual([
       ['grafana', ['127.0.0.1:3000:3000']],
+      ['jaeger', ['127.0.0.1:16686:16686']],
       ['door', ['127.0.0.1:4000:4000']],
     ]);
   });

@@ -30,6 +30,7 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   redis: [],
   haproxy: [],
   'prom/prometheus': [],
+  'jaegertracing/all-in-one': ['COLLECTOR_OTLP_ENABLED', 'MEMORY_MAX_TRACES'],
   'grafana/grafana': ['GF_AUTH_ANONYMOUS_ENABLED', 'GF_ANALYTICS_REPORTING_ENABLED'],
 };
 
@@ -75,7 +76,7 @@ function isKnown(variable: string, service: ComposeService, file: ComposeFile): 
   return Object.hasOwn(program.settings, variable) || inFamily;
 }
 
-const PORTS: Readonly<Record<string, number>> = { postgres: 5432, redis: 6379 };
+const PORTS: Readonly<Record<string, number>> = { postgres: 5432, redis: 6379, 'jaegertracing/all-in-one': 4318 };
 
 function listens(file: ComposeFile, host: string, port: number): boolean {
   const service = file.services[host];
