@@ -37,7 +37,11 @@ const END = Buffer.from('}');
 const none: readonly FieldError[] = [];
 
 /** The answer to one request, with its own id in the errors. */
-export function answerOf({ body, errors, more }: Written, asked: Pick<RequestContext, 'requestId' | 'trace'>, logger: Logger): Answer {
+export function answerOf(
+  { body, errors, more }: Written,
+  asked: Pick<RequestContext, 'requestId' | 'trace'>,
+  logger: Logger,
+): Answer {
   if (errors.length === 0) return { body, hasErrors: false };
   const text = Buffer.from(`{"errors":${JSON.stringify(clientErrors(errors, asked, logger, more))},`);
   return { body: Buffer.concat([text, body.subarray(1)]), hasErrors: true };
