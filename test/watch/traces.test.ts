@@ -77,7 +77,7 @@ function effectsIn(spans: readonly Received[]): string[][] {
   return spans
     .filter(({ kind, service }) => kind === 'consumer' && service !== 'followers')
     .map((span) => wayUp(span, spans))
-    .toSorted();
+    .toSorted((one, other) => one.join().localeCompare(other.join()));
 }
 
 const logged: object[] = [];
