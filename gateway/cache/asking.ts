@@ -5,8 +5,9 @@ import type { Heard, Part } from '../run/requests.js';
 import { newItem, type Item } from './item.js';
 import { Lookup, type Learned } from './lookup.js';
 import type { RunCache } from './run-cache.js';
-import type { Fields } from './shape.js';
+import type { Fields, Shape } from './shape.js';
 import { keyOf } from './values.js';
+import { hashOf, type Worth } from './worth.js';
 
 /** Different sets of missing fields that are asked for apart; where there are more, all are asked for what any lacks. */
 const SETS_MAX = 4;
@@ -23,6 +24,7 @@ export class Asking {
   readonly #items: Item[] = [];
   /** About these the cache has nothing to say. */
   readonly #past: Part[] = [];
+  readonly #worths = new Map<Worth, Item[]>();
   #iterations = 0;
 
   constructor(run: RunCache, subgraph: string, parts: readonly Part[]) {
@@ -31,8 +33,10 @@ export class Asking {
     for (const part of parts) this.#add(part);
   }
 
-  look(): Promise<void> {
-    return this.lookup.resolve(this.#items);
+  async look(): Promise<void> {
+    if (this.#items.length === 0) return;
+    await this.lookup.resolve(this.#items);
+    for (const [worth, items] of this.#worths) this.lookup.tell(worth, items);
   }
 
   /** Each that is known, as the subgraph would have answered it; null: there is none. */
@@ -87,15 +91,47 @@ export class Asking {
       this.#past.push(part);
       return;
     }
-    const shape = this.#run.graph.shapeOf(this.lookup.subgraph, part.unit);
+    const { graph } = this.#run;
+    const shape = graph.shapeOf(this.lookup.subgraph, part.unit);
+    const worth = graph.worthOf(part.unit);
+    const doubted = worth.doubted ? new Doubted(this.#run, this.lookup, shape, worth) : undefined;
+    const items: Item[] = [];
     const past: number[] = [];
+    const unseen: number[] = [];
     part.representations.forEach((text, index) => {
+      if (doubted?.passes(text)) {
+        unseen.push(index);
+        return;
+      }
       const item = this.#itemOf(part, index, text, (type) => shape.of(type));
-      if (item) this.#items.push(item);
+      if (item) items.push(item);
       else past.push(index);
     });
-    if (past.length === 0) return;
-    this.#past.push(past.length === part.representations.length ? part : subset(part, past));
+    for (const item of items) this.#items.push(item);
+    this.#worths.set(worth, items);
+    if (past.length > 0) this.#past.push(past.length === part.representations.length ? part : subset(part, past));
+    if (unseen.length === 0) return;
+    worth.count(unseen.length, 0);
+    doubted!.note();
+    const rest = unseen.length === part.representations.length ? part : subset(part, unseen);
+    this.#past.push({ ...rest, heard: this.#heardOf(rest, doubted!) });
+  }
+
+  /** Nothing is learned of what was not looked up, but if it cannot be had, what is kept of it may do. */
+  #heardOf(part: Part, doubted: Doubted): Heard {
+    return {
+      apart: false,
+      came: (answer, _entities, _offset, headers) => this.lookup.passed(doubted.fields, answer, headers),
+      failed: async (offset, count) => {
+        const rescued = new Map<number, JsonObject>();
+        const texts = part.representations.slice(offset, offset + count);
+        const { unit } = part;
+        const shape = this.#run.graph.shapeOf(this.lookup.subgraph, unit);
+        const lost = texts.flatMap((text, nth) => this.#itemOf(part, nth, text, (type) => shape.of(type)) ?? []);
+        (await this.lookup.rescue(lost)).forEach((data, nth) => data && rescued.set(lost[nth]!.index, data));
+        return rescued;
+      },
+    };
   }
 
   #itemOf(part: Part, index: number, text: string, of: (type: string) => Fields): Item | undefined {
@@ -105,7 +141,7 @@ export class Asking {
     const rule = this.#run.graph.rules.type(type);
     if (!rule || rule.abstract) return undefined;
     const fields = of(type);
-    if (!this.#worth(fields)) return undefined;
+    if (!this.lookup.mayKeepOf(fields)) return undefined;
     for (const { set, names } of rule.keys.get(this.lookup.subgraph) ?? []) {
       const key = keyOf(set, representation);
       // Only this process would know an entity again by a number that is kept to the digit.
@@ -118,13 +154,6 @@ export class Asking {
     return undefined;
   }
 
-  /** Does anything say that something of it may be kept? */
-  #worth(fields: Fields): boolean {
-    return fields.list.some(
-      (field) => field.name !== '__typename' && !field.inKey && this.#run.keepable(this.lookup.subgraph, field.policy),
-    );
-  }
-
   /** What could not be put together from its pieces. */
   #whole(): void {
     for (const item of this.#items) {
@@ -134,6 +163,57 @@ export class Asking {
     }
   }
 }
+
+/** The entities of one part, where what it asks for is hardly ever found. */
+class Doubted {
+  readonly #run: RunCache;
+  readonly #lookup: Lookup;
+  readonly #shape: Shape;
+  readonly #worth: Worth;
+  /** By type; undefined: it is none of the cache's. */
+  readonly #types = new Map<string, Passing | undefined>();
+
+  constructor(run: RunCache, lookup: Lookup, shape: Shape, worth: Worth) {
+    this.#run = run;
+    this.#lookup = lookup;
+    this.#shape = shape;
+    this.#worth = worth;
+  }
+
+  /** Was it not asked for of late? Told from the text alone: to read it and make an item of it costs more than the rest together. */
+  passes(text: string): boolean {
+    if (!text.startsWith(TYPENAME)) return false;
+    const type = text.slice(TYPENAME.length, text.indexOf('"', TYPENAME.length));
+    let passing = this.#types.get(type);
+    if (passing === undefined && !this.#types.has(type)) this.#types.set(type, (passing = this.#passing(type)));
+    if (passing === undefined || this.#run.graph.cache.seen.again(hashOf(text, passing.seed))) return false;
+    passing.count += 1;
+    return true;
+  }
+
+  note(): void {
+    for (const passing of this.#types.values()) if (passing) this.#lookup.doubt(passing.fields, passing.count);
+  }
+
+  get fields(): Fields[] {
+    return [...this.#types.values()].flatMap((passing) => (passing ? [passing.fields] : []));
+  }
+
+  #passing(type: string): Passing | undefined {
+    if (this.#run.graph.rules.type(type)?.abstract !== false) return undefined;
+    const fields = this.#shape.of(type);
+    if (!this.#lookup.mayKeepOf(fields)) return undefined;
+    return { fields, count: 0, seed: hashOf(this.#lookup.variantOf(fields), this.#worth.seed) };
+  }
+}
+
+interface Passing {
+  readonly fields: Fields;
+  count: number;
+  readonly seed: number;
+}
+
+const TYPENAME = '{"__typename":"';
 
 /** Items that have to be loaded → parts, one for each part, type and set of missing fields. */
 export function partsOf(

@@ -3,6 +3,7 @@ import { TypeFamilies } from '../run/types.js';
 import type { Supergraph } from '../supergraph/supergraph.js';
 import { GraphCache } from './graph-cache.js';
 import type { Count } from './shape.js';
+import { Seen } from './worth.js';
 
 export interface EntityCacheOptions {
   readonly records: RecordCache;
@@ -22,6 +23,8 @@ export class EntityCache {
   /** Entities that are loaded anew while they are shown. */
   readonly refreshing = new Set<string>();
   waiters = 0;
+  /** What was asked for last where next to nothing is found. */
+  readonly seen = new Seen();
   readonly #behind = new Set<Promise<void>>();
   readonly #counts = new Map<string, Count>();
 

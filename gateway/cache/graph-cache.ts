@@ -11,6 +11,7 @@ import { CacheRules } from './rules.js';
 import { RunCache, type CacheDoor, type Variable } from './run-cache.js';
 import { Shapes, textOf, type Fields, type Shape } from './shape.js';
 import { entitiesIn } from './values.js';
+import { Worth } from './worth.js';
 
 type Definitions = readonly { readonly name: string; readonly definition: string }[];
 
@@ -32,6 +33,7 @@ export class GraphCache {
   readonly #shapes = new Map<string, Shapes>();
   readonly #units = new WeakMap<Unit, Shape>();
   readonly #roots = new WeakMap<CompiledRoot, RootShape>();
+  readonly #worths = new WeakMap<Unit | CompiledRoot, Worth>();
   readonly #mutations = new WeakMap<CompiledRoot, Shape>();
   readonly #variants = new WeakMap<Unit, Map<Fields, Map<string, Unit>>>();
 
@@ -76,6 +78,12 @@ export class GraphCache {
       this.#roots.set(fetch, root);
     }
     return root;
+  }
+
+  worthOf(asked: Unit | CompiledRoot): Worth {
+    let worth = this.#worths.get(asked);
+    if (!worth) this.#worths.set(asked, (worth = new Worth()));
+    return worth;
   }
 
   /** The unit asking only for some fields, about entities of one type. */

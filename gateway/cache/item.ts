@@ -26,6 +26,8 @@ export interface Item {
   /** What was shown and should be loaded anew. */
   refresh: number[];
   gone: boolean;
+  /** Something of it was kept. */
+  found: boolean;
   /** `load`: to be asked for; `asked`; `awaited`: somebody else loads it; `known`: nothing is missing but, maybe, in entities within. */
   state: 'new' | 'known' | 'load' | 'asked' | 'awaited';
   readonly within: Item | undefined;
@@ -51,6 +53,7 @@ export function newItem(given: Pick<Item, 'fields' | 'entity' | 'representation'
     rescued: false,
     refresh: [],
     gone: false,
+    found: false,
     state: 'new',
     within: undefined,
     open: 0,

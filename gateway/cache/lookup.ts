@@ -1,12 +1,14 @@
 import { entityNames as nameOf, type Ask, type Found, type KeptField, type Stamp } from '#libs/cache';
 import type { SubgraphAnswer } from '../run/answer.js';
 import { isObject, type Json, type JsonObject } from '../run/json.js';
+import type { CacheControl } from './cache-control.js';
 import { Fills } from './fills.js';
 import type { GraphCache } from './graph-cache.js';
 import { isOfKey, newItem, topOf, type Item } from './item.js';
 import type { AnswerHeaders, RunCache } from './run-cache.js';
 import type { Fields, FieldShape } from './shape.js';
 import { missing, Recalling } from './values.js';
+import type { Worth } from './worth.js';
 
 /** Lists within lists of entities: nothing is looked up deeper. */
 const ROUNDS_MAX = 10;
@@ -142,7 +144,7 @@ export class Lookup {
     const { fields } = item;
     const gone = item.only === undefined ? common?.fields.at(-1) : undefined;
     if (gone !== undefined && gone.freshUntil > now && gone.loadedAt > this.#notBefore) {
-      item.gone = true;
+      item.gone = item.found = true;
       item.state = 'known';
       this.#settle(item);
       return;
@@ -173,6 +175,7 @@ export class Lookup {
             : this.#usable(item, index, field, kept, now, recalling, isOwn || ofAll === undefined);
         if (value !== missing) {
           item.data[field.key] = value;
+          item.found = true;
           return;
         }
         within.length = before;
@@ -235,6 +238,40 @@ export class Lookup {
     });
     item.state = item.missing.length === 0 ? 'known' : 'load';
     this.#settle(item);
+  }
+
+  /** Does anything say that something of it may be kept? */
+  mayKeepOf({ list }: Fields): boolean {
+    return list.some(
+      ({ name, inKey, policy }) => name !== '__typename' && !inKey && this.run.keepable(this.subgraph, policy),
+    );
+  }
+
+  /** Whose fields it is about: everybody's, or if none of them are, the viewer's. */
+  variantOf({ list }: Fields): string {
+    const ofAll = list.some(({ policy }) => !policy.private && this.run.keepable(this.subgraph, policy));
+    return ofAll ? this.run.everybody : this.run.own;
+  }
+
+  /** How much of what was looked up was found, or is loaded by somebody else; nothing is told where the store did not answer. */
+  tell(worth: Worth, items: readonly Item[]): void {
+    if (this.stamp === undefined) return;
+    let hits = 0;
+    for (const { found, state } of items) if (found || state === 'awaited') hits += 1;
+    worth.count(items.length, hits);
+  }
+
+  /** So many are asked for without a look. */
+  doubt({ list }: Fields, items: number): void {
+    for (const field of list) {
+      if (field.name === '__typename' || field.inKey || !this.run.keepable(this.subgraph, field.policy)) continue;
+      field.count.misses += items;
+      this.run.note(
+        field.count.field,
+        'the like of it is hardly ever found, so it is looked up from its second reading on',
+        items,
+      );
+    }
   }
 
   /** This one loads it; whoever asks meanwhile may wait for that. */
@@ -399,18 +436,29 @@ export class Lookup {
     void filling.then(() => this.land(learned.map(({ item }) => item)));
   }
 
+  /** Nothing of it is kept, but how long the client may keep its answer is the same. */
+  passed(all: Iterable<Fields>, answer: SubgraphAnswer, headers: AnswerHeaders | undefined): void {
+    for (const fields of all) this.#restrict(fields, headers?.cacheControl);
+    this.#mayKeep(answer, headers?.cacheControl);
+  }
+
+  #restrict({ whole }: Fields, control: CacheControl | undefined): void {
+    const hinted = whole.byHeader ? 0 : whole.maxAge;
+    const said = control === undefined ? hinted : control.keep ? Math.min(control.maxAge ?? hinted, whole.maxAge) : 0;
+    this.run.policy.restrict(said, whole.private || control?.private === true);
+  }
+
+  #mayKeep(answer: SubgraphAnswer, control: CacheControl | undefined): boolean {
+    if (answer.errors.length > 0 || control?.keep === false) return false;
+    if ((control?.maxAge ?? 0) > 0) this.graph.speaking.add(this.subgraph);
+    return true;
+  }
+
   async #learn(learned: readonly Learned[], answer: SubgraphAnswer, headers: AnswerHeaders | undefined): Promise<void> {
     const control = headers?.cacheControl;
-    for (const { item } of learned) {
-      const { whole } = item.fields;
-      const hinted = whole.byHeader ? 0 : whole.maxAge;
-      const said = control === undefined ? hinted : control.keep ? Math.min(control.maxAge ?? hinted, whole.maxAge) : 0;
-      this.run.policy.restrict(said, whole.private || control?.private === true);
-    }
+    for (const { item } of learned) this.#restrict(item.fields, control);
     const { stamp } = this;
-    if (answer.errors.length > 0 || control?.keep === false) return;
-    if ((control?.maxAge ?? 0) > 0) this.graph.speaking.add(this.subgraph);
-    if (stamp === undefined) return;
+    if (!this.#mayKeep(answer, control) || stamp === undefined) return;
     const fills = new Fills(this, control, headers?.tags ?? []);
     for (const { item, wanted, value } of learned) {
       if (isObject(value)) fills.entity(item, wanted, value);

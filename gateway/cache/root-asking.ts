@@ -7,6 +7,7 @@ import { partsOf, refreshesOf } from './asking.js';
 import { newItem, type Item } from './item.js';
 import { Lookup } from './lookup.js';
 import type { AnswerHeaders, RunCache } from './run-cache.js';
+import { hashOf } from './worth.js';
 
 /** More than there are waits (lookup.ts): after that an entity is asked for as if nothing were known. */
 const ITERATIONS_MAX = 16;
@@ -48,8 +49,32 @@ export class RootAsking {
     return this.#items.some(({ fields, only }) => this.#run.keepable(this.#fetch.subgraph, fields.list[only!]!.policy));
   }
 
-  look(): Promise<void> {
-    return this.lookup.resolve(this.#items.filter(({ state }) => state === 'new'));
+  /** Where what this fetch asks for is hardly ever found, only what was asked for before is looked up. */
+  get passes(): boolean {
+    const worth = this.#run.graph.worthOf(this.#fetch);
+    if (!worth.doubted) return false;
+    const { fields } = this.#run.graph.rootOf(this.#fetch);
+    const what = `${this.#run.textsOf(fields).join()}\n${this.lookup.variantOf(fields)}`;
+    if (this.#run.graph.cache.seen.again(hashOf(what, worth.seed))) return false;
+    worth.count(1, 0);
+    this.lookup.doubt(fields, 1);
+    return true;
+  }
+
+  /** What was not looked up has come. */
+  passed(answer: SubgraphAnswer, headers: AnswerHeaders | undefined): void {
+    this.lookup.passed([this.#run.graph.rootOf(this.#fetch).fields], answer, headers);
+  }
+
+  /** It cannot be had, so what is kept of it may do. */
+  rescued(): Promise<JsonObject | undefined> {
+    return this.failed(this.#items);
+  }
+
+  async look(): Promise<void> {
+    const items = this.#items.filter(({ state }) => state === 'new');
+    await this.lookup.resolve(items);
+    this.lookup.tell(this.#run.graph.worthOf(this.#fetch), items);
   }
 
   known(put: (data: JsonObject) => void): void {

@@ -116,10 +116,10 @@ export class RunCache {
     this.stampText = stamp.text;
   }
 
-  note(field: string, reason: string): void {
+  note(field: string, reason: string, times = 1): void {
     let reasons = this.reasons.get(field);
     if (!reasons) this.reasons.set(field, (reasons = new Map()));
-    reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+    reasons.set(reason, (reasons.get(reason) ?? 0) + times);
   }
 
   hit(field: string): void {

@@ -161,8 +161,13 @@ export class Run {
     fetch.locator.find(this.data, targets);
     if (targets.length > 0) {
       const asking = fetch.mutation ? undefined : this.#cache?.askRoot(fetch);
-      if (asking?.worthIt) await this.#rootThroughCache(fetch, targets, asking);
-      else await this.#sendRoot(fetch, targets, fetch);
+      if (!asking?.worthIt) await this.#sendRoot(fetch, targets, fetch);
+      else if (!asking.passes) await this.#rootThroughCache(fetch, targets, asking);
+      else
+        await this.#sendRoot(fetch, targets, fetch, {
+          came: (answer, bytes) => asking.passed(answer, this.#cache!.headersOf(bytes)),
+          failed: () => asking.rescued(),
+        });
     }
     this.#proceed(() => this.#end(fetch));
   }

@@ -1,0 +1,165 @@
+import { afterAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { openRecordCache, staleEntity, type RecordCache } from '#libs/cache';
+import { Failure } from '#libs/failure';
+import { federate, operationOf } from '../../test/federation/harness.js';
+import { HINTS } from '../../test/federation/hints.js';
+import type { Engine } from '../engine.js';
+import { EntityCache } from './entity-cache.js';
+import { hashOf, Seen, Worth } from './worth.js';
+
+let loads = 0;
+let slowMs = 0;
+const graph = federate({
+  users: {
+    sdl: `${HINTS}
+      type Query { user(id: ID!): User @cacheControl(maxAge: 60)  many(ids: [ID!]!): [User!]! @cacheControl(maxAge: 0) }
+      type User @key(fields: "id") @cacheControl(maxAge: 60) { id: ID! }`,
+    resolvers: {
+      Query: {
+        user: (_: unknown, { id }: { id: string }) => ({ id }),
+        many: (_: unknown, { ids }: { ids: string[] }) => ids.map((id) => ({ id })),
+      },
+      User: { __resolveReference: ({ id }: { id: string }) => ({ id }) },
+    },
+  },
+  names: {
+    sdl: `${HINTS} type User @key(fields: "id") @cacheControl(maxAge: 60) { id: ID! name: String! }`,
+    resolvers: {
+      User: {
+        __resolveReference: async ({ id }: { id: string }) => {
+          loads += 1;
+          if (slowMs > 0) await new Promise((resolve) => setTimeout(resolve, slowMs));
+          return { id };
+        },
+        name: ({ id }: { id: string }) => `name of ${id}`,
+      },
+    },
+  },
+});
+afterAll(() => graph.close());
+
+const MANY = 'query($ids: [ID!]!) { many(ids: $ids) { name } }';
+const many = operationOf(graph.supergraph.schema, MANY);
+const one = operationOf(graph.supergraph.schema, 'query($id: ID!) { user(id: $id) { id name } }');
+
+let records: RecordCache;
+let entities: EntityCache;
+let engine: Engine;
+beforeEach(async () => {
+  [loads, slowMs, nth] = [0, 0, 0];
+  records = openRecordCache({});
+  entities = new EntityCache({ records, random: () => 0.5 });
+  engine = await graph.engine({ entities });
+});
+
+/** Never the same twice. */
+let nth = 0;
+const strangers = (count: number): string[] => Array.from({ length: count }, () => `stranger ${(nth += 1)}`);
+
+async function execute(operation: typeof many, variables: Record<string, unknown>, by = engine) {
+  const responseHeaders: [string, string][] = [];
+  const answer = await by.execute(operation, variables, {
+    requestId: 'r',
+    subject: null,
+    headers: new Map(),
+    signal: new AbortController().signal,
+    deadline: Date.now() + 10_000,
+    responseHeaders,
+  });
+  await records.settled();
+  return { body: answer.body.toString(), headers: responseHeaders };
+}
+
+async function loadsOf(ids: string[]): Promise<number> {
+  const before = loads;
+  const { body } = await execute(many, { ids });
+  expect(JSON.parse(body)).toEqual({ data: { many: ids.map((id) => ({ name: `name of ${id}` })) } });
+  return loads - before;
+}
+
+/** Reads until nobody would expect anything to come again. */
+async function onlyStrangers(): Promise<void> {
+  for (let i = 0; i < 8; i += 1) await execute(many, { ids: strangers(20) });
+}
+
+describe('what next to nothing is found of', () => {
+  it('is asked for without a word to the store; before that every request looks and fills', async () => {
+    const trips = async () => {
+      const before = records.roundTrips;
+      for (let i = 0; i < 5; i += 1) expect(await loadsOf(strangers(20))).toBe(20);
+      return records.roundTrips - before;
+    };
+    expect(await trips()).toBe(10);
+    await onlyStrangers();
+    expect(await trips()).toBe(0);
+  });
+
+  it('and becomes hot is found from its third reading on, and not after it was dropped', async () => {
+    await onlyStrangers();
+    expect([await loadsOf(['hot']), await loadsOf(['hot']), await loadsOf(['hot'])]).toEqual([1, 1, 0]);
+    await records.drop(staleEntity('names', 'User', { id: 'hot' }));
+    expect([await loadsOf(['hot']), await loadsOf(['hot'])]).toEqual([1, 0]);
+  });
+
+  it('and is found again often is kept from its first reading on, as before', async () => {
+    await onlyStrangers();
+    const page = strangers(20);
+    for (let i = 0; i < 5; i += 1) await loadsOf(page);
+    expect([await loadsOf(['new']), await loadsOf(['new'])]).toEqual([1, 0]);
+  });
+
+  it('is loaded at most once more than once, however many ask for it at once', async () => {
+    await onlyStrangers();
+    slowMs = 50;
+    const before = loads;
+    const answers = await Promise.all(Array.from({ length: 100 }, () => execute(many, { ids: ['crowded'] })));
+    expect(new Set(answers.map(({ body }) => body))).toEqual(
+      new Set(['{"data":{"many":[{"name":"name of crowded"}]}}']),
+    );
+    expect(loads - before).toBeLessThanOrEqual(2);
+  });
+
+  it('is told the client to be kept as long as ever, and a root field is no other', async () => {
+    const first = await execute(one, { id: 'a' });
+    for (let i = 0; i < 130; i += 1) await execute(one, { id: strangers(1)[0] });
+    const before = records.roundTrips;
+    const later = await execute(one, { id: 'b' });
+    expect(records.roundTrips).toBe(before);
+    expect(later.headers).toEqual(first.headers);
+    expect(later.headers).toContainEqual(['cache-control', 'max-age=60, public']);
+    expect(later.body).toBe(first.body.replaceAll(/"a"|of a/g, (text) => text.replace('a', 'b').replace('bf', 'of')));
+  });
+
+  it('cannot be had: what another gateway has kept of it is shown; without that it is an error', async () => {
+    const other = await graph.engine({ entities: new EntityCache({ records, random: () => 0.5 }) });
+    await execute(many, { ids: ['kept'] }, other);
+    await onlyStrangers();
+    const instead = { names: () => new Failure('SUBGRAPH_UNAVAILABLE', 'names is gone') };
+    const shown = (id: string) => graph.ask(MANY, { entities, variables: { ids: [id] }, instead });
+    expect((await shown('kept')).body).toBe('{"data":{"many":[{"name":"name of kept"}]}}');
+    expect((await shown('lost')).errors).toHaveLength(1);
+  });
+});
+
+describe('the doorkeeper', () => {
+  it('doubts after a window without hits, and believes as soon as there are many', () => {
+    const worth = new Worth();
+    worth.count(127, 1);
+    expect(worth.doubted).toBe(false);
+    worth.count(1, 0);
+    expect(worth.doubted).toBe(true);
+    worth.count(100, 7);
+    expect(worth.doubted).toBe(true);
+    worth.count(1, 1);
+    expect(worth.doubted).toBe(false);
+    worth.count(128, 2);
+    expect(worth.doubted).toBe(false);
+  });
+
+  it('knows what was asked for a moment ago, and takes hardly anything else for it', () => {
+    const seen = new Seen();
+    const hashes = Array.from({ length: 10_000 }, (_, id) => hashOf(`{"__typename":"User","id":"user_${id}"}`, 1));
+    expect(hashes.filter((hash) => seen.again(hash)).length).toBeLessThanOrEqual(5);
+    expect(hashes.slice(-1_000).filter((hash) => seen.again(hash)).length).toBeGreaterThan(900);
+  });
+});
