@@ -6,7 +6,9 @@ import {
   TRACE_PARENT_HEADER,
   TRACE_STATE_HEADER,
 } from '@opentelemetry/core';
-import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
+import { OTLPExporterBase } from '@opentelemetry/otlp-exporter-base';
+import { convertLegacyHttpOptions, createOtlpHttpExportDelegate } from '@opentelemetry/otlp-exporter-base/node-http';
+import { JsonTraceSerializer } from '@opentelemetry/otlp-transformer';
 import { Resource } from '@opentelemetry/resources';
 import {
   AlwaysOffSampler,
@@ -39,8 +41,7 @@ export class OpenTelemetry implements Tracing {
 
   constructor(url: string, config: TracingConfig, logger: Logger) {
     this.#config = config;
-    const exporter = new OTLPTraceExporter({ url, timeoutMillis: EXPORT_MS });
-    this.#processor = new BatchSpanProcessor(telling(exporter, logger));
+    this.#processor = new BatchSpanProcessor(telling(exporterTo(url), logger));
     this.#sampler = samplerOf(config);
   }
 
@@ -153,6 +154,13 @@ function samplerOf({ OTEL_TRACES_SAMPLER: name, OTEL_TRACES_SAMPLER_ARG: share }
       ? new AlwaysOffSampler()
       : new TraceIdRatioBasedSampler(share);
   return name.startsWith('parentbased') ? new ParentBasedSampler({ root }) : root;
+}
+
+/** What @opentelemetry/exporter-trace-otlp-http is made of; its parts are installed anyway, by @apollo/gateway. */
+function exporterTo(url: string): SpanExporter {
+  const headers = { 'Content-Type': 'application/json' };
+  const options = convertLegacyHttpOptions({ url, timeoutMillis: EXPORT_MS }, 'TRACES', 'v1/traces', headers);
+  return new OTLPExporterBase(createOtlpHttpExportDelegate(options, JsonTraceSerializer));
 }
 
 /** A collector that is gone is told once, and that it is back; the SDK is silent about both. */
