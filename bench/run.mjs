@@ -1,4 +1,4 @@
-/** `npm run bench [-- --quick] [-- --scenario a,b --peers a,b --rounds N --seconds S --save --add]`. bench/README.md tells more; `npm run bench -- cache …`: bench/cache/README.md. */
+/** `npm run bench [-- --quick] [-- --scenario a,b --peers a,b --rounds N --seconds S --save --add]`. bench/README.md tells more; `npm run bench -- cache …`: bench/cache/README.md; `npm run bench -- telemetry …`: bench/telemetry/bench.mjs. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +12,11 @@ if (process.argv[2] === 'cache') {
   // Its peer is made of what we depend on ourselves.
   const { benchCache } = await import('./cache/bench.mjs');
   await benchCache(process.argv.slice(3));
+  process.exit();
+}
+if (process.argv[2] === 'telemetry') {
+  const { benchTelemetry } = await import('./telemetry/bench.mjs');
+  await benchTelemetry(process.argv.slice(3));
   process.exit();
 }
 const { values } = parseArgs({

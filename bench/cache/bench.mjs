@@ -122,13 +122,17 @@ export async function benchCache(args) {
     if (barsOf(run.cells).some(({ met }) => !met))
       console.log('A bar is missed; bench/cache/README.md says what of that is known.');
   } finally {
-    for (const child of children) child.kill('SIGKILL');
-    for (const server of servers.reverse()) await server.stop();
+    await endAll();
   }
 }
 
+export async function endAll() {
+  for (const child of children) child.kill('SIGKILL');
+  for (const server of servers.reverse()) await server.stop();
+}
+
 /** The servers, the people in them, and a token for each. */
-async function openWorld(users, step) {
+export async function openWorld(users, step) {
   const { startPostgres } = await import(`${ROOT}dist/test/servers/postgres.js`);
   const { startRedis } = await import(`${ROOT}dist/test/servers/redis.js`);
   let admin = process.env.BENCH_DATABASE_URL;
@@ -336,7 +340,7 @@ async function sameAnswers(scenario, stacks, requests) {
     throw new Error(`An answer with errors: ${expected.find((one) => one.includes('errors')).slice(0, 500)}`);
 }
 
-async function used({ gateway, subgraphs }) {
+export async function used({ gateway, subgraphs }) {
   const { calls } = await ask(gateway.child, {});
   return {
     calls,
@@ -345,7 +349,7 @@ async function used({ gateway, subgraphs }) {
   };
 }
 
-function start(file, env, tells = true) {
+export function start(file, env, tells = true) {
   const child = fork(file.startsWith('/') ? file : here(file), [], {
     cwd: ROOT,
     env,
@@ -360,7 +364,7 @@ function start(file, env, tells = true) {
   });
 }
 
-function ask(child, message) {
+export function ask(child, message) {
   return new Promise((resolve, reject) => {
     const gone = () => reject(new Error('a process of the bench ended'));
     child.once('exit', gone);
@@ -372,7 +376,7 @@ function ask(child, message) {
   });
 }
 
-async function whole(turn) {
+export async function whole(turn) {
   const shown = await turn;
   if (shown.failed) throw new Error(shown.failed);
   return shown;
@@ -391,12 +395,13 @@ function run(program, args, env) {
 }
 
 function medians(turns) {
-  const middle = (key) => {
-    const sorted = turns.map((turn) => turn[key]).sort((a, b) => a - b);
-    const half = sorted.length >> 1;
-    return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
-  };
-  return Object.fromEntries(Object.keys(turns[0]).map((key) => [key, middle(key)]));
+  return Object.fromEntries(Object.keys(turns[0]).map((key) => [key, median(turns.map((turn) => turn[key]))]));
+}
+
+export function median(numbers) {
+  const sorted = numbers.toSorted((a, b) => a - b);
+  const half = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
 function save(run) {
@@ -419,12 +424,12 @@ function addedTo(run) {
   };
 }
 
-function stepper() {
+export function stepper() {
   const began = Date.now();
   return (doing) => process.stderr.write(`${((Date.now() - began) / 1_000).toFixed(0).padStart(4)} s  ${doing}\n`);
 }
 
-function numberOf(value, min, max, option) {
+export function numberOf(value, min, max, option) {
   const number = Number(value);
   if (!(number >= min && number <= max))
     throw new Error(`${option} takes a number from ${min} to ${max}; came ${value}`);

@@ -2,7 +2,7 @@
 import 'reflect-metadata';
 import { openStream } from '../../dist/libs/outbox/index.js';
 import { LISTENERS } from '../../dist/libs/events/index.js';
-import { silent } from '../../dist/libs/telemetry/index.js';
+import { createLogger, silent } from '../../dist/libs/telemetry/index.js';
 import { readFollowersConfig } from '../../dist/subgraphs/followers/config.js';
 import { startFollowers } from '../../dist/subgraphs/followers/start.js';
 import { readPostsConfig } from '../../dist/subgraphs/posts/config.js';
@@ -10,9 +10,11 @@ import { startPosts } from '../../dist/subgraphs/posts/start.js';
 import { readUsersConfig } from '../../dist/subgraphs/users/config.js';
 import { startUsers } from '../../dist/subgraphs/users/start.js';
 
+const level = process.env.BENCH_LOG;
+const logger = level ? createLogger('services', level) : silent;
 const parts = {
-  stream: openStream({ redisUrl: process.env.REDIS_URL, logger: silent, listeners: LISTENERS }),
-  logger: silent,
+  stream: openStream({ redisUrl: process.env.REDIS_URL, logger, listeners: LISTENERS }),
+  logger,
 };
 const env = (service) => ({
   ...process.env,
