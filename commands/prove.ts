@@ -10,7 +10,7 @@ import { EMBEDDED, onServers, type Place } from './prove/places.js';
 import { PROOFS } from './prove/proofs.js';
 import type { Proof, Setup } from './prove/proof.js';
 import { failuresOf, tableOf, type Shown } from './prove/table.js';
-import { showProgress } from './seed/progress.js';
+import { showLines, showProgress } from './seed/progress.js';
 
 const SIZE = 12_000;
 const QUICK_SIZE = 2_000;
@@ -55,28 +55,38 @@ async function prove({ proofs, size, quick, place, seed, freezeMs, save }: Asked
     place,
     proofs.some(({ wantsDurableServers }) => wantsDurableServers),
   );
-  const setup: Setup = {
-    size,
-    quick,
-    seed,
-    freezeMs,
-    places,
-    progress: (total, unit) => showProgress(total, process.stderr, unit),
-  };
-  const shown: Shown[] = [];
+  const setup = { size, quick, seed, freezeMs };
+  const found = new Map<Proof, Shown[]>(proofs.map((proof) => [proof, []]));
   const broken: string[] = [];
-  try {
-    for (const { name, says, run } of proofs) {
-      process.stderr.write(`${name}: ${says}\n`);
-      try {
-        for (const row of await run(setup)) shown.push({ proof: name, row });
-      } catch (error) {
-        broken.push(`${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
-      }
+  const show = async (proof: Proof, of: Pick<Setup, 'places' | 'controls' | 'progress'>): Promise<void> => {
+    const { name, says } = proof;
+    process.stderr.write(`${name}: ${says}\n`);
+    try {
+      for (const row of await proof.run({ ...setup, ...of })) found.get(proof)?.push({ proof: name, row });
+    } catch (error) {
+      broken.push(`${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
     }
+  };
+  try {
+    const together = proofs.filter(({ alone = false }) => !alone);
+    await Promise.all(
+      places.map(async (place) => {
+        const progress: Setup['progress'] = (total, unit) =>
+          places.length === 1
+            ? showProgress(total, process.stderr, unit)
+            : showLines(total, process.stderr, `${unit}, ${place.name}`);
+        const controls = !quick || place === places.at(-1);
+        for (const proof of together) await show(proof, { places: [place], controls, progress });
+      }),
+    );
+    const progress: Setup['progress'] = (total, unit) => showProgress(total, process.stderr, unit);
+    for (const proof of proofs.filter(({ alone = false }) => alone))
+      await show(proof, { places, controls: true, progress });
   } finally {
     await stop();
   }
+  const order = (one: Shown): number => places.findIndex(({ name }) => name === one.row.place);
+  const shown = [...found.values()].flatMap((rows) => rows.toSorted((one, other) => order(one) - order(other)));
   const seconds = ((performance.now() - started) / 1_000).toFixed(0);
   const command = ['npm run prove', process.argv.slice(2).join(' ')].filter(Boolean).join(' -- ');
   const note = `${command} · ${new Date().toISOString().slice(0, 10)} · ${machine()} · seed ${seed} · ${seconds} s`;

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { CrashPoint, Signal } from '#libs/crash-point';
 
 const WORKER = fileURLToPath(new URL('worker.js', import.meta.url));
-const REACHED_MS_MAX = 60_000;
+const REACHED_MS_MAX = 120_000;
 const ENDED_MS_MAX = 120_000;
 
 interface Options {

@@ -19,6 +19,7 @@ import { startSwitchedRedis, type Door } from './switched-redis.js';
 export const entityCache: Proof = {
   name: 'cache',
   always: false,
+  alone: true,
   says: 'two gateways, killed and failed over: no read is older than what its reader wrote, nor than the bound',
   run: async (setup) => {
     if (findRedis() === undefined) throw new Error('There is no redis-server on the PATH');

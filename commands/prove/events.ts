@@ -17,25 +17,19 @@ export const events: Proof = {
   name: 'events',
   says: 'kill -9 at every point of write, relay and consume: every event takes effect once, in order',
   run: async (setup) => {
-    // Places have nothing in common, so they go at once.
-    const runs = setup.places.map((place) => runsAt(setup, place));
+    const runs = setup.places.flatMap((place) => runsAt(setup, place).map((one) => ({ ...one, place })));
     const progress = setup.progress(
-      runs.flat().reduce((sum, { plan }) => sum + plan.kills.length + 1, 0),
+      runs.reduce((sum, { plan }) => sum + plan.kills.length + 1, 0),
       'kills',
     );
+    const rows: Row[] = [];
     try {
-      const rows = await Promise.all(
-        setup.places.map(async (place, nth) => {
-          const shown: Row[] = [];
-          for (const { claim, plan, figures } of runs[nth] ?? []) {
-            const counts = await run(setup, place, plan, progress);
-            const over = `${counts.facts.toLocaleString('en')} events, ${plan.kills.length} kills at ${pointsOf(plan)} points`;
-            shown.push({ claim, place: place.name, over, figures: figures(counts.compared) });
-          }
-          return shown;
-        }),
-      );
-      return rows.flat();
+      for (const { claim, place, plan, figures } of runs) {
+        const counts = await run(setup, place, plan, progress);
+        const over = `${counts.facts.toLocaleString('en')} events, ${plan.kills.length} kills at ${pointsOf(plan)} points`;
+        rows.push({ claim, place: place.name, over, figures: figures(counts.compared) });
+      }
+      return rows;
     } finally {
       progress.stop();
     }
@@ -48,15 +42,17 @@ interface Run {
   readonly figures: (counts: ReturnType<typeof compare>) => Figure[];
 }
 
-function runsAt({ size, quick, places }: Setup, place: Place): Run[] {
+function runsAt({ size, quick, seed, controls }: Setup, place: Place): Run[] {
+  const every = allKills(quick);
+  // In a hurry, embedded, where a start opens two databases, some of the points are taken, drawn by the seed.
+  const some = quick && place.name === 'embedded' ? shuffled(every, drawer(seed)).slice(0, 4) : every;
   const all: Run = {
-    claim: 'killed at every point; late, doubled, shuffled events',
-    plan: { kills: allKills(quick), size },
+    claim: `killed at ${some === every ? 'every point' : 'points drawn from all'}; late, doubled, shuffled events`,
+    plan: { kills: some, size },
     figures: zeros,
   };
-  // In a hurry the naive ways are shown in one place.
-  if (quick && place !== places.at(-1)) return [all];
-  const few = Math.min(size, 600);
+  if (!controls) return [all];
+  const few = Math.min(size, quick ? 600 : 2_000);
   return [
     all,
     {
@@ -67,7 +63,8 @@ function runsAt({ size, quick, places }: Setup, place: Place): Run[] {
     {
       claim: 'control: heard without an inbox',
       plan: { without: 'inbox', kills: [{ role: 'hear', point: 'consume:committed' }], size: few },
-      figures: (counts) => wrong(counts, 'doubled', 'reordered'),
+      // That one comes too late as well takes more events than there is time for in a hurry.
+      figures: (counts) => (quick ? wrong(counts, 'doubled') : wrong(counts, 'doubled', 'reordered')),
     },
   ];
 }
@@ -161,21 +158,23 @@ function allInOne(member: Member): Record<Role, Member[]> {
   return { write: [member], relay: [member], hear: [member] };
 }
 
-/** Two relays and two that hear, as when a service runs twice. */
+/** Two relays and two that hear, as when a service runs twice. The naive ways fail with one of each. */
 function ofTheirOwn(hire: (...roles: Role[]) => Member, { without }: Plan): Record<Role, Member[]> {
+  if (without === 'outbox') return { write: [hire('write')], relay: [], hear: [hire('hear')] };
+  if (without === 'inbox') return { write: [hire('write')], relay: [hire('relay')], hear: [hire('hear')] };
   return {
     write: [hire('write')],
-    relay: without === 'outbox' ? [] : [hire('relay'), hire('relay')],
+    relay: [hire('relay'), hire('relay')],
     hear: [hire('hear'), hire('hear')],
   };
 }
 
-/** Until the one that is to die has come to its point, there is always something more to write. */
+/** Until the one that is to die has come to its point, there is always something more to write; not more than it needs, on a busy machine. */
 async function keepWriting(dies: Promise<void>, writers: readonly Member[], raise: () => number): Promise<void> {
   const more = setInterval(() => {
     const target = raise();
     for (const writer of writers) writer.tell({ target });
-  }, 100);
+  }, 300);
   try {
     await dies;
   } finally {

@@ -199,7 +199,7 @@ function hear(posts: Database, stream: Stream, draw: (below: number) => number, 
   const enter = async (tx: Tx, { id, aggregate, aggregateVersion }: Envelope): Promise<void> => {
     await tx.query('INSERT INTO ledger (aggregate, version) VALUES ($1, $2)', [aggregate, aggregateVersion]);
     const before = stumbles.get(id) ?? 0;
-    if (before < 2 && (before > 0 || draw(400) === 0)) {
+    if (before < 2 && (before > 0 || draw(150) === 0)) {
       stumbles.set(id, before + 1);
       throw new Error('this handler fails twice for this event');
     }

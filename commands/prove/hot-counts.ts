@@ -17,6 +17,7 @@ export const hotCounts: Proof = {
   name: 'hot-counts',
   says: 'a post that everybody likes at once: likes per second, and no count that is wrong (wants the machine for itself)',
   always: false,
+  alone: true,
   async run(setup) {
     const rows: Row[] = [];
     for (const place of setup.places) {

@@ -27,7 +27,7 @@ export const leases: Proof = {
       // An embedded database has one process, and a frozen process cannot meet its successor.
       if (place.name === 'embedded') continue;
       rows.push(await run(setup, place, { withoutToken: false }));
-      rows.push(await run(setup, place, { withoutToken: true }));
+      if (setup.controls) rows.push(await run(setup, place, { withoutToken: true }));
     }
     return rows;
   },
@@ -36,7 +36,11 @@ export const leases: Proof = {
 async function run(setup: Setup, place: Place, { withoutToken }: { withoutToken: boolean }): Promise<Row> {
   const site = await place.prepare(['users']);
   const members: Member[] = [];
-  const progress = setup.progress(2 * POINTS.length, 'relays frozen or killed');
+  // In a hurry the naive way fails at its first freeze, and nobody is killed for it.
+  const isShort = setup.quick && withoutToken;
+  const points = isShort ? POINTS.slice(0, 1) : POINTS;
+  const kills = isShort ? 0 : points.length;
+  const progress = setup.progress(points.length + kills, 'relays frozen or killed');
   const leaseMs = Math.min(3_000, Math.ceil(setup.freezeMs / 3));
   const users = await openDatabase({
     service: 'users',
@@ -51,11 +55,12 @@ async function run(setup: Setup, place: Place, { withoutToken }: { withoutToken:
       const order = (): RelayOrder => ({ site: { ...site }, leaseMs, clockMs, withoutToken });
       members.push(new Member({ job: './relay.worker.js', order }));
     }
-    for (const point of POINTS) {
+    for (const point of points) {
       const frozen = await whileWriting(writer, freezeOneAt(members, point));
       await whileWriting(writer, sleep(setup.freezeMs));
       frozen.signal('SIGCONT');
       progress.add(1, `frozen at ${point}`);
+      if (isShort) continue;
       await whileWriting(writer, killOneAt(members, point));
       progress.add(1, `killed at ${point}`);
     }
@@ -64,7 +69,7 @@ async function run(setup: Setup, place: Place, { withoutToken }: { withoutToken:
     return {
       claim: withoutToken ? 'control: a lock without a token' : 'two relays; frozen, killed, clocks ±5 min',
       place: place.name,
-      over: `${writer.committed.length.toLocaleString('en')} events, ${POINTS.length} × SIGSTOP ${setup.freezeMs / 1_000} s, ${POINTS.length} kills`,
+      over: `${writer.committed.length.toLocaleString('en')} events, ${points.length} × SIGSTOP ${setup.freezeMs / 1_000} s, ${kills} kills`,
       figures: withoutToken ? wrong(counts, 'doubled') : zeros(counts),
     };
   } finally {

@@ -9,6 +9,8 @@ export interface Proof {
   readonly says: string;
   /** False: only when it is asked for by name, because it takes long or wants the machine for itself. */
   readonly always?: boolean;
+  /** It measures, or starts servers of its own: nothing else runs meanwhile, and it runs once, for all places. */
+  readonly alone?: boolean;
   /** A PostgreSQL that is started for it waits for the disk, as in production. */
   readonly wantsDurableServers?: boolean;
   run(setup: Setup): Promise<readonly Row[]>;
@@ -23,7 +25,10 @@ export interface Setup {
   readonly freezeMs: number;
   /** What is random follows from it, so that a failure can be seen again. */
   readonly seed: number;
+  /** Of a proof that is not `alone` one: the places have nothing in common, so it runs in all of them at once. */
   readonly places: readonly Place[];
+  /** Whether the naive ways are shown here: everywhere, or when in a hurry in one place. */
+  readonly controls: boolean;
   /** A bar on a terminal, lines elsewhere. `unit`: what is counted. */
   progress(total: number, unit: string): Progress;
 }

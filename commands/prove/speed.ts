@@ -17,6 +17,7 @@ export const speed: Proof = {
   name: 'speed',
   says: `a backlog of ${BACKLOG.toLocaleString('en')} drained, writes carried as they come, commit to visible`,
   always: false,
+  alone: true,
   wantsDurableServers: true,
   run: async (setup) => {
     const rows: Row[] = [];

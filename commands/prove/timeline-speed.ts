@@ -21,6 +21,7 @@ export const timelineSpeed: Proof = {
   name: 'timeline-speed',
   says: 'deliveries per second, the home timeline’s read time, the rate of a rebuild (wants the machine for itself)',
   always: false,
+  alone: true,
   async run(setup) {
     const rows: Row[] = [];
     for (const place of setup.places) rows.push(...(await measure(setup, place)));

@@ -22,7 +22,7 @@ export const timelines: Proof = {
     const rows: Row[] = [];
     for (const place of setup.places) {
       rows.push(await filled(setup, place));
-      rows.push(await struckOff(setup, place));
+      if (setup.controls) rows.push(await struckOff(setup, place));
     }
     return rows;
   },

@@ -8,7 +8,7 @@ export interface Progress {
 
 /** A bar on a terminal; elsewhere, where a bar would fill a log, a line for each tenth. */
 export function showProgress(total: number, out: NodeJS.WriteStream = process.stderr, unit = 'rows'): Progress {
-  return out.isTTY ? bar(total, out, unit) : lines(total, out, unit);
+  return out.isTTY ? bar(total, out, unit) : showLines(total, out, unit);
 }
 
 function bar(total: number, stream: NodeJS.WriteStream, unit: string): Progress {
@@ -22,7 +22,8 @@ function bar(total: number, stream: NodeJS.WriteStream, unit: string): Progress 
   return { add: (rows, doing) => shown.increment(rows, { doing }), stop: () => shown.stop() };
 }
 
-function lines(total: number, out: { write(text: string): unknown }, unit: string): Progress {
+/** A line for each tenth: also where several go on at once. */
+export function showLines(total: number, out: { write(text: string): unknown }, unit: string): Progress {
   let done = 0;
   let tenths = 0;
   return {

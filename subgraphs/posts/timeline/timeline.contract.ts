@@ -164,8 +164,13 @@ export async function settle(scene: Scene, limits = SMALL): Promise<void> {
 }
 
 /** Every page, of every size, is the page that the posts and edges say. */
-export async function isTheTruth(scene: Scene, read: ReadHome, viewer: string): Promise<void> {
-  for (const take of [1, 3, 50]) {
+export async function isTheTruth(
+  scene: Scene,
+  read: ReadHome,
+  viewer: string,
+  pages: readonly number[] = [1, 3, 50],
+): Promise<void> {
+  for (const take of pages) {
     let after: string | undefined;
     for (;;) {
       const page = { after, take };
