@@ -14,6 +14,8 @@ import { showLines, showProgress } from './seed/progress.js';
 
 const SIZE = 12_000;
 const QUICK_SIZE = 2_000;
+/** Of a PostgreSQL whose speed is measured. */
+const DURABLE = { fsync: 'on', synchronous_commit: 'on', full_page_writes: 'on', shared_buffers: '256MB' };
 
 const USAGE = `npm run prove -- [name …] [--size n] [--quick] [--place embedded|servers] [--seed n] [--freeze s] [--save]
 
@@ -97,8 +99,6 @@ async function prove({ proofs, size, quick, place, seed, freezeMs, save }: Asked
   if (failures.length > 0) console.error(`\n${failures.map((line) => `✗ ${line}`).join('\n')}`);
   return failures.length > 0 ? 1 : 0;
 }
-
-const DURABLE = { fsync: 'on', synchronous_commit: 'on', full_page_writes: 'on', shared_buffers: '256MB' };
 
 async function keep(name: string, note: string, shown: readonly Shown[]): Promise<void> {
   const folder = join(ROOT, 'docs/measured');
