@@ -26,7 +26,7 @@ export interface Item {
   /** What was shown and should be loaded anew. */
   refresh: number[];
   gone: boolean;
-  /** Something of it was kept. */
+  /** Something of it was kept before this execution began to look. */
   found: boolean;
   /** `load`: to be asked for; `asked`; `awaited`: somebody else loads it; `known`: nothing is missing but, maybe, in entities within. */
   state: 'new' | 'known' | 'load' | 'asked' | 'awaited';

@@ -144,7 +144,8 @@ export class Lookup {
     const { fields } = item;
     const gone = item.only === undefined ? common?.fields.at(-1) : undefined;
     if (gone !== undefined && gone.freshUntil > now && gone.loadedAt > this.#notBefore) {
-      item.gone = item.found = true;
+      item.gone = true;
+      item.found = gone.loadedAt < this.run.since;
       item.state = 'known';
       this.#settle(item);
       return;
@@ -175,7 +176,7 @@ export class Lookup {
             : this.#usable(item, index, field, kept, now, recalling, isOwn || ofAll === undefined);
         if (value !== missing) {
           item.data[field.key] = value;
-          item.found = true;
+          if (kept!.loadedAt < this.run.since) item.found = true;
           return;
         }
         within.length = before;
@@ -253,11 +254,17 @@ export class Lookup {
     return ofAll ? this.run.everybody : this.run.own;
   }
 
-  /** How much of what was looked up was found, or is loaded by somebody else; nothing is told where the store did not answer. */
+  /**
+   * How much of what was looked up was found, or is loaded by another request; nothing is told where the store did not answer. What
+   * one step of an operation has kept for the next does not count: a profile page finds its own author in its posts, if it never
+   * comes again.
+   */
   tell(worth: Worth, items: readonly Item[]): void {
     if (this.stamp === undefined) return;
     let hits = 0;
-    for (const { found, state } of items) if (found || state === 'awaited') hits += 1;
+    const { flights } = this.run;
+    for (const { found, state, flight } of items)
+      if (found || (state === 'awaited' && flight !== undefined && !flights.has(flight))) hits += 1;
     worth.count(items.length, hits);
   }
 
@@ -289,6 +296,7 @@ export class Lookup {
       over();
     };
     flights.set(flight, flying);
+    this.run.flights.add(flight);
     this.#leading.set(flight, landed);
   }
 

@@ -47,6 +47,10 @@ export class RunCache {
   readonly gone: string;
   /** Calls are joined only with those that began after the same drops. */
   stampText = '';
+  /** ms on the store's clock, when this execution looked for the first time: what was kept later may be its own work. */
+  since = Number.POSITIVE_INFINITY;
+  /** Loads that it leads itself. */
+  readonly flights = new Set<string>();
 
   readonly headersOf: CacheDoor['headersOf'];
   readonly #sendBehind: CacheDoor['sendBehind'];
@@ -114,6 +118,7 @@ export class RunCache {
 
   began(stamp: Stamp): void {
     this.stampText = stamp.text;
+    this.since = Math.min(this.since, stamp.now);
   }
 
   note(field: string, reason: string, times = 1): void {
