@@ -38,7 +38,32 @@ export function connect(url: string, options: RedisOptions, logger: Logger): Con
   connection.on('ready', () => {
     told = false;
   });
+  giveUpWhatAnswersNothing(connection);
   return connection;
+}
+
+/** So many commands in a row without an answer, and the connection is made anew. */
+const UNANSWERED_MAX = 2;
+
+/**
+ * A connection whose other end is gone without a word would stay for a quarter of an hour, as TCP has it: every command on it
+ * would time out, while Redis answers everybody else.
+ */
+function giveUpWhatAnswersNothing(connection: Connection): void {
+  const send = connection.sendCommand.bind(connection);
+  let unanswered = 0;
+  connection.sendCommand = (command, stream) => {
+    command.promise.then(
+      () => (unanswered = 0),
+      (error: Error) => {
+        unanswered = error.message === 'Command timed out' ? unanswered + 1 : 0;
+        if (unanswered < UNANSWERED_MAX) return;
+        unanswered = 0;
+        if (connection.status === 'ready') connection.disconnect(true);
+      },
+    );
+    return send(command, stream) as unknown;
+  };
 }
 
 function ofCluster(address: URL, options: RedisOptions): Cluster {

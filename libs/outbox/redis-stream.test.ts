@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { silent, type Logger } from '#libs/telemetry';
 
+import { startFaultProxy } from '../../test/servers/fault-proxy.js';
 import { withServer } from '../../test/servers/needs.js';
 import { startRedis, startRedisCluster } from '../../test/servers/redis.js';
 import { RedisStream } from './redis-stream.js';
@@ -242,6 +243,29 @@ withServer('redis', 'the stream in Redis', (url) => {
     process.kill(server.pid, 'SIGCONT');
     await server.stop();
   });
+
+  it('connections that are half open are made anew, and what is published on the new ones is heard', async () => {
+    const server = await startRedis();
+    const door = await startFaultProxy({ port: server.port });
+    const stream = another({ url: `redis://127.0.0.1:${door.port}` });
+    const taken: string[] = [];
+    stream.subscribe('posts', ['users'], async (events) => void taken.push(...events.map(numbers)));
+    await eventually(() => stream.publish([event(1, 1)]));
+    while (taken.length < 1) await sleep(10);
+    door.forgetOpen();
+    // (control: a connection of ioredis as it comes answers nobody any more, however long one waits)
+    const plain = new Redis(door.port, { commandTimeout: 200 });
+    await plain.ping();
+    door.forgetOpen();
+    for (let nth = 0; nth < 5; nth += 1) await expect(plain.ping()).rejects.toThrow('Command timed out');
+    plain.disconnect();
+    await eventually(() => stream.publish([event(1, 2)]));
+    while (taken.length < 2) await sleep(10);
+    expect(firsts(taken)).toEqual(['1:1', '1:2']);
+    await stream.close();
+    await door.close();
+    await server.stop();
+  }, 30_000);
 });
 
 withServer('redis', 'the stream in a Redis Cluster', () => {

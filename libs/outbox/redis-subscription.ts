@@ -123,7 +123,15 @@ export class RedisSubscription {
     const { key, leaseMs, waits } = this.#parts;
     await ready(waits);
     const blockMs = Math.max(1, Math.min(1_000, Math.floor(leaseMs / 4)));
-    await within(blockMs + 1_000, waits.xread('COUNT', 1, 'BLOCK', blockMs, 'STREAMS', key, id), 'XREAD to return');
+    const more = waits.xread('COUNT', 1, 'BLOCK', blockMs, 'STREAMS', key, id);
+    try {
+      await within(blockMs + 1_000, more, 'XREAD to return');
+    } catch (error) {
+      // Redis ends the wait by itself: the other end of this connection is gone.
+      if (!this.#closed) waits.disconnect(true);
+      more.catch(() => undefined);
+      throw error;
+    }
   }
 
   #eventOf([id, fields]: Entry): Envelope[] {
