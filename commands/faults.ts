@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { openDatabase } from '#libs/database';
+import { openDatabase, type Database } from '#libs/database';
 import { createLogger } from '#libs/telemetry';
 import { findPostgres } from '../test/servers/postgres.js';
 import { findRedis } from '../test/servers/redis.js';
@@ -9,11 +9,19 @@ import { postsTables } from '../subgraphs/posts/posts.tables.js';
 import { usersTables } from '../subgraphs/users/users.tables.js';
 import { check, INVARIANTS, underWay, type Databases, type Violations } from './faults/checker.js';
 import { Crowd, type Op } from './faults/crowd.js';
-import { ELSEWHERE, FAULTS, type Fault } from './faults/faults.js';
-import { openTown, SERVICES, type Town } from './faults/town.js';
+import { coverageTable } from './faults/coverage.js';
+import { FAULTS, type Fault, type Scene } from './faults/faults.js';
+import { openTown, SERVICES } from './faults/town.js';
 import { showProgress } from './seed/progress.js';
 
-const USAGE = `npm run faults [-- id …] [--ms n]
+/** Good again: each kind of thing went well once. */
+const GOOD_MS = 30_000;
+/** Long enough for what a killed reader of a stream had in hand to be given to another. */
+const SETTLED_MS = 60_000;
+/** Nothing takes longer to be done and undone: no fault waits without end. */
+const STRIKE_MS = 180_000;
+
+const USAGE = `npm run faults [-- id …] [--ms n] [--covered]
 
 Starts the gateway and the three services as programs of their own on a PostgreSQL and a Redis that it starts too, lets six people
 publish, like, follow and read, and lets one thing after another fail. When each is healed and everything has settled, what was
@@ -23,27 +31,29 @@ ${Object.entries(INVARIANTS)
   .map(([id, says]) => `  ${id}  ${says}`)
   .join('\n')}
 
-Ends with 1 when one of them is broken, or when not everything settles within a minute.
+Ends with 1 when one of them is broken, when a program ended by itself, when not everything is good again ${GOOD_MS / 1_000} s after it was
+healed, or when not everything settles within ${SETTLED_MS / 1_000} s.
 
-${FAULTS.map(({ id, says }) => `  ${id.padEnd(5)} ${says}`).join('\n')}
+${FAULTS.map(({ id, says }) => `  ${id.padEnd(14)} ${says}`).join('\n')}
 
-  --ms   how long each lasts; 2000 where nothing is said
-
-Shown elsewhere, a part at a time:
-${Object.entries(ELSEWHERE)
-  .map(([ids, where]) => `  ${ids}: ${where}`)
-  .join('\n')}
+  --ms       how long each lasts; 2000 where nothing is said
+  --covered  prints the whole table of faults, and where each is shown
 `;
 
 const TABLES = { users: usersTables, posts: postsTables, followers: followersTables };
-const SETTLED_MS = 60_000;
 /** What is good is looked at this long before and after. */
 const CALM_MS = 700;
+
+interface Asked {
+  readonly faults: readonly Fault[];
+  readonly ms: number;
+  readonly covered: boolean;
+}
 
 interface Line {
   readonly fault: Fault;
   readonly ops: readonly Op[];
-  readonly violations: Violations | undefined;
+  readonly broken: readonly string[];
   readonly longestMs: number;
   readonly recoverMs: number;
   readonly settledMs: number;
@@ -53,112 +63,133 @@ const asked = read(process.argv.slice(2));
 if (asked === undefined) {
   process.stderr.write(USAGE);
   process.exitCode = 2;
+} else if (asked.covered) {
+  console.log(coverageTable());
 } else if (findPostgres() === undefined || findRedis() === undefined) {
   process.stderr.write(
     'npm run faults starts a PostgreSQL and a Redis of its own; their programs are not on this machine.\n',
   );
   process.exitCode = 2;
 } else {
-  process.exitCode = await strikeAll(asked);
+  // What was cut off, stopped and half open here may not keep this process when all is said.
+  process.exit(await strikeAll(asked));
 }
 
-async function strikeAll({ faults, ms }: { faults: readonly Fault[]; ms: number }): Promise<number> {
+async function strikeAll({ faults, ms }: Asked): Promise<number> {
   const progress = showProgress(faults.length, process.stderr, 'faults');
-  const town = await openTown();
-  const opened: Partial<Record<(typeof SERVICES)[number], Databases['users']>> = {};
   const lines: Line[] = [];
-  const broken: string[] = [];
   // Whoever is told to end says what it has seen until then.
   process.once('SIGTERM', () => {
     console.log(table(lines));
     console.error('✗ it was told to end before it had tried everything');
     process.exit(1);
   });
+  const town = await openTown();
+  const opened: Record<string, Database> = {};
+  let ended = '';
   try {
-    for (const service of SERVICES)
-      opened[service] = await openDatabase({
-        service,
-        url: town.databaseUrls[service],
-        dataDir: '',
-        poolMax: 2,
-        bulk: true,
-        logger: createLogger('faults', 'error'),
-        ...TABLES[service],
-      });
-    const databases = opened as Databases;
+    const open = async (service: keyof Databases): Promise<void> => {
+      const tables = service === 'admin' ? { entities: [], migrations: [] } : TABLES[service];
+      const url = town.databaseUrls[service];
+      const logger = createLogger('faults', 'fatal');
+      opened[service] = await openDatabase({ service, url, dataDir: '', poolMax: 2, bulk: true, logger, ...tables });
+    };
+    await Promise.all([...SERVICES, 'admin' as const].map(open));
+    const scene: Scene = { town, databases: opened as unknown as Databases, ms };
     const crowd = new Crowd(town.graphql);
     await crowd.gather();
-    await settled(databases);
+    await settled(scene.databases);
     for (const fault of faults) {
       progress.add(0, `${fault.id} ${fault.says}`);
-      try {
-        lines.push(await struck(fault, town, crowd, databases, ms));
-      } catch (error) {
-        broken.push(`${fault.id}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
-        await crowd.stop();
-      }
+      lines.push(await struck(fault, scene, crowd));
       progress.add(1, fault.id);
     }
+  } catch (error) {
+    // What is left could only fail as well.
+    ended = error instanceof Error ? (error.stack ?? error.message) : String(error);
   } finally {
     progress.stop();
-    for (const database of Object.values(opened)) await database.close();
+    await Promise.allSettled(Object.values(opened).map((database) => within(10_000, database.close())));
     await town.close();
   }
   console.log(table(lines));
-  const wrong = lines.filter(({ violations }) => violations === undefined || sum(violations) > 0);
-  for (const { fault, violations } of wrong)
-    broken.push(
-      violations === undefined
-        ? `${fault.id}: not everything had settled ${SETTLED_MS / 1_000} s after it was healed`
-        : `${fault.id}: ${Object.entries(violations)
-            .filter(([, n]) => n > 0)
-            .map(([id, n]) => `${id} (${INVARIANTS[id as keyof Violations]}) broken ${n} times`)
-            .join(', ')}`,
-    );
-  for (const line of broken) console.error(`✗ ${line}`);
-  return broken.length > 0 ? 1 : 0;
+  for (const { fault, broken } of lines) for (const line of broken) console.error(`✗ ${fault.id}: ${line}`);
+  if (ended !== '') console.error(`✗ it ended before it had tried everything: ${ended}`);
+  return ended !== '' || lines.some(({ broken }) => broken.length > 0) ? 1 : 0;
 }
 
-async function struck(fault: Fault, town: Town, crowd: Crowd, databases: Databases, ms: number): Promise<Line> {
+async function struck(fault: Fault, scene: Scene, crowd: Crowd): Promise<Line> {
+  const { town, databases } = scene;
+  const broken: string[] = [];
   crowd.forget();
+  if (fault.prepare !== undefined) await within(STRIKE_MS, fault.prepare(scene));
+  const from = performance.now();
   crowd.start();
   await sleep(CALM_MS);
-  const began = performance.now();
-  await fault.strike(town, ms);
+  try {
+    await within(STRIKE_MS, fault.strike(scene));
+  } catch (error) {
+    broken.push(`it could not be done or undone: ${error instanceof Error ? error.message : String(error)}`);
+  }
   const healed = performance.now();
   // Until each kind went well once more, and a while longer.
-  const deadline = healed + SETTLED_MS;
+  const deadline = healed + GOOD_MS;
   const again = (kind: Op['kind']): Op | undefined =>
     crowd.ops.find((op) => op.kind === kind && op.outcome === 'ok' && op.at > healed);
   while (!(again('publish') && again('read')) && performance.now() < deadline) await sleep(20);
-  const recovered = Math.max(again('publish')?.at ?? deadline, again('read')?.at ?? deadline) - healed;
+  const recovered = Math.max(again('publish')?.at ?? deadline, again('read')?.at ?? deadline);
+  if (recovered === deadline) broken.push(`nothing went well in ${GOOD_MS / 1_000} s after it was healed`);
   await sleep(CALM_MS);
   await crowd.stop();
-  const ops = [...crowd.ops];
   const stopped = performance.now();
-  const isSettled = await settled(databases);
+  const ops = [...crowd.ops];
+  for (const name of await town.revive())
+    broken.push(`${name} ended by itself. It logged:\n${town.logOf(name).slice(-2_000)}`);
+  if (await settled(databases)) broken.push(...brokenOf(await check(databases, crowd)));
+  else broken.push(`not everything had settled ${SETTLED_MS / 1_000} s after the last was asked`);
   return {
     fault,
     ops,
-    violations: isSettled ? await check(databases, crowd) : undefined,
-    longestMs: Math.max(longestGap(ops, 'publish', began - CALM_MS), longestGap(ops, 'read', began - CALM_MS)),
-    recoverMs: recovered,
+    broken,
+    longestMs: Math.max(longestGap(ops, 'publish', from, stopped), longestGap(ops, 'read', from, stopped)),
+    recoverMs: recovered - healed,
     settledMs: performance.now() - stopped,
   };
+}
+
+function brokenOf(violations: Violations): string[] {
+  return Object.entries(violations)
+    .filter(([, n]) => n > 0)
+    .map(([id, n]) => `${id} (${INVARIANTS[id as keyof Violations]}) broken ${n} times`);
 }
 
 async function settled(databases: Databases): Promise<boolean> {
   const deadline = performance.now() + SETTLED_MS;
   for (let quiet = 0; quiet < 3;) {
     if (performance.now() > deadline) return false;
-    quiet = (await underWay(databases)) === 0 ? quiet + 1 : 0;
+    // Our own connections may just have been cut, too.
+    const left = await within(10_000, underWay(databases)).catch(() => 1);
+    quiet = left === 0 ? quiet + 1 : 0;
     await sleep(150);
   }
   return true;
 }
 
+async function within<T>(ms: number, what: Promise<T>): Promise<T> {
+  const clock = new AbortController();
+  const late = sleep(ms, undefined, { signal: clock.signal }).then(() => {
+    throw new Error(`it took longer than ${ms / 1_000} s`);
+  });
+  try {
+    return await Promise.race([what, late]);
+  } finally {
+    clock.abort();
+    late.catch(() => {});
+  }
+}
+
 /** The longest time in which nothing of a kind went well. */
-function longestGap(ops: readonly Op[], kind: Op['kind'], from: number): number {
+function longestGap(ops: readonly Op[], kind: Op['kind'], from: number, to: number): number {
   let last = from;
   let longest = 0;
   for (const op of ops) {
@@ -166,11 +197,11 @@ function longestGap(ops: readonly Op[], kind: Op['kind'], from: number): number 
     longest = Math.max(longest, op.at - last);
     last = op.at;
   }
-  return longest;
+  return Math.max(longest, to - last);
 }
 
 function table(lines: readonly Line[]): string {
-  const rows = lines.map(({ fault, ops, violations, longestMs, recoverMs, settledMs }) => {
+  const rows = lines.map(({ fault, ops, broken, longestMs, recoverMs, settledMs }) => {
     const count = (outcome: Op['outcome']): string =>
       ops.filter((op) => op.outcome === outcome).length.toLocaleString('en');
     return [
@@ -178,7 +209,7 @@ function table(lines: readonly Line[]): string {
       fault.says,
       ops.length.toLocaleString('en'),
       `${count('ok')}/${count('fail')}/${count('info')}`,
-      violations === undefined ? 'not settled' : String(sum(violations)),
+      String(broken.length),
       seconds(longestMs),
       seconds(recoverMs),
       seconds(settledMs),
@@ -191,20 +222,16 @@ function table(lines: readonly Line[]): string {
   return [print(head), `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`, ...rows.map(print)].join('\n');
 }
 
-function sum(violations: Violations): number {
-  return Object.values(violations).reduce((all, n) => all + n, 0);
-}
-
 function seconds(ms: number): string {
   return `${(ms / 1_000).toFixed(2)} s`;
 }
 
-function read(args: string[]): { faults: readonly Fault[]; ms: number } | undefined {
+function read(args: string[]): Asked | undefined {
   try {
     const { positionals, values } = parseArgs({
       args,
       allowPositionals: true,
-      options: { ms: { type: 'string', default: '2000' } },
+      options: { ms: { type: 'string', default: '2000' }, covered: { type: 'boolean', default: false } },
     });
     const unknown = positionals.find((id) => !FAULTS.some((fault) => fault.id === id));
     if (unknown !== undefined)
@@ -212,7 +239,11 @@ function read(args: string[]): { faults: readonly Fault[]; ms: number } | undefi
     const ms = Number(values.ms);
     if (!Number.isInteger(ms) || ms < 100 || ms > 600_000)
       throw new RangeError(`--ms takes a whole number from 100 to 600000; came ${values.ms}`);
-    return { faults: FAULTS.filter(({ id }) => positionals.length === 0 || positionals.includes(id)), ms };
+    return {
+      faults: FAULTS.filter(({ id, control }) => (positionals.length === 0 ? !control : positionals.includes(id))),
+      ms,
+      covered: values.covered,
+    };
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n`);
     return undefined;

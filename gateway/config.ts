@@ -307,6 +307,13 @@ export const gatewaySettings = {
     default: 32 * 1024 * 1024,
     why: 'Parsed and validated documents are kept up to this size.',
   }),
+  PLAN_CACHE_BYTES: whole({
+    min: 65_536,
+    max: 4_294_967_296,
+    unit: 'bytes',
+    default: 64 * 1024 * 1024,
+    why: 'Plans, and what is compiled of them, are kept up to this size; with ENGINE=tributary.',
+  }),
 };
 
 export type GatewaySettings = Values<typeof gatewaySettings>;

@@ -139,6 +139,8 @@ export interface EngineOptions {
   readonly random?: () => number;
   /** Planning that takes longer is given up; 5 s unless given. */
   readonly planDeadlineMs?: number;
+  /** Plans and what is compiled of them are kept up to this size. */
+  readonly planCacheBytes?: number;
   /** What becomes of an operation that asks for something its client may not have. */
   readonly unauthorized?: 'filter' | 'reject';
   /** What is kept of entities; absent: every operation asks the subgraphs for everything. */

@@ -164,6 +164,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       overrideLabels: config.OVERRIDE_LABELS,
       unauthorized: config.UNAUTHORIZED,
       entities,
+      planCacheBytes: config.PLAN_CACHE_BYTES,
     });
     const listSizes = listSizesOf(supergraph);
     const documents = new Documents(supergraph.schema, {

@@ -5,7 +5,7 @@ import { postsCounted } from '../../subgraphs/posts/counters.js';
 import type { Crowd } from './crowd.js';
 import { SERVICES, type ServiceName } from './town.js';
 
-export type Databases = Readonly<Record<ServiceName, Database>>;
+export type Databases = Readonly<Record<ServiceName | 'admin', Database>>;
 
 /** How often each invariant was found broken. */
 export type Violations = Readonly<Record<'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7' | 'I8', number>>;

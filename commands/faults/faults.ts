@@ -1,61 +1,73 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { tell } from '../../test/servers/redis.js';
-import type { Town } from './town.js';
+import type { FaultProxy, Toxics } from '../../test/servers/fault-proxy.js';
+import { startPostgres, type PostgresServer } from '../../test/servers/postgres.js';
+import { startRedis, tell, type RedisServer } from '../../test/servers/redis.js';
+import type { Databases } from './checker.js';
+import { SERVICES, type ProgramName, type Town } from './town.js';
+
+/** What a fault may reach for; `databases` are past the doors that fail. */
+export interface Scene {
+  readonly town: Town;
+  readonly databases: Databases;
+  readonly ms: number;
+}
 
 /** One line of the fault table. */
 export interface Fault {
+  /** Of the table, and after it what tells it from another of the same number. */
   readonly id: string;
   readonly says: string;
-  /** False: only with --all, because it takes long. */
-  readonly always?: boolean;
+  /** Only when it is asked for by name. */
+  readonly control?: boolean;
+  /** Before anybody is at work. */
+  prepare?(scene: Scene): Promise<void>;
   /** Does it, and undoes it `ms` later where it does not undo itself. Resolves when it is healed. */
-  strike(town: Town, ms: number): Promise<void>;
+  strike(scene: Scene): Promise<void>;
 }
 
 /**
- * Each fault of the table that concerns all of it together, in the order of its ids. What concerns one part alone is shown by that
- * part's tests: `ELSEWHERE`.
+ * Each fault of the table that concerns all of it together, in the order of its ids; what moves a server to another place comes
+ * last. What concerns one part alone is shown by that part's tests: coverage.ts.
  */
 export const FAULTS: readonly Fault[] = [
   killed('FP1', 'kill -9 of the gateway, and started again', 'gateway'),
   killed('FP3', 'kill -9 of posts in the middle of its writes, and started again', 'posts'),
+  killed('FP3-users', 'kill -9 of users, and started again', 'users'),
   killed('FP8', 'kill -9 of followers, which hears and tells, and started again', 'followers'),
-  {
-    id: 'FP10',
-    says: 'posts is stopped (SIGSTOP) and goes on later, believing that it still holds its lease',
-    async strike(town, ms) {
-      town.signal('posts', 'SIGSTOP');
-      await sleep(ms);
-      town.signal('posts', 'SIGCONT');
-    },
-  },
+  stopped('FP10', 'posts is stopped (SIGSTOP) and goes on later, believing that it still holds its lease', 'posts'),
+  stopped('FP10-followers', 'followers is stopped (SIGSTOP) in what it hears, and goes on later', 'followers'),
   {
     id: 'FP11',
-    says: 'SIGTERM of users under load, and started again',
-    async strike(town) {
-      town.signal('users', 'SIGTERM');
-      await town.restart('users');
+    says: 'SIGTERM of each program under load, one after another, and started again',
+    async strike({ town }) {
+      for (const name of ['users', 'posts', 'followers', 'gateway'] as const) {
+        town.signal(name, 'SIGTERM');
+        await town.restart(name);
+      }
     },
   },
+  stopped('FP13', 'the gateway is stopped (SIGSTOP) and goes on later', 'gateway'),
   behind('FR1', 'Redis refuses connections', { down: true }),
   behind('FR2', 'Redis is a black hole', { timeout: true }),
+  halfOpen('FR2-half', 'connections to Redis are half open: nothing comes on them, ever', ({ redis }) => redis),
   behind('FR3', 'Redis answers 200 ms late', { latency: 200 }),
   redis('FR4', 'Redis is full (maxmemory, noeviction)', 'CONFIG SET maxmemory 1', 'CONFIG SET maxmemory 0'),
   redis('FR5', 'Redis is read only', 'REPLICAOF 127.0.0.1 1', 'REPLICAOF NO ONE'),
   {
     id: 'FR6',
     says: 'Redis is killed and comes back empty',
-    async strike(town, ms) {
+    async strike({ town, ms }) {
       await town.redis.stop();
       await sleep(ms);
       await town.restartRedis();
     },
   },
   redis('FR8', 'FLUSHALL', 'FLUSHALL', undefined),
+  redis('FR9', 'Redis allows nothing (NOPERM)', 'ACL SETUSER default -@all +acl', 'ACL SETUSER default +@all'),
   {
     id: 'FR10',
     says: 'Redis drops all connections, ten times',
-    async strike(town, ms) {
+    async strike({ town, ms }) {
       for (let nth = 0; nth < 10; nth += 1) {
         town.proxies.redis.set({ down: true });
         town.proxies.redis.set({});
@@ -64,68 +76,141 @@ export const FAULTS: readonly Fault[] = [
     },
   },
   database('FD1', 'the database of posts refuses connections', { down: true }),
+  {
+    id: 'FD1-crash',
+    says: 'a backend of PostgreSQL is killed (-9): all connections are lost and it recovers from its log',
+    async strike({ databases }) {
+      const [backend] = await databases.posts.query<{ pid: number }>(
+        `SELECT pid FROM pg_stat_activity WHERE usename = current_user AND pid <> pg_backend_pid() LIMIT 1`,
+      );
+      process.kill(backend!.pid, 'SIGKILL');
+    },
+  },
   database('FD2', 'the database of posts is a black hole', { timeout: true }),
+  halfOpen('FD2-half', 'connections to the database of posts are half open', ({ database: { posts } }) => posts),
+  database('FD3', 'the database of posts answers 400 ms late, so that its connections run out', { latency: 400 }),
+  {
+    id: 'FD4',
+    says: 'posts may have one connection to its database, where it had ten (53300)',
+    async strike({ town, databases, ms }) {
+      const role = new URL(town.databaseUrls.posts).username;
+      await databases.admin.query(`ALTER ROLE ${role} CONNECTION LIMIT 1`);
+      await databases.admin.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1`, [role]);
+      await sleep(ms);
+      await databases.admin.query(`ALTER ROLE ${role} CONNECTION LIMIT -1`);
+    },
+  },
+  {
+    id: 'FD10',
+    says: 'the table of posts is locked (ACCESS EXCLUSIVE), as by a migration that takes its time',
+    async strike({ databases, ms }) {
+      await databases.posts.transaction(async (tx) => {
+        await tx.query('LOCK TABLE posts IN ACCESS EXCLUSIVE MODE');
+        await sleep(ms);
+      });
+    },
+  },
+  {
+    id: 'FD11',
+    says: 'all databases are read only, as PostgreSQL is made when its disk is nearly full',
+    async strike({ databases, ms }) {
+      await databases.admin.query('ALTER SYSTEM SET default_transaction_read_only = on');
+      await databases.admin.query('SELECT pg_reload_conf()');
+      await sleep(ms);
+      await databases.admin.query(
+        'SET default_transaction_read_only = off; ALTER SYSTEM RESET default_transaction_read_only',
+      );
+      await databases.admin.query('SELECT pg_reload_conf()');
+    },
+  },
   service('FG1', 'posts refuses connections', { down: true }),
   service('FG2', 'posts answers eight seconds late', { latency: 8_000 }),
+  halfOpen('FG2-half', 'connections from the gateway to posts are half open', ({ service: { posts } }) => posts),
   service('FG4', 'answers of posts are cut by a reset after 300 bytes', { limitData: 300 }),
   service('FG9', 'answers of posts come in pieces of 7 bytes', { slicer: 7 }),
+  {
+    id: 'FX3',
+    says: 'posts gets a fifth of a processor',
+    async strike({ town, ms }) {
+      for (const end = performance.now() + ms; performance.now() < end;) {
+        town.signal('posts', 'SIGSTOP');
+        await sleep(80);
+        town.signal('posts', 'SIGCONT');
+        await sleep(20);
+      }
+    },
+  },
+  redisPromoted(),
+  standbyPromoted(),
+  {
+    id: 'control',
+    says: 'no fault: what was acknowledged is changed behind everybody’s back, which has to be found',
+    control: true,
+    async strike({ databases }) {
+      const change = `UPDATE posts SET body = body || '?' WHERE id IN (SELECT id FROM posts ORDER BY created_at DESC LIMIT 3) RETURNING id`;
+      while ((await databases.posts.query(change)).length < 3) await sleep(20);
+    },
+  },
 ];
 
-/** What is shown by a test of the part alone: `npm test -- <path>`, or by npm run prove. */
-export const ELSEWHERE: Readonly<Record<string, string>> = {
-  'FP2, FP4, FP5, FP6, FP7': 'npm run prove -- events',
-  FP9: 'test/faults/killed-program',
-  'FP11 (rolling, no request fails)': 'test/faults/nothing-dropped',
-  'FR3 (breaker)': 'libs/cache/circuit',
-  FR7: 'libs/outbox/lost-stream libs/outbox/redis-stream',
-  FR9: 'libs/outbox/outage',
-  FR11: 'libs/cache/redis-store',
-  FD3: 'libs/database/database',
-  FD9: 'subgraphs/users/write/contention subgraphs/followers/write/change-relation',
-  'FG3, FG5–FG8, FG10–FG12': 'gateway/misbehaving-subgraphs gateway/fetch',
-  'FS1, FS2': 'libs/outbox/consume npm run prove -- events',
-  FC1: 'npm run prove -- leases',
-  'FX1, FX2': 'gateway/supergraph gateway/gateway',
-};
-
-function killed(id: string, says: string, name: 'gateway' | 'posts' | 'followers'): Fault {
+function killed(id: string, says: string, name: ProgramName): Fault {
   return {
     id,
     says,
-    async strike(town) {
+    async strike({ town }) {
       town.signal(name, 'SIGKILL');
       await town.restart(name);
     },
   };
 }
 
-function behind(id: string, says: string, toxics: Parameters<Town['proxies']['redis']['set']>[0]): Fault {
-  return during(id, says, (town) => town.proxies.redis, toxics);
-}
-
-function database(id: string, says: string, toxics: Parameters<Town['proxies']['redis']['set']>[0]): Fault {
-  return during(id, says, (town) => town.proxies.database.posts, toxics);
-}
-
-function service(id: string, says: string, toxics: Parameters<Town['proxies']['redis']['set']>[0]): Fault {
-  return during(id, says, (town) => town.proxies.service.posts, toxics);
-}
-
-function during(
-  id: string,
-  says: string,
-  door: (town: Town) => Town['proxies']['redis'],
-  toxics: Parameters<Town['proxies']['redis']['set']>[0],
-): Fault {
+function stopped(id: string, says: string, name: ProgramName): Fault {
   return {
     id,
     says,
-    async strike(town, ms) {
-      door(town).set(toxics);
+    async strike({ town, ms }) {
+      town.signal(name, 'SIGSTOP');
+      await sleep(ms);
+      town.signal(name, 'SIGCONT');
+    },
+  };
+}
+
+function behind(id: string, says: string, toxics: Toxics): Fault {
+  return during(id, says, ({ redis: door }) => door, toxics);
+}
+
+function database(id: string, says: string, toxics: Toxics): Fault {
+  return during(id, says, ({ database: { posts } }) => posts, toxics);
+}
+
+function service(id: string, says: string, toxics: Toxics): Fault {
+  return during(id, says, ({ service: { posts } }) => posts, toxics);
+}
+
+type Door = (proxies: Town['proxies']) => FaultProxy;
+
+function during(id: string, says: string, door: Door, toxics: Toxics): Fault {
+  return {
+    id,
+    says,
+    async strike({ town: { proxies }, ms }) {
+      door(proxies).set(toxics);
       await sleep(ms);
       // What hung in a black hole is as lost as what was refused.
-      if (toxics.timeout) door(town).set({ down: true });
-      door(town).set({});
+      if (toxics.timeout) door(proxies).set({ down: true });
+      door(proxies).set({});
+    },
+  };
+}
+
+/** Nothing heals them: whoever holds one has to notice by itself. */
+function halfOpen(id: string, says: string, door: Door): Fault {
+  return {
+    id,
+    says,
+    async strike({ town: { proxies } }) {
+      door(proxies).forgetOpen();
     },
   };
 }
@@ -134,10 +219,53 @@ function redis(id: string, says: string, command: string, undo: string | undefin
   return {
     id,
     says,
-    async strike(town, ms) {
+    async strike({ town, ms }) {
       await tell(town.redis.port, command);
       await sleep(ms);
       if (undo !== undefined) await tell(town.redis.port, undo);
+    },
+  };
+}
+
+function redisPromoted(): Fault {
+  let replica: RedisServer;
+  return {
+    id: 'FR7',
+    says: 'Redis is lost, and a replica that had heard nothing for a while takes its place',
+    async prepare({ town }) {
+      replica = await startRedis();
+      await tell(replica.port, `REPLICAOF 127.0.0.1 ${town.redis.port}`);
+      while (!(await tell(replica.port, 'INFO replication')).includes('master_link_status:up')) await sleep(50);
+    },
+    async strike({ town, ms }) {
+      // From here on the replica is cut off; what is written meanwhile is acknowledged by Redis, and lost.
+      await tell(replica.port, 'REPLICAOF NO ONE');
+      await sleep(ms);
+      town.proxies.redis.set({ down: true });
+      await town.moveRedis(replica);
+      town.proxies.redis.set({});
+    },
+  };
+}
+
+function standbyPromoted(): Fault {
+  let standby: PostgresServer;
+  return {
+    id: 'FD5',
+    says: 'the primary of all databases is lost; its synchronous standby is promoted and takes its place',
+    async prepare({ town, databases: { admin } }) {
+      standby = await startPostgres({ standbyOf: town.postgres, settings: { synchronous_commit: 'on' } });
+      await admin.query(`ALTER SYSTEM SET synchronous_standby_names = '*'`);
+      await admin.query('SELECT pg_reload_conf()');
+      const follows = `SELECT FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'`;
+      while ((await admin.query(follows)).length === 0) await sleep(50);
+    },
+    async strike({ town, databases, ms }) {
+      for (const name of SERVICES) town.proxies.database[name].set({ down: true });
+      await town.moveDatabases(standby);
+      await sleep(ms);
+      await databases.admin.query('SELECT pg_promote()');
+      for (const name of SERVICES) town.proxies.database[name].set({});
     },
   };
 }

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { provisionServices } from '#libs/database';
@@ -16,11 +16,12 @@ export type ProgramName = ServiceName | 'gateway';
 /** All of it as it is deployed: programs, PostgreSQL and Redis, with a door that can fail in front of each. */
 export interface Town {
   readonly graphql: string;
+  /** Another one after `moveDatabases`. */
   readonly postgres: PostgresServer;
-  /** Another one after `restartRedis`. */
-  redis: RedisServer;
-  /** Past the doors. */
-  readonly databaseUrls: Readonly<Record<ServiceName, string>>;
+  /** Another one after `restartRedis` and `moveRedis`. */
+  readonly redis: RedisServer;
+  /** Past the doors that fail, wherever the databases are. */
+  readonly databaseUrls: Readonly<Record<ServiceName | 'admin', string>>;
   readonly proxies: {
     readonly redis: FaultProxy;
     /** Between a service and its database. */
@@ -29,10 +30,15 @@ export interface Town {
     readonly service: Readonly<Record<ServiceName, FaultProxy>>;
   };
   signal(name: ProgramName, signal: NodeJS.Signals): void;
+  /** Starts again what has ended; the names of those whom no signal of ours had ended. */
+  revive(): Promise<ProgramName[]>;
   /** Starts a program that has ended; resolves when it is ready. */
   restart(name: ProgramName): Promise<void>;
   /** A Redis that kept nothing, at the same port. */
   restartRedis(): Promise<void>;
+  /** Everybody's way leads to the other one from now on, and the one before is stopped. */
+  moveRedis(to: RedisServer): Promise<void>;
+  moveDatabases(to: PostgresServer): Promise<void>;
   pidOf(name: ProgramName): number;
   /** What a program has logged. */
   logOf(name: ProgramName): string;
@@ -49,10 +55,12 @@ export async function openTown(
     for (const end of closers.splice(0).reverse()) await end();
   };
   try {
-    const postgres = await startPostgres();
-    closers.push(() => postgres.stop());
-    const redis = await startRedis();
-    closers.push(() => town.redis.stop());
+    // What was acknowledged has to be there after a crash of the server; a crash of the machine is nobody's test here.
+    const postgres = await startPostgres({ settings: { synchronous_commit: 'on' } });
+    const now = { postgres } as { postgres: PostgresServer; redis: RedisServer };
+    closers.push(() => now.postgres.stop());
+    const redis = (now.redis = await startRedis());
+    closers.push(() => now.redis.stop());
     const proxy = async (port: number): Promise<FaultProxy> => {
       const made = await startFaultProxy({ port });
       closers.push(() => made.close());
@@ -70,6 +78,7 @@ export async function openTown(
     >;
     const ports = await each(() => freePort());
     const gatewayPort = await freePort();
+    const aside = await proxy(postgres.port);
     const proxies = {
       redis: await proxy(redis.port),
       database: await each(() => proxy(postgres.port)),
@@ -106,7 +115,8 @@ export async function openTown(
         ),
       },
     };
-    const programs = new Map<ProgramName, { child: ChildProcess; ended: Promise<void>; log: string[] }>();
+    const programs = new Map<ProgramName, { child: ChildProcess; ended: Promise<void> }>();
+    const signalled = new Set<ProgramName>();
     const logs: Record<string, string[]> = {};
 
     const restart = async (name: ProgramName): Promise<void> => {
@@ -120,7 +130,8 @@ export async function openTown(
       const log = (logs[name] ??= []);
       child.stderr.on('data', (chunk: Buffer) => log.push(chunk.toString()));
       const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-      programs.set(name, { child, ended, log });
+      programs.set(name, { child, ended });
+      signalled.delete(name);
       const port = name === 'gateway' ? gatewayPort : ports[name];
       const deadline = Date.now() + READY_MS;
       while (!(await isReady(port))) {
@@ -140,14 +151,42 @@ export async function openTown(
     });
     const town: Town = {
       graphql: `http://127.0.0.1:${gatewayPort}/graphql`,
-      postgres,
-      redis,
-      databaseUrls,
+      get postgres() {
+        return now.postgres;
+      },
+      get redis() {
+        return now.redis;
+      },
+      databaseUrls: {
+        ...(await each(async (name) => through(databaseUrls[name], aside))),
+        admin: through(postgres.url, aside),
+      },
       proxies,
-      signal: (name, signal) => void programs.get(name)!.child.kill(signal),
+      signal(name, signal) {
+        if (signal === 'SIGKILL' || signal === 'SIGTERM') signalled.add(name);
+        programs.get(name)!.child.kill(signal);
+      },
+      async revive() {
+        const gone = [...programs].filter(([, { child }]) => child.exitCode !== null || child.signalCode !== null);
+        const unexpected = gone.map(([name]) => name).filter((name) => !signalled.has(name));
+        for (const [name] of gone) await restart(name);
+        return unexpected;
+      },
       restart,
       restartRedis: async () => {
-        town.redis = await startRedis({ port: redis.port });
+        now.redis = await startRedis({ port: now.redis.port });
+      },
+      async moveRedis(to) {
+        const before = now.redis;
+        now.redis = to;
+        proxies.redis.moveTo(to.port);
+        await before.stop();
+      },
+      async moveDatabases(to) {
+        const before = now.postgres;
+        now.postgres = to;
+        for (const door of [aside, ...Object.values(proxies.database)]) door.moveTo(to.port);
+        await before.stop();
       },
       pidOf: (name) => programs.get(name)!.child.pid!,
       logOf: (name) => (logs[name] ?? []).join(''),
@@ -169,12 +208,14 @@ async function isReady(port: number): Promise<boolean> {
   );
 }
 
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer().once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as AddressInfo;
-      probe.close(() => resolve(port));
+/** None of those that the system gives to whoever connects to somebody: until a program listens there, a minute may pass. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const isFree = await new Promise<boolean>((resolve) => {
+      const probe = createServer().once('error', () => resolve(false));
+      probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
     });
-  });
+    if (isFree) return port;
+  }
 }

@@ -89,7 +89,7 @@ export class TributaryEngine implements Engine {
     this.#entities = options.entities?.of(supergraph);
     this.plans = new Plans({
       planner,
-      cacheBytes: PLAN_CACHE_BYTES,
+      cacheBytes: options.planCacheBytes ?? PLAN_CACHE_BYTES,
       deadlineMs: options.planDeadlineMs ?? PLAN_DEADLINE_MS,
       compile: (plan, operation) =>
         compile({

@@ -20,6 +20,10 @@ export interface FaultProxy {
   connections(): number;
   /** From now on, for open connections too. */
   set(toxics: Toxics): void;
+  /** Nothing comes or goes on what is open now, and neither side is told, ever; new connections work: half-open connections. */
+  forgetOpen(): void;
+  /** New connections go there from now on; open ones are cut. */
+  moveTo(port: number): void;
   close(): Promise<void>;
 }
 
@@ -27,25 +31,28 @@ export interface FaultProxy {
 export async function startFaultProxy(to: { host?: string; port: number }): Promise<FaultProxy> {
   const pairs = new Set<readonly [Socket, Socket]>();
   let toxics: Toxics = {};
+  let target = to.port;
+  const forgotten = new Set<readonly [Socket, Socket]>();
   const server = createServer((client) => {
     client.on('error', () => {});
     if (toxics.down) return void client.resetAndDestroy();
-    const upstream = connect(to.port, to.host ?? '127.0.0.1');
+    const upstream = connect(target, to.host ?? '127.0.0.1');
     const pair = [client, upstream] as const;
     pairs.add(pair);
     let answered = 0;
     const end = (): void => {
       pairs.delete(pair);
+      forgotten.delete(pair);
       client.destroy();
       upstream.destroy();
     };
     upstream.on('error', end).on('close', end);
     client.on('close', end);
     client.on('data', (chunk: Buffer) => {
-      if (!toxics.timeout) upstream.write(chunk);
+      if (!toxics.timeout && !forgotten.has(pair)) upstream.write(chunk);
     });
     const give = (chunk: Buffer): void => {
-      if (client.destroyed || toxics.timeout) return;
+      if (client.destroyed || toxics.timeout || forgotten.has(pair)) return;
       const { limitData, slicer } = toxics;
       if (limitData !== undefined && answered + chunk.length > limitData) {
         client.write(chunk.subarray(0, Math.max(0, limitData - answered)), () => client.resetAndDestroy());
@@ -73,6 +80,13 @@ export async function startFaultProxy(to: { host?: string; port: number }): Prom
     set(next) {
       toxics = next;
       if (next.down) cut();
+    },
+    forgetOpen() {
+      for (const pair of pairs) forgotten.add(pair);
+    },
+    moveTo(port) {
+      target = port;
+      cut();
     },
     close: () =>
       new Promise((resolve) => {

@@ -1,8 +1,8 @@
 import { execFile, spawn } from 'node:child_process';
-import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
@@ -17,9 +17,12 @@ export interface PostgresServer {
 
 /**
  * A real PostgreSQL of its own on a free port, in a temporary folder. It never outlives this process, not even when that is
- * killed: a shell holds the other end of a pipe, and when the pipe closes it ends the server and removes the folder.
+ * killed: a shell holds the other end of a pipe, and when the pipe closes it ends the server and removes the folder. `standbyOf`
+ * makes it a copy of that server, which follows it until it is promoted.
  */
-export async function startPostgres(options: { settings?: Record<string, string> } = {}): Promise<PostgresServer> {
+export async function startPostgres(
+  options: { settings?: Record<string, string>; standbyOf?: PostgresServer } = {},
+): Promise<PostgresServer> {
   const binaries = findPostgres();
   if (binaries === undefined) throw new Error('There is no PostgreSQL on the PATH or under /usr/lib/postgresql');
   const account = process.getuid?.() === 0 ? systemAccount('postgres') : undefined;
@@ -29,7 +32,15 @@ export async function startPostgres(options: { settings?: Record<string, string>
   const run = { ...account, cwd: folder, env: { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC' } };
   try {
     const flags = ['-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--no-locale', '--no-sync'];
-    await promisify(execFile)(join(binaries, 'initdb'), ['-D', dataDir, ...flags], run);
+    const { standbyOf } = options;
+    if (standbyOf === undefined) await promisify(execFile)(join(binaries, 'initdb'), ['-D', dataDir, ...flags], run);
+    else
+      await promisify(execFile)(
+        // Where only the server's own programs have a link on the PATH, it lies beside what they lead to.
+        join(dirname(realpathSync(join(binaries, 'postgres'))), 'pg_basebackup'),
+        ['-D', dataDir, '-d', standbyOf.url, '-R', '-c', 'fast', '--no-sync'],
+        run,
+      );
     const port = await freePort();
     const settings = Object.entries({ ...SETTINGS, ...options.settings, port: String(port) });
     const server = [
@@ -124,7 +135,7 @@ async function answers(pid: number, folder: string): Promise<void> {
   for (let attempt = 0; attempt < 600; attempt++) {
     const isAlive = lives(pid);
     const log = existsSync(file) ? readFileSync(file, 'utf8') : '';
-    if (log.includes('database system is ready to accept connections')) return;
+    if (/database system is ready to accept (read-only )?connections/.test(log)) return;
     if (!isAlive) throw new EndedEarly();
     await sleep(50);
   }

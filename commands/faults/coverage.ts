@@ -1,0 +1,113 @@
+/** Where a fault of the table is shown. */
+export interface Shown {
+  readonly says: string;
+  /** Ids of rows of `npm run faults`. */
+  readonly rows?: readonly string[];
+  /** Names for `npm test -- …`, and proofs for `npm run prove -- …`. */
+  readonly tests?: readonly string[];
+  readonly proofs?: readonly string[];
+  /** What of it is not shown anywhere, and why. */
+  readonly open?: string;
+}
+
+/** The whole table of faults: no line of it is without an answer to "and who has seen that?". */
+export const COVERAGE: Readonly<Record<string, Shown>> = {
+  FP1: { says: 'kill -9 of the gateway', rows: ['FP1'], tests: ['gateway/workers/workers'] },
+  FP2: { says: 'kill -9 before a transaction begins', proofs: ['events'] },
+  FP3: { says: 'kill -9 between INSERT and COMMIT', rows: ['FP3', 'FP3-users'], proofs: ['events'] },
+  FP4: { says: 'kill -9 after COMMIT, before the answer', tests: ['test/faults/killed-program'], proofs: ['events'] },
+  FP5: { says: 'kill -9 after COMMIT, before the relay wakes', proofs: ['events'] },
+  FP6: { says: 'kill -9 of a relay before it publishes', proofs: ['events'] },
+  FP7: { says: 'kill -9 of a relay after it published', proofs: ['events'] },
+  FP8: { says: 'kill -9 of a consumer', rows: ['FP8'], proofs: ['events'] },
+  FP9: { says: 'kill -9 of a saga at every step', proofs: ['sagas'] },
+  FP10: { says: 'two relays at once, one of them paused', rows: ['FP10', 'FP10-followers'], proofs: ['leases'] },
+  FP11: { says: 'SIGTERM under load, rolling restart', rows: ['FP11'], tests: ['test/faults/nothing-dropped'] },
+  FP12: {
+    says: 'an exception that nobody catches',
+    open: 'a program that ends by itself is started by whoever runs it',
+  },
+  FP13: { says: 'an event loop that is blocked', rows: ['FP13'], tests: ['gateway/http/admission'] },
+  FP14: {
+    says: 'a heap at its limit',
+    open: 'shown of the native planner only',
+    tests: ['gateway/plan/planner-faults'],
+  },
+  FR1: { says: 'Redis down', rows: ['FR1'], tests: ['libs/cache/fail-open', 'gateway/cache/redis-faults'] },
+  FR2: {
+    says: 'Redis a black hole',
+    rows: ['FR2', 'FR2-half'],
+    tests: ['libs/cache/fail-open', 'gateway/cache/redis-faults'],
+  },
+  FR3: { says: 'Redis slow', rows: ['FR3'], tests: ['libs/cache/circuit', 'gateway/cache/redis-faults'] },
+  FR4: { says: 'Redis full', rows: ['FR4'], tests: ['libs/cache/fail-open', 'libs/outbox/redis-stream'] },
+  FR5: { says: 'Redis read only', rows: ['FR5'], tests: ['libs/cache/fail-open', 'libs/outbox/redis-stream'] },
+  FR6: { says: 'Redis killed', rows: ['FR6'], tests: ['libs/outbox/lost-stream'] },
+  FR7: {
+    says: 'failover of Redis, slots of a cluster that move',
+    rows: ['FR7'],
+    tests: ['libs/cache/redis-store', 'gateway/cache/redis-faults'],
+    open: 'a Sentinel is not asked: REDIS_URL names one address or a cluster',
+  },
+  FR8: { says: 'FLUSHALL, a stream that is gone', rows: ['FR8'], tests: ['libs/outbox/lost-stream'] },
+  FR9: { says: 'Redis answers with errors', rows: ['FR9'], tests: ['libs/outbox/outage'] },
+  FR10: { says: 'reconnecting again and again', rows: ['FR10'], tests: ['test/faults/soak'] },
+  FR11: { says: 'a kept value that is corrupt', tests: ['libs/cache/redis-store', 'gateway/cache/redis-faults'] },
+  FD1: { says: 'a database down', rows: ['FD1', 'FD1-crash'], tests: ['libs/database/database'] },
+  FD2: { says: 'a database a black hole', rows: ['FD2', 'FD2-half'], tests: ['libs/database/database'] },
+  FD3: { says: 'connections used up by slow statements', rows: ['FD3'], tests: ['libs/database/database'] },
+  FD4: { says: 'too many connections', rows: ['FD4'] },
+  FD5: { says: 'a standby is promoted', rows: ['FD5'] },
+  FD6: {
+    says: 'the primary of before comes back',
+    open: 'where an address leads is the operator’s to say',
+    rows: ['FD11'],
+  },
+  FD7: { says: 'a replica that lags', open: 'nothing reads from replicas' },
+  FD8: { says: 'a replica down', open: 'nothing reads from replicas' },
+  FD9: {
+    says: 'deadlock, serialization failure, unique race',
+    tests: ['libs/database/database', 'subgraphs/users/write/contention'],
+  },
+  FD10: { says: 'a lock by DDL, idle in transaction', rows: ['FD10'], tests: ['libs/database/database'] },
+  FD11: { says: 'a disk that is full', rows: ['FD11'], open: 'shown as a database that is read only' },
+  FD12: { says: 'a migration under load', rows: ['FD10'], tests: ['libs/database/database'] },
+  FD13: { says: 'shards', open: 'there are none' },
+  FG1: { says: 'a subgraph refuses connections', rows: ['FG1'], tests: ['gateway/misbehaving-subgraphs'] },
+  FG2: { says: 'a subgraph is slow', rows: ['FG2', 'FG2-half'], tests: ['gateway/misbehaving-subgraphs'] },
+  FG3: { says: 'a subgraph answers 500, 401, HTML', tests: ['gateway/misbehaving-subgraphs'] },
+  FG4: { says: 'an answer is cut', rows: ['FG4'], tests: ['gateway/misbehaving-subgraphs'] },
+  FG5: { says: 'an answer that is no UTF-8', tests: ['gateway/misbehaving-subgraphs'] },
+  FG6: { says: 'an answer of another shape', tests: ['gateway/misbehaving-subgraphs'] },
+  FG7: { says: 'null where none may be', tests: ['gateway/misbehaving-subgraphs'] },
+  FG8: { says: 'ten thousand errors', tests: ['gateway/misbehaving-subgraphs'] },
+  FG9: { says: 'an answer of a gigabyte, or in tiny pieces', rows: ['FG9'], tests: ['gateway/misbehaving-subgraphs'] },
+  FG10: { says: 'redirects', tests: ['gateway/misbehaving-subgraphs'] },
+  FG11: { says: '__proto__ in answers', tests: ['gateway/misbehaving-subgraphs'] },
+  FG12: {
+    says: 'bad certificates, HTTP/1.0, kept connections that are reset',
+    tests: ['gateway/misbehaving-subgraphs'],
+  },
+  FS1: { says: 'events twice, late, in another order', tests: ['libs/outbox/consume'], proofs: ['events'] },
+  FS2: { says: 'events that cannot be taken', tests: ['libs/outbox/consume'] },
+  FS3: { says: 'a consumer ten times slower', tests: ['libs/outbox/redis-stream'] },
+  FC1: { says: 'clocks that jump', proofs: ['leases'] },
+  FX1: { says: 'a supergraph that cannot be served', tests: ['gateway/gateway'] },
+  FX2: { says: 'a subgraph that is deployed first', tests: ['test/contracts/schemas'] },
+  FX3: { says: 'a starved processor, too many connections', rows: ['FX3'], open: 'a limit of open files is not tried' },
+};
+
+export function coverageTable(): string {
+  const rows = Object.entries(COVERAGE).map(([id, { says, rows: own = [], tests = [], proofs = [], open = '' }]) => [
+    id,
+    says,
+    own.join(' '),
+    [...tests, ...proofs.map((name) => `prove -- ${name}`)].join(', '),
+    open,
+  ]);
+  const head = ['fault', 'what', 'rows', 'tests and proofs', 'not shown'];
+  const widths = head.map((_, nth) => Math.max(...[head, ...rows].map((row) => row[nth]!.length)));
+  const print = (row: readonly string[]): string =>
+    `| ${row.map((cell, nth) => cell.padEnd(widths[nth]!)).join(' | ')} |`;
+  return [print(head), `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`, ...rows.map(print)].join('\n');
+}
