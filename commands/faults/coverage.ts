@@ -51,7 +51,7 @@ export const COVERAGE: Readonly<Record<string, Shown>> = {
   },
   FR8: { says: 'FLUSHALL, a stream that is gone', rows: ['FR8'], tests: ['libs/outbox/lost-stream'] },
   FR9: { says: 'Redis answers with errors', rows: ['FR9'], tests: ['libs/outbox/outage'] },
-  FR10: { says: 'reconnecting again and again', rows: ['FR10'], tests: ['libs/outbox/redis-stream'] },
+  FR10: { says: 'reconnecting again and again', rows: ['FR10'], tests: ['test/faults/soak'] },
   FR11: { says: 'a kept value that is corrupt', tests: ['libs/cache/redis-store', 'gateway/cache/redis-faults'] },
   FD1: { says: 'a database down', rows: ['FD1', 'FD1-crash'], tests: ['libs/database/database'] },
   FD2: { says: 'a database a black hole', rows: ['FD2', 'FD2-half'], tests: ['libs/database/database'] },

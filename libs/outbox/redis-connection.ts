@@ -50,19 +50,21 @@ const UNANSWERED_MAX = 2;
  * would time out, while Redis answers everybody else.
  */
 function giveUpWhatAnswersNothing(connection: Connection): void {
-  const send = connection.sendCommand.bind(connection);
+  // Of a cluster as of one Redis the first argument is the command.
+  const redis = connection as Redis;
+  const send = redis.sendCommand.bind(redis);
   let unanswered = 0;
-  connection.sendCommand = (command, stream) => {
-    command.promise.then(
+  redis.sendCommand = (...sent: Parameters<typeof send>) => {
+    sent[0].promise.then(
       () => (unanswered = 0),
       (error: Error) => {
         unanswered = error.message === 'Command timed out' ? unanswered + 1 : 0;
         if (unanswered < UNANSWERED_MAX) return;
         unanswered = 0;
-        if (connection.status === 'ready') connection.disconnect(true);
+        if (redis.status === 'ready') redis.disconnect(true);
       },
     );
-    return send(command, stream) as unknown;
+    return send(...sent);
   };
 }
 
