@@ -192,7 +192,9 @@ export class Lookup {
     this.items.push(...within);
     // Another process loads it anew.
     if (common?.lease === 'another') item.refresh = [];
-    item.flight = lacksCommon ? item.entity : lacksOwn ? `${item.entity}\n${this.run.own}` : undefined;
+    // As the record is named: who has other forwarded headers has another record, and nothing to wait for here.
+    const whose = lacksCommon ? this.run.everybody : lacksOwn ? this.run.own : undefined;
+    item.flight = whose === undefined ? undefined : `${item.entity}\n${whose}`;
     const { cache } = this.graph;
     const busy =
       (lacksCommon && common?.lease === 'another') || (item.flight !== undefined && cache.flights.has(item.flight));

@@ -56,12 +56,12 @@ beforeEach(async () => {
 let nth = 0;
 const strangers = (count: number): string[] => Array.from({ length: count }, () => `stranger ${(nth += 1)}`);
 
-async function execute(operation: typeof many, variables: Record<string, unknown>, by = engine) {
+async function execute(operation: typeof many, variables: Record<string, unknown>, by = engine, header?: string) {
   const responseHeaders: [string, string][] = [];
   const answer = await by.execute(operation, variables, {
     requestId: 'r',
     subject: null,
-    headers: new Map(),
+    headers: new Map(header === undefined ? [] : [['x-nonce', header]]),
     signal: new AbortController().signal,
     deadline: Date.now() + 10_000,
     responseHeaders,
@@ -138,6 +138,22 @@ describe('what next to nothing is found of', () => {
     const shown = (id: string) => graph.ask(MANY, { entities, variables: { ids: [id] }, instead });
     expect((await shown('kept')).body).toBe('{"data":{"many":[{"name":"name of kept"}]}}');
     expect((await shown('lost')).errors).toHaveLength(1);
+  });
+});
+
+describe('requests for one entity at once', () => {
+  it.each([
+    ['wait for one load', 'same', 1, 9],
+    ['wait for nobody where their forwarded headers differ, and so their records', 'other', 10, 0],
+  ])('%s', async (_, kind, loaded, waiting) => {
+    slowMs = 200;
+    const asked = Array.from({ length: 10 }, (__, index) =>
+      execute(many, { ids: ['a'] }, engine, kind === 'same' ? 'x' : `x${index}`),
+    );
+    while (loads < loaded || entities.waiters < waiting) await new Promise((resolve) => setImmediate(resolve));
+    expect([loads, entities.waiters]).toEqual([loaded, waiting]);
+    await Promise.all(asked);
+    expect(loads).toBe(loaded);
   });
 });
 
