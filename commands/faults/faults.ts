@@ -117,9 +117,7 @@ export const FAULTS: readonly Fault[] = [
       await databases.admin.query('ALTER SYSTEM SET default_transaction_read_only = on');
       await databases.admin.query('SELECT pg_reload_conf()');
       await sleep(ms);
-      await databases.admin.query(
-        'SET default_transaction_read_only = off; ALTER SYSTEM RESET default_transaction_read_only',
-      );
+      await databases.admin.query('ALTER SYSTEM RESET default_transaction_read_only');
       await databases.admin.query('SELECT pg_reload_conf()');
     },
   },
