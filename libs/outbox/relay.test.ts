@@ -41,6 +41,35 @@ it('with nothing to tell and no lease that runs out, it asks its database nothin
   }
 }, 180_000);
 
+it('while it carries a backlog, embedded, others have their turn', async () => {
+  const scene = await openScene();
+  const turns: number[] = [];
+  let published = 0;
+  const relay = new Relay({
+    database: scene.users,
+    stream: double(async (events) => {
+      published += events.length;
+      setImmediate(() => turns.push(published));
+    }),
+    pollMs: 60_000,
+    logger: silent,
+  });
+  try {
+    await tell(
+      scene.users,
+      Array.from({ length: 1_000 }, (_, nth) => [nth, 1] as const),
+    );
+    relay.start();
+    while (published < 1_000) await new Promise((resolve) => setTimeout(resolve, 5));
+    await relay.close();
+    // Once in each batch of 200, not all of them when the last is over.
+    expect(new Set(turns).size).toBeGreaterThan(3);
+  } finally {
+    await relay.close();
+    await scene.close();
+  }
+}, 60_000);
+
 withServer('postgres', 'the relay on PostgreSQL', (url) => {
   const open = async () => {
     const passwords = { users: 'secret', posts: 'secret' };

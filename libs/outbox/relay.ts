@@ -114,6 +114,8 @@ export class Relay {
     while (!this.#closed) {
       const pauseMs = await this.#passOrBackOff();
       if (pauseMs > 0 && !this.#closed) await this.#nap.take(pauseMs);
+      // An embedded database answers without a turn of the event loop: a backlog would keep every request waiting to its end.
+      else await new Promise((resolve) => setImmediate(resolve));
     }
   }
 
@@ -122,7 +124,6 @@ export class Relay {
       const more = await this.#pass();
       this.#failures = 0;
       this.#outage.succeeded();
-      await this.#clean();
       return more ? 0 : Math.min(this.#options.pollMs, this.#leases.dueInMs);
     } catch (error) {
       this.#failures += 1;
@@ -134,12 +135,18 @@ export class Relay {
     }
   }
 
-  /** One batch, one at a time, however many ask. False: nothing is left to publish. */
+  /** One batch, one at a time, however many ask, and some of what is old forgotten. False: nothing is left to publish. */
   #pass(): Promise<boolean> {
-    this.#passing ??= this.#publishBatch().finally(() => {
+    this.#passing ??= this.#publishAndClean().finally(() => {
       this.#passing = undefined;
     });
     return this.#passing;
+  }
+
+  async #publishAndClean(): Promise<boolean> {
+    const more = await this.#publishBatch();
+    await this.#clean();
+    return more;
   }
 
   async #publishBatch(): Promise<boolean> {
