@@ -98,8 +98,11 @@ function environmentHere(
       if (variable === 'METRICS_PORT') return [variable, '0'];
       if (!/^[a-z]+:\/\//.test(value)) return [variable, value];
       const { hostname, host } = new URL(value);
-      const here = servers[hostname] ?? value.replace(host, `127.0.0.1:${ports.get(hostname)}`);
-      return [variable, here];
+      const port = ports.get(hostname);
+      if (port === undefined && servers[hostname] === undefined) {
+        throw new Error(`${name} is told of ${hostname} in ${variable}; nobody said where that is on this machine`);
+      }
+      return [variable, servers[hostname] ?? value.replace(host, `127.0.0.1:${port}`)];
     }),
   );
 }

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { alice, bob, PASSWORD, type Card } from '../people.js';
 import { withServer } from '../servers/needs.js';
 import { startRedis, type RedisServer } from '../servers/redis.js';
+import { startCollector, type Collector } from '../watch/collector.js';
 import { startChild, type Account } from './child.js';
 import { readCompose, variablesOf } from './compose-file.js';
 import { provision } from './databases.js';
@@ -30,6 +31,7 @@ withServer(
     let folder: string;
     let image: Image;
     let redis: RedisServer;
+    let collector: Collector;
     let databases: Awaited<ReturnType<typeof provision>>;
     let deployment: Deployment;
 
@@ -40,15 +42,17 @@ withServer(
       const env = { ...plainEnvironment(), ...(account ? { HOME: folder } : {}) };
       image = await buildImage(repository, folder, { env, account });
       redis = await startRedis();
+      collector = await startCollector();
       databases = await provision(adminUrl, (service) => secrets[`${service.toUpperCase()}_DB_PASSWORD`]!);
       const urls = Object.entries(databases.urls).map(([service, url]) => [`${service}-db`, url]);
-      const servers = { redis: redis.url, ...Object.fromEntries(urls) };
+      const servers = { redis: redis.url, jaeger: collector.url, ...Object.fromEntries(urls) };
       deployment = await deploy(repository, file, image, { servers, haproxy, folder, account });
     }, 240_000);
 
     afterAll(async () => {
       await deployment?.destroy();
       await redis?.stop();
+      await collector?.close();
       await databases?.drop();
       execFileSync('chmod', ['-R', 'u+w', folder]);
       await rm(folder, { recursive: true, force: true });
