@@ -22,7 +22,7 @@ module.exports = {
       comment: 'The gateway runs any supergraph: no database, no events, no service of ours.',
       from: { path: '^gateway/', pathNot: tests },
       to: {
-        path: '^(subgraphs|commands|test)/|^libs/(?!settings|failure|telemetry|lifecycle|cache|consistency|identity|rate-limit)',
+        path: '^(subgraphs|commands|test)/|^libs/(?!settings|failure|telemetry|lifecycle|redis|cache|consistency|identity|rate-limit)',
       },
     },
     {
@@ -80,9 +80,9 @@ module.exports = {
       to: { path: 'node_modules/@nestjs/' },
     },
     {
-      name: 'redis-in-three-places',
+      name: 'redis-in-few-places',
       severity: 'error',
-      from: { pathNot: `^libs/(cache|outbox|rate-limit)/|^test/|^commands/prove/|${tests}` },
+      from: { pathNot: `^libs/(redis|cache|outbox|rate-limit)/|^test/|^commands/prove/|${tests}` },
       to: { path: 'node_modules/ioredis/' },
     },
     {

@@ -46,8 +46,7 @@ export const COVERAGE: Readonly<Record<string, Shown>> = {
   FR7: {
     says: 'failover of Redis, slots of a cluster that move',
     rows: ['FR7'],
-    tests: ['libs/cache/redis-store', 'gateway/cache/redis-faults'],
-    open: 'a Sentinel is not asked: REDIS_URL names one address or a cluster',
+    tests: ['libs/redis/connect', 'libs/cache/redis-store', 'gateway/cache/redis-faults'],
   },
   FR8: { says: 'FLUSHALL, a stream that is gone', rows: ['FR8'], tests: ['libs/outbox/lost-stream'] },
   FR9: { says: 'Redis answers with errors', rows: ['FR9'], tests: ['libs/outbox/outage'] },

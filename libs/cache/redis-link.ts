@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { Cluster, Redis, type ClusterOptions, type RedisOptions } from 'ioredis';
+import { connectRedis, isClustered, type Connection } from '#libs/redis';
 import { currentSpan, traced, type Logger } from '#libs/telemetry';
 
 /** How long a call may take before the caller goes on without the cache. */
@@ -10,10 +10,10 @@ const START_MS = 1_000;
 
 const UNANSWERED_MAX = 4;
 
-/** One connection to Redis, or to a Redis Cluster when the address says `?cluster=true`, on which nothing waits long. */
+/** One connection to Redis or to a Redis Cluster, on which nothing waits long. */
 export class RedisLink {
   roundTrips = 0;
-  readonly client: Redis | Cluster;
+  readonly client: Connection;
   readonly clustered: boolean;
   readonly #deadlineMs: number;
   /** The connection stands, or has had its time to. */
@@ -22,11 +22,17 @@ export class RedisLink {
 
   constructor(options: { url: string; logger: Logger; deadlineMs?: number | undefined }) {
     this.#deadlineMs = options.deadlineMs ?? DEADLINE_MS;
-    const { client, clustered } = connect(options.url, this.#deadlineMs);
+    const client = connectRedis(options.url, {
+      connectTimeout: 500,
+      disconnectTimeout: 100,
+      maxRetriesPerRequest: 1,
+      // Behind our own deadline: the end of a command that nobody waits for any more.
+      commandTimeout: 4 * this.#deadlineMs,
+    });
     // ioredis throws where nobody listens, and repeats itself at every attempt; the short circuit says it once.
     client.on('error', (error: Error) => options.logger.debug({ error: error.message }, 'cache connection failed'));
     this.client = client;
-    this.clustered = clustered;
+    this.clustered = isClustered(options.url);
     this.#begun = new Promise((resolve) => {
       const late = setTimeout(resolve, START_MS);
       late.unref();
@@ -92,49 +98,4 @@ async function within(deadlineMs: number, work: Promise<void>): Promise<boolean>
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** ioredis' defaults make a request wait ten seconds for a Redis that is down, and queue without bound meanwhile. */
-const PATIENCE = {
-  connectTimeout: 500,
-  disconnectTimeout: 100,
-  maxRetriesPerRequest: 1,
-  autoResendUnfulfilledCommands: false,
-  reconnectOnError: (error: Error): boolean => error.message.includes('READONLY'),
-} satisfies RedisOptions;
-
-function connect(address: string, deadlineMs: number): { client: Redis | Cluster; clustered: boolean } {
-  const url = new URL(address);
-  const clustered = url.searchParams.get('cluster') === 'true';
-  url.searchParams.delete('cluster');
-  // Behind our own deadline: the end of a command that nobody waits for any more.
-  const commandTimeout = 4 * deadlineMs;
-  const again = (times: number): number => Math.min(50 * times, 1_000);
-  if (!clustered) {
-    const client = new Redis(url.href, {
-      ...PATIENCE,
-      commandTimeout,
-      enableOfflineQueue: false,
-      retryStrategy: again,
-    });
-    return { client, clustered };
-  }
-  const redisOptions: NonNullable<ClusterOptions['redisOptions']> = {
-    ...PATIENCE,
-    commandTimeout,
-    ...(url.username === '' ? {} : { username: decodeURIComponent(url.username) }),
-    ...(url.password === '' ? {} : { password: decodeURIComponent(url.password) }),
-    ...(url.protocol === 'rediss:' ? { tls: {} } : {}),
-  };
-  const client = new Cluster([{ host: url.hostname, port: Number(url.port || 6379) }], {
-    redisOptions,
-    enableOfflineQueue: false,
-    clusterRetryStrategy: again,
-    maxRedirections: 4,
-    retryDelayOnFailover: 20,
-    retryDelayOnClusterDown: 20,
-    retryDelayOnTryAgain: 20,
-    slotsRefreshTimeout: 500,
-  });
-  return { client, clustered };
 }

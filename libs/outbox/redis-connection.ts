@@ -1,33 +1,21 @@
-import { Cluster, Redis, type RedisOptions } from 'ioredis';
-
+import type { Redis } from 'ioredis';
+import { connectRedis, type Connection, type Patience } from '#libs/redis';
 import type { Logger } from '#libs/telemetry';
 
 import { within } from './within.js';
 
-/** A Redis, or a Redis Cluster. */
-export type Connection = Redis | Cluster;
+export type { Connection };
 
-const PATIENCE: RedisOptions = {
-  connectTimeout: 500,
-  maxRetriesPerRequest: 1,
-  enableOfflineQueue: false,
-  autoResendUnfulfilledCommands: false,
-  reconnectOnError: (error) => error.message.startsWith('READONLY'),
-  retryStrategy: (times) => Math.min(50 * times, 1_000),
-};
+const PATIENCE: Patience = { connectTimeout: 500, maxRetriesPerRequest: 1 };
 
 /** Commands fail within a second and are not kept for later: the outbox keeps the events, the relay tries again. */
-export const COMMANDS: RedisOptions = { ...PATIENCE, commandTimeout: 1_000 };
+export const COMMANDS: Patience = { ...PATIENCE, commandTimeout: 1_000 };
 
 /** Waiting for an event may take as long as the command says. */
-export const WAITS: RedisOptions = { ...PATIENCE, blockingTimeout: 2_000 };
+export const WAITS: Patience = { ...PATIENCE, blockingTimeout: 2_000 };
 
-/** A Redis Cluster when the address says `?cluster=true`; the node it names is only where to begin. */
-export function connect(url: string, options: RedisOptions, logger: Logger): Connection {
-  const address = new URL(url);
-  const clustered = address.searchParams.get('cluster') === 'true';
-  address.searchParams.delete('cluster');
-  const connection = clustered ? ofCluster(address, options) : new Redis(address.href, options);
+export function connect(url: string, patience: Patience, logger: Logger): Connection {
+  const connection = connectRedis(url, patience);
   // Everybody who waits for a connection listens for it.
   connection.setMaxListeners(1_000);
   let told = false;
@@ -66,29 +54,6 @@ function giveUpWhatAnswersNothing(connection: Connection): void {
     );
     return send(...sent);
   };
-}
-
-function ofCluster(address: URL, options: RedisOptions): Cluster {
-  const { commandTimeout, blockingTimeout, connectTimeout, maxRetriesPerRequest } = options;
-  const redisOptions = {
-    ...(commandTimeout === undefined ? {} : { commandTimeout }),
-    ...(blockingTimeout === undefined ? {} : { blockingTimeout }),
-    ...(connectTimeout === undefined ? {} : { connectTimeout }),
-    ...(maxRetriesPerRequest === undefined ? {} : { maxRetriesPerRequest }),
-    ...(address.username === '' ? {} : { username: decodeURIComponent(address.username) }),
-    ...(address.password === '' ? {} : { password: decodeURIComponent(address.password) }),
-    ...(address.protocol === 'rediss:' ? { tls: {} } : {}),
-  };
-  return new Cluster([{ host: address.hostname, port: Number(address.port || 6379) }], {
-    redisOptions,
-    enableOfflineQueue: false,
-    clusterRetryStrategy: (times) => Math.min(50 * times, 1_000),
-    maxRedirections: 4,
-    retryDelayOnFailover: 50,
-    retryDelayOnClusterDown: 50,
-    retryDelayOnTryAgain: 50,
-    slotsRefreshTimeout: 500,
-  });
 }
 
 /** Waits a moment for a connection that is being made, so that the first command after a start is not refused. */

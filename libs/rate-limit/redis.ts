@@ -1,26 +1,11 @@
-import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import { connectRedis, type Connection } from '#libs/redis';
 import type { Logger } from '#libs/telemetry';
 
-/** A Redis, or a Redis Cluster. */
-export type Connection = Redis | Cluster;
+export type { Connection };
 
 /** Whoever counts does not wait for a Redis that is away: there is a second counter in the process. */
-const OPTIONS: RedisOptions = {
-  connectTimeout: 500,
-  commandTimeout: 100,
-  maxRetriesPerRequest: 0,
-  enableOfflineQueue: false,
-  autoResendUnfulfilledCommands: false,
-  reconnectOnError: (error) => error.message.startsWith('READONLY'),
-  retryStrategy: (times) => Math.min(50 * times, 1_000),
-};
-
-/** A Redis Cluster when the address says `?cluster=true`; the node it names is only where to begin. */
 export function connect(url: string, logger: Logger): Connection {
-  const address = new URL(url);
-  const clustered = address.searchParams.get('cluster') === 'true';
-  address.searchParams.delete('cluster');
-  const redis = clustered ? ofCluster(address) : new Redis(address.href, OPTIONS);
+  const redis = connectRedis(url, { connectTimeout: 500, commandTimeout: 100, maxRetriesPerRequest: 0 });
   let told = false;
   redis.on('error', (error: Error) => {
     if (!told)
@@ -32,18 +17,4 @@ export function connect(url: string, logger: Logger): Connection {
     told = false;
   });
   return redis;
-}
-
-function ofCluster(address: URL): Cluster {
-  return new Cluster([{ host: address.hostname, port: Number(address.port || 6379) }], {
-    enableOfflineQueue: false,
-    clusterRetryStrategy: (times) => Math.min(50 * times, 1_000),
-    slotsRefreshTimeout: 500,
-    redisOptions: {
-      ...OPTIONS,
-      username: decodeURIComponent(address.username),
-      password: decodeURIComponent(address.password),
-      ...(address.protocol === 'rediss:' ? { tls: {} } : {}),
-    },
-  });
 }

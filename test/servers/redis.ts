@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -69,6 +69,54 @@ export async function startRedisCluster(count = 3): Promise<RedisCluster> {
   }
 }
 
+export interface WatchedRedis {
+  /** With `?sentinel=`, as REDIS_URL takes it. */
+  readonly url: string;
+  readonly primary: RedisServer;
+  readonly replica: RedisServer;
+  stop(): Promise<void>;
+}
+
+/** A primary and its replica under two Sentinels, who make the replica the primary half a second after the other has gone. */
+export async function startWatchedRedis(): Promise<WatchedRedis> {
+  const servers: RedisServer[] = [];
+  const stop = async (): Promise<void> => {
+    await Promise.all(servers.map((server) => server.stop()));
+  };
+  try {
+    const primary = await startRedis();
+    servers.push(primary);
+    const replica = await startRedis({ settings: { replicaof: `127.0.0.1 ${primary.port}` } });
+    servers.push(replica);
+    await until(async () => (await tell(replica.port, 'INFO replication')).includes('master_link_status:up'));
+    const ports: number[] = [];
+    for (let nth = 0; nth < 2; nth++) {
+      const sentinel = await startOn(await freePort(), findRedis()!, {}, `127.0.0.1 ${primary.port}`);
+      servers.push(sentinel);
+      ports.push(sentinel.port);
+    }
+    for (const port of ports)
+      await until(async () => {
+        const known = await tell(port, 'SENTINEL MASTER watched');
+        return /num-slaves\r\n\$1\r\n1/.test(known) && /num-other-sentinels\r\n\$1\r\n1/.test(known);
+      });
+    const [first, second] = ports;
+    return { url: `redis://127.0.0.1:${first}?sentinel=watched&sentinels=127.0.0.1:${second}`, primary, replica, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+const sentinelFile = (port: number, watched: string): string => `
+port ${port}
+bind 127.0.0.1
+protected-mode no
+sentinel monitor watched ${watched} 2
+sentinel down-after-milliseconds watched 500
+sentinel failover-timeout watched 4000
+`;
+
 export function findRedis(): string | undefined {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/local/bin', '/usr/sbin'];
   return folders.map((folder) => join(folder, 'redis-server')).find((file) => existsSync(file));
@@ -97,10 +145,22 @@ export function tell(port: number, command: string): Promise<string> {
   });
 }
 
-async function startOn(port: number, binary: string, settings: Record<string, string>): Promise<RedisServer> {
+/** `watched`: it is a Sentinel of the Redis at this address. */
+async function startOn(
+  port: number,
+  binary: string,
+  settings: Record<string, string>,
+  watched?: string,
+): Promise<RedisServer> {
   const folder = mkdtempSync(join(tmpdir(), 'tributary-redis-'));
-  const all = { ...SETTINGS, ...settings, port: String(port), dir: folder, logfile: join(folder, 'log') };
-  const server = [binary, ...Object.entries(all).flatMap(([name, value]) => [`--${name}`, value])];
+  const own = { dir: folder, logfile: join(folder, 'log') };
+  const all = watched === undefined ? { ...SETTINGS, ...settings, port: String(port), ...own } : own;
+  const server = [binary];
+  if (watched !== undefined) {
+    writeFileSync(join(folder, 'sentinel.conf'), sentinelFile(port, watched));
+    server.push(join(folder, 'sentinel.conf'), '--sentinel');
+  }
+  server.push(...Object.entries(all).flatMap(([name, value]) => [`--${name}`, value]));
   const shell = spawn('sh', ['-c', WATCH, folder, ...server], {
     stdio: ['pipe', 'pipe', 'ignore'],
     cwd: folder,
@@ -124,7 +184,7 @@ async function startOn(port: number, binary: string, settings: Record<string, st
     const log = (): string => (existsSync(all.logfile) ? readFileSync(all.logfile, 'utf8') : '');
     await until(async () => {
       if (!lives(pid)) throw new Error(`Redis did not start: ${log().slice(-2_000)}`);
-      return log().includes('Ready to accept connections');
+      return log().includes(watched === undefined ? 'Ready to accept connections' : '+monitor master watched');
     });
   } catch (error) {
     await stop();

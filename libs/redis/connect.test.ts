@@ -1,0 +1,60 @@
+import { describe, expect, it } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { withServer } from '../../test/servers/needs.js';
+import { startRedisCluster, startWatchedRedis, tell } from '../../test/servers/redis.js';
+import { connectRedis, type Connection } from './connect.js';
+
+const PATIENCE = { connectTimeout: 500, commandTimeout: 1_000, maxRetriesPerRequest: 1 };
+
+function open(url: string): Connection {
+  const connection = connectRedis(url, PATIENCE);
+  connection.on('error', () => {});
+  return connection;
+}
+
+/** Again until it is taken: nothing is kept for later while there is no connection. */
+async function taken(connection: Connection, key: string, value: string, tries = 400): Promise<boolean> {
+  for (let nth = 0; nth < tries; nth++) {
+    const answer = await connection.set(key, value).catch(() => undefined);
+    if (answer === 'OK') return true;
+    await sleep(50);
+  }
+  return false;
+}
+
+describe('an address', () => {
+  it('says what is wrong with the Sentinels in it', () => {
+    expect(() => connectRedis('redis://127.0.0.1:1?sentinel=a&sentinels=b:c:d', PATIENCE)).toThrow(
+      'A Sentinel in REDIS_URL is host:port; came "b:c:d"',
+    );
+  });
+});
+
+withServer('redis', 'a connection', (url) => {
+  it('is to one Redis, or to a cluster by any of its nodes', async () => {
+    const cluster = await startRedisCluster();
+    const connections = [open(url), open(cluster.url)];
+    try {
+      for (const connection of connections) expect(await taken(connection, 'tributary:key', 'value')).toBe(true);
+    } finally {
+      for (const connection of connections) connection.disconnect();
+      await cluster.stop();
+    }
+  });
+
+  it('follows the primary that Sentinels name when the one before is killed', async () => {
+    const watched = await startWatchedRedis();
+    const [sentinels, direct] = [open(watched.url), open(watched.primary.url)];
+    try {
+      for (const connection of [sentinels, direct]) expect(await taken(connection, 'before', '1')).toBe(true);
+      process.kill(watched.primary.pid, 'SIGKILL');
+      expect(await taken(sentinels, 'after', '2')).toBe(true);
+      expect(await tell(watched.replica.port, 'GET after')).toContain('2');
+      // The control: who was told an address stays with it.
+      expect(await taken(direct, 'after', '3', 20)).toBe(false);
+    } finally {
+      for (const connection of [sentinels, direct]) connection.disconnect();
+      await watched.stop();
+    }
+  }, 60_000);
+});

@@ -1,0 +1,1 @@
+export { connectRedis, isClustered, type Connection, type Patience } from './connect.js';
