@@ -3,6 +3,7 @@ import { openDatabase, type Database } from '#libs/database';
 import { newId } from '#libs/identity';
 import type { Saga } from '#libs/saga';
 import { loadFollows, loadPeople as loadFollowersPeople, recount } from '../../subgraphs/followers/bulk.js';
+import { wholeCount } from '../../subgraphs/followers/relation.counts.js';
 import { loadEdges, loadPeople, loadPosts } from '../../subgraphs/posts/bulk.js';
 import { loadUsers } from '../../subgraphs/users/bulk.js';
 import type { Progress } from '../seed/progress.js';
@@ -285,7 +286,7 @@ async function compared(stores: Stores, people: readonly Account[], plan: Plan):
     const [follow] = await stores.followers.query<{ follows: number; parted: number; state: string; counted: number }>(
       `SELECT (SELECT count(*)::int FROM follows WHERE follower_id = $1) AS follows,
          (SELECT count(*)::int FROM parted WHERE owner_id = $1) AS parted,
-         state, following_count AS counted FROM people WHERE user_id = $1`,
+         state, ${wholeCount('following', 'people')} AS counted FROM people WHERE user_id = $1`,
       [id],
     );
     const isGone =

@@ -7,7 +7,7 @@ export interface Counted {
   readonly key: string;
   /** What is kept, by what clients call it, and what it must equal; `t` is the row. */
   readonly counts: Readonly<Record<string, { readonly column: string; readonly says?: string; readonly rows: string }>>;
-  /** Statements that make the kept number everything there is, in the transaction that holds the rows; $1: their keys. */
+  /** Statements that make the kept number everything there is, at the moment at which it is counted; $1: keys of rows that are held. */
   readonly settle?: readonly string[];
 }
 
@@ -77,11 +77,12 @@ async function correct(
   keys: string[],
 ): Promise<void> {
   await database.transaction(async (tx) => {
-    // Held first and counted by the next statement: what is being written now is either seen or not yet counted.
+    // Held first; then everything by one statement, which sees one moment: what is being written now is in all of it, or in nothing.
     await tx.query(`SELECT FROM ${table} WHERE ${key} = ANY($1::uuid[]) ORDER BY ${key} FOR NO KEY UPDATE`, [keys]);
-    for (const statement of settle) await tx.query(statement, [keys]);
     const sets = Object.values(counts).map(({ column, rows }) => `${column} = (${rows})`);
-    await tx.query(`UPDATE ${table} t SET ${sets.join(', ')} WHERE t.${key} = ANY($1::uuid[])`, [keys]);
+    const settled = settle.map((statement, nth) => `settled_${nth} AS (${statement})`);
+    const first = settled.length === 0 ? '' : `WITH ${settled.join(', ')} `;
+    await tx.query(`${first}UPDATE ${table} t SET ${sets.join(', ')} WHERE t.${key} = ANY($1::uuid[])`, [keys]);
   });
 }
 

@@ -56,14 +56,15 @@ export async function recount(database: Database): Promise<void> {
   let last = '00000000-0000-0000-0000-000000000000';
   for (;;) {
     const ids = await database.transaction(async (tx) => {
-      // Locked first and counted by the next statement: a follow that is being written now is either seen or not yet counted.
+      // Locked first; then deltas and rows are of one moment: a follow that is being written now is in both or in neither.
       const rows = await tx.query<{ id: string }>(
         'SELECT user_id AS id FROM people WHERE user_id > $1 ORDER BY user_id LIMIT $2 FOR NO KEY UPDATE',
         [last, PEOPLE_PER_COUNT],
       );
       const locked = rows.map(({ id }) => id);
       await tx.query(
-        `UPDATE people SET
+        `WITH settled AS (DELETE FROM count_deltas WHERE user_id = ANY ($1::uuid[]))
+         UPDATE people SET
            follower_count = (SELECT count(*) FROM follows WHERE followee_id = user_id),
            following_count = (SELECT count(*) FROM follows WHERE follower_id = user_id)
          WHERE user_id = ANY ($1::uuid[])`,

@@ -1,4 +1,5 @@
 import type { Counted } from '#libs/read-model';
+import { wholeCount } from './relation.counts.js';
 
 /** What followers counts beside the rows, and what each must equal: `npm run reconcile`. */
 export const followersCounted: readonly Counted[] = [
@@ -8,12 +9,15 @@ export const followersCounted: readonly Counted[] = [
     counts: {
       followerCount: {
         column: 'follower_count',
+        says: wholeCount('followers', 't'),
         rows: 'SELECT count(*) FROM follows WHERE followee_id = t.user_id',
       },
       followingCount: {
         column: 'following_count',
+        says: wholeCount('following', 't'),
         rows: 'SELECT count(*) FROM follows WHERE follower_id = t.user_id',
       },
     },
+    settle: ['DELETE FROM count_deltas WHERE user_id = ANY($1::uuid[])'],
   },
 ];

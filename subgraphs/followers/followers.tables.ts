@@ -1,10 +1,16 @@
 import { outboxMigrations } from '#libs/outbox';
 import { CreateRelations1763600000001 } from './migrations/0001-relations.js';
 import { DeletionParts1763740000001 } from './migrations/0002-deletion-parts.js';
+import { SpreadFollowCounts1764460800000 } from './migrations/0003-spread-counts.js';
 import { Block, Follow, Person, RelationRow } from './relation.entity.js';
 
 /** What `openDatabase` needs to know of this service. */
 export const followersTables = {
   entities: [Person, Follow, Block, RelationRow],
-  migrations: [...outboxMigrations, CreateRelations1763600000001, DeletionParts1763740000001],
+  migrations: [
+    ...outboxMigrations,
+    CreateRelations1763600000001,
+    DeletionParts1763740000001,
+    SpreadFollowCounts1764460800000,
+  ],
 };

@@ -1,5 +1,6 @@
 import type { Statements, Tx } from '#libs/database';
 import { recordEvents, type NewEvent } from '#libs/outbox';
+import { changeCounts } from './relation.counts.js';
 import { aggregateOf, type Change, type Pair, type PersonState, type Relation } from './relation.js';
 
 /** How each pair stands, in the order asked; nothing is locked, so it is true only of the moment it was read. */
@@ -31,9 +32,9 @@ export async function readRelations(statements: Statements, pairs: readonly Pair
 }
 
 /**
- * As `readRelations`, held until the end of the transaction. Everybody who changes a follow, a block or a count comes
- * through here and locks in one order: the pairs, sorted, then their people, sorted. So there is no deadlock, and what is
- * read after the locks cannot change before the commit.
+ * As `readRelations`, held until the end of the transaction. Everybody who changes a follow or a block comes through here and locks
+ * the pairs, sorted. Their people only stay: many may follow one of them at once, and whoever has frozen an account can wait until
+ * those are through who found it active (`untilNobodyActs`).
  */
 export async function lockRelations(tx: Tx, pairs: readonly Pair[]): Promise<Relation[]> {
   await tx.query(
@@ -42,7 +43,7 @@ export async function lockRelations(tx: Tx, pairs: readonly Pair[]): Promise<Rel
      ON CONFLICT (low_id, high_id) DO UPDATE SET version = relations.version`,
     columns(pairs),
   );
-  await tx.query('SELECT FROM people WHERE user_id = ANY ($1::uuid[]) ORDER BY user_id FOR NO KEY UPDATE', [
+  await tx.query('SELECT FROM people WHERE user_id = ANY ($1::uuid[]) ORDER BY user_id FOR KEY SHARE', [
     [...new Set(pairs.flatMap(({ low, high }) => [low, high]))],
   ]);
   return readRelations(tx, pairs);
@@ -61,8 +62,16 @@ export async function storeChanges(
   await deleteRows(tx, 'follows', ['follower_id', 'followee_id'], of('follow-ended'));
   await insertRows(tx, 'blocks (blocker_id, blocked_id, at)', of('block-started'), at);
   await deleteRows(tx, 'blocks', ['blocker_id', 'blocked_id'], of('block-ended'));
-  await count(tx, of('follow-started'), of('follow-ended'));
+  await changeCounts(tx, of('follow-started'), of('follow-ended'));
   await recordChanges(tx, changed, actor, at);
+}
+
+/**
+ * Of an account that is frozen, and was so before this transaction: whoever changes a relation of it now found it active before.
+ * Resolves when they are through, and nobody else begins.
+ */
+export async function untilNobodyActs(tx: Tx, userId: string): Promise<void> {
+  await tx.query('SELECT FROM people WHERE user_id = $1 FOR UPDATE', [userId]);
 }
 
 /** Nobody is born twice: a person who is known, or gone, stays as they are. */
@@ -90,27 +99,6 @@ async function deleteRows(
     `DELETE FROM ${table} USING unnest($1::uuid[], $2::uuid[]) AS w (from_id, to_id)
      WHERE ${from} = w.from_id AND ${to} = w.to_id`,
     [changes.map((change) => change.from), changes.map((change) => change.to)],
-  );
-}
-
-async function count(tx: Tx, started: readonly Change[], ended: readonly Change[]): Promise<void> {
-  const followers = new Map<string, number>();
-  const following = new Map<string, number>();
-  const add = (counts: Map<string, number>, id: string, by: number) => counts.set(id, (counts.get(id) ?? 0) + by);
-  for (const { from, to } of started) {
-    add(following, from, 1);
-    add(followers, to, 1);
-  }
-  for (const { from, to } of ended) {
-    add(following, from, -1);
-    add(followers, to, -1);
-  }
-  const ids = [...new Set([...followers.keys(), ...following.keys()])];
-  if (ids.length === 0) return;
-  await tx.query(
-    `UPDATE people SET follower_count = follower_count + w.followers, following_count = following_count + w.following
-     FROM unnest($1::uuid[], $2::integer[], $3::integer[]) AS w (id, followers, following) WHERE user_id = w.id`,
-    [ids, ids.map((id) => followers.get(id) ?? 0), ids.map((id) => following.get(id) ?? 0)],
   );
 }
 

@@ -137,9 +137,10 @@ async function inChunks(database: Database, table: 'posts' | 'people', update: s
         [last],
       );
       const ids = rows.map((row) => row.id);
-      if (table === 'posts' && ids.length > 0)
-        await tx.query('DELETE FROM count_deltas WHERE post_id = ANY($1::uuid[])', [ids]);
-      if (ids.length > 0) await tx.query(update, [ids]);
+      // By one statement, which sees one moment: what is liked just now is in deltas and rows, or in neither.
+      const settled =
+        table === 'posts' ? 'WITH settled AS (DELETE FROM count_deltas WHERE post_id = ANY($1::uuid[])) ' : '';
+      if (ids.length > 0) await tx.query(settled + update, [ids]);
       return rows.at(-1)?.id;
     });
   }

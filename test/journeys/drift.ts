@@ -1,4 +1,5 @@
 import type { Database } from '#libs/database';
+import { wholeCount as wholeFollows } from '../../subgraphs/followers/relation.counts.js';
 import { wholeCount } from '../../subgraphs/posts/post.counts.js';
 import { homePage, homePageFromSource } from '../../subgraphs/posts/read/home.queries.js';
 import type { World } from '../world.js';
@@ -82,10 +83,10 @@ const POSTS = `
 
 const FOLLOWERS = `
   SELECT what || ' of ' || id || ': ' || says || ', counted ' || counted AS line FROM (
-    SELECT 'followerCount' AS what, user_id AS id, follower_count AS says,
+    SELECT 'followerCount' AS what, user_id AS id, ${wholeFollows('followers', 'people')} AS says,
       (SELECT count(*) FROM follows WHERE followee_id = user_id) AS counted FROM people
     UNION ALL
-    SELECT 'followingCount', user_id, following_count,
+    SELECT 'followingCount', user_id, ${wholeFollows('following', 'people')},
       (SELECT count(*) FROM follows WHERE follower_id = user_id) FROM people
   ) AS counts WHERE says <> counted`;
 

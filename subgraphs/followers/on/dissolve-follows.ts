@@ -1,24 +1,20 @@
 import type { Tx } from '#libs/database';
 import type { Slice } from '#libs/saga';
 import { pairOf, part, type Change, type Relation } from '../relation.js';
-import { lockRelations, storeChanges } from '../relation.store.js';
+import { foldCounts } from '../relation.counts.js';
+import { lockRelations, storeChanges, untilNobodyActs } from '../relation.store.js';
 
 /** Relations of one slice: one who has 100,000 followers would hold 100,000 rows locked. */
 export const SLICE = 200;
 
 /** Ends follows and blocks of a person, each with its event and with the counts of the other; what ends is kept in `parted`. */
 export const dissolveSlice: Slice<string> = async (tx, { userId }) => {
-  const others = await tx.query<{ id: string }>(
-    `SELECT id FROM (
-       (SELECT followee_id AS id FROM follows WHERE follower_id = $1 LIMIT $2)
-       UNION (SELECT follower_id FROM follows WHERE followee_id = $1 LIMIT $2)
-       UNION (SELECT blocked_id FROM blocks WHERE blocker_id = $1 LIMIT $2)
-       UNION (SELECT blocker_id FROM blocks WHERE blocked_id = $1 LIMIT $2)
-     ) AS others LIMIT $2`,
-    [userId, SLICE],
-  );
-  if (others.length === 0) return undefined;
-  const ids = others.map(({ id }) => id);
+  const ids = await othersOf(tx, userId);
+  if (ids.length === 0) {
+    await untilNobodyActs(tx, userId);
+    // What is there after all is for the next transaction: this one holds the person, and pairs are locked first.
+    return (await othersOf(tx, userId)).length === 0 ? undefined : '';
+  }
   const locked = await lockRelations(
     tx,
     ids.map((id) => pairOf(userId, id)),
@@ -36,6 +32,19 @@ export const dissolveSlice: Slice<string> = async (tx, { userId }) => {
   await storeChanges(tx, ended, { actor: null, at: new Date().toISOString() });
   return '';
 };
+
+async function othersOf(tx: Tx, userId: string): Promise<string[]> {
+  const others = await tx.query<{ id: string }>(
+    `SELECT id FROM (
+       (SELECT followee_id AS id FROM follows WHERE follower_id = $1 LIMIT $2)
+       UNION (SELECT follower_id FROM follows WHERE followee_id = $1 LIMIT $2)
+       UNION (SELECT blocked_id FROM blocks WHERE blocker_id = $1 LIMIT $2)
+       UNION (SELECT blocker_id FROM blocks WHERE blocked_id = $1 LIMIT $2)
+     ) AS others LIMIT $2`,
+    [userId, SLICE],
+  );
+  return others.map(({ id }) => id);
+}
 
 interface Parted {
   readonly kind: 'follow' | 'block';
@@ -86,6 +95,7 @@ export const eraseSlice: Slice<string> = async (tx, step) => {
     [userId, SLICE],
   );
   if (gone.length > 0) return '';
+  await foldCounts(tx, userId);
   await tx.query(`UPDATE people SET state = 'gone' WHERE user_id = $1`, [userId]);
   return undefined;
 };

@@ -1,5 +1,6 @@
 import type { Statements } from '#libs/database';
 import type { Counts, Direction, Edge, Entry } from '../relation.cache.js';
+import { wholeCount } from '../relation.counts.js';
 
 export interface PageAsk {
   readonly userId: string;
@@ -14,8 +15,8 @@ export interface PageAsk {
  */
 export async function countsOf(statements: Statements, userIds: readonly string[]): Promise<Map<string, Counts>> {
   const rows = await statements.query<Counts & { id: string }>(
-    `SELECT w.id, coalesce(follower_count, 0) AS followers, coalesce(following_count, 0) AS following
-     FROM unnest($1::uuid[]) AS w (id) LEFT JOIN people ON user_id = w.id
+    `SELECT w.id, coalesce(${wholeCount('followers', 'p')}, 0) AS followers, coalesce(${wholeCount('following', 'p')}, 0) AS following
+     FROM unnest($1::uuid[]) AS w (id) LEFT JOIN people p ON p.user_id = w.id
      WHERE coalesce(state, 'active') = 'active'`,
     [userIds],
   );

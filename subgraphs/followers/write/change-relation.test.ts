@@ -8,8 +8,10 @@ import { silent } from '#libs/telemetry';
 import { withServer } from '../../../test/servers/needs.js';
 import { followersTables } from '../followers.tables.js';
 import { followsParticipant, userDeleted } from '../on/deletion.js';
-import { registerPerson } from '../relation.store.js';
-import type { Verb } from '../relation.js';
+import { eraseSlice } from '../on/dissolve-follows.js';
+import { wholeCount } from '../relation.counts.js';
+import { pairOf, type Verb } from '../relation.js';
+import { lockRelations, registerPerson, storeChanges } from '../relation.store.js';
 import { ChangeRelation } from './change-relation.js';
 import { Waiting } from './until-heard-of.js';
 
@@ -218,6 +220,69 @@ function underContention(open: () => Promise<Database>): void {
     }
   });
 
+  it('those who follow one person at once do not wait for each other, and are counted at every moment', async () => {
+    const database = await open();
+    try {
+      const [celebrity = '', first = '', second = '', third = ''] = await peopleOf(database, 4);
+      const change = changing(database);
+      const row = () => database.query('SELECT follower_count AS n FROM people WHERE user_id = $1', [celebrity]);
+      await database.transaction(async (tx) => {
+        await tx.query('SELECT FROM people WHERE user_id = $1 FOR NO KEY UPDATE', [celebrity]);
+        await change.run('follow', first, celebrity);
+        await change.run('follow', second, celebrity);
+        await change.run('unfollow', first, celebrity);
+        expect([await countsOf(database, celebrity), await row()]).toEqual([[1, 0], [{ n: 0 }]]);
+        expect(await wrongCounts(database)).toBe(0);
+
+        // The control: whoever wants the row itself waits.
+        const waiting = database.transaction(async (other) => {
+          await other.query(`SET LOCAL lock_timeout = '50ms'`);
+          await other.query('UPDATE people SET follower_count = follower_count + 1 WHERE user_id = $1', [celebrity]);
+        });
+        await expect(waiting).rejects.toMatchObject({ code: 'OVERLOADED' });
+      });
+      // Whoever counts next takes them into the row.
+      await change.run('follow', third, celebrity);
+      expect([await row(), await database.query('SELECT FROM count_deltas')]).toEqual([[{ n: 2 }], []]);
+      expect(await wrongCounts(database)).toBe(0);
+    } finally {
+      await database.close();
+    }
+  });
+
+  it('a deletion waits for a follow that began before the account was frozen, and ends it too', async () => {
+    const database = await open();
+    try {
+      const [leaving = '', fan = ''] = await peopleOf(database, 2);
+      const [isLocked, mayGoOn] = [barrier(2), barrier(2)];
+      const following = database.transaction(async (tx) => {
+        const [relation] = await lockRelations(tx, [pairOf(fan, leaving)]);
+        await isLocked();
+        await mayGoOn();
+        const changes = [{ type: 'follow-started', from: fan, to: leaving } as const];
+        await storeChanges(tx, [{ relation: relation!, changes }], { actor: fan, at: new Date(NOW).toISOString() });
+      });
+      await isLocked();
+      await database.transaction((tx) => userDeleted(tx, deletion(leaving)));
+      // The control: whoever only looks finds nobody, and would be done.
+      expect(await database.query('SELECT FROM follows WHERE followee_id = $1', [leaving])).toEqual([]);
+      const step = { deletionId: leaving, userId: leaving };
+      const slice = database.transaction((tx) => eraseSlice(tx, step as Parameters<typeof eraseSlice>[1]));
+      await mayGoOn();
+      await following;
+      expect(await slice).toBe('');
+      while ((await database.transaction((tx) => eraseSlice(tx, step as Parameters<typeof eraseSlice>[1]))) === '');
+      expect(await database.query('SELECT FROM follows WHERE followee_id = $1', [leaving])).toEqual([]);
+      expect(await database.query('SELECT state FROM people WHERE user_id = $1', [leaving])).toEqual([
+        { state: 'gone' },
+      ]);
+      expect(await wrongCounts(database)).toBe(0);
+      await expect(changing(database).run('follow', fan, leaving)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    } finally {
+      await database.close();
+    }
+  });
+
   it('two who lock their own row first and then the other’s are a deadlock, which is seen (control)', async () => {
     const database = await open();
     try {
@@ -270,6 +335,20 @@ function underContention(open: () => Promise<Database>): void {
 }
 
 const scratch: string[] = [];
+
+async function peopleOf(database: Database, count: number): Promise<string[]> {
+  const people = Array.from({ length: count }, () => newId({ now: OLD }));
+  for (const id of people) await database.transaction((tx) => registerPerson(tx, id));
+  return people;
+}
+
+function changing(database: Database): ChangeRelation {
+  const waiting = new Waiting(
+    () => NOW,
+    async () => {},
+  );
+  return new ChangeRelation({ database, clock: () => NOW, waiting });
+}
 
 async function asAdmin(adminUrl: string, statement: string): Promise<void> {
   const admin = await openDatabase({ service: 'admin', url: adminUrl, entities: [], migrations: [], poolMax: 1 });
@@ -330,7 +409,8 @@ async function followsOf(database: Database, id: string): Promise<string[]> {
 
 async function countsOf(database: Database, id: string): Promise<number[]> {
   const [row] = await database.query<{ followers: number; following: number }>(
-    'SELECT follower_count AS followers, following_count AS following FROM people WHERE user_id = $1',
+    `SELECT ${wholeCount('followers', 'people')} AS followers, ${wholeCount('following', 'people')} AS following
+     FROM people WHERE user_id = $1`,
     [id],
   );
   return row === undefined ? [] : [row.followers, row.following];
@@ -354,8 +434,8 @@ async function everything(database: Database): Promise<unknown> {
 
 async function wrongCounts(database: Database): Promise<number> {
   const rows = await database.query(
-    `SELECT FROM people WHERE follower_count <> (SELECT count(*) FROM follows WHERE followee_id = user_id)
-       OR following_count <> (SELECT count(*) FROM follows WHERE follower_id = user_id)`,
+    `SELECT FROM people WHERE ${wholeCount('followers', 'people')} <> (SELECT count(*) FROM follows WHERE followee_id = user_id)
+       OR ${wholeCount('following', 'people')} <> (SELECT count(*) FROM follows WHERE follower_id = user_id)`,
   );
   return rows.length;
 }
