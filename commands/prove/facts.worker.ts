@@ -106,7 +106,9 @@ async function write(
         const size = Math.min(target - done, draw(3) === 0 ? 1 : 1 + draw(PERSONS));
         done += size;
         try {
-          done -= size - (await writeSome(users, size, draw, toldAfter));
+          // Not in one step: what the others have done meanwhile counts, too.
+          const written = await writeSome(users, size, draw, toldAfter);
+          done -= size - written;
         } catch {
           // As a client would: whatever became of it, what is there now is what is there.
           done = await factsIn(users);

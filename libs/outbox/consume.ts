@@ -65,6 +65,7 @@ export function consume(options: Options): Subscription {
     pausesMs,
     lookMs,
     handle: (tx, event, isNew) => effects(tx, [{ event, isNew }]),
+    tracer,
   });
   const subscription = stream.subscribe(group, sourcesOf(hear), async (events) => {
     crashPoint('consume:given');

@@ -1,9 +1,10 @@
 import { crashPoint } from '#libs/crash-point';
 import type { Database, Tx } from '#libs/database';
 import { UnknownEvent, type Envelope } from '#libs/events';
-import type { Logger } from '#libs/telemetry';
+import type { Logger, Tracer } from '#libs/telemetry';
 
 import { arrive } from './inbox.js';
+import { hearTraced } from './traced.js';
 import { Nap } from './within.js';
 
 interface Parts {
@@ -13,6 +14,7 @@ interface Parts {
   readonly pausesMs: readonly number[];
   readonly lookMs: number;
   readonly handle: (tx: Tx, event: Envelope, isNew: boolean) => Promise<void>;
+  readonly tracer: Tracer | undefined;
 }
 
 /** Aggregates that one look tries again. */
@@ -110,7 +112,7 @@ export class Quarantine {
   async #tryHeads(): Promise<number> {
     const { database, group } = this.#parts;
     const due = await database.query<{ event: Envelope }>(
-      `${HEADS} AND head.due_at <= now() ORDER BY head.due_at LIMIT ${HEADS_MAX}`,
+      `${HEADS} SELECT event FROM line WHERE tries < $2 AND due_at <= now() ORDER BY due_at LIMIT ${HEADS_MAX}`,
       [group, this.#triesMax],
     );
     for (const { event } of due) {
@@ -121,18 +123,22 @@ export class Quarantine {
   }
 
   async #tryAgain(event: Envelope): Promise<void> {
-    const { database, group, handle, logger, pausesMs } = this.#parts;
-    try {
-      await database.transaction(async (tx) => {
+    const { database, group, handle, logger, pausesMs, tracer } = this.#parts;
+    const take = (): Promise<void> =>
+      database.transaction(async (tx) => {
         const mine = await tx.query(
-          `DELETE FROM quarantine WHERE consumer = $1 AND aggregate = $2 AND aggregate_version = $3 RETURNING 1`,
+          `DELETE FROM quarantine WHERE ctid = (
+             SELECT ctid FROM quarantine WHERE consumer = $1 AND aggregate = $2 AND aggregate_version = $3 FOR UPDATE SKIP LOCKED
+           ) RETURNING 1`,
           [group, event.aggregate, event.aggregateVersion],
         );
-        if (mine.length === 0) return; // Another process of this group was faster.
+        if (mine.length === 0) return; // Another process of this group was faster, or is at it.
         const arrival = (await arrive(tx, group, [event])).arrivals.get(event);
         if (arrival?.is === 'waits') throw new Error(arrival.why);
         await handle(tx, event, arrival?.is === 'new');
       });
+    try {
+      await hearTraced(tracer, group, [event], take);
     } catch (error) {
       const [row] = await database.query<{ tries: number }>(
         `UPDATE quarantine SET tries = tries + 1, reason = $4,
@@ -148,20 +154,30 @@ export class Quarantine {
 
   async #nextDue(): Promise<number | undefined> {
     const [next] = await this.#parts.database.query<{ ms: number | null }>(
-      `SELECT (extract(epoch FROM min(due_at) - now()) * 1000)::float8 AS ms FROM (${HEADS}) AS heads`,
+      `${HEADS} SELECT (extract(epoch FROM min(due_at) - now()) * 1000)::float8 AS ms FROM line WHERE tries < $2`,
       [this.#parts.group, this.#triesMax],
     );
     return next?.ms ?? undefined;
   }
 }
 
-/** The first of each aggregate's line, where it may still be tried. */
-const HEADS = `
-  SELECT head.event, head.due_at FROM quarantine AS head
-  WHERE head.consumer = $1 AND head.tries < $2 AND NOT EXISTS (
-    SELECT FROM quarantine AS first
-    WHERE first.consumer = head.consumer AND first.aggregate = head.aggregate
-      AND first.aggregate_version < head.aggregate_version)`;
+/** The first of each aggregate's line, by one step of the index for each line: whatever waits behind it is not looked at. */
+const lines = (firsts: string): string => `
+  WITH RECURSIVE line AS (
+    (${firsts})
+    UNION ALL
+    SELECT next.* FROM line CROSS JOIN LATERAL (
+      SELECT q.* FROM quarantine q WHERE consumer = line.consumer AND aggregate > line.aggregate
+      ORDER BY aggregate, aggregate_version LIMIT 1
+    ) AS next
+  )`;
+
+/** $1: the group; $2: the most tries. */
+const HEADS = lines('SELECT * FROM quarantine WHERE consumer = $1 ORDER BY aggregate, aggregate_version LIMIT 1');
+
+const HEADS_OF_ALL = lines(
+  'SELECT DISTINCT ON (consumer) * FROM quarantine ORDER BY consumer, aggregate, aggregate_version',
+);
 
 export interface Quarantined {
   readonly group: string;
@@ -176,16 +192,11 @@ export interface Quarantined {
 /** The heads of the longest-waiting lines, for people: at most `limit`. */
 export function quarantined(database: Database, limit = 100): Promise<Quarantined[]> {
   return database.query<Quarantined>(
-    `SELECT head.consumer AS "group", head.event, head.tries, head.reason, head.since, (
+    `${HEADS_OF_ALL} SELECT line.consumer AS "group", line.event, line.tries, line.reason, line.since, (
        SELECT count(*)::int FROM quarantine AS other
-       WHERE other.consumer = head.consumer AND other.aggregate = head.aggregate
-         AND other.aggregate_version > head.aggregate_version) AS behind
-     FROM quarantine AS head
-     WHERE NOT EXISTS (
-       SELECT FROM quarantine AS first
-       WHERE first.consumer = head.consumer AND first.aggregate = head.aggregate
-         AND first.aggregate_version < head.aggregate_version)
-     ORDER BY head.since LIMIT $1`,
+       WHERE other.consumer = line.consumer AND other.aggregate = line.aggregate
+         AND other.aggregate_version > line.aggregate_version) AS behind
+     FROM line ORDER BY line.since LIMIT $1`,
     [limit],
   );
 }
