@@ -13,6 +13,7 @@ import type { PlanRequest } from './planner.js';
 export class NativeLives {
   readonly labels: readonly string[];
   readonly #sdl: string;
+  readonly #idleMs: number;
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #deadly = new LRUCache<string, true>({ max: DEADLY_MAX });
@@ -20,20 +21,25 @@ export class NativeLives {
   #process: NativeProcess;
   /** Its end is in the log and in `#ends`. */
   #mourned: NativeProcess | undefined;
+  /** It was ended because nobody asked. */
+  #asleep: NativeProcess | undefined;
+  #idle: NodeJS.Timeout | undefined;
   /** When the last few ended. */
   #ends: number[] = [];
   #restsUntil = -Infinity;
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
 
-  static async begin(sdl: string, logger: Logger, clock: Clock): Promise<NativeLives> {
-    return new NativeLives(sdl, await NativeProcess.start(sdl, new AbortController().signal), logger, clock);
+  static async begin(sdl: string, logger: Logger, clock: Clock, idleMs = IDLE_MS): Promise<NativeLives> {
+    return new NativeLives(sdl, await NativeProcess.start(sdl, new AbortController().signal), logger, clock, idleMs);
   }
 
-  private constructor(sdl: string, first: NativeProcess, logger: Logger, clock: Clock) {
+  private constructor(sdl: string, first: NativeProcess, logger: Logger, clock: Clock, idleMs: number) {
     this.#sdl = sdl;
+    this.#idleMs = idleMs;
     this.#process = first;
     this.labels = first.labels;
+    this.#watchIdle();
     this.#logger = logger;
     this.#clock = clock;
   }
@@ -50,12 +56,19 @@ export class NativeLives {
     this.#refuseWhileResting();
     if (this.#waiting >= WAITING_MAX) throw new Error(`${WAITING_MAX} operations wait for the native planner.`);
     this.#waiting += 1;
-    const planning = this.#last.then(() => this.#planNow(request, hash)).finally(() => (this.#waiting -= 1));
+    clearTimeout(this.#idle);
+    const planning = this.#last
+      .then(() => this.#planNow(request, hash))
+      .finally(() => {
+        this.#waiting -= 1;
+        this.#watchIdle();
+      });
     this.#last = planning.catch(() => undefined);
     return planning;
   }
 
   async end(): Promise<void> {
+    clearTimeout(this.#idle);
     this.#ending.abort();
     await this.#process.end();
     await this.#last;
@@ -86,8 +99,9 @@ export class NativeLives {
     this.#ending.signal.throwIfAborted();
     const { death } = this.#process;
     if (!death) return;
-    if (this.#mourned !== this.#process) this.#mourn(death, {});
-    const wait = this.#ends.length > 1 ? BACKOFF_MS * 2 ** (this.#ends.length - 2) : 0;
+    const wasAsleep = this.#asleep === this.#process;
+    if (!wasAsleep && this.#mourned !== this.#process) this.#mourn(death, {});
+    const wait = !wasAsleep && this.#ends.length > 1 ? BACKOFF_MS * 2 ** (this.#ends.length - 2) : 0;
     await sleep(wait, undefined, { signal: AbortSignal.any([asked, this.#ending.signal]) });
     try {
       this.#process = await NativeProcess.start(this.#sdl, this.#ending.signal);
@@ -95,6 +109,20 @@ export class NativeLives {
       this.#mourn(error, {});
       throw error;
     }
+  }
+
+  /** Once the operations that are asked here are known, the process is 50 MB for nothing. */
+  #watchIdle(): void {
+    if (this.#waiting > 0 || this.#ending.signal.aborted) return;
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => {
+      // In line with the questions: one that comes now is asked of the next.
+      this.#last = this.#last.then(async () => {
+        if (this.#waiting > 0 || this.#process.death) return;
+        this.#asleep = this.#process;
+        await this.#process.end();
+      });
+    }, this.#idleMs).unref();
   }
 
   /** Logged without the operation's text: it may hold what a client wrote. */
@@ -124,6 +152,8 @@ export class NativeLives {
   }
 }
 
+/** The next question waits 0.1 s for a new process: rare enough after so long. */
+const IDLE_MS = 10_000;
 const DEADLY_MAX = 1_000;
 const WAITING_MAX = 1_000;
 const BACKOFF_MS = 50;

@@ -44,8 +44,8 @@ const asking = (query: string): PlanRequest => ({
   signal: AbortSignal.timeout(15_000),
 });
 
-async function lives(clock?: () => number): Promise<NativeLives> {
-  const begun = await NativeLives.begin(sdl, logger, clock ?? Date.now);
+async function lives(clock?: () => number, idleMs?: number): Promise<NativeLives> {
+  const begun = await NativeLives.begin(sdl, logger, clock ?? Date.now, idleMs);
   open.push({ close: () => begun.end() });
   return begun;
 }
@@ -65,6 +65,24 @@ function gone(pid: number): boolean {
     return true;
   }
 }
+
+describe('a native planner that nobody asks', () => {
+  it('ends its process; the next question begins another, and nothing of it is a fault', async () => {
+    const planner = await lives(undefined, 50);
+    for (let nth = 0; nth < 7; nth += 1) {
+      await planner.plan(asking(CALM));
+      const pid = planner.pid!;
+      expect(gone(pid)).toBe(false);
+      while (!gone(pid)) await sleep(10);
+    }
+    expect(logged).toEqual([]);
+    // (control) Who is asked all the time stays.
+    const busy = await lives(undefined, 500);
+    const stays = busy.pid!;
+    for (const until = Date.now() + 1_000; Date.now() < until;) await busy.plan(asking(CALM));
+    expect([busy.pid, gone(stays)]).toEqual([stays, false]);
+  });
+});
 
 describe('an operation that ends the native planner’s process', () => {
   it('control: in the process of who asks, it ends that process', async () => {
