@@ -1,5 +1,6 @@
 import { parse, Kind, type OperationDefinitionNode, type SelectionSetNode } from 'graphql';
 import { allStale, entityNames as nameOf, staleEntity } from '#libs/cache';
+import { traced, type Span } from '#libs/telemetry';
 import type { RequestContext } from '../engine.js';
 import { readFetchText } from '../plan/fetch-text.js';
 import type { CompiledRoot, Unit } from '../run/compile.js';
@@ -51,7 +52,7 @@ export class GraphCache {
   }
 
   /** Ends what is kept of the entities that a mutation answered. True when nobody can read it any more. */
-  changed(fetch: CompiledRoot, answer: JsonObject): Promise<boolean> {
+  changed(fetch: CompiledRoot, answer: JsonObject, trace?: Span): Promise<boolean> {
     let shape = this.#mutations.get(fetch);
     if (!shape) {
       shape = this.#shapesOf(fetch.subgraph).shape(this.rules.mutation, [readFetchText(fetch.operation).selectionSet]);
@@ -59,7 +60,9 @@ export class GraphCache {
     }
     const stale: { entities: string[]; epochs: string[] }[] = [];
     entitiesIn(shape, answer, (fields, key) => stale.push(staleEntity(fetch.subgraph, fields.type, key)));
-    return this.cache.records.drop(allStale([...stale, { epochs: [nameOf.nothing(fetch.subgraph)] }]));
+    const { records } = this.cache;
+    const all = allStale([...stale, { epochs: [nameOf.nothing(fetch.subgraph)] }]);
+    return traced(trace, ...records.span('drop'), () => records.drop(all));
   }
 
   shapeOf(subgraph: string, unit: Unit): Shape {

@@ -66,7 +66,9 @@ export class Lookup {
     if (this.#covered || this.stamp === undefined) return;
     if (![...items, ...this.items].some(({ state }) => state === 'load')) return;
     this.#covered = true;
-    this.stamp = await this.graph.cache.records.cover(this.stamp);
+    const { stamp } = this;
+    const { records } = this.graph.cache;
+    this.stamp = await this.run.stored('cover', () => records.cover(stamp));
     if (this.stamp) this.run.began(this.stamp);
   }
 
@@ -75,7 +77,8 @@ export class Lookup {
     const places = items.map((item) => this.#place(item, asks));
     // First this: what is told of then has been dropped before we look.
     if (asks.length > 0 && this.run.hasWritten) this.#notBefore = await this.run.notBefore(this.subgraph);
-    const answer = asks.length === 0 ? undefined : await this.graph.cache.records.look(asks);
+    const { records } = this.graph.cache;
+    const answer = asks.length === 0 ? undefined : await this.run.stored('look', () => records.look(asks));
     if (asks.length > 0 && answer === undefined) {
       for (const item of items) this.#unknown(item, 'the store does not answer');
       return [];
@@ -474,7 +477,8 @@ export class Lookup {
       if (isObject(value)) fills.entity(item, wanted, value);
       else if (value === null && item.only === undefined) fills.gone(item);
     }
-    await this.graph.cache.records.fill(fills.list, stamp);
+    if (fills.list.length === 0) return;
+    await this.run.stored('fill', () => this.graph.cache.records.fill(fills.list, stamp));
   }
 }
 

@@ -1,5 +1,6 @@
 import { entityNames, type Stamp } from '#libs/cache';
 import type { Write } from '#libs/consistency';
+import { traced } from '#libs/telemetry';
 import type { RequestContext } from '../engine.js';
 import type { CompiledRoot } from '../run/compile.js';
 import type { Part } from '../run/requests.js';
@@ -38,7 +39,7 @@ export class RunCache {
   readonly reasons = new Map<string, Map<string, number>>();
   readonly found = new Map<string, number>();
   readonly #texts = new Map<Fields, readonly string[]>();
-  readonly context: Pick<RequestContext, 'subject' | 'headers'>;
+  readonly context: Pick<RequestContext, 'subject' | 'headers' | 'trace'>;
   /** What the client has to be shown. */
   readonly #writes: readonly Write[];
   readonly everybody: string;
@@ -99,9 +100,14 @@ export class RunCache {
   async notBefore(subgraph: string): Promise<number> {
     const writes = this.#writes;
     const names = writes.map(({ aggregate }) => entityNames.write(subgraph, aggregate));
-    const told = await this.graph.cache.records.told(names);
+    const told = await this.stored('told', () => this.graph.cache.records.told(names));
     const untold = writes.filter(({ version }, nth) => (told[nth] ?? 0) < version);
     return untold.length === 0 ? 0 : 1_000 * (1 + Math.max(...untold.map(({ at }) => at))) + CLOCK_SKEW_MS;
+  }
+
+  /** What is asked of the store on this execution's behalf: in a trace that is kept, a span. */
+  stored<T>(operation: 'look' | 'cover' | 'fill' | 'told', work: () => Promise<T>): Promise<T> {
+    return traced(this.context.trace, ...this.graph.cache.records.span(operation), work);
   }
 
   keepable(subgraph: string, policy: Policy): boolean {

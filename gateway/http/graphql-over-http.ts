@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import { inspect } from 'node:util';
 import { CODES, Failure } from '#libs/failure';
 import { CLIENT_HEADER, SESSION, SESSION_HEADER } from '#libs/identity';
-import type { Attributes, Clock, Logger, Span, Tracer } from '#libs/telemetry';
+import { traced, type Attributes, type Clock, type Logger, type Span, type Tracer } from '#libs/telemetry';
 import type { Grants } from '../authorization/grants.js';
 import type { Answer, Operation, RequestContext } from '../engine.js';
 import type { ServedSupergraph, Serving } from '../supergraph/served.js';
@@ -170,7 +170,9 @@ async function answered(
       return { operation: found, variables: values, cost: documents.cost(found, values) };
     };
     const { rates } = parts;
-    const { operation, variables, cost } = rates ? await affordable(request, subject, rates, prepare) : prepare();
+    const { operation, variables, cost } = rates
+      ? await traced(trace, 'internal', 'budget', {}, () => affordable(request, subject, rates, prepare))
+      : prepare();
     if (trace?.recorded) trace.set(asAttributes(operation));
     if (request.headers[COST_HEADER] !== undefined) responseHeaders.push([COST_HEADER, String(cost)]);
     consistency = parts.consistency?.of(request, subject, operation.type);

@@ -64,6 +64,7 @@ export class Run {
   readonly #families: TypeFamilies;
   readonly #send: Send;
   readonly #signal: Cancellation;
+  readonly #trace: RequestContext['trace'];
   readonly #observer: Observer | undefined;
   readonly #cache: RunCache | undefined;
   /** Told what a mutation answered. */
@@ -98,6 +99,7 @@ export class Run {
     this.#families = families;
     this.#send = send;
     this.#signal = context.signal;
+    this.#trace = context.trace;
     this.#observer = observer;
     this.#cache = cache;
     this.#changes = changes;
@@ -185,7 +187,7 @@ export class Run {
       // Before it is put in: from then on later fetches write into it.
       if (heard) heard.came(answer, bytes);
       else this.#cache?.passed(fetch.subgraph, bytes);
-      if (fetch.mutation && answer.data) await this.#changes?.changed(fetch, answer.data);
+      if (fetch.mutation && answer.data) await this.#changes?.changed(fetch, answer.data, this.#trace);
       this.#takeRoot(fetch, targets, answer);
     } catch (error) {
       const instead = await heard?.failed();

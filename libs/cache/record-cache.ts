@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { silent, systemClock, type Clock, type Logger } from '#libs/telemetry';
+import { silent, systemClock, type Attributes, type Clock, type Logger, type SpanKind } from '#libs/telemetry';
 import { LIFETIME_MAX_MS } from './cache.js';
 import { Circuit } from './circuit.js';
 import { keyOf } from './keys.js';
@@ -64,6 +64,14 @@ export class RecordCache {
       clock,
       logger,
     });
+  }
+
+  /** How a span of somebody who waits for the store is to be called. */
+  span(operation: string): [kind: SpanKind, name: string, attributes: Attributes] {
+    const attributes = { 'db.operation.name': operation };
+    return this.#shared
+      ? ['client', 'redis', { 'db.system.name': 'redis', ...attributes }]
+      : ['internal', 'entity cache', attributes];
   }
 
   /** Undefined: it cannot be asked now. All that is asked for in one turn of the event loop is one round trip. */
