@@ -46,6 +46,15 @@ export function databaseContract(kind: string, open: () => Promise<Database>): v
       expect(await balances()).toEqual([]);
     });
 
+    it('says where no writes are taken that somebody else may be asked, and has written nothing', async () => {
+      const write = database.transaction(async (tx) => {
+        await tx.query('SET TRANSACTION READ ONLY');
+        await tx.query('INSERT INTO accounts VALUES (1, 1)');
+      });
+      await expect(write).rejects.toMatchObject({ code: 'SUBGRAPH_UNAVAILABLE' });
+      expect(await balances()).toEqual([]);
+    });
+
     it('answers the types that services store, and takes arrays', async () => {
       const id = '0198a5c0-7c00-7abc-8000-000000000001';
       const [row] = await database.query(

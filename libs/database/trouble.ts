@@ -15,7 +15,7 @@ export function asTrouble(error: unknown): unknown {
   }
   if (state === QUERY_CANCELED) return new Failure('SUBGRAPH_TIMEOUT', undefined, { cause: error });
   if (OVERLOADED.has(state) || isConflict(error)) return new Failure('OVERLOADED', undefined, { cause: error });
-  if (state.startsWith('08') || state.startsWith('57P'))
+  if (state.startsWith('08') || state.startsWith('57P') || state === READ_ONLY)
     return new Failure('SUBGRAPH_UNAVAILABLE', undefined, { cause: error });
   return error;
 }
@@ -51,6 +51,8 @@ export function isLost(error: unknown): boolean {
 
 const READ_TIMEOUT = 'Query read timeout';
 const QUERY_CANCELED = '57014';
+/** A primary that has become a replica, or that somebody told to take no writes: nothing was done, and it passes. */
+const READ_ONLY = '25006';
 /** Too many connections, out of memory or disk, a lock that did not come free. */
 const OVERLOADED = new Set(['53000', '53100', '53200', '53300', '53400', '55P03']);
 

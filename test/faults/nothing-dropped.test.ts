@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +13,8 @@ import { startTinyGraph, type TinyGraph } from '../tiny/tiny-graph.js';
 
 /** How often both gateways are replaced while requests run; by hand more: `RESTARTS=20 npm test -- test/faults/nothing-dropped`. */
 const RESTARTS = Number(process.env['RESTARTS'] ?? 1);
+/** How often the supergraph changes while requests run: `RELOADS=50`. */
+const RELOADS = Number(process.env['RELOADS'] ?? 5);
 const CLIENTS = 8;
 /** HAProxy looks ten times as often as in deploy/haproxy.cfg, and one good answer is enough. */
 const KNOWN_MS = 1_000;
@@ -30,7 +32,7 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
   beforeAll(async () => {
     tiny = await startTinyGraph();
     folder = mkdtempSync(join(tmpdir(), 'nothing-dropped-'));
-    writeFileSync(join(folder, 'supergraph.graphql'), tiny.sdl);
+    writeFileSync(supergraph(), tiny.sdl);
     ports.door = await freePort();
     for (const name of NAMES) ports.gateways[name] = await freePort();
     const config = readFileSync(join(ROOT, 'deploy/haproxy.cfg'), 'utf8');
@@ -58,7 +60,8 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
       cwd: ROOT,
       env: {
         PATH: process.env['PATH'],
-        SUPERGRAPH: join(folder, 'supergraph.graphql'),
+        SUPERGRAPH: supergraph(),
+        SUPERGRAPH_POLL_MS: '100',
         PORT: String(ports.gateways[name]),
         ENGINE: 'tributary',
         DRAIN_MS: String(drainMs),
@@ -69,6 +72,21 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
     gateways.set(name, gateway);
     await gateway.said('"Listening"', 120_000);
     while ((await status(ports.gateways[name], '/health/ready')) !== 200) await sleep(50);
+  }
+
+  const supergraph = () => join(folder, 'supergraph.graphql');
+  const publish = (sdl: string): void => {
+    writeFileSync(`${supergraph()}.next`, sdl);
+    renameSync(`${supergraph()}.next`, supergraph());
+  };
+
+  /** Gives the supergraph another field, or takes it away again, and waits until every gateway serves it so. */
+  async function reload(nth: number): Promise<void> {
+    const has = nth % 2 === 0;
+    const sdl = tiny.sdl.replace(/\bfield24:/, has ? 'fieldNew:' : 'field24:');
+    publish(sdl);
+    for (const port of Object.values(ports.gateways))
+      while ((await status(port, '/graphql', false, '{ fieldNew }')) !== (has ? 200 : 400)) await sleep(20);
   }
 
   /** Replaces each once, as an orchestrator does: the next one when the one before is ready and known at the door. */
@@ -112,6 +130,16 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
       for (let round = 0; round < RESTARTS; round++) await replaceBoth(DRAIN_MS);
     });
     process.stdout.write(`${failed.length} of ${of} requests failed, ${2 * RESTARTS} gateways replaced\n`);
+    expect(failed).toEqual([]);
+    expect(of).toBeGreaterThan(100);
+  }, 600_000);
+
+  it('no request fails while the supergraph changes', async () => {
+    const { failed, of } = await failuresWhile(DRAIN_MS, async () => {
+      for (let nth = 0; nth < RELOADS; nth++) await reload(nth);
+    });
+    publish(tiny.sdl);
+    process.stdout.write(`${failed.length} of ${of} requests failed, ${RELOADS} supergraphs\n`);
     expect(failed).toEqual([]);
     expect(of).toBeGreaterThan(100);
   }, 600_000);
