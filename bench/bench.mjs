@@ -223,7 +223,13 @@ async function startPeer(name, { cell, supergraph: file, services, folder }) {
   const log = join(folder, `${name}.log`);
   const out = openSync(log, 'w');
   const [program, ...args] = peers[name].args;
-  const env = environmentOf(peers[name], { supergraph: file, services, port, forwarded: cell.forwarded });
+  const env = environmentOf(peers[name], {
+    supergraph: file,
+    services,
+    port,
+    forwarded: cell.forwarded,
+    ours: cell.ours,
+  });
   const child = start(program, args, { env, stdio: ['ignore', out, out], cwd: folder });
   const origin = `http://127.0.0.1:${port}`;
   const until = Date.now() + START_MS;

@@ -48,13 +48,14 @@ export const peers = {
 };
 
 /** What a peer gets to know. Ours: what `npm run gateway` needs to be told, and nothing else. */
-export function environmentOf(peer, { supergraph, services, port, forwarded }) {
+export function environmentOf(peer, { supergraph, services, port, forwarded, ours = {} }) {
   const own = peer.ours
     ? {
         SUPERGRAPH: supergraph,
         ENGINE: 'tributary',
         ...(forwarded ? { FORWARD_HEADERS: 'authorization' } : {}),
         ...peer.env,
+        ...ours,
       }
     : { SUPERGRAPH: supergraph, SERVICES: services, SUBGRAPHS: services, FORWARD: forwarded ? 'authorization' : '' };
   const { PATH, HOME, TMPDIR } = process.env;

@@ -54,6 +54,8 @@ export const scenarios = {
     // A turn is as long as the slowest needs for its first 500 answers.
     rounds: 1,
     warmUpMs: 1,
+    // The others let everybody wait, whole seconds; by default ours would answer some at once that it is busy.
+    ours: { OVERLOAD_MS: '0' },
     forwarded: [true],
     variants: [],
   },
