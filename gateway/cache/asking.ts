@@ -94,7 +94,7 @@ export class Asking {
     const { graph } = this.#run;
     const shape = graph.shapeOf(this.lookup.subgraph, part.unit);
     const worth = graph.worthOf(part.unit);
-    const doubted = worth.doubted ? new Doubted(this.#run, this.lookup, shape, worth) : undefined;
+    const doubted = worth.doubted || this.#run.stranger ? new Doubted(this.#run, this.lookup, shape, worth) : undefined;
     const items: Item[] = [];
     const past: number[] = [];
     const unseen: number[] = [];
@@ -111,7 +111,7 @@ export class Asking {
     this.#worths.set(worth, items);
     if (past.length > 0) this.#past.push(past.length === part.representations.length ? part : subset(part, past));
     if (unseen.length === 0) return;
-    worth.count(unseen.length, 0);
+    if (!this.#run.stranger) worth.count(unseen.length, 0);
     doubted!.note();
     const rest = unseen.length === part.representations.length ? part : subset(part, unseen);
     this.#past.push({ ...rest, heard: this.#heardOf(rest, doubted!) });
@@ -186,7 +186,8 @@ class Doubted {
     const type = text.slice(TYPENAME.length, text.indexOf('"', TYPENAME.length));
     let passing = this.#types.get(type);
     if (passing === undefined && !this.#types.has(type)) this.#types.set(type, (passing = this.#passing(type)));
-    if (passing === undefined || this.#run.graph.cache.seen.again(hashOf(text, passing.seed))) return false;
+    if (passing === undefined) return false;
+    if (!this.#run.stranger && this.#run.graph.cache.seen.again(hashOf(text, passing.seed))) return false;
     passing.count += 1;
     return true;
   }

@@ -3,7 +3,7 @@ import { TypeFamilies } from '../run/types.js';
 import type { Supergraph } from '../supergraph/supergraph.js';
 import { GraphCache } from './graph-cache.js';
 import type { Count } from './shape.js';
-import { Seen } from './worth.js';
+import { Seen, Strangers } from './worth.js';
 
 export interface EntityCacheOptions {
   readonly records: RecordCache;
@@ -25,6 +25,7 @@ export class EntityCache {
   waiters = 0;
   /** What was asked for last where next to nothing is found. */
   readonly seen = new Seen();
+  readonly strangers = new Strangers();
   readonly #behind = new Set<Promise<void>>();
   readonly #counts = new Map<string, Count>();
 

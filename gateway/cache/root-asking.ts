@@ -7,6 +7,7 @@ import { partsOf, refreshesOf } from './asking.js';
 import { newItem, type Item } from './item.js';
 import { Lookup } from './lookup.js';
 import type { AnswerHeaders, RunCache } from './run-cache.js';
+import type { Fields } from './shape.js';
 import { hashOf } from './worth.js';
 
 /** More than there are waits (lookup.ts): after that an entity is asked for as if nothing were known. */
@@ -20,7 +21,8 @@ export class RootAsking {
   readonly lookup: Lookup;
   readonly #run: RunCache;
   readonly #fetch: CompiledRoot;
-  readonly #items: Item[];
+  readonly #fields: Fields;
+  #made: Item[] | undefined;
   readonly #entities: CompiledEntities;
   #iterations = 0;
 
@@ -29,41 +31,51 @@ export class RootAsking {
     this.#fetch = fetch;
     this.lookup = new Lookup(run, fetch.subgraph);
     this.#entities = { kind: 'entities', id: fetch.id, subgraph: fetch.subgraph, needs: 0, next: [], units: [] };
-    const { fields } = run.graph.rootOf(fetch);
-    const texts = run.textsOf(fields);
-    this.#items = fields.list.map((field, index) => {
+    this.#fields = run.graph.rootOf(fetch).fields;
+  }
+
+  /** One for each root field; made when they are needed, which is not always. */
+  get #items(): readonly Item[] {
+    if (this.#made) return this.#made;
+    const texts = this.#run.textsOf(this.#fields);
+    const { subgraph } = this.#fetch;
+    this.#made = this.#fields.list.map((field, index) => {
       const item = newItem({
-        fields,
+        fields: this.#fields,
         only: index,
         key: {},
-        entity: nameOf.entity(fetch.subgraph, run.graph.rules.query, texts[index]!),
+        entity: nameOf.entity(subgraph, this.#run.graph.rules.query, texts[index]!),
         representation: '',
       });
-      if (field.name === '__typename') return { ...item, state: 'known', data: { [field.key]: fields.type } };
+      if (field.name === '__typename') return { ...item, state: 'known', data: { [field.key]: this.#fields.type } };
       return item;
     });
+    return this.#made;
   }
 
   /** Without anything that may be kept there is nothing to look up. */
   get worthIt(): boolean {
-    return this.#items.some(({ fields, only }) => this.#run.keepable(this.#fetch.subgraph, fields.list[only!]!.policy));
+    return this.#fields.list.some(({ policy }) => this.#run.keepable(this.#fetch.subgraph, policy));
   }
 
-  /** Where what this fetch asks for is hardly ever found, only what was asked for before is looked up. */
+  /** Where what this fetch asks for is hardly ever found, only what was asked for before is looked up; of a stranger's, nothing. */
   get passes(): boolean {
-    const worth = this.#run.graph.worthOf(this.#fetch);
-    if (!worth.doubted) return false;
-    const { fields } = this.#run.graph.rootOf(this.#fetch);
-    const what = `${this.#run.textsOf(fields).join()}\n${this.lookup.variantOf(fields)}`;
-    if (this.#run.graph.cache.seen.again(hashOf(what, worth.seed))) return false;
-    worth.count(1, 0);
+    const { stranger, graph } = this.#run;
+    const fields = this.#fields;
+    if (!stranger) {
+      const worth = graph.worthOf(this.#fetch);
+      if (!worth.doubted) return false;
+      const what = `${this.#run.textsOf(fields).join()}\n${this.lookup.variantOf(fields)}`;
+      if (graph.cache.seen.again(hashOf(what, worth.seed))) return false;
+      worth.count(1, 0);
+    }
     this.lookup.doubt(fields, 1);
     return true;
   }
 
   /** What was not looked up has come. */
   passed(answer: SubgraphAnswer, headers: AnswerHeaders | undefined): void {
-    this.lookup.passed([this.#run.graph.rootOf(this.#fetch).fields], answer, headers);
+    this.lookup.passed([this.#fields], answer, headers);
   }
 
   /** It cannot be had, so what is kept of it may do. */

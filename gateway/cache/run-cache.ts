@@ -35,14 +35,16 @@ export interface CacheDoor {
 export class RunCache {
   /** What the whole answer may be. */
   readonly policy = new AnswerPolicy();
-  /** Why fields had to be loaded: by field and reason, how often. */
+  /** Where it is to be explained: why fields had to be loaded, by field and reason, how often; and how often they were found. */
   readonly reasons = new Map<string, Map<string, number>>();
   readonly found = new Map<string, number>();
   readonly #texts = new Map<Fields, readonly string[]>();
-  readonly context: Pick<RequestContext, 'subject' | 'headers' | 'trace'>;
+  readonly context: Pick<RequestContext, 'subject' | 'headers' | 'trace' | 'explain'>;
   /** What the client has to be shown. */
   readonly #writes: readonly Write[];
   readonly everybody: string;
+  /** Nothing that it asks for can be found. */
+  readonly stranger: boolean;
   readonly own: string;
   /** The field that says that there is no such entity, for this viewer: another may be shown what this one is not. */
   readonly gone: string;
@@ -69,6 +71,7 @@ export class RunCache {
     const { everybody, own } = variantsOf(context);
     this.everybody = everybody;
     this.own = own;
+    this.stranger = context.headers.size > 0 && graph.cache.strangers.is(everybody);
     this.gone = `!gone ${JSON.stringify(context.subject)}`;
   }
 
@@ -128,12 +131,14 @@ export class RunCache {
   }
 
   note(field: string, reason: string, times = 1): void {
+    if (!this.context.explain) return;
     let reasons = this.reasons.get(field);
     if (!reasons) this.reasons.set(field, (reasons = new Map()));
     reasons.set(reason, (reasons.get(reason) ?? 0) + times);
   }
 
   hit(field: string): void {
+    if (!this.context.explain) return;
     this.found.set(field, (this.found.get(field) ?? 0) + 1);
   }
 

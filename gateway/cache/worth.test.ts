@@ -5,7 +5,7 @@ import { federate, operationOf } from '../../test/federation/harness.js';
 import { HINTS } from '../../test/federation/hints.js';
 import type { Engine } from '../engine.js';
 import { EntityCache } from './entity-cache.js';
-import { hashOf, Seen, Worth } from './worth.js';
+import { hashOf, Seen, Strangers, Worth } from './worth.js';
 
 let loads = 0;
 let slowMs = 0;
@@ -154,6 +154,33 @@ describe('requests for one entity at once', () => {
     expect([loads, entities.waiters]).toEqual([loaded, waiting]);
     await Promise.all(asked);
     expect(loads).toBe(loaded);
+  });
+});
+
+describe('requests whose forwarded headers hardly ever come again', () => {
+  it('are answered without a word to the store, with the same Cache-Control; headers that do come again are served as ever', async () => {
+    const first = await execute(one, { id: 'a' }, engine, 'first');
+    for (let i = 0; i < 130; i += 1) await execute(one, { id: 'a' }, engine, `once ${i}`);
+    const trips = records.roundTrips;
+    const later = await execute(one, { id: 'a' }, engine, 'never before');
+    expect([later.body, later.headers, records.roundTrips - trips]).toEqual([first.body, first.headers, 0]);
+
+    const before = loads;
+    for (let i = 0; i < 4; i += 1) await execute(one, { id: 'a' }, engine, 'again');
+    // Twice because of the headers and the entity, each new; once to keep it.
+    expect([loads - before, records.roundTrips > trips]).toEqual([3, true]);
+    // (control) Who brings no headers is nobody's stranger.
+    for (let i = 0; i < 3; i += 1) await execute(one, { id: 'a' });
+    expect(loads - before).toBeLessThanOrEqual(5);
+  });
+
+  it('are strangers after a window without one that came again, until some do', () => {
+    const strangers = new Strangers();
+    const are = Array.from({ length: 130 }, (_, nth) => strangers.is(`once ${nth}`));
+    expect([are.indexOf(true), are.slice(128)]).toEqual([128, [true, true]]);
+    expect(strangers.is('once 129')).toBe(false);
+    for (let i = 0; i < 8; i += 1) strangers.is('again');
+    expect(strangers.is('one more')).toBe(false);
   });
 });
 

@@ -53,6 +53,23 @@ export class Seen {
   }
 }
 
+/**
+ * Forwarded headers are part of every record's name. Where hardly a request comes with headers that came before (an id of the request
+ * is forwarded, say), nothing of a new one can be found: it is not even looked what it asks for.
+ */
+export class Strangers {
+  readonly #worth = new Worth();
+  readonly #seen = new Seen();
+
+  /** Has nobody asked with these headers of late, and do others not come again either? From now on they were seen. */
+  is(headers: string): boolean {
+    const again = this.#seen.again(hashOf(headers, 0));
+    const { doubted } = this.#worth;
+    this.#worth.count(1, again ? 1 : 0);
+    return doubted && !again;
+  }
+}
+
 /** FNV-1a of the UTF-16 units, its high bits folded in. To be wrong costs a lookup too many. */
 export function hashOf(text: string, seed: number): number {
   let hash = 0x811c9dc5 ^ seed;
