@@ -77,7 +77,7 @@ export interface WatchedRedis {
   stop(): Promise<void>;
 }
 
-/** A primary and its replica under two Sentinels, who make the replica the primary half a second after the other has gone. */
+/** A primary and its replica under two Sentinels, who make the replica the primary some seconds after the other has gone. */
 export async function startWatchedRedis(): Promise<WatchedRedis> {
   const servers: RedisServer[] = [];
   const stop = async (): Promise<void> => {
@@ -113,7 +113,7 @@ port ${port}
 bind 127.0.0.1
 protected-mode no
 sentinel monitor watched ${watched} 2
-sentinel down-after-milliseconds watched 500
+sentinel down-after-milliseconds watched 1500
 sentinel failover-timeout watched 4000
 `;
 
