@@ -38,6 +38,7 @@ export class Lookup {
   /** What this one loads, and others may wait for. */
   readonly #fillings: Promise<void>[] = [];
   readonly #leading = new Map<string, () => void>();
+  readonly #wants = new Map<Fields, Map<string, Wanted>>();
 
   constructor(
     readonly run: RunCache,
@@ -107,6 +108,31 @@ export class Lookup {
 
   /** Adds what has to be asked for the item; which answers will be its. */
   #place(item: Item, asks: Ask[]): { common: number | undefined; own: number | undefined } {
+    const { common, own, epochs, ownEpochs } = this.#wantedOf(item);
+    const place: { common: number | undefined; own: number | undefined } = { common: undefined, own: undefined };
+    if (common.length > 0) {
+      place.common = asks.length;
+      asks.push({ entity: item.entity, variant: this.run.everybody, epochs, fields: common, lease: true });
+    }
+    if (own.length > 0) {
+      place.own = asks.length;
+      asks.push({ entity: item.entity, variant: this.run.own, epochs: ownEpochs, fields: own, lease: false });
+    }
+    return place;
+  }
+
+  /** For items that have it in common one and the same, made once. */
+  #wantedOf(item: Item): Wanted {
+    if (item.only !== undefined || item.inputs !== '') return this.#wanted(item);
+    const key = Object.keys(item.key).join();
+    let byKey = this.#wants.get(item.fields);
+    if (!byKey) this.#wants.set(item.fields, (byKey = new Map()));
+    let wanted = byKey.get(key);
+    if (!wanted) byKey.set(key, (wanted = this.#wanted(item)));
+    return wanted;
+  }
+
+  #wanted(item: Item): Wanted {
     const texts = this.run.textsOf(item.fields);
     const common: string[] = [];
     const own: string[] = [];
@@ -117,20 +143,10 @@ export class Lookup {
       // A header may have made it the viewer's own.
       if (field.policy.private || field.policy.byHeader) own.push(text);
     });
+    if (common.length > 0 && item.only === undefined) common.push(this.run.gone);
     const { subject } = this.run.context;
     const epochs = [nameOf.type(this.subgraph, item.fields.type), nameOf.subgraph(this.subgraph)];
-    const place: { common: number | undefined; own: number | undefined } = { common: undefined, own: undefined };
-    if (common.length > 0) {
-      place.common = asks.length;
-      if (item.only === undefined) common.push(this.run.gone);
-      asks.push({ entity: item.entity, variant: this.run.everybody, epochs, fields: common, lease: true });
-    }
-    if (own.length > 0) {
-      place.own = asks.length;
-      const ended = subject === null ? epochs : [...epochs, nameOf.viewer(subject)];
-      asks.push({ entity: item.entity, variant: this.run.own, epochs: ended, fields: own, lease: false });
-    }
-    return place;
+    return { common, own, epochs, ownEpochs: subject === null ? epochs : [...epochs, nameOf.viewer(subject)] };
   }
 
   #isKept(item: Item, index: number, field: FieldShape): boolean {
@@ -480,6 +496,14 @@ export class Lookup {
     if (fills.list.length === 0) return;
     await this.run.stored('fill', () => this.graph.cache.records.fill(fills.list, stamp));
   }
+}
+
+/** What is asked of the store about an entity: of what is everybody's, and of what is the viewer's own. */
+interface Wanted {
+  readonly common: readonly string[];
+  readonly own: readonly string[];
+  readonly epochs: readonly string[];
+  readonly ownEpochs: readonly string[];
 }
 
 export interface Learned {

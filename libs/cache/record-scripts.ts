@@ -41,8 +41,8 @@ end
 `;
 
 /**
- * KEYS: state, records. ARGV: a fresh name for a life, the caller's token, lease ms; then for each record: entity (or '' for one that
- * its drop deletes), wants a lease, epochs, fields.
+ * KEYS: state, records. ARGV: a fresh name for a life, the caller's token, lease ms; how many kinds of asks there are, and of each its
+ * epochs and fields; then for each record: entity (or '' for one that its drop deletes), wants a lease, its kind.
  *
  * The first line writes nothing, but Redis refuses it wherever it would refuse a drop: what cannot be dropped may not be read.
  */
@@ -59,22 +59,28 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local answer = { life .. ' ' .. floor .. ' ' .. clock, now }
 local epochsAt = {}
-local at = 4
-for nth = 4, #KEYS do
-  local key, entity, wantsLease, epochs = KEYS[nth], ARGV[at], ARGV[at + 1] == '1', tonumber(ARGV[at + 2])
+local kinds = {}
+local at = 5
+for nth = 1, tonumber(ARGV[4]) do
   local since = 0
-  at = at + 3
-  if entity ~= '' then since = droppedAt(KEYS[2], entity, floor) end
-  for _ = 1, epochs do
-    local epoch = ARGV[at]
+  local epochs = tonumber(ARGV[at])
+  for n = 1, epochs do
+    local epoch = ARGV[at + n]
     if not epochsAt[epoch] then epochsAt[epoch] = droppedAt(KEYS[3], epoch, floor) end
     since = math.max(since, epochsAt[epoch])
-    at = at + 1
   end
+  at = at + epochs + 1
   local count = tonumber(ARGV[at])
   local names = { '!life', '!lease' }
   for n = 1, count do names[n + 2] = ARGV[at + n] end
   at = at + count + 1
+  kinds[nth] = { since, count, names }
+end
+for nth = 4, #KEYS do
+  local key, entity, wantsLease = KEYS[nth], ARGV[at], ARGV[at + 1] == '1'
+  local since, count, names = unpack(kinds[tonumber(ARGV[at + 2])])
+  at = at + 3
+  if entity ~= '' then since = math.max(since, droppedAt(KEYS[2], entity, floor)) end
   local kept = redis.pcall('HMGET', key, unpack(names))
   if kept.err then redis.call('DEL', key) kept = {} end
   local ours = kept[1] == life
