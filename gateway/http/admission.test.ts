@@ -100,6 +100,36 @@ describe('an admission', () => {
     expect(fill()).toBe(1_000);
   });
 
+  it('takes what it gets done in half the time that is too late, while its event loop never sleeps', () => {
+    const admission = new Admission({ lateMs: 1_000, max: 10_000 });
+    const tick = (utilization: number, done: number) => {
+      for (let i = 0; i < done; i += 1) admission.leave();
+      admission.look(utilization, 100);
+    };
+    for (let i = 0; i < 5_000; i += 1) admission.enter();
+    for (let i = 0; i < 50; i += 1) tick(1, 40);
+    // 40 in 100 ms are 200 in half a second; the thousands that are inside are done first.
+    expect(admission.limit).toBe(200);
+    expect(admission.enter()).toBe(false);
+    // (control) A gateway that waits for its subgraphs has as many under way, and refuses nobody.
+    const waiting = new Admission({ lateMs: 1_000, max: 10_000 });
+    for (let i = 0; i < 1_000; i += 1) waiting.enter();
+    for (let i = 0; i < 50; i += 1) waiting.look(0.5, 100);
+    expect(waiting.limit).toBe(10_000);
+    expect(waiting.enter()).toBe(true);
+  });
+
+  it('is not moved by a moment of work, nor by a handful of requests', () => {
+    const admission = new Admission({ lateMs: 1_000, max: 10_000 });
+    for (let i = 0; i < 100; i += 1) admission.enter();
+    for (const utilization of [1, 1, 0, 1, 1]) admission.look(utilization, 100);
+    expect(admission.limit).toBe(10_000);
+    const few = new Admission({ lateMs: 1_000, max: 10_000 });
+    for (let i = 0; i < 16; i += 1) few.enter();
+    for (let i = 0; i < 50; i += 1) few.look(1, 100);
+    expect(few.limit).toBe(10_000);
+  });
+
   it('is not moved by lateness of less than it may have', () => {
     const admission = new Admission({ lateMs: 100, max: 1_000 });
     admission.late(100);
