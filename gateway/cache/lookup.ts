@@ -6,7 +6,7 @@ import { Fills } from './fills.js';
 import type { GraphCache } from './graph-cache.js';
 import { isOfKey, newItem, topOf, type Item } from './item.js';
 import type { AnswerHeaders, RunCache } from './run-cache.js';
-import type { Fields, FieldShape } from './shape.js';
+import type { Fields, FieldShape, Policy } from './shape.js';
 import { missing, Recalling } from './values.js';
 import type { Worth } from './worth.js';
 
@@ -38,6 +38,7 @@ export class Lookup {
   /** What this one loads, and others may wait for. */
   readonly #fillings: Promise<void>[] = [];
   readonly #leading = new Map<string, () => void>();
+  #speaks: boolean | undefined;
   readonly #wants = new Map<Fields, Map<string, Wanted>>();
 
   constructor(
@@ -152,7 +153,14 @@ export class Lookup {
   #isKept(item: Item, index: number, field: FieldShape): boolean {
     if (item.only !== undefined && index !== item.only) return false;
     if (field.name === '__typename' || isOfKey(item, field)) return false;
-    return this.run.keepable(this.subgraph, field.policy);
+    return this.#keepable(field.policy);
+  }
+
+  /** By what was known when this lookup began: answers are matched with what was asked for by their place, also after a wait. */
+  #keepable(policy: Policy): boolean {
+    if (!policy.byHeader) return policy.maxAge > 0;
+    this.#speaks ??= this.graph.speaking.has(this.subgraph);
+    return this.#speaks && policy.maxAge > 0;
   }
 
   inputsOf(item: Item, field: FieldShape): string {
@@ -180,7 +188,7 @@ export class Lookup {
       if (item.only !== undefined && index !== item.only) return;
       if (field.name === '__typename') item.data[field.key] = fields.type;
       else if (isOfKey(item, field)) item.data[field.key] = item.key[field.name]!;
-      else if (!this.run.keepable(this.subgraph, field.policy)) {
+      else if (!this.#keepable(field.policy)) {
         item.missing.push(index);
         this.run.note(field.count.field, 'nothing says that it may be kept');
       } else {

@@ -21,7 +21,7 @@ export interface AdmissionOptions {
 
 /**
  * Refuses what could only wait. While the event loop never sleeps, as many requests are taken at once as the gateway gets done in half of
- * `lateMs` (Little's law: who is taken then waits about as long); while a step of the loop is itself that late, a quarter fewer at each
+ * `lateMs`, and a quarter fewer at each look until it is so (Little's law: who is taken then waits about as long); while a step of the loop is itself that late, a quarter fewer at each
  * look; when it keeps up, a twentieth more. A gateway that waits for a slow subgraph sleeps, and refuses nobody. Whoever is refused is
  * not parsed and not planned, and no subgraph is called. Without this each of ten times too many waits until its deadline, and nearly
  * all that is done is done for nobody ("Handling Overload", Site Reliability Engineering, 2016, chapter 21).
@@ -90,9 +90,12 @@ export class Admission {
     // Late with a handful of requests under way, it is late for another reason: a start, a new supergraph.
     const pressed = this.#lateMs > lateMs && this.#most > LEAST;
     if (pressed) this.#limit = Math.max(LEAST, Math.min(this.#limit, this.#most) * BACK_OFF);
-    else if (this.#busyLooks >= BUSY_LOOKS)
-      this.#limit = Math.min(Math.max(LEAST, max), Math.max(LEAST, (this.#donePerMs * lateMs) / 2));
-    else if (this.#most >= this.limit) this.#limit = Math.min(Math.max(LEAST, max), this.#limit * GROWTH + 1);
+    else if (this.#busyLooks >= BUSY_LOOKS) {
+      const done = Math.min(max, (this.#donePerMs * lateMs) / 2);
+      this.#limit = Math.max(LEAST, done, Math.min(this.#limit, this.#most) * BACK_OFF);
+    } else if (this.#most >= this.limit) this.#limit = Math.min(Math.max(LEAST, max), this.#limit * GROWTH + 1);
+    // What it got done while it had little to do says nothing of what it can.
+    if (utilization < BUSY) this.#donePerMs = undefined;
     this.#lateMs = 0;
     this.#most = this.#inside;
   }

@@ -106,6 +106,7 @@ export class NativeLives {
     try {
       this.#process = await NativeProcess.start(this.#sdl, this.#ending.signal);
     } catch (error) {
+      this.#asleep = undefined;
       this.#mourn(error, {});
       throw error;
     }

@@ -100,7 +100,8 @@ export class Quarantine {
       let pauseMs = this.#parts.lookMs;
       try {
         while (!this.#closed && (await this.#tryHeads()) > 0);
-        pauseMs = Math.min(pauseMs, Math.max(5, (await this.#nextDue()) ?? pauseMs));
+        // Due and yet not tried is what another process is at.
+        pauseMs = Math.min(pauseMs, Math.max(25, (await this.#nextDue()) ?? pauseMs));
       } catch (error) {
         this.#parts.logger.error({ group: this.#parts.group, err: error }, 'The quarantine could not be looked into');
         pauseMs = Math.min(pauseMs, 1_000);
@@ -109,22 +110,25 @@ export class Quarantine {
     }
   }
 
+  /** How many it tried itself. */
   async #tryHeads(): Promise<number> {
     const { database, group } = this.#parts;
     const due = await database.query<{ event: Envelope }>(
       `${HEADS} SELECT event FROM line WHERE tries < $2 AND due_at <= now() ORDER BY due_at LIMIT ${HEADS_MAX}`,
       [group, this.#triesMax],
     );
+    let tried = 0;
     for (const { event } of due) {
       if (this.#closed) break;
-      await this.#tryAgain(event);
+      if (await this.#tryAgain(event)) tried += 1;
     }
-    return due.length;
+    return tried;
   }
 
-  async #tryAgain(event: Envelope): Promise<void> {
+  /** False: another process of this group was faster, or is at it. */
+  async #tryAgain(event: Envelope): Promise<boolean> {
     const { database, group, handle, logger, pausesMs, tracer } = this.#parts;
-    const take = (): Promise<void> =>
+    const take = (): Promise<boolean> =>
       database.transaction(async (tx) => {
         const mine = await tx.query(
           `DELETE FROM quarantine WHERE ctid = (
@@ -132,13 +136,14 @@ export class Quarantine {
            ) RETURNING 1`,
           [group, event.aggregate, event.aggregateVersion],
         );
-        if (mine.length === 0) return; // Another process of this group was faster, or is at it.
+        if (mine.length === 0) return false;
         const arrival = (await arrive(tx, group, [event])).arrivals.get(event);
         if (arrival?.is === 'waits') throw new Error(arrival.why);
         await handle(tx, event, arrival?.is === 'new');
+        return true;
       });
     try {
-      await hearTraced(tracer, group, [event], take);
+      return await hearTraced(tracer, group, [event], take);
     } catch (error) {
       const [row] = await database.query<{ tries: number }>(
         `UPDATE quarantine SET tries = tries + 1, reason = $4,
@@ -149,6 +154,7 @@ export class Quarantine {
       if (row !== undefined && row.tries >= this.#triesMax) {
         logger.error({ group, event: named(event), err: error }, 'An event stays in quarantine until it is replayed');
       }
+      return true;
     }
   }
 

@@ -15,7 +15,8 @@ export type Patience = Pick<
  * - `redis://host:6379/0` one Redis; `rediss:` with TLS
  * - `redis://host:6379?cluster=true` a Redis Cluster; the node it names is only where to begin
  * - `redis://host:26379?sentinel=NAME` whichever Redis the Sentinels say is the primary called NAME; further Sentinels to begin with are
- *   `&sentinels=host:port,host:port`. User, password and database are those of Redis.
+ *   `&sentinels=host:port,host:port`. User, password and database are those of Redis; `rediss:` is TLS to
+ *   the Sentinels, too.
  *
  * Commands are refused while there is no connection, never kept for later, and sent once; a connection to what has become a replica is
  * made anew. Throws a sentence where `sentinels` cannot be read.
@@ -35,7 +36,7 @@ export function connectRedis(url: string, patience: Patience): Connection {
   return new Redis({
     ...direct,
     ...asWhom(address),
-    ...(address.protocol === 'rediss:' ? { enableTLSForSentinelMode: true } : {}),
+    ...(address.protocol === 'rediss:' ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
     ...(database === 0 ? {} : { db: database }),
     sentinels: sentinelsOf(address),
     name,

@@ -3,6 +3,7 @@ import type { DomainEvent } from '#libs/events';
 import { recordEvent } from '#libs/outbox';
 import { beginStep, partOf, startParticipant, type Participant, type StepOf } from '#libs/saga';
 import type { Logger } from '#libs/telemetry';
+import { untilNobodyActs } from '../relation.store.js';
 import { dissolveSlice, eraseSlice, restoreSlice } from './dissolve-follows.js';
 
 type Step = DomainEvent<'follows-step-ended'>['payload']['step'];
@@ -51,6 +52,9 @@ export async function stepAsked(tx: Tx, { payload }: DomainEvent<'deletion-step-
 /** The deletion is off. Choreographed, this is what makes everybody undo; and what another's deletion left here comes back. */
 export async function accountThawed(tx: Tx, { payload }: DomainEvent<'account-thawed'>): Promise<void> {
   const { deletionId, userId, saga } = payload;
+  // Another's restoring that found this account frozen may be about to leave here what it cannot bring back.
+  await tx.query('SELECT FROM deletion_parts WHERE user_id = $1 FOR UPDATE', [userId]);
+  await untilNobodyActs(tx, userId);
   const [left] = await tx.query('SELECT FROM parted WHERE owner_id = $1 LIMIT 1', [userId]);
   if (saga === 'choreographed' || left !== undefined)
     await beginStep<Step>(tx, { deletionId, userId, saga, step: 'restore-follows' });
