@@ -157,6 +157,52 @@ describe('requests for one entity at once', () => {
   });
 });
 
+describe('a field that a header lets be kept for the first time, while another request waits for it', () => {
+  const noted = federate({
+    users: {
+      sdl: `${HINTS} type Query { user(id: ID!): User } type User @key(fields: "id") { id: ID! }`,
+      resolvers: { Query: { user: (_: unknown, { id }: { id: string }) => ({ id }) } },
+    },
+    notes: {
+      sdl: `${HINTS} type User @key(fields: "id") { id: ID! unhinted: String hinted: String @cacheControl(maxAge: 60) }`,
+      resolvers: {
+        User: {
+          __resolveReference: ({ id }: { id: string }) => ({ id }),
+          unhinted: () => 'because of a header',
+          hinted: () => 'because of a hint',
+        },
+      },
+    },
+  });
+  afterAll(() => noted.close());
+
+  it('is not taken for another field', async () => {
+    let open = (): void => {};
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    let reached = 0;
+    const ask = () =>
+      noted.ask('{ user(id: "a") { unhinted hinted } }', {
+        entities,
+        answerHeaders: { notes: { 'cache-control': 'max-age=60' } },
+        before: async ({ subgraph }) => {
+          if (subgraph !== 'notes') return;
+          reached += 1;
+          await gate;
+        },
+      });
+    const until = async (holds: () => boolean) => {
+      while (!holds()) await new Promise((resolve) => setImmediate(resolve));
+    };
+    const first = ask();
+    await until(() => reached === 1);
+    const second = ask();
+    await until(() => entities.waiters === 1);
+    open();
+    for (const { body } of [await first, await second, await ask()])
+      expect(body).toBe('{"data":{"user":{"unhinted":"because of a header","hinted":"because of a hint"}}}');
+  });
+});
+
 describe('requests whose forwarded headers hardly ever come again', () => {
   it('are answered without a word to the store, with the same Cache-Control; headers that do come again are served as ever', async () => {
     const first = await execute(one, { id: 'a' }, engine, 'first');

@@ -7,7 +7,7 @@ import { newId } from '#libs/identity';
 import { silent } from '#libs/telemetry';
 import { withServer } from '../../../test/servers/needs.js';
 import { followersTables } from '../followers.tables.js';
-import { followsParticipant, userDeleted } from '../on/deletion.js';
+import { accountThawed, followsParticipant, userDeleted } from '../on/deletion.js';
 import { eraseSlice } from '../on/dissolve-follows.js';
 import { wholeCount } from '../relation.counts.js';
 import { pairOf, type Verb } from '../relation.js';
@@ -283,6 +283,36 @@ function underContention(open: () => Promise<Database>): void {
     }
   });
 
+  it('an account that is thawed waits for what another’s restoring is about to leave it, and brings it back', async () => {
+    const database = await open();
+    try {
+      const [away = '', other = ''] = await peopleOf(database, 2);
+      await database.query(`UPDATE people SET state = 'frozen' WHERE user_id = $1`, [away]);
+      const [isLocked, mayGoOn] = [barrier(2), barrier(2)];
+      const restoring = database.transaction(async (tx) => {
+        await lockRelations(tx, [pairOf(away, other)]);
+        await isLocked();
+        await mayGoOn();
+        await tx.query(`INSERT INTO parted VALUES ($1, 'follow', $1, $2, now())`, [away, other]);
+      });
+      await isLocked();
+      const thaw = database.transaction((tx) => accountThawed(tx, thawed(away)));
+      const waits = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+      let isThawed = false;
+      void thaw.then(() => (isThawed = true));
+      while (!isThawed && (await database.query(waits)).length === 0);
+      // The control: whoever only looks finds nothing that was left.
+      expect(await database.query('SELECT FROM parted WHERE owner_id = $1', [away])).toEqual([]);
+      await mayGoOn();
+      await Promise.all([restoring, thaw]);
+      expect(await database.query('SELECT step, state FROM deletion_parts WHERE user_id = $1', [away])).toEqual([
+        { step: 'restore-follows', state: 'working' },
+      ]);
+    } finally {
+      await database.close();
+    }
+  });
+
   it('two who lock their own row first and then the other’s are a deadlock, which is seen (control)', async () => {
     const database = await open();
     try {
@@ -397,6 +427,14 @@ function deletion(userId: string): Parameters<typeof userDeleted>[1] {
     at: new Date(NOW).toISOString(),
     actor: userId,
     payload: { userId, handle: 'somebody' },
+  };
+}
+
+function thawed(userId: string): Parameters<typeof accountThawed>[1] {
+  return {
+    ...deletion(userId),
+    type: 'account-thawed',
+    payload: { deletionId: newId(), userId, handle: 'somebody', saga: 'orchestrated' },
   };
 }
 
