@@ -9,6 +9,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { environmentOf, peers } from '../peers.mjs';
 import { published, supergraph } from '../shop.mjs';
 
 const here = (file) => fileURLToPath(new URL(file, import.meta.url));
@@ -121,22 +122,11 @@ ${lines.join('\n')}`;
 
 async function startGateway(file, env) {
   const port = await freePort();
-  const { PATH, HOME, TMPDIR } = process.env;
+  const peer = { ...peers.ours, env };
   keep(
-    spawn(process.execPath, [here('../../dist/gateway/main.js')], {
+    spawn(process.execPath, peer.args, {
       stdio: 'ignore',
-      env: {
-        PATH,
-        HOME,
-        ...(TMPDIR ? { TMPDIR } : {}),
-        NODE_ENV: 'production',
-        HOST: '127.0.0.1',
-        PORT: String(port),
-        SUPERGRAPH: file,
-        ENGINE: 'tributary',
-        FORWARD_HEADERS: 'authorization',
-        ...env,
-      },
+      env: environmentOf(peer, { supergraph: file, port, forwarded: true }),
     }),
   );
   for (const until = Date.now() + 60_000; Date.now() < until;) {

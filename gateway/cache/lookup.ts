@@ -158,9 +158,7 @@ export class Lookup {
 
   /** By what was known when this lookup began: answers are matched with what was asked for by their place, also after a wait. */
   #keepable(policy: Policy): boolean {
-    if (!policy.byHeader) return policy.maxAge > 0;
-    this.#speaks ??= this.graph.speaking.has(this.subgraph);
-    return this.#speaks && policy.maxAge > 0;
+    return policy.maxAge > 0 && (!policy.byHeader || (this.#speaks ??= this.graph.speaking.has(this.subgraph)));
   }
 
   inputsOf(item: Item, field: FieldShape): string {

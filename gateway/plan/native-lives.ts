@@ -39,9 +39,9 @@ export class NativeLives {
     this.#idleMs = idleMs;
     this.#process = first;
     this.labels = first.labels;
-    this.#watchIdle();
     this.#logger = logger;
     this.#clock = clock;
+    this.#watchIdle();
   }
 
   /** Who plans now; another one after each death. */

@@ -26,7 +26,8 @@ export function connectRedis(url: string, patience: Patience): Connection {
   const options: RedisOptions = {
     ...patience,
     autoResendUnfulfilledCommands: false,
-    reconnectOnError: (error) => error.message.startsWith('READONLY'),
+    // Of a script's error it may stand in the middle.
+    reconnectOnError: (error) => error.message.includes('READONLY'),
   };
   if (isClustered(url)) return ofCluster(address, options);
   const direct = { ...options, enableOfflineQueue: false, retryStrategy: again };
