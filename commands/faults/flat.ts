@@ -8,8 +8,8 @@ export interface Sample {
 }
 
 const MB = 1024 * 1024;
-/** The collector gives pages back when it likes, on Node 24 later than on 20; what counts is `live`. */
-const GROWTH_MAX = { live: { share: 0.05, bytes: 4 * MB }, rss: { share: 0.1, bytes: 96 * MB } };
+/** The collector gives pages back when it likes; what counts is `live`. */
+const GROWTH_MAX = { live: { share: 0.05, bytes: 4 * MB }, rss: { share: 0.1, bytes: 32 * MB } };
 const HANDLES_MAX = 16;
 
 export interface Flat {

@@ -153,7 +153,7 @@ export class NativeLives {
   }
 }
 
-/** The next question waits 0.1 s for a new process: rare enough after so long. */
+/** The next question waits for a new process: rare enough after so long. */
 const IDLE_MS = 10_000;
 const DEADLY_MAX = 1_000;
 const WAITING_MAX = 1_000;
