@@ -84,6 +84,13 @@ export const gatewaySettings = {
     default: 64 * 1024 * 1024,
     why: 'Entities are kept in this process up to this size, where there is no REDIS_URL.',
   }),
+  ENTITY_CACHE_ANSWERS_BYTES: whole({
+    min: 0,
+    max: 68_719_476_736,
+    unit: 'bytes',
+    default: 32 * 1024 * 1024,
+    why: 'Answers that were put together from kept values alone are remembered whole in each process, up to this size, and shown while the store says that nothing of them was dropped. 0: none is.',
+  }),
   ENTITY_CACHE_PORT: port({
     why: 'Where an operator drops entities from the cache, on HOST; absent: nowhere. Needs ENTITY_CACHE_SECRET.',
   }),

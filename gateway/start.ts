@@ -141,7 +141,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       ? undefined
       : (parts.records ??
         openRecordCache({ redisUrl: config.REDIS_URL, memoryBytesMax: config.ENTITY_CACHE_BYTES, logger, clock }));
-  const entities = records && new EntityCache({ records });
+  const entities = records && new EntityCache({ records, answersBytes: config.ENTITY_CACHE_ANSWERS_BYTES });
   await records?.ready();
   if (entities)
     logger.info(

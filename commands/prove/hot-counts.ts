@@ -84,6 +84,7 @@ const followReadThenWritten: Follow = (database, follower, followee) =>
       followee,
     ]);
     await tx.query('INSERT INTO follows VALUES ($1, $2, now())', [follower, followee]);
+    await tx.query('UPDATE people SET following_count = following_count + 1 WHERE user_id = $1', [follower]);
     await tx.query('UPDATE people SET follower_count = $2 WHERE user_id = $1', [followee, row!.n + 1]);
   });
 

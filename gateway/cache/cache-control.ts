@@ -50,12 +50,12 @@ export class AnswerPolicy {
     if (ms > this.#ageMs) this.#ageMs = ms;
   }
 
-  headers(): [name: string, value: string][] {
+  headers(ageMs = this.#ageMs): [name: string, value: string][] {
     const maxAge = Math.floor(this.#maxAge);
     if (!(maxAge > 0) || !Number.isFinite(maxAge)) return [['cache-control', 'no-store']];
     return [
       ['cache-control', `max-age=${maxAge}, ${this.#private ? 'private' : 'public'}`],
-      ['age', String(Math.ceil(this.#ageMs / 1_000))],
+      ['age', String(Math.ceil(ageMs / 1_000))],
       ...(this.#private ? ([['vary', 'authorization']] as [string, string][]) : []),
     ];
   }

@@ -285,7 +285,7 @@ describe('what may be kept', () => {
     expect((await ask('{ user(id: "a") { name latest(first: 1) { body } } }')).headers['cache-control']).toBe(
       'max-age=30, public',
     );
-    expect((await ask('{ user(id: "a") { name secret } }')).headers['cache-control']).toBe('max-age=60, private');
+    expect((await ask('{ user(id: "a") { name secret } }')).headers['cache-control']).toBe('max-age=57, private');
     expect((await ask('{ user(id: "a") { now } }')).headers['cache-control']).toBe('no-store');
     expect((await ask('{ me { name } }')).headers['cache-control']).toBe('no-store');
   });

@@ -3,12 +3,15 @@ import { TypeFamilies } from '../run/types.js';
 import type { Supergraph } from '../supergraph/supergraph.js';
 import { GraphCache } from './graph-cache.js';
 import type { Count } from './shape.js';
+import { WholeAnswers } from './whole-answers.js';
 import { Seen, Strangers } from './worth.js';
 
 export interface EntityCacheOptions {
   readonly records: RecordCache;
   readonly random?: () => number;
   readonly sleep?: (ms: number) => Promise<void>;
+  /** Of answers that are remembered whole; 0: none is. */
+  readonly answersBytes?: number | undefined;
 }
 
 /**
@@ -26,11 +29,13 @@ export class EntityCache {
   /** What was asked for last where next to nothing is found. */
   readonly seen = new Seen();
   readonly strangers = new Strangers();
+  readonly answers: WholeAnswers;
   readonly #behind = new Set<Promise<void>>();
   readonly #counts = new Map<string, Count>();
 
   constructor(options: EntityCacheOptions) {
     this.records = options.records;
+    this.answers = new WholeAnswers(this, options.answersBytes ?? ANSWERS_BYTES);
     this.random = options.random ?? Math.random;
     this.sleep = options.sleep ?? ((ms) => new Promise((resolve) => setTimeout(resolve, ms)));
   }
@@ -66,3 +71,5 @@ export class EntityCache {
     return [...this.#counts.values()].filter(({ hits, misses, stale }) => hits + misses + stale > 0);
   }
 }
+
+const ANSWERS_BYTES = 32 * 1024 * 1024;

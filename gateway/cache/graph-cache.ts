@@ -47,8 +47,8 @@ export class GraphCache {
   }
 
   /** For one execution of one operation. */
-  run(context: RequestContext, variable: Variable, door: CacheDoor): RunCache {
-    return new RunCache(this, context, variable, door);
+  run(context: RequestContext, variable: Variable, door: CacheDoor, unanswered = false): RunCache {
+    return new RunCache(this, context, variable, door, unanswered);
   }
 
   /** Ends what is kept of the entities that a mutation answered. True when nobody can read it any more. */

@@ -5,7 +5,7 @@ import type { CacheControl } from './cache-control.js';
 import { Fills } from './fills.js';
 import type { GraphCache } from './graph-cache.js';
 import { isOfKey, newItem, topOf, type Item } from './item.js';
-import type { AnswerHeaders, RunCache } from './run-cache.js';
+import { dueAt, type AnswerHeaders, type RunCache } from './run-cache.js';
 import type { Fields, FieldShape, Policy } from './shape.js';
 import { missing, Recalling } from './values.js';
 import type { Worth } from './worth.js';
@@ -14,8 +14,7 @@ import type { Worth } from './worth.js';
 const ROUNDS_MAX = 10;
 /** Of a caller that waits for another process to load: 100 ms in all. */
 const PAUSES_MS = [2, 4, 8, 16, 30, 40];
-/** In the last tenth of its life one look in so many begins to load a value anew. */
-const EARLY_SHARE = 0.1;
+/** So near its end one look in so many begins to load a value anew. */
 const EARLY_CHANCE = 0.05;
 /** Nobody waits longer for a load in this process, and for at most so many: after that it loads by itself. */
 const FLIGHT_MAX_MS = 10_000;
@@ -78,9 +77,11 @@ export class Lookup {
     const asks: Ask[] = [];
     const places = items.map((item) => this.#place(item, asks));
     // First this: what is told of then has been dropped before we look.
-    if (asks.length > 0 && this.run.hasWritten) this.#notBefore = await this.run.notBefore(this.subgraph);
+    if (asks.length > 0 && this.run.hasWritten && !this.run.unanswered)
+      this.#notBefore = await this.run.notBefore(this.subgraph);
     const { records } = this.graph.cache;
-    const answer = asks.length === 0 ? undefined : await this.run.stored('look', () => records.look(asks));
+    const asked = asks.length > 0 && !this.run.unanswered;
+    const answer = asked ? await this.run.stored('look', () => records.look(asks)) : undefined;
     if (asks.length > 0 && answer === undefined) {
       for (const item of items) this.#unknown(item, 'the store does not answer');
       return [];
@@ -91,6 +92,7 @@ export class Lookup {
         this.stamp ??= answer.stamp;
         this.run.began(answer.stamp);
       }
+      this.run.saw(answer.stamp, asks);
     }
     const next: Item[] = [];
     const now = answer?.stamp.now ?? 0;
@@ -170,6 +172,7 @@ export class Lookup {
     const gone = item.only === undefined ? common?.fields.at(-1) : undefined;
     if (gone !== undefined && gone.freshUntil > now && gone.loadedAt > this.#notBefore) {
       item.gone = true;
+      this.run.shown(gone, now, this.run.context.subject !== null);
       item.found = gone.loadedAt < this.run.since;
       item.state = 'known';
       this.#settle(item);
@@ -243,13 +246,12 @@ export class Lookup {
     if (!fresh && kept.revalidateUntil <= now && !(item.rescued && kept.errorUntil > now)) return missing;
     const value = recalling.value(field.below, kept.value as Json);
     if (value === missing) return missing;
-    const early = kept.freshUntil - now < EARLY_SHARE * (kept.freshUntil - kept.loadedAt);
-    if (!item.rescued && (!fresh || (early && this.graph.cache.random() < EARLY_CHANCE))) item.refresh.push(index);
+    if (!item.rescued && (!fresh || (now > dueAt(kept) && this.graph.cache.random() < EARLY_CHANCE)))
+      item.refresh.push(index);
     if (fresh) field.count.hits += 1;
     else field.count.stale += 1;
     this.run.hit(field.count.field);
-    this.run.policy.aged(now - kept.loadedAt);
-    if (field.policy.byHeader) this.run.policy.restrict((kept.freshUntil - kept.loadedAt) / 1_000, isPrivate);
+    this.run.shown(kept, now, isPrivate, field.count);
     return value;
   }
 

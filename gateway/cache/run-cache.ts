@@ -1,4 +1,4 @@
-import { entityNames, type Stamp } from '#libs/cache';
+import { entityNames, type Ask, type KeptField, type Sight, type Stamp } from '#libs/cache';
 import type { Write } from '#libs/consistency';
 import { traced } from '#libs/telemetry';
 import type { RequestContext } from '../engine.js';
@@ -9,7 +9,7 @@ import { Asking } from './asking.js';
 import { AnswerPolicy, type CacheControl } from './cache-control.js';
 import type { GraphCache } from './graph-cache.js';
 import { RootAsking } from './root-asking.js';
-import type { Fields, Policy } from './shape.js';
+import type { Count, Fields, Policy } from './shape.js';
 import { fieldText } from './values.js';
 
 export type Variable = (name: string) => string | undefined;
@@ -18,6 +18,11 @@ export type Variable = (name: string) => string | undefined;
 export interface AnswerHeaders {
   readonly cacheControl: CacheControl | undefined;
   readonly tags: readonly string[];
+}
+
+/** In the last tenth of its life a value is due to be loaded anew. */
+export function dueAt({ loadedAt, freshUntil }: KeptField): number {
+  return freshUntil - 0.1 * (freshUntil - loadedAt);
 }
 
 /** How far the clocks of gateways and Redis may be apart. */
@@ -55,6 +60,20 @@ export class RunCache {
   /** Loads that it leads itself. */
   readonly flights = new Set<string>();
 
+  /** No subgraph was asked for any of it, so far: all of it was kept. */
+  whole = true;
+  /** What was looked at, and when. */
+  readonly #sights: Sight[] = [];
+  /** Lists, by identity: many asks have one in common. */
+  readonly #epochs = new Set<readonly string[]>();
+  readonly #ends = new Set<string>();
+  /** How often each field was found. */
+  readonly hits = new Map<Count, number>();
+  /** ms on the store's clock: of what was shown, when the first is due to be loaded anew, and when the oldest was loaded. */
+  until = Number.POSITIVE_INFINITY;
+  loadedAt = Number.POSITIVE_INFINITY;
+  lookedAt = 0;
+
   readonly headersOf: CacheDoor['headersOf'];
   readonly #sendBehind: CacheDoor['sendBehind'];
 
@@ -63,12 +82,15 @@ export class RunCache {
     context: RequestContext,
     readonly variable: Variable,
     door: CacheDoor,
+    /** The store did not answer just now: it is not waited for again. */
+    readonly unanswered = false,
   ) {
     this.headersOf = door.headersOf;
     this.#sendBehind = door.sendBehind;
     this.context = context;
     this.#writes = context.consistency?.writes ?? [];
     const { everybody, own } = variantsOf(context);
+    this.whole = !this.hasWritten && !context.explain;
     this.everybody = everybody;
     this.own = own;
     this.stranger = context.headers.size > 0 && graph.cache.strangers.is(everybody);
@@ -130,6 +152,35 @@ export class RunCache {
     this.since = Math.min(this.since, stamp.now);
   }
 
+  /** So much was looked at. `asks` is not changed any more. */
+  saw(stamp: Stamp, asks: readonly Ask[]): void {
+    if (!this.whole) return;
+    this.lookedAt = stamp.now;
+    for (const { epochs } of asks) this.#epochs.add(epochs);
+    this.#sights.push({ stamp, entities: asks.map(({ entity }) => entity), epochs: [] });
+  }
+
+  /** This goes into the answer. */
+  shown(kept: KeptField, now: number, isPrivate: boolean, count?: Count): void {
+    this.policy.restrict((kept.freshUntil - kept.loadedAt) / 1_000, isPrivate);
+    this.policy.aged(now - kept.loadedAt);
+    if (!this.whole) return;
+    if (kept.loadedAt < this.loadedAt) this.loadedAt = kept.loadedAt;
+    this.until = Math.min(this.until, dueAt(kept));
+    for (const tag of kept.tags) this.#ends.add(tag);
+    if (count) this.hits.set(count, (this.hits.get(count) ?? 0) + 1);
+  }
+
+  /** What was seen, by the drops that would end it. */
+  seen(): Sight[] {
+    const [first] = this.#sights;
+    if (first === undefined) return [];
+    const { subject } = this.context;
+    const viewer = subject === null ? [] : [entityNames.viewer(subject)];
+    const epochs = [...this.#ends, ...[...this.#epochs].flat(), ...viewer];
+    return [...this.#sights, { stamp: first.stamp, entities: [], epochs }];
+  }
+
   note(field: string, reason: string, times = 1): void {
     if (!this.context.explain) return;
     let reasons = this.reasons.get(field);
@@ -144,6 +195,7 @@ export class RunCache {
 
   /** Work that goes on when the client has its answer; if it fails, it fails. */
   behind(work: (send: Send) => Promise<void>): void {
+    this.whole = false;
     this.graph.cache.behind(work(this.#sendBehind()).catch(() => {}));
   }
 
@@ -153,7 +205,7 @@ export class RunCache {
 }
 
 /** Whose fields: everybody's are everybody's only among those whose forwarded headers are the same. */
-function variantsOf({ subject, headers }: Pick<RequestContext, 'subject' | 'headers'>): {
+export function variantsOf({ subject, headers }: Pick<RequestContext, 'subject' | 'headers'>): {
   everybody: string;
   own: string;
 } {

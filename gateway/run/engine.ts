@@ -1,6 +1,6 @@
 import { traced } from '#libs/telemetry';
 import type { GraphCache } from '../cache/graph-cache.js';
-import type { CacheDoor, RunCache } from '../cache/run-cache.js';
+import { variantsOf, type CacheDoor, type RunCache } from '../cache/run-cache.js';
 import type {
   Answer,
   Engine,
@@ -136,9 +136,14 @@ export class TributaryEngine implements Engine {
     const compiled =
       known ?? (await traced(context.trace, 'internal', 'plan', {}, () => this.plans.compiled(normal, overrides)));
     recording?.planned(compiled, known !== undefined);
+    const entities = operation.type === 'query' ? this.#entities : undefined;
+    // Compiled, and so planned, once for each supergraph, and for whatever else makes an answer another one but what is in the key.
+    const key = entities && !recording ? wholeKeyOf(compiled, operation, variables, context) : undefined;
+    const whole = key === undefined ? undefined : await entities!.cache.answers.recall(key, context);
+    if (whole !== undefined && whole !== 'unanswered') return { body: whole, errors: [], more: 0 };
     const introspected = introspect(normal, this.#supergraph.schema, variables);
     const variable = variableTexts(normal, variables);
-    const cache = operation.type === 'query' ? this.#entities?.run(context, variable, this.#door(context)) : undefined;
+    const cache = entities?.run(context, variable, this.#door(context), whole === 'unanswered');
     const run = new Run(
       compiled,
       variable,
@@ -158,7 +163,9 @@ export class TributaryEngine implements Engine {
       this.#reads.written();
       this.#calls.written();
     }
-    return writeData(compiled.projection, outcome, introspected, normal);
+    const written = writeData(compiled.projection, outcome, introspected, normal);
+    if (key !== undefined && written.errors.length === 0) entities!.cache.answers.keep(key, cache!, written.body);
+    return written;
   }
 
   /** Runs for this request alone, though its calls may be joined; nothing of this is loaded before somebody asks. */
@@ -274,6 +281,21 @@ export class TributaryEngine implements Engine {
   close(): Promise<void> {
     return this.#planner.close();
   }
+}
+
+const compiledIds = new WeakMap<Compiled, number>();
+let lastCompiled = 0;
+
+/** Equal for two requests that would be answered the same from the same kept values. */
+function wholeKeyOf(
+  compiled: Compiled,
+  operation: Operation,
+  variables: Variables,
+  context: Pick<RequestContext, 'subject' | 'headers'>,
+): string {
+  let id = compiledIds.get(compiled);
+  if (id === undefined) compiledIds.set(compiled, (id = lastCompiled += 1));
+  return `${id} ${operation.hash} ${variantsOf(context).own} ${JSON.stringify(variables)}`;
 }
 
 const NO_OVERRIDES: Overrides = { labels: [], percent: 100 };

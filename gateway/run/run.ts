@@ -180,6 +180,7 @@ export class Run {
     body: Pick<CompiledRoot, 'head' | 'variables'>,
     heard?: RootHeard,
   ): Promise<void> {
+    if (this.#cache) this.#cache.whole = false;
     try {
       const send = this.#observer?.sending(this.#send, fetch) ?? this.#send;
       const bytes = await send(fetch.subgraph, fetch.mutation ? 'mutation' : 'query', this.#rootBody(body));
@@ -367,6 +368,7 @@ export class Run {
 
   /** Puts what came into the answer. */
   async #sendEntities(subgraph: string, request: Outgoing, behind?: Send): Promise<void> {
+    if (this.#cache) this.#cache.whole = false;
     const send = behind ?? this.#observer?.sending(this.#send, request) ?? this.#send;
     const exact = request.asked.some(({ part }) => part.unit.exact);
     const answers = await Promise.all(

@@ -11,6 +11,8 @@ import {
   type Looked,
   type RecordFill,
   type RecordStore,
+  type Remembered,
+  type Sight,
   type Stale,
   type Stamp,
 } from './records.js';
@@ -18,7 +20,6 @@ import {
 interface Field extends KeptField {
   /** How many drops there had been when its load began. */
   readonly at: number;
-  readonly tags: readonly string[];
   readonly bytes: number;
 }
 
@@ -30,6 +31,7 @@ interface Kept {
 
 const RECORD_BYTES = 300;
 const FIELD_BYTES = 150;
+const NAME_BYTES = 24;
 /** Arguments come from clients: a record may not grow by asking for ever more pages. */
 const FIELDS_MAX = 200;
 
@@ -82,6 +84,24 @@ export class MemoryRecords implements RecordStore {
         version: Math.max(version, this.#told.get(name)?.version ?? 0),
         until: this.#now() + TOLD_MS,
       });
+  }
+
+  remember(sights: readonly Sight[]): MemoryRemembered {
+    const [entities, epochs] = namesOf(sights);
+    const at = Math.min(...sights.map(({ stamp }) => (stamp as MemoryStamp).at));
+    const bytes = [...entities, ...epochs].reduce((sum, name) => sum + NAME_BYTES + 2 * name.length, RECORD_BYTES);
+    return { at, entities, epochs, bytes };
+  }
+
+  async unchanged(remembered: readonly Remembered[]): Promise<{ now: number; same: boolean[] }> {
+    this.roundTrips++;
+    const same = (remembered as readonly MemoryRemembered[]).map((one) => {
+      if (one.at === this.#drops) return true;
+      if (this.#entities.ofAny(one.entities) > one.at || this.#epochs.ofAny(one.epochs) > one.at) return false;
+      one.at = this.#drops;
+      return true;
+    });
+    return { now: this.#now(), same };
   }
 
   async told(names: readonly string[]): Promise<(number | undefined)[]> {
@@ -176,6 +196,21 @@ export class MemoryRecords implements RecordStore {
 
 interface MemoryStamp extends Stamp {
   readonly at: number;
+}
+
+interface MemoryRemembered extends Remembered {
+  /** How many drops there had been when it was the last time known to be right. */
+  at: number;
+  readonly entities: readonly string[];
+  readonly epochs: readonly string[];
+}
+
+/** Each name once. */
+export function namesOf(sights: readonly Sight[]): [entities: string[], epochs: string[]] {
+  return [
+    [...new Set(sights.flatMap(({ entities }) => entities))],
+    [...new Set(sights.flatMap(({ epochs }) => epochs))],
+  ];
 }
 
 function keyOf(entity: string, variant: string): string {

@@ -4,7 +4,7 @@ import { LIFETIME_MAX_MS } from './cache.js';
 import { Circuit } from './circuit.js';
 import { keyOf } from './keys.js';
 import { MemoryRecords } from './memory-records.js';
-import type { Ask, Found, Inspected, RecordFill, RecordStore, Stale, Stamp } from './records.js';
+import type { Ask, Found, Inspected, RecordFill, RecordStore, Remembered, Sight, Stale, Stamp } from './records.js';
 import { RedisRecords } from './redis-records.js';
 import { UndeliveredDrops } from './undelivered.js';
 
@@ -43,6 +43,8 @@ export class RecordCache {
   readonly #token = randomUUID();
   #asks: Ask[] = [];
   #answer: Promise<{ stamp: Stamp; found: readonly Found[] } | undefined> | undefined;
+  #remembered: Remembered[] = [];
+  #unchanged: Promise<Awaited<ReturnType<RecordStore['unchanged']>> | undefined> | undefined;
   #filling = new Set<Promise<void>>();
 
   constructor(parts: {
@@ -82,7 +84,7 @@ export class RecordCache {
     const from = this.#asks.length;
     if (from >= WAITING_MAX) return undefined;
     this.#asks.push(...asks);
-    this.#answer ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
+    this.#answer ??= this.#turn().then(() => {
       const together = this.#asks;
       this.#asks = [];
       this.#answer = undefined;
@@ -90,6 +92,40 @@ export class RecordCache {
     });
     const answer = await this.#answer;
     return answer && { stamp: answer.stamp, found: answer.found.slice(from, from + asks.length) };
+  }
+
+  /** What was found with these looks, to be asked about as one. */
+  remember(sights: readonly Sight[]): Remembered {
+    return this.#store.remember(sights);
+  }
+
+  /**
+   * May what is remembered still be shown, as far as drops go? And what time it is by the store, ms. Undefined: it cannot be asked now.
+   * All that is asked in one turn of the event loop is one round trip.
+   */
+  async unchanged(one: Remembered): Promise<{ now: number; same: boolean } | undefined> {
+    if (this.#undelivered.blocks(PREFIX)) return undefined;
+    const nth = this.#remembered.length;
+    if (nth >= WAITING_MAX) return undefined;
+    this.#remembered.push(one);
+    this.#unchanged ??= this.#turn().then(async () => {
+      const together = this.#remembered;
+      this.#remembered = [];
+      this.#unchanged = undefined;
+      try {
+        const ask = (): ReturnType<RecordStore['unchanged']> => this.#store.unchanged(together);
+        return await (this.#shared ? this.#circuit.ask(ask) : ask());
+      } catch {
+        return undefined;
+      }
+    });
+    const answer = await this.#unchanged;
+    return answer && { now: answer.now, same: answer.same[nth] === true };
+  }
+
+  /** Our own memory answers everybody, at once. */
+  #turn(): Promise<void> {
+    return this.#shared ? new Promise((resolve) => setImmediate(resolve)) : Promise.resolve();
   }
 
   /** A stamp that also covers what the load's answer may hold; undefined when it cannot be had. */

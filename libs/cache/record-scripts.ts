@@ -40,19 +40,21 @@ local function taggedAt(tags, floor)
 end
 `;
 
-/**
- * KEYS: state, records. ARGV: a fresh name for a life, the caller's token, lease ms; how many kinds of asks there are, and of each its
- * epochs and fields; then for each record: entity (or '' for one that its drop deletes), wants a lease, its kind.
- *
- * The first line writes nothing, but Redis refuses it wherever it would refuse a drop: what cannot be dropped may not be read.
- */
-export const LOOK = `${STATE}
+/** Writes nothing, but Redis refuses it wherever it would refuse a drop: what cannot be dropped may not be read. */
+const WRITABLE = `
 local writable = redis.pcall('SETRANGE', KEYS[1], 0, '')
 local full = false
 if type(writable) == 'table' and writable.err then
   full = string.find(writable.err, 'OOM', 1, true) ~= nil
   if not full and not string.find(writable.err, 'WRONGTYPE', 1, true) then return redis.error_reply(writable.err) end
 end
+`;
+
+/**
+ * KEYS: state, records. ARGV: a fresh name for a life, the caller's token, lease ms; how many kinds of asks there are, and of each its
+ * epochs and fields; then for each record: entity (or '' for one that its drop deletes), wants a lease, its kind.
+ */
+export const LOOK = `${STATE}${WRITABLE}
 local life, floor, clock = state(ARGV[1])
 local token, leaseMs = ARGV[2], tonumber(ARGV[3])
 local time = redis.call('TIME')
@@ -191,3 +193,29 @@ for set = 2, 3 do
 end
 redis.call('SET', KEYS[1], life .. ' ' .. floor .. ' ' .. clock)
 return 1`;
+
+/**
+ * KEYS: state. ARGV: a fresh name for a life; then for each that is remembered: the state at which it was right, and the names that
+ * would end it, as JSON: `[entities, epochs]`. While nothing at all was dropped they are not even read.
+ */
+export const UNCHANGED = `${STATE}${WRITABLE}
+local life, floor, clock = state(ARGV[1])
+local time = redis.call('TIME')
+local answer = { life .. ' ' .. floor .. ' ' .. clock, tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) }
+local function same(kept, text)
+  local keptLife, at = string.match(kept, '^(%S+) %d+ (%d+)$')
+  if keptLife ~= life then return 0 end
+  at = tonumber(at)
+  if at == clock then return 1 end
+  if at < floor then return 0 end
+  local read, names = pcall(cjson.decode, text)
+  if not read then return 0 end
+  for set = 1, 2 do
+    for _, name in ipairs(names[set]) do
+      if droppedAt(KEYS[set + 1], name, floor) > at then return 0 end
+    end
+  end
+  return 1
+end
+for nth = 2, #ARGV, 2 do answer[#answer + 1] = same(ARGV[nth], ARGV[nth + 1]) end
+return answer`;

@@ -1,5 +1,5 @@
-import { afterEach, beforeEach, expect, it } from '@jest/globals';
-import type { Ask, FieldFill, RecordStore } from './records.js';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import type { Ask, FieldFill, RecordStore, Remembered } from './records.js';
 
 const ask = (entity: string, fields = ['name'], more: Partial<Ask> = {}): Ask => ({
   entity,
@@ -170,5 +170,59 @@ export function recordStoreContract(open: () => Promise<RecordStore>): void {
     const kept = (await values(ask('a', names))).filter((value) => value !== undefined);
     expect(kept.length).toBeLessThanOrEqual(300);
     expect(kept.length).toBeGreaterThan(0);
+  });
+
+  describe('what is remembered of looks', () => {
+    const remembered = async (asks: Ask[], tags: string[] = []): Promise<Remembered> => {
+      const { stamp: at } = await store.look(asks, 'me');
+      const epochs = [...asks.flatMap((one) => one.epochs), ...tags];
+      return store.remember([{ stamp: at, entities: asks.map(({ entity }) => entity), epochs }]);
+    };
+    const same = async (...all: Remembered[]): Promise<readonly boolean[]> => (await store.unchanged(all)).same;
+
+    it('is unchanged while nothing is dropped, and while other things are', async () => {
+      await fill('a', [field('name', 'Ann')]);
+      const one = await remembered([ask('a', ['name'], { epochs: ['type User'] }), ask('b')]);
+      expect(await same(one)).toEqual([true]);
+      await store.drop({ entities: ['c', 'name'], epochs: ['type Post', 'a'] });
+      expect(await same(one)).toEqual([true]);
+      await fill('a', [field('name', 'newer')]);
+      expect(await same(one)).toEqual([true]);
+      expect((await store.unchanged([one])).now).toBeGreaterThan(0);
+    });
+
+    it.each([
+      ['an entity', { entities: ['a'] }],
+      ['an epoch', { epochs: ['type User'] }],
+      ['a tag of any spelling', { epochs: ['front "page"\n\u0001 é %41 \u{1f600}'] }],
+    ])('is changed by the drop of %s, and stays so', async (_, stale) => {
+      const one = await remembered(
+        [ask('a', ['name'], { epochs: ['type User'] }), ask('b')],
+        ['front "page"\n\u0001 é %41 \u{1f600}'],
+      );
+      const other = await remembered([ask('b')]);
+      await store.drop(stale);
+      expect(await same(one, other)).toEqual([false, true]);
+      await store.drop({ entities: ['z'] });
+      expect(await same(other, one)).toEqual([true, false]);
+    });
+
+    it('is changed by a drop between two of the looks', async () => {
+      const first = (await store.look([ask('a')], 'me')).stamp;
+      await store.drop({ entities: ['a'] });
+      const second = (await store.look([ask('b')], 'me')).stamp;
+      const sights = [
+        { stamp: second, entities: ['b'], epochs: [] },
+        { stamp: first, entities: ['a'], epochs: [] },
+      ];
+      expect(await same(store.remember(sights), store.remember(sights.slice(0, 1)))).toEqual([false, true]);
+    });
+
+    it('is changed when so much was dropped that nobody knows any more', async () => {
+      const one = await remembered([ask('never dropped', ['name'], { epochs: ['never dropped'] })]);
+      for (let from = 0; from < 21_000; from += 1_000)
+        await store.drop({ epochs: Array.from({ length: 1_000 }, (_, nth) => `many ${from + nth}`) });
+      expect(await same(one)).toEqual([false]);
+    });
   });
 }

@@ -14,6 +14,10 @@ export interface RecordStore {
   fill(fills: readonly RecordFill[], stamp: Stamp): Promise<void>;
   /** Resolves when nobody can read them any more, nor fill what was loaded before. */
   drop(stale: Stale): Promise<void>;
+  /** For `unchanged`: what was found with these looks. Asks nothing. */
+  remember(sights: readonly Sight[]): Remembered;
+  /** Of each: was nothing dropped since that would have ended any of it? All of one moment, ms on the store's clock. */
+  unchanged(remembered: readonly Remembered[]): Promise<{ readonly now: number; readonly same: readonly boolean[] }>;
   /** The highest version of each name because of which something was dropped; undefined: none, or too long ago. */
   told(names: readonly string[]): Promise<(number | undefined)[]>;
   /** What is kept of an entity for everybody, whether it may still be shown or not: for people who look. */
@@ -56,6 +60,20 @@ export interface Found {
   readonly lease: 'yours' | 'another' | 'none';
 }
 
+/** What was found at one moment, by the names of the drops that end it. */
+export interface Sight {
+  readonly stamp: Stamp;
+  readonly entities: readonly string[];
+  /** Tags too. */
+  readonly epochs: readonly string[];
+}
+
+/** Opaque: only its store can read it, and may change it. */
+export interface Remembered {
+  /** About, in memory. */
+  readonly bytes: number;
+}
+
 export interface KeptField {
   /** JSON, shared: not to be changed. */
   readonly value: unknown;
@@ -66,6 +84,8 @@ export interface KeptField {
   readonly revalidateUntil: number;
   /** until then it may be shown when loading fails. */
   readonly errorUntil: number;
+  /** Names of drops that end this field. */
+  readonly tags: readonly string[];
 }
 
 export interface RecordFill {

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { Cluster, Redis } from 'ioredis';
 import type { Logger } from '#libs/telemetry';
 import { parseKept } from './kept-text.js';
-import { LOOK, FILL, DROP } from './record-scripts.js';
+import { namesOf } from './memory-records.js';
+import { LOOK, FILL, DROP, UNCHANGED } from './record-scripts.js';
 import {
   DROPS_KEPT,
   RECORD_LEASE_MS,
@@ -15,6 +16,8 @@ import {
   type Looked,
   type RecordFill,
   type RecordStore,
+  type Remembered,
+  type Sight,
   type Stale,
   type Stamp,
 } from './records.js';
@@ -25,6 +28,7 @@ interface Scripts {
   tributaryLookRecords(keys: number, ...rest: (string | number)[]): Promise<LookAnswer>;
   tributaryFillRecords(keys: number, ...rest: (string | number)[]): Promise<number>;
   tributaryDropRecords(keys: number, ...rest: (string | number)[]): Promise<number>;
+  tributaryUnchanged(keys: number, ...rest: string[]): Promise<[state: string, now: number, ...same: number[]]>;
 }
 
 /** The state of the bucket, its time in ms, and for each ask the lease and the fields. */
@@ -33,6 +37,15 @@ type LookAnswer = [state: string, now: number, ...found: [lease: number, ...fiel
 /** What the drops of one bucket say; text is `life floor clock`. */
 interface RedisStamp extends Stamp {
   readonly buckets: ReadonlyMap<number, string>;
+}
+
+interface RedisRemembered extends Remembered {
+  readonly parts: readonly {
+    readonly bucket: number;
+    /** When it was the last time known to be right. */
+    state: string;
+    readonly names: string;
+  }[];
 }
 
 /** On a cluster the records of one bucket live on one node, so that one script can carry them. */
@@ -54,6 +67,7 @@ export class RedisRecords implements RecordStore {
     client.defineCommand('tributaryLookRecords', { lua: LOOK });
     client.defineCommand('tributaryFillRecords', { lua: FILL });
     client.defineCommand('tributaryDropRecords', { lua: DROP });
+    client.defineCommand('tributaryUnchanged', { lua: UNCHANGED });
     this.#client = client as (Redis | Cluster) & Scripts;
   }
 
@@ -153,6 +167,52 @@ export class RedisRecords implements RecordStore {
     });
   }
 
+  remember(sights: readonly Sight[]): RedisRemembered {
+    const [entities, epochs] = namesOf(sights);
+    const byBucket = new Map<number, string[]>();
+    // An epoch's drop is told to every bucket, so each of these can be asked for all of them.
+    for (const entity of entities) {
+      const bucket = this.#bucketOf(entity);
+      const there = byBucket.get(bucket);
+      if (there) there.push(entity);
+      else byBucket.set(bucket, [entity]);
+    }
+    let bytes = 100;
+    const parts = [...byBucket].map(([bucket, own]) => {
+      const states = sights.flatMap(({ stamp }) => (stamp as RedisStamp).buckets.get(bucket) ?? []);
+      const names = JSON.stringify([own, epochs]);
+      bytes += 200 + names.length;
+      return { bucket, state: earliest(states), names };
+    });
+    return { parts, bytes };
+  }
+
+  async unchanged(remembered: readonly Remembered[]): Promise<{ now: number; same: boolean[] }> {
+    const same = remembered.map(() => true);
+    const byBucket = new Map<number, { part: RedisRemembered['parts'][number]; nth: number }[]>();
+    for (const [nth, { parts }] of (remembered as readonly RedisRemembered[]).entries())
+      for (const part of parts) {
+        const there = byBucket.get(part.bucket);
+        if (there) there.push({ part, nth });
+        else byBucket.set(part.bucket, [{ part, nth }]);
+      }
+    let now = 0;
+    await this.#link.send([...byBucket], async ([bucket, asked]) => {
+      const [state, at, ...answers] = await this.#client.tributaryUnchanged(
+        3,
+        ...this.#stateOf(bucket),
+        randomUUID(),
+        ...asked.flatMap(({ part }) => [part.state, part.names]),
+      );
+      now = now === 0 ? at : Math.min(now, at);
+      for (const [place, { part, nth }] of asked.entries()) {
+        if (answers[place] === 1) part.state = state;
+        else same[nth] = false;
+      }
+    });
+    return { now, same };
+  }
+
   async told(names: readonly string[]): Promise<(number | undefined)[]> {
     const versions: (number | undefined)[] = names.map(() => undefined);
     await this.#link.send([...names.entries()], async ([nth, name]) => {
@@ -235,6 +295,14 @@ function stampOf(stamps: readonly [number, string][], now: number): RedisStamp {
   return { text: sorted.map(([bucket, state]) => `${bucket}:${state}`).join(), now, buckets: new Map(sorted) };
 }
 
+/** Of one life the one with the fewest drops; of several none, which is no life's. */
+function earliest(states: readonly string[]): string {
+  const lives = new Set(states.map((state) => state.slice(0, state.indexOf(' '))));
+  if (lives.size !== 1) return '';
+  const clockOf = (state: string): number => Number(state.slice(state.lastIndexOf(' ') + 1));
+  return states.reduce((one, other) => (clockOf(other) < clockOf(one) ? other : one));
+}
+
 /**
  * What many asks have in common, by identity, is sent once: a profile page asks for the same fields of twenty posts, and sending was a
  * fifth of all that a hot page costs.
@@ -304,12 +372,25 @@ function readField(text: string | null | undefined, keySum: number, name: string
   };
   const freshUntil = number();
   number();
-  from = text.indexOf(';', from) + 1;
+  const tagsEnd = text.indexOf(';', from);
+  const tags = tagsEnd === from ? NONE : tagsIn(text.slice(from, tagsEnd));
+  from = tagsEnd + 1;
   const [revalidateUntil, errorUntil, loadedAt, sum] = [number(), number(), number(), number()];
+  if (tags === undefined) return undefined;
   const json = text.slice(from);
   if (sum !== folded(sumOf(json, sumOf(`${name}\n`, keySum)))) return undefined;
   const value = parseKept(json);
-  return value === undefined ? undefined : { value, loadedAt, freshUntil, revalidateUntil, errorUntil };
+  return value === undefined ? undefined : { value, loadedAt, freshUntil, revalidateUntil, errorUntil, tags };
+}
+
+const NONE: readonly string[] = [];
+
+function tagsIn(text: string): string[] | undefined {
+  try {
+    return text.split(',').map(decodeURIComponent);
+  } catch {
+    return undefined;
+  }
 }
 
 /** FNV-1a of the UTF-16 units, which goes on from what was before. */
