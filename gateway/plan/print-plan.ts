@@ -1,5 +1,5 @@
 import { parse, print } from 'graphql';
-import type { Entities, Path, Plan, PlanNode, Required } from './plan.js';
+import type { ContextRewrite, Entities, Path, Plan, PlanNode, Required } from './plan.js';
 
 /** A plan for people: what is asked of whom, in which order, and where it goes. */
 export function printPlan(plan: Plan): string {
@@ -21,7 +21,10 @@ function lines(node: PlanNode): string[] {
       return [
         `entities ${node.subgraph}`,
         ...node.entities.flatMap((entities) =>
-          indent([`${where(entities)} by { ${entities.requires.map(printRequired).join(' ')} }`]),
+          indent([
+            `${where(entities)} by { ${entities.requires.map(printRequired).join(' ')} }`,
+            ...entities.contextRewrites.map(printContext),
+          ]),
         ),
         ...indent(operation(node.operation)),
       ];
@@ -52,10 +55,16 @@ export function printRequired(selection: Required): string {
   return selection.selections ? `${name} { ${selection.selections.map(printRequired).join(' ')} }` : name;
 }
 
+/** `with $currency from ..<Cart>.currency`: a step up for each `..`. */
+function printContext({ up, path, variable }: ContextRewrite): string {
+  const down = path.map((step) => (step.kind === 'key' ? `.${step.key}` : `<${step.types.join('|')}>`)).join('');
+  return `with $${variable} from ${Array<string>(up).fill('..').join('.')}${down}`;
+}
+
 function operation(text: string): string[] {
   return print(parse(text)).split('\n');
 }
 
 function indent(text: readonly string[]): string[] {
-  return text.map((line) => `  ${line}`);
+  return text.map((line) => (line === '' ? '' : `  ${line}`));
 }

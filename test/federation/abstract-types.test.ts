@@ -164,6 +164,56 @@ describe('interfaces over several services', () => {
         },
       },
     ));
+
+  it('are planned so', async () =>
+    expect(await planOf(graph, '{ nodes { ... on Named { name } ... on Team { members { name } } } }'))
+      .toMatchInlineSnapshot(`
+     "in order
+       query a
+         {
+           nodes {
+             __typename
+             ... on Team {
+               __typename
+               id
+             }
+             ... on User {
+               name
+             }
+           }
+         }
+       entities b
+         at nodes.*<Team> by { ... on Team { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Team {
+               name
+               members {
+                 __typename
+                 ... on Bot {
+                   name
+                 }
+                 ... on Team {
+                   name
+                 }
+                 ... on User {
+                   __typename
+                   id
+                 }
+               }
+             }
+           }
+         }
+       entities a
+         at nodes.*<Team>.members.*<User> by { ... on User { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on User {
+               name
+             }
+           }
+         }"
+    `));
 });
 
 describe('child types that differ between services', () => {
@@ -210,4 +260,35 @@ describe('child types that differ between services', () => {
         },
       },
     ));
+
+  it('are planned so', async () =>
+    expect(
+      await planOf(
+        graph,
+        '{ users { id name } accounts { ... on User { userId: id name } ... on Admin { id name } } }',
+      ),
+    ).toMatchInlineSnapshot(`
+     "at once
+       query b
+         {
+           accounts {
+             __typename
+             ... on User {
+               userId: id
+               name
+             }
+             ... on Admin {
+               id
+               name
+             }
+           }
+         }
+       query a
+         {
+           users {
+             id
+             name
+           }
+         }"
+    `));
 });

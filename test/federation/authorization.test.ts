@@ -74,7 +74,26 @@ describe('@authenticated', () => {
     const { calls, data } = await graph.ask('{ somebody { name score } }');
     expect(calls.map(({ subgraph }) => subgraph)).toEqual(['people']);
     expect(data).toEqual({ somebody: { name: 'Bob', score: null } });
-    expect(await planOf(graph, '{ somebody { name score } }', { claims: ada })).toContain('scores');
+    expect(await planOf(graph, '{ somebody { name score } }', { claims: ada })).toMatchInlineSnapshot(`
+     "in order
+       query people
+         {
+           somebody {
+             __typename
+             name
+             id
+           }
+         }
+       entities scores
+         at somebody by { ... on User { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on User {
+               score
+             }
+           }
+         }"
+    `);
     expect(await planOf(graph, '{ somebody { name score } }', {})).toMatchInlineSnapshot(`
      "query people
        {
@@ -152,6 +171,49 @@ describe('@requiresScopes', () => {
     'control: %j is not enough',
     (scope) => ways('{ users { name } }', { claims: { ...ada, scope }, data: null, errors: ['users'] }),
   );
+
+  it('is planned so with the scope, and so without', async () => {
+    const query = '{ somebody { email rank } }';
+    expect(await planOf(graph, query, { claims: { scope: 'read:email' } })).toMatchInlineSnapshot(`
+     "in order
+       query people
+         {
+           somebody {
+             __typename
+             email
+             id
+           }
+         }
+       entities scores
+         at somebody by { ... on User { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on User {
+               rank
+             }
+           }
+         }"
+    `);
+    expect(await planOf(graph, query)).toMatchInlineSnapshot(`
+     "in order
+       query people
+         {
+           somebody {
+             __typename
+             id
+           }
+         }
+       entities scores
+         at somebody by { ... on User { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on User {
+               rank
+             }
+           }
+         }"
+    `);
+  });
 });
 
 describe('@policy', () => {
@@ -170,6 +232,30 @@ describe('@policy', () => {
       data: { vault: null },
       errors: ['vault'],
     });
+  });
+
+  it('is planned so with both policies, and so with one', async () => {
+    const query = '{ vault { gold } somebody { name } }';
+    const policies = ['vault open', 'owner'];
+    expect(await planOf(graph, query, { claims: { policies } })).toMatchInlineSnapshot(`
+     "query people
+       {
+         vault {
+           gold
+         }
+         somebody {
+           name
+         }
+       }"
+    `);
+    expect(await planOf(graph, query, { claims: { policies: ['owner'] } })).toMatchInlineSnapshot(`
+     "query people
+       {
+         somebody {
+           name
+         }
+       }"
+    `);
   });
 
   it('is asked once, for what the operation names, and only when it names some', async () => {
@@ -232,6 +318,18 @@ describe('interfaces and unions', () => {
     const { calls } = await graph.ask('{ posts { ... on PublicBlog { title } ... on PrivateBlog { views } } }');
     expect(calls).toHaveLength(1);
     expect(calls[0]!.query).not.toContain('views');
+    expect(await planOf(graph, '{ posts { ... on PublicBlog { title } ... on PrivateBlog { views } } }'))
+      .toMatchInlineSnapshot(`
+     "query people
+       {
+         posts {
+           __typename
+           ... on PublicBlog {
+             title
+           }
+         }
+       }"
+    `);
   });
 });
 

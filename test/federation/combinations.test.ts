@@ -102,6 +102,37 @@ describe('@override beside @requires', () => {
     everyWay(graph, '{ userInA { aName cName name } userInB { aName cName name } userInC { aName cName name } }', {
       data: { userInA: all, userInB: all, userInC: all },
     }));
+
+  it('is planned so', async () =>
+    expect(await planOf(graph, '{ userInC { aName cName name } }')).toMatchInlineSnapshot(`
+     "in order
+       query c
+         {
+           userInC {
+             __typename
+             id
+           }
+         }
+       entities b
+         at userInC by { ... on User { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on User {
+               name
+             }
+           }
+         }
+       entities a
+         at userInC by { ... on User { __typename name id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on User {
+               cName
+               aName
+             }
+           }
+         }"
+    `));
 });
 
 describe('@requires of an interface', () => {
@@ -148,6 +179,44 @@ describe('@requires of an interface', () => {
       },
     });
   });
+
+  it('is planned so', async () =>
+    expect(await planOf(graph, '{ users { city } }')).toMatchInlineSnapshot(`
+     "in order
+       query b
+         {
+           users {
+             __typename
+             id
+           }
+         }
+       entities a
+         at users.* by { ... on User { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on User {
+               address {
+                 __typename
+                 ... on WorkAddress {
+                   city
+                 }
+                 ... on HomeAddress {
+                   city
+                 }
+               }
+             }
+           }
+         }
+       entities b
+         at users.* by { ... on User { __typename address { ... on HomeAddress { city } ... on WorkAddress { city } } id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on User {
+               city
+             }
+           }
+         }"
+    `));
 });
 
 describe('@requires and @provides together', () => {
@@ -230,6 +299,44 @@ describe('@requires and @provides together', () => {
       },
     ],
   ])('%s', (query, data) => everyWay(graph, query, { data }));
+
+  it('are planned so', async () =>
+    expect(await planOf(graph, '{ products { shippingEstimate reviews { author { username } } } }'))
+      .toMatchInlineSnapshot(`
+     "in order
+       query products
+         {
+           products {
+             __typename
+             upc
+             price
+             weight
+           }
+         }
+       at once
+         entities inventory
+           at products.* by { ... on Product { __typename price weight upc } }
+           query ($representations: [_Any!]!) {
+             _entities(representations: $representations) {
+               ... on Product {
+                 shippingEstimate
+               }
+             }
+           }
+         entities reviews
+           at products.* by { ... on Product { __typename upc } }
+           query ($representations: [_Any!]!) {
+             _entities(representations: $representations) {
+               ... on Product {
+                 reviews {
+                   author {
+                     username
+                   }
+                 }
+               }
+             }
+           }"
+    `));
 });
 
 describe('@provides of what is below what it provides', () => {
@@ -259,6 +366,34 @@ describe('@provides of what is below what it provides', () => {
       data: { products: [{ categories: [{ name: 'provided', subCategories: [{ id: 'c2', name: 'sub' }] }] }] },
     });
   });
+
+  it('is planned so', async () =>
+    expect(await planOf(graph, '{ products { categories { name subCategories { id name } } } }'))
+      .toMatchInlineSnapshot(`
+     "in order
+       query catalog
+         {
+           products {
+             categories {
+               __typename
+               name
+               id
+             }
+           }
+         }
+       entities categories
+         at products.*.categories.* by { ... on Category { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Category {
+               subCategories {
+                 id
+                 name
+               }
+             }
+           }
+         }"
+    `));
 });
 
 describe('node(id:) over services', () => {
@@ -294,4 +429,42 @@ describe('node(id:) over services', () => {
         categoryNode: { __typename: 'Category', id: 'c1', name: 'category c1', createdAt: '2025' },
       },
     }));
+
+  it('is planned so', async () =>
+    expect(await planOf(graph, `{ productNode { ${fields} } }`)).toMatchInlineSnapshot(`
+     "in order
+       query nodes
+         {
+           productNode {
+             __typename
+             id
+           }
+         }
+       at once
+         entities more
+           at productNode by { ... on Category { __typename id } ... on Product { __typename id } }
+           query ($representations: [_Any!]!) {
+             _entities(representations: $representations) {
+               ... on Category {
+                 createdAt
+               }
+               ... on Product {
+                 price
+                 createdAt
+               }
+             }
+           }
+         entities types
+           at productNode by { ... on Category { __typename id } ... on Product { __typename id } }
+           query ($representations: [_Any!]!) {
+             _entities(representations: $representations) {
+               ... on Category {
+                 name
+               }
+               ... on Product {
+                 name
+               }
+             }
+           }"
+    `));
 });

@@ -55,7 +55,7 @@ describe('a directive that clients write', () => {
     }));
 });
 
-describe('@tag, @inaccessible, @cacheTag, @cost, @listSize and directives of one’s own', () => {
+describe('@tag, @inaccessible, @cost, @listSize and directives of one’s own (@composeDirective)', () => {
   const graph = federate({
     a: {
       sdl: `extend schema @link(url: "https://example.com/mine/v1.0", import: ["@mine"]) @composeDirective(name: "@mine") directive @mine(why: String) on FIELD_DEFINITION | OBJECT
@@ -82,8 +82,43 @@ describe('@tag, @inaccessible, @cacheTag, @cost, @listSize and directives of one
       guild: 'refuses',
     }));
 
+  it('nor of a plan', async () =>
+    expect(await planOf(graph, '{ item { id name kind } items(first: 1) { name } }')).toMatchInlineSnapshot(`
+     "query a
+       query ($_lit0: Int) {
+         item {
+           id
+           name
+           kind
+         }
+         items(first: $_lit0) {
+           name
+         }
+       }"
+    `));
+
   it('what is inaccessible is nobody’s to ask, and a service’s to require', async () => {
     await everyWay(graph, '{ item { size } }', { data: { item: { size: 'size of never' } }, guild: 'refuses' });
+    expect(await planOf(graph, '{ item { size } }')).toMatchInlineSnapshot(`
+     "in order
+       query a
+         {
+           item {
+             __typename
+             id
+             hidden
+           }
+         }
+       entities b
+         at item by { ... on Item { __typename hidden id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Item {
+               size
+             }
+           }
+         }"
+    `);
     for (const query of ['{ secret }', '{ item { hidden } }', '{ item { other { x } } }'])
       await expect(graph.ask(query)).rejects.toThrow('Cannot query field');
     const { data } = await graph.ask(
@@ -91,6 +126,53 @@ describe('@tag, @inaccessible, @cacheTag, @cost, @listSize and directives of one
     );
     expect(JSON.stringify(data)).not.toMatch(/hidden|Other|mine|tag|join|link|cost/);
   });
+});
+
+/** What it does with the entity cache on: gateway/cache/operator.test.ts. */
+describe('@cacheTag', () => {
+  const graph = federate({
+    users: {
+      sdl: `type Query { user(id: ID!): User @cacheTag(format: "asked-{$args.id}") } type User @key(fields: "id") @cacheTag(format: "user-{$key.id}") { id: ID! name: String }`,
+      resolvers: {
+        Query: { user: (_: unknown, { id }: { id: string }) => ({ id, name: 'Ada' }) },
+        User: { __resolveReference: ({ id }: { id: string }) => ({ id, name: 'Ada' }) },
+      },
+    },
+    scores: {
+      sdl: `type User @key(fields: "id") @cacheTag(format: "score-{$key.id}") { id: ID! score: Int }`,
+      resolvers: { User: { score: () => 5 } },
+    },
+  });
+  afterAll(() => graph.close());
+
+  it('changes nothing of an answer', () =>
+    everyWay(graph, '{ user(id: "u1") { name score } }', {
+      data: { user: { name: 'Ada', score: 5 } },
+      stock: 'refuses',
+      guild: 'refuses',
+    }));
+
+  it('nor of a plan', async () =>
+    expect(await planOf(graph, '{ user(id: "u1") { name score } }')).toMatchInlineSnapshot(`
+     "in order
+       query users
+         query ($_lit0: ID!) {
+           user(id: $_lit0) {
+             __typename
+             name
+             id
+           }
+         }
+       entities scores
+         at user by { ... on User { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on User {
+               score
+             }
+           }
+         }"
+    `));
 });
 
 describe('@include and @skip', () => {
@@ -143,8 +225,37 @@ describe('@include and @skip', () => {
   ])('%s', (query, data) => everyWay(graph, query, { data }));
 
   it('what is left out is not asked', async () => {
-    const { calls } = await graph.ask('query ($yes: Boolean = true) { product { price neither @skip(if: $yes) } }');
+    const query = 'query ($yes: Boolean = true) { product { price neither @skip(if: $yes) } }';
+    const { calls } = await graph.ask(query);
     expect(calls.map(({ subgraph }) => subgraph)).toEqual(['a']);
+    expect(await planOf(graph, query)).toMatchInlineSnapshot(`
+     "query a
+       {
+         product {
+           price
+         }
+       }"
+    `);
+    expect(await planOf(graph, query, { variables: { yes: false } })).toMatchInlineSnapshot(`
+     "in order
+       query a
+         {
+           product {
+             __typename
+             price
+             id
+           }
+         }
+       entities c
+         at product by { ... on Product { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Product {
+               neither
+             }
+           }
+         }"
+    `);
   });
 });
 
@@ -190,6 +301,28 @@ describe('__typename', () => {
     ],
     ['{ bare { id t: __typename ... on Admin { isMain } } }', { bare: [{ id: 'u1', t: 'Admin', isMain: true }] }],
   ])('%s', (query, data) => everyWay(graph, query, { data }));
+
+  it('of an interface object is asked of who knows the types', async () =>
+    expect(await planOf(graph, '{ bare { __typename nick } }')).toMatchInlineSnapshot(`
+     "in order
+       query b
+         {
+           bare {
+             __typename
+             id
+             nick
+           }
+         }
+       entities a
+         at bare.* by { ... on User { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on User {
+               __typename
+             }
+           }
+         }"
+    `));
 });
 
 describe('mutations', () => {
@@ -245,8 +378,50 @@ describe('mutations', () => {
     }
   });
 
-  it('and what they answer is followed like any entity', () =>
-    everyWay(graph, 'mutation { addProduct(name: "new", price: 599.99) { name price expensive available } }', {
+  it('are planned so', async () =>
+    expect(await planOf(graph, 'mutation { five: add(num: 5, id: "r") ten: multiply(by: 2, id: "r") delete(id: "r") }'))
+      .toMatchInlineSnapshot(`
+     "in order
+       mutation a
+         mutation ($_lit0: Int!, $_lit1: String!) {
+           five: add(id: $_lit1, num: $_lit0)
+         }
+       mutation b
+         mutation ($_lit1: String!, $_lit2: Int!) {
+           ten: multiply(by: $_lit2, id: $_lit1)
+         }
+       mutation a
+         mutation ($_lit1: String!) {
+           delete(id: $_lit1)
+         }"
+    `));
+
+  it('and what they answer is followed like any entity', async () => {
+    const query = 'mutation { addProduct(name: "new", price: 599.99) { name price expensive available } }';
+    await everyWay(graph, query, {
       data: { addProduct: { name: 'new', price: 599.99, expensive: true, available: true } },
-    }));
+    });
+    expect(await planOf(graph, query)).toMatchInlineSnapshot(`
+     "in order
+       mutation a
+         mutation ($_lit0: String!, $_lit1: Float!) {
+           addProduct(name: $_lit0, price: $_lit1) {
+             __typename
+             name
+             price
+             id
+           }
+         }
+       entities b
+         at addProduct by { ... on Product { __typename price id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Product {
+               expensive
+               available
+             }
+           }
+         }"
+    `);
+  });
 });

@@ -91,4 +91,18 @@ describe('input objects', () => {
     });
     await expect(graph.ask('{ find(filter: { a: "x" }) }')).rejects.toThrow('"a"');
   });
+
+  it('are planned so', async () =>
+    expect(await planOf(graph, '{ find(filter: { first: 1, type: ADMIN }) other(filter: { first: 2 }) }'))
+      .toMatchInlineSnapshot(`
+     "at once
+       query b
+         query ($_lit1: Filter) {
+           other(filter: $_lit1)
+         }
+       query a
+         query ($_lit0: Filter) {
+           find(filter: $_lit0)
+         }"
+    `));
 });

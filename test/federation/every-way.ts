@@ -1,5 +1,6 @@
 import { expect } from '@jest/globals';
 import { grantsOf } from '../../gateway/authorization/grants.js';
+import { coerceVariables } from '../../gateway/http/variables.js';
 import { printPlan } from '../../gateway/plan/print-plan.js';
 import type { TributaryEngine } from '../../gateway/run/engine.js';
 import { operationOf, type Asked, type AskOptions, type Federation } from './harness.js';
@@ -40,8 +41,11 @@ function seen({ data, errors = [] }: Asked): { data: unknown; errors: string[] }
 /** The plan as text, to read in a test. */
 export async function planOf(graph: Federation, query: string, options: AskOptions = {}): Promise<string> {
   const engine = (await graph.engine(options)) as TributaryEngine;
-  const operation = operationOf(graph.supergraph.schema, query);
+  const { schema } = graph.supergraph;
+  const operation = operationOf(schema, query);
+  const variables = coerceVariables(schema, operation, options.variables ?? {}, false);
   const denial = await engine.authorization?.deny(operation, options.claims && grantsOf(options.claims));
-  const normal = engine.normalOf(operation, options.variables ?? {}, denial);
-  return printPlan(await engine.plans.plan(normal, { labels: [], percent: 100 }));
+  const { overrideLabels = [], random = () => 1 } = options;
+  const overrides = { labels: overrideLabels, percent: random() * 100 };
+  return printPlan(await engine.plans.plan(engine.normalOf(operation, variables, denial), overrides));
 }

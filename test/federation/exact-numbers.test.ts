@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { digitsOf, parseExactly, roundedNumbers, writeExactly } from '../../gateway/run/exact-numbers.js';
+import { planOf } from './every-way.js';
 import { federate, type AskOptions } from './harness.js';
 
 /** Numbers that JavaScript writes differently: too long, or with zeros and exponents that a decimal keeps. */
@@ -80,6 +81,28 @@ describe('custom scalars', () => {
       expect(body).toBe('{"data":{"account":{"number":12345678901234567890,"owner":"Ada","limit":1.10}}}');
     }
   });
+
+  it('which is planned so', async () =>
+    expect(await planOf(graph, '{ account { number owner limit } }')).toMatchInlineSnapshot(`
+     "in order
+       query ledger
+         {
+           account {
+             __typename
+             number
+           }
+         }
+       entities owners
+         at account by { ... on Account { __typename number } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Account {
+               owner
+               limit
+             }
+           }
+         }"
+    `));
 
   it('equal keys are one, and numbers that JavaScript takes for equal are two', async () => {
     let asked = '';

@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { Failure } from '#libs/failure';
+import { planOf } from './every-way.js';
 import { federate, refuse, type AskOptions } from './harness.js';
 
 const graph = federate({
@@ -83,6 +84,27 @@ describe('a subgraph that cannot be reached', () => {
 
   it('what would have been asked with its answer is lost for the same reason', async () => {
     const { data, errors } = await graph.ask('{ feed { author { name } } }', down);
+    expect(await planOf(graph, '{ feed { author { name } } }')).toMatchInlineSnapshot(`
+     "in order
+       query posts
+         {
+           feed {
+             author {
+               __typename
+               id
+             }
+           }
+         }
+       entities users
+         at feed.*.author by { ... on User { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on User {
+               name
+             }
+           }
+         }"
+    `);
     expect(data).toEqual({ feed: null });
     expect(paths(errors)).toEqual(['feed']);
     expect(codes(errors)).toEqual(['SUBGRAPH_UNAVAILABLE']);

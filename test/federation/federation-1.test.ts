@@ -26,14 +26,18 @@ const names = {
   },
 };
 
-describe.each([
-  ['extend type and @external', users],
-  ['@extends and @external', { ...users, sdl: users.sdl.replace('extend type User', 'type User @extends') }],
-])('services of Federation 1 with %s', (_, first) => {
-  const graph = federate({ users: first, names });
-  afterAll(() => graph.close());
+const extended = federate({ users, names });
+const directed = federate({
+  users: { ...users, sdl: users.sdl.replace('extend type User', 'type User @extends') },
+  names,
+});
+afterAll(() => Promise.all([extended.close(), directed.close()]));
 
-  it('a field is its owner’s, unless it is provided', () =>
+describe('services of Federation 1', () => {
+  it.each([
+    ['extend type and @external', extended],
+    ['@extends and @external', directed],
+  ])('with %s: a field is its owner’s, unless it is provided', (_, graph) =>
     everyWay(
       graph,
       '{ user { id rid } randomUser { id name rid } userById(id: "u5") { id name nickname rid } providedRandomUser { id name nickname rid } }',
@@ -45,7 +49,38 @@ describe.each([
           providedRandomUser: { id: 'u2', name: 'provided', nickname: 'nick u2', rid: 'u2-rid' },
         },
       },
-    ));
+    ),
+  );
+
+  it('both are planned so', async () => {
+    const query = '{ randomUser { name rid } providedRandomUser { name rid } }';
+    const plan = await planOf(extended, query);
+    expect(await planOf(directed, query)).toBe(plan);
+    expect(plan).toMatchInlineSnapshot(`
+     "in order
+       query users
+         {
+           randomUser {
+             __typename
+             id
+             rid
+           }
+           providedRandomUser {
+             name
+             rid
+           }
+         }
+       entities names
+         at randomUser by { ... on User { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on User {
+               name
+             }
+           }
+         }"
+    `);
+  });
 });
 
 describe('a service of Federation 1 beside one of Federation 2', () => {
@@ -186,4 +221,50 @@ describe('a supergraph of join v0.1', () => {
       reason: expect.stringContaining('specs.apollo.dev/join/v0.1'),
     });
   });
+
+  it('is planned so', async () =>
+    expect(await planOf(graph, '{ products { delivery } first { sku dimension { size } } }')).toMatchInlineSnapshot(`
+     "at once
+       in order
+         query products
+           {
+             products {
+               __typename
+               upc
+               dimension {
+                 size
+                 weight
+               }
+             }
+           }
+         entities inventory
+           at products.* by { ... on Product { __typename upc dimension { size weight } } }
+           query ($representations: [_Any!]!) {
+             _entities(representations: $representations) {
+               ... on Product {
+                 delivery
+               }
+             }
+           }
+       in order
+         query inventory
+           {
+             first {
+               __typename
+               upc
+               sku
+             }
+           }
+         entities products
+           at first by { ... on Product { __typename upc } }
+           query ($representations: [_Any!]!) {
+             _entities(representations: $representations) {
+               ... on Product {
+                 dimension {
+                   size
+                 }
+               }
+             }
+           }"
+    `));
 });

@@ -124,6 +124,51 @@ describe('a key that is a list of entities', () => {
       },
       guild: 'refuses',
     }));
+
+  it('leads to what only such a list has', async () => {
+    const query = '{ topProducts { first { id pid } selected { id } } }';
+    await everyWay(graph, query, {
+      data: { topProducts: { first: { id: '1', pid: 'p1' }, selected: { id: '2' } } },
+      guild: 'refuses',
+    });
+    expect(await planOf(graph, query)).toMatchInlineSnapshot(`
+     "in order
+       query products
+         {
+           topProducts {
+             __typename
+             products {
+               __typename
+               id
+             }
+           }
+         }
+       entities links
+         at topProducts.products.* by { ... on Product { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Product {
+               pid
+             }
+           }
+         }
+       entities lists
+         at topProducts by { ... on ProductList { __typename products { id pid } } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on ProductList {
+               first {
+                 id
+                 pid
+               }
+               selected {
+                 id
+               }
+             }
+           }
+         }"
+    `);
+  });
 });
 
 describe('@requires with fragments', () => {
@@ -171,6 +216,47 @@ describe('@requires with fragments', () => {
       guild: 'refuses',
     });
   });
+
+  it('is planned so', async () =>
+    expect(await planOf(graph, '{ b { requirer data { foo ... on Qux { qux } } } }')).toMatchInlineSnapshot(`
+     "in order
+       query b
+         {
+           b {
+             __typename
+             id
+           }
+         }
+       entities a
+         at b by { ... on Entity { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Entity {
+               data {
+                 foo
+                 __typename
+                 ... on Qux {
+                   qux
+                   bar
+                 }
+                 ... on Baz {
+                   baz
+                   bar
+                 }
+               }
+             }
+           }
+         }
+       entities b
+         at b by { ... on Entity { __typename data { foo ... on Baz { bar baz } ... on Qux { bar qux } } id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Entity {
+               requirer
+             }
+           }
+         }"
+    `));
 });
 
 describe('the same field with another nullability, another type of object, another shape', () => {
@@ -207,6 +293,28 @@ describe('the same field with another nullability, another type of object, anoth
         },
       },
     ));
+
+  it('is planned so', async () =>
+    expect(await planOf(graph, '{ similar(id: "1") { ... on User { name } ... on Bot { names: name } } version }'))
+      .toMatchInlineSnapshot(`
+     "at once
+       query b
+         {
+           version
+         }
+       query a
+         query ($_lit0: ID!) {
+           similar(id: $_lit0) {
+             __typename
+             ... on User {
+               name
+             }
+             ... on Bot {
+               names: name
+             }
+           }
+         }"
+    `));
 });
 
 describe('an interface whose id every type has, in services that each know some types', () => {
@@ -256,6 +364,51 @@ describe('an interface whose id every type has, in services that each know some 
     // Stock forgets a fragment on a type within one on its interface where it was not told the type.
     everyWay(graph, query, { data, ...(query.includes('...N') && { stock: 'wrong' as const }) }),
   );
+
+  it('is planned so', async () =>
+    expect(
+      await planOf(
+        graph,
+        '{ node(id: "a1") { ... on Account { username chats { text account { username } } } ... on Chat { text } } }',
+      ),
+    ).toMatchInlineSnapshot(`
+     "in order
+       query accounts
+         query ($_lit0: ID!) {
+           node(id: $_lit0) {
+             __typename
+             ... on Account {
+               __typename
+               username
+               id
+             }
+           }
+         }
+       entities chats
+         at node<Account> by { ... on Account { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Account {
+               chats {
+                 text
+                 account {
+                   __typename
+                   id
+                 }
+               }
+             }
+           }
+         }
+       entities accounts
+         at node<Account>.chats.*.account by { ... on Account { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Account {
+               username
+             }
+           }
+         }"
+    `));
 });
 
 describe('a field that everybody calls external', () => {
@@ -274,8 +427,31 @@ describe('a field that everybody calls external', () => {
   });
   afterAll(() => graph.close());
 
-  it('is its owner’s all the same', async () => {
-    const { data } = await graph.ask('{ products { id name price upc } }');
-    expect(data).toEqual({ products: [{ id: '1', name: 'name 1', price: 12.3, upc: 'u1' }] });
-  });
+  it('is its owner’s all the same', () =>
+    everyWay(graph, '{ products { id name price upc } }', {
+      data: { products: [{ id: '1', name: 'name 1', price: 12.3, upc: 'u1' }] },
+    }));
+
+  it('is planned so', async () =>
+    expect(await planOf(graph, '{ products { id name price upc } }')).toMatchInlineSnapshot(`
+     "in order
+       query price
+         {
+           products {
+             __typename
+             id
+             price
+             upc
+           }
+         }
+       entities names
+         at products.* by { ... on Product { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Product {
+               name
+             }
+           }
+         }"
+    `));
 });

@@ -82,14 +82,60 @@ describe('@interfaceObject', () => {
          }"
     `));
 
-  it('from the interface object to the real type, when the operation wants to know it', () =>
-    everyWay(
+  it('and so from the real types to the interface object', async () =>
+    expect(await planOf(graph, '{ media { title score } }')).toMatchInlineSnapshot(`
+     "in order
+       query library
+         {
+           media {
+             __typename
+             id
+             title
+           }
+         }
+       entities reviews
+         at media.* by { ... on Media { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Media {
+               score
+             }
+           }
+         }"
+    `));
+
+  it('from the interface object to the real type, when the operation wants to know it', async () => {
+    await everyWay(
       graph,
       '{ best { score kind: __typename ... on Book { pages } title } bestOfAll { ... on Film { title } } }',
       {
         data: { best: { score: 5, kind: 'Book', pages: 400, title: 'Emma' }, bestOfAll: [{ title: 'Alien' }, {}] },
       },
-    ));
+    );
+    expect(await planOf(graph, '{ best { score kind: __typename ... on Book { pages } } }')).toMatchInlineSnapshot(`
+     "in order
+       query reviews
+         {
+           best {
+             __typename
+             id
+             score
+           }
+         }
+       entities library
+         at best by { ... on Media { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Media {
+               __typename
+               ... on Book {
+                 pages
+               }
+             }
+           }
+         }"
+    `);
+  });
 
   it('and not, when it does not', async () => {
     const { data, calls } = await graph.ask('{ best { id score } }');
@@ -102,14 +148,43 @@ describe('@interfaceObject', () => {
     (query) => everyWay(graph, query, { data: { best: { id: 'b1', note: null } }, errors: ['best.note'] }),
   );
 
-  it('an interface object may require what another one brings', () =>
-    everyWay(graph, '{ media { blurb } book { blurb } best { blurb } }', {
+  it('an interface object may require what another one brings', async () => {
+    await everyWay(graph, '{ media { blurb } book { blurb } best { blurb } }', {
       data: {
         media: [{ blurb: 'b1 got 5' }, { blurb: 'f1 got 3' }],
         book: { blurb: 'b1 got 5' },
         best: { blurb: 'b1 got 5' },
       },
-    }));
+    });
+    expect(await planOf(graph, '{ book { blurb } }')).toMatchInlineSnapshot(`
+     "in order
+       query library
+         {
+           book {
+             __typename
+             id
+           }
+         }
+       entities reviews
+         at book<Book> by { ... on Book { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Media {
+               _needs0: score
+             }
+           }
+         }
+       entities blurbs
+         at book<Book> by { ... on Book { __typename id score: _needs0 } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Media {
+               blurb
+             }
+           }
+         }"
+    `);
+  });
 
   it('round trips through the interface object keep the type', () =>
     everyWay(
@@ -160,6 +235,31 @@ describe('@interfaceObject with a key that it cannot resolve', () => {
         product: { data: 'flour' },
       },
     }));
+
+  it('is planned so', async () =>
+    expect(await planOf(products, '{ pages { title product { id data } } }')).toMatchInlineSnapshot(`
+     "in order
+       query pages
+         {
+           pages {
+             title
+             product {
+               __typename
+               id
+             }
+           }
+         }
+       entities shop
+         at pages.*.product by { ... on Product { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Product {
+               __typename
+               data
+             }
+           }
+         }"
+    `));
 });
 
 describe('an interface object that others extend through a type in between', () => {
@@ -208,4 +308,44 @@ describe('an interface object that others extend through a type in between', () 
         },
       },
     ));
+
+  it('is planned so', async () =>
+    expect(await planOf(lists, '{ playlist { items { length author { name } ... on Song { title } } } }'))
+      .toMatchInlineSnapshot(`
+     "in order
+       query playlists
+         {
+           playlist {
+             items {
+               __typename
+               id
+               length
+             }
+           }
+         }
+       at once
+         entities media
+           at playlist.items.* by { ... on Media { __typename id } }
+           query ($representations: [_Any!]!) {
+             _entities(representations: $representations) {
+               ... on Media {
+                 __typename
+                 ... on Song {
+                   title
+                 }
+               }
+             }
+           }
+         entities authors
+           at playlist.items.* by { ... on Media { __typename id } }
+           query ($representations: [_Any!]!) {
+             _entities(representations: $representations) {
+               ... on Media {
+                 author {
+                   name
+                 }
+               }
+             }
+           }"
+    `));
 });

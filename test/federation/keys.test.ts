@@ -63,6 +63,56 @@ describe('@key', () => {
         ],
       },
     });
+    expect(await planOf(graph, '{ products { name checked } }')).toMatchInlineSnapshot(`
+     "in order
+       query catalog
+         {
+           products {
+             __typename
+             name
+             id
+           }
+         }
+       entities codes
+         at products.* by { ... on Product { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Product {
+               sku
+             }
+           }
+         }
+       entities trade
+         at products.* by { ... on Product { __typename sku } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Product {
+               upc
+             }
+           }
+         }
+       entities stock
+         at products.* by { ... on Product { __typename upc } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Product {
+               sku
+               org {
+                 id
+               }
+             }
+           }
+         }
+       entities audit
+         at products.* by { ... on Product { __typename sku org { id } } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Product {
+               checked
+             }
+           }
+         }"
+    `);
   });
 
   it('only what is needed to get there is asked', async () => {
@@ -141,4 +191,36 @@ describe('null keys', () => {
       data: { books: [{ upc: 'b1', author: { name: 'of id-b1' } }, null, { upc: 'b3', author: null }] },
     });
   });
+
+  it('is planned so', async () =>
+    expect(await planOf(nulls, '{ books { upc author { name } } }')).toMatchInlineSnapshot(`
+     "in order
+       query shelf
+         {
+           books {
+             __typename
+             upc
+           }
+         }
+       entities library
+         at books.* by { ... on Book { __typename upc } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Book {
+               id
+             }
+           }
+         }
+       entities authors
+         at books.* by { ... on Book { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Book {
+               author {
+                 name
+               }
+             }
+           }
+         }"
+    `));
 });

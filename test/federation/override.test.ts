@@ -99,4 +99,59 @@ describe('progressive @override', () => {
     expect(await ask([], 0.2)).toEqual({ items: [{ price: 'old', stock: 'new' }] });
     expect(await ask(['prices'], 0.2)).toEqual({ items: [{ price: 'new', stock: 'new' }] });
   });
+
+  it('is planned so while neither is on', async () =>
+    expect(await planOf(graph, query)).toMatchInlineSnapshot(`
+     "query old
+       {
+         items {
+           price
+           stock
+         }
+       }"
+    `));
+
+  it('and so with the label', async () =>
+    expect(await planOf(graph, query, { overrideLabels: ['prices'] })).toMatchInlineSnapshot(`
+     "in order
+       query old
+         {
+           items {
+             __typename
+             id
+             stock
+           }
+         }
+       entities new
+         at items.* by { ... on Item { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Item {
+               price
+             }
+           }
+         }"
+    `));
+
+  it('and so for the quarter', async () =>
+    expect(await planOf(graph, query, { random: () => 0.2 })).toMatchInlineSnapshot(`
+     "in order
+       query old
+         {
+           items {
+             __typename
+             price
+             id
+           }
+         }
+       entities new
+         at items.* by { ... on Item { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Item {
+               stock
+             }
+           }
+         }"
+    `));
 });

@@ -77,18 +77,72 @@ describe('@provides', () => {
       data: { all: [{ name: 'from names', category: { label: 'from names' } }] },
     }));
 
-  it('on members of a union', () =>
-    everyWay(graph, '{ media { ... on Book { title } ... on Film { title } } }', {
+  it('on members of a union', async () => {
+    await everyWay(graph, '{ media { ... on Book { title } ... on Film { title } } }', {
       data: { media: [{ title: 'from the store' }, { title: 'from names' }] },
-    }));
+    });
+    expect(await planOf(graph, '{ media { ... on Book { title } ... on Film { title } } }')).toMatchInlineSnapshot(`
+     "in order
+       query store
+         {
+           media {
+             __typename
+             ... on Book {
+               title
+             }
+             ... on Film {
+               __typename
+               id
+             }
+           }
+         }
+       entities names
+         at media.*<Film> by { ... on Film { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Film {
+               title
+             }
+           }
+         }"
+    `);
+  });
 
-  it('on implementations of an interface', () =>
-    everyWay(graph, '{ shelf { id ... on Dog { name age } ... on Cat { name } } }', {
+  it('on implementations of an interface', async () => {
+    await everyWay(graph, '{ shelf { id ... on Dog { name age } ... on Cat { name } } }', {
       data: {
         shelf: [
           { id: 'd', name: 'from the store', age: 3 },
           { id: 'k', name: 'from the store' },
         ],
       },
-    }));
+    });
+    expect(await planOf(graph, '{ shelf { id ... on Dog { name age } ... on Cat { name } } }')).toMatchInlineSnapshot(`
+     "in order
+       query store
+         {
+           shelf {
+             id
+             __typename
+             ... on Dog {
+               __typename
+               id
+               name
+             }
+             ... on Cat {
+               name
+             }
+           }
+         }
+       entities names
+         at shelf.*<Dog> by { ... on Dog { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Dog {
+               age
+             }
+           }
+         }"
+    `);
+  });
 });

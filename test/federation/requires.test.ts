@@ -83,8 +83,43 @@ describe('@requires', () => {
          }"
     `));
 
-  it('a field that needs a field that needs a field', () =>
-    everyWay(graph, '{ product { tax } }', { data: { product: { tax: 1_120 } } }));
+  it('a field that needs a field that needs a field', async () => {
+    await everyWay(graph, '{ product { tax } }', { data: { product: { tax: 1_120 } } });
+    expect(await planOf(graph, '{ product { tax } }')).toMatchInlineSnapshot(`
+     "in order
+       query catalog
+         {
+           product {
+             __typename
+             id
+             size {
+               height
+               width
+             }
+             price(currency: "USD")
+           }
+         }
+       entities shipping
+         at product by { ... on Product { __typename price id size { width height } } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Product {
+               cost
+               volume
+             }
+           }
+         }
+       entities tax
+         at product by { ... on Product { __typename cost volume id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Product {
+               tax
+             }
+           }
+         }"
+    `);
+  });
 
   it('an argument in the requirement is not the client’s argument', () =>
     everyWay(graph, '{ product { price(currency: "GBP") cost tags(first: 1) label } }', {
@@ -104,17 +139,72 @@ describe('@requires', () => {
       stock: 'wrong',
     }));
 
-  it('two requirements with different arguments do not get in each other’s way', () =>
-    everyWay(graph, '{ product { cost costInEuro price(currency: "GBP") } }', {
+  it('two requirements with different arguments do not get in each other’s way', async () => {
+    await everyWay(graph, '{ product { cost costInEuro price(currency: "GBP") } }', {
       data: { product: { cost: 1_110, costInEuro: 2_109, price: 108 } },
       stock: 'wrong',
-    }));
+    });
+    expect(await planOf(graph, '{ product { cost costInEuro price(currency: "GBP") } }')).toMatchInlineSnapshot(`
+     "in order
+       query catalog
+         {
+           product {
+             __typename
+             id
+             _key0: price(currency: "GBP")
+             price(currency: "USD")
+             _internal_qp_alias_0: price(currency: "EUR")
+           }
+         }
+       entities shipping
+         at product by { ... on Product { __typename price: _internal_qp_alias_0 id } }
+         at product by { ... on Product { __typename price id } }
+         query ($__batch_reps_0: [_Any!]!, $__batch_reps_1: [_Any!]!) {
+           _e0: _entities(representations: $__batch_reps_0) {
+             ... on Product {
+               costInEuro
+             }
+           }
+           _e1: _entities(representations: $__batch_reps_1) {
+             ... on Product {
+               cost
+             }
+           }
+         }"
+    `);
+  });
 
-  it('a client’s alias that is the name of a key or of a required field changes nothing', () =>
-    everyWay(graph, '{ product { id: cost price: tax size: id } }', {
+  it('a client’s alias that is the name of a key or of a required field changes nothing', async () => {
+    await everyWay(graph, '{ product { id: cost price: tax size: id } }', {
       data: { product: { id: 1_110, price: 1_120, size: '1' } },
       stock: 'wrong',
-    }));
+    });
+    expect(await planOf(graph, '{ product { id: cost price: volume } }')).toMatchInlineSnapshot(`
+     "in order
+       query catalog
+         {
+           product {
+             __typename
+             id
+             price(currency: "USD")
+             size {
+               height
+               width
+             }
+           }
+         }
+       entities shipping
+         at product by { ... on Product { __typename size { width height } id price } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Product {
+               _key1: volume
+               _key0: cost
+             }
+           }
+         }"
+    `);
+  });
 });
 
 describe('circular @requires', () => {
@@ -157,6 +247,49 @@ describe('circular @requires', () => {
       },
       stock: 'wrong',
     }));
+
+  it('is planned so', async () =>
+    expect(await planOf(circular, '{ feed { id byExpert } }')).toMatchInlineSnapshot(`
+     "in order
+       query a
+         {
+           feed {
+             __typename
+             id
+           }
+         }
+       entities b
+         at feed.* by { ... on Post { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Post {
+               comments {
+                 authorId
+               }
+             }
+           }
+         }
+       entities a
+         at feed.* by { ... on Post { __typename comments { authorId } id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Post {
+               author {
+                 yearsOfExperience
+               }
+             }
+           }
+         }
+       entities b
+         at feed.* by { ... on Post { __typename author { yearsOfExperience } id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Post {
+               byExpert
+             }
+           }
+         }"
+    `));
 });
 
 /** In each of these both planners ask a subgraph for what it only knows by name, or give it what another field needs. */
@@ -228,4 +361,55 @@ describe('requirements that planners get wrong', () => {
     ],
     ['after a mutation', 'mutation { buy { summary light } }', { buy: { summary: '2/3 for 20 (20)', light: false } }],
   ])('%s', (_name, query, data) => everyWay(shelf, query, { data, stock: 'wrong' }));
+
+  it('are planned so', async () =>
+    expect(await planOf(shelf, '{ book { summary } }')).toMatchInlineSnapshot(`
+     "in order
+       query shop
+         {
+           book {
+             __typename
+             id
+           }
+         }
+       entities scales
+         at book by { ... on Book { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Book {
+               weight(unit: "kg") {
+                 net
+                 gross
+               }
+             }
+           }
+         }
+       entities fees
+         at book by { ... on Book { __typename weight { net } id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Book {
+               fee
+             }
+           }
+         }
+       entities shop
+         at book by { ... on Book { __typename weight { net gross } fee id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Book {
+               label
+             }
+           }
+         }
+       entities scales
+         at book by { ... on Book { __typename fee label id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Book {
+               summary
+             }
+           }
+         }"
+    `));
 });

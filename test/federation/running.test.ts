@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
 import type { TributaryEngine } from '../../gateway/run/engine.js';
+import { planOf } from './every-way.js';
 import { federate, operationOf, type AskOptions, type Call } from './harness.js';
 
 const graph = federate({
@@ -98,6 +99,49 @@ describe('a fetch', () => {
     expect(data).toEqual({ it: { size: 70, owner: { title: 'owner o7' } } });
     return asked;
   }
+
+  it('is planned so', async () =>
+    expect(await planOf(graph, '{ it: again { size owner { title } } }')).toMatchInlineSnapshot(`
+     "in order
+       query numbers
+         {
+           it: again {
+             __typename
+             id
+           }
+         }
+       at once
+         entities names
+           at it by { ... on Item { __typename id } }
+           query ($representations: [_Any!]!) {
+             _entities(representations: $representations) {
+               ... on Item {
+                 owner {
+                   __typename
+                   id
+                 }
+               }
+             }
+           }
+         entities sizes
+           at it by { ... on Item { __typename id } }
+           query ($representations: [_Any!]!) {
+             _entities(representations: $representations) {
+               ... on Item {
+                 size
+               }
+             }
+           }
+       entities owners
+         at it.owner by { ... on Owner { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Owner {
+               title
+             }
+           }
+         }"
+    `));
 
   it('starts when its own inputs are there, whatever else is still on its way', async () =>
     expect(await overtakes('{ it: again { size owner { title } } }')).toBe(true));

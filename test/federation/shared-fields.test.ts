@@ -54,15 +54,8 @@ describe('@shareable', () => {
         ],
       },
     });
-    expect(await planOf(graph, '{ product { id stock price { amount } } }', { planner: 'apollo' }))
-      .toMatchInlineSnapshot(`
+    expect(await planOf(graph, '{ product { id stock price { amount } } }')).toMatchInlineSnapshot(`
      "at once
-       query stock
-         {
-           product {
-             stock
-           }
-         }
        query prices
          {
            product {
@@ -70,6 +63,12 @@ describe('@shareable', () => {
                amount
              }
              id
+           }
+         }
+       query stock
+         {
+           product {
+             stock
            }
          }"
     `);
@@ -116,6 +115,45 @@ describe('a parent that is an entity in one service and a plain value in another
         pages: ['p1', 'p2'].map((id) => ({ category: { name: `name of c-${id}`, details: { pages: 3, books: 5 } } })),
       },
     }));
+
+  it('is planned so', async () =>
+    expect(await planOf(graph, '{ pages { category { name details { books } } } }')).toMatchInlineSnapshot(`
+     "in order
+       query pages
+         {
+           pages {
+             __typename
+             category {
+               __typename
+               id
+             }
+             id
+           }
+         }
+       at once
+         entities books
+           at pages.* by { ... on Page { __typename id } }
+           query ($representations: [_Any!]!) {
+             _entities(representations: $representations) {
+               ... on Page {
+                 category {
+                   details {
+                     books
+                   }
+                 }
+               }
+             }
+           }
+         entities names
+           at pages.*.category by { ... on Category { __typename id } }
+           query ($representations: [_Any!]!) {
+             _entities(representations: $representations) {
+               ... on Category {
+                 name
+               }
+             }
+           }"
+    `));
 });
 
 describe('@shareable fields whose values differ in shape', () => {
@@ -155,4 +193,31 @@ describe('@shareable fields whose values differ in shape', () => {
         },
       },
     ));
+
+  it('is planned so', async () =>
+    expect(await planOf(graph, '{ accounts { ... on User { id photo } ... on Admin { id } } }')).toMatchInlineSnapshot(`
+     "in order
+       query users
+         {
+           accounts {
+             __typename
+             ... on User {
+               __typename
+               id
+             }
+             ... on Admin {
+               id
+             }
+           }
+         }
+       entities photos
+         at accounts.*<User> by { ... on User { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on User {
+               photo
+             }
+           }
+         }"
+    `));
 });

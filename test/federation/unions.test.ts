@@ -143,6 +143,25 @@ describe('the intersection of unions', () => {
     // Stock does not ask a Book from b what it is.
     everyWay(graph, query, { data, ...(query.includes('viewer') && { stock: 'wrong' as const }) }),
   );
+
+  it('is planned so', async () =>
+    expect(
+      await planOf(graph, '{ media { ... on Book { title pages } ... on Movie { title } ... on Song { title } } }'),
+    ).toMatchInlineSnapshot(`
+     "query b
+       {
+         media {
+           ... on Movie {
+             title
+           }
+           __typename
+           ... on Book {
+             pages
+             title
+           }
+         }
+       }"
+    `));
 });
 
 describe('members of a union with the same fields', () => {
@@ -177,6 +196,51 @@ describe('members of a union with the same fields', () => {
       data: { review: { product: { b: 'b1' } } },
     });
   });
+
+  it('are planned so', async () =>
+    expect(await planOf(graph, query)).toMatchInlineSnapshot(`
+     "in order
+       query reviews
+         {
+           reviews {
+             __typename
+             ... on Anonymous {
+               product {
+                 ...a
+               }
+             }
+             ... on Signed {
+               product {
+                 ...a
+               }
+             }
+           }
+         }
+
+         fragment a on Product {
+           __typename
+           id
+         }
+       at once
+         entities c
+           at reviews.*<Signed>.product by { ... on Product { __typename id } }
+           query ($representations: [_Any!]!) {
+             _entities(representations: $representations) {
+               ... on Product {
+                 c
+               }
+             }
+           }
+         entities b
+           at reviews.*<Anonymous>.product by { ... on Product { __typename id } }
+           query ($representations: [_Any!]!) {
+             _entities(representations: $representations) {
+               ... on Product {
+                 b
+               }
+             }
+           }"
+    `));
 
   it('and nobody is asked about what was not asked', async () => {
     const one = '{ review { ... on Anonymous { product { b } } ... on Signed { product { c } } } }';
@@ -226,4 +290,37 @@ describe('unions and interfaces over services', () => {
     ],
     ['{ products { ... on Node { ... on Toaster { id color } } } }', { products: [{}, { id: 't1', color: 'red' }] }],
   ])('%s', (query, data) => everyWay(graph, query, { data }));
+
+  it('are planned so', async () =>
+    expect(await planOf(graph, '{ products { ... on Oven { warranty } ... on Toaster { warranty color } } }'))
+      .toMatchInlineSnapshot(`
+     "in order
+       query a
+         {
+           products {
+             __typename
+             ... on Oven {
+               __typename
+               id
+             }
+             ... on Toaster {
+               __typename
+               warranty
+               id
+             }
+           }
+         }
+       entities b
+         at products.* by { ... on Oven { __typename id } ... on Toaster { __typename id } }
+         query ($representations: [_Any!]!) {
+           _entities(representations: $representations) {
+             ... on Oven {
+               warranty
+             }
+             ... on Toaster {
+               color
+             }
+           }
+         }"
+    `));
 });
