@@ -94,7 +94,7 @@ export class Asking {
     const { graph } = this.#run;
     const shape = graph.shapeOf(this.lookup.subgraph, part.unit);
     const worth = graph.worthOf(part.unit);
-    const doubted = worth.doubted || this.#run.stranger ? new Doubted(this.#run, this.lookup, shape, worth) : undefined;
+    const doubted = worth.doubted ? new Doubted(this.#run, this.lookup, shape, worth) : undefined;
     const items: Item[] = [];
     const past: number[] = [];
     const unseen: number[] = [];
@@ -111,7 +111,7 @@ export class Asking {
     this.#worths.set(worth, items);
     if (past.length > 0) this.#past.push(past.length === part.representations.length ? part : subset(part, past));
     if (unseen.length === 0) return;
-    if (!this.#run.stranger) worth.count(unseen.length, 0);
+    worth.count(unseen.length, 0);
     doubted!.note();
     const rest = unseen.length === part.representations.length ? part : subset(part, unseen);
     this.#past.push({ ...rest, heard: this.#heardOf(rest, doubted!) });
@@ -162,6 +162,28 @@ export class Asking {
       item.missing = item.fields.list.map((_, index) => index);
     }
   }
+}
+
+/**
+ * A part of a stranger's (worth.ts): nothing is looked up, found or kept, so it goes the way it would go without a cache. What the
+ * client may keep of the answer is told all the same.
+ */
+export function askedByStranger(run: RunCache, subgraph: string, part: Part): Part {
+  if (part.context) return part;
+  const lookup = new Lookup(run, subgraph);
+  const doubted = new Doubted(run, lookup, run.graph.shapeOf(subgraph, part.unit), run.graph.worthOf(part.unit));
+  for (const text of part.representations) doubted.passes(text);
+  doubted.note();
+  const { fields } = doubted;
+  if (fields.length === 0) return part;
+  return {
+    ...part,
+    heard: {
+      apart: false,
+      came: (answer, _entities, _offset, headers) => lookup.passed(fields, answer, headers),
+      failed: async () => new Map(),
+    },
+  };
 }
 
 /** The entities of one part, where what it asks for is hardly ever found. */

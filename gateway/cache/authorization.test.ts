@@ -9,7 +9,7 @@ const graph = federate({
   people: {
     sdl: `${HINTS}
       type Query { person(id: ID!): Person @cacheControl(maxAge: 60)  vault: Vault @cacheControl(maxAge: 60) }
-      type Person @key(fields: "id") @cacheControl(maxAge: 60) { id: ID! name: String salary: Int @authenticated email: String @requiresScopes(scopes: [["read:email"]]) boss: Person @policy(policies: [["hr"]]) }
+      type Person @key(fields: "id") { id: ID! name: String @cacheControl(maxAge: 60) salary: Int @cacheControl(maxAge: 60) @authenticated email: String @cacheControl(maxAge: 60) @requiresScopes(scopes: [["read:email"]]) boss: Person @cacheControl(maxAge: 60) @policy(policies: [["hr"]]) }
       type Vault @authenticated @cacheControl(maxAge: 60) { gold: Int }`,
     resolvers: {
       Query: { person: (_: unknown, { id }: { id: string }) => ({ id }), vault: () => ({ gold: 9 }) },
@@ -24,7 +24,7 @@ const graph = federate({
   },
   taxes: {
     sdl: `${HINTS}
-      type Person @key(fields: "id") @cacheControl(maxAge: 60) { id: ID! salary: Int @external tax: Int @requires(fields: "salary") @authenticated free: Int }`,
+      type Person @key(fields: "id") { id: ID! salary: Int @external tax: Int @cacheControl(maxAge: 60) @requires(fields: "salary") @authenticated free: Int @cacheControl(maxAge: 60) }`,
     resolvers: {
       Person: {
         __resolveReference: (row: object) => row,

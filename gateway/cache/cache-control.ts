@@ -3,6 +3,8 @@ export interface CacheControl {
   readonly keep: boolean;
   /** Only for whoever asked. */
   readonly private: boolean;
+  /** It says that it is for everybody, also where somebody asked by name (RFC 9111, 3.5). */
+  readonly public: boolean;
   /** Undefined: it does not say. */
   readonly maxAge: number | undefined;
   readonly staleWhileRevalidate: number;
@@ -28,10 +30,20 @@ export function readCacheControl(header: string | undefined): CacheControl | und
   return {
     keep,
     private: directives.has('private'),
+    public: directives.has('public') || directives.has('s-maxage'),
     maxAge: seconds('s-maxage') ?? seconds('max-age'),
     staleWhileRevalidate: strict ? 0 : (seconds('stale-while-revalidate') ?? 0),
     staleIfError: strict ? 0 : (seconds('stale-if-error') ?? 0),
   };
+}
+
+/** Where only a header speaks, to somebody who asked by name, it has to say that it is for everybody. */
+export function isPrivate(
+  control: CacheControl,
+  { byHeader }: { readonly byHeader: boolean },
+  subject: string | null,
+): boolean {
+  return control.private || (byHeader && subject !== null && !control.public);
 }
 
 /** How long a whole answer may be kept: the least of all that is in it. */
@@ -62,7 +74,7 @@ export class AnswerPolicy {
 }
 
 /** What `cacheHeadersOf` looks at. */
-export const CACHE_HEADERS = ['cache-control', 'surrogate-key', 'cache-tag'] as const;
+export const CACHE_HEADERS = ['cache-control', 'age', 'vary', 'surrogate-key', 'cache-tag'] as const;
 
 /** `Cache-Control`, and the tags of `Surrogate-Key` (separated by spaces) and `Cache-Tag` (by commas). */
 export function cacheHeadersOf(
@@ -72,12 +84,20 @@ export function cacheHeadersOf(
     const value = headers[name];
     return Array.isArray(value) ? value.join(',') : (value ?? '');
   };
-  const cacheControl = readCacheControl(all('cache-control'));
+  const cacheControl = aged(readCacheControl(all('cache-control')), all('age'), all('vary'));
   const tags = [...all('surrogate-key').split(/[\s,]+/), ...all('cache-tag').split(',')]
     .map((tag) => tag.trim())
     .filter((tag) => tag !== '')
     .slice(0, TAGS_MAX);
   return cacheControl === undefined && tags.length === 0 ? undefined : { cacheControl, tags };
+}
+
+/** Some other cache has had it for a while already; and what is never twice the same is not kept. */
+function aged(control: CacheControl | undefined, age: string, vary: string): CacheControl | undefined {
+  if (control === undefined) return undefined;
+  if (vary.includes('*')) return { ...control, keep: false };
+  if (control.maxAge === undefined || !/^\d{1,10}$/.test(age)) return control;
+  return { ...control, maxAge: Math.max(0, control.maxAge - Number(age)) };
 }
 
 /** Of one answer; a subgraph that sends more is not one to be believed. */

@@ -19,7 +19,7 @@ const graphOf = (hints: (sdl: string) => string): Federation =>
       sdl: hints(`${HINTS}
       type Query { me: Person @cacheControl(maxAge: 60, scope: PRIVATE)  thing(id: ID!): Thing @cacheControl(maxAge: 60)  draft: Thing @cacheControl(maxAge: 60, scope: PRIVATE) }
       type Person @key(fields: "id") @cacheControl(maxAge: 60) { id: ID! name: String! }
-      type Thing @key(fields: "id") @cacheControl(maxAge: 60) { id: ID! title: String! note: String @cacheControl(scope: PRIVATE) }`),
+      type Thing @key(fields: "id") { id: ID! title: String! @cacheControl(maxAge: 60) note: String @cacheControl(maxAge: 60, scope: PRIVATE) }`),
       resolvers: {
         Query: {
           me: (_: unknown, __: unknown, context: unknown) => {
@@ -42,7 +42,7 @@ const graphOf = (hints: (sdl: string) => string): Federation =>
     },
     notes: {
       sdl: hints(`${HINTS}
-      type Thing @key(fields: "id") @cacheControl(maxAge: 60) {
+      type Thing @key(fields: "id") {
         id: ID!
         marks(first: Int): [Mark!] @cacheControl(maxAge: 60, scope: PRIVATE)
         count: Int! @cacheControl(maxAge: 60, scope: PRIVATE)

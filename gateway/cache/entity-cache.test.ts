@@ -25,8 +25,8 @@ const graph = federate({
       type Query { user(id: ID!): User @cacheControl(maxAge: 60)  byName(name: String!): User @cacheControl(maxAge: 60)  me: User @cacheControl(scope: PRIVATE, maxAge: 0)  plain: Plain  all: [User!]! @cacheControl(maxAge: 30) }
       type Mutation { rename(id: ID!, name: String!): User }
       type User @key(fields: "id") @cacheControl(maxAge: 60) {
-        id: ID! name: String! bio(length: Int = 5): String secret: String @cacheControl(scope: PRIVATE) now: Int @cacheControl(maxAge: 0)
-        address: Address @cacheControl(inheritMaxAge: true) best: User settings: [Setting!]! @cacheControl(maxAge: 20) broken: String
+        id: ID! name: String! @cacheControl(maxAge: 60) bio(length: Int = 5): String @cacheControl(maxAge: 60) secret: String @cacheControl(maxAge: 60, scope: PRIVATE) now: Int @cacheControl(maxAge: 0)
+        address: Address @cacheControl(maxAge: 60) best: User @cacheControl(maxAge: 60) settings: [Setting!]! @cacheControl(maxAge: 20) broken: String @cacheControl(maxAge: 60)
       }
       type Plain @key(fields: "id") { id: ID! text: String }
       type Address { street: String city: String }
@@ -71,16 +71,17 @@ const graph = federate({
       type Query { post(id: ID!): Post @cacheControl(maxAge: 60) }
       union Attachment = Link | Post
       type Link @cacheControl(inheritMaxAge: true) { url: String! }
-      type User @key(fields: "id") @cacheControl(maxAge: 60) {
+      type User @key(fields: "id") {
         id: ID!
         posts(first: Int): PostConnection @cacheControl(maxAge: 30, scope: PRIVATE)
         latest(first: Int): [Post] @cacheControl(maxAge: 30)
         uncached: Int @cacheControl(maxAge: 0)
+        silent: Int
       }
       type PostConnection @cacheControl(inheritMaxAge: true) { edges: [PostEdge!]! total: Int! }
       type PostEdge @cacheControl(inheritMaxAge: true) { cursor: String! node: Post }
       type Post @key(fields: "id") @cacheControl(maxAge: 30) {
-        id: ID! body: String! likes: Int! liked: Boolean @cacheControl(maxAge: 5, scope: PRIVATE) author: User attached: [Attachment!]! @cacheControl(maxAge: 30)
+        id: ID! body: String! likes: Int! liked: Boolean @cacheControl(maxAge: 5, scope: PRIVATE) author: User @cacheControl(maxAge: 30) attached: [Attachment!]! @cacheControl(maxAge: 30)
       }`,
     resolvers: {
       Query: { post: (_: unknown, { id }: { id: string }) => posts.get(id) ?? null },
@@ -94,6 +95,7 @@ const graph = federate({
         latest: ({ id }: Row, { first }: { first?: number }) =>
           [...posts.values()].filter(({ authorId }) => authorId === id).slice(0, first),
         uncached: () => 1,
+        silent: () => 1,
       },
       Post: {
         __resolveReference: ({ id }: Row) => posts.get(id) ?? null,
@@ -106,7 +108,7 @@ const graph = federate({
   },
   shipping: {
     sdl: `${HINTS}
-      type User @key(fields: "id") @cacheControl(maxAge: 60) { id: ID! name: String! @external label: String @requires(fields: "name") }`,
+      type User @key(fields: "id") { id: ID! name: String! @external label: String @cacheControl(maxAge: 60) @requires(fields: "name") }`,
     resolvers: { User: { __resolveReference: (row: Row) => row, label: ({ name }: Row) => `to ${String(name)}` } },
   },
 });
@@ -238,6 +240,16 @@ describe('what may be kept', () => {
     expect(entities.records.roundTrips).toBe(0);
   });
 
+  it('is nothing of a service that says nothing, whatever another says of the type that they share', async () => {
+    for (let nth = 0; nth < 3; nth++) {
+      const { calls } = await ask('{ user(id: "a") { name silent } }');
+      expect(calls.some(({ subgraph }) => subgraph === 'posts')).toBe(true);
+    }
+    // (control) Of a type that is one service's alone its lifetime is that of its fields.
+    await ask('{ post(id: "1") { body } }');
+    expect((await ask('{ post(id: "1") { body } }')).calls).toEqual([]);
+  });
+
   it('PRIVATE is kept for each viewer alone', async () => {
     const query = '{ user(id: "a") { name secret posts(first: 1) { edges { node { liked } } } } }';
     const secretOf = async (subject: string | null) => (await ask(query, { subject })).data;
@@ -277,6 +289,29 @@ describe('what may be kept', () => {
     expect((await ask(query, { ...options, subject: 'b' })).calls).toHaveLength(1);
   });
 
+  it('a header alone, to somebody who asked by name, has to say that it is for everybody', async () => {
+    const query = '{ plain { text } }';
+    const callsOf = async (value: string): Promise<number> => {
+      const said = (subject: string): AskOptions => ({ subject, answerHeaders: { users: { 'cache-control': value } } });
+      entities = new EntityCache({ records: openRecordCache({}), random: () => 0.5 });
+      for (let nth = 0; nth < 3; nth++) await ask(query, said('a'));
+      return (await ask(query, said('b'))).calls.length;
+    };
+    expect([await callsOf('max-age=30'), await callsOf('max-age=30, public'), await callsOf('s-maxage=30')]).toEqual([
+      1, 0, 0,
+    ]);
+  });
+
+  it('what another cache has had for a while lives shorter, and what varies by everything is not kept', async () => {
+    const query = '{ user(id: "a") { name } }';
+    const said = (more: Record<string, string>): AskOptions => ({
+      answerHeaders: { users: { 'cache-control': 'max-age=30', ...more } },
+    });
+    expect((await ask(query, said({ vary: '*' }))).headers['cache-control']).toBe('no-store');
+    expect((await ask(query, said({ age: '20' }))).headers['cache-control']).toBe('max-age=10, public');
+    expect((await ask(query)).calls).toEqual([]);
+  });
+
   it('the client is told how long the whole may be kept, and how old it is', async () => {
     expect((await ask('{ user(id: "a") { name } }')).headers).toEqual({
       'cache-control': 'max-age=60, public',
@@ -298,6 +333,20 @@ describe('nothing older than what was acknowledged', () => {
     await ask('{ user(id: "a") { name } }');
     await ask(rename);
     expect((await ask('{ user(id: "a") { name } }')).data).toEqual({ user: { name: 'Anna' } });
+  });
+
+  it('also where its client does not ask for the key; what it answers is what was asked for', async () => {
+    await ask('{ user(id: "a") { name } }');
+    const { body } = await ask('mutation { done: rename(id: "a", name: "Anna") { called: name } }');
+    expect(body).toBe('{"data":{"done":{"called":"Anna"}}}');
+    expect((await ask('{ user(id: "a") { name } }')).data).toEqual({ user: { name: 'Anna' } });
+  });
+
+  it('a list of a root field ends with the next mutation of its subgraph', async () => {
+    await ask('{ all { name } }');
+    people.set('c', { id: 'c', name: 'Cat' });
+    await ask('mutation { rename(id: "b", name: "Bobby") { name } }');
+    expect((await ask('{ all { name } }')).data).toEqual({ all: ['Ann', 'Bobby', 'Cat'].map((name) => ({ name })) });
   });
 
   it('a slow read that began before the write does not put the old value back', async () => {

@@ -10,6 +10,8 @@ export interface EntityCacheOptions {
   readonly records: RecordCache;
   readonly random?: () => number;
   readonly sleep?: (ms: number) => Promise<void>;
+  /** Requests that may wait for others' loads at one time; beyond them each loads by itself. */
+  readonly waitersMax?: number;
   /** Of answers that are remembered whole; 0: none is. */
   readonly answersBytes?: number | undefined;
 }
@@ -25,7 +27,9 @@ export class EntityCache {
   readonly flights = new Map<string, Promise<void>>();
   /** Entities that are loaded anew while they are shown. */
   readonly refreshing = new Set<string>();
+  /** Requests that wait for others' loads. */
   waiters = 0;
+  readonly waitersMax: number;
   /** What was asked for last where next to nothing is found. */
   readonly seen = new Seen();
   readonly strangers = new Strangers();
@@ -36,6 +40,7 @@ export class EntityCache {
   constructor(options: EntityCacheOptions) {
     this.records = options.records;
     this.answers = new WholeAnswers(this, options.answersBytes ?? ANSWERS_BYTES);
+    this.waitersMax = options.waitersMax ?? 20_000;
     this.random = options.random ?? Math.random;
     this.sleep = options.sleep ?? ((ms) => new Promise((resolve) => setTimeout(resolve, ms)));
   }

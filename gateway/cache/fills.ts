@@ -1,6 +1,6 @@
 import { entityNames as nameOf, LIFETIME_MAX_MS, type FieldFill, type RecordFill } from '#libs/cache';
 import { isObject, type Json, type JsonObject } from '../run/json.js';
-import type { CacheControl } from './cache-control.js';
+import { isPrivate, type CacheControl } from './cache-control.js';
 import { isOfKey, type Item } from './item.js';
 import type { Lookup } from './lookup.js';
 import type { Policy } from './shape.js';
@@ -58,18 +58,15 @@ export class Fills {
     }
   }
 
-  /** An answer of a root field ends with the entity that it leads to; that there is none, with the next one. */
+  /** An answer of a root field ends with the entity that it leads to; a list, or that there is none, with the next write there. */
   #ends(value: Json): string[] {
-    if (value === null) return [nameOf.nothing(this.#lookup.subgraph)];
     const ref = isObject(value) ? (value as unknown as Partial<Ref>).$ref : undefined;
-    if (!ref) return [];
+    if (!ref) return [nameOf.nothing(this.#lookup.subgraph)];
     return [nameOf.leadsTo(nameOf.entity(this.#lookup.subgraph, ref[0], JSON.stringify(ref[1])))];
   }
 
   gone(item: Item): void {
-    const maxAge = this.#lookup.graph.rules.type(item.fields.type)?.hint?.maxAge;
-    const policy = { maxAge: maxAge ?? Number.POSITIVE_INFINITY, private: false, byHeader: maxAge === undefined };
-    const lifetime = this.#lifetime(policy, true);
+    const lifetime = this.#lifetime({ ...item.fields.whole, private: false }, true);
     if (lifetime === undefined) return;
     const { private: _, ...times } = lifetime;
     this.#add(item, false, { name: this.#lookup.run.gone, value: true, tags: this.#tags, ...times });
@@ -87,7 +84,8 @@ export class Fills {
       freshMs: Math.max(1, Math.floor(freshMs * (1 - JITTER * this.#lookup.graph.cache.random()))),
       revalidateMs: Math.min((control?.staleWhileRevalidate ?? 0) * 1_000, left),
       errorMs: Math.min((control?.staleIfError ?? 0) * 1_000, left),
-      private: policy.private || control?.private === true,
+      private:
+        policy.private || (control !== undefined && isPrivate(control, policy, this.#lookup.run.context.subject)),
     };
   }
 

@@ -9,7 +9,7 @@ import type { TypeFamilies } from '../run/types.js';
 import type { Supergraph } from '../supergraph/supergraph.js';
 import type { EntityCache } from './entity-cache.js';
 import { CacheRules } from './rules.js';
-import { RunCache, type CacheDoor, type Variable } from './run-cache.js';
+import { RunCache, type CacheDoor, type Variable, type Variants } from './run-cache.js';
 import { Shapes, textOf, type Fields, type Shape } from './shape.js';
 import { entitiesIn } from './values.js';
 import { Worth } from './worth.js';
@@ -47,15 +47,15 @@ export class GraphCache {
   }
 
   /** For one execution of one operation. */
-  run(context: RequestContext, variable: Variable, door: CacheDoor, unanswered = false): RunCache {
-    return new RunCache(this, context, variable, door, unanswered);
+  run(context: RequestContext, variable: Variable, door: CacheDoor, variants: Variants): RunCache {
+    return new RunCache(this, context, variable, door, variants);
   }
 
   /** Ends what is kept of the entities that a mutation answered. True when nobody can read it any more. */
   changed(fetch: CompiledRoot, answer: JsonObject, trace?: Span): Promise<boolean> {
     let shape = this.#mutations.get(fetch);
     if (!shape) {
-      shape = this.#shapesOf(fetch.subgraph).shape(this.rules.mutation, [readFetchText(fetch.operation).selectionSet]);
+      shape = this.#changing(fetch.subgraph).shape(this.rules.mutation, [readFetchText(fetch.operation).selectionSet]);
       this.#mutations.set(fetch, shape);
     }
     const stale: { entities: string[]; epochs: string[] }[] = [];
@@ -72,6 +72,12 @@ export class GraphCache {
       this.#units.set(unit, shape);
     }
     return shape;
+  }
+
+  /** A mutation that also asks for the keys of what it changes, whether its client does or not. */
+  identified(fetch: CompiledRoot): { head: string; variables: readonly string[] } {
+    const root = this.rootOf(fetch);
+    return root.head(root.fields.list.map((_, index) => index));
   }
 
   rootOf(fetch: CompiledRoot): RootShape {
@@ -106,7 +112,10 @@ export class GraphCache {
 
   #root(fetch: CompiledRoot): RootShape {
     const text = readFetchText(fetch.operation);
-    const fields = this.#shapesOf(fetch.subgraph).shape(this.rules.query, [text.selectionSet]).of(this.rules.query);
+    const [shapes, type] = fetch.mutation
+      ? [this.#changing(fetch.subgraph), this.rules.mutation]
+      : [this.#shapesOf(fetch.subgraph), this.rules.query];
+    const fields = shapes.shape(type, [text.selectionSet]).of(type);
     const definitions = [...text.variables].map(([name, definition]) => ({ name, definition }));
     const heads = new Map<string, { head: string; variables: readonly string[] }>();
     const unit: Unit = {
@@ -131,11 +140,12 @@ export class GraphCache {
         const key = missing.join();
         let made = heads.get(key);
         if (!made) {
+          const operation = fetch.mutation ? 'mutation' : 'query';
           const body = textOf(fields, (index) => missing.includes(index)).replace(/^\.\.\.on [^{]*/, '');
           const used = usedIn(body, definitions);
           const parameters = used.length === 0 ? '' : `(${used.map(({ definition }) => definition).join(',')})`;
           made = {
-            head: `{"query":${JSON.stringify(`query${parameters}${body}`)}`,
+            head: `{"query":${JSON.stringify(`${operation}${parameters}${body}`)}`,
             variables: used.map(({ name }) => name),
           };
           if (heads.size < VARIANTS_MAX) heads.set(key, made);
@@ -143,6 +153,11 @@ export class GraphCache {
         return made;
       },
     };
+  }
+
+  /** For mutations. */
+  #changing(subgraph: string): Shapes {
+    return new Shapes(subgraph, this.rules, this.families, this.cache.count, true);
   }
 
   #shapesOf(subgraph: string): Shapes {

@@ -1,11 +1,11 @@
 import { entityNames as nameOf, type Ask, type Found, type KeptField, type Stamp } from '#libs/cache';
 import type { SubgraphAnswer } from '../run/answer.js';
 import { isObject, type Json, type JsonObject } from '../run/json.js';
-import type { CacheControl } from './cache-control.js';
+import { isPrivate, type CacheControl } from './cache-control.js';
 import { Fills } from './fills.js';
 import type { GraphCache } from './graph-cache.js';
-import { isOfKey, newItem, topOf, type Item } from './item.js';
-import { dueAt, type AnswerHeaders, type RunCache } from './run-cache.js';
+import { dueAt, isOfKey, newItem, topOf, type Item } from './item.js';
+import type { AnswerHeaders, RunCache } from './run-cache.js';
 import type { Fields, FieldShape, Policy } from './shape.js';
 import { missing, Recalling } from './values.js';
 import type { Worth } from './worth.js';
@@ -20,8 +20,6 @@ const EARLY_CHANCE = 0.05;
 const FLIGHT_MAX_MS = 10_000;
 const FLIGHTS_MAX = 6;
 const REFRESHING_MAX = 256;
-/** Callers that may wait for others' loads; beyond them a caller loads by itself. */
-const WAITERS_MAX = 20_000;
 
 /** Looks up entities of one subgraph, knows what has to be loaded, and learns from what comes. */
 export class Lookup {
@@ -37,6 +35,7 @@ export class Lookup {
   /** What this one loads, and others may wait for. */
   readonly #fillings: Promise<void>[] = [];
   readonly #leading = new Map<string, () => void>();
+  #waits = false;
   #speaks: boolean | undefined;
   readonly #wants = new Map<Fields, Map<string, Wanted>>();
 
@@ -80,9 +79,11 @@ export class Lookup {
     if (asks.length > 0 && this.run.hasWritten && !this.run.unanswered)
       this.#notBefore = await this.run.notBefore(this.subgraph);
     const { records } = this.graph.cache;
+    // What does not answer once is not waited for again: a request waits for it at most once (libs/cache/redis-link.ts).
     const asked = asks.length > 0 && !this.run.unanswered;
     const answer = asked ? await this.run.stored('look', () => records.look(asks)) : undefined;
     if (asks.length > 0 && answer === undefined) {
+      this.run.unanswered = true;
       for (const item of items) this.#unknown(item, 'the store does not answer');
       return [];
     }
@@ -227,9 +228,23 @@ export class Lookup {
     const busy =
       (lacksCommon && common?.lease === 'another') || (item.flight !== undefined && cache.flights.has(item.flight));
     if (item.missing.length === 0) item.state = 'known';
-    else if (busy && !this.#leading.has(item.flight ?? '') && cache.waiters < WAITERS_MAX) item.state = 'awaited';
+    else if (busy && !this.#leading.has(item.flight ?? '') && this.#mayWait()) item.state = 'awaited';
     else this.load(item);
     this.#settle(item);
+  }
+
+  /** Counted from here on, and not when it begins to wait: in one turn of the event loop thousands may be told to. */
+  #mayWait(): boolean {
+    const { cache } = this.graph;
+    if (this.#waits) return true;
+    if (cache.waiters >= cache.waitersMax) return false;
+    cache.waiters += 1;
+    return (this.#waits = true);
+  }
+
+  #waitsNoMore(): void {
+    if (this.#waits) this.graph.cache.waiters -= 1;
+    this.#waits = false;
   }
 
   #usable(
@@ -295,6 +310,7 @@ export class Lookup {
     for (const { found, state, flight } of items)
       if (found || (state === 'awaited' && flight !== undefined && !flights.has(flight))) hits += 1;
     worth.count(items.length, hits);
+    if (this.run.whole) this.run.worths.set(worth, (this.run.worths.get(worth) ?? 0) + items.length);
   }
 
   /** So many are asked for without a look. */
@@ -351,6 +367,7 @@ export class Lookup {
 
   /** Whatever came of it, nobody waits for this one any more. */
   landed(): void {
+    this.#waitsNoMore();
     const left = [...this.#leading.values()];
     this.#leading.clear();
     if (left.length === 0) return;
@@ -389,7 +406,6 @@ export class Lookup {
    */
   async wait(items: readonly Item[]): Promise<void> {
     const { cache } = this.graph;
-    cache.waiters += 1;
     try {
       let left = items;
       for (;;) {
@@ -411,7 +427,7 @@ export class Lookup {
       for (const item of left) this.load(item);
       await this.#cover(left);
     } finally {
-      cache.waiters -= 1;
+      this.#waitsNoMore();
     }
   }
 
@@ -482,7 +498,8 @@ export class Lookup {
   #restrict({ whole }: Fields, control: CacheControl | undefined): void {
     const hinted = whole.byHeader ? 0 : whole.maxAge;
     const said = control === undefined ? hinted : control.keep ? Math.min(control.maxAge ?? hinted, whole.maxAge) : 0;
-    this.run.policy.restrict(said, whole.private || control?.private === true);
+    const own = control !== undefined && isPrivate(control, whole, this.run.context.subject);
+    this.run.policy.restrict(said, whole.private || own);
   }
 
   #mayKeep(answer: SubgraphAnswer, control: CacheControl | undefined): boolean {

@@ -144,11 +144,14 @@ function named(
   const keys = rule?.keys;
   if (colon < 1 || !keys || keys.size === 0)
     throw new Error(`An entity is a type with a @key, a colon and the key, for example User:user_1; came ${text}`);
-  return [...keys].flatMap(([subgraph, [key]]) => {
-    const [name] = key?.names ?? [];
-    if (key?.names.size !== 1 || name === undefined) return [];
-    return [{ subgraph, type, key: { [name]: rule?.fields.get(name)?.type === 'Int' ? Number(id) : id } }];
-  });
+  return [...keys].flatMap(([subgraph, all]) =>
+    all.flatMap(({ names }) => {
+      const [name] = names;
+      if (names.size !== 1 || name === undefined) return [];
+      const value = rule.fields.get(name)?.type === 'Int' ? Number(id) : id;
+      return Number.isNaN(value) ? [] : [{ subgraph, type, key: { [name]: value } }];
+    }),
+  );
 }
 
 async function read(request: IncomingMessage): Promise<unknown> {

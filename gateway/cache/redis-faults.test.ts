@@ -17,7 +17,7 @@ const graph = federate({
       scalar JSON
       type Query { user(id: ID!): User @cacheControl(maxAge: 60) }
       type Mutation { rename(id: ID!, name: String!): User }
-      type User @key(fields: "id") @cacheControl(maxAge: 60) { id: ID! name: String! prefs: JSON address: Address @cacheControl(inheritMaxAge: true) best: User @cacheControl(inheritMaxAge: true) }
+      type User @key(fields: "id") { id: ID! name: String! @cacheControl(maxAge: 60) prefs: JSON @cacheControl(maxAge: 60) address: Address @cacheControl(maxAge: 60) best: User @cacheControl(maxAge: 60) }
       type Address { city: String }`,
     resolvers: {
       Query: { user: (_: unknown, { id }: { id: string }) => (names.has(id) ? { id } : null) },
@@ -38,7 +38,7 @@ const graph = federate({
   },
   posts: {
     sdl: `${HINTS}
-      type User @key(fields: "id") @cacheControl(maxAge: 60) { id: ID! count: Int latest(first: Int): [Post] @cacheControl(maxAge: 60) }
+      type User @key(fields: "id") { id: ID! count: Int @cacheControl(maxAge: 60) latest(first: Int): [Post] @cacheControl(maxAge: 60) }
       type Post @key(fields: "id") @cacheControl(maxAge: 60) { id: ID! body: String! }`,
     resolvers: {
       User: {

@@ -71,7 +71,7 @@ export class CacheRules {
       this.#types.set(definition.name.value, {
         name: definition.name.value,
         abstract,
-        hint: hintOf(directives),
+        hint: reader.hintOfType(directives),
         fields: new Map(fields.map((field) => [field.name.value, reader.field(field)])),
         keys: reader.keys(directives),
         tags: reader.tags(directives),
@@ -101,6 +101,18 @@ class Reader {
     }
     const directives = node.directives ?? [];
     return { type: namedType(node.type), hint: hintOf(directives), requires, tags: this.tags(directives) };
+  }
+
+  /**
+   * Composition writes what any subgraph said of a type as if all had said it. A lifetime counts only where there is nobody else: a
+   * service that says nothing of its fields has nothing kept for everybody. PRIVATE only takes away, so it counts whoever said it.
+   */
+  hintOfType(directives: readonly ConstDirectiveNode[]): Hint | undefined {
+    const hint = hintOf(directives);
+    const graphs = new Set(
+      directives.flatMap((one) => (one.name.value === `${this.#join}__type` ? (this.#graph(one) ?? []) : [])),
+    );
+    return hint && graphs.size > 1 ? { ...hint, maxAge: undefined } : hint;
   }
 
   keys(directives: readonly ConstDirectiveNode[]): Map<string, Key[]> {

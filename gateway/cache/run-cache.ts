@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { entityNames, type Ask, type KeptField, type Sight, type Stamp } from '#libs/cache';
 import type { Write } from '#libs/consistency';
 import { traced } from '#libs/telemetry';
@@ -6,11 +7,13 @@ import type { CompiledRoot } from '../run/compile.js';
 import type { Part } from '../run/requests.js';
 import type { Send } from '../run/run.js';
 import { Asking } from './asking.js';
-import { AnswerPolicy, type CacheControl } from './cache-control.js';
+import { AnswerPolicy, isPrivate, type CacheControl } from './cache-control.js';
 import type { GraphCache } from './graph-cache.js';
+import { dueAt } from './item.js';
 import { RootAsking } from './root-asking.js';
 import type { Count, Fields, Policy } from './shape.js';
 import { fieldText } from './values.js';
+import type { Worth } from './worth.js';
 
 export type Variable = (name: string) => string | undefined;
 
@@ -20,10 +23,7 @@ export interface AnswerHeaders {
   readonly tags: readonly string[];
 }
 
-/** In the last tenth of its life a value is due to be loaded anew. */
-export function dueAt({ loadedAt, freshUntil }: KeptField): number {
-  return freshUntil - 0.1 * (freshUntil - loadedAt);
-}
+const HEADER_ONLY = { byHeader: true };
 
 /** How far the clocks of gateways and Redis may be apart. */
 const CLOCK_SKEW_MS = 5_000;
@@ -67,12 +67,17 @@ export class RunCache {
   /** Lists, by identity: many asks have one in common. */
   readonly #epochs = new Set<readonly string[]>();
   readonly #ends = new Set<string>();
+  /** What was found of each selection. */
+  readonly worths = new Map<Worth, number>();
   /** How often each field was found. */
   readonly hits = new Map<Count, number>();
   /** ms on the store's clock: of what was shown, when the first is due to be loaded anew, and when the oldest was loaded. */
   until = Number.POSITIVE_INFINITY;
   loadedAt = Number.POSITIVE_INFINITY;
   lookedAt = 0;
+
+  /** The store did not answer: it is not waited for again. */
+  unanswered = false;
 
   readonly headersOf: CacheDoor['headersOf'];
   readonly #sendBehind: CacheDoor['sendBehind'];
@@ -82,14 +87,12 @@ export class RunCache {
     context: RequestContext,
     readonly variable: Variable,
     door: CacheDoor,
-    /** The store did not answer just now: it is not waited for again. */
-    readonly unanswered = false,
+    { everybody, own }: Variants,
   ) {
     this.headersOf = door.headersOf;
     this.#sendBehind = door.sendBehind;
     this.context = context;
     this.#writes = context.consistency?.writes ?? [];
-    const { everybody, own } = variantsOf(context);
     this.whole = !this.hasWritten && !context.explain;
     this.everybody = everybody;
     this.own = own;
@@ -126,7 +129,8 @@ export class RunCache {
     const writes = this.#writes;
     const names = writes.map(({ aggregate }) => entityNames.write(subgraph, aggregate));
     const told = await this.stored('told', () => this.graph.cache.records.told(names));
-    const untold = writes.filter(({ version }, nth) => (told[nth] ?? 0) < version);
+    if (told === undefined) this.unanswered = true;
+    const untold = writes.filter(({ version }, nth) => (told?.[nth] ?? 0) < version);
     return untold.length === 0 ? 0 : 1_000 * (1 + Math.max(...untold.map(({ at }) => at))) + CLOCK_SKEW_MS;
   }
 
@@ -144,7 +148,7 @@ export class RunCache {
     const control = this.headersOf(bytes)?.cacheControl;
     const maxAge = control?.keep ? (control.maxAge ?? 0) : 0;
     if (maxAge > 0) this.graph.speaking.add(subgraph);
-    this.policy.restrict(maxAge, control?.private ?? false);
+    this.policy.restrict(maxAge, control !== undefined && isPrivate(control, HEADER_ONLY, this.context.subject));
   }
 
   began(stamp: Stamp): void {
@@ -204,12 +208,18 @@ export class RunCache {
   }
 }
 
-/** Whose fields: everybody's are everybody's only among those whose forwarded headers are the same. */
-export function variantsOf({ subject, headers }: Pick<RequestContext, 'subject' | 'headers'>): {
-  everybody: string;
-  own: string;
-} {
-  const forwarded =
-    headers.size === 0 ? '' : JSON.stringify([...headers].sort(([one], [other]) => (one < other ? -1 : 1)));
-  return { everybody: forwarded, own: `viewer ${JSON.stringify(subject)}${forwarded}` };
+/** Whose fields. */
+export interface Variants {
+  /** Everybody's are everybody's only among those whose forwarded headers are the same. */
+  readonly everybody: string;
+  readonly own: string;
+}
+
+/** Hashed: a forwarded header may be a secret, and this becomes part of names in the store. */
+export function variantsOf({ subject, headers }: Pick<RequestContext, 'subject' | 'headers'>): Variants {
+  const viewer = `viewer ${JSON.stringify(subject)}`;
+  if (headers.size === 0) return { everybody: '', own: viewer };
+  const sorted = [...headers].sort(([one], [other]) => (one < other ? -1 : 1));
+  const forwarded = createHash('sha256').update(JSON.stringify(sorted)).digest('base64url');
+  return { everybody: forwarded, own: `${viewer} ${forwarded}` };
 }

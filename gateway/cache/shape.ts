@@ -31,6 +31,8 @@ export interface Fields {
   readonly list: readonly FieldShape[];
   /** By which an object of this type is found again; undefined: it has no identity, and is part of what it is in. */
   readonly key: Key | undefined;
+  /** All by which this subgraph can be asked for it. */
+  readonly keys: readonly Key[];
   /** It has one, whether it is asked for or not: then it is never kept as part of another. */
   readonly keyed: boolean;
   /** Nothing but its key is asked for. */
@@ -68,6 +70,8 @@ export class Shapes {
     private readonly rules: CacheRules,
     private readonly families: TypeFamilies,
     private readonly count: (subgraph: string, type: string, field: string) => Count,
+    /** Entities are asked for all of their keys, not only for the first. */
+    private readonly everyKey = false,
   ) {}
 
   shape(type: string, sets: readonly SelectionSetNode[]): Shape {
@@ -97,6 +101,7 @@ export class Shapes {
       type: typename,
       list,
       key: key && selects(list, key) ? key : undefined,
+      keys: rule?.keys.get(this.subgraph) ?? [],
       keyed: key !== undefined,
       keyOnly: list.every(({ name, inKey }) => inKey || name === '__typename'),
       whole: list.reduce((policy, field) => this.#whole(policy, field), FREE),
@@ -224,10 +229,13 @@ export class Shapes {
     const keyed = possible.filter((one) => this.rules.type(one)?.keys.has(this.subgraph));
     if ((abstract || keyed.length > 0) && !asked.has('__typename')) selections.unshift(TYPENAME);
     for (const one of keyed.length > MEMBERS_MAX ? [] : keyed) {
-      const [key] = this.rules.type(one)!.keys.get(this.subgraph)!;
-      const missing = key!.set.selections.filter(
-        (selection) => selection.kind !== Kind.FIELD || !asked.has(selection.name.value),
-      );
+      const keys = this.rules
+        .type(one)!
+        .keys.get(this.subgraph)!
+        .slice(0, this.everyKey ? KEYS_MAX : 1);
+      const missing = keys
+        .flatMap(({ set: { selections: needed } }) => needed)
+        .filter((selection) => selection.kind !== Kind.FIELD || !asked.has(selection.name.value));
       if (missing.length === 0) continue;
       if (one === type) selections.push(...missing);
       else
@@ -243,6 +251,8 @@ export class Shapes {
 
 /** Of a union with more entities only those are kept by themselves whose key the operation asks for. */
 const MEMBERS_MAX = 16;
+
+const KEYS_MAX = 8;
 
 const TYPENAME: FieldNode = { kind: Kind.FIELD, name: { kind: Kind.NAME, value: '__typename' } };
 

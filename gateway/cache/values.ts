@@ -71,7 +71,7 @@ export function keyOf(set: SelectionSetNode, object: JsonObject): JsonObject | u
   return key;
 }
 
-/** Every entity in an answer whose key it tells. */
+/** Every entity in an answer, by each of its keys that it tells. */
 export function entitiesIn(
   shape: Shape,
   value: Json | undefined,
@@ -85,8 +85,10 @@ export function entitiesIn(
   const typename = typeof value['__typename'] === 'string' ? value['__typename'] : shape.only;
   if (typename === undefined) return;
   const fields = shape.of(typename);
-  const key = fields.key && keyOf(fields.key.set, value);
-  if (key) tell(fields, key);
+  for (const { set } of fields.keys) {
+    const key = keyOf(set, value);
+    if (key) tell(fields, key);
+  }
   for (const field of fields.list) {
     const below = Object.hasOwn(value, field.key) ? value[field.key] : undefined;
     if (field.below) entitiesIn(field.below, below, tell);

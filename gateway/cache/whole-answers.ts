@@ -6,6 +6,7 @@ import type { AnswerPolicy } from './cache-control.js';
 import type { EntityCache } from './entity-cache.js';
 import type { RunCache } from './run-cache.js';
 import type { Count } from './shape.js';
+import type { Worth } from './worth.js';
 
 /** An answer that was put together from kept values alone. */
 interface Whole {
@@ -16,7 +17,8 @@ interface Whole {
   readonly until: number;
   /** When its oldest value was loaded. */
   readonly loadedAt: number;
-  /** How often each field was found. */
+  /** What each selection finds in it (worth.ts), and how often each field is found. */
+  readonly worths: readonly (readonly [worth: Worth, items: number])[];
   readonly hits: readonly (readonly [count: Count, times: number])[];
 }
 
@@ -57,6 +59,7 @@ export class WholeAnswers {
       if (this.#kept!.peek(key) === whole) this.#kept!.delete(key);
       return undefined;
     }
+    for (const [worth, items] of whole.worths) worth.count(items, items);
     for (const [count, times] of whole.hits) count.hits += times;
     context.responseHeaders.push(...whole.policy.headers(answer.now - whole.loadedAt));
     this.shown += 1;
@@ -74,6 +77,7 @@ export class WholeAnswers {
       policy,
       until,
       loadedAt,
+      worths: [...run.worths],
       hits: [...run.hits],
     });
   }

@@ -13,7 +13,7 @@ const graph = federate({
   users: {
     sdl: `${HINTS}
       type Query { user(id: ID!): User @cacheControl(maxAge: 60)  many(ids: [ID!]!): [User!]! @cacheControl(maxAge: 0) }
-      type User @key(fields: "id") @cacheControl(maxAge: 60) { id: ID! }`,
+      type User @key(fields: "id") { id: ID! }`,
     resolvers: {
       Query: {
         user: (_: unknown, { id }: { id: string }) => ({ id }),
@@ -23,7 +23,7 @@ const graph = federate({
     },
   },
   names: {
-    sdl: `${HINTS} type User @key(fields: "id") @cacheControl(maxAge: 60) { id: ID! name: String! }`,
+    sdl: `${HINTS} type User @key(fields: "id") { id: ID! name: String! @cacheControl(maxAge: 60) }`,
     resolvers: {
       User: {
         __resolveReference: async ({ id }: { id: string }) => {

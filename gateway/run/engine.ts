@@ -1,6 +1,6 @@
 import { traced } from '#libs/telemetry';
 import type { GraphCache } from '../cache/graph-cache.js';
-import { variantsOf, type CacheDoor, type RunCache } from '../cache/run-cache.js';
+import { variantsOf, type CacheDoor, type RunCache, type Variants } from '../cache/run-cache.js';
 import type {
   Answer,
   Engine,
@@ -138,12 +138,14 @@ export class TributaryEngine implements Engine {
     recording?.planned(compiled, known !== undefined);
     const entities = operation.type === 'query' ? this.#entities : undefined;
     // Compiled, and so planned, once for each supergraph, and for whatever else makes an answer another one but what is in the key.
-    const key = entities && !recording ? wholeKeyOf(compiled, operation, variables, context) : undefined;
+    const variants = entities && variantsOf(context);
+    const key = variants && !recording ? wholeKeyOf(compiled, operation, variables, variants) : undefined;
     const whole = key === undefined ? undefined : await entities!.cache.answers.recall(key, context);
     if (whole !== undefined && whole !== 'unanswered') return { body: whole, errors: [], more: 0 };
     const introspected = introspect(normal, this.#supergraph.schema, variables);
     const variable = variableTexts(normal, variables);
-    const cache = entities?.run(context, variable, this.#door(context), whole === 'unanswered');
+    const cache = variants && entities.run(context, variable, this.#door(context), variants);
+    if (cache && whole === 'unanswered') cache.unanswered = true;
     const run = new Run(
       compiled,
       variable,
@@ -287,15 +289,10 @@ const compiledIds = new WeakMap<Compiled, number>();
 let lastCompiled = 0;
 
 /** Equal for two requests that would be answered the same from the same kept values. */
-function wholeKeyOf(
-  compiled: Compiled,
-  operation: Operation,
-  variables: Variables,
-  context: Pick<RequestContext, 'subject' | 'headers'>,
-): string {
+function wholeKeyOf(compiled: Compiled, operation: Operation, variables: Variables, { own }: Variants): string {
   let id = compiledIds.get(compiled);
   if (id === undefined) compiledIds.set(compiled, (id = lastCompiled += 1));
-  return `${id} ${operation.hash} ${variantsOf(context).own} ${JSON.stringify(variables)}`;
+  return `${id} ${operation.hash} ${own} ${JSON.stringify(variables)}`;
 }
 
 const NO_OVERRIDES: Overrides = { labels: [], percent: 100 };

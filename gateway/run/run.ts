@@ -1,4 +1,5 @@
 import { Failure } from '#libs/failure';
+import { askedByStranger } from '../cache/asking.js';
 import type { GraphCache } from '../cache/graph-cache.js';
 import type { RunCache } from '../cache/run-cache.js';
 import type { Cancellation, RequestContext } from '../engine.js';
@@ -183,7 +184,8 @@ export class Run {
     if (this.#cache) this.#cache.whole = false;
     try {
       const send = this.#observer?.sending(this.#send, fetch) ?? this.#send;
-      const bytes = await send(fetch.subgraph, fetch.mutation ? 'mutation' : 'query', this.#rootBody(body));
+      const asked = fetch.mutation && this.#changes ? this.#changes.identified(fetch) : body;
+      const bytes = await send(fetch.subgraph, fetch.mutation ? 'mutation' : 'query', this.#rootBody(asked));
       const answer = readAnswer(bytes, fetch.exact);
       // Before it is put in: from then on later fetches write into it.
       if (heard) heard.came(answer, bytes);
@@ -326,11 +328,13 @@ export class Run {
     const ready = [...this.#ready];
     this.#ready.clear();
     for (const [subgraph, parts] of ready) {
-      if (this.#cache) {
-        void this.#throughCache(subgraph, parts, this.#cache);
+      const cache = this.#cache;
+      if (cache && !cache.stranger) {
+        void this.#throughCache(subgraph, parts, cache);
         continue;
       }
-      for (const request of requestsFor(parts, this.#variable, this.#compiled.together))
+      const asked = cache ? parts.map((part) => askedByStranger(cache, subgraph, part)) : parts;
+      for (const request of requestsFor(asked, this.#variable, this.#compiled.together))
         void this.#sendEntities(subgraph, request).then(() =>
           this.#endParts(new Set(request.asked.map(({ part }) => part))),
         );

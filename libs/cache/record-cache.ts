@@ -165,12 +165,12 @@ export class RecordCache {
     }
   }
 
-  /** Which writes the store was told of: by name the version; what it cannot say it was not told. */
-  async told(names: readonly string[]): Promise<readonly (number | undefined)[]> {
+  /** Which writes the store was told of: by name the version. Undefined: it cannot be asked now. */
+  async told(names: readonly string[]): Promise<readonly (number | undefined)[] | undefined> {
     try {
       return await this.#circuit.ask(() => this.#store.told(names));
     } catch {
-      return [];
+      return undefined;
     }
   }
 
