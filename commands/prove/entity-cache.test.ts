@@ -15,10 +15,11 @@ withServer('redis', 'npm run prove -- cache', () => {
     const rows = out.split('\n').filter((line) => line.startsWith('| cache '));
     // All of it is shown when something is not as it must be.
     expect(code === 0 ? '' : `${out}\n${err.slice(-2_000)}`).toBe('');
-    expect(rows).toHaveLength(2);
-    const [ours, naive] = rows as [string, string];
+    expect(rows).toHaveLength(3);
+    const [ours, trusting, naive] = rows as [string, string, string];
     expect(Number(/(\d+,\d+) reads/.exec(ours)?.[1]!.replace(',', ''))).toBeGreaterThanOrEqual(20_000);
-    expect(ours).toContain('own write not seen 0, older than the bound 0');
+    expect(ours).toContain('own write not seen 0, older than the bound 0, older than a drop 0');
+    expect(trusting).toMatch(/older than a drop [1-9]/);
     expect(naive).toMatch(/own write not seen [1-9]/);
     for (const trouble of ['kills', 'failovers', 'hangs']) expect(ours).toMatch(new RegExp(`[1-9]\\d* ${trouble}`));
   }, 180_000);

@@ -22,6 +22,8 @@ export interface Committed {
   readonly version: number;
   /** When somebody was first told that it is done; then nobody may be shown an older one for long. */
   ackedAt: number;
+  /** When the cache said that nobody can read an older one any more. */
+  droppedAt: number;
 }
 
 export interface Registers {
@@ -44,7 +46,7 @@ export async function startRegisters(options: {
 }): Promise<Registers> {
   const { records, draw } = options;
   const history = new Map<string, Committed[]>(
-    Array.from({ length: options.count }, (_, nth) => [`r${nth}`, [{ version: 0, ackedAt: 0 }]]),
+    Array.from({ length: options.count }, (_, nth) => [`r${nth}`, [{ version: 0, ackedAt: 0, droppedAt: 0 }]]),
   );
   const versionOf = (id: string): number => history.get(id)!.at(-1)!.version;
   let loads = 0;
@@ -58,10 +60,13 @@ export async function startRegisters(options: {
   };
   const write = async (id: string): Promise<object> => {
     const version = versionOf(id) + 1;
-    history.get(id)!.push({ version, ackedAt: Number.POSITIVE_INFINITY });
+    const committed = { version, ackedAt: Number.POSITIVE_INFINITY, droppedAt: Number.POSITIVE_INFINITY };
+    history.get(id)!.push(committed);
     const told = [{ name: `registers register:${id}`, version }];
-    const drop = (): Promise<unknown> =>
-      records?.drop({ ...staleEntity('registers', 'Register', { id }), told }) ?? Promise.resolve();
+    const drop = async (): Promise<void> => {
+      const done = await records?.drop({ ...staleEntity('registers', 'Register', { id }), told });
+      if (done === true) committed.droppedAt = performance.now();
+    };
     if (draw(50) === 0) setTimeout(() => void drop(), 300);
     else await drop();
     return { __typename: 'Register', id, value: version };

@@ -96,6 +96,21 @@ describe('one gateway', () => {
     expect([gateway.flights.size, gateway.waiters]).toEqual([0, 0]);
   });
 
+  it('as many wait as may, also of those that come in one turn of the event loop; one more loads by itself', async () => {
+    for (const [callers, expected] of [
+      [41, 1],
+      [42, 2],
+      [60, 20],
+    ] as const) {
+      const gateway = new EntityCache({ records: openRecordCache({}), random: () => 0.5, waitersMax: 40 });
+      await prepare([gateway]);
+      await crowd([gateway], callers);
+      expect(loads).toBe(expected);
+      await gateway.settled();
+      expect([gateway.flights.size, gateway.waiters]).toEqual([0, 0]);
+    }
+  });
+
   it('nobody waits for whoever waits for them, while what they load is dropped again', async () => {
     const gateway = new EntityCache({ records: openRecordCache({}), random: () => 0.5 });
     loadMs = 20;
