@@ -15,7 +15,7 @@ import {
 import { openStream, recordEvent, type Stream } from '#libs/outbox';
 import { openBudgets } from '#libs/rate-limit';
 import type { RunningSubgraph } from '#libs/subgraph-kit';
-import { silent } from '#libs/telemetry';
+import { createLogger, silent } from '#libs/telemetry';
 import { loadUsers } from './bulk.js';
 import { readUsersConfig } from './config.js';
 import { EndedSessionsOnce1764547200004 } from './migrations/0005-ended-sessions-once.js';
@@ -45,7 +45,10 @@ class World {
   stream!: Stream;
   users!: RunningSubgraph;
 
-  constructor(private readonly env: Record<string, string>) {}
+  constructor(
+    private readonly env: Record<string, string>,
+    private readonly logger = silent,
+  ) {}
 
   async start(): Promise<void> {
     this.folder ??= await mkdtemp(join(tmpdir(), 'tributary-users-'));
@@ -58,7 +61,7 @@ class World {
       RELAY_POLL_MS: '60000',
       ...this.env,
     });
-    this.users = await startUsers(config, { stream: this.stream, logger: silent });
+    this.users = await startUsers(config, { stream: this.stream, logger: this.logger });
   }
 
   async stop(): Promise<void> {
@@ -477,7 +480,8 @@ describe('users, with its cache', () => {
 });
 
 describe('users, without a cache', () => {
-  const world = new World({ CACHE: 'off' });
+  const log: string[] = [];
+  const world = new World({ CACHE: 'off' }, createLogger('users', 'debug', { write: (line) => void log.push(line) }));
   const crowd = Array.from({ length: 120 }, (_, n) => newId({ now: Date.UTC(2020, 0, 1) + n * 1_000 }));
   let alice: string;
   beforeAll(async () => {
@@ -647,6 +651,21 @@ describe('users, without a cache', () => {
       users: { edges: [], pageInfo: { endCursor: null, hasNextPage: true } },
     });
     expect(await world.contents()).not.toBe(before);
+  });
+
+  it.each([
+    ['a column is missing', 'RENAME COLUMN bio TO was_bio', 'RENAME COLUMN was_bio TO bio', '42703'],
+    ['a row is refused', 'ADD CONSTRAINT nobody CHECK (version > 1) NOT VALID', 'DROP CONSTRAINT nobody', '23514'],
+  ])('logs nothing about people when %s', async (_, breaking, mending, state) => {
+    const input = { handle: 'canary', email: 'canary-9b1c@example.org', password, displayName: 'Canary' };
+    const { database } = world.users;
+    log.length = 0;
+    await database.query(`ALTER TABLE users ${breaking}`);
+    expect(codeOf(await world.ask(null, SIGN_UP, { input }))).toBe('INTERNAL_SERVER_ERROR');
+    await database.query(`ALTER TABLE users ${mending}`);
+    const failed = log.map((line) => JSON.parse(line) as { err?: { code: string } }).filter(({ err }) => err);
+    expect(failed).toEqual([expect.objectContaining({ err: expect.objectContaining({ code: state }) as unknown })]);
+    expect(log.join('')).not.toMatch(/canary|argon2|correct horse/i);
   });
 
   it('has migrations that make exactly the tables of its entities', async () => {
