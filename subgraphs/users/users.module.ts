@@ -74,7 +74,7 @@ export function usersModule({
     assertions,
     logger,
     consistency,
-    ready: () => database.query('SELECT 1'),
+    needs: { database: () => database.query('SELECT 1') },
     controllers: [jwksController(tokens), endedSessionsController(database)],
     open: ['/.well-known/jwks.json'],
     providers: [
