@@ -104,7 +104,8 @@ export const THREATS: readonly Threat[] = [
   {
     id: 'S31',
     what: 'personal data at rest',
-    tests: ['subgraphs/users/users.test.ts'],
+    rows: ['E10', 'F', 'G'],
+    tests: ['subgraphs/users/users.test.ts', 'libs/telemetry/logger.test.ts'],
     missing: 'encryption of single columns; disks and backups are the operator’s to encrypt',
   },
   {
