@@ -21,6 +21,7 @@ import { readUsersConfig } from './config.js';
 import { EndedSessionsOnce1764547200004 } from './migrations/0005-ended-sessions-once.js';
 import { startUsers } from './start.js';
 import { Passwords } from './write/passwords.js';
+import { UserRow } from './user.entity.js';
 import { LogIn } from './write/log-in.js';
 import { LogOut } from './write/log-out.js';
 import { Throttle } from './write/throttle.js';
@@ -667,6 +668,22 @@ describe('users, without a cache', () => {
     expect(failed).toEqual([expect.objectContaining({ err: expect.objectContaining({ code: state }) as unknown })]);
     expect(log.join('')).not.toMatch(/canary|argon2|correct horse/i);
   });
+
+  it.each([undefined, null])(
+    'has no way to ask TypeORM for the row of nobody: an id of %s is no condition left out',
+    async (id) => {
+      const { manager } = world.users.database.source;
+      const nobody = { id: id as unknown as string };
+      for (const ask of [
+        () => manager.findOneBy(UserRow, nobody),
+        () => manager.findOne(UserRow, { where: nobody }),
+        () => manager.update(UserRow, nobody, { bio: 'everybody’s' }),
+        () => manager.delete(UserRow, nobody),
+      ])
+        await expect(ask()).rejects.toThrow();
+      expect(await manager.countBy(UserRow, { bio: 'everybody’s' })).toBe(0);
+    },
+  );
 
   it('has migrations that make exactly the tables of its entities', async () => {
     const { upQueries } = await world.users.database.source.driver.createSchemaBuilder().log();
