@@ -57,7 +57,9 @@ describe('.npmrc', () => {
     const lines = readFileSync(join(ROOT, '.npmrc'), 'utf8').split('\n');
     expect(lines).toEqual(expect.arrayContaining(['ignore-scripts=true', 'min-release-age=7']));
     // npm 10 knows the first; the second since 11.10.
-    expect(execFileSync('npm', ['config', 'get', 'ignore-scripts'], { cwd: ROOT, encoding: 'utf8' }).trim()).toBe('true');
+    expect(execFileSync('npm', ['config', 'get', 'ignore-scripts'], { cwd: ROOT, encoding: 'utf8' }).trim()).toBe(
+      'true',
+    );
   });
 });
 
