@@ -56,6 +56,15 @@ describe('the gateway’s settings', () => {
     expect(secretVariableOf('my-posts')).toBe('ASSERTION_SECRET_MY_POSTS');
   });
 
+  it('ask no link-local address that a supergraph names, unless it is listed; what an operator has composed is asked', () => {
+    const metadata = new URL('http://169.254.169.254/');
+    const mayAsk = (env: Record<string, string>) => readGatewayConfig(env).mayAsk(metadata);
+    expect(mayAsk(base)).toBe(false);
+    expect(mayAsk({ ...base, SUBGRAPH_HOSTS: 'posts, 169.254.169.254' })).toBe(true);
+    expect(mayAsk({ SUBGRAPHS: 'a=http://169.254.169.254/' })).toBe(true);
+    expect(mayAsk({ SUBGRAPHS: 'a=http://169.254.169.254/', SUBGRAPH_HOSTS: 'posts' })).toBe(false);
+  });
+
   it('take one process, so many, or one for each core', () => {
     const workers = (WORKERS?: string) => readGatewayConfig({ ...base, ...(WORKERS && { WORKERS }) }).workers;
     expect([workers(), workers('3'), workers('auto')]).toEqual([1, 3, Math.min(availableParallelism(), 256)]);

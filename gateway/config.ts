@@ -21,6 +21,7 @@ import { whyNotForwarded } from './http/headers.js';
 import type { Limits } from './http/limits.js';
 import type { Service } from './supergraph/source.js';
 import { splitAddresses, whyNotAsked } from './fetch/addresses.js';
+import { hostRule, type HostRule } from './supergraph/hosts.js';
 import { variableOf, type AddressOf } from './supergraph/supergraph.js';
 
 const WORKERS_MAX = 256;
@@ -156,6 +157,9 @@ export const gatewaySettings = {
     unit: 'ms',
     default: 10_000,
     why: 'A request that takes longer is answered 504.',
+  }),
+  SUBGRAPH_HOSTS: names({
+    why: 'Hosts that a supergraph may name as addresses of subgraphs: posts.internal, *.internal, 10.0.0.7:4001. Absent: every one but link-local addresses (169.254.0.0/16, fe80::/10). What SUBGRAPH_URL_<NAME> says is not looked at.',
   }),
   SUBGRAPH_TIMEOUT_MS: whole({
     min: 10,
@@ -339,6 +343,8 @@ export interface GatewayConfig extends GatewaySettings {
   readonly addressOf: AddressOf;
   /** The SUBGRAPH_URL_<NAME> that were given. */
   readonly addressVariables: readonly string[];
+  /** From SUBGRAPH_HOSTS. What SUBGRAPHS says is said by an operator, as SUBGRAPH_URL_<NAME> is. */
+  readonly mayAsk: HostRule;
   /** From ASSERTION_SECRET_<NAME>; undefined when there is none. */
   readonly secretOf: (subgraph: string) => string | undefined;
 }
@@ -372,6 +378,10 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
     services: servicesOf(values.SUBGRAPHS ?? ''),
     addressOf: (subgraph: string) => env[variableOf(subgraph)] || undefined,
     addressVariables: Object.keys(env).filter((name) => name.startsWith('SUBGRAPH_URL_') && env[name]),
+    mayAsk:
+      values.SUBGRAPHS !== undefined && values.SUBGRAPH_HOSTS === undefined
+        ? () => true
+        : hostRule(values.SUBGRAPH_HOSTS),
     secretOf: (subgraph: string) => env[secretVariableOf(subgraph)] || undefined,
   });
 }

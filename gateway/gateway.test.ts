@@ -235,16 +235,19 @@ describe('a new supergraph', () => {
     expect((await ask('{ newest { body } }')).status).toBe(200);
   });
 
-  it.each(['file:///etc/passwd', 'gopher://127.0.0.1/', 'http://user:secret@127.0.0.1/graphql', ''])(
-    'whose subgraph is at %s is refused',
-    async (url) => {
-      writeFileSync(file(), tiny.sdl.replaceAll(tiny.posts.url, url));
-      await until(() => gateway.readiness()['newest'] !== undefined);
-      expect((await ask('{ newest { body } }')).status).toBe(200);
-      writeFileSync(file(), tiny.sdl);
-      await until(() => gateway.readiness()['newest'] === undefined);
-    },
-  );
+  it.each([
+    'file:///etc/passwd',
+    'gopher://127.0.0.1/',
+    'http://user:secret@127.0.0.1/graphql',
+    'http://169.254.169.254/latest/meta-data/',
+    '',
+  ])('whose subgraph is at %s is refused', async (url) => {
+    writeFileSync(file(), tiny.sdl.replaceAll(tiny.posts.url, url));
+    await until(() => gateway.readiness()['newest'] !== undefined);
+    expect((await ask('{ newest { body } }')).status).toBe(200);
+    writeFileSync(file(), tiny.sdl);
+    await until(() => gateway.readiness()['newest'] === undefined);
+  });
 
   it('is composed from what running services say of themselves, and followed when they change', async () => {
     const composed = await startGateway(

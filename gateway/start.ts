@@ -151,7 +151,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   const reachable = new Reachable({ client, logger, clock });
 
   async function build(sdl: string): Promise<Serving> {
-    const supergraph = readSupergraph(sdl, config.addressOf);
+    const supergraph = readSupergraph(sdl, config.addressOf, config.mayAsk);
     requireSecrets(config, [...supergraph.subgraphs.keys()]);
     const createEngine = await engineFactory(config.ENGINE);
     const engine = await createEngine(supergraph, {

@@ -1,8 +1,8 @@
 import { request } from 'undici';
-import { ASSERTION_HEADER, EndedSessions, type EndedSessionsPage } from '#libs/identity';
+import { ASSERTION_HEADER, ENDED_SESSIONS_PAGE, EndedSessions, type EndedSessionsPage } from '#libs/identity';
 import type { Clock, Logger } from '#libs/telemetry';
 
-/** A hundred thousand log-ins that ended within one lifetime of tokens are about 6 MB. */
+/** A hundred thousand ended log-ins are about 6 MB: as many pages of a users that divides its list, all of it from one of before. */
 const BYTES_MAX = 64 * 1024 * 1024;
 
 /** Log-ins that have ended, as users tells them at this address (ENDED_SESSIONS_URL) to whoever is the gateway. */
@@ -15,9 +15,11 @@ export function endedSessionsAt(
   return new EndedSessions({
     clock,
     pollMs,
-    async read(since, signal) {
+    async read(since, after, signal) {
       const address = new URL(url);
       address.searchParams.set('since', String(since));
+      address.searchParams.set('limit', String(ENDED_SESSIONS_PAGE));
+      if (after !== undefined) address.searchParams.set('after', after);
       const response = await request(address, { headers: { [ASSERTION_HEADER]: assertion() }, signal });
       if (response.statusCode !== 200) {
         await response.body.dump();

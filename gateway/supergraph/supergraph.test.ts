@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { printSchema, validateSchema } from 'graphql';
 import { readFile } from 'node:fs/promises';
 import { compose, type ServiceSdl } from './compose.js';
+import { hostRule } from './hosts.js';
 import { readSupergraph, SupergraphError, variableOf } from './supergraph.js';
 
 const LINK = (imports: string) =>
@@ -104,12 +105,36 @@ describe('a supergraph', () => {
     ['gopher://x/', 'is at gopher:'],
     ['http://user:pw@x/', 'carries a user name or password'],
     ['http://user@x/', 'carries a user name or password'],
+    ['http://169.254.169.254/latest/meta-data/', 'is at http://169.254.169.254, which is not to be asked'],
+    ['http://2852039166/', 'is at http://169.254.169.254'],
+    ['http://[fe80::1]:4002/', 'which is not to be asked'],
+    ['http://[::ffff:169.254.169.254]/', 'which is not to be asked'],
     ['nowhere', 'has no usable address'],
     ['', 'has no usable address'],
   ])('with a subgraph at %j is refused', async (url, why) => {
     const sdl = (await readFile('schema/supergraph.graphql', 'utf8')).replace('http://127.0.0.1:4002/graphql', url);
     expect(() => readSupergraph(sdl)).toThrow(SupergraphError);
     expect(() => readSupergraph(sdl)).toThrow(why);
+  });
+
+  it.each([
+    ['http://posts.internal:4002/graphql', true],
+    ['http://a.b.apps/graphql', true],
+    ['http://10.0.0.7:4001/graphql', true],
+    ['http://[::1]/graphql', true],
+    ['http://10.0.0.7:4002/graphql', false],
+    ['http://posts.internal.example/graphql', false],
+    ['http://apps/graphql', false],
+    ['http://evilapps/graphql', false],
+    ['http://169.254.169.254/', false],
+  ])('asks the hosts that are listed, and no others: %s', async (url, taken) => {
+    const mayAsk = hostRule(['Posts.internal', '*.apps', '10.0.0.7:4001', '127.0.0.1', '[::1]']);
+    const sdl = (await readFile('schema/supergraph.graphql', 'utf8')).replace('http://127.0.0.1:4002/graphql', url);
+    const read = () => readSupergraph(sdl, undefined, mayAsk);
+    if (taken) expect(read().subgraphs.get('posts')!.url).toBe(url);
+    else expect(read).toThrow('is not to be asked; list it in SUBGRAPH_HOSTS or set SUBGRAPH_URL_POSTS');
+    // An operator may send it anywhere.
+    expect(() => readSupergraph(sdl, () => 'http://169.254.7.7/graphql', mayAsk)).not.toThrow();
   });
 
   it.each([

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { parse, type ArgumentNode, type ConstDirectiveNode, type DocumentNode, type GraphQLSchema } from 'graphql';
 import { splitAddresses, whyNotAsked } from '../fetch/addresses.js';
 import { apiSchema } from './api-schema.js';
+import { hostRule, type HostRule } from './hosts.js';
 
 /** A composed graph as one immutable value: a request takes it once and finishes on it, whatever is swapped in meanwhile. */
 export interface Supergraph {
@@ -45,7 +46,11 @@ export class SupergraphError extends Error {
 export type AddressOf = (subgraph: string) => string | undefined;
 
 /** SDL → value; throws SupergraphError. */
-export function readSupergraph(sdl: string, addressOf: AddressOf = () => undefined): Supergraph {
+export function readSupergraph(
+  sdl: string,
+  addressOf: AddressOf = () => undefined,
+  mayAsk: HostRule = hostRule(undefined),
+): Supergraph {
   const document = parseSdl(sdl);
   const features = featuresOf(document);
   const join = features.find((feature) => feature.identity === 'https://specs.apollo.dev/join');
@@ -54,7 +59,7 @@ export function readSupergraph(sdl: string, addressOf: AddressOf = () => undefin
       'The SDL links no join spec, so it is no supergraph; compose one (npm run compose) or give SUBGRAPHS.',
     );
   }
-  const subgraphs = subgraphsOf(document, join.as, addressOf);
+  const subgraphs = subgraphsOf(document, join.as, addressOf, mayAsk);
   return Object.freeze({
     sdl,
     id: createHash('sha256').update(sdl).digest('hex'),
@@ -117,7 +122,12 @@ function importsOf(node: ArgumentNode | undefined): Map<string, string> {
   return imports;
 }
 
-function subgraphsOf(document: DocumentNode, join: string, addressOf: AddressOf): Map<string, Subgraph> {
+function subgraphsOf(
+  document: DocumentNode,
+  join: string,
+  addressOf: AddressOf,
+  mayAsk: HostRule,
+): Map<string, Subgraph> {
   const subgraphs = new Map<string, Subgraph>();
   for (const definition of document.definitions) {
     if (definition.kind !== 'EnumTypeDefinition' || definition.name.value !== `${join}__Graph`) continue;
@@ -127,6 +137,12 @@ function subgraphsOf(document: DocumentNode, join: string, addressOf: AddressOf)
       const given = addressOf(name);
       const url = given ?? (directive && textArgument(directive, 'url')) ?? '';
       if (given === undefined || !isAskable(given)) refuseUrl(name, url);
+      // What an operator has set is theirs to answer for.
+      if (given === undefined && !mayAsk(new URL(url))) {
+        throw new SupergraphError(
+          `Subgraph ${name} is at ${new URL(url).origin}, which is not to be asked; list it in SUBGRAPH_HOSTS or set ${variableOf(name)}.`,
+        );
+      }
       subgraphs.set(name, { name, graph: value.name.value, url });
     }
   }

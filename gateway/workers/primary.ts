@@ -202,7 +202,7 @@ class Workers {
       const sdl = this.#again ?? (await this.#source.read(signal));
       this.#again = undefined;
       if (sdl !== undefined) {
-        readSupergraph(sdl, this.#config.addressOf);
+        readSupergraph(sdl, this.#config.addressOf, this.#config.mayAsk);
         await this.#inTurn(() => this.#switch(sdl));
         this.#trouble = '';
       }

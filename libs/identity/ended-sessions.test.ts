@@ -5,10 +5,13 @@ const HOUR = 3_600_000;
 const NOTHING: EndedSessionsPage = { now: 1_000_000, sessions: [], people: [] };
 
 /** Asked by hand, so nothing hangs on time. */
-function ended(read: (since: number) => Promise<EndedSessionsPage> | EndedSessionsPage, clock = () => 0) {
+function ended(
+  read: (since: number, after: string | undefined) => Promise<EndedSessionsPage> | EndedSessionsPage,
+  clock = () => 0,
+) {
   const said: (string | undefined)[] = [];
   const list = new EndedSessions({
-    read: async (since) => read(since),
+    read: async (since, after) => read(since, after),
     clock,
     pollMs: 600_000,
     report: (trouble) => void said.push(trouble),
@@ -67,6 +70,39 @@ describe('the list', () => {
     await list.refresh();
     await list.refresh();
     expect(asked).toEqual([0, 940_000]);
+    await list.close();
+  });
+
+  it('comes in pages, and is known when the last one has come; what ended meanwhile is asked for again', async () => {
+    const asked: [number, string | undefined][] = [];
+    let broken = true;
+    const { list, said } = ended((since, after) => {
+      asked.push([since, after]);
+      if (after === undefined) return { now: 1_000_000, sessions: [['one', 1e15]], people: [], next: 'page two' };
+      if (broken) throw new Error('not there');
+      return { now: 1_500_000, sessions: [['two', 1e15]], people: [['user_a', 2, 1e15]] };
+    });
+    expect(await outcome(list, 'u', { jti: 'in' })).toBe('SUBGRAPH_UNAVAILABLE');
+    broken = false;
+    const seen: string[] = [];
+    for (const jti of ['in', 'one', 'two']) seen.push(await outcome(list, 'u', { jti }));
+    expect(seen).toEqual(['good', 'UNAUTHENTICATED', 'UNAUTHENTICATED']);
+    await list.refresh();
+    expect(asked).toEqual(
+      [0, 0, 940_000].flatMap((since) => [
+        [since, undefined],
+        [since, 'page two'],
+      ]),
+    );
+    expect(said).toEqual(['Error: not there', undefined, undefined]);
+    await list.close();
+  });
+
+  it('whose pages have no end is given up', async () => {
+    let reads = 0;
+    const { list } = ended(() => ({ ...NOTHING, next: String((reads += 1)) }));
+    expect(await outcome(list, 'u', {})).toBe('SUBGRAPH_UNAVAILABLE');
+    expect(reads).toBe(1_000);
     await list.close();
   });
 

@@ -8,13 +8,24 @@ export interface EndedSessionsPage {
   readonly sessions: readonly (readonly [jti: string, until: number])[];
   /** Everything of one person that was begun before: tokens whose `gen` is lower. */
   readonly people: readonly (readonly [subject: string, generation: number, until: number])[];
+  /** There is more: asked for with this as `after`. */
+  readonly next?: string | undefined;
 }
+
+/** How many of them come at a time, to whoever asks for pages (`limit`); a gateway of before gets all at once. */
+export const ENDED_SESSIONS_PAGE = 10_000;
 
 /** A transaction that has begun before we looked may end after it; none of ours may take so long. */
 const OVERLAP_MS = 60_000;
 /** How long the last list is believed while users cannot be reached: as long as its keys. */
 const BELIEVED_MS = 3_600_000;
+/** Of each page. */
 const FETCH_MS = 2_000;
+/** Ten million log-ins that ended within one lifetime of tokens: no memory holds that beside everything else. */
+const PAGES_MAX = 1_000;
+
+/** A page of what has ended since then, ms; `after`: what the page before said. */
+type Read = (since: number, after: string | undefined, signal: AbortSignal) => Promise<EndedSessionsPage>;
 
 /**
  * Log-ins that were ended: by logging out, or by another password. Asked of users every few seconds, only for what is new;
@@ -22,7 +33,7 @@ const FETCH_MS = 2_000;
  * and none once the last one is an hour old.
  */
 export class EndedSessions {
-  readonly #read: (since: number, signal: AbortSignal) => Promise<EndedSessionsPage>;
+  readonly #read: Read;
   readonly #clock: () => number;
   readonly #pollMs: number;
   readonly #report: (trouble: string | undefined) => void;
@@ -35,7 +46,7 @@ export class EndedSessions {
   #closed = false;
 
   constructor(parts: {
-    read: (since: number, signal: AbortSignal) => Promise<EndedSessionsPage>;
+    read: Read;
     clock: () => number;
     pollMs: number;
     /** Told when it cannot be read, and with undefined when it can again. */
@@ -96,11 +107,7 @@ export class EndedSessions {
 
   async #ask(): Promise<void> {
     try {
-      const { now, sessions, people } = await this.#read(this.#since, AbortSignal.timeout(FETCH_MS));
-      for (const [jti, until] of sessions) this.#sessions.set(jti, until);
-      for (const [subject, generation, until] of people)
-        if ((this.#people.get(subject)?.generation ?? -1) < generation)
-          this.#people.set(subject, { generation, until });
+      const now = await this.#readPages();
       this.#since = Math.max(0, now - OVERLAP_MS);
       this.#readAt = this.#clock();
       for (const [jti, until] of this.#sessions) if (until < now) this.#sessions.delete(jti);
@@ -109,5 +116,22 @@ export class EndedSessions {
     } catch (error) {
       this.#report(String(error));
     }
+  }
+
+  /** Answers the time of the first page: what ends while we read on is found again from there. */
+  async #readPages(): Promise<number> {
+    let began: number | undefined;
+    let after: string | undefined;
+    for (let count = 0; count < PAGES_MAX; count += 1) {
+      const page = await this.#read(this.#since, after, AbortSignal.timeout(FETCH_MS));
+      for (const [jti, until] of page.sessions) this.#sessions.set(jti, until);
+      for (const [subject, generation, until] of page.people)
+        if ((this.#people.get(subject)?.generation ?? -1) < generation)
+          this.#people.set(subject, { generation, until });
+      began ??= page.now;
+      after = page.next;
+      if (after === undefined) return began;
+    }
+    throw new Error(`more than ${PAGES_MAX} pages of ended sessions`);
   }
 }

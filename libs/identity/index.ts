@@ -1,6 +1,6 @@
 export { ASSERTION_HEADER, AssertionSigner, AssertionVerifier } from './assertion.js';
 export { CLIENT_HEADER, SESSION, SESSION_HEADER } from './caller.js';
-export { EndedSessions, type EndedSessionsPage } from './ended-sessions.js';
+export { ENDED_SESSIONS_PAGE, EndedSessions, type EndedSessionsPage } from './ended-sessions.js';
 export { globalId, kindOfGlobalId, parseGlobalId, type Kind } from './global-id.js';
 export { isId, newId, SHARDS, shardOf, timeOf, type NewIdOptions } from './ids.js';
 export { loadOrCreateSecret, loadOrCreateSigningKey } from './key-files.js';

@@ -1,31 +1,52 @@
-import { Controller, Get, ServiceUnavailableException, type Type } from '@nestjs/common';
+import { Controller, Get, Header, Res, type Type } from '@nestjs/common';
+import type { FastifyReply } from 'fastify';
+import { Failure } from '#libs/failure';
 
-/** /health/live: the process answers. /health/ready: what it needs answers too, within a second. */
-export function healthController(ready: () => Promise<unknown>): Type {
+/** What a service cannot answer without, by name; each rejects while that does not answer. */
+export type Needs = Readonly<Record<string, () => Promise<unknown>>>;
+
+/** /health/live: the process answers. /health/ready: what it needs answers too, within a second; if not, what it waits for and why. */
+export function healthController(needs: Needs): Type {
   @Controller('health')
   class HealthController {
     @Get('live')
+    @Header('cache-control', 'no-store')
     live(): object {
       return { status: 'live' };
     }
 
     @Get('ready')
-    async ready(): Promise<object> {
-      await within(READY_MS, ready()).catch((cause: unknown) => {
-        throw new ServiceUnavailableException('not ready', { cause });
-      });
-      return { status: 'ready' };
+    async ready(@Res() reply: FastifyReply): Promise<void> {
+      const asked = Object.entries(needs).map(([name, ask]) => whyNot(ask).then((why) => why && `${name}: ${why}`));
+      const waitingFor = (await Promise.all(asked)).filter((line) => line !== undefined);
+      const ready = waitingFor.length === 0;
+      void reply
+        .status(ready ? 200 : 503)
+        .header('cache-control', 'no-store')
+        .send({ status: ready ? 'ready' : 'waiting', waitingFor });
     }
   }
   return HealthController;
 }
 
 const READY_MS = 1_000;
+const LATE = `no answer within ${READY_MS} ms`;
 
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+/** In words that name no address: anybody may ask. */
+async function whyNot(ask: () => Promise<unknown>): Promise<string | undefined> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms);
+  const late = new Promise<string>((resolve) => {
+    timer = setTimeout(resolve, READY_MS, LATE);
   });
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+  const answered = ask().then(
+    () => undefined,
+    (error: unknown) => WORDS[error instanceof Failure ? error.code : ''] ?? 'it answers with an error',
+  );
+  return Promise.race([answered, late]).finally(() => clearTimeout(timer));
 }
+
+const WORDS: Readonly<Record<string, string>> = {
+  SUBGRAPH_UNAVAILABLE: 'it cannot be reached',
+  SUBGRAPH_TIMEOUT: LATE,
+  OVERLOADED: 'it has too much to do',
+};

@@ -69,6 +69,9 @@ class Posts {
 const gone = newId();
 const hidden = newId();
 
+/** As it is at the moment. */
+let database: () => Promise<unknown> = async () => {};
+
 let one: Listening;
 let two: Listening;
 let folder: string;
@@ -84,6 +87,7 @@ beforeAll(async () => {
         schemaPath,
         logger,
         providers: [Users, Posts],
+        needs: { database: () => database() },
         assertions: new AssertionVerifier({ subgraph: name, secret }),
       }),
       {
@@ -223,6 +227,26 @@ describe('a subgraph', () => {
   it('is live and ready for everybody', async () => {
     for (const path of ['/health/live', '/health/ready'])
       expect((await fetch(one.url.replace('/graphql', path))).status).toBe(200);
+  });
+
+  it.each<[string, () => Promise<unknown>]>([
+    ['it cannot be reached', async () => Promise.reject(new Failure('SUBGRAPH_UNAVAILABLE'))],
+    ['it has too much to do', async () => Promise.reject(new Failure('OVERLOADED'))],
+    ['it answers with an error', async () => Promise.reject(new Error('SELECT 1 at 10.0.0.7'))],
+    ['no answer within 1000 ms', () => new Promise(() => {})],
+  ])('says what it waits for, and goes on living: database: %s', async (why, now) => {
+    const health = async (path: string) => {
+      const response = await fetch(one.url.replace('/graphql', `/health/${path}`));
+      return { status: response.status, body: await response.json() };
+    };
+    database = now;
+    expect(await health('ready')).toEqual({
+      status: 503,
+      body: { status: 'waiting', waitingFor: [`database: ${why}`] },
+    });
+    expect(await health('live')).toEqual({ status: 200, body: { status: 'live' } });
+    database = async () => {};
+    expect(await health('ready')).toEqual({ status: 200, body: { status: 'ready', waitingFor: [] } });
   });
 });
 

@@ -14,7 +14,7 @@ import { DateTime } from './date-time.js';
 import { Door } from './door.js';
 import { guardEntities } from './entities.js';
 import { formatError, logMasked } from './errors.js';
-import { healthController } from './health.js';
+import { healthController, type Needs } from './health.js';
 import { HttpErrors } from './http-errors.js';
 import { readYourWrites, type ReadYourWrites } from './read-your-writes.js';
 
@@ -31,8 +31,8 @@ export interface SubgraphOptions {
   readonly open?: readonly string[];
   /** How readers are shown what they have written; absent: they are not waited for. */
   readonly consistency?: Omit<ReadYourWrites, 'service'> | undefined;
-  /** Rejects while the service cannot answer: its database does not. */
-  readonly ready?: () => Promise<unknown>;
+  /** What it cannot answer without: its database. */
+  readonly needs?: Needs;
 }
 
 /**
@@ -54,7 +54,7 @@ export function subgraphModule(options: SubgraphOptions): DynamicModule {
   return {
     module: SubgraphModule,
     imports: [GraphQLModule.forRoot<ApolloFederationDriverConfig>(graphqlOptions(options, door))],
-    controllers: [healthController(options.ready ?? (async () => {})), ...(options.controllers ?? [])],
+    controllers: [healthController(options.needs ?? {}), ...(options.controllers ?? [])],
     providers: [HttpErrors, ...options.providers],
   };
 }

@@ -1,4 +1,6 @@
-import { destination, pino, stdTimeFunctions } from 'pino';
+import { pino, stdTimeFunctions } from 'pino';
+import { errorFields } from './error-fields.js';
+import { LogLines } from './log-lines.js';
 
 /** What our code needs of a logger; pino's fits. Fields first, then the sentence. */
 export interface Logger {
@@ -9,11 +11,13 @@ export interface Logger {
 }
 
 /** One JSON line per entry on standard error, so standard output stays for what a command answers. */
-export function createLogger(program: string, level: string = process.env['LOG_LEVEL'] ?? 'info'): Logger {
-  return pino(
-    { name: program, level, base: null, timestamp: stdTimeFunctions.isoTime },
-    destination({ fd: 2, sync: true }),
-  );
+export function createLogger(
+  program: string,
+  level: string = process.env['LOG_LEVEL'] ?? 'info',
+  lines: { write(line: string): void } = new LogLines(program),
+): Logger {
+  const serializers = { err: (error: unknown) => errorFields(error) };
+  return pino({ name: program, level, base: null, timestamp: stdTimeFunctions.isoTime, serializers }, lines);
 }
 
 /** For tests that do not look at the log. */

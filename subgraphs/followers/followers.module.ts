@@ -29,7 +29,7 @@ export function followersModule(parts: ModuleParts): DynamicModule {
     assertions,
     logger,
     consistency,
-    ready: () => database.query('SELECT 1'),
+    needs: { database: () => database.query('SELECT 1') },
     providers: [
       // write
       { provide: RelationMutations, useValue: new RelationMutations(change, (context) => loaders(context).clear()) },

@@ -29,7 +29,7 @@ export function postsModule(parts: ModuleParts): DynamicModule {
     assertions,
     logger,
     consistency,
-    ready: () => database.query('SELECT 1'),
+    needs: { database: () => database.query('SELECT 1') },
     providers: [
       // write
       { provide: PostMutations, useValue: new PostMutations(writing, (context) => reads(context).forget()) },

@@ -32,13 +32,19 @@ export const usersSettings = {
     min: 1,
     max: 1_000_000,
     default: 10,
-    why: 'How often in a minute one client may try the password of one handle; five times as often those of different ones, and ten times as often all clients together that of one.',
+    why: 'How often in a minute one client may try the password of one handle; five times as often those of different ones, and ten times as often all clients together that of one. So one client keeps nobody else out, and ten (addresses, of IPv6 /64s) can.',
   }),
   SIGN_UPS_PER_HOUR: whole({
     min: 1,
     max: 1_000_000,
     default: 60,
     why: 'How many people may sign up from one client.',
+  }),
+  RENAMES_PER_DAY: whole({
+    min: 1,
+    max: 1_000_000,
+    default: 10,
+    why: 'How often in a day one person may ask for a new handle. Each that they get stays theirs, so that nobody passes for who had it.',
   }),
   DELETION_SAGA: choice(['orchestrated', 'choreographed'], {
     default: 'orchestrated',

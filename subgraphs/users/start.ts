@@ -24,7 +24,11 @@ export async function startUsers(config: UsersConfig, parts: ServiceParts): Prom
   });
   const passwords = new Passwords({ atOnce: config.HASHES_AT_ONCE });
   const budgets = await openBudgets({ redisUrl: config.REDIS_URL, logger: parts.logger ?? createLogger('users') });
-  const throttle = new Throttle(budgets, { logInTries: config.LOG_IN_TRIES, signUpsPerHour: config.SIGN_UPS_PER_HOUR });
+  const throttle = new Throttle(budgets, {
+    logInTries: config.LOG_IN_TRIES,
+    signUpsPerHour: config.SIGN_UPS_PER_HOUR,
+    renamesPerDay: config.RENAMES_PER_DAY,
+  });
   const patience = { stepTimeoutMs: config.DELETION_STEP_TIMEOUT_MS, triesMax: config.DELETION_TRIES };
   try {
     const running = await startService(

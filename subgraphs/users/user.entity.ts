@@ -50,6 +50,7 @@ export class UserRow {
 
 /** A log-in that ended before its token runs out, or all of a person of a lower generation. */
 @Entity('ended_sessions')
+@Index('ended_sessions_once', ['userId', 'session'], { unique: true })
 @Check('ended_sessions_one_or_all', '(session IS NULL) <> (generation IS NULL)')
 export class EndedSessionRow {
   @PrimaryColumn('uuid', { primaryKeyConstraintName: 'ended_sessions_pkey' })

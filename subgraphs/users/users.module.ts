@@ -59,7 +59,7 @@ export function usersModule({
     logIn: new LogIn({ database: tellable, passwords, throttle }),
     logOut: new LogOut({ database: tellable, clock, lifetimeS }),
     changePassword: new ChangePassword({ database: tellable, passwords, throttle, clock, lifetimeS }),
-    editProfile: new EditProfile({ database: tellable, clock }),
+    editProfile: new EditProfile({ database: tellable, throttle, clock }),
     deleteAccount: new DeleteAccount({ database: tellable, passwords, throttle, clock, saga, patience }),
     markNotificationsRead: async (viewer: string, upTo: string | undefined) => {
       await markNotificationsRead(database, viewer, upTo);
@@ -74,7 +74,7 @@ export function usersModule({
     assertions,
     logger,
     consistency,
-    ready: () => database.query('SELECT 1'),
+    needs: { database: () => database.query('SELECT 1') },
     controllers: [jwksController(tokens), endedSessionsController(database)],
     open: ['/.well-known/jwks.json'],
     providers: [

@@ -4,6 +4,7 @@ import { CreateUsers1763600000002 } from './migrations/0001-users.js';
 import { Notifications1763680000003 } from './migrations/0002-notifications.js';
 import { AccountDeletions1763740000002 } from './migrations/0003-account-deletions.js';
 import { EndedSessions1763800000004 } from './migrations/0004-ended-sessions.js';
+import { EndedSessionsOnce1764547200004 } from './migrations/0005-ended-sessions-once.js';
 import { EndedSessionRow, HandleRow, UserRow } from './user.entity.js';
 
 /** What `openDatabase` needs to know of this service. */
@@ -16,5 +17,6 @@ export const usersTables = {
     Notifications1763680000003,
     AccountDeletions1763740000002,
     EndedSessions1763800000004,
+    EndedSessionsOnce1764547200004,
   ],
 };

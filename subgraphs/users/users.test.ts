@@ -3,16 +3,27 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { encodeCursor, type Tx } from '#libs/database';
-import { ASSERTION_HEADER, AssertionSigner, globalId, newId, parseGlobalId, TokenVerifier } from '#libs/identity';
+import {
+  ASSERTION_HEADER,
+  AssertionSigner,
+  globalId,
+  newId,
+  parseGlobalId,
+  TokenVerifier,
+  type EndedSessionsPage,
+} from '#libs/identity';
 import { openStream, recordEvent, type Stream } from '#libs/outbox';
 import { openBudgets } from '#libs/rate-limit';
 import type { RunningSubgraph } from '#libs/subgraph-kit';
-import { silent } from '#libs/telemetry';
+import { createLogger, silent } from '#libs/telemetry';
 import { loadUsers } from './bulk.js';
 import { readUsersConfig } from './config.js';
+import { EndedSessionsOnce1764547200004 } from './migrations/0005-ended-sessions-once.js';
 import { startUsers } from './start.js';
 import { Passwords } from './write/passwords.js';
+import { UserRow } from './user.entity.js';
 import { LogIn } from './write/log-in.js';
+import { LogOut } from './write/log-out.js';
 import { Throttle } from './write/throttle.js';
 
 const secret = 's'.repeat(32);
@@ -35,7 +46,10 @@ class World {
   stream!: Stream;
   users!: RunningSubgraph;
 
-  constructor(private readonly env: Record<string, string>) {}
+  constructor(
+    private readonly env: Record<string, string>,
+    private readonly logger = silent,
+  ) {}
 
   async start(): Promise<void> {
     this.folder ??= await mkdtemp(join(tmpdir(), 'tributary-users-'));
@@ -48,7 +62,7 @@ class World {
       RELAY_POLL_MS: '60000',
       ...this.env,
     });
-    this.users = await startUsers(config, { stream: this.stream, logger: silent });
+    this.users = await startUsers(config, { stream: this.stream, logger: this.logger });
   }
 
   async stop(): Promise<void> {
@@ -261,7 +275,7 @@ describe('users, with its cache', () => {
     await world.ask(iris, DELETE, { input: { password } });
     const passwords = new Passwords({ atOnce: 1 });
     const budgets = await openBudgets({ redisUrl: undefined, logger: silent });
-    const throttle = new Throttle(budgets, { logInTries: 3, signUpsPerHour: 1 });
+    const throttle = new Throttle(budgets, { logInTries: 3, signUpsPerHour: 1, renamesPerDay: 1 });
     const logIn = new LogIn({ database: world.users.database, passwords, throttle });
     const attempt = async (handle: string) => {
       const before = [passwords.work, world.users.database.statements] as const;
@@ -355,6 +369,103 @@ describe('users, with its cache', () => {
     expect(await name()).toBe('Pia');
   });
 
+  describe('log-ins that have ended', () => {
+    const rows = async (id: string) => {
+      const { database } = world.users;
+      const where = 'SELECT session, generation FROM ended_sessions WHERE user_id = $1 ORDER BY id';
+      return database.query<{ session: string | null; generation: number | null }>(where, [id]);
+    };
+    const page = async (query: string): Promise<EndedSessionsPage> => {
+      const url = new URL(`/ended-sessions?${query}`, world.users.url);
+      const response = await fetch(url, { headers: { [ASSERTION_HEADER]: signer.sign('users', null) } });
+      if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
+      return (await response.json()) as EndedSessionsPage;
+    };
+    const told = ({ sessions, people }: EndedSessionsPage) => [
+      ...sessions.map(([jti]) => jti),
+      ...people.map(([subject, generation]) => `${subject} ${generation}`),
+    ];
+
+    it('are one row, however often somebody logs out, and of all of a person the last time', async () => {
+      const rita = await world.signUp('rita');
+      const id = parseGlobalId('user', rita);
+      const logOut = new LogOut({ database: world.users.database, clock: Date.now, lifetimeS: 60 });
+      for (let turn = 0; turn < 1_000; turn += 1) await logOut.run(id, 'r1', false);
+      for (let turn = 0; turn < 10; turn += 1) await logOut.run(id, undefined, true);
+      await logOut.run(id, 'r2', false);
+      expect(await rows(id)).toEqual([
+        { session: 'r1', generation: null },
+        { session: null, generation: 10 },
+        { session: 'r2', generation: null },
+      ]);
+      // Long after: what has run out goes, and what ends then stays.
+      const later = new LogOut({ database: world.users.database, clock: () => Date.now() + 3_600_000, lifetimeS: 60 });
+      await later.run(id, undefined, true);
+      await later.run(newId(), 'of somebody else', false);
+      expect(await rows(id)).toEqual([{ session: null, generation: 11 }]);
+    });
+
+    it('come in pages, which are all of them together; all at once for a gateway that asks for no pages', async () => {
+      await world.users.database.query('DELETE FROM ended_sessions');
+      await world.users.database.query(
+        `INSERT INTO ended_sessions (id, user_id, session, generation, at, until)
+         SELECT gen_random_uuid(), gen_random_uuid(), CASE WHEN n % 2 = 0 THEN 's' || n END, CASE WHEN n % 2 = 1 THEN n END,
+           now() - n / 100 * interval '1 ms', now() + interval '1 hour' FROM generate_series(1, 10007) n`,
+      );
+      const whole = await page('since=1');
+      expect([told(whole).length, whole.next]).toEqual([10_007, undefined]);
+      const first = await page('since=1&limit=1000000');
+      const second = await page(`since=1&limit=1000000&after=${first.next}`);
+      expect([told(first).length, told(second).length, second.next]).toEqual([10_000, 7, undefined]);
+      expect([...told(first), ...told(second)].sort()).toEqual(told(whole).sort());
+      await expect(page('limit=10&after=elsewhere')).rejects.toThrow('400');
+      await world.users.database.query('DELETE FROM ended_sessions');
+    });
+
+    it('of a version before, which told them many times, are once in the next', async () => {
+      const runner = world.users.database.source.createQueryRunner();
+      const migration = new EndedSessionsOnce1764547200004();
+      const [one, other] = [newId(), newId()];
+      await runner.startTransaction();
+      try {
+        await migration.down(runner);
+        for (const [user, session, generation, s] of [
+          [one, 'a', null, 10],
+          [one, 'a', null, 20],
+          [one, 'b', null, 10],
+          [other, 'a', null, 10],
+          [one, null, 1, 30],
+          [one, null, 2, 20],
+          [other, null, 1, 20],
+        ])
+          await runner.query(
+            `INSERT INTO ended_sessions (id, user_id, session, generation, at, until)
+             VALUES (gen_random_uuid(), $1, $2, $3, now(), now() + $4 * interval '1 s')`,
+            [user, session, generation, s],
+          );
+        await migration.up(runner);
+        await runner.commitTransaction();
+      } finally {
+        await runner.release();
+      }
+      const left = async (id: string) =>
+        (await rows(id)).map(({ session, generation }) => session ?? String(generation)).sort();
+      expect(await left(one)).toEqual(['2', 'a', 'b']);
+      expect(await left(other)).toEqual(['1', 'a']);
+    });
+  });
+
+  it('gives one person so many new handles in a day; one that they have is none', async () => {
+    const rob = await world.signUp('rob');
+    const rename = async (handle: string) => codeOf(await world.ask(rob, EDIT, { input: { handle, bio: handle } }));
+    for (let turn = 0; turn < 12; turn += 1) expect(await rename('rob')).toBeUndefined();
+    const codes: (string | undefined)[] = [];
+    for (let turn = 1; turn <= 11; turn += 1) codes.push(await rename(`rob${turn}`));
+    expect(codes).toEqual([...Array.from({ length: 10 }, () => undefined), 'RATE_LIMITED']);
+    expect(await rename('rob10')).toBeUndefined();
+    expect(codeOf(await world.ask(rob, EDIT, { input: { bio: 'still here' } }))).toBeUndefined();
+  });
+
   it('keeps data and keys over a restart: a token stays good', async () => {
     const { token, user } = await world.session(LOG_IN, { input: { handle: 'alice', password } });
     await world.stop();
@@ -370,7 +481,8 @@ describe('users, with its cache', () => {
 });
 
 describe('users, without a cache', () => {
-  const world = new World({ CACHE: 'off' });
+  const log: string[] = [];
+  const world = new World({ CACHE: 'off' }, createLogger('users', 'debug', { write: (line) => void log.push(line) }));
   const crowd = Array.from({ length: 120 }, (_, n) => newId({ now: Date.UTC(2020, 0, 1) + n * 1_000 }));
   let alice: string;
   beforeAll(async () => {
@@ -541,6 +653,37 @@ describe('users, without a cache', () => {
     });
     expect(await world.contents()).not.toBe(before);
   });
+
+  it.each([
+    ['a column is missing', 'RENAME COLUMN bio TO was_bio', 'RENAME COLUMN was_bio TO bio', '42703'],
+    ['a row is refused', 'ADD CONSTRAINT nobody CHECK (version > 1) NOT VALID', 'DROP CONSTRAINT nobody', '23514'],
+  ])('logs nothing about people when %s', async (_, breaking, mending, state) => {
+    const input = { handle: 'canary', email: 'canary-9b1c@example.org', password, displayName: 'Canary' };
+    const { database } = world.users;
+    log.length = 0;
+    await database.query(`ALTER TABLE users ${breaking}`);
+    expect(codeOf(await world.ask(null, SIGN_UP, { input }))).toBe('INTERNAL_SERVER_ERROR');
+    await database.query(`ALTER TABLE users ${mending}`);
+    const failed = log.map((line) => JSON.parse(line) as { err?: { code: string } }).filter(({ err }) => err);
+    expect(failed).toEqual([expect.objectContaining({ err: expect.objectContaining({ code: state }) as unknown })]);
+    expect(log.join('')).not.toMatch(/canary|argon2|correct horse/i);
+  });
+
+  it.each([undefined, null])(
+    'has no way to ask TypeORM for the row of nobody: an id of %s is no condition left out',
+    async (id) => {
+      const { manager } = world.users.database.source;
+      const nobody = { id: id as unknown as string };
+      for (const ask of [
+        () => manager.findOneBy(UserRow, nobody),
+        () => manager.findOne(UserRow, { where: nobody }),
+        () => manager.update(UserRow, nobody, { bio: 'everybody’s' }),
+        () => manager.delete(UserRow, nobody),
+      ])
+        await expect(ask()).rejects.toThrow();
+      expect(await manager.countBy(UserRow, { bio: 'everybody’s' })).toBe(0);
+    },
+  );
 
   it('has migrations that make exactly the tables of its entities', async () => {
     const { upQueries } = await world.users.database.source.driver.createSchemaBuilder().log();

@@ -128,7 +128,8 @@ async function startWorker(): Promise<Programs & { ended(): string | undefined }
   return {
     ...first,
     async state() {
-      if (ended !== undefined) return { calls: 0, blockedMs: 0, polluted: `the process ended by ${ended}` };
+      if (ended !== undefined)
+        return { calls: 0, blockedMs: 0, polluted: `the process ended by ${ended}`, logged: 0, wrongInLog: [] };
       // Slow attacks ask beside others.
       const own = (asked += 1);
       const answer = hear(child, (message) =>

@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { signingKeyOf } from '#libs/identity';
-import { silent } from '#libs/telemetry';
 import { secretsFrom, SERVICES } from '../../commands/databases.js';
 import { startEverything } from '../../commands/everything.js';
 import { readGatewayConfig } from '../../gateway/config.js';
@@ -15,6 +14,7 @@ import { PASSWORD } from '../people.js';
 import { startTinyGraph } from '../tiny/tiny-graph.js';
 import type { Cast, Target } from './attack.js';
 import { registeredDocuments } from './limits.js';
+import { WatchedLog } from './log.js';
 
 /** What is attacked, and what it says of itself. In this process, or in another one (programs.worker.ts). */
 export interface Programs {
@@ -33,6 +33,9 @@ export interface State {
   readonly blockedMs: number;
   /** What an attack has changed in the prototypes of everything; undefined: nothing. */
   readonly polluted: string | undefined;
+  /** How many lines the programs have logged since they started, and what is wrong with those since this was asked last. */
+  readonly logged: number;
+  readonly wrongInLog: readonly string[];
 }
 
 const ISSUER = 'https://issuer.example/';
@@ -67,6 +70,10 @@ export async function startPrograms(): Promise<Programs> {
     await writeFile(supergraph, tiny.sdl);
     await writeFile(documents, JSON.stringify(registeredDocuments()));
     const secret = 't'.repeat(64);
+    const master = 'm'.repeat(64);
+    const secrets = secretsFrom(master);
+    const shared = SERVICES.map((name) => secrets.of('assertion', name));
+    const log = new WatchedLog([secret, master, ...shared]);
     const start = async (more: Record<string, string>) => {
       const gateway = await startGateway(
         readGatewayConfig({
@@ -77,7 +84,7 @@ export async function startPrograms(): Promise<Programs> {
           ASSERTION_SECRET_POSTS: secret,
           ...more,
         }),
-        { logger: silent },
+        { logger: log.logger('gateway') },
       );
       closers.push(() => gateway.close());
       await gateway.ready();
@@ -98,7 +105,6 @@ export async function startPrograms(): Promise<Programs> {
       TRUSTED_PROXIES: '1',
     });
 
-    const master = 'm'.repeat(64);
     const everything = await startEverything(
       {
         ...PATIENT,
@@ -108,7 +114,7 @@ export async function startPrograms(): Promise<Programs> {
         SEED: 'demo',
         ASSERTION_SECRET: master,
       },
-      { logger: silent },
+      { logger: log.logger('social') },
     );
     closers.push(() => everything.close());
     const urls = {
@@ -120,7 +126,6 @@ export async function startPrograms(): Promise<Programs> {
       posts: everything.posts.url,
       followers: everything.followers.url,
     };
-    const secrets = secretsFrom(master);
     const cast: Cast = {
       signing: {
         pem: privateKey.export({ format: 'pem', type: 'pkcs8' }) as string,
@@ -130,7 +135,7 @@ export async function startPrograms(): Promise<Programs> {
         audience: AUDIENCE,
       },
       ...(await castOf(urls.social)),
-      secrets: Object.fromEntries(SERVICES.map((name) => [name, secrets.of('assertion', name)])) as Cast['secrets'],
+      secrets: Object.fromEntries(SERVICES.map((name, at) => [name, shared[at]])) as Cast['secrets'],
     };
     const delay = monitorEventLoopDelay({ resolution: 5 });
     delay.enable();
@@ -143,7 +148,13 @@ export async function startPrograms(): Promise<Programs> {
         const blockedMs = Math.max(0, delay.max / 1e6 - 5);
         delay.reset();
         const calls = tiny.people.calls.length + tiny.posts.calls.length;
-        return Promise.resolve({ calls, blockedMs, polluted: pollution() });
+        return Promise.resolve({
+          calls,
+          blockedMs,
+          polluted: pollution(),
+          logged: log.lines,
+          wrongInLog: log.wrong(),
+        });
       },
       close: async () => {
         delay.disable();

@@ -55,6 +55,7 @@ async function once(
   if (!row.slow && mustNotRun(row) && after.calls !== before.calls)
     wrong.push(`${after.calls - before.calls} calls of a service`);
   if (after.polluted !== undefined) wrong.push(after.polluted);
+  wrong.push(...before.wrongInLog, ...after.wrongInLog);
   if (healthy.status !== 200) wrong.push(`the next one, who did nothing, got ${healthy.status}`);
   const late: string[] = [];
   if (times && nextMs > times.nextMs) late.push(`the next one waited ${nextMs.toFixed(0)} ms`);

@@ -86,11 +86,15 @@ export const THREATS: readonly Threat[] = [
   },
   { id: 'S23', what: 'authorization that composition gets around', tests: ['test/federation/authorization.test.ts'] },
   { id: 'S24', what: 'fields that are not the client’s to set', rows: ['S24'] },
-  { id: 'S25', what: 'injection', rows: ['S25'] },
+  { id: 'S25', what: 'injection', rows: ['S25'], tests: ['test/injection.test.ts', 'subgraphs/users/users.test.ts'] },
   {
     id: 'S26',
     what: 'a supergraph that points elsewhere',
-    tests: ['gateway/gateway.test.ts', 'gateway/fetch/subgraph-client.test.ts'],
+    tests: [
+      'gateway/gateway.test.ts',
+      'gateway/supergraph/supergraph.test.ts',
+      'gateway/fetch/subgraph-client.test.ts',
+    ],
   },
   { id: 'S27', what: 'our insides in errors', rows: ['A', 'B', 'C', 'D', 'E', 'F', 'G', 'H'] },
   { id: 'S28', what: 'traces and plans for anybody', rows: ['S28', 'D7'] },
@@ -104,7 +108,8 @@ export const THREATS: readonly Threat[] = [
   {
     id: 'S31',
     what: 'personal data at rest',
-    tests: ['subgraphs/users/users.test.ts'],
+    rows: ['E10', 'F', 'G'],
+    tests: ['subgraphs/users/users.test.ts', 'libs/telemetry/logger.test.ts'],
     missing: 'encryption of single columns; disks and backups are the operator’s to encrypt',
   },
   {

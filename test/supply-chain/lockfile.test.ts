@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from '../../commands/root.js';
 import { FLOORS, isBelow, lint, locked, type Locked } from './lockfile.js';
@@ -48,6 +49,17 @@ describe('package-lock.json', () => {
   it('every floor is for a package that is installed, or the row would guard nothing', () => {
     const installed = new Set([...ours, ...locked(join(ROOT, 'bench/package-lock.json'))].map(({ name }) => name));
     expect(Object.keys(FLOORS).filter((name) => !installed.has(name))).toEqual([]);
+  });
+});
+
+describe('.npmrc', () => {
+  it('lets no package run a script when it is installed, and takes no version before others had a week to look at it', () => {
+    const lines = readFileSync(join(ROOT, '.npmrc'), 'utf8').split('\n');
+    expect(lines).toEqual(expect.arrayContaining(['ignore-scripts=true', 'min-release-age=7']));
+    // npm 10 knows the first; the second since 11.10.
+    expect(execFileSync('npm', ['config', 'get', 'ignore-scripts'], { cwd: ROOT, encoding: 'utf8' }).trim()).toBe(
+      'true',
+    );
   });
 });
 

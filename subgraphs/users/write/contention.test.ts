@@ -26,6 +26,7 @@ const passwords = new Passwords({ atOnce: 2 });
 const throttle = new Throttle(await openBudgets({ redisUrl: undefined, logger: silent }), {
   logInTries: 1_000,
   signUpsPerHour: 1_000,
+  renamesPerDay: 1_000,
 });
 let database: Database;
 let signUp: SignUp;
@@ -165,7 +166,7 @@ function writers(): void {
 function use(opened: Database): void {
   database = opened;
   signUp = new SignUp({ database, passwords, throttle, clock });
-  edit = new EditProfile({ database, clock });
+  edit = new EditProfile({ database, throttle, clock });
 }
 
 async function person(handle: string) {

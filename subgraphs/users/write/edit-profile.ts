@@ -5,6 +5,7 @@ import type { Clock } from '#libs/telemetry';
 import { cleanAvatarUrl, cleanBio, cleanDisplayName, takeHandle, type Person } from '../user.js';
 import { UserRow } from '../user.entity.js';
 import { holdHandle, lockAccount, personOf } from './account.js';
+import type { Throttle } from './throttle.js';
 
 /** What is absent stays as it is. */
 export interface EditProfileInput {
@@ -18,11 +19,14 @@ type Profile = Pick<UserRow, 'handle' | 'displayName' | 'bio' | 'avatarUrl'>;
 
 /** A new handle is a rename: the old one stays this person's, shows nobody any more and can be taken by nobody else. */
 export class EditProfile {
-  constructor(private readonly parts: { database: Pick<Database, 'query' | 'transaction'>; clock: Clock }) {}
+  constructor(
+    private readonly parts: { database: Pick<Database, 'query' | 'transaction'>; throttle: Throttle; clock: Clock },
+  ) {}
 
   async run(viewer: string, input: EditProfileInput): Promise<Person> {
     const wanted = profileOf(input);
     const { database, clock } = this.parts;
+    if (wanted.handle !== undefined) await this.#countRename(viewer, wanted.handle);
     return database.transaction(async (tx) => {
       const row = await lockAccount(tx, viewer);
       const changed = differing(row, wanted);
@@ -40,6 +44,13 @@ export class EditProfile {
       });
       return personOf(edited);
     });
+  }
+
+  /** Before the transaction, which may have to run again. Who sends the handle that they have is not renamed. */
+  async #countRename(viewer: string, handle: string): Promise<void> {
+    const { database, throttle } = this.parts;
+    const [row] = await database.query<{ handle: string }>('SELECT handle FROM users WHERE id = $1', [viewer]);
+    if (row !== undefined && row.handle !== handle) await throttle.rename(viewer);
   }
 }
 
