@@ -22,7 +22,9 @@ const LOOK_EVERY_MS = 1_000;
  * nothing until all is unpublished again; from a relay whose token is not the highest it takes nothing at all.
  *
  * A relay that was killed, or has slept, between adding a batch and marking it leaves the batch to its successor, which
- * marks what the mark says was added, instead of adding it once more.
+ * marks what the mark says was added, instead of adding it once more. By their ids: a new PostgreSQL, or one of an older day, gives
+ * the same positions to other events. It is known by a mark that is higher than any position it has given, under which a
+ * stream that lost events would look whole; so that is a loss too.
  */
 export class Continuity {
   readonly #database: Database;
@@ -53,8 +55,9 @@ export class Continuity {
     const { mark, last } = await this.#stream.marks.take(this.#source, this.#lease);
     if (mark !== undefined && last.token > this.#lease.again) {
       await this.#database.query(
-        `UPDATE outbox SET published_at = now() WHERE published_at IS NULL AND position = ANY($1::bigint[])`,
-        [last.positions],
+        `UPDATE outbox SET published_at = now() FROM unnest($1::bigint[], $2::uuid[]) AS told (position, id)
+         WHERE published_at IS NULL AND outbox.position = told.position AND outbox.id = told.id`,
+        [last.positions, last.ids],
       );
     }
     return this.#look();
@@ -98,8 +101,10 @@ export class Continuity {
     if (marks === undefined) return true;
     const { range } = this.#lease;
     const found = await marks.read(this.#source, range);
-    const known = this.#known ?? { life: found?.life, highest: await this.#highestPublished() };
-    if (found !== undefined && found.life === known.life && found.highest >= known.highest) {
+    const outbox = this.#known === undefined ? await this.#outbox() : undefined;
+    const known = this.#known ?? { life: found?.life, highest: outbox?.published ?? 0 };
+    const isOlder = outbox !== undefined && found !== undefined && found.highest > outbox.given;
+    if (found !== undefined && found.life === known.life && found.highest >= known.highest && !isOlder) {
       this.#known = found;
       return true;
     }
@@ -108,7 +113,9 @@ export class Continuity {
     if (count > 0)
       this.#logger.warn(
         { source: this.#source, range, count },
-        'The stream has lost events; what is retained is published again',
+        isOlder
+          ? 'The stream was told more than this database has; what is retained is published again'
+          : 'The stream has lost events; what is retained is published again',
       );
     // Another relay's life is taken as it is: all that this one may have told the lost one is unpublished now.
     const another = found !== undefined && found.life !== known.life;
@@ -116,14 +123,15 @@ export class Continuity {
     return false;
   }
 
-  /** Once per lease: what relays before this one have published. */
-  async #highestPublished(): Promise<number> {
+  /** Once per lease: the highest position that relays before this one have published, and the last that was given to anything. */
+  async #outbox(): Promise<{ published: number; given: number }> {
     const { nth, of } = this.#lease.range;
-    const [row] = await this.#database.query<{ highest: string | null }>(
-      `SELECT max(position)::text AS highest FROM outbox
-       WHERE published_at IS NOT NULL ${of === 1 ? '' : `AND ${RANGE('$2')} = $1`}`,
+    const [row] = await this.#database.query<{ published: string | null; given: string | null }>(
+      `SELECT max(position)::text AS published,
+         pg_sequence_last_value(pg_get_serial_sequence('outbox', 'position'))::text AS given
+       FROM outbox WHERE published_at IS NOT NULL ${of === 1 ? '' : `AND ${RANGE('$2')} = $1`}`,
       of === 1 ? [] : [nth, of],
     );
-    return Number(row?.highest ?? 0);
+    return { published: Number(row?.published ?? 0), given: Number(row?.given ?? 0) };
   }
 }

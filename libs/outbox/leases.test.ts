@@ -229,6 +229,58 @@ withServer(['postgres', 'redis'], 'relays that share an outbox', (url) => {
     expect(await onTheStream()).toEqual(['1:1', '1:2']);
   });
 
+  it.each(['lower than', 'the same as', 'higher than'] as const)(
+    'a new PostgreSQL behind a Redis that remembers tells everything, with tokens %s those that Redis has seen',
+    async (tokens) => {
+      await newPostgres();
+      const first = relay();
+      await tell(scene.users, [
+        [1, 1],
+        [2, 1],
+        [3, 1],
+      ]);
+      await first.settled();
+      await first.close();
+      const [seen] = await scene.users.query<{ token: string }>('SELECT max(token)::text AS token FROM relay_leases');
+      await newPostgres();
+      const token = Number(seen?.token) + { 'lower than': -1, 'the same as': 0, 'higher than': 1 }[tokens];
+      // The sequence gives the next after it.
+      await scene.users.query(`SELECT setval('relay_token', $1)`, [token - 1]);
+      await tell(scene.users, [
+        [4, 1],
+        [5, 1],
+        [6, 1],
+      ]);
+      await relay().settled();
+      expect(await onTheStream()).toEqual(['1:1', '2:1', '3:1', '4:1', '5:1', '6:1']);
+    },
+  );
+
+  it('a new PostgreSQL notices that Redis lost events, though an older one had told it more', async () => {
+    const first = relay();
+    await tell(
+      scene.users,
+      Array.from({ length: 50 }, (_, nth) => [nth, 1] as const),
+    );
+    await first.settled();
+    await first.close();
+    await newPostgres();
+    const second = relay();
+    await tell(scene.users, [[101, 1]]);
+    await second.settled();
+    const marked = await redis.hgetall(`${KEY}:mark`);
+    await tell(scene.users, [[102, 1]]);
+    await second.settled();
+    // A failover to a replica that was behind: the last event is gone, and the mark is as it was before.
+    const [last] = await redis.xrevrange(KEY, '+', '-', 'COUNT', 1);
+    await redis.xdel(KEY, last?.[0] ?? '');
+    await redis.del(`${KEY}:mark`);
+    await redis.hset(`${KEY}:mark`, marked);
+    await tell(scene.users, [[103, 1]]);
+    await second.settled();
+    expect((await onTheStream()).slice(-3)).toEqual(['101:1', '102:1', '103:1']);
+  });
+
   it('told to publish again, it does, though the stream remembers its last batch', async () => {
     const first = relay();
     await tell(scene.users, [[1, 1]]);
@@ -238,6 +290,9 @@ withServer(['postgres', 'redis'], 'relays that share an outbox', (url) => {
     await relay().settled();
     expect(await onTheStream()).toEqual(['1:1', '1:1']);
   });
+
+  /** Positions begin anew. */
+  const newPostgres = () => scene.users.query('TRUNCATE outbox, relay_leases, relays RESTART IDENTITY');
 
   async function unpublished(): Promise<number> {
     return (await scene.users.query('SELECT FROM outbox WHERE published_at IS NULL')).length;

@@ -60,9 +60,11 @@ export class RedisStream implements Stream {
     const next = Math.max(0, ...positions);
     for (const source of new Set(events.map((event) => event.source))) {
       // All or none: were the first refused and the second taken, they would be heard in the wrong order.
-      const texts = events.filter((event) => event.source === source).map((event) => JSON.stringify(event));
+      const mine = events.filter((event) => event.source === source);
+      const texts = mine.map((event) => JSON.stringify(event));
+      const ids = mine.map(({ id }) => id).join(',');
       const keys = [streamKey(source), markKey(source, range)];
-      const known = [life, highest, next, token, positions.join(',')];
+      const known = [life, highest, next, token, positions.join(','), ids];
       const added = await traced(currentSpan(), 'client', 'XADD', XADD, () =>
         this.#redis.eval(ADD, 2, ...keys, ...known, ...texts),
       );
@@ -111,10 +113,10 @@ export class RedisStream implements Stream {
       const taken = (await this.#redis.eval(TAKE_RANGE, 1, markKey(source, range), token)) as
         (string | null)[] | number;
       if (typeof taken === 'number') throw new LeaseLost(source, taken);
-      const [life, highest, lastToken, last] = taken;
+      const [life, highest, lastToken, last, lastIds] = taken;
       return {
         mark: markOf([life, highest]),
-        last: { token: Number(lastToken ?? 0), positions: (last ?? '').split(',').filter(Boolean).map(Number) },
+        last: { token: Number(lastToken ?? 0), positions: listOf(last).map(Number), ids: listOf(lastIds) },
       };
     },
     read: async (source, range) => {
@@ -145,6 +147,10 @@ export class RedisStream implements Stream {
   }
 }
 
+function listOf(text: string | null | undefined): string[] {
+  return (text ?? '').split(',').filter(Boolean);
+}
+
 function markOf([life, highest]: readonly (string | null | undefined)[]): Mark | undefined {
   return life ? { life, highest: Number(highest) } : undefined;
 }
@@ -160,23 +166,23 @@ if life ~= '' then
   if mark[3] and tonumber(mark[3]) > token then return -tonumber(mark[3]) end
   if mark[1] ~= life or tonumber(mark[2]) < highest then return 0 end
   if next < tonumber(mark[2]) then next = tonumber(mark[2]) end
-  redis.call('HSET', KEYS[2], 'highest', next, 'token', token, 'last-token', token, 'last', ARGV[5])
+  redis.call('HSET', KEYS[2], 'highest', next, 'token', token, 'last-token', token, 'last', ARGV[5], 'last-ids', ARGV[6])
 end
-for i = 6, #ARGV do redis.call('XADD', KEYS[1], '*', 'event', ARGV[i]) end
-return #ARGV - 5`;
+for i = 7, #ARGV do redis.call('XADD', KEYS[1], '*', 'event', ARGV[i]) end
+return #ARGV - 6`;
 
 /** What was added last is kept until the next batch, so whoever takes over can mark what its predecessor could not. */
 const TAKE_RANGE = `
 local token = redis.call('HGET', KEYS[1], 'token')
 if token and tonumber(token) > tonumber(ARGV[1]) then return tonumber(token) end
 redis.call('HSET', KEYS[1], 'token', ARGV[1])
-return redis.call('HMGET', KEYS[1], 'life', 'highest', 'last-token', 'last')`;
+return redis.call('HMGET', KEYS[1], 'life', 'highest', 'last-token', 'last', 'last-ids')`;
 
 const BEGIN = `
 local mark = redis.call('HMGET', KEYS[1], 'life', 'highest')
 if (mark[1] or '') == ARGV[1] and (mark[2] or '') == ARGV[2] then
   redis.call('HSET', KEYS[1], 'life', ARGV[3], 'highest', 0)
-  redis.call('HDEL', KEYS[1], 'last-token', 'last')
+  redis.call('HDEL', KEYS[1], 'last-token', 'last', 'last-ids')
 end
 return redis.call('HMGET', KEYS[1], 'life', 'highest')`;
 

@@ -45,10 +45,13 @@ export class LeaseLost extends Error {
   }
 }
 
-/** What a relay that takes a range finds; `last`: the batch that was added last, and by which token. */
+/**
+ * What a relay that takes a range finds; `last`: the batch that was added last, and by which token. Without `ids` where a program that
+ * kept none added it: it is told again then.
+ */
 export interface Found {
   readonly mark: Mark | undefined;
-  readonly last: { readonly token: number; readonly positions: readonly number[] };
+  readonly last: { readonly token: number; readonly positions: readonly number[]; readonly ids: readonly string[] };
 }
 
 export interface Marks {
