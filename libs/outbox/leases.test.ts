@@ -151,6 +151,27 @@ withServer(['postgres', 'redis'], 'relays that share an outbox', (url) => {
     expect(await onTheStream()).toEqual(['1:1', '1:2', '1:3', '1:4']);
   });
 
+  it('one that could not mark what it published marks it later, and does not publish it again', async () => {
+    await scene.users.query('CREATE SEQUENCE refused');
+    await scene.users.query(
+      `CREATE FUNCTION refuse_once() RETURNS trigger LANGUAGE plpgsql AS
+       $$ BEGIN IF nextval('refused') = 1 THEN RAISE EXCEPTION 'no space left'; END IF; RETURN NEW; END $$`,
+    );
+    await scene.users.query('CREATE TRIGGER refusing BEFORE UPDATE ON outbox FOR EACH ROW EXECUTE FUNCTION refuse_once()');
+    try {
+      const only = relay();
+      await tell(scene.users, [[1, 1]]);
+      await only.settled();
+      await tell(scene.users, [[1, 2]]);
+      await only.settled();
+    } finally {
+      await scene.users.query('DROP TRIGGER refusing ON outbox');
+      await scene.users.query('DROP FUNCTION refuse_once');
+      await scene.users.query('DROP SEQUENCE refused');
+    }
+    expect(await onTheStream()).toEqual(['1:1', '1:2']);
+  });
+
   it('one publishes at a time; closed, it gives the range back at once', async () => {
     const [first, second] = [relay(), relay()];
     await tell(scene.users, [[1, 1]]);

@@ -176,7 +176,13 @@ export class Relay {
       }),
     );
     crashPoint('relay:published');
-    await this.#mark(outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? outcome.value : [])));
+    try {
+      await this.#mark(outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? outcome.value : [])));
+    } catch (error) {
+      // The stream remembers what it was told: it is asked, and that is marked, before anything is added again.
+      this.#continuities.clear();
+      throw error;
+    }
     crashPoint('relay:marked');
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed !== undefined) throw this.#forget(failed.reason);
