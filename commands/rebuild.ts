@@ -34,7 +34,7 @@ const MODELS: Readonly<Record<string, (mend: boolean) => Promise<number>>> = {
   trending: () =>
     withStores('rebuild', ['posts'], process.env, async ({ posts }) => {
       const started = performance.now();
-      await refreshTrending(posts as Database, 0);
+      await refreshTrending(posts as Database, 0, 600_000);
       console.log(`trending: made anew in ${seconds(started)} s`);
       return 0;
     }),

@@ -109,6 +109,18 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
     await database.close();
   });
 
+  it('lets one statement of a transaction take longer that says so, and no other', async () => {
+    const database = await opened();
+    const slow = database.transaction(async (tx) => {
+      await tx.query('SELECT pg_sleep($1)', [3.1], 10_000);
+      return tx.query('SHOW statement_timeout');
+    });
+    expect(await slow).toEqual([{ statement_timeout: '2s' }]);
+    const tooSlow = database.transaction((tx) => tx.query('SELECT pg_sleep(10)', [], 50));
+    await expect(tooSlow).rejects.toMatchObject({ code: 'SUBGRAPH_TIMEOUT' });
+    await database.close();
+  });
+
   it('lets the statements of a bulk load take longer', async () => {
     const database = await openDatabase({ service: 'users', url, ...tables, bulk: true });
     expect(await database.query(`SELECT pg_sleep(2.1), current_setting('lock_timeout') AS lock`)).toMatchObject([

@@ -15,6 +15,8 @@ export interface Tx extends Statements {
   readonly manager: EntityManager;
   /** What was recorded or heard in this transaction: told to the listeners after COMMIT. */
   readonly events: DomainEvent[];
+  /** With `withinMs`, a statement that may take longer than a request waits: nobody's request is to wait for it. */
+  query<Row = Record<string, unknown>>(text: string, values?: readonly unknown[], withinMs?: number): Promise<Row[]>;
 }
 
 export type CommitListener = (events: readonly DomainEvent[]) => Promise<void>;
@@ -114,10 +116,10 @@ export class Database implements Statements {
     try {
       const client = (await runner.connect()) as pg.PoolClient;
       await runner.startTransaction();
-      const query: Tx['query'] = async (text, values) => {
+      const query: Tx['query'] = async (text, values, withinMs) => {
         // The connection is somebody else's by then.
         if (isOver) throw new Error('This transaction is over; a query in it was not awaited');
-        return rowsOf(client, text, values);
+        return withinMs === undefined ? rowsOf(client, text, values) : slowly(client, text, values, withinMs);
       };
       try {
         result = await work({ manager: runner.manager, events, query });
@@ -175,6 +177,20 @@ async function rollBack(client: pg.PoolClient, runner: QueryRunner, reason: unkn
     if (rolledBack) return;
   }
   client.emit('error', reason instanceof Error ? reason : new Error(String(reason)));
+}
+
+/** The server ends it in time; the client, which would give the connection up, a second later. */
+async function slowly<Row>(
+  client: pg.ClientBase,
+  text: string,
+  values: readonly unknown[] = [],
+  withinMs: number,
+): Promise<Row[]> {
+  await client.query(`SET LOCAL statement_timeout = ${Math.ceil(withinMs)}`);
+  const config = { text, values: values as unknown[], query_timeout: withinMs + 1_000 };
+  const { rows } = await client.query<pg.QueryResultRow>(config);
+  await client.query('SET LOCAL statement_timeout TO DEFAULT');
+  return rows as Row[];
 }
 
 async function rowsOf<Row>(

@@ -157,7 +157,9 @@ withServer(['postgres', 'redis'], 'relays that share an outbox', (url) => {
       `CREATE FUNCTION refuse_once() RETURNS trigger LANGUAGE plpgsql AS
        $$ BEGIN IF nextval('refused') = 1 THEN RAISE EXCEPTION 'no space left'; END IF; RETURN NEW; END $$`,
     );
-    await scene.users.query('CREATE TRIGGER refusing BEFORE UPDATE ON outbox FOR EACH ROW EXECUTE FUNCTION refuse_once()');
+    await scene.users.query(
+      'CREATE TRIGGER refusing BEFORE UPDATE ON outbox FOR EACH ROW EXECUTE FUNCTION refuse_once()',
+    );
     try {
       const only = relay();
       await tell(scene.users, [[1, 1]]);

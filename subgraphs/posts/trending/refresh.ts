@@ -5,7 +5,7 @@ import type { Logger } from '#libs/telemetry';
  * Computes the trending posts anew when they are older than `maxAgeMs`. Of several processes one does it, and nobody waits: readers
  * have the view as it was until the new one is there (REFRESH … CONCURRENTLY), in one step. False: it is young enough, or being made.
  */
-export function refreshTrending(database: Database, maxAgeMs: number): Promise<boolean> {
+export function refreshTrending(database: Database, maxAgeMs: number, withinMs = REFRESH_MS_MAX): Promise<boolean> {
   return database.transaction(async (tx) => {
     const [view] = await tx.query<{ due: boolean }>(
       `SELECT pg_try_advisory_xact_lock(hashtext('trending')) AND refreshed_at <= now() - $1 * interval '1 ms' AS due
@@ -13,12 +13,15 @@ export function refreshTrending(database: Database, maxAgeMs: number): Promise<b
       [maxAgeMs],
     );
     if (!view?.due) return false;
-    await tx.query('REFRESH MATERIALIZED VIEW CONCURRENTLY trending_posts');
+    await tx.query('REFRESH MATERIALIZED VIEW CONCURRENTLY trending_posts', [], withinMs);
     // The moment that the view was computed for: now() is the beginning of the transaction.
     await tx.query(`UPDATE read_models SET refreshed_at = now() WHERE name = 'trending'`);
     return true;
   });
 }
+
+/** A week of many posts takes longer than a request may, and nobody waits for it. */
+const REFRESH_MS_MAX = 60_000;
 
 /** Keeps the trending posts no older than `everyMs` and the time that a refresh takes. */
 export class TrendingRefresher {
