@@ -77,6 +77,12 @@ describe('from a fact to its effect', () => {
     expect(await scene.effects()).toEqual(['1:1', '1:2', '3:1']);
   });
 
+  it('takes effect in the order of the stream, also between aggregates of one batch', async () => {
+    const consumer = hear();
+    await bring(consumer, event(1, 1), event(1, 2), event(1, 3), event(2, 1), event(3, 1), event(2, 2));
+    expect(await scene.effects()).toEqual(['1:1', '1:2', '1:3', '2:1', '3:1', '2:2']);
+  });
+
   it('refuses a payload that is not what the catalogue says, and the fact with it', async () => {
     const wrong = { userId: 'alice', handle: 'alice', previousHandle: 'a' };
     await expect(
@@ -128,8 +134,8 @@ describe('from a fact to its effect', () => {
     const told = [event(1, 1), event(2, 1), event(1, 2), event(3, 1), event(1, 3)];
     await stream.publish(told);
     await consumer.settled();
-    expect(calls).toEqual([['1:1', '2:1', '3:1'], ['1:2'], ['1:3']]);
-    expect(await scene.effects()).toEqual(['1:1', '2:1', '3:1', '1:2', '1:3']);
+    expect(calls).toEqual([['1:1', '2:1'], ['1:2', '3:1'], ['1:3']]);
+    expect(await scene.effects()).toEqual(told.map(numbers));
     // Told again, nothing is new.
     await stream.publish(told);
     await consumer.settled();

@@ -108,24 +108,30 @@ export function consume(options: Options): Subscription {
     heard(waiting.size === 0 ? events : events.filter((event) => !waiting.has(event)));
   }
 
-  /** `toTry`: the quarantine has something to try because of it; `waiting`: what had no effect, and lies there. */
+  /**
+   * All arrive first, in as few statements as an aggregate has events; the effects follow in the order of the stream, also between
+   * aggregates: whoever heard of a like and then of the post's end must not have them the other way round.
+   *
+   * `toTry`: the quarantine has something to try because of it; `waiting`: what had no effect, and lies there.
+   */
   async function hearAll(tx: Tx, events: readonly Envelope[]): Promise<{ toTry: boolean; waiting: Set<Envelope> }> {
     let toTry = false;
     const waiting = new Set<Envelope>();
+    const arrived: (Arrived | undefined)[] = [];
     for (const round of oneOfEach(events)) {
-      const { arrivals, released } = await arrive(tx, group, round);
+      const { arrivals, released } = await arrive(tx, group, [...round.values()]);
       crashPoint('consume:arrived');
       toTry ||= released;
-      for (const [event, arrival] of arrivals) {
-        if (arrival.is !== 'waits') continue;
-        await quarantine.hold(tx, event, arrival.why);
-        waiting.add(event);
-        toTry = true;
+      for (const [place, event] of round) {
+        const arrival = arrivals.get(event);
+        if (arrival?.is === 'waits') {
+          await quarantine.hold(tx, event, arrival.why);
+          waiting.add(event);
+          toTry = true;
+        } else arrived[place] = { event, isNew: arrival?.is === 'new' };
       }
-      const arrived = [...arrivals].filter(([, arrival]) => arrival.is !== 'waits');
-      for (const run of runsOf(arrived.map(([event, { is }]) => ({ event, isNew: is === 'new' }))))
-        await effects(tx, run);
     }
+    for (const run of runsOf(arrived.filter((one) => one !== undefined))) await effects(tx, run);
     return { toTry, waiting };
   }
 
@@ -147,13 +153,18 @@ interface Arrived {
   readonly isNew: boolean;
 }
 
-/** Those of one type that follow one another. */
+/** Those of one type that follow one another, each of another aggregate. */
 function runsOf(arrived: readonly Arrived[]): Arrived[][] {
   const runs: Arrived[][] = [];
+  const named = new Set<string>();
   for (const one of arrived) {
     const run = runs.at(-1);
-    if (run?.[0]?.event.type === one.event.type) run.push(one);
-    else runs.push([one]);
+    if (run?.[0]?.event.type === one.event.type && !named.has(one.event.aggregate)) run.push(one);
+    else {
+      runs.push([one]);
+      named.clear();
+    }
+    named.add(one.event.aggregate);
   }
   return runs;
 }
@@ -169,14 +180,14 @@ export function sourcesOf(hear: Handlers): EventSource[] {
   ];
 }
 
-/** Splits events into rounds that name each aggregate once, keeping every aggregate's order. */
-function oneOfEach(events: readonly Envelope[]): Envelope[][] {
-  const rounds: Envelope[][] = [];
+/** Splits events into rounds that name each aggregate once, keeping every aggregate's order; each by its place among all. */
+function oneOfEach(events: readonly Envelope[]): Map<number, Envelope>[] {
+  const rounds: Map<number, Envelope>[] = [];
   const seen = new Map<string, number>();
-  for (const event of events) {
+  for (const [place, event] of events.entries()) {
     const nth = seen.get(event.aggregate) ?? 0;
     seen.set(event.aggregate, nth + 1);
-    (rounds[nth] ??= []).push(event);
+    (rounds[nth] ??= new Map()).set(place, event);
   }
   return rounds;
 }
