@@ -5,6 +5,7 @@ import { Notifications1763680000003 } from './migrations/0002-notifications.js';
 import { AccountDeletions1763740000002 } from './migrations/0003-account-deletions.js';
 import { EndedSessions1763800000004 } from './migrations/0004-ended-sessions.js';
 import { EndedSessionsOnce1764547200004 } from './migrations/0005-ended-sessions-once.js';
+import { GonePosts1764633600004 } from './migrations/0006-gone-posts.js';
 import { EndedSessionRow, HandleRow, UserRow } from './user.entity.js';
 
 /** What `openDatabase` needs to know of this service. */
@@ -18,5 +19,6 @@ export const usersTables = {
     AccountDeletions1763740000002,
     EndedSessions1763800000004,
     EndedSessionsOnce1764547200004,
+    GonePosts1764633600004,
   ],
 };

@@ -55,11 +55,11 @@ export async function notify(tx: Tx, facts: readonly Fact[]): Promise<void> {
   );
 }
 
-/** What ended: one follow or like; everything about a post; everything of a person. */
+/** What ended: one follow or like; everything about some posts; everything of a person. */
 export type Ended =
   | { readonly kind: 'follow'; readonly recipientId: string; readonly actorId: string }
   | { readonly kind: 'like'; readonly postId: string; readonly actorId: string }
-  | { readonly kind: 'post'; readonly postId: string }
+  | { readonly kind: 'posts'; readonly postIds: readonly string[] }
   | { readonly kind: 'person'; readonly userId: string };
 
 /**
@@ -91,14 +91,14 @@ async function drop(tx: Tx, gone: readonly Dropped[]): Promise<void> {
   );
 }
 
-function conditionOf(ended: Ended): [string, string[]] {
+function conditionOf(ended: Ended): [string, unknown[]] {
   switch (ended.kind) {
     case 'follow':
       return [`recipient_id = $1 AND kind = 'follow' AND actor_id = $2`, [ended.recipientId, ended.actorId]];
     case 'like':
       return [`post_id = $1 AND kind = 'like' AND actor_id = $2`, [ended.postId, ended.actorId]];
-    case 'post':
-      return ['post_id = $1', [ended.postId]];
+    case 'posts':
+      return ['post_id = ANY($1::uuid[])', [ended.postIds]];
     case 'person':
       return ['recipient_id = $1 OR actor_id = $1', [ended.userId]];
   }

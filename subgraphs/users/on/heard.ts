@@ -8,6 +8,7 @@ import {
   postDeleted,
   postLiked,
   postPublished,
+  postRestored,
   postUnliked,
   userDeleted,
 } from './notify.js';
@@ -29,6 +30,7 @@ export function heardBy(patience: Patience): Handlers {
     'block-ended': blockEnded,
     'post-published': postPublished,
     'post-deleted': postDeleted,
+    'post-restored': postRestored,
     'post-liked': postLiked,
     'post-unliked': postUnliked,
     'posts-step-ended': stepEnded,

@@ -2,6 +2,7 @@ import type { Tx } from '#libs/database';
 import type { DomainEvent } from '#libs/events';
 import { newId } from '#libs/identity';
 import { mentionedIn, notify, withdraw, type Fact } from '../notifications/facts.js';
+import { hidePost, showPost } from '../notifications/gone-posts.js';
 
 /**
  * What others do that concerns somebody, and its end. What ends because an account is being deleted stays, and is not shown while the
@@ -49,7 +50,11 @@ export async function postPublished(tx: Tx, { payload, at }: DomainEvent<'post-p
 
 export async function postDeleted(tx: Tx, { payload }: DomainEvent<'post-deleted'>): Promise<void> {
   if (payload.reason === 'account') return;
-  await withdraw(tx, { kind: 'post', postId: payload.postId });
+  await hidePost(tx, payload.postId);
+}
+
+export async function postRestored(tx: Tx, { payload }: DomainEvent<'post-restored'>): Promise<void> {
+  await showPost(tx, payload.postId);
 }
 
 export async function blockStarted(tx: Tx, { payload }: DomainEvent<'block-started'>): Promise<void> {

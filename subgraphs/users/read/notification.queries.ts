@@ -11,7 +11,7 @@ export interface Notification {
   readonly read: boolean;
 }
 
-/** Newest first, without what people did who left or are leaving or with whom there is a block, in either direction. */
+/** Newest first, without what is about a post that is gone, and what people did who left or are leaving or with whom there is a block, in either direction. */
 export async function notificationsOf(
   statements: Statements,
   viewer: string,
@@ -39,6 +39,7 @@ const NIL = '00000000-0000-0000-0000-000000000000';
 const LAST = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 
 const SHOWN = `n.slot = (SELECT serving FROM read_models WHERE name = 'notifications') AND n.recipient_id = $1
+  AND NOT EXISTS (SELECT FROM gone_posts g WHERE g.post_id = n.post_id)
   AND EXISTS (SELECT FROM users u WHERE u.id = n.actor_id AND u.frozen_at IS NULL AND u.deleted_at IS NULL)
   AND EXISTS (SELECT FROM users u WHERE u.id = $1 AND u.frozen_at IS NULL AND u.deleted_at IS NULL)
   AND NOT EXISTS (SELECT FROM block_edges b WHERE b.blocker_id = $1 AND b.blocked_id = n.actor_id)
