@@ -49,19 +49,19 @@ export async function dropList(tx: Tx, userId: string): Promise<void> {
   await tx.query('DELETE FROM home_entries WHERE slot IN (1, 2) AND user_id = $1', [userId]);
 }
 
-/** Gives a list to some of those who have none in the version that answers, by id behind `after`; undefined: nobody is left. */
+/** Gives a list to some of those who have none in the version that answers, by id, none lower than `from`; undefined: nobody is left. */
 export function buildMissing(
   database: Database,
-  after: string,
+  from: string,
   { length }: TimelineLimits,
 ): Promise<{ last: string; people: number; posts: number } | undefined> {
   return database.transaction(async (tx) => {
     const rows = await tx.query<{ id: string; slot: number }>(
       `SELECT p.id, m.serving AS slot FROM people p JOIN read_models m ON m.name = 'home-timeline'
-       WHERE p.id > $1 AND p.state = 'registered'
+       WHERE p.id >= $1 AND p.state = 'registered'
          AND NOT EXISTS (SELECT FROM home_timelines h WHERE h.slot = m.serving AND h.user_id = p.id)
        ORDER BY p.id LIMIT ${PEOPLE_PER_STEP}`,
-      [after],
+      [from],
     );
     const last = rows.at(-1);
     if (last === undefined) return undefined;
@@ -76,10 +76,10 @@ export async function buildAllMissing(
   limits: TimelineLimits,
   onStep: (people: number) => void = () => {},
 ): Promise<void> {
-  for (let after = NIL; ;) {
-    const built = await buildMissing(database, after, limits);
+  for (let from = NIL; ;) {
+    const built = await buildMissing(database, from, limits);
     if (built === undefined) return;
     onStep(built.people);
-    after = built.last;
+    from = built.last;
   }
 }

@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { newId } from '#libs/identity';
 import { rebuild } from '#libs/read-model';
+import { silent } from '#libs/telemetry';
 import type { Statements } from '#libs/database';
 import { Failure } from '#libs/failure';
 import type { CountedPost } from '../post.js';
@@ -9,11 +11,13 @@ import type { Scene } from '../scene.contract.js';
 import { deletePost } from '../write/delete-post.js';
 import { publishPost } from '../write/publish-post.js';
 import { restorePost } from '../write/restore-post.js';
+import * as bulk from '../bulk.js';
 import { backfillStep } from './backfill.js';
 import { buildAllMissing } from './build.js';
-import { deliverStep } from './deliver.js';
+import { deliverStep, pushPost } from './deliver.js';
 import type { TimelineLimits } from './lists.js';
 import { homeTimelineModel } from './read-model.js';
+import { TimelineWorker } from './worker.js';
 
 /** So small that five people meet every bound: two followers are many, four posts are a list, two followers a slice. */
 export const SMALL: TimelineLimits = { pushMax: 2, length: 4, trimEvery: 1, sliceMax: 2 };
@@ -76,6 +80,59 @@ export function timelines(open: () => Promise<Scene>, { runs }: { readonly runs:
   it('equal the SQL truth after any follows, blocks, posts and deletions, and never show what may not be seen', async () => {
     await fc.assert(story(homePage), { seed: 20_261_128, numRuns: runs, endOnFailure: true });
   }, 300_000);
+
+  it('somebody who was seen to follow before they were heard of has a list, without a start of posts', async () => {
+    const worker = new TimelineWorker({ database: scene.database, logger: silent, limits: SMALL });
+    try {
+      worker.wake();
+      await worker.settled();
+      const followee = await scene.person();
+      const userId = newId();
+      await scene.hear('follow-started', {
+        followerId: userId,
+        followeeId: followee,
+        followedAt: new Date().toISOString(),
+      });
+      await scene.hear('user-registered', { userId, handle: 'late' });
+      await worker.settled();
+      expect(await scene.database.query('SELECT FROM home_timelines WHERE user_id = $1', [userId])).toHaveLength(1);
+    } finally {
+      await worker.close();
+    }
+  });
+
+  it('one with many followers takes its turn: small posts that come after its first slice are out before it', async () => {
+    const limits: TimelineLimits = { pushMax: 10_000, length: 200, trimEvery: 1_000, sliceMax: 500 };
+    // Two steps: the first takes the great one and 49 others, the second what is left of both.
+    expect(await smallOnesLeft(limits, 2)).toEqual({ small: 0, reached: 1_000 });
+    // Control: a slice is everybody, so whoever comes after waits for all of them.
+    expect(await smallOnesLeft({ ...limits, sliceMax: 10_000 }, 1)).toEqual({ small: 1, reached: 3_000 });
+  }, 60_000);
+
+  /** How many of 50 small posts are still on their way after some steps, and how many lists the great one is in. */
+  async function smallOnesLeft(limits: TimelineLimits, steps: number): Promise<{ small: number; reached: number }> {
+    const ids = (count: number): string[] => Array.from({ length: count }, () => newId());
+    const [great = '', ...authors] = ids(51);
+    const followers = ids(3_000);
+    const follows = [
+      ...followers.map((followerId) => ({ followerId, followeeId: great })),
+      ...authors.map((followeeId, nth) => ({ followerId: followers[nth] as string, followeeId })),
+    ];
+    await bulk.loadPeople(scene.database, [great, ...authors, ...followers]);
+    await bulk.loadEdges(scene.database, follows);
+    await scene.database.query('UPDATE follow_edges SET pushed = true');
+    const work = [great, ...authors].map((authorId) => ({ postId: newId(), authorId }));
+    for (const one of work) await scene.database.transaction((tx) => pushPost(tx, one));
+    for (let step = 0; step < steps; step++) await deliverStep(scene.database, limits);
+    const left = await scene.database.query<{ author: string }>('SELECT author_id AS author FROM timeline_work');
+    const [row] = await scene.database.query<{ n: number }>(
+      `SELECT count(*)::int AS n FROM home_entries WHERE post_id = $1
+         AND slot = (SELECT serving FROM read_models WHERE name = 'home-timeline')`,
+      [work[0]?.postId],
+    );
+    await scene.database.query('DELETE FROM timeline_work');
+    return { small: left.filter(({ author }) => author !== great).length, reached: row?.n ?? 0 };
+  }
 
   it('control: a list that is read as it was written shows what may not be seen', async () => {
     const { failed } = await fc.check(story(asWritten), { seed: 20_261_128, numRuns: runs, endOnFailure: true });

@@ -27,6 +27,8 @@ export class TimelineWorker {
   }) {
     this.#parts = { lookMs: LOOK_MS, retryMs: 1_000, ...parts };
     parts.database.afterCommit(async (events) => {
+      // Somebody new has a list at once, unless they were seen to follow before they were heard of.
+      for (const { type, payload } of events) if (type === 'user-registered') this.#lookFrom(payload.userId);
       if (events.some(givesWork)) this.wake();
     });
   }
@@ -77,11 +79,21 @@ export class TimelineWorker {
     if (there?.edges) did = (await backfillStep(database, limits)) > 0;
     if (there?.posts) did = (await deliverStep(database, limits)).posts > 0 || did;
     if (this.#missingFrom !== undefined) {
-      const built = await buildMissing(database, this.#missingFrom, limits);
-      this.#missingFrom = built?.last;
+      const from = this.#missingFrom;
+      this.#missingFrom = undefined;
+      const built = await buildMissing(database, from, limits).catch((error: unknown) => {
+        this.#lookFrom(from);
+        throw error;
+      });
+      if (built !== undefined) this.#lookFrom(built.last);
       did ||= built !== undefined;
     }
     return did;
+  }
+
+  /** Somebody may have come meanwhile whose id is lower. */
+  #lookFrom(id: string): void {
+    if (this.#missingFrom === undefined || id < this.#missingFrom) this.#missingFrom = id;
   }
 }
 
@@ -89,5 +101,7 @@ export class TimelineWorker {
 const LOOK_MS = 60_000;
 
 function givesWork({ type }: DomainEvent): boolean {
-  return type === 'follow-started' || type === 'post-published' || type === 'post-restored';
+  return (
+    type === 'user-registered' || type === 'follow-started' || type === 'post-published' || type === 'post-restored'
+  );
 }
