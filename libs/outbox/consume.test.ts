@@ -176,11 +176,15 @@ describe('from a fact to its effect', () => {
 
 describe('an event that comes again', () => {
   it('has no second effect, whether alone, among others or after later ones', async () => {
-    const consumer = hear();
+    let again = 0;
+    const consumer = hear({ heardAgain: (events) => void (again += events) });
     const [one, two, other] = [event(1, 1), event(1, 2), event(2, 1)];
-    await bring(consumer, one, two, one);
+    await bring(consumer, one, two);
+    expect(again).toBe(0);
     await bring(consumer, one);
+    expect(again).toBe(1);
     await bring(consumer, two, other, two);
+    expect(again).toBe(3);
     expect(await scene.effects()).toEqual(['1:1', '1:2', '2:1']);
   });
 

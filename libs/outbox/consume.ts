@@ -38,6 +38,8 @@ interface Options {
   readonly lookMs?: number;
   /** Told what was heard, after its transaction is committed and `afterCommit` has been told. */
   readonly heard?: (events: readonly Envelope[]) => void;
+  /** Told how many events came that had taken effect before, and so had none now, after their transaction is committed. */
+  readonly heardAgain?: (events: number) => void;
   /** Makes spans of effects; absent: nobody traces. */
   readonly tracer?: Tracer | undefined;
 }
@@ -56,6 +58,7 @@ export function consume(options: Options): Subscription {
     pausesMs = [100, 400, 1_600, 6_400],
     lookMs = 30_000,
     heard = () => {},
+    heardAgain = () => {},
     tracer,
   } = options;
   const quarantine = new Quarantine({
@@ -98,13 +101,14 @@ export function consume(options: Options): Subscription {
   }
 
   async function hearTogether(events: readonly Envelope[]): Promise<void> {
-    const { toTry, waiting } = await database.transaction(async (tx) => {
+    const { toTry, waiting, again } = await database.transaction(async (tx) => {
       const found = await hearAll(tx, events);
       crashPoint('consume:done');
       return found;
     });
     crashPoint('consume:committed');
     if (toTry) quarantine.wake();
+    if (again > 0) heardAgain(again);
     heard(waiting.size === 0 ? events : events.filter((event) => !waiting.has(event)));
   }
 
@@ -112,10 +116,15 @@ export function consume(options: Options): Subscription {
    * All arrive first, in as few statements as an aggregate has events; the effects follow in the order of the stream, also between
    * aggregates: whoever heard of a like and then of the post's end must not have them the other way round.
    *
-   * `toTry`: the quarantine has something to try because of it; `waiting`: what had no effect, and lies there.
+   * `toTry`: the quarantine has something to try because of it; `waiting`: what had no effect, and lies there; `again`: what had taken
+   * effect before.
    */
-  async function hearAll(tx: Tx, events: readonly Envelope[]): Promise<{ toTry: boolean; waiting: Set<Envelope> }> {
+  async function hearAll(
+    tx: Tx,
+    events: readonly Envelope[],
+  ): Promise<{ toTry: boolean; waiting: Set<Envelope>; again: number }> {
     let toTry = false;
+    let again = 0;
     const waiting = new Set<Envelope>();
     const arrived: (Arrived | undefined)[] = [];
     for (const round of oneOfEach(events)) {
@@ -129,10 +138,11 @@ export function consume(options: Options): Subscription {
           waiting.add(event);
           toTry = true;
         } else arrived[place] = { event, isNew: arrival?.is === 'new' };
+        if (arrival?.is === 'heard') again += 1;
       }
     }
     for (const run of runsOf(arrived.filter((one) => one !== undefined))) await effects(tx, run);
-    return { toTry, waiting };
+    return { toTry, waiting, again };
   }
 
   /** An event that was heard before has no effect, yet it is told to `afterCommit`: a process may have died before it dropped its caches. */

@@ -25,11 +25,5 @@ export function outboxGauges(database: Database): Gauge[] {
       labels,
       read: read('SELECT count(*)::float8 AS value FROM quarantine'),
     },
-    {
-      name: 'tributary_inbox_duplicates',
-      help: 'Events that took effect more than once for one consumer, as its inbox tells. Must be 0.',
-      labels,
-      read: read('SELECT (count(*) - count(DISTINCT (consumer, event_id)))::float8 AS value FROM inbox'),
-    },
   ];
 }

@@ -15,7 +15,8 @@ interface Options {
 interface Group {
   readonly sources: Set<EventSource>;
   handle: HandleEvents | undefined;
-  calls: number;
+  /** When each call that waits or is being handled began, the oldest first. */
+  readonly calls: number[];
   last: Promise<void>;
 }
 
@@ -50,7 +51,7 @@ export class InProcessStream implements Stream {
     const line = this.#groups.get(group) ?? {
       sources: new Set(),
       handle: undefined,
-      calls: 0,
+      calls: [],
       last: Promise.resolve(),
     };
     if (line.handle !== undefined) throw new Error(`group ${group} has subscribed already`);
@@ -66,6 +67,12 @@ export class InProcessStream implements Stream {
         await line.last;
       },
     };
+  }
+
+  async unheardMs(source: EventSource, group: string): Promise<number> {
+    const line = this.#groups.get(group);
+    const oldest = line?.sources.has(source) ? line.calls[0] : undefined;
+    return oldest === undefined ? 0 : performance.now() - oldest;
   }
 
   async close(): Promise<void> {
@@ -96,8 +103,8 @@ export class InProcessStream implements Stream {
   }
 
   #give(group: Group, events: readonly DomainEvent[]): Promise<void> {
-    if (group.calls >= this.#options.callsMax) return Promise.reject(new Error('the stream is full'));
-    group.calls += 1;
+    if (group.calls.length >= this.#options.callsMax) return Promise.reject(new Error('the stream is full'));
+    group.calls.push(performance.now());
     const done = group.last.then(async () => {
       // The first refusal ends this call: a later event must not take effect before an earlier one of its aggregate.
       for (let from = 0; from < events.length; from += TOGETHER) {
@@ -108,7 +115,7 @@ export class InProcessStream implements Stream {
     group.last = done
       .catch(() => undefined)
       .then(() => {
-        group.calls -= 1;
+        group.calls.shift();
       });
     return done;
   }

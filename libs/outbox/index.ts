@@ -8,4 +8,5 @@ export { quarantined, replay, type Quarantined } from './quarantine.js';
 export { recordEvent, recordEvents, type NewEvent } from './record-event.js';
 export { Relay } from './relay.js';
 export { cleanOutbox, KEEP_DAYS, publishAgain } from './retention.js';
+export { streamGauges } from './stream-gauges.js';
 export type { Stream, Subscription } from './stream.js';

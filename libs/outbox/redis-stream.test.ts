@@ -2,13 +2,14 @@ import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { silent, type Logger } from '#libs/telemetry';
+import { readGauges, silent, type Logger } from '#libs/telemetry';
 
 import { startFaultProxy } from '../../test/servers/fault-proxy.js';
 import { withServer } from '../../test/servers/needs.js';
 import { startRedis, startRedisCluster } from '../../test/servers/redis.js';
 import { RedisStream } from './redis-stream.js';
 import { event } from './scene.contract.js';
+import { streamGauges } from './stream-gauges.js';
 import { firsts, gate, numbers, streamContract } from './stream.contract.js';
 
 const KEY = 'tributary:{events}:users';
@@ -47,6 +48,29 @@ withServer('redis', 'the stream in Redis', (url) => {
     );
     await subscription.settled();
     expect(taken).toEqual(['1:1']);
+  });
+
+  it('knows how far behind a group is that is down, or never came, and how much it keeps for it', async () => {
+    const stream = await open();
+    const gauges = (): Promise<Record<string, number>> =>
+      readGauges(streamGauges(stream, 'users')).then((read) =>
+        Object.fromEntries(read.map(({ gauge, value }) => [gauge.labels?.['service'] ?? 'kept', value])),
+      );
+    expect(await gauges()).toEqual({ users: 0, posts: 0, followers: 0, kept: 0 });
+    const posts = stream.subscribe('posts', ['users'], async () => {});
+    await stream.publish([event(1, 1)]);
+    await posts.settled();
+    await posts.close();
+    await sleep(20);
+    const before = await gauges();
+    expect(before).toMatchObject({ posts: 0, kept: 1 });
+    expect(before['followers']).toBeGreaterThanOrEqual(0.01);
+    await stream.publish([event(1, 2), event(1, 3)]);
+    await sleep(20);
+    const down = await gauges();
+    expect(down['kept']).toBe(3);
+    expect(down['posts']).toBeGreaterThanOrEqual(0.01);
+    expect(down['posts']).toBeLessThan(down['followers'] as number);
   });
 
   describe('of two processes in a group', () => {

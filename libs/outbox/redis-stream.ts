@@ -102,6 +102,16 @@ export class RedisStream implements Stream {
     };
   }
 
+  async unheardMs(source: EventSource, group: string): Promise<number> {
+    await ready(this.#redis);
+    return Number(await this.#redis.eval(UNHEARD, 1, streamKey(source), group));
+  }
+
+  async kept(source: EventSource): Promise<number> {
+    await ready(this.#redis);
+    return this.#redis.xlen(streamKey(source));
+  }
+
   async close(): Promise<void> {
     await Promise.all([...this.#subscriptions].map((part) => part.close()));
     this.#redis.disconnect();
@@ -185,6 +195,29 @@ if (mark[1] or '') == ARGV[1] and (mark[2] or '') == ARGV[2] then
   redis.call('HDEL', KEYS[1], 'last-token', 'last', 'last-ids')
 end
 return redis.call('HMGET', KEYS[1], 'life', 'highest')`;
+
+/**
+ * An id begins with the time at which Redis took the event: of the oldest that is pending, else of the first behind what the group was
+ * given; of the first of all, where it never came.
+ */
+const UNHEARD = `
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+local from, oldest = '-', nil
+for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+  local group = {}
+  for i = 1, #info, 2 do group[info[i]] = info[i + 1] end
+  if group['name'] == ARGV[1] then
+    from = '(' .. group['last-delivered-id']
+    if group['pending'] > 0 then oldest = redis.call('XPENDING', KEYS[1], ARGV[1])[2] end
+  end
+end
+if oldest == nil then
+  local first = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', 1)[1]
+  if first == nil then return 0 end
+  oldest = first[1]
+end
+local now = redis.call('TIME')
+return math.max(0, now[1] * 1000 + math.floor(now[2] / 1000) - tonumber(string.match(oldest, '^%d+')))`;
 
 /** Up to the oldest id that some group still needs: its oldest pending one, or the last that it was given. Nobody listens: all but the last. */
 const TRIM = `

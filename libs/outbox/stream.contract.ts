@@ -42,6 +42,24 @@ export function streamContract(open: (listeners: Listeners) => Promise<Stream>):
   }
 
   describe('a stream', () => {
+    it('tells how long a group has not handled what it was told', async () => {
+      const [begun, go] = [gate(), gate()];
+      const posts = subscribe('posts', async () => {
+        begun.open();
+        await go.passed;
+      });
+      expect(await stream.unheardMs?.('users', 'posts')).toBe(0);
+      const told = publish([event(1, 1)]);
+      await begun.passed;
+      await sleep(20);
+      expect(await stream.unheardMs?.('users', 'posts')).toBeGreaterThanOrEqual(10);
+      expect(await stream.unheardMs?.('posts', 'posts')).toBe(0);
+      go.open();
+      await told;
+      await posts.settled();
+      expect(await stream.unheardMs?.('users', 'posts')).toBe(0);
+    });
+
     it('gives every group all events of its sources in order, at most a hundred at a time', async () => {
       const posts: Envelope[][] = [];
       const followers: Envelope[][] = [];

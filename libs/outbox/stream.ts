@@ -16,6 +16,10 @@ export interface Stream {
   subscribe(group: string, sources: readonly EventSource[], handle: HandleEvents): Subscription;
   /** Only of a stream that may lose what it took. */
   readonly marks?: Marks;
+  /** How long the oldest event of a source waits that the group has not handled; 0: none does. */
+  unheardMs?(source: EventSource, group: string): Promise<number>;
+  /** How many events of a source it holds, heard or not. */
+  kept?(source: EventSource): Promise<number>;
   close(): Promise<void>;
 }
 

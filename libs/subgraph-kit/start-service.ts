@@ -10,9 +10,18 @@ import {
   type Stale,
 } from '#libs/cache';
 import { databaseGauges, openDatabase, type Database, type OpenDatabaseOptions } from '#libs/database';
-import type { DomainEvent } from '#libs/events';
+import type { DomainEvent, EventSource } from '#libs/events';
 import { AssertionVerifier, loadOrCreateSecret } from '#libs/identity';
-import { CaughtUp, consume, outboxGauges, Relay, sourcesOf, type Handlers, type Stream } from '#libs/outbox';
+import {
+  CaughtUp,
+  consume,
+  outboxGauges,
+  Relay,
+  sourcesOf,
+  streamGauges,
+  type Handlers,
+  type Stream,
+} from '#libs/outbox';
 import {
   createLogger,
   Metrics,
@@ -138,6 +147,13 @@ export async function startService(
     const background = service.background?.(built);
     if (background) closers.push(() => background.close());
 
+    const metrics = parts.metrics ?? (config.METRICS_PORT === undefined ? undefined : await Metrics.open());
+    const duplicates = metrics?.counter({
+      name: 'tributary_inbox_duplicates_total',
+      help: 'Events that came again after they had taken effect; the inbox let each pass without one.',
+      labels: ['service'],
+    });
+    duplicates?.labels(name).inc(0);
     const subscription = consume({
       database,
       stream,
@@ -145,6 +161,7 @@ export async function startService(
       hear: service.hear,
       logger,
       heard: (events) => caughtUp.heard(events),
+      heardAgain: (events) => duplicates?.labels(name).inc(events),
       tracer,
     });
     closers.push(() => subscription.close());
@@ -163,8 +180,12 @@ export async function startService(
     closers.push(() => relay.close());
     relay.start();
 
-    const metrics = parts.metrics ?? (config.METRICS_PORT === undefined ? undefined : await Metrics.open());
-    metrics?.gauges([...outboxGauges(database), ...databaseGauges(database), ...(service.gauges?.(database) ?? [])]);
+    metrics?.gauges([
+      ...outboxGauges(database),
+      ...streamGauges(stream, name as EventSource),
+      ...databaseGauges(database),
+      ...(service.gauges?.(database) ?? []),
+    ]);
     if (metrics && !parts.metrics) {
       const { HOST: host, METRICS_PORT: port = 0, METRICS_TOKEN: token } = config;
       const scraped = await metrics.listen({ host, port, token });

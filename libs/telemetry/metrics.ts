@@ -54,7 +54,10 @@ export class Metrics {
     });
   }
 
+  /** The services of one process share it. */
   counter({ name, help, labels = [] }: MetricOptions): Counter {
+    const existing = this.#registry.getSingleMetric(name) as Counter | undefined;
+    if (existing !== undefined) return existing;
     return new this.#client.Counter({ name, help, labelNames: [...labels], registers: [this.#registry] });
   }
 
