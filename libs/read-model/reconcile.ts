@@ -18,6 +18,8 @@ export interface Drift {
   readonly counted: number;
 }
 
+type Store = Pick<Database, 'query' | 'transaction'>;
+
 interface Options {
   /** Corrects what is wrong. */
   readonly mend: boolean;
@@ -25,14 +27,14 @@ interface Options {
 }
 
 /** Rows of one statement. */
-const CHUNK = 1_000;
+export const CHUNK = 1_000;
 
 /**
  * Compares every kept count with COUNT(*). Both are read by one statement, so at one moment, and whoever changes the rows changes the
  * count in the same transaction: what differs is wrong, also while others write. It is mended under the lock that every writer
  * of the count takes.
  */
-export async function reconcile(database: Database, counted: Counted, { mend, onStep }: Options): Promise<Drift[]> {
+export async function reconcile(database: Store, counted: Counted, { mend, onStep }: Options): Promise<Drift[]> {
   const found: Drift[] = [];
   for (let after: string | undefined = NIL; after !== undefined;) {
     const { last, rows, drift } = await look(database, counted, after);
@@ -49,17 +51,26 @@ export async function rowsOf(database: Database, { table }: Counted): Promise<nu
   return row?.n ?? 0;
 }
 
-async function look(
-  database: Database,
+export async function nextKey(database: Database, { table, key }: Counted, after: string): Promise<string | undefined> {
+  const [row] = await database.query<{ key: string }>(
+    `SELECT ${key} AS key FROM ${table} WHERE ${key} > $1 ORDER BY ${key} LIMIT 1`,
+    [after],
+  );
+  return row?.key;
+}
+
+export async function look(
+  database: Store,
   { table, key, counts }: Counted,
   after: string,
+  limit = CHUNK,
 ): Promise<{ last: string | undefined; rows: number; drift: Drift[] }> {
   const columns = Object.values(counts).map(
     ({ column, says = `t.${column}`, rows }, nth) => `${says} AS says_${nth}, (${rows})::int AS counted_${nth}`,
   );
   const rows = await database.query<Record<string, string | number>>(
     `SELECT t.${key} AS key, ${columns.join(', ')}
-     FROM (SELECT * FROM ${table} WHERE ${key} > $1 ORDER BY ${key} LIMIT ${CHUNK}) t ORDER BY t.${key}`,
+     FROM (SELECT * FROM ${table} WHERE ${key} > $1 ORDER BY ${key} LIMIT ${limit}) t ORDER BY t.${key}`,
     [after],
   );
   const drift = rows.flatMap((row) =>
@@ -71,11 +82,7 @@ async function look(
   return { last: rows.at(-1)?.['key'] as string | undefined, rows: rows.length, drift };
 }
 
-async function correct(
-  database: Database,
-  { table, key, counts, settle = [] }: Counted,
-  keys: string[],
-): Promise<void> {
+async function correct(database: Store, { table, key, counts, settle = [] }: Counted, keys: string[]): Promise<void> {
   await database.transaction(async (tx) => {
     // Held first; then everything by one statement, which sees one moment: what is being written now is in all of it, or in nothing.
     await tx.query(`SELECT FROM ${table} WHERE ${key} = ANY($1::uuid[]) ORDER BY ${key} FOR NO KEY UPDATE`, [keys]);
@@ -86,4 +93,4 @@ async function correct(
   });
 }
 
-const NIL = '00000000-0000-0000-0000-000000000000';
+export const NIL = '00000000-0000-0000-0000-000000000000';

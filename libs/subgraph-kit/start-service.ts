@@ -22,6 +22,7 @@ import {
   type Handlers,
   type Stream,
 } from '#libs/outbox';
+import { DriftWatch, type Counted } from '#libs/read-model';
 import {
   createLogger,
   Metrics,
@@ -77,6 +78,8 @@ export interface Service {
   readonly module: (parts: ModuleParts) => DynamicModule;
   /** What else tells how it is, besides the outbox. */
   readonly gauges?: (database: Database) => Gauge[];
+  /** What it counts beside the rows, which is compared with them a little at a time. */
+  readonly counted?: readonly Counted[];
   /** Work that goes on in the background beside the relay. */
   readonly background?: (parts: ModuleParts) => { settled(): Promise<void>; close(): Promise<void> };
 }
@@ -186,6 +189,12 @@ export async function startService(
       ...databaseGauges(database),
       ...(service.gauges?.(database) ?? []),
     ]);
+    if (metrics && service.counted) {
+      const drift = new DriftWatch({ database, counted: service.counted, logger });
+      closers.push(() => drift.close());
+      metrics.gauges([drift.gauge]);
+      drift.start();
+    }
     if (metrics && !parts.metrics) {
       const { HOST: host, METRICS_PORT: port = 0, METRICS_TOKEN: token } = config;
       const scraped = await metrics.listen({ host, port, token });

@@ -1,6 +1,7 @@
 import { stuckSteps } from '#libs/saga';
 import { startService, type RunningSubgraph, type ServiceParts } from '#libs/subgraph-kit';
 import type { FollowersConfig } from './config.js';
+import { followersCounted } from './counters.js';
 import { followersModule } from './followers.module.js';
 import { followersTables } from './followers.tables.js';
 import { followsParticipant } from './on/deletion.js';
@@ -13,6 +14,7 @@ export function startFollowers(config: FollowersConfig, parts: ServiceParts): Pr
       tables: followersTables,
       hear: HEARD,
       module: followersModule,
+      counted: followersCounted,
       gauges: (database) => [stuckSteps(database)],
       background: followsParticipant,
     },

@@ -1,11 +1,15 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { reconcile } from '#libs/read-model';
+import type { Database, Tx } from '#libs/database';
+import { DriftWatch, reconcile, type Counted } from '#libs/read-model';
+import { silent } from '#libs/telemetry';
+import { withServer } from '../../test/servers/needs.js';
 import { postsCounted } from './counters.js';
 import { openScene, type Scene } from './scene.contract.js';
 import { refreshTrending } from './trending/refresh.js';
 import { trendingPage } from './read/trending.queries.js';
 import { deletePost } from './write/delete-post.js';
 import { likePost } from './write/like-post.js';
+import { wholeCount } from './post.counts.js';
 import { publishPost } from './write/publish-post.js';
 
 let scene: Scene;
@@ -37,6 +41,25 @@ it('a count that is wrong is found, said, and mended when that is asked for', as
   expect(await drift(false)).toEqual(wrong);
   expect(await drift(true)).toEqual(wrong);
   expect(await drift(false)).toEqual([]);
+});
+
+it('a count that is wrong is on a gauge when its row is looked at, until it is right and looked at again', async () => {
+  const { database } = scene;
+  const watch = new DriftWatch({ database, counted: postsCounted, logger: silent, rowsMax: 2 });
+  const round = async (): Promise<number> => {
+    while (!(await watch.look()));
+    return watch.gauge.read();
+  };
+  const [one, other] = [await publish(0), await publish(1)];
+  expect(await round()).toBe(0);
+  await database.query('UPDATE posts SET like_count = 7 WHERE id = ANY($1::uuid[])', [[one.id, other.id]]);
+  await database.query('UPDATE people SET post_count = 30 WHERE id = $1', [people[1]]);
+  expect(await round()).toBe(3);
+  await database.query('UPDATE posts SET like_count = 0 WHERE id = $1', [one.id]);
+  expect(await round()).toBe(2);
+  await drift(true);
+  expect(await round()).toBe(0);
+  await watch.close();
 });
 
 it('trending posts are as they were made, less what is gone, and say when that was', async () => {
@@ -73,4 +96,82 @@ it('trending posts are as they were made, less what is gone, and say when that w
   expect(await ids(people[3])).not.toContain(liked.id);
   await deletePost(writing, { viewer: people[1] as string, id: answered.id });
   expect(await ids()).not.toContain(answered.id);
+});
+
+withServer('postgres', 'a count that is compared while others like', (adminUrl) => {
+  let other: Scene;
+  let author: string;
+  beforeAll(async () => {
+    other = await openScene(adminUrl);
+    author = await other.person();
+  }, 60_000);
+  afterAll(() => other?.close());
+
+  const [ofPosts] = postsCounted as [Counted];
+  const published = async (): Promise<string> =>
+    (await publishPost(other.writing, { viewer: author, body: 'x', inReplyToId: null })).id;
+  const like = async (postId: string): Promise<void> => {
+    await likePost(other.writing, { viewer: await other.person(), postId });
+  };
+  const likesOf = async (id: string): Promise<number> => {
+    const [row] = await other.database.query<{ likes: number }>(
+      `SELECT ${wholeCount('likes', 'p')} AS likes FROM posts p WHERE id = $1`,
+      [id],
+    );
+    return row?.likes ?? -1;
+  };
+
+  it('is compared at one moment: a like that commits meanwhile is no drift', async () => {
+    const post = await published();
+    const { says = '', rows } = ofPosts.counts['likeCount'] as { says?: string; rows: string };
+    // Half a second between what the row says and what is counted.
+    const late = `(SELECT ${says} FROM pg_sleep(CASE WHEN t.id = '${post}' THEN 0.5 ELSE 0 END))`;
+    const slow: Counted = { ...ofPosts, counts: { likeCount: { column: 'like_count', says: late, rows } } };
+    const looking = reconcile(other.database, slow, { mend: false });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await like(post);
+    expect(await looking).toEqual([]);
+    expect(await likesOf(post)).toBe(1);
+  });
+
+  it('control: kept and counted by two statements, a like between them is taken for a drift', async () => {
+    const post = await published();
+    const kept = await likesOf(post);
+    await like(post);
+    const [row] = await other.database.query<{ n: number }>(
+      'SELECT count(*)::int AS n FROM likes WHERE post_id = $1 AND liked',
+      [post],
+    );
+    expect([kept, row?.n]).toEqual([0, 1]);
+  });
+
+  it.each(['before the row is held', 'while the row is held'] as const)(
+    'is mended with a like that commits %s, and the like counts once',
+    async (when) => {
+      const post = await published();
+      await like(post);
+      await other.database.query('UPDATE posts SET like_count = 7 WHERE id = $1', [post]);
+      let likes = 0;
+      const between = async (): Promise<void> => {
+        if (likes++ === 0) await like(post);
+      };
+      const database: Pick<Database, 'query' | 'transaction'> = {
+        query: (...statement) => other.database.query(...statement),
+        transaction: (work) =>
+          other.database.transaction(async (tx) => {
+            if (when === 'before the row is held') await between();
+            const query: Tx['query'] = async (...statement) => {
+              const rows = await tx.query<never>(...statement);
+              await between();
+              return rows;
+            };
+            return work({ ...tx, query });
+          }),
+      };
+      const drift = await reconcile(database, ofPosts, { mend: true });
+      expect(drift).toEqual([{ count: 'likeCount', key: post, says: 7, counted: 1 }]);
+      expect(await likesOf(post)).toBe(2);
+      expect(await other.drift()).toEqual([]);
+    },
+  );
 });

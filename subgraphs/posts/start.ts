@@ -1,5 +1,6 @@
 import { startService, type RunningSubgraph, type ServiceParts } from '#libs/subgraph-kit';
 import { timelineLimits, type PostsConfig } from './config.js';
+import { postsCounted } from './counters.js';
 import { postsGauges } from './gauges.js';
 import { postsParticipant } from './on/deletion.js';
 import { HEARD } from './on/heard.js';
@@ -16,6 +17,7 @@ export function startPosts(config: PostsConfig, parts: ServiceParts): Promise<Ru
       hear: HEARD,
       module: postsModule,
       gauges: postsGauges,
+      counted: postsCounted,
       background: ({ database, logger }) => {
         const worker = new TimelineWorker({
           database,
