@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import type { Database } from '#libs/database';
-import { rebuild, reconcile, rowsOf, type Counted, type ReadModel } from '#libs/read-model';
+import { rebuild, recount, rowsOf, type Counted, type ReadModel } from '#libs/read-model';
 import { followersCounted } from '../subgraphs/followers/counters.js';
 import { postsCounted } from '../subgraphs/posts/counters.js';
 import { readPostsConfig, timelineLimits } from '../subgraphs/posts/config.js';
@@ -15,11 +15,12 @@ const USAGE = `npm run rebuild -- home-timeline|notifications|counters|trending 
 
   home-timeline  everybody's list, from posts and follows, into a second version while the first answers; compared, then switched
   notifications  the same, from what was heard
-  counters       every count from its rows, each under the lock of its row (npm run reconcile only looks)
-  trending       the materialized view; readers have the old one until the new one is there
+  counters       every count from its rows; what is wrong is put right in place, under the lock of its row (npm run reconcile only looks)
+  trending       the materialized view, by one statement; readers have the old one until the new one is there
 
-Stopped at any moment, also by kill -9, it goes on where it was when it is called again. When the two versions would not answer the same,
-the old one stays, and it ends with 1; --mend switches all the same, for an old one that is wrong.
+Stopped at any moment, also by kill -9, the first three go on where they were when they are called again; trending begins anew. When the
+two versions of home-timeline or notifications would not answer the same, the old one stays, and it ends with 1; --mend switches all
+the same, for an old one that is wrong.
 
 On the databases that npm start would use: USERS_DATABASE_URL, POSTS_DATABASE_URL and FOLLOWERS_DATABASE_URL, or DATABASE_URL, also
 while the services run; or embedded under DATA_DIR while it is stopped.
@@ -100,18 +101,29 @@ function recountAll(): Promise<number> {
     const totals = await Promise.all(jobs.map(([database, counted]) => rowsOf(database, counted)));
     const rows = totals.reduce((sum, total) => sum + total, 0);
     const progress = showProgress(Math.max(1, rows));
-    let mended = 0;
+    let counted = 0;
+    let [before, mended] = [0, 0];
+    const rate = (): number => Math.round(counted / Math.max(0.001, (performance.now() - started) / 1_000));
     try {
-      for (const [database, counted] of jobs) {
-        const onStep = (done: number): void => progress.add(done, `${database.service}: ${counted.table}`);
-        mended += (await reconcile(database, counted, { mend: true, onStep })).length;
+      for (const [database, one] of jobs) {
+        const recounted = await recount(database, one, {
+          onResume: (done) => {
+            before += done;
+            progress.add(done, 'gone on with');
+          },
+          onStep: (done) => {
+            counted += done;
+            progress.add(done, `${database.service}: ${one.table}, ${show(rate())} rows/s`);
+          },
+        });
+        mended += recounted.mended;
       }
     } finally {
       progress.stop();
     }
-    const rate = Math.round(rows / ((performance.now() - started) / 1_000));
     console.log(
-      `counters: ${show(rows)} rows counted at ${show(rate)} rows/s; ${show(mended)} mended; ${seconds(started)} s`,
+      `counters: ${before > 0 ? 'gone on with, ' : ''}${show(counted)} rows counted at ${show(rate())} rows/s; ` +
+        `${show(mended)} mended; ${seconds(started)} s`,
     );
     return 0;
   });

@@ -24,14 +24,19 @@ function bar(total: number, stream: NodeJS.WriteStream, unit: string): Progress 
 
 /** A line for each tenth: also where several go on at once. */
 export function showLines(total: number, out: { write(text: string): unknown }, unit: string): Progress {
+  const began = performance.now();
   let done = 0;
   let tenths = 0;
   return {
     add(rows, doing) {
       done += rows;
       const now = Math.floor((10 * done) / total);
-      if (now > tenths)
-        out.write(`  ${10 * now} %  ${done.toLocaleString('en')} of ${total.toLocaleString('en')} ${unit}  ${doing}\n`);
+      if (now > tenths) {
+        const left = Math.round(((performance.now() - began) / 1_000) * (Math.max(0, total - done) / done));
+        out.write(
+          `  ${10 * now} %  ${done.toLocaleString('en')} of ${total.toLocaleString('en')} ${unit}  ${doing}, ${left} s left\n`,
+        );
+      }
       tenths = Math.max(tenths, now);
     },
     stop() {},

@@ -91,7 +91,7 @@ it('progress is a line for each tenth where there is no terminal', () => {
   for (let step = 0; step < 100; step++) progress.add(10, 'people');
   progress.stop();
   expect(said).toHaveLength(10);
-  expect(said[4]).toBe('  50 %  500 of 1,000 rows  people\n');
+  expect(said[4]).toBe('  50 %  500 of 1,000 rows  people, 0 s left\n');
 });
 
 /** Three empty stores of their own for the tests of a `describe`. */

@@ -39,7 +39,7 @@ export async function reconcile(database: Store, counted: Counted, { mend, onSte
   for (let after: string | undefined = NIL; after !== undefined;) {
     const { last, rows, drift } = await look(database, counted, after);
     found.push(...drift);
-    if (mend && drift.length > 0) await correct(database, counted, [...new Set(drift.map(({ key }) => key))]);
+    if (mend && drift.length > 0) await correct(database, counted, keysOf(drift));
     if (rows > 0) onStep?.(rows);
     after = rows < CHUNK ? undefined : last;
   }
@@ -82,7 +82,15 @@ export async function look(
   return { last: rows.at(-1)?.['key'] as string | undefined, rows: rows.length, drift };
 }
 
-async function correct(database: Store, { table, key, counts, settle = [] }: Counted, keys: string[]): Promise<void> {
+export function keysOf(drift: readonly Drift[]): string[] {
+  return [...new Set(drift.map(({ key }) => key))];
+}
+
+export async function correct(
+  database: Store,
+  { table, key, counts, settle = [] }: Counted,
+  keys: string[],
+): Promise<void> {
   await database.transaction(async (tx) => {
     // Held first; then everything by one statement, which sees one moment: what is being written now is in all of it, or in nothing.
     await tx.query(`SELECT FROM ${table} WHERE ${key} = ANY($1::uuid[]) ORDER BY ${key} FOR NO KEY UPDATE`, [keys]);

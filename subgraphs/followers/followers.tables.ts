@@ -1,4 +1,5 @@
 import { outboxMigrations } from '#libs/outbox';
+import { ReadModelMigration } from '#libs/read-model';
 import { CreateRelations1763600000001 } from './migrations/0001-relations.js';
 import { DeletionParts1763740000001 } from './migrations/0002-deletion-parts.js';
 import { SpreadFollowCounts1764460800000 } from './migrations/0003-spread-counts.js';
@@ -12,5 +13,6 @@ export const followersTables = {
     CreateRelations1763600000001,
     DeletionParts1763740000001,
     SpreadFollowCounts1764460800000,
+    ReadModelMigration,
   ],
 };

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import type { Database, Tx } from '#libs/database';
-import { DriftWatch, reconcile, type Counted } from '#libs/read-model';
+import { DriftWatch, reconcile, recount, rowsOf, type Counted } from '#libs/read-model';
 import { silent } from '#libs/telemetry';
 import { withServer } from '../../test/servers/needs.js';
 import { postsCounted } from './counters.js';
@@ -60,6 +60,35 @@ it('a count that is wrong is on a gauge when its row is looked at, until it is r
   await drift(true);
   expect(await round()).toBe(0);
   await watch.close();
+});
+
+it('counts are made anew from where a process was killed', async () => {
+  const { database } = scene;
+  const [ofPosts] = postsCounted as [Counted];
+  const ids = [(await publish(0)).id, (await publish(0)).id, (await publish(0)).id].toSorted();
+  const wrong = (id: string | undefined) => database.query('UPDATE posts SET like_count = 7 WHERE id = $1', [id]);
+  await wrong(ids[0]);
+  await wrong(ids[2]);
+  const all = await rowsOf(database, ofPosts);
+  let left = all - 1;
+  const killed = (rows: number): void => {
+    if ((left -= rows) === 0) throw new Error('killed');
+  };
+  await expect(recount(database, ofPosts, { rowsMax: 1, onStep: killed })).rejects.toThrow('killed');
+  // Neither is looked at again: the first is behind the cursor.
+  await wrong(ids[0]);
+  let resumedAt = 0;
+  const rest: number[] = [];
+  expect(
+    await recount(database, ofPosts, {
+      rowsMax: 1,
+      onResume: (rows) => void (resumedAt = rows),
+      onStep: (rows) => rest.push(rows),
+    }),
+  ).toEqual({ rows: all, mended: 2 });
+  expect([resumedAt, rest]).toEqual([all - 1, [1]]);
+  expect(await recount(database, ofPosts)).toEqual({ rows: all, mended: 1 });
+  expect(await drift(false)).toEqual([]);
 });
 
 it('trending posts are as they were made, less what is gone, and say when that was', async () => {
