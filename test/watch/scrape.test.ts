@@ -96,6 +96,9 @@ describe('a scrape', () => {
         new RegExp(`http_client_request_duration_seconds_count\\{subgraph="${service}",error_type="ok"\\} [1-9]`),
       );
       expect(scraped).toContain(`tributary_outbox_age_seconds{service="${service}"} 0`);
+      expect(scraped).toContain(`tributary_inbox_duplicates_total{service="${service}"} 0`);
+      expect(scraped).toMatch(new RegExp(`tributary_unheard_seconds\\{service="${service}",source="users"\\} 0`));
+      if (service !== 'users') expect(scraped).toContain(`tributary_count_drift{service="${service}"} 0`);
     }
   });
 
