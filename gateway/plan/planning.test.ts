@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { federate } from '../../test/federation/harness.js';
+import { apolloPlanner, PlanningThread } from './apollo-planner.js';
 
 const NAMES = Array.from({ length: 300 }, (_, index) => `f${index}`);
 const fields = (names: readonly string[]) => names.map((name) => `${name}: Int @shareable`).join(' ');
@@ -21,7 +22,6 @@ describe('planning', () => {
       code: 'GATEWAY_TIMEOUT',
       message: expect.stringContaining('Planning took longer than 1 ms'),
     });
-    // The thread that was in the middle of it is replaced.
     const after = { ...options, planDeadlineMs: 60_000 };
     expect((await graph.ask('{ a { f1 } }', after)).data).toEqual({ a: { f1: 1 } });
   });
@@ -29,6 +29,51 @@ describe('planning', () => {
   it('control: without that deadline the same operation is planned and answered', async () => {
     const { data } = await graph.ask(LARGE, { planner: 'apollo' });
     expect(Object.keys((data as { a: object }).a)).toHaveLength(NAMES.length + 2);
+  });
+
+  it('begins one new thread after a death, however many plans wait for it; none of them is lost', async () => {
+    const threads: PlanningThread[] = [];
+    const start = async (sdl: string) => {
+      threads.push(await PlanningThread.start(sdl));
+      return threads.at(-1)!;
+    };
+    const planner = await apolloPlanner(graph.supergraph.sdl, start);
+    const plan = (query: string) => {
+      const { signal } = new AbortController();
+      return planner.plan({ query, kind: 'query', labels: [], percent: 100, signal });
+    };
+    await threads[0]!.end();
+    const plans = await Promise.all(Array.from({ length: 20 }, (_, nth) => plan(`{ a { f${nth} } }`)));
+    expect(plans.map(({ root }) => root?.kind)).toEqual(Array.from({ length: 20 }, () => 'root'));
+    expect(threads).toHaveLength(2);
+    // It ends over one of many: the others are planned by the next.
+    const asked = Array.from({ length: 20 }, (_, nth) => plan(`{ b { f${nth} } }`));
+    await threads[1]!.end();
+    const settled = await Promise.allSettled(asked);
+    expect(settled.filter(({ status }) => status === 'rejected').length).toBeLessThanOrEqual(1);
+    expect(threads).toHaveLength(3);
+    await planner.close();
+    expect(threads.map(({ ended }) => ended)).toEqual([true, true, true]);
+    await expect(plan('{ a { f1 } }')).rejects.toThrow('The planner is closed.');
+  });
+
+  it('that takes too long ends its thread, not because somebody does not want it any more', async () => {
+    const threads: PlanningThread[] = [];
+    const start = async (sdl: string) => {
+      threads.push(await PlanningThread.start(sdl));
+      return threads.at(-1)!;
+    };
+    const patient = await apolloPlanner(graph.supergraph.sdl, start);
+    const asking = { kind: 'query', labels: [], percent: 100 } as const;
+    await expect(patient.plan({ ...asking, query: LARGE, signal: AbortSignal.timeout(1) })).rejects.toThrow('timeout');
+    const { signal } = new AbortController();
+    expect((await patient.plan({ ...asking, query: '{ a { f1 } }', signal })).root?.kind).toBe('root');
+    expect(threads.map(({ ended }) => ended)).toEqual([false]);
+    await patient.close();
+    const hasty = await apolloPlanner(graph.supergraph.sdl, start, 1);
+    await expect(hasty.plan({ ...asking, query: LARGE, signal })).rejects.toThrow('took longer than 1 ms');
+    expect(threads[1]!.ended).toBe(true);
+    await hasty.close();
   });
 
   it.each(['native', 'apollo'] as const)('%s: is not done by the event loop that answers requests', async (planner) => {
