@@ -25,8 +25,8 @@ export class Brought {
 
   /** From then on it is known under its new key, for whatever type the old one was. */
   rename(place: string, from: string, to: string): void {
-    for (const { type, fields } of [...(this.#byKey.get(`${place}@${from}`) ?? [])])
-      for (const one of [...fields]) this.note(place, type, to, one);
+    for (const { type, fields } of this.#byKey.get(`${place}@${from}`) ?? [])
+      for (const one of fields) this.note(place, type, to, one);
   }
 
   all(): Iterable<Asked> {
