@@ -3,7 +3,7 @@ const WIDTH = 860;
 const LABEL = 250;
 const BAR = 18;
 const GAP = 6;
-const PANEL_HEAD = 34;
+const PANEL_HEAD = 50;
 const MARGIN = 20;
 
 export function chart(run) {
@@ -14,6 +14,10 @@ export function chart(run) {
     const rows = cell.rows.filter((row) => row.median);
     const most = Math.max(...rows.map((row) => row.median.cpuMs));
     parts.push(text(MARGIN, y + 16, `${cell.title}, ${cell.forwarded ? 'forwarded' : 'not forwarded'}`, 'head'));
+    // Scenarios come from several runs, when some were added.
+    const turns = Math.max(...rows.map((row) => row.turns.length));
+    const from = `${cell.command} · ${cell.date.slice(0, 10)} · median of ${turns} ${turns === 1 ? 'turn' : 'turns'}`;
+    parts.push(text(MARGIN, y + 32, from, 'note'));
     y += PANEL_HEAD;
     for (const row of rows) {
       const width = Math.max(2, ((WIDTH - LABEL - 2 * MARGIN - 90) * row.median.cpuMs) / most);
@@ -38,7 +42,7 @@ svg{background:#fff;font:13px system-ui,sans-serif}text{fill:#1c2430}.title{font
 @media(prefers-color-scheme:dark){svg{background:#12161c}text{fill:#e6e9ee}.note,.value{fill:#98a2b3}.peer{fill:#56627a}.floor{fill:#8f7d48}.ours{fill:#3fb3c7}}
 </style>
 ${text(MARGIN, 28, 'CPU per request of the gateway, milliseconds (shorter is better)', 'title')}
-${text(MARGIN, 48, `${run.command} · ${run.date.slice(0, 10)} · Node ${run.node} · ${run.machine} · median of ${run.rounds} turns`, 'note')}
+${text(MARGIN, 48, `Node ${run.node} · ${run.machine}`, 'note')}
 ${parts.join('\n')}
 </svg>
 `;

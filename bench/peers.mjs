@@ -64,6 +64,8 @@ export function environmentOf(peer, { supergraph, services, port, forwarded, our
     HOME,
     ...(TMPDIR ? { TMPDIR } : {}),
     NODE_ENV: 'production',
+    // As the image and `npm run gateway` have it; for everybody.
+    MALLOC_ARENA_MAX: '2',
     HOST: '127.0.0.1',
     PORT: String(port),
     ...own,

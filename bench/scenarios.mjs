@@ -22,14 +22,14 @@ export const scenarios = {
     title: 'wide list: 1,000 entities',
     query: wide(1_000),
     connections: 4,
-    forwarded: [true],
+    forwarded: [true, false],
     variants: [],
   },
   'wide-10000': {
     title: 'wide list: 10,000 entities',
     query: wide(10_000),
     connections: 4,
-    forwarded: [true],
+    forwarded: [true, false],
     variants: [],
   },
   chain: {
@@ -37,14 +37,14 @@ export const scenarios = {
     query: chain,
     connections: 32,
     delayMs: 4,
-    forwarded: [true],
+    forwarded: [true, false],
     variants: [],
   },
   'connections-small': {
     title: '500 connections, small query',
     query: small,
     connections: 500,
-    forwarded: [true],
+    forwarded: [true, false],
     variants: [],
   },
   'connections-published': {
@@ -56,7 +56,7 @@ export const scenarios = {
     warmUpMs: 1,
     // The others let everybody wait, whole seconds; by default ours would answer some at once that it is busy.
     ours: { OVERLOAD_MS: '0' },
-    forwarded: [true],
+    forwarded: [true, false],
     variants: [],
   },
 };

@@ -4,7 +4,7 @@ import { silent } from '#libs/telemetry';
 import { EXPLAIN_HEADER } from '../gateway/explain/permission.js';
 import type { Explanation } from '../gateway/explain/explanation.js';
 import { stagesOf } from '../gateway/explain/stages.js';
-import { waterfall } from '../gateway/explain/waterfall.js';
+import { printCache, waterfall } from '../gateway/explain/waterfall.js';
 import { Documents } from '../gateway/http/documents.js';
 import { Refusal } from '../gateway/http/refusal.js';
 import { coerceVariables } from '../gateway/http/variables.js';
@@ -86,6 +86,7 @@ export async function explainCommand(args: readonly string[], print: (text: stri
   if (values.url === undefined) return 0;
   const { explanation, errors } = await asked(values.url, ask, values);
   print(section(`As ${values.url} answered it`, waterfall(explanation)));
+  if (explanation.cache?.length) print(section('Entity cache', printCache(explanation.cache)));
   if (errors.length > 0) print(section('Errors', errors.map((error) => `  ${JSON.stringify(error)}`).join('\n')));
   return 0;
 }

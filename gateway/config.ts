@@ -93,7 +93,7 @@ export const gatewaySettings = {
     why: 'Answers that were put together from kept values alone are remembered whole in each process, up to this size, and shown while the store says that nothing of them was dropped. 0: none is.',
   }),
   ENTITY_CACHE_PORT: port({
-    why: 'Where an operator drops entities from the cache, on HOST; absent: nowhere. Needs ENTITY_CACHE_SECRET.',
+    why: 'Where an operator drops entities from the cache, on HOST; absent: nowhere. Needs ENTITY_CACHE_SECRET. It tells counts with WORKERS=1 only.',
   }),
   ENTITY_CACHE_SECRET: secret({ why: 'What an operator has to say (Authorization: Bearer …) on ENTITY_CACHE_PORT.' }),
   REDIS_URL: address({

@@ -277,6 +277,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
           host: config.HOST,
           port: config.ENTITY_CACHE_PORT,
           secret: config.ENTITY_CACHE_SECRET!,
+          several: config.workers > 1,
         })
       : undefined;
   let scraped: MetricsServer | undefined;

@@ -39,12 +39,12 @@ export class Asking {
     for (const [worth, items] of this.#worths) this.lookup.tell(worth, items);
   }
 
-  /** Each that is known, as the subgraph would have answered it; null: there is none. */
-  known(put: (part: Part, index: number, entity: JsonObject | null) => void): void {
+  /** Each that is known, as the subgraph would have answered it; null: there is none. `all`: nobody has to be asked about it. */
+  known(put: (part: Part, index: number, entity: JsonObject | null, all: boolean) => void): void {
     for (const item of this.#items) {
       if (item.handed || item.open > 0 || item.whole || item.state === 'awaited' || item.state === 'new') continue;
       item.handed = true;
-      put(item.part!, item.index, item.gone ? null : item.data);
+      put(item.part!, item.index, item.gone ? null : item.data, item.state === 'known');
     }
   }
 

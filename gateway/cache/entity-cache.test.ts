@@ -4,6 +4,7 @@ import { Failure } from '#libs/failure';
 import { federate, operationOf, refuse, type AskOptions, type Asked } from '../../test/federation/harness.js';
 import { HINTS } from '../../test/federation/hints.js';
 import type { RequestContext } from '../engine.js';
+import { printCache, waterfall } from '../explain/waterfall.js';
 import { EntityCache } from './entity-cache.js';
 
 interface Row {
@@ -461,6 +462,33 @@ describe('many at once', () => {
     await entities.settled();
     expect((await ask(query)).data).toEqual({ user: { name: 'Anna' } });
   });
+});
+
+it('explains by which fetch nobody was asked, or about how many entities not', async () => {
+  const query = '{ user(id: "a") { name } all { name } }';
+  await ask(query);
+  const { explain, calls } = await ask(query, { explain: true });
+  expect([calls.length, explain!.requests]).toEqual([0, []]);
+  expect(explain!.fetches.map(({ kept, asked, us }) => [kept, asked, us.sent])).toEqual([[2, 0, undefined]]);
+  expect(waterfall(explain!)).toMatch(/#0 users query .*nobody was asked {2}\(2 from the cache\)/);
+  const half = await ask('{ user(id: "a") { name } plain { text } }', { explain: true });
+  expect(half.explain!.fetches.map(({ kept, asked }) => [kept, asked])).toEqual([[1, 1]]);
+  expect(printCache(half.explain!.cache!)).toMatch(/^ {2}Query\.\w+ +\d found/);
+  await ask('{ post(id: "1") { body author { id } } }');
+  const within = await ask('{ post(id: "1") { body author { name bio } } }', { explain: true });
+  expect(within.explain!.fetches.map(({ subgraph, kept, sent }) => [subgraph, kept, sent])).toEqual([
+    ['posts', 1, 0],
+    // Its name was kept, not its bio: it was asked about.
+    ['users', 0, 1],
+  ]);
+  const known = await ask('{ post(id: "1") { body author { name } } }', { explain: true });
+  expect(known.explain!.fetches.map(({ kept, sent }) => [kept, sent])).toEqual([
+    [1, 0],
+    [1, 0],
+  ]);
+  // (control) Without a cache nothing is said of it.
+  const { explain: plain } = await graph.ask(query, { explain: true });
+  expect(plain!.fetches[0]).not.toHaveProperty('kept');
 });
 
 it('counts, and tells why it had to ask', async () => {

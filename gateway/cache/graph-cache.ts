@@ -36,7 +36,8 @@ export class GraphCache {
   readonly #roots = new WeakMap<CompiledRoot, RootShape>();
   readonly #worths = new WeakMap<Unit | CompiledRoot, Worth>();
   readonly #mutations = new WeakMap<CompiledRoot, Shape>();
-  readonly #variants = new WeakMap<Unit, Map<Fields, Map<string, Unit>>>();
+  /** Weak by fields, too: beyond a number of types they are made anew for each request (shape.ts). */
+  readonly #variants = new WeakMap<Unit, WeakMap<Fields, Map<string, Unit>>>();
 
   constructor(
     readonly cache: EntityCache,
@@ -98,7 +99,7 @@ export class GraphCache {
   /** The unit asking only for some fields, about entities of one type. */
   variant(unit: Unit, fields: Fields, wanted: readonly number[]): Unit {
     let byFields = this.#variants.get(unit);
-    if (!byFields) this.#variants.set(unit, (byFields = new Map()));
+    if (!byFields) this.#variants.set(unit, (byFields = new WeakMap()));
     let byWanted = byFields.get(fields);
     if (!byWanted) byFields.set(fields, (byWanted = new Map()));
     const key = wanted.join();

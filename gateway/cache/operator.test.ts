@@ -155,6 +155,32 @@ it('counts hits, misses and stale answers of each field for Prometheus', async (
   ]);
 });
 
+it('where several processes have one port nobody is told the counts of whichever took the connection; drops are everybody’s', async () => {
+  const several = await openOperator({
+    cache: entities,
+    rules: () => new CacheRules(graph.supergraph),
+    host: '127.0.0.1',
+    port: 0,
+    secret: SECRET,
+    several: true,
+  });
+  const answerOf = async (path: string, body?: string) => {
+    const response = await fetch(`${several.url}${path}`, {
+      method: body === undefined ? 'GET' : 'POST',
+      headers: { authorization: `Bearer ${SECRET}` },
+      ...(body === undefined ? {} : { body }),
+    });
+    return [response.status, await response.text()];
+  };
+  for (const path of ['/counts', '/metrics'])
+    expect(await answerOf(path)).toEqual([409, expect.stringContaining('WORKERS=1: each process counts for itself')]);
+  await calls(ANN);
+  expect(await answerOf('/inspect', '{"entity":"User:a"}')).toEqual([200, expect.stringContaining('Ann')]);
+  expect(await answerOf('/drop', '{"entities":["User:a"]}')).toEqual([200, '{"dropped":true}']);
+  expect(await calls(ANN)).toBe(1);
+  await several.close();
+});
+
 describe('npm run cache', () => {
   const run = (args: readonly string[], secret = SECRET) =>
     new Promise<{ code: number; out: string; err: string }>((resolve) => {

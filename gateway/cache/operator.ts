@@ -38,8 +38,10 @@ export async function openOperator(options: {
   host: string;
   port: number;
   secret: string;
+  /** Others on the same port count too, each for itself: then nobody can say how often anything was found. */
+  several?: boolean;
 }): Promise<Operator> {
-  const { cache, rules, secret } = options;
+  const { cache, rules, secret, several = false } = options;
   const expected = digest(`Bearer ${secret}`);
   const server = createServer((request, response) => {
     void answer(request).then(
@@ -52,6 +54,11 @@ export async function openOperator(options: {
     if (!timingSafeEqual(digest(request.headers.authorization ?? ''), expected))
       return { status: 401, body: { error: 'Say the secret of ENTITY_CACHE_SECRET: Authorization: Bearer …' } };
     const path = `${request.method} ${request.url}`;
+    if (several && (path === 'GET /counts' || path === 'GET /metrics'))
+      return {
+        status: 409,
+        body: { error: `${path} needs WORKERS=1: each process counts for itself; run several gateways instead.` },
+      };
     if (path === 'GET /counts') return { status: 200, body: { counts: cache.counts } };
     if (path === 'GET /metrics') return { status: 200, body: metricsOf(cache.counts) };
     if (path === 'POST /drop') {

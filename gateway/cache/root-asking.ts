@@ -89,11 +89,12 @@ export class RootAsking {
     this.lookup.tell(this.#run.graph.worthOf(this.#fetch), items);
   }
 
-  known(put: (data: JsonObject) => void): void {
+  /** `counts`: it was looked up. */
+  known(put: (data: JsonObject, counts: boolean) => void): void {
     for (const item of this.#items) {
       if (item.handed || item.open > 0 || item.whole || item.state !== 'known') continue;
       item.handed = true;
-      put(item.data);
+      put(item.data, this.#fields.list[item.only!]!.name !== '__typename');
     }
   }
 

@@ -75,6 +75,18 @@ describe('extensions.explain', () => {
     }
   });
 
+  it('has the times that passed: a subgraph that is slow is where they went, and it decides', async () => {
+    const before = ({ subgraph }: { subgraph: string }) =>
+      subgraph === 'places' ? new Promise<void>((resolve) => setTimeout(resolve, 120)) : Promise.resolve();
+    const { explain } = await graph.ask('{ feed { author { name home } } }', { explain: true, before });
+    const { fetches, requests, criticalPath: path, us } = explain!;
+    const took = Object.fromEntries(requests.map((one) => [one.subgraph, one.us.answered - one.us.sent]));
+    expect(took['places']).toBeGreaterThanOrEqual(118_000);
+    expect(took['users']).toBeLessThan(took['places']!);
+    expect(path.map((id) => fetches[id]!.subgraph)).toEqual(['posts', 'places']);
+    expect(us.total).toBeGreaterThanOrEqual(118_000);
+  });
+
   it('says which fetches travelled together', async () => {
     const both = '{ a: feed { author { home } } b: feed { author { name home } } }';
     const { explain } = await graph.ask(both, { explain: true, planner: 'apollo' });

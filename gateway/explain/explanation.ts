@@ -45,6 +45,8 @@ export interface FetchExplained {
   readonly found: number;
   /** asked − sent */
   readonly duplicates: number;
+  /** With the entity cache on: entities (of a root fetch: fields) of which all was kept, so that nobody was asked about them. */
+  readonly kept?: number;
   /** Indices into `requests`; a long list goes in several. */
   readonly requests: readonly number[];
 }

@@ -14,6 +14,7 @@ interface FetchTimes {
   asked: number;
   different: number;
   found: number;
+  kept: number;
   readonly requests: number[];
 }
 
@@ -44,6 +45,10 @@ export class Recording implements Observer {
 
   ready(fetch: CompiledFetch): void {
     this.#of(fetch.id).ready = this.#us();
+  }
+
+  kept(fetch: CompiledFetch): void {
+    this.#of(fetch.id).kept += 1;
   }
 
   ended(fetch: CompiledFetch): void {
@@ -124,7 +129,7 @@ export class Recording implements Observer {
   }
 
   #explained(fetch: CompiledFetch): FetchExplained {
-    const { asked, different, found, requests, ...us } = this.#of(fetch.id);
+    const { asked, different, found, kept, requests, ...us } = this.#of(fetch.id);
     const units = fetch.kind === 'root' ? [] : fetch.units;
     return {
       id: fetch.id,
@@ -143,6 +148,7 @@ export class Recording implements Observer {
       sent: different,
       found,
       duplicates: asked - different,
+      ...(this.#cached ? { kept } : {}),
       requests: [...new Set(requests)],
     };
   }
@@ -150,7 +156,7 @@ export class Recording implements Observer {
   #of(id: number): FetchTimes {
     let times = this.#times.get(id);
     if (!times) {
-      times = { asked: 0, different: 0, found: 0, requests: [] };
+      times = { asked: 0, different: 0, found: 0, kept: 0, requests: [] };
       this.#times.set(id, times);
     }
     return times;

@@ -2,6 +2,18 @@ import type { Explanation, FetchExplained } from './explanation.js';
 
 const BAR = 40;
 
+/** Where each field came from: `found` that were kept, and why the others had to be loaded. */
+export function printCache(cache: NonNullable<Explanation['cache']>): string {
+  const width = Math.max(0, ...cache.map(({ field }) => field.length));
+  const sorted = [...cache].sort((one, other) => (one.field < other.field ? -1 : 1));
+  return sorted
+    .map(({ field, found, missing }) => {
+      const reasons = Object.entries(missing).map(([reason, times]) => `${times} ${reason}`);
+      return `  ${field.padEnd(width)}  ${String(found).padStart(5)} found${reasons.length > 0 ? `; loaded: ${reasons.join(', ')}` : ''}`;
+    })
+    .join('\n');
+}
+
 /**
  * ```
  * 12.4 ms: planned 0.1 (known), run 12.0, written 0.3; 3 fetches in 3 calls, of which 2 decide the time (*)
@@ -47,11 +59,11 @@ function nameOf({ id, subgraph, kind, at }: FetchExplained): string {
   return `#${id} ${subgraph} ${at.length === 0 ? kind : at.join(' and ')}`;
 }
 
-function bar({ us }: FetchExplained, scale: number): string {
+function bar({ us, kept = 0 }: FetchExplained, scale: number): string {
   if (us.ready === undefined) return 'never ready';
   const column = (at: number) => Math.min(BAR, Math.round((at / scale) * BAR));
   const ready = column(us.ready);
-  if (us.sent === undefined) return `${' '.repeat(ready)}nothing to ask`;
+  if (us.sent === undefined) return `${' '.repeat(ready)}${kept > 0 ? 'nobody was asked' : 'nothing to ask'}`;
   const sent = column(us.sent);
   const answered = Math.max(sent + 1, column(us.answered ?? us.sent));
   const ended = Math.max(answered, column(us.ended ?? us.answered ?? us.sent));
@@ -60,6 +72,7 @@ function bar({ us }: FetchExplained, scale: number): string {
 
 function notes({ requests }: Explanation, fetch: FetchExplained): string {
   const told = new Set<string>();
+  if (fetch.kept) told.add(`${fetch.kept} from the cache`);
   for (const at of fetch.requests) {
     const { fetches, joined, failed } = requests[at]!;
     const others = fetches.filter((id) => id !== fetch.id).map((id) => `#${id}`);

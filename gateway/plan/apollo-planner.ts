@@ -18,19 +18,67 @@ import {
 } from './plan.js';
 import type { Planner, PlanRequest } from './planner.js';
 import { isLabelOn } from './override-labels.js';
+import { ANSWER_MS, whileWanted } from './while-wanted.js';
 
-/** Apollo's planner: pure JavaScript, so it runs everywhere; in a worker thread that is replaced when it overruns a deadline. */
-export async function apolloPlanner(supergraphSdl: string): Promise<Planner> {
-  let thread = await PlanningThread.start(supergraphSdl);
+/** Apollo's planner: pure JavaScript, so it runs everywhere; in a worker thread that is replaced when it takes too long. */
+export async function apolloPlanner(
+  supergraphSdl: string,
+  start = PlanningThread.start,
+  answerMs = ANSWER_MS,
+): Promise<Planner> {
+  const lives = new PlanningLives(() => start(supergraphSdl), answerMs);
+  const { labels } = await lives.thread();
   return apolloPlannerBy(
-    thread.labels,
-    async (query, on, signal) => {
-      if (thread.ended) thread = await PlanningThread.start(supergraphSdl);
-      return thread.plan(query, on, signal);
-    },
-    () => thread.end(),
+    labels,
+    (query, on, signal) => lives.plan(query, on, signal),
+    () => lives.end(),
   );
 }
+
+/** One thread at a time, asked one question at a time: whoever waits outlives the thread that another's question ended. */
+class PlanningLives {
+  readonly #start: () => Promise<PlanningThread>;
+  readonly #answerMs: number;
+  #thread: PlanningThread | undefined;
+  #last: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+  #over = false;
+
+  constructor(start: () => Promise<PlanningThread>, answerMs: number) {
+    this.#start = start;
+    this.#answerMs = answerMs;
+  }
+
+  plan(query: string, on: string[], signal: AbortSignal): Promise<QueryPlan> {
+    if (this.#waiting >= WAITING_MAX)
+      return Promise.reject(new Error(`${WAITING_MAX} operations wait for Apollo's planner.`));
+    this.#waiting += 1;
+    const planning = this.#last
+      .then(async () => {
+        signal.throwIfAborted();
+        return (await this.thread()).plan(query, on, this.#answerMs);
+      })
+      .finally(() => (this.#waiting -= 1));
+    this.#last = planning.catch(() => undefined);
+    return whileWanted(planning, signal);
+  }
+
+  /** In turn, like all that is asked of it. */
+  async thread(): Promise<PlanningThread> {
+    if (this.#over) throw new Error('The planner is closed.');
+    if (!this.#thread || this.#thread.ended) this.#thread = await this.#start();
+    return this.#thread;
+  }
+
+  async end(): Promise<void> {
+    this.#over = true;
+    await this.#thread?.end();
+    await this.#last;
+    await this.#thread?.end();
+  }
+}
+
+const WAITING_MAX = 1_000;
 
 /** Wherever it is that Apollo's planner runs. */
 export function apolloPlannerBy(
@@ -50,22 +98,20 @@ export function apolloPlannerBy(
   };
 }
 
-type Reply = { ready: true; labels: string[] } | { id: number; plan: QueryPlan } | { id: number; error: string };
+type Reply = { ready: true; labels: string[] } | { plan: QueryPlan } | { error: string };
 
-class PlanningThread {
+export class PlanningThread {
   ended = false;
   labels: string[] = [];
   readonly #worker: Worker;
-  readonly #waiting = new Map<number, { resolve(plan: QueryPlan): void; reject(error: Error): void }>();
-  #next = 0;
+  readonly #ready: Promise<void>;
+  #asked: { resolve(plan: QueryPlan): void; reject(error: Error): void } | undefined;
 
-  static async start(sdl: string): Promise<PlanningThread> {
+  static async start(this: void, sdl: string): Promise<PlanningThread> {
     const thread = new PlanningThread(sdl);
     await thread.#ready;
     return thread;
   }
-
-  readonly #ready: Promise<void>;
 
   private constructor(sdl: string) {
     this.#worker = new Worker(new URL('./apollo-worker.mjs', import.meta.url), { workerData: { sdl } });
@@ -75,58 +121,44 @@ class PlanningThread {
         if ('ready' in reply) {
           this.labels = reply.labels;
           resolve();
-          return;
-        }
-        const waiting = this.#waiting.get(reply.id);
-        this.#waiting.delete(reply.id);
-        if ('plan' in reply) waiting?.resolve(reply.plan);
-        else waiting?.reject(new Error(reply.error));
+        } else if ('plan' in reply) this.#asked?.resolve(reply.plan);
+        else this.#asked?.reject(new Error(reply.error));
       });
-      this.#worker.on('error', (error: Error) => {
+      const gone = (error: Error) => {
+        this.ended = true;
         reject(error);
-        this.#fail(error);
-      });
-      this.#worker.on('exit', () => {
-        const error = new Error('The planning thread ended.');
-        reject(error);
-        this.#fail(error);
-      });
+        this.#asked?.reject(error);
+      };
+      this.#worker.on('error', gone);
+      this.#worker.on('exit', () => gone(new Error('The planning thread ended.')));
     });
   }
 
-  plan(query: string, on: string[], signal: AbortSignal): Promise<QueryPlan> {
-    const id = (this.#next += 1);
-    return new Promise((resolve, reject) => {
-      // A synchronous planner cannot be interrupted, only ended; everybody who waits for it is told.
-      const abandon = () => {
-        this.#waiting.delete(id);
-        reject(signal.reason as Error);
-        void this.end();
-      };
-      signal.addEventListener('abort', abandon, { once: true });
-      const settled = () => {
-        signal.removeEventListener('abort', abandon);
-        // An idle planner keeps no process alive.
-        if (this.#waiting.size === 0) this.#worker.unref();
-      };
-      this.#waiting.set(id, {
-        resolve: (plan) => (settled(), resolve(plan)),
-        reject: (error) => (settled(), reject(error)),
+  /** One question at a time. */
+  async plan(query: string, on: string[], answerMs: number): Promise<QueryPlan> {
+    if (this.ended) throw new Error('The planning thread ended.');
+    // A synchronous planner cannot be interrupted, only ended.
+    const late = setTimeout(() => {
+      this.#asked?.reject(new Error(`Apollo's planner took longer than ${answerMs} ms.`));
+      void this.end();
+    }, answerMs);
+    this.#worker.ref();
+    try {
+      return await new Promise((resolve, reject) => {
+        this.#asked = { resolve, reject };
+        this.#worker.postMessage({ query, on });
       });
-      this.#worker.ref();
-      this.#worker.postMessage({ id, query, on });
-    });
+    } finally {
+      clearTimeout(late);
+      this.#asked = undefined;
+      // An idle planner keeps no process alive.
+      this.#worker.unref();
+    }
   }
 
   async end(): Promise<void> {
     this.ended = true;
     await this.#worker.terminate();
-  }
-
-  #fail(error: Error): void {
-    this.ended = true;
-    for (const waiting of this.#waiting.values()) waiting.reject(error);
-    this.#waiting.clear();
   }
 }
 

@@ -8,10 +8,10 @@ import { apolloPlanning } from './apollo-planning.mjs';
 const planning = apolloPlanning(workerData.sdl);
 
 parentPort.postMessage({ ready: true, labels: planning.labels });
-parentPort.on('message', ({ id, query, on }) => {
+parentPort.on('message', ({ query, on }) => {
   try {
-    parentPort.postMessage({ id, plan: planning.plan(query, on) });
+    parentPort.postMessage({ plan: planning.plan(query, on) });
   } catch (error) {
-    parentPort.postMessage({ id, error: String(error?.message ?? error) });
+    parentPort.postMessage({ error: String(error?.message ?? error) });
   }
 });

@@ -1,4 +1,5 @@
 import { Kind, print, type FieldNode, type SelectionSetNode } from 'graphql';
+import type { Brought } from './brought.js';
 import { fieldsNamed, type Joins } from './joins.js';
 import type { Required } from './plan.js';
 
@@ -111,15 +112,15 @@ export class Given {
   readonly #place: string;
   readonly #types: ReadonlySet<string>;
   readonly #requires: readonly Required[];
-  readonly #brought: ReadonlyMap<string, ReadonlySet<string>>;
+  readonly #brought: Brought;
 
-  /** `brought`: `users.posts@Post.title` → what was asked under that key so far, as `askedAs` says it. */
+  /** `brought`: what was asked so far, as `askedAs` says it. */
   constructor(
     joins: Joins,
     place: string,
     types: ReadonlySet<string>,
     requires: readonly Required[],
-    brought: ReadonlyMap<string, ReadonlySet<string>>,
+    brought: Brought,
   ) {
     this.#joins = joins;
     this.#place = place;
@@ -156,7 +157,7 @@ export class Given {
         if (candidates.length === 0) return false;
         return candidates.every((candidate) => {
           if (candidate.kind !== 'field') return false;
-          const asked = this.#brought.get(`${place}@${type}.${candidate.read}`);
+          const asked = this.#brought.fields(place, type, candidate.read);
           if (!asked || asked.size !== 1 || !asked.has(askedAs(selection))) return false;
           if (!selection.selectionSet) return true;
           const below = place === '' ? candidate.read : `${place}.${candidate.read}`;

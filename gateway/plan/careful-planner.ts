@@ -1,6 +1,7 @@
 import type { Logger } from '#libs/telemetry';
 import type { Supergraph } from '../supergraph/supergraph.js';
 import { Coverage } from './coverage.js';
+import { othersTurn } from './others-turn.js';
 import type { Plan } from './plan.js';
 import type { Planner, PlanRequest } from './planner.js';
 import type { SeveralKeys } from './several-keys.js';
@@ -17,7 +18,7 @@ export function carefulPlanner(
   /** Which operations the other one is asked first. */
   others: Pick<SeveralKeys, 'some' | 'concern'> = NONE,
 ): Planner {
-  const coverage = new Coverage(supergraph);
+  const coverage = Coverage.of(supergraph);
   // What will be asked for certain is opened now, not while somebody waits for a plan.
   let opened = others.some ? openSecond() : undefined;
   opened?.catch(() => undefined);
@@ -65,6 +66,7 @@ type Attempt =
 async function attempt(planner: Pick<Planner, 'plan'>, request: PlanRequest, coverage: Coverage): Promise<Attempt> {
   try {
     const plan = await planner.plan(request);
+    await othersTurn(request.signal);
     return { plan, left: coverage.uncovered(request.query, request.kind, plan) };
   } catch (error) {
     return { error };

@@ -3,7 +3,7 @@ import type { Logger } from '#libs/telemetry';
 import type { Supergraph } from '../supergraph/supergraph.js';
 import { completePlan } from './complete-plan.js';
 import { Coverage } from './coverage.js';
-import { Joins } from './joins.js';
+import { othersTurn } from './others-turn.js';
 import { plainPlan } from './plain-plan.js';
 import type { Plan } from './plan.js';
 import type { Planner, PlanRequest } from './planner.js';
@@ -15,22 +15,29 @@ import { isLabelOn } from './override-labels.js';
  * better of the two is taken.
  */
 export function checkedPlanner(planner: Planner, supergraph: Supergraph, logger: Logger): Planner {
-  const joins = new Joins(supergraph);
-  const coverage = new Coverage(supergraph, joins);
+  const coverage = Coverage.of(supergraph);
+  const { joins } = coverage;
   const query = supergraph.schema.getQueryType()!.name;
   const mutation = supergraph.schema.getMutationType()?.name;
 
   const planned = async (request: PlanRequest): Promise<Checked> => {
     const plan = await planner.plan(request);
+    await othersTurn(request.signal);
     const left = coverage.uncovered(request.query, request.kind, plan);
+    await othersTurn(request.signal);
     const whole = completePlan(plan, supergraph.schema, joins, request, left);
-    return { plan: whole, left: left.size === 0 ? left : coverage.uncovered(request.query, request.kind, whole) };
+    if (whole === plan || left.size === 0) return { plan: whole, left };
+    await othersTurn(request.signal);
+    return { plan: whole, left: coverage.uncovered(request.query, request.kind, whole) };
   };
-  const plain = (request: PlanRequest): Checked | undefined => {
+  const plain = async (request: PlanRequest): Promise<Checked | undefined> => {
+    await othersTurn(request.signal);
     try {
       const plan = plainPlan(joins, { query, mutation }, request, (label) => isLabelOn(label, request));
+      await othersTurn(request.signal);
       return { plan, left: coverage.uncovered(request.query, request.kind, plan) };
     } catch (error) {
+      request.signal.throwIfAborted();
       logger.debug({ err: error }, 'An operation cannot be planned by the rules alone');
       return undefined;
     }
@@ -49,7 +56,7 @@ export function checkedPlanner(planner: Planner, supergraph: Supergraph, logger:
         failure = error;
       }
       if (one?.left.size === 0) return one.plan;
-      const other = plain(request);
+      const other = await plain(request);
       if (other && (!one || other.left.size < one.left.size)) {
         const left = one && [...one.left].slice(0, 10);
         const operation = hashOf(request.query);

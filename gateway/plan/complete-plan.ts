@@ -24,7 +24,8 @@ export function completePlan(
   request: PlanRequest,
   left: ReadonlySet<string>,
 ): Plan {
-  return plan.root ? { root: new Completion(schema, joins, request, left).node(plan.root) } : plan;
+  const root = plan.root && new Completion(schema, joins, request, left).node(plan.root);
+  return root === plan.root ? plan : { root };
 }
 
 class Completion {
@@ -58,9 +59,8 @@ class Completion {
         return this.#fetch(node, (set) => this.#set(node.subgraph, set, type, keysOf(node.path)));
       }
       case 'entities':
-        return this.#fetch(node, (set) => ({
-          ...set,
-          selections: set.selections.map((selection) => {
+        return this.#fetch(node, (set) =>
+          changedIn(set, (selection) => {
             if (selection.kind !== Kind.FIELD || !selection.selectionSet) return selection;
             const key = selection.alias?.value ?? selection.name.value;
             const part = node.entities.find(({ alias }) => alias === key);
@@ -69,7 +69,7 @@ class Completion {
             const inner = this.#set(node.subgraph, selection.selectionSet, undefined, keysOf(path));
             return inner === selection.selectionSet ? selection : { ...selection, selectionSet: inner };
           }),
-        }));
+        );
     }
   }
 
@@ -79,6 +79,7 @@ class Completion {
   ): Fetch {
     const text = readFetchText(fetch.operation);
     const set = complete(text.selectionSet);
+    if (set === text.selectionSet) return fetch;
     const selection = textOfSelections(set);
     if (selection === textOfSelections(text.selectionSet)) return fetch;
     const variables = new Map(text.variables);
@@ -91,13 +92,7 @@ class Completion {
 
   /** `type` is what the subgraph calls the object; undefined: what the fragments say. */
   #set(subgraph: string, set: SelectionSetNode, type: string | undefined, place: string): SelectionSetNode {
-    let changed = false;
-    const selections = set.selections.map((selection): SelectionNode => {
-      const after = this.#selection(subgraph, selection, type, place);
-      changed ||= after !== selection;
-      return after;
-    });
-    return changed ? { ...set, selections } : set;
+    return changedIn(set, (selection) => this.#selection(subgraph, selection, type, place));
   }
 
   #selection(subgraph: string, selection: SelectionNode, type: string | undefined, place: string): SelectionNode {
@@ -203,6 +198,17 @@ class Completion {
     if (condition !== type && !this.#membersOf(subgraph, type).has(condition)) return false;
     return selection.selectionSet.selections.every((one) => this.#isWholeBelow(subgraph, one, condition));
   }
+}
+
+/** The same set when nothing of it is another. */
+function changedIn(set: SelectionSetNode, change: (selection: SelectionNode) => SelectionNode): SelectionSetNode {
+  let changed = false;
+  const selections = set.selections.map((selection) => {
+    const after = change(selection);
+    changed ||= after !== selection;
+    return after;
+  });
+  return changed ? { ...set, selections } : set;
 }
 
 const TYPENAME: FieldNode = { kind: Kind.FIELD, name: { kind: Kind.NAME, value: '__typename' } };

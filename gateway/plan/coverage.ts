@@ -10,6 +10,7 @@ import {
 } from 'graphql';
 import type { Supergraph } from '../supergraph/supergraph.js';
 import { Askable, askedAs, Given, type TypesAt } from './askable.js';
+import { Brought } from './brought.js';
 import { entitiesField, readFetchText } from './fetch-text.js';
 import { Joins } from './joins.js';
 import { fetchesOf, type Path, type Plan, type Required, type Rewrite } from './plan.js';
@@ -22,16 +23,26 @@ import { fetchesOf, type Path, type Plan, type Required, type Rewrite } from './
  * rightly, because no object of that type can be there, so this is a reason to ask the other planner, not a verdict.
  */
 export class Coverage {
+  /** Whoever looks plans of one supergraph over shares what is known of it. */
+  static of(supergraph: Supergraph): Coverage {
+    let coverage = COVERAGES.get(supergraph);
+    if (!coverage) COVERAGES.set(supergraph, (coverage = new Coverage(supergraph)));
+    return coverage;
+  }
+
   readonly #api: GraphQLSchema;
   readonly #whole: GraphQLSchema;
-  readonly #joins: Joins;
+  readonly joins: Joins;
   readonly #askable: Askable;
+  readonly #possibleTypes = new WeakMap<GraphQLSchema, Map<string, ReadonlySet<string>>>();
+  readonly #known = new WeakMap<Plan, { readonly operation: string; readonly left: ReadonlySet<string> }>();
 
-  constructor(supergraph: Supergraph, joins = new Joins(supergraph)) {
+  private constructor(supergraph: Supergraph) {
+    const joins = new Joins(supergraph);
     const { schema, document } = supergraph;
     this.#api = schema;
     this.#whole = buildASTSchema(document, { assumeValidSDL: true, assumeValid: true });
-    this.#joins = joins;
+    this.joins = joins;
     this.#askable = new Askable(joins);
   }
 
@@ -39,8 +50,16 @@ export class Coverage {
    * `users.posts@Post.title`, or `posts: User.name` where a subgraph is asked for what it only knows by name (@external); throws when
    * an operation of the plan cannot be read.
    */
-  uncovered(operation: string, kind: 'query' | 'mutation', plan: Plan): Set<string> {
-    const brought: Brought = new Map();
+  uncovered(operation: string, kind: 'query' | 'mutation', plan: Plan): ReadonlySet<string> {
+    const known = this.#known.get(plan);
+    if (known?.operation === operation) return known.left;
+    const left = this.#uncovered(operation, kind, plan);
+    this.#known.set(plan, { operation, left });
+    return left;
+  }
+
+  #uncovered(operation: string, kind: 'query' | 'mutation', plan: Plan): Set<string> {
+    const brought = new Brought();
     const left = new Set<string>();
     const types: TypesAt = new Map();
     const renames = new Set<string>();
@@ -62,28 +81,21 @@ export class Coverage {
           const base = keysOf(path);
           const at = this.#typesAt(path, requires);
           for (const type of at) this.#needs(requires, base, type, brought, left);
-          this.#askable.check(
-            fetch.subgraph,
-            undefined,
-            set,
-            left,
-            new Given(this.#joins, base, at, requires, brought),
-          );
+          this.#askable.check(fetch.subgraph, undefined, set, left, new Given(this.joins, base, at, requires, brought));
           this.#askable.typesAt(fetch.subgraph, undefined, set, base, types);
           this.#keys(this.#whole, set, base, at, brought);
           renamed(outputRewrites, base, brought, renames);
         }
       }
     }
-    const wanted: Brought = new Map();
+    const wanted = new Brought();
     this.#keys(this.#api, readFetchText(operation).selectionSet, '', new Set([root]), wanted);
-    for (const key of wanted.keys()) {
-      if (brought.has(key)) continue;
-      const [place, field] = key.split('@') as [string, string];
+    for (const { place, type, key } of wanted.all()) {
+      if (brought.fields(place, type, key)) continue;
       const possible = isRenamed(place, renames) ? undefined : types.get(place);
       // Whoever gives the object cannot give one of that type.
-      if (possible && !possible.has(field.slice(0, field.indexOf('.')))) continue;
-      left.add(key);
+      if (possible && !possible.has(type)) continue;
+      left.add(`${place}@${type}.${key}`);
     }
     return left;
   }
@@ -104,9 +116,10 @@ export class Coverage {
       }
       if (selection.kind !== Kind.FIELD || selection.name.value === '__typename') continue;
       const key = selection.alias?.value ?? selection.name.value;
+      const asked = askedAs(selection);
       const below = new Set<string>();
       for (const name of types) {
-        note(found, `${place}@${name}.${key}`, askedAs(selection));
+        found.note(place, name, key, asked);
         const type = schema.getType(name);
         const field = isObjectType(type) ? type.getFields()[selection.name.value] : undefined;
         const inner = field && getNamedType(field.type);
@@ -124,8 +137,7 @@ export class Coverage {
         if (selection.type === '' || this.#possible(this.#whole, selection.type).has(type))
           this.#needs(selection.selections, place, type, brought, left);
       } else if (selection.read !== '__typename') {
-        const key = `${place}@${type}.${selection.read}`;
-        if (!brought.has(key)) left.add(key);
+        if (!brought.fields(place, type, selection.read)) left.add(`${place}@${type}.${selection.read}`);
       }
     }
   }
@@ -141,10 +153,20 @@ export class Coverage {
   }
 
   #possible(schema: GraphQLSchema, name: string): ReadonlySet<string> {
-    const type = schema.getType(name);
-    return new Set(isAbstractType(type) ? schema.getPossibleTypes(type).map((one) => one.name) : [name]);
+    let known = this.#possibleTypes.get(schema);
+    if (!known) this.#possibleTypes.set(schema, (known = new Map()));
+    let possible = known.get(name);
+    if (!possible) {
+      const type = schema.getType(name);
+      possible = new Set(isAbstractType(type) ? schema.getPossibleTypes(type).map((one) => one.name) : [name]);
+      // Only names of the schema's own.
+      if (type) known.set(name, possible);
+    }
+    return possible;
   }
 }
+
+const COVERAGES = new WeakMap<Supergraph, Coverage>();
 
 function common(one: ReadonlySet<string>, other: ReadonlySet<string>): Set<string> {
   return new Set([...one].filter((item) => other.has(item)));
@@ -162,23 +184,14 @@ function renamed(rewrites: readonly Rewrite[], base: string, brought: Brought, r
     const parents = rewrite.path.slice(0, -1).flatMap((step) => (step.kind === 'key' ? [step.key] : []));
     const place = [...(base === '' ? [] : [base]), ...parents].join('.');
     renames.add(place === '' ? rewrite.to : `${place}.${rewrite.to}`);
-    for (const [key, asked] of Array.from(brought)) {
-      if (key.startsWith(`${place}@`) && key.endsWith(`.${last.key}`))
-        for (const one of asked) note(brought, `${key.slice(0, -last.key.length)}${rewrite.to}`, one);
-    }
+    brought.rename(place, last.key, rewrite.to);
   }
 }
 
 /** Of what is at such a place, or below it, the types are not known by their fetches' texts. */
 function isRenamed(place: string, renames: ReadonlySet<string>): boolean {
-  return [...renames].some((one) => place === one || place.startsWith(`${one}.`));
-}
-
-/** `users.posts@Post.title` → which fields were asked under that key, with which arguments. */
-type Brought = Map<string, Set<string>>;
-
-function note(brought: Brought, key: string, asked: string): void {
-  const known = brought.get(key);
-  if (known) known.add(asked);
-  else brought.set(key, new Set([asked]));
+  if (renames.size === 0) return false;
+  for (let end = place.indexOf('.'); end >= 0; end = place.indexOf('.', end + 1))
+    if (renames.has(place.slice(0, end))) return true;
+  return renames.has(place);
 }

@@ -5,6 +5,7 @@ import type { QueryPlan } from '@graphql-hive/router-query-planner';
 import type { Clock, Logger } from '#libs/telemetry';
 import { NativeProcess, ProcessEnded } from './native-process.js';
 import type { PlanRequest } from './planner.js';
+import { ANSWER_MS, whileWanted } from './while-wanted.js';
 
 /**
  * The native planner, which some questions end: found with 0.0.38, valid operations that panic in a function that cannot
@@ -14,6 +15,7 @@ export class NativeLives {
   readonly labels: readonly string[];
   readonly #sdl: string;
   readonly #idleMs: number;
+  readonly #answerMs: number;
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #deadly = new LRUCache<string, true>({ max: DEADLY_MAX });
@@ -30,13 +32,25 @@ export class NativeLives {
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
 
-  static async begin(sdl: string, logger: Logger, clock: Clock, idleMs = IDLE_MS): Promise<NativeLives> {
-    return new NativeLives(sdl, await NativeProcess.start(sdl, new AbortController().signal), logger, clock, idleMs);
+  static async begin(
+    sdl: string,
+    logger: Logger,
+    clock: Clock,
+    waits: { readonly idleMs?: number | undefined; readonly answerMs?: number } = {},
+  ): Promise<NativeLives> {
+    return new NativeLives(sdl, await NativeProcess.start(sdl, new AbortController().signal), logger, clock, waits);
   }
 
-  private constructor(sdl: string, first: NativeProcess, logger: Logger, clock: Clock, idleMs: number) {
+  private constructor(
+    sdl: string,
+    first: NativeProcess,
+    logger: Logger,
+    clock: Clock,
+    { idleMs = IDLE_MS, answerMs = ANSWER_MS }: { readonly idleMs?: number | undefined; readonly answerMs?: number },
+  ) {
     this.#sdl = sdl;
     this.#idleMs = idleMs;
+    this.#answerMs = answerMs;
     this.#process = first;
     this.labels = first.labels;
     this.#logger = logger;
@@ -64,7 +78,7 @@ export class NativeLives {
         this.#watchIdle();
       });
     this.#last = planning.catch(() => undefined);
-    return planning;
+    return whileWanted(planning, request.signal);
   }
 
   async end(): Promise<void> {
@@ -82,7 +96,7 @@ export class NativeLives {
     this.#refuseWhileResting();
     await this.#liveAgain(request.signal);
     try {
-      return await this.#process.plan(request);
+      return await this.#process.plan(request, this.#answerMs);
     } catch (error) {
       const { death } = this.#process;
       if (death && !this.#ending.signal.aborted) {

@@ -44,8 +44,11 @@ const asking = (query: string): PlanRequest => ({
   signal: AbortSignal.timeout(15_000),
 });
 
-async function lives(clock?: () => number, idleMs?: number): Promise<NativeLives> {
-  const begun = await NativeLives.begin(sdl, logger, clock ?? Date.now, idleMs);
+async function lives(
+  clock: () => number = Date.now,
+  waits: Parameters<typeof NativeLives.begin>[3] = {},
+): Promise<NativeLives> {
+  const begun = await NativeLives.begin(sdl, logger, clock, waits);
   open.push({ close: () => begun.end() });
   return begun;
 }
@@ -68,7 +71,7 @@ function gone(pid: number): boolean {
 
 describe('a native planner that nobody asks', () => {
   it('ends its process; the next question begins another, and nothing of it is a fault', async () => {
-    const planner = await lives(undefined, 50);
+    const planner = await lives(undefined, { idleMs: 50 });
     for (let nth = 0; nth < 7; nth += 1) {
       await planner.plan(asking(CALM));
       const pid = planner.pid!;
@@ -77,7 +80,7 @@ describe('a native planner that nobody asks', () => {
     }
     expect(logged).toEqual([]);
     // (control) Who is asked all the time stays.
-    const busy = await lives(undefined, 500);
+    const busy = await lives(undefined, { idleMs: 500 });
     const stays = busy.pid!;
     for (const until = Date.now() + 1_000; Date.now() < until;) await busy.plan(asking(CALM));
     expect([busy.pid, gone(stays)]).toEqual([stays, false]);
@@ -160,15 +163,34 @@ describe('the native planner’s process', () => {
   });
 
   it('is replaced when it does not answer in time, and that question is left to the other planner for a minute', async () => {
-    const begun = await lives();
+    const begun = await lives(undefined, { answerMs: 1_000 });
     const before = begun.pid!;
     process.kill(before, 'SIGSTOP');
-    const late = { ...asking(CALM), signal: AbortSignal.timeout(50) };
-    await expect(begun.plan(late)).rejects.toThrow('The operation was aborted due to timeout');
+    await expect(begun.plan(asking(CALM))).rejects.toThrow('The operation was aborted due to timeout');
     expect(await begun.plan(asking('{ q22 { __typename } }'))).toMatchObject({ kind: 'QueryPlan' });
     await expect(begun.plan(asking(CALM))).rejects.toThrow('is not asked what has ended its process');
     while (!gone(before)) await sleep(5);
     expect(logged).toHaveLength(1);
+  });
+
+  it('outlives those who had to wait so long for their turn that no time is left, and is not said to have failed', async () => {
+    const begun = await lives();
+    const before = begun.pid!;
+    process.kill(before, 'SIGSTOP');
+    const first = begun.plan(asking(CALM));
+    // Behind it, and never asked.
+    const late = [CALM, '{ q22 { __typename } }', FOUND.query].map((query) =>
+      begun.plan({ ...asking(query), signal: AbortSignal.timeout(50) }),
+    );
+    for (const one of late) await expect(one).rejects.toThrow('The operation was aborted due to timeout');
+    process.kill(before, 'SIGCONT');
+    expect(await first).toMatchObject({ kind: 'QueryPlan' });
+    process.kill(before, 'SIGSTOP');
+    const underWay = begun.plan({ ...asking(CALM), signal: AbortSignal.timeout(50) });
+    await expect(underWay).rejects.toThrow('The operation was aborted due to timeout');
+    process.kill(before, 'SIGCONT');
+    expect(await begun.plan(asking(CALM))).toMatchObject({ kind: 'QueryPlan' });
+    expect([begun.pid, logged]).toEqual([before, []]);
   });
 
   it('outlives the signals that are for the gateway', async () => {

@@ -3,6 +3,8 @@ import { Socket } from 'node:net';
 import type { QueryPlan } from '@graphql-hive/router-query-planner';
 import type { PlanRequest } from './planner.js';
 
+type Question = Pick<PlanRequest, 'query' | 'labels' | 'percent'>;
+
 type Reply = { labels: string[] } | { plan: QueryPlan } | { error: string };
 
 /** One life of the native planner: a child process that is asked one question at a time, so that it is known which one ended it. */
@@ -58,8 +60,8 @@ export class NativeProcess {
   }
 
   /** Rejects with `ProcessEnded` when this question was the last. */
-  async plan({ query, labels, percent, signal }: PlanRequest): Promise<QueryPlan> {
-    const reply = await this.#ask({ query, labels, percent }, signal);
+  async plan({ query, labels, percent }: Question, answerMs: number): Promise<QueryPlan> {
+    const reply = await this.#ask({ query, labels, percent }, AbortSignal.timeout(answerMs));
     if ('plan' in reply) return reply.plan;
     throw new Error('The native planner answered something else.');
   }
@@ -71,10 +73,7 @@ export class NativeProcess {
     await this.#ended;
   }
 
-  #ask(
-    question: { sdl: string } | Pick<PlanRequest, 'query' | 'labels' | 'percent'>,
-    signal: AbortSignal,
-  ): Promise<Reply> {
+  #ask(question: { sdl: string } | Question, signal: AbortSignal): Promise<Reply> {
     if (this.#death) return Promise.reject(this.#death);
     if (signal.aborted) return Promise.reject(signal.reason as Error);
     // Native code cannot be interrupted, only ended.

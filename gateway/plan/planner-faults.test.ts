@@ -46,7 +46,7 @@ const faults = ({ supergraph }: Federation, query: string, operation: string) =>
       outputRewrites: [],
     },
   };
-  return [...new Coverage(supergraph).uncovered(query, 'query', plan)];
+  return [...Coverage.of(supergraph).uncovered(query, 'query', plan)];
 };
 
 describe('a @requires beside several keys', () => {
@@ -118,7 +118,7 @@ describe('a plan that asks for a field without what it requires', () => {
       ],
     },
   });
-  const left = (plan: Plan) => [...new Coverage(shop.supergraph).uncovered('{shop{hours}}', 'query', plan)];
+  const left = (plan: Plan) => [...Coverage.of(shop.supergraph).uncovered('{shop{hours}}', 'query', plan)];
 
   it.each<[string, Plan, string[]]>([
     ['nothing is given', given('', ''), ['ant: Shop.hours without what it requires']],

@@ -1,5 +1,13 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
+import { silent } from '#libs/telemetry';
 import { federate } from '../../test/federation/harness.js';
+import type { Supergraph } from '../supergraph/supergraph.js';
+import { apolloPlanner, PlanningThread } from './apollo-planner.js';
+import { checkedPlanner } from './checked-planner.js';
+import { Coverage } from './coverage.js';
+import { plainPlan } from './plain-plan.js';
+import type { Plan } from './plan.js';
+import type { Planner } from './planner.js';
 
 const NAMES = Array.from({ length: 300 }, (_, index) => `f${index}`);
 const fields = (names: readonly string[]) => names.map((name) => `${name}: Int @shareable`).join(' ');
@@ -21,7 +29,6 @@ describe('planning', () => {
       code: 'GATEWAY_TIMEOUT',
       message: expect.stringContaining('Planning took longer than 1 ms'),
     });
-    // The thread that was in the middle of it is replaced.
     const after = { ...options, planDeadlineMs: 60_000 };
     expect((await graph.ask('{ a { f1 } }', after)).data).toEqual({ a: { f1: 1 } });
   });
@@ -29,6 +36,51 @@ describe('planning', () => {
   it('control: without that deadline the same operation is planned and answered', async () => {
     const { data } = await graph.ask(LARGE, { planner: 'apollo' });
     expect(Object.keys((data as { a: object }).a)).toHaveLength(NAMES.length + 2);
+  });
+
+  it('begins one new thread after a death, however many plans wait for it; none of them is lost', async () => {
+    const threads: PlanningThread[] = [];
+    const start = async (sdl: string) => {
+      threads.push(await PlanningThread.start(sdl));
+      return threads.at(-1)!;
+    };
+    const planner = await apolloPlanner(graph.supergraph.sdl, start);
+    const plan = (query: string) => {
+      const { signal } = new AbortController();
+      return planner.plan({ query, kind: 'query', labels: [], percent: 100, signal });
+    };
+    await threads[0]!.end();
+    const plans = await Promise.all(Array.from({ length: 20 }, (_, nth) => plan(`{ a { f${nth} } }`)));
+    expect(plans.map(({ root }) => root?.kind)).toEqual(Array.from({ length: 20 }, () => 'root'));
+    expect(threads).toHaveLength(2);
+    // It ends over one of many: the others are planned by the next.
+    const asked = Array.from({ length: 20 }, (_, nth) => plan(`{ b { f${nth} } }`));
+    await threads[1]!.end();
+    const settled = await Promise.allSettled(asked);
+    expect(settled.filter(({ status }) => status === 'rejected').length).toBeLessThanOrEqual(1);
+    expect(threads).toHaveLength(3);
+    await planner.close();
+    expect(threads.map(({ ended }) => ended)).toEqual([true, true, true]);
+    await expect(plan('{ a { f1 } }')).rejects.toThrow('The planner is closed.');
+  });
+
+  it('that takes too long ends its thread, not because somebody does not want it any more', async () => {
+    const threads: PlanningThread[] = [];
+    const start = async (sdl: string) => {
+      threads.push(await PlanningThread.start(sdl));
+      return threads.at(-1)!;
+    };
+    const patient = await apolloPlanner(graph.supergraph.sdl, start);
+    const asking = { kind: 'query', labels: [], percent: 100 } as const;
+    await expect(patient.plan({ ...asking, query: LARGE, signal: AbortSignal.timeout(1) })).rejects.toThrow('timeout');
+    const { signal } = new AbortController();
+    expect((await patient.plan({ ...asking, query: '{ a { f1 } }', signal })).root?.kind).toBe('root');
+    expect(threads.map(({ ended }) => ended)).toEqual([false]);
+    await patient.close();
+    const hasty = await apolloPlanner(graph.supergraph.sdl, start, 1);
+    await expect(hasty.plan({ ...asking, query: LARGE, signal })).rejects.toThrow('took longer than 1 ms');
+    expect(threads[1]!.ended).toBe(true);
+    await hasty.close();
   });
 
   it.each(['native', 'apollo'] as const)('%s: is not done by the event loop that answers requests', async (planner) => {
@@ -43,6 +95,72 @@ describe('planning', () => {
     const planning = apolloPlanning(graph.supergraph.sdl);
     const turns = await turnsDuring(() => Promise.resolve(expect(planning.plan(LARGE, []).node).toBeDefined()));
     expect(turns).toBe(0);
+  });
+});
+
+describe('looking a plan over', () => {
+  const { supergraph } = graph;
+  const answering = (plan: () => Promise<Plan>): Planner => ({
+    name: 'native',
+    overrideLabels: new Set(),
+    plan,
+    close: () => Promise.resolve(),
+  });
+  const asking = { query: LARGE, kind: 'query', labels: [], percent: 100 } as const;
+  const roots = { query: 'Query', mutation: undefined };
+  const plainly = (of: Supergraph, query: string, signal = new AbortController().signal) =>
+    plainPlan(Coverage.of(of).joins, roots, { ...asking, query, signal }, () => false);
+
+  it.each<[string, Planner, number]>([
+    ['and found whole', answering(() => Promise.resolve(plainly(supergraph, LARGE))), 2],
+    ['and found to lack something', answering(() => Promise.resolve({ root: undefined })), 4],
+    ['where there is none', answering(() => Promise.reject(new Error('There is none.'))), 2],
+  ])('%s, is done in steps, between which others have their turns', async (_what, planner, steps) => {
+    const checked = checkedPlanner(planner, supergraph, silent);
+    const { signal } = new AbortController();
+    expect(await turnsDuring(() => checked.plan({ ...asking, signal }))).toBeGreaterThanOrEqual(steps);
+  });
+
+  it('ends as soon as nobody waits for it any more', async () => {
+    const gone = new AbortController();
+    const checked = checkedPlanner(
+      answering(() => {
+        gone.abort(new Error('Nobody waits.'));
+        return Promise.resolve(plainly(supergraph, LARGE));
+      }),
+      supergraph,
+      silent,
+    );
+    await expect(checked.plan({ ...asking, signal: gone.signal })).rejects.toThrow('Nobody waits.');
+  });
+
+  it('costs as much as the plan is long, also where every field goes by another name on its way', () => {
+    const types = Array.from({ length: 80 }, (_, nth) => `T${nth}`);
+    const conflicting = (nth: number) =>
+      NAMES.slice(0, 6).map((name) => `${name}: ${nth % 2 === 0 ? 'Int' : 'String'}`);
+    const mixed = federate({
+      a: {
+        sdl: `type Query { all: [Mixed!]! } union Mixed = ${types.join(' | ')}
+          ${types.map((type, nth) => `type ${type} { ${conflicting(nth).join(' ')} }`).join('\n')}`,
+      },
+    });
+    const milliseconds = (count: number) => {
+      const query = `{all{${types
+        .slice(0, count)
+        .map((type) => `... on ${type}{${NAMES.slice(0, 6).join(' ')}}`)
+        .join(' ')}}}`;
+      const times = Array.from({ length: 7 }, () => {
+        const plan = plainly(mixed.supergraph, query);
+        const began = process.cpuUsage();
+        expect(Coverage.of(mixed.supergraph).uncovered(query, 'query', plan).size).toBe(0);
+        const { user, system } = process.cpuUsage(began);
+        return (user + system) / 1_000;
+      });
+      return Math.min(...times);
+    };
+    milliseconds(80);
+    // Four times as much; each with each would be sixteen times.
+    expect(milliseconds(80) / milliseconds(20)).toBeLessThan(9);
   });
 });
 

@@ -37,6 +37,12 @@ export interface Reached {
   readonly entry: Entry | undefined;
 }
 
+interface Reach {
+  readonly reached: readonly Reached[];
+  /** Each way in, also into what is reached already, for a field that requires something is asked there again; and what is reached by then. */
+  readonly entries: readonly { readonly entry: Entry; readonly reached: readonly Reached[] }[];
+}
+
 export interface Way {
   readonly entry: Entry;
   readonly home: Home;
@@ -49,6 +55,9 @@ export class Ways {
   readonly #joins: Joins;
   readonly #roots: Roots;
   readonly #isOn: (label: string) => boolean;
+  readonly #entriesOf = new Map<string, readonly Entry[]>();
+  /** A list of those who are asked only grows: as long as it has not, what can be reached from it is the same. */
+  readonly #reachOf = new WeakMap<readonly Here[], Reach & { readonly type: string; readonly length: number }>();
 
   constructor(joins: Joins, roots: Roots, isOn: (label: string) => boolean) {
     this.#joins = joins;
@@ -109,47 +118,59 @@ export class Ways {
           return { entry: { subgraph, as: type, key: fieldsIn([]) }, home, reached: [] };
       return undefined;
     }
-    const found: Way[] = [];
-    this.reach(type, known, (entry, so) => {
+    let first: Way | undefined;
+    for (const { entry, reached } of this.#reach(type, known).entries) {
       const home = this.#joins.home(entry.as, field.name.value, entry.subgraph);
       const usable =
         home &&
         this.#isActive(home) &&
         !tried.has(entry.subgraph) &&
         (!home.external || this.#isInKey(entry.as, entry.subgraph, field.name.value));
-      if (usable) found.push({ entry, home, reached: so });
-    });
-    return found.find(({ home }) => !home.requires) ?? found[0];
+      if (!usable) continue;
+      if (!home.requires) return { entry, home, reached };
+      first ??= { entry, home, reached };
+    }
+    return first;
   }
 
-  /**
-   * Everything that can be asked about the object, the nearest first; `tell` of each way in, also into what is reached already: a field that
-   * requires something is asked there again.
-   */
-  reach(
-    type: string,
-    known: readonly Here[],
-    tell: (entry: Entry, reached: readonly Reached[]) => void = () => undefined,
-  ): Reached[] {
+  /** Everything that can be asked about the object, the nearest first. */
+  reach(type: string, known: readonly Here[]): readonly Reached[] {
+    return this.#reach(type, known).reached;
+  }
+
+  #reach(type: string, known: readonly Here[]): Reach {
+    const before = this.#reachOf.get(known);
+    if (before?.type === type && before.length === known.length) return before;
+    const reach = { ...this.#reachNow(type, known), type, length: known.length };
+    this.#reachOf.set(known, reach);
+    return reach;
+  }
+
+  #reachNow(type: string, known: readonly Here[]): Reach {
     const reached: Reached[] = known.map((here) => ({ subgraph: here.subgraph, as: here.as, here, entry: undefined }));
     const entries = this.#entries(type);
-    const told = new Set<Entry>();
+    const told = new Map<Entry, Reach['entries'][number]>();
     for (let grown = true; grown;) {
       grown = false;
       const so = reached.slice();
       for (const entry of entries) {
         if (told.has(entry) || !this.isReached(entry.key, so)) continue;
-        told.add(entry);
-        tell(entry, so);
+        told.set(entry, { entry, reached: so });
         if (reached.some(({ subgraph, as }) => subgraph === entry.subgraph && as === entry.as)) continue;
         reached.push({ subgraph: entry.subgraph, as: entry.as, here: undefined, entry });
         grown = true;
       }
     }
-    return reached;
+    return { reached, entries: [...told.values()] };
   }
 
-  #entries(type: string): Entry[] {
+  #entries(type: string): readonly Entry[] {
+    let entries = this.#entriesOf.get(type);
+    if (!entries) this.#entriesOf.set(type, (entries = this.#entriesNow(type)));
+    return entries;
+  }
+
+  #entriesNow(type: string): Entry[] {
     const joined = this.#joins.types.get(type);
     return [type, ...(joined?.interfaces ?? [])].flatMap((as) =>
       [...(this.#joins.types.get(as)?.subgraphs ?? [])].flatMap(([subgraph, { keys, isInterfaceObject }]) =>

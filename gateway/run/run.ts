@@ -207,7 +207,10 @@ export class Run {
     try {
       await asking.look();
       do {
-        asking.known((data) => this.#takeRoot(fetch, targets, { data, errors: [] }));
+        asking.known((data, counts) => {
+          if (counts) this.#observer?.kept(fetch);
+          this.#takeRoot(fetch, targets, { data, errors: [] });
+        });
         const rest = asking.rest();
         const requests = requestsFor(asking.parts(), this.#variable, this.#compiled.together);
         await Promise.all([
@@ -346,7 +349,10 @@ export class Run {
     try {
       await asking.look();
       do {
-        asking.known((part, index, entity) => this.#takeEntity(part, index, entity));
+        asking.known((part, index, entity, all) => {
+          if (all) this.#observer?.kept(part.fetch);
+          this.#takeEntity(part, index, entity);
+        });
         const requests = requestsFor(asking.parts(), this.#variable, this.#compiled.together);
         await Promise.all([...requests.map((request) => this.#sendEntities(subgraph, request)), asking.awaited()]);
       } while (asking.goesOn());

@@ -153,6 +153,24 @@ export function recordStoreContract(open: () => Promise<RecordStore>): void {
     expect(await values(ask('first'))).toEqual(['new']);
   });
 
+  it('drops ten thousand at once, and says so only when all are gone', async () => {
+    const entities = Array.from({ length: 10_000 }, (_, nth) => `one of many ${nth}`);
+    const some = [0, 999, 1_000, 7_999, 8_000, 9_999].map((nth) => entities[nth]!);
+    for (const entity of some) await fill(entity, [field('name', 'old')], { epochs: ['type User'] });
+    await fill('in the epoch', [field('name', 'old')], { epochs: ['type User'] });
+    await fill('another', [field('name', 'kept')]);
+    const before = await stamp();
+    const told = [{ name: 'users user:many', version: 1 }];
+    await store.drop({ entities, epochs: ['type User'], told });
+    expect(await store.told(['users user:many'])).toEqual([1]);
+    for (const entity of some) expect(await values(ask(entity))).toEqual([undefined]);
+    expect(await values(ask('in the epoch', ['name'], { epochs: ['type User'] }))).toEqual([undefined]);
+    expect(await values(ask('another'))).toEqual(['kept']);
+    const late = some.map((entity) => ({ entity, variant: '', epochs: [], fields: [field('name', 'late')] }));
+    await store.fill(late, before);
+    for (const entity of some) expect(await values(ask(entity))).toEqual([undefined]);
+  });
+
   it('knows because of which writes something was dropped', async () => {
     await store.drop({ entities: ['a'], told: [{ name: 'users user:1', version: 7 }] });
     expect(await store.told(['users user:1', 'users user:2'])).toEqual([7, undefined]);
@@ -216,6 +234,20 @@ export function recordStoreContract(open: () => Promise<RecordStore>): void {
         { stamp: first, entities: ['a'], epochs: [] },
       ];
       expect(await same(store.remember(sights), store.remember(sights.slice(0, 1)))).toEqual([false, true]);
+    });
+
+    it('is told of each of many, also of one that is asked about twice', async () => {
+      const pages = await Promise.all(
+        Array.from({ length: 30 }, (_, page) =>
+          remembered(Array.from({ length: page === 7 ? 1_500 : 100 }, (_, nth) => ask(`${page} ${nth}`))),
+        ),
+      );
+      await store.drop({ entities: ['3 99', '7 1499', '29 0'] });
+      const asked = [...pages, ...pages.slice(0, 10)];
+      const changed = (await same(...asked)).flatMap((is, nth) => (is ? [] : [nth]));
+      expect(changed).toEqual([3, 7, 29, 33, 37]);
+      expect(await same(pages[0]!, pages[0]!)).toEqual([true, true]);
+      expect((await store.unchanged([])).same).toEqual([]);
     });
 
     it('is changed when so much was dropped that nobody knows any more', async () => {

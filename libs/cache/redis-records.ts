@@ -45,6 +45,7 @@ interface RedisRemembered extends Remembered {
     /** When it was the last time known to be right. */
     state: string;
     readonly names: string;
+    readonly nameCount: number;
   }[];
 }
 
@@ -53,6 +54,9 @@ const BUCKETS = 16;
 
 /** An ask is up to 20 commands: a script of this many takes Redis about a millisecond. */
 const ASKS_PER_SCRIPT = 300;
+
+/** A name is a command or two. Lua itself refuses to delete more than 8,000 at once. */
+const NAMES_PER_SCRIPT = 1_000;
 
 const LEASE = ['none', 'yours', 'another'] as const;
 
@@ -148,19 +152,25 @@ export class RedisRecords implements RecordStore {
     if (epochs.length > 0)
       for (let bucket = 0; bucket < (this.#link.clustered ? BUCKETS : 1); bucket++)
         if (!byBucket.has(bucket)) byBucket.set(bucket, []);
-    await this.#link.send([...byBucket], async ([bucket, own]) => {
-      const keys = own.map((entity) => this.#keyOf(bucket, entity, ''));
-      await this.#client.tributaryDropRecords(
-        3 + keys.length,
-        ...this.#stateOf(bucket),
-        ...keys,
-        randomUUID(),
-        DROPS_KEPT,
-        epochs.length,
-        ...epochs,
-        ...own,
-      );
-    });
+    // One turn after the other, so that each has its own deadline: a drop of whatever size comes to its end.
+    for (let from = 0, last = longestOf(byBucket); from < last; from += NAMES_PER_SCRIPT) {
+      const turn = [...byBucket].filter(([, own]) => from === 0 || from < own.length);
+      await this.#link.send(turn, async ([bucket, own]) => {
+        const part = own.slice(from, from + NAMES_PER_SCRIPT);
+        const ended = from === 0 ? epochs : [];
+        const keys = part.map((entity) => this.#keyOf(bucket, entity, ''));
+        await this.#client.tributaryDropRecords(
+          3 + keys.length,
+          ...this.#stateOf(bucket),
+          ...keys,
+          randomUUID(),
+          DROPS_KEPT,
+          ended.length,
+          ...ended,
+          ...part,
+        );
+      });
+    }
     // Only now: whoever finds it may rely on all of the above.
     await this.#link.send(told, async ({ name, version }) => {
       await this.#client.set(this.#toldKeyOf(name), version, 'PX', TOLD_MS);
@@ -182,22 +192,17 @@ export class RedisRecords implements RecordStore {
       const states = sights.flatMap(({ stamp }) => (stamp as RedisStamp).buckets.get(bucket) ?? []);
       const names = JSON.stringify([own, epochs]);
       bytes += 200 + names.length;
-      return { bucket, state: earliest(states), names };
+      return { bucket, state: earliest(states), names, nameCount: own.length + epochs.length };
     });
     return { parts, bytes };
   }
 
   async unchanged(remembered: readonly Remembered[]): Promise<{ now: number; same: boolean[] }> {
-    const same = remembered.map(() => true);
-    const byBucket = new Map<number, { part: RedisRemembered['parts'][number]; nth: number }[]>();
-    for (const [nth, { parts }] of (remembered as readonly RedisRemembered[]).entries())
-      for (const part of parts) {
-        const there = byBucket.get(part.bucket);
-        if (there) there.push({ part, nth });
-        else byBucket.set(part.bucket, [{ part, nth }]);
-      }
+    // A hot page is asked about by many in one turn.
+    const changed = new Set<Remembered>();
+    const scripts = scriptsFor(new Set(remembered as readonly RedisRemembered[]));
     let now = 0;
-    await this.#link.send([...byBucket], async ([bucket, asked]) => {
+    await this.#link.send(scripts, async ({ bucket, asked }) => {
       const [state, at, ...answers] = await this.#client.tributaryUnchanged(
         3,
         ...this.#stateOf(bucket),
@@ -205,12 +210,12 @@ export class RedisRecords implements RecordStore {
         ...asked.flatMap(({ part }) => [part.state, part.names]),
       );
       now = now === 0 ? at : Math.min(now, at);
-      for (const [place, { part, nth }] of asked.entries()) {
+      for (const [place, { part, of }] of asked.entries()) {
         if (answers[place] === 1) part.state = state;
-        else same[nth] = false;
+        else changed.add(of);
       }
     });
-    return { now, same };
+    return { now, same: remembered.map((one) => !changed.has(one)) };
   }
 
   async told(names: readonly string[]): Promise<(number | undefined)[]> {
@@ -286,6 +291,34 @@ export class RedisRecords implements RecordStore {
     const head = `tributary:{entity:${bucket}}!`;
     return [`${head}clock`, `${head}entities`, `${head}epochs`];
   }
+}
+
+function longestOf(byBucket: ReadonlyMap<number, readonly string[]>): number {
+  // An epoch alone is a drop, too.
+  return byBucket.size === 0 ? 0 : Math.max(1, ...[...byBucket.values()].map(({ length }) => length));
+}
+
+interface UnchangedScript {
+  readonly bucket: number;
+  readonly asked: { readonly part: RedisRemembered['parts'][number]; readonly of: RedisRemembered }[];
+  nameCount: number;
+}
+
+function scriptsFor(remembered: ReadonlySet<RedisRemembered>): UnchangedScript[] {
+  const open = new Map<number, UnchangedScript>();
+  const scripts: UnchangedScript[] = [];
+  for (const of of remembered)
+    for (const part of of.parts) {
+      let script = open.get(part.bucket);
+      if (!script || script.nameCount + part.nameCount > NAMES_PER_SCRIPT) {
+        script = { bucket: part.bucket, asked: [], nameCount: 0 };
+        open.set(part.bucket, script);
+        scripts.push(script);
+      }
+      script.asked.push({ part, of });
+      script.nameCount += part.nameCount;
+    }
+  return scripts;
 }
 
 const NOTHING: Found = { fields: [], lease: 'none' };

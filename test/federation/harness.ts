@@ -178,7 +178,12 @@ export class Federation {
   }
 
   async close(): Promise<void> {
-    for (const engine of this.#engines.values()) await (await engine).close();
+    // One that could not be made has nothing to close.
+    for (const engine of this.#engines.values())
+      await engine.then(
+        (made) => made.close(),
+        () => undefined,
+      );
   }
 
   #client(): SubgraphClient {

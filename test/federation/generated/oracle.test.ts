@@ -33,6 +33,33 @@ describe('a plan that was wrong', () => {
   });
 });
 
+/** Of what `npm run conform` found @apollo/gateway to answer wrongly (results.md), one of each kind. */
+const WRONG_IN_STOCK: [string, number, number][] = [
+  ['what a requirement requires is asked of a subgraph that knows it by name only', 4, 18],
+  ['a fragment within fragments of an interface, where nobody asks what the object is', 6, 0],
+  ['one field with two arguments in one fetch: the client’s, and the one that is required', 6, 8],
+  ['a list of lists of objects, which is required, arrives as nulls', 11, 0],
+  ['fields of a type behind an @interfaceObject, in two fragments', 12, 8],
+  ['the type of what an @interfaceObject’s list holds', 16, 25],
+  ['a field beside one that is skipped, in fragments of interfaces', 21, 8],
+  ['a field that requires is asked right after a mutation, without what it requires', 21, 17],
+  ['a list of lists that two subgraphs give together', 24, 2],
+];
+
+describe('what ApolloGateway answers otherwise than graphql-js over the whole schema', () => {
+  it.each(WRONG_IN_STOCK)('%s: ours is right (control: the stock one is wrong)', async (_name, seed, nth) => {
+    const { model, sdl } = modelOf(seed);
+    const world = new World(model, sdl);
+    const { question, moment } = questionOf(world, seed, nth, 3);
+    const found = await differences(world, question, moment, ['default', 'stock']);
+    await world.close();
+    expect(found.map(({ way, verdict }) => [way, verdict])).toEqual([
+      ['default', 'right'],
+      ['stock', 'wrong'],
+    ]);
+  });
+});
+
 describe('an engine that is wrong', () => {
   it.each<[string, (text: string) => string]>([
     ['a value is another one', (text) => text.replace(/"id":"(\w+)-\d"/, '"id":"$1-9"')],

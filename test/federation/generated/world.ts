@@ -159,7 +159,7 @@ export class World {
     // Every label of a generated world is `percent(100)`, and every throw is below that.
     const percent = this.supergraph.sdl.includes('overrideLabel:') ? 0 : 100;
     const plan = await engine.plans.plan(normal, { labels: [], percent });
-    return { plan, left: new Coverage(this.supergraph).uncovered(normal.planned, kind, plan) };
+    return { plan, left: Coverage.of(this.supergraph).uncovered(normal.planned, kind, plan) };
   }
 
   async close(): Promise<void> {
