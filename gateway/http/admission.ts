@@ -7,8 +7,13 @@ const GROWTH = 1.05;
 const LEAST = 16;
 /** An event loop that never sleeps: what is taken beyond what it gets done only waits. */
 const BUSY = 0.95;
-/** So many looks in a row, so that a pause of the garbage collector or a new supergraph is not taken for too many requests. */
-const BUSY_LOOKS = 3;
+const BEHIND_LEAST = 64;
+/** So long in a row, so that a pause of the garbage collector or a new supergraph is not taken for too many requests. */
+const BUSY_MS = 300;
+/** A look that is due for so long was not taken because of all that is under way; what comes meanwhile waits behind it. */
+const OVERDUE_MS = 200;
+/** Of `lateMs`, how long who is taken may take while the event loop never sleeps. */
+const SHARE = 0.5;
 /** Of what it has got done per ms, the weight of the last look. */
 const RECENT = 0.2;
 
@@ -39,7 +44,9 @@ export class Admission {
   #refused = 0;
   #done = 0;
   #donePerMs: number | undefined;
-  #busyLooks = 0;
+  #busyMs = 0;
+  /** When the next look is due, on `performance`'s clock; undefined: nobody watches. */
+  #due: number | undefined;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -60,7 +67,7 @@ export class Admission {
 
   /** May one more be taken? Then `leave` tells its end. */
   enter(): boolean {
-    if (this.#inside + 1 > this.#limit) {
+    if (this.#inside + 1 > this.#limit || this.#isBehind()) {
       this.#refused += 1;
       this.#most = this.#inside;
       return false;
@@ -68,6 +75,12 @@ export class Admission {
     this.#inside += 1;
     if (this.#inside > this.#most) this.#most = this.#inside;
     return true;
+  }
+
+  /** Not after a single long step: then next to nothing is under way. */
+  #isBehind(): boolean {
+    if (this.#due === undefined || this.#inside < BEHIND_LEAST || performance.now() < this.#due + OVERDUE_MS) return false;
+    return this.#inside >= (this.#donePerMs ?? 0) * this.#options.lateMs * SHARE;
   }
 
   leave(): void {
@@ -86,12 +99,12 @@ export class Admission {
     const done = this.#done / Math.max(1, elapsedMs);
     this.#donePerMs = this.#donePerMs === undefined ? done : this.#donePerMs + RECENT * (done - this.#donePerMs);
     this.#done = 0;
-    this.#busyLooks = utilization >= BUSY && this.#most > LEAST ? this.#busyLooks + 1 : 0;
+    this.#busyMs = utilization >= BUSY && this.#most > LEAST ? this.#busyMs + elapsedMs : 0;
     // Late with a handful of requests under way, it is late for another reason: a start, a new supergraph.
     const pressed = this.#lateMs > lateMs && this.#most > LEAST;
     if (pressed) this.#limit = Math.max(LEAST, Math.min(this.#limit, this.#most) * BACK_OFF);
-    else if (this.#busyLooks >= BUSY_LOOKS) {
-      const bearable = Math.min(max, (this.#donePerMs * lateMs) / 2);
+    else if (this.#busyMs >= BUSY_MS) {
+      const bearable = Math.min(max, this.#donePerMs * lateMs * SHARE);
       this.#limit = Math.max(LEAST, bearable, Math.min(this.#limit, this.#most) * BACK_OFF);
     } else if (this.#most >= this.limit) this.#limit = Math.min(Math.max(LEAST, max), this.#limit * GROWTH + 1);
     // What it got done while it had little to do says nothing of what it can.
@@ -108,7 +121,7 @@ export class Admission {
       const now = performance.now();
       this.late(now - expected);
       const elapsedMs = now - expected + TICK_MS;
-      expected = now + TICK_MS;
+      expected = this.#due = now + TICK_MS;
       const seen = performance.eventLoopUtilization();
       this.look(performance.eventLoopUtilization(seen, before).utilization, elapsedMs);
       before = seen;
