@@ -288,7 +288,9 @@ function write(
 ): void {
   if (parts.cors.origins.length > 0)
     for (const [name, value] of Object.entries(corsHeaders(request.headers.origin, parts.cors)))
-      response.setHeader(name, value);
+      // What is kept of entities varies as well (authorization), and one must not take the other's place.
+      if (name === 'vary') response.appendHeader(name, value);
+      else response.setHeader(name, value);
   const headers = [
     'content-type',
     CONTENT_TYPES[type],
