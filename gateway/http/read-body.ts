@@ -3,7 +3,10 @@ import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { Refusal } from './refusal.js';
 
-/** The body, inflated, at most `bytesMax` of it. The limit counts what comes out of gzip, so a bomb stops at the limit. */
+/**
+ * The body, inflated, at most `bytesMax` of it. The limit counts what comes out of gzip, so a bomb stops at the limit; and what goes in,
+ * since gzip may be a row of empty pieces that never come to anything.
+ */
 export function readBody(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
   const encoding = request.headers['content-encoding']?.trim().toLowerCase() ?? 'identity';
   if (encoding !== 'identity' && encoding !== 'gzip') {
@@ -23,19 +26,27 @@ function collect(request: IncomingMessage, stream: Readable, bytesMax: number): 
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
+    let sent = 0;
     let refused = false;
-    stream.on('data', (chunk: Buffer) => {
-      if (refused) return;
-      bytes += chunk.length;
-      chunks.push(chunk);
-      if (bytes <= bytesMax) return;
+    const refuse = (): void => {
       refused = true;
       if (stream !== request) {
         request.unpipe();
         stream.destroy();
       }
       tooLarge(request, bytesMax).then(reject, reject);
+    };
+    stream.on('data', (chunk: Buffer) => {
+      if (refused) return;
+      bytes += chunk.length;
+      chunks.push(chunk);
+      if (bytes > bytesMax) refuse();
     });
+    if (stream !== request)
+      request.on('data', (chunk: Buffer) => {
+        sent += chunk.length;
+        if (!refused && sent > bytesMax) refuse();
+      });
     stream.on('end', () => refused || resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes)));
     stream.on('error', (cause) => {
       if (refused) return;
