@@ -165,6 +165,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       unauthorized: config.UNAUTHORIZED,
       entities,
       planCacheBytes: config.PLAN_CACHE_BYTES,
+      answerBytesMax: config.ANSWER_BYTES,
     });
     const listSizes = listSizesOf(supergraph);
     const documents = new Documents(supergraph.schema, {

@@ -61,6 +61,9 @@ export function clientErrors(
   return shown;
 }
 
+/** Characters: who wrote the operation has chosen the names in it. */
+const LOGGED_PATH_MAX = 500;
+
 function codeOf({ code, by }: FieldError): Code {
   if (!isCode(code)) return 'INTERNAL_SERVER_ERROR';
   return by === 'gateway' || SUBGRAPH_SAYS.has(code) || SUBGRAPH_MEANS.has(code) ? code : 'INTERNAL_SERVER_ERROR';
@@ -77,7 +80,7 @@ function report(
   const hidden = shown.some(({ extensions }) => !CODES[extensions.code].says);
   const details = errors.slice(0, 10).map(({ message, path, code, subgraph, cause }) => ({
     message: message.slice(0, 2_000),
-    path: path.join('.'),
+    path: cut(path.join('.'), LOGGED_PATH_MAX),
     code,
     subgraph,
     ...(cause === undefined ? {} : { cause: inspect(cause, { depth: 3 }).slice(0, 2_000) }),
