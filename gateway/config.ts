@@ -248,6 +248,13 @@ export const gatewaySettings = {
     default: 256 * 1024,
     why: 'A longer request body is refused, inflated.',
   }),
+  BODIES_BYTES: whole({
+    min: 1_048_576,
+    max: 17_179_869_184,
+    unit: 'bytes',
+    default: 64 * 1024 * 1024,
+    why: 'What has come of all request bodies that are not whole yet; beyond it the longest is given up, with 503. Never less than four times BODY_BYTES.',
+  }),
   PERSISTED_DOCUMENTS: text({
     takes: 'a file',
     why: 'Documents that may be asked for by id: what npm run documents writes, or { id: text }. Looked at again every 2 s.',
@@ -310,7 +317,13 @@ export const gatewaySettings = {
     default: 0,
     why: 'The same for everybody without a log-in at one address (IPv6: one /64).',
   }),
-  RATE_LIMIT_WINDOW_S: whole({ min: 1, max: 86_400, unit: 's', default: 60, why: 'When the two above begin anew.' }),
+  RATE_LIMIT_ADDRESS_PEOPLE: whole({
+    min: 0,
+    max: 1_000_000,
+    default: 10,
+    why: 'How many times as much the people who are logged in at one address may spend together. 0: anything, as where a server asks for everybody.',
+  }),
+  RATE_LIMIT_WINDOW_S: whole({ min: 1, max: 86_400, unit: 's', default: 60, why: 'When the three above begin anew.' }),
   TRUSTED_PROXIES: whole({
     min: 0,
     max: 16,

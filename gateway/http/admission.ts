@@ -40,6 +40,7 @@ export class Admission {
   #done = 0;
   #donePerMs: number | undefined;
   #busyLooks = 0;
+  #pressedMs = 0;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -54,19 +55,28 @@ export class Admission {
     return this.#inside;
   }
 
+  /** For how long each step of the event loop has been late. */
+  get pressedMs(): number {
+    return this.#pressedMs;
+  }
+
   get refused(): number {
     return this.#refused;
   }
 
   /** May one more be taken? Then `leave` tells its end. */
   enter(): boolean {
-    if (this.#inside + 1 > this.#limit) {
-      this.#refused += 1;
-      this.#most = this.#inside;
-      return false;
-    }
+    if (this.full()) return false;
     this.#inside += 1;
     if (this.#inside > this.#most) this.#most = this.#inside;
+    return true;
+  }
+
+  /** Is there no place for one more? Who is asked that is refused then. */
+  full(): boolean {
+    if (this.#inside + 1 <= this.#limit) return false;
+    this.#refused += 1;
+    this.#most = this.#inside;
     return true;
   }
 
@@ -89,6 +99,7 @@ export class Admission {
     this.#busyLooks = utilization >= BUSY && this.#most > LEAST ? this.#busyLooks + 1 : 0;
     // Late with a handful of requests under way, it is late for another reason: a start, a new supergraph.
     const pressed = this.#lateMs > lateMs && this.#most > LEAST;
+    this.#pressedMs = pressed ? this.#pressedMs + elapsedMs : 0;
     if (pressed) this.#limit = Math.max(LEAST, Math.min(this.#limit, this.#most) * BACK_OFF);
     else if (this.#busyLooks >= BUSY_LOOKS) {
       const bearable = Math.min(max, (this.#donePerMs * lateMs) / 2);
