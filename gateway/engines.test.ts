@@ -67,6 +67,25 @@ describe.each(Object.entries(ENGINES))('%s', (_name, createEngine) => {
     expect(engine.logged).toHaveLength(0);
   });
 
+  it.each<[unknown, number | undefined]>([
+    [30, 30],
+    ['30', undefined],
+    [-1, undefined],
+    [1e9, undefined],
+    [{ at: 'http://10.0.0.1/' }, undefined],
+  ])('a subgraph that has enough says how long to wait: %j is told as %j', async (said, told) => {
+    for (const data of ['{"me":null}', 'null']) {
+      tiny.people.misbehave = (_request, response) => {
+        const errors = [{ message: 'wait', path: ['me'], extensions: { code: 'RATE_LIMITED', retryAfter: said } }];
+        response.setHeader('content-type', 'application/json');
+        response.end(`{"data":${data},"errors":${JSON.stringify(errors)}}`);
+      };
+      const { errors } = await engine.ask('{ me { id } }');
+      expect(errors).toMatchObject([{ message: 'Too many requests; wait.', extensions: { code: 'RATE_LIMITED' } }]);
+      expect(errors![0]!.extensions.retryAfter).toBe(told);
+    }
+  });
+
   it('a field that may not be null takes its parent with it, and the error has the path', async () => {
     const { data, errors } = await engine.ask('{ wrong }');
     expect(data).toBeNull();

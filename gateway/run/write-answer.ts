@@ -91,8 +91,9 @@ function errorsOf(outcome: Outcome, troubles: readonly Trouble[], operation: Nor
   return [...told, ...found, ...distinct(silent)];
 }
 
-function fieldError({ message, code, by, subgraph, cause }: Loss, path: readonly (string | number)[]): FieldError {
-  return { message, path, code, by, subgraph, cause };
+function fieldError(loss: Loss, path: readonly (string | number)[]): FieldError {
+  const { message, code, retryAfter, by, subgraph, cause } = loss;
+  return { message, path, code, retryAfter, by, subgraph, cause };
 }
 
 /** The fetch that should have brought the field; else one on the way to it. */

@@ -121,11 +121,12 @@ class StockEngine implements Engine {
 
 function errorsOf(result: StockResult, operation: Operation): FieldError[] {
   const told = (result.errors ?? []).map((error): FieldError => {
-    const { serviceName, code, by } = error.extensions ?? {};
+    const { serviceName, code, retryAfter, by } = error.extensions ?? {};
     return {
       message: error.message,
       path: error.path ?? rootPaths(operation)[0] ?? [],
       code,
+      retryAfter,
       by: by === BY_GATEWAY ? 'gateway' : 'subgraph',
       subgraph: typeof serviceName === 'string' ? serviceName : undefined,
       cause: (error.originalError as { cause?: unknown } | undefined)?.cause,
