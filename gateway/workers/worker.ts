@@ -101,7 +101,10 @@ export async function runWorker(config: GatewayConfig, logger: Logger): Promise<
     }
   });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, close);
-  endOnError(() => void close(), logger);
+  endOnError(() => {
+    close();
+    return undefined;
+  }, logger);
   tell({ kind: 'up' });
   tellReadiness(gateway, tell);
   await told;
