@@ -153,12 +153,11 @@ function takePlace(admission: Admission): true {
 }
 
 /** What cannot even be asked (no JSON, a token that is none, a document that may not run) costs its client something. */
-async function notForNothing<T>(
-  request: IncomingMessage,
-  { rates }: GraphqlOverHttpParts,
-  work: Promise<T>,
-): Promise<T> {
-  if (!rates) return work;
+function notForNothing<T>(request: IncomingMessage, { rates }: GraphqlOverHttpParts, work: Promise<T>): Promise<T> {
+  return rates ? orCounted(request, rates, work) : work;
+}
+
+async function orCounted<T>(request: IncomingMessage, rates: Rates, work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {
