@@ -31,6 +31,7 @@ const RULES = {
     tokens: 100_000,
     depth: 100,
     aliases: 10_000,
+    aliasLength: 10_000,
     rootFields: 10_000,
     directives: 10_000,
     selections: 1_000_000,

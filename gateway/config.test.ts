@@ -20,6 +20,7 @@ describe('the gateway’s settings', () => {
       tokens: 2_000,
       depth: 10,
       aliases: 30,
+      aliasLength: 100,
       rootFields: 20,
       directives: 50,
       selections: 1_000,

@@ -16,6 +16,7 @@ import {
 } from '#libs/settings';
 import { tracingSettings } from '#libs/telemetry';
 import type { ExplainRules } from './explain/permission.js';
+import { ANSWER_BYTES_MAX } from './http/answer-bytes.js';
 import type { CorsRules } from './http/cross-site.js';
 import { whyNotForwarded } from './http/headers.js';
 import type { Limits } from './http/limits.js';
@@ -134,7 +135,10 @@ export const gatewaySettings = {
     why: 'How long a write is remembered by such a token. Longer than events take on the worst day.',
   }),
   FORWARD_HEADERS: names({ default: [], why: 'Client headers that subgraphs get.' }),
-  FORWARD_RESPONSE_HEADERS: names({ default: [], why: 'Subgraph headers that clients get.' }),
+  FORWARD_RESPONSE_HEADERS: names({
+    default: [],
+    why: 'Subgraph headers that clients get. A set-cookie reaches the one whose read it was, and nobody who joined it (JOIN).',
+  }),
   CORS_ORIGINS: names({ default: [], why: 'Origins whose pages may ask; * for all.' }),
   CORS_CREDENTIALS: flag({ default: false, why: 'May those pages send cookies?' }),
   NODE_ENV: text({
@@ -244,6 +248,13 @@ export const gatewaySettings = {
     default: 256 * 1024,
     why: 'A longer request body is refused, inflated.',
   }),
+  BODIES_BYTES: whole({
+    min: 1_048_576,
+    max: 17_179_869_184,
+    unit: 'bytes',
+    default: 64 * 1024 * 1024,
+    why: 'What has come of all request bodies that are not whole yet; beyond it the longest is given up, with 503. Never less than four times BODY_BYTES.',
+  }),
   PERSISTED_DOCUMENTS: text({
     takes: 'a file',
     why: 'Documents that may be asked for by id: what npm run documents writes, or { id: text }. Looked at again every 2 s.',
@@ -252,9 +263,22 @@ export const gatewaySettings = {
     default: 'off',
     why: 'on: nothing runs but the documents of PERSISTED_DOCUMENTS, by id or word for word.',
   }),
+  ANSWER_BYTES: whole({
+    min: 1_024,
+    max: 268_435_456,
+    unit: 'bytes',
+    default: ANSWER_BYTES_MAX,
+    why: 'The data of a longer answer is not written; the client is told ANSWER_TOO_LONG instead.',
+  }),
   LIMIT_TOKENS: whole({ min: 10, max: 100_000, default: 2_000, why: 'Lexical tokens of a document.' }),
   LIMIT_DEPTH: whole({ min: 1, max: 100, default: 10, why: 'Fields between a field and its root field.' }),
   LIMIT_ALIASES: whole({ min: 0, max: 10_000, default: 30, why: 'Aliases of an operation, fragments expanded.' }),
+  LIMIT_ALIAS_LENGTH: whole({
+    min: 1,
+    max: 10_000,
+    default: 100,
+    why: 'Characters of an alias: it is written wherever its field comes in the answer.',
+  }),
   LIMIT_ROOT_FIELDS: whole({ min: 1, max: 10_000, default: 20, why: 'Different root fields of an operation.' }),
   LIMIT_DIRECTIVES: whole({ min: 0, max: 10_000, default: 50, why: 'Directives of an operation, fragments expanded.' }),
   LIMIT_SELECTIONS: whole({
@@ -293,7 +317,13 @@ export const gatewaySettings = {
     default: 0,
     why: 'The same for everybody without a log-in at one address (IPv6: one /64).',
   }),
-  RATE_LIMIT_WINDOW_S: whole({ min: 1, max: 86_400, unit: 's', default: 60, why: 'When the two above begin anew.' }),
+  RATE_LIMIT_ADDRESS_PEOPLE: whole({
+    min: 0,
+    max: 1_000_000,
+    default: 10,
+    why: 'How many times as much the people who are logged in at one address may spend together. 0: anything, as where a server asks for everybody.',
+  }),
+  RATE_LIMIT_WINDOW_S: whole({ min: 1, max: 86_400, unit: 's', default: 60, why: 'When the three above begin anew.' }),
   TRUSTED_PROXIES: whole({
     min: 0,
     max: 16,
@@ -362,6 +392,7 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
       tokens: values.LIMIT_TOKENS,
       depth: values.LIMIT_DEPTH,
       aliases: values.LIMIT_ALIASES,
+      aliasLength: values.LIMIT_ALIAS_LENGTH,
       rootFields: values.LIMIT_ROOT_FIELDS,
       directives: values.LIMIT_DIRECTIVES,
       selections: values.LIMIT_SELECTIONS,

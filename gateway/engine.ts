@@ -141,6 +141,8 @@ export interface EngineOptions {
   readonly planDeadlineMs?: number;
   /** Plans and what is compiled of them are kept up to this size. */
   readonly planCacheBytes?: number;
+  /** The data of a longer answer is not told; 16 MiB unless given. */
+  readonly answerBytesMax?: number;
   /** What becomes of an operation that asks for something its client may not have. */
   readonly unauthorized?: 'filter' | 'reject';
   /** What is kept of entities; absent: every operation asks the subgraphs for everything. */

@@ -37,6 +37,23 @@ describe.each(Object.entries(ENGINES))('%s', (_name, createEngine) => {
     expect(typeof Function.prototype.call).toBe('function');
   });
 
+  it('an answer that is too long by one byte is told to be so, with nothing of it; control: else all of it goes out', async () => {
+    const asked = '{a:people(first:100){id name posts{author{n:name}}}}';
+    const { body, errors } = await engine.ask(asked);
+    expect([errors, body.length > 5_000]).toEqual([undefined, true]);
+    const ofAtMost = async (bytes: number) => {
+      const one = await TinyEngine.open(createEngine, tiny, undefined, bytes);
+      const answer = await one.ask(asked);
+      await one.close();
+      return answer;
+    };
+    expect((await ofAtMost(body.length)).body).toBe(body);
+    const { data, errors: told } = await ofAtMost(body.length - 1);
+    expect(data).toBeNull();
+    expect(told).toMatchObject([{ path: ['a'], extensions: { code: 'ANSWER_TOO_LONG' } }]);
+    expect(told![0]!.message).toMatch(/^The answer would have more than [\d,]+ bytes; ask for less at once\.$/);
+  });
+
   it('a subgraph says in its own words what a client can do something about, and where', async () => {
     const { data, errors } = await engine.ask('{ people(first: 101) { id } me { id } }');
     expect(data).toEqual({ people: null, me: { id: '1' } });
@@ -48,6 +65,25 @@ describe.each(Object.entries(ENGINES))('%s', (_name, createEngine) => {
       },
     ]);
     expect(engine.logged).toHaveLength(0);
+  });
+
+  it.each<[unknown, number | undefined]>([
+    [30, 30],
+    ['30', undefined],
+    [-1, undefined],
+    [1e9, undefined],
+    [{ at: 'http://10.0.0.1/' }, undefined],
+  ])('a subgraph that has enough says how long to wait: %j is told as %j', async (said, told) => {
+    for (const data of ['{"me":null}', 'null']) {
+      tiny.people.misbehave = (_request, response) => {
+        const errors = [{ message: 'wait', path: ['me'], extensions: { code: 'RATE_LIMITED', retryAfter: said } }];
+        response.setHeader('content-type', 'application/json');
+        response.end(`{"data":${data},"errors":${JSON.stringify(errors)}}`);
+      };
+      const { errors } = await engine.ask('{ me { id } }');
+      expect(errors).toMatchObject([{ message: 'Too many requests; wait.', extensions: { code: 'RATE_LIMITED' } }]);
+      expect(errors![0]!.extensions.retryAfter).toBe(told);
+    }
   });
 
   it('a field that may not be null takes its parent with it, and the error has the path', async () => {

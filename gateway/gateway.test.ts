@@ -117,6 +117,46 @@ describe('health', () => {
   it('is live, and ready when every subgraph has answered', async () => {
     expect(await health('/health/live')).toEqual({ status: 200, body: { status: 'live' } });
     expect(await health('/health/ready')).toMatchObject({ status: 200, body: { status: 'ready', waitingFor: [] } });
+    expect(await health('/health/startup')).toEqual({ status: 200, body: { status: 'started' } });
+  });
+
+  it('is not ready when its event loop was kept from its work for a second, while many wait, and is again by itself', async () => {
+    const busy = await startGateway(
+      readGatewayConfig({
+        SUPERGRAPH: join(folder, 'supergraph.graphql'),
+        PORT: '0',
+        JOIN: 'off',
+        OVERLOAD_MS: '500',
+        SUBGRAPH_TIMEOUT_MS: '60000',
+        REQUEST_TIMEOUT_MS: '60000',
+      }),
+      { logger: silent },
+    );
+    let release = () => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    try {
+      await busy.ready();
+      expect(busy.readiness().ready).toBe(true);
+      tiny.people.misbehave = (_request, response) =>
+        void held.then(() => {
+          response.setHeader('content-type', 'application/json');
+          response.end('{"data":{"me":null}}');
+        });
+      const before = tiny.people.calls.length;
+      const asked = Array.from({ length: 20 }, () => ask('{ me { id } }', {}, busy.url));
+      await until(() => tiny.people.calls.length >= before + 20);
+      const end = performance.now() + 1_200;
+      while (performance.now() < end);
+      while (busy.readiness().ready) await new Promise((resolve) => setImmediate(resolve));
+      expect(busy.readiness().waitingFor).toEqual(['event loop: its steps take too long']);
+      release();
+      await Promise.all(asked);
+      await until(() => busy.readiness().ready);
+    } finally {
+      release();
+      tiny.people.misbehave = undefined;
+      await busy.close();
+    }
   });
 
   it('a gateway that is up before everything else says what it waits for, without addresses, and becomes ready by itself', async () => {
@@ -136,10 +176,18 @@ describe('health', () => {
         body: '{"query":"{__typename}"}',
       });
       expect([unserved.status, unserved.headers.get('retry-after')]).toEqual([503, '1']);
+      const startup = () => fetch(new URL('/health/startup', early.url));
+      expect(await (await startup()).json()).toEqual({
+        status: 'starting',
+        waitingFor: [expect.stringMatching(/^supergraph: /)],
+      });
+      expect((await startup()).status).toBe(503);
       writeFileSync(file, sdl);
       await until(() => early.readiness().waitingFor.length === 2);
       await until(() => early.readiness().waitingFor.every((line) => line.endsWith('it cannot be reached')));
       expect(JSON.stringify(early.readiness())).not.toMatch(LEAK);
+      // No service keeps a gateway from having started: whoever starts it again for that has it start for ever.
+      expect((await startup()).status).toBe(200);
       writeFileSync(file, sdl.replaceAll(late.people.url, tiny.people.url).replaceAll(late.posts.url, tiny.posts.url));
       await until(() => early.readiness().ready);
     } finally {

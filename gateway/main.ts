@@ -26,7 +26,7 @@ async function run(config: GatewayConfig): Promise<void> {
   logger.info({ url: gateway.url, workers: config.workers }, 'Listening');
   endOnSignals(async () => {
     await gateway.close();
-    process.exit(0);
+    process.exit();
   }, logger);
 }
 

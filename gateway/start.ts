@@ -26,6 +26,7 @@ import { openSubgraphClient } from './fetch/subgraph-client.js';
 import { readTls } from './fetch/tls.js';
 import { tracedClient } from './fetch/traced.js';
 import { Admission } from './http/admission.js';
+import { Bodies } from './http/bodies.js';
 import { Consistency } from './http/consistency.js';
 import { Documents } from './http/documents.js';
 import { noIdentity, tokenIdentity, type Identity } from './http/identity.js';
@@ -86,6 +87,9 @@ export interface GatewayParts {
 
 /** A supergraph that plans slowly is switched in cold rather than late. */
 const WARM_UP_MS = 10_000;
+
+/** A gateway whose event loop has been late for so long answers nobody in time: others are to be asked meanwhile. */
+const PRESSED_MS = 1_000;
 
 /** Listens at once; the supergraph and its subgraphs may come later, and /health/ready says what is still missing. */
 export async function startGateway(config: GatewayConfig, parts: GatewayParts = {}): Promise<RunningGateway> {
@@ -165,6 +169,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       unauthorized: config.UNAUTHORIZED,
       entities,
       planCacheBytes: config.PLAN_CACHE_BYTES,
+      answerBytesMax: config.ANSWER_BYTES,
     });
     const listSizes = listSizesOf(supergraph);
     const documents = new Documents(supergraph.schema, {
@@ -217,13 +222,19 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     const waitingFor = ending ? ['nothing: it is ending', ...missing] : missing;
     return {
       ready: waitingFor.length === 0,
+      started: current !== undefined,
       waitingFor,
       ...(current ? { supergraph: current.supergraph.id.slice(0, 12), ...current.engine.about } : {}),
       ...(current && served.trouble ? { newest: `not served: ${withoutAddresses(served.trouble)}` } : {}),
     };
   }
 
-  const readiness = (): Readiness => parts.everybody?.(ownReadiness()) ?? ownReadiness();
+  function readiness(): Readiness {
+    const said = parts.everybody?.(ownReadiness()) ?? ownReadiness();
+    // Of this process alone: its fellows (workers/) go on.
+    if (!admission || admission.pressedMs < PRESSED_MS) return said;
+    return { ...said, ready: false, waitingFor: [...said.waitingFor, 'event loop: its steps take too long'] };
+  }
 
   const playground = config.playground ? new Playground() : undefined;
   const server = await serve({
@@ -247,6 +258,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       rates: budgets && ratesOf(config, budgets),
       client: config.IDENTITY === 'jwt' ? (request) => clientOf(request, config.TRUSTED_PROXIES) : undefined,
       bodyBytesMax: config.BODY_BYTES,
+      bodies: new Bodies(Math.max(config.BODIES_BYTES, 4 * config.BODY_BYTES)),
       timeoutMs: config.REQUEST_TIMEOUT_MS,
       suggestions: config.introspection,
       grants:
@@ -387,6 +399,7 @@ function ratesOf(config: GatewayConfig, budgets: Budgets): Rates {
   return new Rates({
     person: of('person', config.RATE_LIMIT_PERSON),
     address: of('address', config.RATE_LIMIT_ADDRESS),
+    people: of('people', config.RATE_LIMIT_ADDRESS * config.RATE_LIMIT_ADDRESS_PEOPLE),
     proxies: config.TRUSTED_PROXIES,
   });
 }

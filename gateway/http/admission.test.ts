@@ -1,8 +1,10 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { buildSchema } from 'graphql';
+import { connect, type Socket } from 'node:net';
 import { Line } from '../fetch/line.js';
 import { startTinyHttp, type TinyHttp } from '../../test/tiny/tiny-http.js';
 import { Admission } from './admission.js';
+import { Bodies } from './bodies.js';
 
 const PLACES = 8;
 const WORK_MS = 20;
@@ -138,6 +140,10 @@ describe('an admission', () => {
   });
 });
 
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
 describe('who is refused', () => {
   let http: TinyHttp;
   afterEach(() => http.close());
@@ -200,5 +206,79 @@ describe('who is refused', () => {
     await http.close();
     await asked(40, undefined);
     expect(http.executed).toHaveLength(40);
+  });
+
+  /** As many connections, each with a body of which half has come. */
+  async function half(many: number): Promise<Socket[]> {
+    const { port } = new URL(http.url);
+    const sockets = await Promise.all(
+      Array.from(
+        { length: many },
+        () =>
+          new Promise<Socket>((resolve, reject) => {
+            const socket = connect(Number(port), '127.0.0.1', () => {
+              socket.write(
+                'POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2000\r\n\r\n{"query":"',
+                () => resolve(socket),
+              );
+            });
+            socket.on('error', reject);
+          }),
+      ),
+    );
+    // Whoever is answered now is answered after them.
+    for (let turn = 0; turn < 3; turn += 1) await ask();
+    return sockets;
+  }
+
+  it('is none of those who wait beside five hundred half bodies; control: who has a place from its first byte', async () => {
+    const open = async (admission: Admission): Promise<number[]> => {
+      http = await startTinyHttp(schema, { hello: 'you' }, { admission });
+      const sockets = await half(500);
+      for (let turn = 0; turn < 50; turn += 1) {
+        admission.late(101);
+        admission.look();
+      }
+      const statuses = (await Promise.all(Array.from({ length: 10 }, ask))).map(({ status }) => status);
+      for (const socket of sockets) socket.destroy();
+      await http.close();
+      return statuses;
+    };
+    expect(await open(new Admission({ lateMs: 100, max: 1_000 }))).toEqual(Array.from({ length: 10 }, () => 200));
+    // As it was: a place is taken when it is asked whether there is one.
+    const places = new Admission({ lateMs: 100, max: 1_000 });
+    const fromTheFirstByte = Object.assign(Object.create(places) as Admission, {
+      full: () => !places.enter(),
+      enter: () => true,
+      leave: () => places.leave(),
+      late: (ms: number) => places.late(ms),
+      look: () => places.look(),
+    });
+    expect(await open(fromTheFirstByte)).toEqual(Array.from({ length: 10 }, () => 503));
+  });
+
+  it('sends the longest of the bodies that are not whole, when all together are too much', async () => {
+    const bodies = new Bodies(64 * 1024);
+    http = await startTinyHttp(schema, { hello: 'you' }, { bodies });
+    const { port } = new URL(http.url);
+    const sent = (bytes: number) => {
+      let answer = '';
+      const socket = connect(Number(port), '127.0.0.1');
+      socket.write(
+        `POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n${'x'.repeat(bytes)}`,
+      );
+      socket.on('data', (chunk) => (answer += String(chunk))).on('error', () => {});
+      return { socket, answer: () => answer };
+    };
+    const short = sent(5_000);
+    const long = sent(40_000);
+    await until(() => bodies.bytes === 45_000);
+    const more = sent(30_000);
+    await until(() => long.answer() !== '');
+    expect(long.answer()).toMatch(/^HTTP\/1\.1 503 [^]*retry-after: 1[^]*OVERLOADED/);
+    await until(() => bodies.bytes === 35_000);
+    expect([short.answer(), more.answer(), (await ask()).status]).toEqual(['', '', 200]);
+    for (const { socket } of [short, long, more]) socket.destroy();
+    await until(() => bodies.bytes === 0);
   });
 });

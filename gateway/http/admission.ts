@@ -7,11 +7,8 @@ const GROWTH = 1.05;
 const LEAST = 16;
 /** An event loop that never sleeps: what is taken beyond what it gets done only waits. */
 const BUSY = 0.95;
-const BEHIND_LEAST = 64;
 /** So long in a row, so that a pause of the garbage collector or a new supergraph is not taken for too many requests. */
 const BUSY_MS = 300;
-/** A look that is due for so long was not taken because of all that is under way; what comes meanwhile waits behind it. */
-const OVERDUE_MS = 200;
 /** Of `lateMs`, how long who is taken may take while the event loop never sleeps. */
 const SHARE = 0.5;
 /** Of what it has got done per ms, the weight of the last look. */
@@ -45,8 +42,7 @@ export class Admission {
   #done = 0;
   #donePerMs: number | undefined;
   #busyMs = 0;
-  /** When the next look is due, on `performance`'s clock; undefined: nobody watches. */
-  #due: number | undefined;
+  #pressedMs = 0;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -61,26 +57,29 @@ export class Admission {
     return this.#inside;
   }
 
+  /** For how long each step of the event loop has been late. */
+  get pressedMs(): number {
+    return this.#pressedMs;
+  }
+
   get refused(): number {
     return this.#refused;
   }
 
   /** May one more be taken? Then `leave` tells its end. */
   enter(): boolean {
-    if (this.#inside + 1 > this.#limit || this.#isBehind()) {
-      this.#refused += 1;
-      this.#most = this.#inside;
-      return false;
-    }
+    if (this.full()) return false;
     this.#inside += 1;
     if (this.#inside > this.#most) this.#most = this.#inside;
     return true;
   }
 
-  /** Not after a single long step: then next to nothing is under way. */
-  #isBehind(): boolean {
-    if (this.#due === undefined || this.#inside < BEHIND_LEAST || performance.now() < this.#due + OVERDUE_MS) return false;
-    return this.#inside >= (this.#donePerMs ?? 0) * this.#options.lateMs * SHARE;
+  /** Is there no place for one more? Who is asked that is refused then. */
+  full(): boolean {
+    if (this.#inside + 1 <= this.#limit) return false;
+    this.#refused += 1;
+    this.#most = this.#inside;
+    return true;
   }
 
   leave(): void {
@@ -102,6 +101,7 @@ export class Admission {
     this.#busyMs = utilization >= BUSY && this.#most > LEAST ? this.#busyMs + elapsedMs : 0;
     // Late with a handful of requests under way, it is late for another reason: a start, a new supergraph.
     const pressed = this.#lateMs > lateMs && this.#most > LEAST;
+    this.#pressedMs = pressed ? this.#pressedMs + elapsedMs : 0;
     if (pressed) this.#limit = Math.max(LEAST, Math.min(this.#limit, this.#most) * BACK_OFF);
     else if (this.#busyMs >= BUSY_MS) {
       const bearable = Math.min(max, this.#donePerMs * lateMs * SHARE);
@@ -121,7 +121,7 @@ export class Admission {
       const now = performance.now();
       this.late(now - expected);
       const elapsedMs = now - expected + TICK_MS;
-      expected = this.#due = now + TICK_MS;
+      expected = now + TICK_MS;
       const seen = performance.eventLoopUtilization();
       this.look(performance.eventLoopUtilization(seen, before).utilization, elapsedMs);
       before = seen;

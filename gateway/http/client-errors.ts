@@ -11,6 +11,8 @@ export interface FieldError {
   readonly path: readonly (string | number)[];
   /** `extensions.code` as the subgraph gave it, or the code that the gateway itself decided on. */
   readonly code: unknown;
+  /** `extensions.retryAfter` as the subgraph gave it: seconds, if it is what it should be. */
+  readonly retryAfter?: unknown;
   /** Whose words these are. A subgraph cannot speak in the gateway's codes. */
   readonly by: 'gateway' | 'subgraph';
   readonly subgraph?: string | undefined;
@@ -21,7 +23,7 @@ export interface FieldError {
 export interface ClientError {
   readonly message: string;
   readonly path: readonly (string | number)[];
-  readonly extensions: { readonly code: Code; readonly requestId: string };
+  readonly extensions: { readonly code: Code; readonly requestId: string; readonly retryAfter?: number };
 }
 
 export const CLIENT_ERRORS_MAX = 50;
@@ -54,17 +56,29 @@ export function clientErrors(
     return {
       message: own ? cut(error.message, MESSAGE_LENGTH_MAX) : CODES[code].message,
       path: error.path,
-      extensions: { code, requestId },
+      extensions: { code, requestId, ...waitOf(code, error.retryAfter) },
     };
   });
   report(errors, more, shown, { requestId, ...(trace && { traceId: trace.traceId }) }, logger);
   return shown;
 }
 
+/** Characters: who wrote the operation has chosen the names in it. */
+const LOGGED_PATH_MAX = 500;
+
 function codeOf({ code, by }: FieldError): Code {
   if (!isCode(code)) return 'INTERNAL_SERVER_ERROR';
   return by === 'gateway' || SUBGRAPH_SAYS.has(code) || SUBGRAPH_MEANS.has(code) ? code : 'INTERNAL_SERVER_ERROR';
 }
+
+/** How long is no secret of a subgraph's, and a client that is not told tries at once. */
+function waitOf(code: Code, given: unknown): { retryAfter?: number } {
+  if (code !== 'RATE_LIMITED' || !Number.isInteger(given)) return {};
+  const seconds = given as number;
+  return seconds > 0 && seconds <= RETRY_AFTER_MAX_S ? { retryAfter: seconds } : {};
+}
+
+const RETRY_AFTER_MAX_S = 7 * 86_400;
 
 /** One line per request. What a client did wrong is no trouble of ours; what was hidden from it is. */
 function report(
@@ -77,7 +91,7 @@ function report(
   const hidden = shown.some(({ extensions }) => !CODES[extensions.code].says);
   const details = errors.slice(0, 10).map(({ message, path, code, subgraph, cause }) => ({
     message: message.slice(0, 2_000),
-    path: path.join('.'),
+    path: cut(path.join('.'), LOGGED_PATH_MAX),
     code,
     subgraph,
     ...(cause === undefined ? {} : { cause: inspect(cause, { depth: 3 }).slice(0, 2_000) }),

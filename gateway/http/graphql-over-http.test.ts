@@ -148,6 +148,22 @@ describe('answers', () => {
 describe('pages of other origins', () => {
   const cors = { origins: ['https://app.example'], credentials: true, headers: ['x-tenant'] };
 
+  it('are not shown by their browser what it keeps of the person before: what is private varies by who asks as well', async () => {
+    const open = await startTinyHttp(schema, root, {
+      cors,
+      execute: (_operation, _variables, { responseHeaders }) => {
+        responseHeaders.push(['cache-control', 'private, max-age=60'], ['vary', 'authorization']);
+        return Promise.resolve({ body: '{"data":{"me":{"id":"1"}}}', hasErrors: false });
+      },
+    });
+    try {
+      const { headers } = await send(get(me, { ...PREFLIGHT, origin: 'https://app.example' }), open);
+      expect(headers).toMatchObject({ 'cache-control': 'private, max-age=60', vary: 'authorization, Origin' });
+    } finally {
+      await open.close();
+    }
+  });
+
   it('learn nothing unless they are named; then they may ask, and read', async () => {
     const open = await startTinyHttp(schema, root, { cors });
     try {

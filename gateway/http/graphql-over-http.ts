@@ -8,6 +8,7 @@ import type { Grants } from '../authorization/grants.js';
 import type { Answer, Operation, RequestContext } from '../engine.js';
 import type { ServedSupergraph, Serving } from '../supergraph/served.js';
 import type { Admission } from './admission.js';
+import type { Bodies } from './bodies.js';
 import type { Consistency, RequestConsistency } from './consistency.js';
 import { corsHeaders, preflightHeaders, refuseCrossSite, type CorsRules } from './cross-site.js';
 import { CLIENT_GONE, withDeadline } from './ending.js';
@@ -16,8 +17,8 @@ import type { Bearer, Identity } from './identity.js';
 import { responseTypeFor, wantsPage, type ResponseType } from './media-type.js';
 import { textOnly, type DocumentText } from './persisted-documents.js';
 import type { Rates } from './rates.js';
-import { readRequest } from './read-request.js';
-import { Refusal, refusalBody, refusalOf } from './refusal.js';
+import { readRequest, type GraphqlRequest } from './read-request.js';
+import { NOT_TAKEN, notTaken, Refusal, refusalBody, refusalOf } from './refusal.js';
 import { coerceVariables } from './variables.js';
 
 export interface GraphqlOverHttpParts {
@@ -42,6 +43,8 @@ export interface GraphqlOverHttpParts {
   /** Which client it is, for subgraphs that count what each does; absent: they are not told. */
   readonly client?: ((request: IncomingMessage) => string) | undefined;
   readonly bodyBytesMax: number;
+  /** How much of all bodies together may have come before they are whole; absent: any number of them. */
+  readonly bodies?: Bodies | undefined;
   readonly timeoutMs: number;
   readonly suggestions: boolean;
   /** What a request may have, where that is not only its token's to say (POLICY_MODULE). */
@@ -69,18 +72,22 @@ export async function answerGraphql(
   if (request.method === 'GET' && parts.page && wantsPage(request.headers.accept)) return parts.page(request, response);
   let type: ResponseType = 'application/json';
   const { admission, observe } = parts;
-  if (admission && !admission.enter()) return refuseUnread(request, response, requestId, parts);
+  if (admission?.full()) return refuseUnread(request, response, requestId, parts);
   const began = observe ? performance.now() : 0;
   const trace = parts.tracer && requestSpan(parts.tracer, request, requestId);
+  let inside = false;
   try {
     requireMethod(request.method);
     refuseCrossSite(request.method!, request.headers, parts.cors);
     type = responseTypeFor(request.headers.accept);
+    const deadline = parts.clock() + parts.timeoutMs;
+    const asked = await notForNothing(request, parts, readRequest(request, parts.bodyBytesMax, parts.bodies));
+    // Who has not said yet what it wants takes no place of those who have.
+    if (admission) inside = takePlace(admission);
     const { answer, subject, consistency, responseHeaders } = await answered(
       request,
       response,
-      requestId,
-      trace,
+      { asked, requestId, deadline, trace },
       parts,
     );
     if (response.destroyed) return;
@@ -101,7 +108,7 @@ export async function answerGraphql(
     }
     refuse(request, response, type, refusalOf(error), requestId, trace, parts);
   } finally {
-    admission?.leave();
+    if (inside) admission?.leave();
     const status = response.headersSent ? response.statusCode : 499;
     observe?.request(request.method ?? '', status, performance.now() - began);
     trace?.set({ 'http.response.status_code': status });
@@ -136,15 +143,54 @@ function refuseUnread(
   response.setHeader('cache-control', 'no-store');
   parts.observe?.answered('OVERLOADED');
   parts.observe?.request(request.method ?? '', 503, 0);
-  const refusal = refusalOf(new Failure('OVERLOADED', 'More requests at once than can be answered in time.'));
+  const refusal = notTaken();
   write(request, response, refusal.status, 'application/json', refusalBody(refusal, requestId), requestId, parts);
+}
+
+function takePlace(admission: Admission): true {
+  if (!admission.enter()) throw notTaken();
+  return true;
+}
+
+/** What cannot even be asked (no JSON, a token that is none, a document that may not run) costs its client something. */
+function notForNothing<T>(request: IncomingMessage, { rates }: GraphqlOverHttpParts, work: Promise<T>): Promise<T> {
+  return rates ? orCounted(request, rates, work) : work;
+}
+
+async function orCounted<T>(request: IncomingMessage, rates: Rates, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error !== CLIENT_GONE && refusalOf(error).status < 500) await rates.refused(request, null);
+    throw error;
+  }
+}
+
+/** Which document is meant, and who asks. */
+async function identified(
+  asked: GraphqlRequest,
+  request: IncomingMessage,
+  { documentText = textOnly, identity }: GraphqlOverHttpParts,
+): Promise<{ text: string; bearer: Bearer | null }> {
+  const text = documentText(asked);
+  const who = identity.bearer(request);
+  return { text, bearer: who instanceof Promise ? await who : who };
 }
 
 async function answered(
   request: IncomingMessage,
   response: ServerResponse,
-  requestId: string,
-  trace: Span | undefined,
+  {
+    asked,
+    requestId,
+    deadline,
+    trace,
+  }: {
+    readonly asked: GraphqlRequest;
+    readonly requestId: string;
+    readonly deadline: number;
+    readonly trace: Span | undefined;
+  },
   parts: GraphqlOverHttpParts,
 ): Promise<{
   answer: Answer;
@@ -152,11 +198,7 @@ async function answered(
   consistency: RequestConsistency | undefined;
   responseHeaders: RequestContext['responseHeaders'];
 }> {
-  const deadline = parts.clock() + parts.timeoutMs;
-  const asked = await readRequest(request, parts.bodyBytesMax);
-  const text = (parts.documentText ?? textOnly)(asked);
-  const who = parts.identity.bearer(request);
-  const bearer = who instanceof Promise ? await who : who;
+  const { text, bearer } = await notForNothing(request, parts, identified(asked, request, parts));
   const subject = bearer?.subject ?? null;
   const responseHeaders: RequestContext['responseHeaders'] = [];
   let consistency: RequestConsistency | undefined;
@@ -263,7 +305,7 @@ function refuse(
   parts: GraphqlOverHttpParts,
 ): void {
   trace?.set({ 'tributary.outcome': refusal.code });
-  if (refusal.status >= 500) {
+  if (refusal.status >= 500 && refusal.more.cause !== NOT_TAKEN) {
     const { status, code, message, more } = refusal;
     parts.logger.error(
       { requestId, ...traceIdOf(trace), status, code, detail: inspect(more.cause ?? message) },
@@ -288,7 +330,9 @@ function write(
 ): void {
   if (parts.cors.origins.length > 0)
     for (const [name, value] of Object.entries(corsHeaders(request.headers.origin, parts.cors)))
-      response.setHeader(name, value);
+      // What is kept of entities varies as well (authorization), and one must not take the other's place.
+      if (name === 'vary') response.appendHeader(name, value);
+      else response.setHeader(name, value);
   const headers = [
     'content-type',
     CONTENT_TYPES[type],

@@ -13,6 +13,7 @@ const limits = {
   tokens: 2_000,
   depth: 10,
   aliases: 30,
+  aliasLength: 100,
   rootFields: 20,
   directives: 50,
   selections: 1_000,

@@ -1,5 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import { buildSchema, getIntrospectionQuery } from 'graphql';
+import { buildSchema, getIntrospectionQuery, parse, validate } from 'graphql';
+import { memoryUsage } from 'node:process';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { Documents } from './documents.js';
 import { fragmentBomb, nest, times } from '../../test/attack/attack.js';
 import { LIMITS, WAYS } from '../../test/attack/limits.js';
@@ -14,6 +17,7 @@ const limits = {
   tokens: 2_000,
   depth: 10,
   aliases: 30,
+  aliasLength: 100,
   rootFields: 20,
   directives: 50,
   selections: 1_000,
@@ -108,6 +112,19 @@ describe('fragments', () => {
   );
 });
 
+/** Bytes that are held by what is made. */
+function heapOf(make: () => unknown): number {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  collect();
+  const before = memoryUsage().heapUsed;
+  const made = make();
+  collect();
+  const bytes = memoryUsage().heapUsed - before;
+  expect(made).toBeDefined();
+  return bytes;
+}
+
 describe('what the parser stops', () => {
   it.each([
     ['3,000 levels', `{${nest(3_000)}}`],
@@ -156,10 +173,32 @@ describe('documents', () => {
   });
 
   it('are kept up to a size, and the oldest go', () => {
-    const documents = new Documents(schema, { ...rules, cacheBytes: 10_000 });
+    const documents = new Documents(schema, { ...rules, cacheBytes: 100_000 });
     for (let index = 0; index < 100; index += 1) documents.operation(`query Q${index} { me { id } }`, undefined);
-    expect(documents.size).toBeGreaterThan(2);
-    expect(documents.size).toBeLessThan(20);
+    expect(documents.size).toBeGreaterThan(20);
+    expect(documents.size).toBeLessThan(40);
+  });
+
+  const dense = (index: number) => `{me{a${index}:id ${'id '.repeat(400)}}}`;
+  it.each([
+    ['refused', (index: number) => `{me{x${index} ${'id '.repeat(400)}}}`],
+    ['no GraphQL', (index: number) => `{me{a${index}:id ${'id '.repeat(400)}`],
+    ['as dense as can be', dense],
+  ])('take no more memory than what they are counted as, twice at most: those that are %s', (_what, textOf) => {
+    const documents = new Documents(schema, { ...rules, cacheBytes: 1_000_000 });
+    outcome(documents, textOf(1_000));
+    const bytes = heapOf(() => {
+      for (let index = 0; index < 40; index += 1) outcome(documents, textOf(index));
+      return documents;
+    });
+    expect(documents.size).toBeGreaterThan(5);
+    expect(bytes).toBeLessThan(2_000_000);
+  });
+
+  it('control: the same mistakes as graphql-js tells them hold on to all that was parsed', () => {
+    const told = () =>
+      Array.from({ length: 40 }, (_, index) => validate(schema, parse(`{me{x${index} ${'id '.repeat(400)}}}`)));
+    expect(heapOf(told)).toBeGreaterThan(5_000_000);
   });
 
   it('are refused with at most five errors, however many mistakes there are', () => {

@@ -15,6 +15,8 @@ export interface Limits {
   /** Fields between a field and its root field. */
   readonly depth: number;
   readonly aliases: number;
+  /** Characters of one: it stands in the answer wherever its field does, and in every path to an error. */
+  readonly aliasLength: number;
   /** Different root fields. */
   readonly rootFields: number;
   readonly directives: number;
@@ -44,6 +46,7 @@ export function checkLimits(document: DocumentNode, limits: Limits): void {
     const isOperation = definition.kind === Kind.OPERATION_DEFINITION;
     if (isOperation && size.depth - 2 > limits.depth)
       refuse(`Fields may be at most ${limits.depth} fields below their root field.`);
+    if (size.aliasLength > limits.aliasLength) refuse(`An alias may have at most ${limits.aliasLength} characters.`);
     if (size.aliases > limits.aliases) refuse(`An operation may have at most ${limits.aliases} aliases.`);
     if (size.directives + directives > limits.directives)
       refuse(`An operation may have at most ${limits.directives} directives.`);
@@ -72,6 +75,8 @@ interface Size {
   depth: number;
   fields: number;
   aliases: number;
+  /** Of the longest. */
+  aliasLength: number;
   directives: number;
   /** Levels of lists and objects in arguments. */
   values: number;
@@ -82,14 +87,17 @@ function measurerOf(document: DocumentNode): (selectionSet: SelectionSetNode) =>
   const sizes = new Map<string, Size>();
 
   function measure(selectionSet: SelectionSetNode): Size {
-    const size: Size = { depth: 0, fields: 0, aliases: 0, directives: 0, values: 0 };
+    const size = nothing();
     for (const selection of selectionSet.selections) {
       size.directives += lengthOf(selection.directives);
       if (selection.kind === Kind.FIELD) {
         size.fields += 1;
         for (const argument of selection.arguments ?? [])
           size.values = Math.max(size.values, valueDepth(argument.value));
-        if (selection.alias) size.aliases += 1;
+        if (selection.alias) {
+          size.aliases += 1;
+          size.aliasLength = Math.max(size.aliasLength, selection.alias.value.length);
+        }
         const below = selection.selectionSet ? measure(selection.selectionSet) : undefined;
         if (below) add(size, below);
         const excused = selection.name.value === '__schema' || selection.name.value === '__type';
@@ -107,7 +115,7 @@ function measurerOf(document: DocumentNode): (selectionSet: SelectionSetNode) =>
   function ofFragment(name: string): Size {
     const known = sizes.get(name);
     if (known) return known;
-    const none: Size = { depth: 0, fields: 0, aliases: 0, directives: 0, values: 0 };
+    const none = nothing();
     // While it is being measured it is nothing: a circle ends here, and validation refuses it.
     sizes.set(name, none);
     const fragment = fragments.get(name);
@@ -121,9 +129,14 @@ function measurerOf(document: DocumentNode): (selectionSet: SelectionSetNode) =>
   return measure;
 }
 
+function nothing(): Size {
+  return { depth: 0, fields: 0, aliases: 0, aliasLength: 0, directives: 0, values: 0 };
+}
+
 function add(size: Size, more: Size): void {
   size.fields += more.fields;
   size.aliases += more.aliases;
+  size.aliasLength = Math.max(size.aliasLength, more.aliasLength);
   size.directives += more.directives;
   size.values = Math.max(size.values, more.values);
 }

@@ -1,16 +1,22 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { buildSchema } from 'graphql';
 import type { IncomingMessage } from 'node:http';
+import { Failure } from '#libs/failure';
 import { openBudgets, type Budgets } from '#libs/rate-limit';
 import { silent } from '#libs/telemetry';
 import { startTinyHttp, type TinyHttp } from '../../test/tiny/tiny-http.js';
+import { grantsOf } from '../authorization/grants.js';
+import { textOnly } from './persisted-documents.js';
 import { clientAddress, clientOf, networkOf, Rates } from './rates.js';
+import { Refusal } from './refusal.js';
 
 const asked = (remoteAddress: string, forwarded?: string): IncomingMessage =>
   ({
     socket: { remoteAddress },
     headers: forwarded === undefined ? {} : { 'x-forwarded-for': forwarded },
   }) as unknown as IncomingMessage;
+
+const query = (text: string): string => JSON.stringify({ query: text });
 
 describe('the address of a client', () => {
   it.each<[string, string | undefined, number, string]>([
@@ -57,9 +63,23 @@ describe('a client that asks for more than it may', () => {
       buildSchema('type Query { me: Person people(first: Int): [Person] } type Person { id: ID }'),
       { me: { id: '1' }, people: [] },
       {
+        identity: {
+          bearer({ headers: { authorization } }) {
+            if (authorization === undefined) return null;
+            if (authorization === 'forged') throw new Failure('UNAUTHENTICATED');
+            if (authorization === 'unknown') throw new Failure('SUBGRAPH_UNAVAILABLE');
+            return { subject: authorization, claims: {}, grants: grantsOf({}) };
+          },
+          assertion: () => undefined,
+        },
+        documentText(asked) {
+          if (asked.query?.startsWith('#unregistered')) throw Refusal.of('FORBIDDEN', 'not registered');
+          return textOnly(asked);
+        },
         rates: new Rates({
-          person: undefined,
+          person: budgets.of({ name: 'person', points: 200, windowS: 600 }),
           address: budgets.of({ name: 'address', points: 100, windowS: 600 }),
+          people: budgets.of({ name: 'people', points: 300, windowS: 600 }),
           proxies: 1,
         }),
       },
@@ -70,12 +90,13 @@ describe('a client that asks for more than it may', () => {
     await budgets.close();
   });
 
-  const ask = async (client: string, query: string, headers = {}): Promise<Response> =>
+  const post = async (client: string, body: string, headers = {}): Promise<Response> =>
     fetch(tiny.url, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'x-forwarded-for': client, ...headers },
-      body: JSON.stringify({ query }),
+      body,
     });
+  const ask = (client: string, text: string, headers = {}): Promise<Response> => post(client, query(text), headers);
 
   it('is told 429 and when it may ask again; nothing runs, and others are as they were', async () => {
     expect((await ask('203.0.113.1', '{people(first:100){id}}')).status).toBe(200);
@@ -84,7 +105,8 @@ describe('a client that asks for more than it may', () => {
     expect(refused.status).toBe(429);
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(1);
     expect(Number(refused.headers.get('retry-after'))).toBeLessThanOrEqual(600);
-    expect(await refused.json()).toMatchObject({ errors: [{ extensions: { code: 'RATE_LIMITED' } }] });
+    const retryAfter = Number(refused.headers.get('retry-after'));
+    expect(await refused.json()).toMatchObject({ errors: [{ extensions: { code: 'RATE_LIMITED', retryAfter } }] });
     expect(tiny.executed).toHaveLength(0);
     expect((await ask('203.0.113.2', '{me{id}}')).status).toBe(200);
   });
@@ -100,6 +122,34 @@ describe('a client that asks for more than it may', () => {
     const statuses: number[] = [];
     for (let turn = 0; turn < 11; turn += 1) statuses.push((await ask('203.0.113.4', `{me{nothing${turn}}}`)).status);
     expect(statuses).toEqual([...Array.from({ length: 10 }, () => 400), 429]);
+  });
+
+  it.each<[string, string, object, number]>([
+    ['a body that is no JSON', '{', {}, 400],
+    ['a forged token', query('{me{id}}'), { authorization: 'forged' }, 401],
+    ['a document that may not run', query('#unregistered'), {}, 403],
+    ['a document by id that nobody knows', JSON.stringify({ documentId: 'x' }), {}, 200],
+  ])('pays for %s', async (what, body, headers, status) => {
+    const statuses: number[] = [];
+    for (let turn = 0; turn < 11; turn += 1)
+      statuses.push((await post(`203.0.113.7, ${what.length}.0.0.1`, body, headers)).status);
+    expect(statuses).toEqual([...Array.from({ length: 10 }, () => status), 429]);
+  });
+
+  it('does not pay for what is our fault', async () => {
+    for (let turn = 0; turn < 11; turn += 1)
+      expect((await post('203.0.113.8', query('{me{id}}'), { authorization: 'unknown' })).status).toBe(502);
+    expect((await ask('203.0.113.8', '{me{id}}')).status).toBe(200);
+  });
+
+  it('who is logged in pays alone, and with all who are at the address', async () => {
+    const hundred = (person: string) => ask('203.0.113.9', '{people(first:100){id}}', { authorization: person });
+    const statuses: number[] = [];
+    for (const person of ['ann', 'ann', 'ann', 'ben', 'cid']) statuses.push((await hundred(person)).status);
+    // Ann has spent her two hundred, and what she was refused is not the others'; Ben's is the last of the three hundred.
+    expect(statuses).toEqual([200, 200, 429, 200, 429]);
+    expect((await ask('203.0.113.9', '{me{id}}')).status).toBe(200);
+    expect((await ask('203.0.113.10', '{me{id}}', { authorization: 'cid' })).status).toBe(200);
   });
 
   it('cannot be another by what it writes before its own address', async () => {

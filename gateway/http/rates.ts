@@ -11,23 +11,39 @@ const REFUSED = 10;
 export class Rates {
   readonly #person: Budget | undefined;
   readonly #address: Budget | undefined;
+  readonly #people: Budget | undefined;
   readonly #proxies: number;
 
-  /** Absent: as much as they like. `proxies`: how many stand before us (TRUSTED_PROXIES). */
-  constructor(parts: { person: Budget | undefined; address: Budget | undefined; proxies: number }) {
+  /**
+   * Absent: as much as they like. `people`: all who are logged in at one address, together. `proxies`: how many stand before us
+   * (TRUSTED_PROXIES).
+   */
+  constructor(parts: {
+    person: Budget | undefined;
+    address: Budget | undefined;
+    people?: Budget | undefined;
+    proxies: number;
+  }) {
     this.#person = parts.person;
     this.#address = parts.address;
+    this.#people = parts.people;
     this.#proxies = parts.proxies;
   }
 
   /**
-   * Counts an operation of this cost, for the person who is logged in, else for the address. Throws RATE_LIMITED when that is
-   * more than is left. Ten operations by ten requests cost what they cost in one.
+   * Counts an operation of this cost, for the person who is logged in and then for the people at the address, else for the address.
+   * Throws RATE_LIMITED when that is more than is left. Ten operations by ten requests cost what they cost in one.
    */
   async take(request: IncomingMessage, subject: string | null, cost: number): Promise<void> {
-    const budget = subject === null ? this.#address : this.#person;
+    if (subject === null) return this.#spend(this.#address, request, undefined, cost);
+    await this.#spend(this.#person, request, subject, cost);
+    // One by one: who has nothing left takes nothing of what the others there have.
+    await this.#spend(this.#people, request, undefined, cost);
+  }
+
+  async #spend(budget: Budget | undefined, request: IncomingMessage, who: string | undefined, cost: number) {
     if (!budget) return;
-    const waitMs = await budget.take(subject ?? clientOf(request, this.#proxies), Math.max(1, cost));
+    const waitMs = await budget.take(who ?? clientOf(request, this.#proxies), Math.max(1, cost));
     if (waitMs === 0) return;
     const seconds = Math.ceil(waitMs / 1_000);
     throw Refusal.of('RATE_LIMITED', `Too many requests; wait ${seconds} s.`, {
@@ -35,7 +51,7 @@ export class Rates {
     });
   }
 
-  /** Counts what was refused before it had a cost: documents that are none are not free. */
+  /** Counts what was refused before it had a cost: neither documents that are none, nor bodies and tokens that are none, are free. */
   refused(request: IncomingMessage, subject: string | null): Promise<void> {
     return this.take(request, subject, REFUSED);
   }

@@ -1,10 +1,14 @@
 import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
+import type { Bodies } from './bodies.js';
 import { Refusal } from './refusal.js';
 
-/** The body, inflated, at most `bytesMax` of it. The limit counts what comes out of gzip, so a bomb stops at the limit. */
-export function readBody(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
+/**
+ * The body, inflated, at most `bytesMax` of it. The limit counts what comes out of gzip, so a bomb stops at the limit; and what goes in,
+ * since gzip may be a row of empty pieces that never come to anything.
+ */
+export function readBody(request: IncomingMessage, bytesMax: number, bodies?: Bodies): Promise<Buffer> {
   const encoding = request.headers['content-encoding']?.trim().toLowerCase() ?? 'identity';
   if (encoding !== 'identity' && encoding !== 'gzip') {
     throw new Refusal(415, 'BAD_REQUEST', 'The body may be compressed by gzip or not at all.', {
@@ -13,41 +17,71 @@ export function readBody(request: IncomingMessage, bytesMax: number): Promise<Bu
   }
   if (Number(request.headers['content-length'] ?? 0) > bytesMax)
     return tooLarge(request, bytesMax).then((refusal) => Promise.reject(refusal));
-  if (encoding === 'identity') return collect(request, request, bytesMax);
+  if (encoding === 'identity') return collect(request, request, bytesMax, bodies);
   const gunzip = createGunzip();
   request.pipe(gunzip);
-  return collect(request, gunzip, bytesMax);
+  return collect(request, gunzip, bytesMax, bodies);
 }
 
-function collect(request: IncomingMessage, stream: Readable, bytesMax: number): Promise<Buffer> {
+/** What inflating needs beside what comes out of it. */
+const GUNZIP_BYTES = 64 * 1024;
+
+function collect(
+  request: IncomingMessage,
+  stream: Readable,
+  bytesMax: number,
+  bodies: Bodies | undefined,
+): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
+    let sent = 0;
     let refused = false;
+    const refuse = (): void => {
+      refused = true;
+      coming?.end();
+      chunks.length = 0;
+      if (stream === request) return;
+      request.unpipe();
+      stream.destroy();
+    };
+    const refuseTooLarge = (): void => {
+      refuse();
+      tooLarge(request, bytesMax).then(reject, reject);
+    };
+    const coming = bodies?.begin((why) => {
+      refuse();
+      reject(why);
+    });
+    if (stream !== request) coming?.add(GUNZIP_BYTES);
     stream.on('data', (chunk: Buffer) => {
       if (refused) return;
       bytes += chunk.length;
       chunks.push(chunk);
-      if (bytes <= bytesMax) return;
-      refused = true;
-      if (stream !== request) {
-        request.unpipe();
-        stream.destroy();
-      }
-      tooLarge(request, bytesMax).then(reject, reject);
+      if (bytes > bytesMax) refuseTooLarge();
+      else coming?.add(chunk.length);
     });
-    stream.on('end', () => refused || resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes)));
+    if (stream !== request)
+      request.on('data', (chunk: Buffer) => {
+        sent += chunk.length;
+        if (!refused && sent > bytesMax) refuseTooLarge();
+      });
+    stream.on('end', () => {
+      coming?.end();
+      if (!refused) resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes));
+    });
     stream.on('error', (cause) => {
       if (refused) return;
+      coming?.end();
       request.unpipe();
       request.resume();
       reject(Refusal.of('BAD_REQUEST', 'The body ended early or is not the gzip it claims to be.', { cause }));
     });
     if (stream !== request) request.once('aborted', () => stream.destroy(new Error('the client went away')));
-    request.on(
-      'close',
-      () => refused || request.complete || reject(Refusal.of('BAD_REQUEST', 'The body ended early.')),
-    );
+    request.on('close', () => {
+      coming?.end();
+      if (!refused && !request.complete) reject(Refusal.of('BAD_REQUEST', 'The body ended early.'));
+    });
   });
 }
 

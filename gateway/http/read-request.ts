@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { parseExactly } from '../run/exact-numbers.js';
+import type { Bodies } from './bodies.js';
 import { requireJson } from './media-type.js';
 import { withoutPrefix } from './persisted-documents.js';
 import { readBody } from './read-body.js';
@@ -22,7 +23,11 @@ export interface GraphqlRequest {
 }
 
 /** GraphQL over HTTP: the four parameters from a POSTed body or a GET's address. */
-export async function readRequest(request: IncomingMessage, bytesMax: number): Promise<GraphqlRequest> {
+export async function readRequest(
+  request: IncomingMessage,
+  bytesMax: number,
+  bodies?: Bodies,
+): Promise<GraphqlRequest> {
   const search = searchOf(request.url ?? '');
   if (search.size > 0) refuseTokens(search);
   if (request.method === 'GET') {
@@ -30,7 +35,7 @@ export async function readRequest(request: IncomingMessage, bytesMax: number): P
     return requestOf(parametersOf(search));
   }
   requireJson(request.headers['content-type'] ?? '');
-  return requestOf(bodyOf(await readBody(request, bytesMax)));
+  return requestOf(bodyOf(await readBody(request, bytesMax, bodies)));
 }
 
 function bodyOf(bytes: Buffer): Record<string, unknown> {

@@ -24,6 +24,13 @@ export class Refusal extends Error {
   }
 }
 
+/** Too many at once. It is counted, and no line of the log: that would be work for each of ten times too many. */
+export function notTaken(headers: Readonly<Record<string, string>> = {}): Refusal {
+  return Refusal.of('OVERLOADED', CODES.OVERLOADED.message, { headers, cause: NOT_TAKEN });
+}
+
+export const NOT_TAKEN = new Failure('OVERLOADED', 'More requests at once than can be answered in time.');
+
 export interface RefusedError {
   readonly message: string;
   readonly locations?: readonly { readonly line: number; readonly column: number }[] | undefined;
@@ -44,11 +51,12 @@ export function refusalOf(thrown: unknown): Refusal {
 
 export function refusalBody(refusal: Refusal, requestId: string): string {
   const errors = refusal.more.errors ?? [{ message: refusal.message }];
+  const wait = refusal.code === 'RATE_LIMITED' ? Number(refusal.more.headers?.['retry-after'] ?? 0) : 0;
   return JSON.stringify({
     errors: errors.map(({ message, locations }) => ({
       message: cut(message, MESSAGE_LENGTH_MAX),
       ...(locations ? { locations } : {}),
-      extensions: { code: refusal.code, requestId },
+      extensions: { code: refusal.code, requestId, ...(wait > 0 ? { retryAfter: wait } : {}) },
     })),
   });
 }

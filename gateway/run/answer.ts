@@ -13,6 +13,7 @@ export interface SubgraphError {
   readonly message: string;
   readonly path: readonly (string | number)[] | undefined;
   readonly code: unknown;
+  readonly retryAfter: unknown;
 }
 
 /** With `exact`, numbers keep their digits (run/exact-numbers.ts). Throws SUBGRAPH_BAD_RESPONSE for everything that is no GraphQL answer. */
@@ -42,7 +43,12 @@ function parsed(bytes: Buffer, exact: boolean): unknown {
 
 function errorOf(error: unknown): SubgraphError {
   if (!isObject(error))
-    return { message: 'The subgraph told an error without a message.', path: undefined, code: undefined };
+    return {
+      message: 'The subgraph told an error without a message.',
+      path: undefined,
+      code: undefined,
+      retryAfter: undefined,
+    };
   const message = own(error, 'message');
   const path = own(error, 'path');
   const extensions = own(error, 'extensions');
@@ -51,6 +57,7 @@ function errorOf(error: unknown): SubgraphError {
     message: typeof message === 'string' ? message : 'The subgraph told an error without a message.',
     path: usable ? (path as (string | number)[]) : undefined,
     code: isObject(extensions) ? own(extensions, 'code') : undefined,
+    retryAfter: isObject(extensions) ? own(extensions, 'retryAfter') : undefined,
   };
 }
 

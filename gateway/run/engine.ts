@@ -13,6 +13,7 @@ import type {
 } from '../engine.js';
 import { Authorization, refuseDenied, type Denial } from '../authorization/authorization.js';
 import { grantsSeen } from '../authorization/grants.js';
+import { ANSWER_BYTES_MAX } from '../http/answer-bytes.js';
 import type { Recording } from '../explain/recording.js';
 import { conditionVariables, normalise, type NormalOperation } from '../plan/normalise.js';
 import { choosePlanner, type Planner } from '../plan/planner.js';
@@ -165,7 +166,8 @@ export class TributaryEngine implements Engine {
       this.#reads.written();
       this.#calls.written();
     }
-    const written = writeData(compiled.projection, outcome, introspected, normal);
+    const { answerBytesMax = ANSWER_BYTES_MAX } = this.#options;
+    const written = writeData(compiled.projection, outcome, introspected, normal, answerBytesMax);
     if (key !== undefined && written.errors.length === 0) entities!.cache.answers.keep(key, cache!, written.body);
     return written;
   }

@@ -134,6 +134,24 @@ describe('equal work in flight', () => {
     );
     expect(everybody.map(({ responseHeaders }) => responseHeaders)).toEqual([[['x-cost', '3']], [['x-cost', '3']]]);
   });
+
+  it.each(['answers', 'fails'])('a cookie is one visitor’s, who began the work, when it %s', async (how) => {
+    const flights = new InFlight<string>();
+    const everybody = [context(), context(), context()];
+    const work = async (leader: RequestContext) => {
+      leader.responseHeaders.push(['set-cookie', 'visitor=1'], ['x-cost', '3']);
+      await Promise.resolve();
+      if (how === 'fails') throw new Error('down');
+      return '';
+    };
+    await Promise.allSettled(everybody.map((as) => flights.share('', 'read', as, work)));
+    expect(flights.joined).toBe(2);
+    expect(everybody.map(({ responseHeaders }) => responseHeaders.map(([name]) => name))).toEqual([
+      ['set-cookie', 'x-cost'],
+      ['x-cost'],
+      ['x-cost'],
+    ]);
+  });
 });
 
 describe('who asks', () => {

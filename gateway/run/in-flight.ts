@@ -65,15 +65,20 @@ export class InFlight<Result> {
   ): Promise<Result> {
     try {
       const came = await result;
-      context.responseHeaders.push(...leader.responseHeaders);
+      context.responseHeaders.push(...forEverybody(leader.responseHeaders));
       return came;
     } catch (error) {
       // Whoever began it went away, which is no reason for the others to fail: one of them begins it again.
       if (leader.signal.aborted && !context.signal.aborted) return again();
-      context.responseHeaders.push(...leader.responseHeaders);
+      context.responseHeaders.push(...forEverybody(leader.responseHeaders));
       throw error;
     }
   }
+}
+
+/** A cookie is one visitor's: of two who are told the same, only the one whose read it was gets it. */
+function forEverybody(headers: RequestContext['responseHeaders']): RequestContext['responseHeaders'] {
+  return headers.filter(([name]) => name !== 'set-cookie');
 }
 
 interface Flight<Result> {

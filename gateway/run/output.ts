@@ -1,3 +1,4 @@
+import { AnswerTooLong } from '../http/answer-bytes.js';
 import { quotedExactly } from './exact-numbers.js';
 import type { Json } from './json.js';
 
@@ -17,9 +18,11 @@ export class Output {
   failed = false;
   /** Some fetch failed, or a subgraph told an error. */
   troubled = false;
+  #bytesMax = Infinity;
 
-  start(failed: boolean, troubled: boolean): void {
+  start(failed: boolean, troubled: boolean, bytesMax = Infinity): void {
     this.at = 0;
+    this.#bytesMax = bytesMax;
     this.#ascii = true;
     this.failed = failed;
     this.troubled = troubled;
@@ -30,6 +33,7 @@ export class Output {
 
   /** What was written; a copy, since this is used again. */
   bytes(): Buffer {
+    this.#requireShort();
     return Buffer.from(this.#bytes.subarray(0, this.at));
   }
 
@@ -104,10 +108,17 @@ export class Output {
     for (let i = before; i < this.troubles.length; i += 1) this.troubles[i]!.reversedPath.push(key);
   }
 
+  /** Room for as much as an answer may have and a little is all that is taken; the last word is that of `bytes`. */
   #grow(more: number): void {
-    const bytes = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, this.at + more));
+    this.#requireShort();
+    const doubled = Math.min(this.#bytes.length * 2, this.#bytesMax + START_BYTES);
+    const bytes = Buffer.allocUnsafe(Math.max(doubled, this.at + more));
     this.#bytes.copy(bytes, 0, 0, this.at);
     this.#bytes = bytes;
+  }
+
+  #requireShort(): void {
+    if (this.at > this.#bytesMax) throw new AnswerTooLong(this.#bytesMax);
   }
 }
 

@@ -25,6 +25,7 @@ export interface Loss {
   readonly keys: readonly string[];
   readonly topKeys: readonly string[];
   readonly code: unknown;
+  readonly retryAfter?: unknown;
   readonly by: 'gateway' | 'subgraph';
   readonly message: string;
   readonly cause?: unknown;
@@ -503,7 +504,10 @@ export class Run {
 
   #addError(subgraph: string, error: SubgraphError, path: readonly (string | number)[]): void {
     if (this.errors.length >= ERRORS_KEPT) this.more += 1;
-    else this.errors.push({ message: error.message, path, code: error.code, by: 'subgraph', subgraph });
+    else {
+      const { message, code, retryAfter } = error;
+      this.errors.push({ message, path, code, retryAfter, by: 'subgraph', subgraph });
+    }
   }
 
   #lose(
@@ -540,7 +544,7 @@ export class Run {
   ): void {
     const loss =
       typeof error === 'object'
-        ? { code: error.code, by: 'subgraph' as const, message: error.message }
+        ? { code: error.code, retryAfter: error.retryAfter, by: 'subgraph' as const, message: error.message }
         : {
             code: 'SUBGRAPH_BAD_RESPONSE',
             by: 'gateway' as const,

@@ -1,5 +1,7 @@
+import { Kind } from 'graphql';
 import type { Logger } from '#libs/telemetry';
 import type { Answer, RequestContext } from '../engine.js';
+import { AnswerTooLong } from '../http/answer-bytes.js';
 import { clientErrors, type FieldError } from '../http/client-errors.js';
 import type { NormalOperation } from '../plan/normalise.js';
 import { Output, type Trouble } from './output.js';
@@ -22,15 +24,30 @@ export function writeData(
   outcome: Outcome,
   introspected: ReadonlyMap<string, string>,
   operation: NormalOperation,
+  bytesMax: number,
 ): Written {
-  output.start(outcome.losses.length > 0, outcome.losses.length > 0 || outcome.errors.length > 0);
-  output.piece(START);
-  projection.write(outcome.data, introspected, output);
-  output.piece(END);
-  const { troubles } = output;
-  const well = outcome.errors.length === 0 && outcome.losses.length === 0 && troubles.length === 0;
-  return { body: output.bytes(), errors: well ? none : errorsOf(outcome, troubles, operation), more: outcome.more };
+  output.start(outcome.losses.length > 0, outcome.losses.length > 0 || outcome.errors.length > 0, bytesMax);
+  try {
+    output.piece(START);
+    projection.write(outcome.data, introspected, output);
+    output.piece(END);
+    const { troubles } = output;
+    const well = outcome.errors.length === 0 && outcome.losses.length === 0 && troubles.length === 0;
+    return { body: output.bytes(), errors: well ? none : errorsOf(outcome, troubles, operation), more: outcome.more };
+  } catch (error) {
+    if (!(error instanceof AnswerTooLong)) throw error;
+    return { body: NOTHING, errors: [error.at(rootKeyOf(operation))], more: 0 };
+  }
 }
+
+/** What was asked for is there, and a mutation done: so it is an error beside data that is null, and no refusal. */
+function rootKeyOf({ definition, clientKeys }: NormalOperation): string | undefined {
+  const root = definition.selectionSet.selections.find((one) => one.kind === Kind.FIELD);
+  const key = root && (root.alias ?? root.name).value;
+  return key && (clientKeys.get(key) ?? key);
+}
+
+const NOTHING = Buffer.from('{"data":null}');
 
 const START = Buffer.from('{"data":');
 const END = Buffer.from('}');
@@ -74,8 +91,9 @@ function errorsOf(outcome: Outcome, troubles: readonly Trouble[], operation: Nor
   return [...told, ...found, ...distinct(silent)];
 }
 
-function fieldError({ message, code, by, subgraph, cause }: Loss, path: readonly (string | number)[]): FieldError {
-  return { message, path, code, by, subgraph, cause };
+function fieldError(loss: Loss, path: readonly (string | number)[]): FieldError {
+  const { message, code, retryAfter, by, subgraph, cause } = loss;
+  return { message, path, code, retryAfter, by, subgraph, cause };
 }
 
 /** The fetch that should have brought the field; else one on the way to it. */

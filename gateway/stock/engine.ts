@@ -1,6 +1,7 @@
 import { Kind } from 'graphql';
 import { asFailure, Failure } from '#libs/failure';
 import type { Answer, Engine, EngineFactory, EngineOptions, Operation, RequestContext, Variables } from '../engine.js';
+import { ANSWER_BYTES_MAX, AnswerTooLong } from '../http/answer-bytes.js';
 import { roundedNumbers } from '../run/exact-numbers.js';
 import { clientErrors, type FieldError } from '../http/client-errors.js';
 import type { Supergraph } from '../supergraph/supergraph.js';
@@ -73,7 +74,7 @@ class StockEngine implements Engine {
         context,
       );
     }
-    return this.#answer(result.data ?? null, errorsOf(result, operation), context);
+    return this.#short(this.#answer(result.data ?? null, errorsOf(result, operation), context), operation, context);
   }
 
   close(): Promise<void> {
@@ -102,6 +103,13 @@ class StockEngine implements Engine {
     };
   }
 
+  /** Stock has put it together by then, and only the length of aliases keeps that small; at least it does not leave the house. */
+  #short(answer: Answer, operation: Operation, context: RequestContext): Answer {
+    const { answerBytesMax = ANSWER_BYTES_MAX } = this.#options;
+    if (Buffer.byteLength(answer.body) <= answerBytesMax) return answer;
+    return this.#answer(null, [new AnswerTooLong(answerBytesMax).at(rootPaths(operation)[0]?.[0])], context);
+  }
+
   #answer(data: unknown, errors: readonly FieldError[], context: RequestContext): Answer {
     if (errors.length === 0) return { body: JSON.stringify({ data }), hasErrors: false };
     return {
@@ -113,11 +121,12 @@ class StockEngine implements Engine {
 
 function errorsOf(result: StockResult, operation: Operation): FieldError[] {
   const told = (result.errors ?? []).map((error): FieldError => {
-    const { serviceName, code, by } = error.extensions ?? {};
+    const { serviceName, code, retryAfter, by } = error.extensions ?? {};
     return {
       message: error.message,
       path: error.path ?? rootPaths(operation)[0] ?? [],
       code,
+      retryAfter,
       by: by === BY_GATEWAY ? 'gateway' : 'subgraph',
       subgraph: typeof serviceName === 'string' ? serviceName : undefined,
       cause: (error.originalError as { cause?: unknown } | undefined)?.cause,

@@ -68,7 +68,7 @@ export class SubgraphSource implements GraphQLDataSource<StockContext & Record<s
 
   /** Only what our own rules read of an error, so nothing else of it can get anywhere. */
   #told(error: Record<string, unknown>, path: readonly (string | number)[]): object {
-    const code = isObject(error['extensions']) ? error['extensions']['code'] : undefined;
+    const { code, retryAfter } = isObject(error['extensions']) ? error['extensions'] : {};
     const given = error['path'];
     return {
       message: typeof error['message'] === 'string' && error['message'] !== '' ? error['message'] : 'no message',
@@ -76,7 +76,10 @@ export class SubgraphSource implements GraphQLDataSource<StockContext & Record<s
         Array.isArray(given) && given.length > 0
           ? given.filter((step) => typeof step === 'string' || typeof step === 'number')
           : path,
-      extensions: { code: typeof code === 'string' ? code : 'INTERNAL_SERVER_ERROR' },
+      extensions: {
+        code: typeof code === 'string' ? code : 'INTERNAL_SERVER_ERROR',
+        ...(typeof retryAfter === 'number' ? { retryAfter } : {}),
+      },
     };
   }
 

@@ -1,3 +1,4 @@
+import { endOnError } from '#libs/lifecycle';
 import type { Logger } from '#libs/telemetry';
 import type { GatewayConfig } from '../config.js';
 import type { Readiness } from '../http/health.controller.js';
@@ -68,7 +69,7 @@ export async function runWorker(config: GatewayConfig, logger: Logger): Promise<
     closing = true;
     decide({ kind: 'drop', offer: taken, why: 'this worker is ending' });
     gateway.close().then(
-      () => process.exit(0),
+      () => process.exit(),
       (error: unknown) => {
         logger.error({ error: String(error) }, 'A worker did not close cleanly');
         process.exit(1);
@@ -100,6 +101,10 @@ export async function runWorker(config: GatewayConfig, logger: Logger): Promise<
     }
   });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, close);
+  endOnError(() => {
+    close();
+    return undefined;
+  }, logger);
   tell({ kind: 'up' });
   tellReadiness(gateway, tell);
   await told;

@@ -49,6 +49,12 @@ export const CODES = {
   },
   RATE_LIMITED: { status: 429, says: true, retry: true, message: 'Too many requests; wait.' },
   OVERLOADED: { status: 503, says: false, retry: true, message: 'The service is busy; try again.' },
+  ANSWER_TOO_LONG: {
+    status: 400,
+    says: true,
+    retry: false,
+    message: 'The answer would be longer than one may be; ask for less at once.',
+  },
   SUBGRAPH_UNAVAILABLE: {
     status: 502,
     says: false,

@@ -7,11 +7,14 @@ import { cut } from './cut.js';
  */
 export class Failure extends Error {
   readonly code: Code;
+  /** Of RATE_LIMITED: in how many seconds it may be tried again. */
+  readonly retryAfterS: number | undefined;
 
-  constructor(code: Code, message: string = CODES[code].message, options?: { cause?: unknown }) {
+  constructor(code: Code, message: string = CODES[code].message, options?: { cause?: unknown; retryAfterS?: number }) {
     super(message, options);
     this.name = 'Failure';
     this.code = code;
+    this.retryAfterS = options?.retryAfterS;
   }
 
   get status(): number {

@@ -63,3 +63,46 @@ it('closing that fails is said, and is exit code 1', async () => {
   expect(await child.end('SIGTERM')).toBe(1);
   expect(child.output()).toContain('It did not close cleanly no way');
 });
+
+const BROKEN = {
+  'an exception': `throw new Error('one bug');`,
+  'a rejection': `void Promise.reject(new Error('one bug'));`,
+};
+/** Its requests take a moment, and the first one breaks something that is no part of it. */
+const serves = (breaks: string): string => `
+  import { createServer } from 'node:http';
+  const server = createServer((_, response) => {
+    setTimeout(() => response.end('whole'), 200);
+    setImmediate(() => { ${breaks} });
+  });
+  server.listen(0, '127.0.0.1', () => console.log('port ' + server.address().port + '.'));`;
+const SERVED = `await new Promise((resolve) => server.close(resolve));`;
+
+it.each(Object.entries(BROKEN))(
+  '%s that nobody has caught is said, what is under way is answered, and the exit code is 1; control: Node drops it',
+  async (what, breaks) => {
+    const asked = async (ends: string): Promise<[string, number, string]> => {
+      const child = await program(what, `${ends} ${serves(breaks)}`, SERVED);
+      await child.said(/port \d+\./);
+      const [, port] = /port (\d+)\./.exec(child.output())!;
+      const answer = await fetch(`http://127.0.0.1:${port}/`, { headers: { connection: 'close' } }).then(
+        (response) => response.text(),
+        () => 'nothing',
+      );
+      return [answer, await child.ended(), child.output()];
+    };
+    const [answer, code, output] = await asked(OURS);
+    expect([answer, code]).toEqual(['whole', 1]);
+    expect(output).toContain('Nobody caught this error; the program ends one bug\nclosing\nclosed\n');
+    const [dropped, dead] = await asked('');
+    expect([dropped, dead]).toEqual(['nothing', 1]);
+  },
+);
+
+it('an error that leaves closing to wait for ever ends it all the same', async () => {
+  const ends = `endOnSignals(close, { error: (_, message) => console.log(message) }, 200);
+    setImmediate(() => { throw new Error('one bug'); });`;
+  const child = await program('never', ends, NEVER);
+  expect(await child.ended()).toBe(1);
+  expect(child.output()).toContain('closing\nIt did not close in time\n');
+});

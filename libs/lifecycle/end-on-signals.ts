@@ -3,24 +3,50 @@ import type { Logger } from '#libs/telemetry';
 
 /** Signals that come within it are one wish: Ctrl+C reaches a program that npm has started from the terminal and from npm. */
 const SAME_MS = 1_000;
+/** After an error closing may wait for what will never come; then the program ends all the same. */
+const CLOSE_MS = 15_000;
+const SAID_MAX = 10;
 
 /**
  * At SIGTERM or SIGINT the program closes, then ends by itself (exit code 0, or 1 when closing failed). A later signal, from
- * somebody who waits no longer, ends it at once with 128 + its number.
+ * somebody who waits no longer, ends it at once with 128 + its number. At an error that nobody has caught it closes too.
  */
-export function endOnSignals(close: () => Promise<void>, logger: Logger): void {
+export function endOnSignals(close: () => Promise<void>, logger: Logger, closeMs = CLOSE_MS): void {
   let since: number | undefined;
+  const end = async (): Promise<void> => {
+    since = performance.now();
+    try {
+      await close();
+    } catch (error) {
+      logger.error({ err: error }, 'It did not close cleanly');
+      process.exit(1);
+    }
+  };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      if (since !== undefined) {
-        if (performance.now() - since > SAME_MS) process.exit(128 + constants.signals[signal]);
-        return;
-      }
-      since = performance.now();
-      close().catch((error: unknown) => {
-        logger.error({ err: error }, 'It did not close cleanly');
-        process.exit(1);
-      });
+      if (since === undefined) void end();
+      else if (performance.now() - since > SAME_MS) process.exit(128 + constants.signals[signal]);
     });
   }
+  endOnError(() => (since === undefined ? end() : undefined), logger, closeMs);
+}
+
+/**
+ * At an error that nobody has caught the program closes and ends with 1. By itself Node would end at once, and all that is under way
+ * would be lost with the one thing that broke; to go on would be to go on with something half done. `close`: undefined when it is closing.
+ */
+export function endOnError(close: () => Promise<void> | undefined, logger: Logger, closeMs = CLOSE_MS): void {
+  let errors = 0;
+  // A rejection that nobody handles comes here too.
+  process.on('uncaughtException', (error: unknown, origin) => {
+    errors += 1;
+    if (errors <= SAID_MAX) logger.error({ err: error, origin }, 'Nobody caught this error; the program ends');
+    if (errors > 1) return;
+    process.exitCode = 1;
+    setTimeout(() => {
+      logger.error({ closeMs }, 'It did not close in time');
+      process.exit(1);
+    }, closeMs).unref();
+    void close()?.finally(() => process.exit(1));
+  });
 }

@@ -1,1 +1,1 @@
-export { endOnSignals } from './end-on-signals.js';
+export { endOnError, endOnSignals } from './end-on-signals.js';

@@ -7,8 +7,12 @@ import type { RequestContext } from './context.js';
 
 /** What leaves a subgraph: message, path and code of a `Failure` or of graphql-js itself; of anything else only that it failed. */
 export function formatError(formatted: GraphQLFormattedError, error: unknown): GraphQLFormattedError {
-  const { message, code } = told(formatted, error);
-  return { message, ...(formatted.path ? { path: formatted.path } : {}), extensions: { code } };
+  const { message, code, retryAfter } = told(formatted, error);
+  return {
+    message,
+    ...(formatted.path ? { path: formatted.path } : {}),
+    extensions: { code, ...(retryAfter === undefined ? {} : { retryAfter }) },
+  };
 }
 
 /** What is not told is logged, once, with the request's id, so the two can be brought together. */
@@ -37,9 +41,13 @@ export function logMasked(logger: Logger): ApolloServerPlugin<RequestContext> {
   };
 }
 
-function told(formatted: GraphQLFormattedError, error: unknown): { message: string; code: keyof typeof CODES } {
+function told(
+  formatted: GraphQLFormattedError,
+  error: unknown,
+): { message: string; code: keyof typeof CODES; retryAfter?: number | undefined } {
   const thrown = unwrapResolverError(error);
-  if (thrown instanceof Failure) return { message: thrown.clientMessage, code: thrown.code };
+  if (thrown instanceof Failure)
+    return { message: thrown.clientMessage, code: thrown.code, retryAfter: thrown.retryAfterS };
   // Of the whole operation, not of a field: thrown before anything was resolved.
   const original = (thrown as { originalError?: unknown } | null)?.originalError;
   if (original instanceof Failure) return { message: original.clientMessage, code: original.code };

@@ -153,6 +153,11 @@ const ENVELOPES: Table = {
   'B17 gzip at the limit': [{ headers: gzip, body: gzipSync(big(LIMIT)) }, 200],
   'B17 gzip beyond the limit': [{ headers: gzip, body: gzipSync(big(LIMIT + 1)) }, 413, BAD],
   'B17 50 MB in 50 kB': [{ headers: gzip, body: gzipSync(Buffer.alloc(50_000_000, 32)) }, 413, BAD],
+  'B17 1 MB of gzip that holds nothing, in chunks': [
+    { headers: { ...gzip, 'transfer-encoding': 'chunked' }, body: Buffer.alloc(1_000_000, gzipSync('')) },
+    413,
+    BAD,
+  ],
   'B17 gzip, cut': [{ headers: gzip, body: gzipSync(ME).subarray(0, 20) }, 400, BAD],
   'B17 no gzip at all': [{ headers: gzip, body: ME }, 400, BAD],
   'B17 br': [{ headers: { ...JSON_TYPE, 'content-encoding': 'br' }, body: brotliCompressSync(ME) }, 415, BAD],

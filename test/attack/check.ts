@@ -54,7 +54,8 @@ export function violations({ come, send, to }: Attack, { status, headers, text }
   expect(errors.length > 0 && errors.length <= ERRORS_MAX, `${errors.length} errors`);
   for (const { extensions } of errors) {
     expect(Object.hasOwn(CODES, extensions?.code ?? ''), `a code that is in no table: ${String(extensions?.code)}`);
-    const others = Object.keys(extensions ?? {}).filter((name) => name !== 'code' && name !== 'requestId');
+    const allowed = ['code', 'requestId', ...(extensions?.code === 'RATE_LIMITED' ? ['retryAfter'] : [])];
+    const others = Object.keys(extensions ?? {}).filter((name) => !allowed.includes(name));
     expect(others.length === 0, `extensions say ${others.join(', ')}`);
   }
   if (come.ran) return found;

@@ -23,6 +23,7 @@ export interface AtALimit {
 export const LIMITS: Readonly<Record<string, AtALimit>> = {
   depth: { at: nest(10), beyond: nest(11) },
   aliases: { at: al(30, 'me{id}'), beyond: al(31, 'me{id}') },
+  'alias length': { at: `${'a'.repeat(100)}:me{id}`, beyond: `${'a'.repeat(101)}:me{id}` },
   'root fields': { at: times(20, (index) => `field${index}`), beyond: times(21, (index) => `field${index}`) },
   directives: {
     at: `me{${times(50, () => 'id@include(if:true)')}}`,
@@ -128,7 +129,33 @@ const SPREAD: Table = {
   'S4 tokens: 2,001 are not': [asks(tokens(2_001)), 400, 'GRAPHQL_PARSE_FAILED'],
 };
 
-export const limits: readonly Attack[] = [...wayRows, ...attacks('gateway', SPREAD)];
+/** A hundred names, each written thirty times; `more` characters longer than what `open` may answer. */
+const long = (more: number): Message =>
+  asks(`{people(first:100){${times(30, (index) => `${aliasOf(index, more)}:name`)}}}`);
+const aliasOf = (index: number, more: number): string =>
+  `a${index}`.padEnd(50, '_') + (index === 0 ? '_'.repeat(more) : '');
+
+/** What `open` may answer: the first of the two below, to the byte. */
+export const ANSWER_BYTES_OF_OPEN = Buffer.byteLength(
+  JSON.stringify({
+    data: {
+      people: Array.from({ length: 100 }, (_, person) =>
+        Object.fromEntries(Array.from({ length: 30 }, (__, index) => [aliasOf(index, 0), `name of ${person}`])),
+      ),
+    },
+  }),
+);
+
+const ANSWERS: Table = {
+  'S4 answer: as long as one may be': [long(0), 200],
+  'S4 answer: an alias of one character more, a hundred times': [
+    long(1),
+    200,
+    { code: 'ANSWER_TOO_LONG', ran: true, hides: /name of/ },
+  ],
+};
+
+export const limits: readonly Attack[] = [...wayRows, ...attacks('gateway', SPREAD), ...attacks('open', ANSWERS)];
 
 /** What the gateway's PERSISTED_DOCUMENTS has for the rows above: each limit, at it and beyond. */
 export function registeredDocuments(): Record<string, string> {

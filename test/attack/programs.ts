@@ -13,7 +13,7 @@ import { startGateway } from '../../gateway/start.js';
 import { PASSWORD } from '../people.js';
 import { startTinyGraph } from '../tiny/tiny-graph.js';
 import type { Cast, Target } from './attack.js';
-import { registeredDocuments } from './limits.js';
+import { ANSWER_BYTES_OF_OPEN, registeredDocuments } from './limits.js';
 import { WatchedLog } from './log.js';
 
 /** What is attacked, and what it says of itself. In this process, or in another one (programs.worker.ts). */
@@ -95,7 +95,11 @@ export async function startPrograms(): Promise<Programs> {
       CORS_CREDENTIALS: 'true',
       PERSISTED_DOCUMENTS: documents,
     });
-    const open = await start({ INTROSPECTION: 'on', COST_LIMIT: '1000' });
+    const open = await start({
+      INTROSPECTION: 'on',
+      COST_LIMIT: '1000',
+      ANSWER_BYTES: String(ANSWER_BYTES_OF_OPEN),
+    });
     const metered = await start({
       PERSISTED_DOCUMENTS: documents,
       COST_LIMIT: '1000',

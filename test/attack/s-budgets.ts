@@ -48,6 +48,12 @@ const BUDGETS: readonly Attack[] = [
         429,
         TOO_MANY,
       ],
+      'S30 the hundred-and-first body that is none': [from('203.0.113.5', '{"query":'), 429, TOO_MANY],
+      'S30 the hundred-and-first token that is none': [
+        from('203.0.113.6', HUNDRED, { authorization: 'Bearer a.b.c' }),
+        429,
+        TOO_MANY,
+      ],
     },
     { repeat: 101 },
   ),
@@ -80,7 +86,11 @@ const GUESSES: readonly Attack[] = [
     { repeat: 10 },
   ),
   ...attacks('social', {
-    'G1 the eleventh': [WRONG('alice'), 200, { code: 'RATE_LIMITED', ran: true, hides: /alice/ }],
+    'G1 the eleventh': [
+      WRONG('alice'),
+      200,
+      { code: 'RATE_LIMITED', ran: true, hides: /alice/, says: /"retryAfter":\d+\}/ },
+    ],
     'G1 the right one then': [
       asks('mutation{logIn(input:{handle:"alice",password:"tributary"}){token}}'),
       200,

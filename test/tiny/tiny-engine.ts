@@ -15,7 +15,7 @@ export const ENGINES: Readonly<Record<string, EngineFactory>> = { apollo: create
 export interface Told {
   readonly message: string;
   readonly path?: (string | number)[];
-  readonly extensions: { readonly code: string; readonly requestId: string };
+  readonly extensions: { readonly code: string; readonly requestId: string; readonly retryAfter?: number };
 }
 
 /** One engine before the tiny graph, with the gateway's own client between them. */
@@ -30,7 +30,12 @@ export class TinyEngine {
   readonly #client: SubgraphClient;
   readonly #documents: Documents;
 
-  static async open(create: EngineFactory, tiny: TinyGraph, bodyBytesMax = 64 * 1024): Promise<TinyEngine> {
+  static async open(
+    create: EngineFactory,
+    tiny: TinyGraph,
+    bodyBytesMax = 64 * 1024,
+    answerBytesMax?: number,
+  ): Promise<TinyEngine> {
     const client = openSubgraphClient({
       timeoutMs: 30_000,
       bodyBytesMax,
@@ -45,6 +50,7 @@ export class TinyEngine {
         tokens: 2_000,
         depth: 10,
         aliases: 30,
+        aliasLength: 100,
         rootFields: 20,
         directives: 50,
         selections: 1_000,
@@ -67,7 +73,15 @@ export class TinyEngine {
       ...silent,
       error: (fields) => void made.engine?.logged.push(fields as Record<string, unknown>),
     };
-    const options = { subgraphs, logger, clock: Date.now, planner: 'auto', merge: 'flow', join: true } as const;
+    const options = {
+      subgraphs,
+      logger,
+      clock: Date.now,
+      planner: 'auto',
+      merge: 'flow',
+      join: true,
+      ...(answerBytesMax === undefined ? {} : { answerBytesMax }),
+    } as const;
     made.engine = new TinyEngine(await create(supergraph, options), subgraphs, documents);
     return made.engine;
   }
@@ -97,7 +111,8 @@ export class TinyEngine {
     expect(body).not.toMatch(LEAK);
     for (const { path, extensions } of errors ?? []) {
       expect(Array.isArray(path)).toBe(true);
-      expect(Object.keys(extensions).sort()).toEqual(['code', 'requestId']);
+      const { retryAfter: _, ...others } = extensions;
+      expect(Object.keys(others).sort()).toEqual(['code', 'requestId']);
     }
     return { data, errors, body };
   }

@@ -67,6 +67,7 @@ export async function startTinyHttp(
     tokens: 2_000,
     depth: 10,
     aliases: 30,
+    aliasLength: 100,
     rootFields: 20,
     directives: 50,
     selections: 1_000,

@@ -71,5 +71,7 @@ export class Throttle {
 
 async function refuseAfter(takes: readonly Promise<number>[], why = 'Too many tries'): Promise<void> {
   const waitMs = Math.max(...(await Promise.all(takes)));
-  if (waitMs > 0) throw new Failure('RATE_LIMITED', `${why}; wait ${Math.ceil(waitMs / 1_000)} s.`);
+  if (waitMs <= 0) return;
+  const retryAfterS = Math.ceil(waitMs / 1_000);
+  throw new Failure('RATE_LIMITED', `${why}; wait ${retryAfterS} s.`, { retryAfterS });
 }
