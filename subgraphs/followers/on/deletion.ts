@@ -1,15 +1,7 @@
 import type { Database, Tx } from '#libs/database';
 import type { DomainEvent } from '#libs/events';
 import { recordEvent } from '#libs/outbox';
-import {
-  beginStep,
-  partOf,
-  startParticipant,
-  type Begun,
-  type Part,
-  type Participant,
-  type StepOf,
-} from '#libs/saga';
+import { beginStep, partOf, startParticipant, type Begun, type Part, type Participant, type StepOf } from '#libs/saga';
 import type { Logger } from '#libs/telemetry';
 import { untilNobodyActs } from '../relation.store.js';
 import { dissolveSlice, eraseSlice, restoreSlice } from './dissolve-follows.js';

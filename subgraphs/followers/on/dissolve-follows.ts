@@ -166,8 +166,7 @@ function comingBack(relation: Relation, userId: string, rows: readonly Parted[])
     at: at.toISOString(),
   });
   const blocks = back.filter(({ kind, from }) => kind === 'block' && !sideOf(from).blocks);
-  if (blocks.length > 0)
-    return [...endFollows(relation), ...blocks.map((parted) => started('block-started', parted))];
+  if (blocks.length > 0) return [...endFollows(relation), ...blocks.map((parted) => started('block-started', parted))];
   if (relation.low.blocks || relation.high.blocks) return [];
   return back
     .filter(({ kind, from }) => kind === 'follow' && !sideOf(from).follows)
