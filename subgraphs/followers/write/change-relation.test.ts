@@ -8,7 +8,7 @@ import type { Saga } from '#libs/saga';
 import { silent } from '#libs/telemetry';
 import { withServer } from '../../../test/servers/needs.js';
 import { followersTables } from '../followers.tables.js';
-import { accountFrozen, accountThawed, followsParticipant, userDeleted } from '../on/deletion.js';
+import { accountFrozen, accountThawed, followsParticipant, stepAsked, userDeleted } from '../on/deletion.js';
 import { eraseSlice, partSlice } from '../on/dissolve-follows.js';
 import { wholeCount } from '../relation.counts.js';
 import { pairOf, type Verb } from '../relation.js';
@@ -271,6 +271,25 @@ function deletions(open: () => Promise<Database>): void {
     await done();
     expect(await kept(database, leaving)).toEqual([]);
     expect(await wrongCounts(database)).toBe(0);
+  });
+
+  it('asked again for what it is at, it tells that it goes on', async () => {
+    const [leaving = ''] = people;
+    const deletionId = newId();
+    const asked = () => ({
+      ...deletion(leaving),
+      type: 'deletion-step-asked' as const,
+      payload: { deletionId, userId: leaving, step: 'dissolve-follows' as const },
+    });
+    await database.transaction((tx) => stepAsked(tx, asked()));
+    await database.query('UPDATE deletion_parts SET slices = 1 WHERE deletion_id = $1', [deletionId]);
+    await database.transaction((tx) => stepAsked(tx, asked()));
+    await done();
+    const events = await database.query<{ type: string }>(
+      'SELECT type FROM outbox WHERE aggregate = $1 ORDER BY aggregate_version',
+      [`dissolution:${deletionId}`],
+    );
+    expect(events.map(({ type }) => type)).toEqual(['follows-step-goes-on', 'follows-step-ended']);
   });
 
   it('user-deleted says which deletion it is of, whatever their ids', async () => {

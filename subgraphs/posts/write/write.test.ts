@@ -281,6 +281,23 @@ describe('when an account is deleted', () => {
     expect(await edgesOf(dan)).toEqual([]);
   });
 
+  it('asked again for what it is at, it tells that it goes on', async () => {
+    const [dan, deletionId] = [await scene.person(), newId()];
+    const ask = () => scene.hear('deletion-step-asked', { deletionId, userId: dan, step: 'withdraw-posts' });
+    await ask();
+    // As if it were in the middle of it.
+    await scene.database.query(
+      `UPDATE deletion_parts SET state = 'working', slices = slices + 1 WHERE deletion_id = $1`,
+      [deletionId],
+    );
+    await ask();
+    expect(await scene.told(`withdrawal:${deletionId}`)).toEqual([
+      '1:posts-step-ended',
+      '2:posts-step-goes-on',
+      '3:posts-step-ended',
+    ]);
+  });
+
   const edgesOf = (id: string) =>
     scene.database.query(
       `SELECT follower_id, followee_id FROM follow_edges WHERE $1 IN (follower_id, followee_id)
