@@ -148,18 +148,27 @@ export function deletion(world: () => World): void {
     expect(await seen(b, a)).toMatchObject({ userByHandle: null });
   });
 
-  it('a block that ended with the follows, while there are posts, is seen through (control)', async () => {
-    const [a, d] = (await cast(world(), alice, dan)) as [Person, Person];
+  it('a block holds while follows have ended and posts are still there; were it to end with them, they would be seen (control)', async () => {
+    const [a, b, d] = (await cast(world(), alice, bob, dan)) as [Person, Person, Person];
     await act(a, 'block', d.id);
+    await act(a, 'follow', b.id);
     const id = await publish(a, 'not for dan');
     await world().settle();
-    expect(await post(d, id)).toBeNull();
     await watchBlocks(world().posts.database, [kept(a, d)]);
+    const goOn = await hold(world().posts.database);
+    const deletionId = await begin(a);
+    await untilFrozen(world(), a);
+    await world().settle();
+    expect([await post(d, id), await seenAcrossBlocks(world().posts.database)]).toEqual([null, 0]);
+
     const part = { userId: parseGlobalId('user', a.id) } as Parameters<typeof partSlice>[1];
     await world().followers.database.transaction((tx) => partSlice(tx, part));
     await world().settle();
     expect([await post(d, id), await seenAcrossBlocks(world().posts.database)]).toEqual([{ id }, 1]);
     await endWatch(world().posts.database);
+    await goOn();
+    await world().settle();
+    expect(await shown(a, deletionId)).toMatchObject({ state: 'DONE' });
   });
 
   it('is refused by a clear code when it is asked twice, and so is everything that a frozen account does', async () => {
@@ -167,7 +176,7 @@ export function deletion(world: () => World): void {
     const post = await publish(b, 'hello');
     await act(a, 'follow', b.id);
     await world().settle();
-    const goOn = await holdFollows(world());
+    const goOn = await hold(world().followers.database);
     const deletionId = await begin(a);
     const inMotion = async () => (await shown(a, deletionId)).state;
     await untilFrozen(world(), a);
@@ -244,19 +253,19 @@ async function breakFollows(followers: Database, userId: string): Promise<() => 
   };
 }
 
-/** From now on followers begins its steps and does not come to them. Answers how it goes on. */
-async function holdFollows({ followers }: World): Promise<() => Promise<void>> {
-  await followers.database.query(
+/** From now on a service begins its steps and does not come to them. Answers how it goes on. */
+async function hold(database: Database): Promise<() => Promise<void>> {
+  await database.query(
     `CREATE FUNCTION held_by_test() RETURNS trigger LANGUAGE plpgsql AS
      $$ BEGIN NEW.due_at = now() + interval '1 hour'; RETURN NEW; END $$`,
   );
-  await followers.database.query(
+  await database.query(
     `CREATE TRIGGER held_by_test BEFORE INSERT ON deletion_parts FOR EACH ROW EXECUTE FUNCTION held_by_test()`,
   );
   return async () => {
-    await followers.database.query('DROP TRIGGER held_by_test ON deletion_parts');
-    await followers.database.query('DROP FUNCTION held_by_test()');
-    await followers.database.query('UPDATE deletion_parts SET due_at = now()');
+    await database.query('DROP TRIGGER held_by_test ON deletion_parts');
+    await database.query('DROP FUNCTION held_by_test()');
+    await database.query('UPDATE deletion_parts SET due_at = now()');
   };
 }
 
