@@ -83,6 +83,7 @@ async function otherwise(
       `SELECT u.id FROM unnest($1::uuid[]) AS u (id)
        WHERE EXISTS (SELECT FROM people p WHERE p.user_id = u.id AND p.state <> 'gone')
          OR EXISTS (SELECT FROM follows f WHERE f.follower_id = u.id) OR EXISTS (SELECT FROM follows f WHERE f.followee_id = u.id)
+         OR EXISTS (SELECT FROM blocks b WHERE b.blocker_id = u.id) OR EXISTS (SELECT FROM blocks b WHERE b.blocked_id = u.id)
          OR EXISTS (SELECT FROM parted p WHERE p.owner_id = u.id)`,
       [done],
     ),

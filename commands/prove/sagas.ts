@@ -2,11 +2,17 @@ import { CRASH_POINTS, type CrashPoint } from '#libs/crash-point';
 import { openDatabase, type Database } from '#libs/database';
 import { newId } from '#libs/identity';
 import type { Saga } from '#libs/saga';
-import { loadFollows, loadPeople as loadFollowersPeople, recount } from '../../subgraphs/followers/bulk.js';
+import {
+  loadBlocks as loadFollowersBlocks,
+  loadFollows,
+  loadPeople as loadFollowersPeople,
+  recount,
+} from '../../subgraphs/followers/bulk.js';
 import { wholeCount } from '../../subgraphs/followers/relation.counts.js';
-import { loadEdges, loadPeople, loadPosts } from '../../subgraphs/posts/bulk.js';
+import { loadBlocks, loadEdges, loadPeople, loadPosts } from '../../subgraphs/posts/bulk.js';
 import { loadUsers } from '../../subgraphs/users/bulk.js';
 import type { Progress } from '../seed/progress.js';
+import { seenAcrossBlocks, watchBlocks } from './block-watch.js';
 import { killOneAt, Member } from './crew.js';
 import { drawer } from './draw.js';
 import type { Place, Site } from './places.js';
@@ -71,11 +77,11 @@ function showsAt({ size, quick, seed, controls }: Setup, place: Place): Show[] {
   return shows;
 }
 
-function killed(saga: Saga, { begun, done, reverted, halfDone, astray, kills }: Outcome): Omit<Row, 'place'> {
+function killed(saga: Saga, { begun, done, reverted, halfDone, astray, kills, seen }: Outcome): Omit<Row, 'place'> {
   return {
     claim: `deleted by the ${saga} saga, killed at ${kills} points`,
     over: `${begun} accounts (${done} gone, ${reverted} brought back)`,
-    figures: zeros({ 'half done': halfDone, 'ended the other way': astray }),
+    figures: zeros({ 'half done': halfDone, 'ended the other way': astray, 'seen across a block': seen }),
   };
 }
 
@@ -118,6 +124,8 @@ interface Outcome {
   readonly halfDone: number;
   /** Gone although a step failed for good, or brought back although none did. */
   readonly astray: number;
+  /** Times at which a post was to be seen by whom its author blocks. */
+  readonly seen: number;
   readonly messages: number;
   readonly p50Ms: number;
 }
@@ -197,13 +205,13 @@ interface Account {
   readonly fails: boolean;
 }
 
-/** Accounts in a ring: each follows the next ones, so each has as many followers. Every fifth cannot be parted from them. */
+/** Accounts that follow those who stay, and block one more of them. Every fifth cannot be parted from whom it follows. */
 async function layOut(stores: Stores, { accounts: least, points, naive, calm }: Plan): Promise<readonly Account[]> {
   const accounts = least + SPARE_PER_KILL * points.length;
   const now = Date.now() - 86_400_000;
-  const ids = Array.from({ length: accounts + FOLLOWS_EACH }, (_, nth) => newId({ now: now + nth }));
+  const ids = Array.from({ length: accounts + FOLLOWS_EACH + 1 }, (_, nth) => newId({ now: now + nth }));
   const people = ids.slice(0, accounts);
-  const staying = ids.slice(accounts);
+  const [blockedId = '', ...staying] = ids.slice(accounts);
   await loadUsers(
     stores.users,
     ids.map((id, nth) => ({
@@ -225,6 +233,9 @@ async function layOut(stores: Stores, { accounts: least, points, naive, calm }: 
     stores.followers,
     follows.map((follow) => ({ ...follow, followedAt: new Date(now).toISOString() })),
   );
+  const blocks = people.map((blockerId) => ({ blockerId, blockedId, at: new Date(now).toISOString() }));
+  await loadBlocks(stores.posts, blocks);
+  await loadFollowersBlocks(stores.followers, blocks);
   await recount(stores.followers);
   await loadPosts(
     stores.posts,
@@ -240,6 +251,10 @@ async function layOut(stores: Stores, { accounts: least, points, naive, calm }: 
   );
   await stores.posts.query(
     `UPDATE people SET post_count = (SELECT count(*) FROM posts WHERE author_id = people.id AND state = 'published')`,
+  );
+  await watchBlocks(
+    stores.posts,
+    people.map((author) => ({ author, from: blockedId })),
   );
   const stuck = naive || calm ? [] : people.filter((_, nth) => nth % 5 === 0);
   if (stuck.length > 0) {
@@ -275,16 +290,25 @@ async function compared(stores: Stores, people: readonly Account[], plan: Plan):
       state: string;
       counted: number;
       edges: number;
+      blocks: number;
     }>(
       `SELECT (SELECT count(*)::int FROM posts WHERE author_id = $1 AND state = 'published' AND body <> '') AS visible,
          (SELECT count(*)::int FROM post_events e JOIN posts p ON p.id = e.post_id
           WHERE p.author_id = $1 AND e.fact ->> 'body' <> '') AS told,
          (SELECT count(*)::int FROM follow_edges WHERE follower_id = $1) AS edges,
+         (SELECT count(*)::int FROM block_edges WHERE blocker_id = $1) AS blocks,
          state, post_count AS counted FROM people WHERE id = $1`,
       [id],
     );
-    const [follow] = await stores.followers.query<{ follows: number; parted: number; state: string; counted: number }>(
+    const [follow] = await stores.followers.query<{
+      follows: number;
+      blocks: number;
+      parted: number;
+      state: string;
+      counted: number;
+    }>(
       `SELECT (SELECT count(*)::int FROM follows WHERE follower_id = $1) AS follows,
+         (SELECT count(*)::int FROM blocks WHERE blocker_id = $1) AS blocks,
          (SELECT count(*)::int FROM parted WHERE owner_id = $1) AS parted,
          state, ${wholeCount('following', 'people')} AS counted FROM people WHERE user_id = $1`,
       [id],
@@ -294,17 +318,20 @@ async function compared(stores: Stores, people: readonly Account[], plan: Plan):
       post?.state === 'deleted' &&
       post.visible === 0 &&
       (post.told === 0 || plan.naive === true) &&
-      (post.edges === 0 || plan.naive === true) &&
+      (post.edges + post.blocks === 0 || plan.naive === true) &&
       follow?.state === 'gone' &&
-      follow.follows + follow.parted + follow.counted === 0;
+      follow.follows + follow.parted + follow.counted === 0 &&
+      (follow.blocks === 0 || plan.naive === true);
     const isBack =
       user.back &&
       post?.state === 'registered' &&
       post.visible === POSTS_EACH &&
       post.counted === POSTS_EACH &&
       post.edges === FOLLOWS_EACH &&
+      post.blocks === 1 &&
       follow?.state === 'active' &&
       follow.follows === FOLLOWS_EACH &&
+      follow.blocks === 1 &&
       follow.counted === FOLLOWS_EACH &&
       follow.parted === 0;
     if (isGone) done += 1;
@@ -324,6 +351,7 @@ async function compared(stores: Stores, people: readonly Account[], plan: Plan):
     reverted,
     halfDone,
     astray,
+    seen: await seenAcrossBlocks(stores.posts),
     messages: Math.round((messages / begun) * 10) / 10,
     p50Ms: Math.round(time?.p50 ?? 0),
   };

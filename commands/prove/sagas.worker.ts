@@ -15,8 +15,8 @@ import { HEARD as heardByPosts } from '../../subgraphs/posts/on/heard.js';
 import { withdrawSlice } from '../../subgraphs/posts/on/withdraw-posts.js';
 import { postsTables } from '../../subgraphs/posts/posts.tables.js';
 import { beginDeletion } from '../../subgraphs/users/deletion.store.js';
+import { deletionWork } from '../../subgraphs/users/on/deletion.js';
 import { heardBy } from '../../subgraphs/users/on/heard.js';
-import { LateSteps } from '../../subgraphs/users/on/late-steps.js';
 import { usersTables } from '../../subgraphs/users/users.tables.js';
 import { drawer } from './draw.js';
 import type { Site } from './places.js';
@@ -120,7 +120,7 @@ const HEARD: Readonly<Record<Service, Handlers>> = {
 
 function backgroundOf(service: Service, database: Database, logger: ReturnType<typeof createLogger>) {
   const parts = { database, logger, pausesMs: PAUSES_MS, lookMs: 500 };
-  if (service === 'users') return new LateSteps({ database, logger, ...PATIENCE });
+  if (service === 'users') return deletionWork({ ...parts, patience: PATIENCE });
   return service === 'posts' ? postsParticipant(parts) : followsParticipant(parts);
 }
 

@@ -32,7 +32,12 @@ export const EVENTS = {
     payload: z.object({ userId: id, handle: z.string(), deletionId: id, saga }),
   },
   // It cannot be taken back any more: everybody erases.
-  'user-deleted': { source: 'users', version: 1, payload: z.object({ userId: id, handle: z.string() }) },
+  'user-deleted': {
+    source: 'users',
+    version: 1,
+    // By which deletion; absent in events that were recorded before 29 November 2026.
+    payload: z.object({ userId: id, handle: z.string(), deletionId: id.optional(), saga: saga.optional() }),
+  },
   // users; aggregate deletion:<deletionId>: what the coordinator of an orchestrated deletion asks of the others
   'deletion-step-asked': {
     source: 'users',
@@ -89,6 +94,12 @@ export const EVENTS = {
     version: 1,
     payload: z.object({ deletionId: id, userId: id, step: postsStep, outcome }),
   },
+  // The same aggregate: it was asked again for what it is at, and has come further since the last time.
+  'posts-step-goes-on': {
+    source: 'posts',
+    version: 1,
+    payload: z.object({ deletionId: id, userId: id, step: postsStep }),
+  },
   // followers; aggregate relation:<smaller id>:<larger id>, so both directions of a pair keep one order
   'follow-started': {
     source: 'followers',
@@ -103,6 +114,11 @@ export const EVENTS = {
     source: 'followers',
     version: 1,
     payload: z.object({ deletionId: id, userId: id, step: followsStep, outcome }),
+  },
+  'follows-step-goes-on': {
+    source: 'followers',
+    version: 1,
+    payload: z.object({ deletionId: id, userId: id, step: followsStep }),
   },
 } as const;
 

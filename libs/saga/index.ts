@@ -1,3 +1,13 @@
 export { stuckSteps } from './gauges.js';
-export { PARTS_INDEXES, PARTS_TABLE, type Outcome, type Part, type Saga, type Slice, type StepOf } from './part.js';
-export { beginStep, partOf, startParticipant, type Participant } from './participant.js';
+export {
+  PARTS_INDEXES,
+  PARTS_PROGRESS,
+  PARTS_PROGRESS_BACK,
+  PARTS_TABLE,
+  type Outcome,
+  type Part,
+  type Saga,
+  type Slice,
+  type StepOf,
+} from './part.js';
+export { beginStep, partOf, startParticipant, type Begun, type Participant } from './participant.js';

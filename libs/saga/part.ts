@@ -46,3 +46,13 @@ export const PARTS_INDEXES = [
   `CREATE INDEX deletion_parts_due ON deletion_parts (due_at) WHERE state = 'working'`,
   'CREATE INDEX deletion_parts_of_user ON deletion_parts (user_id)',
 ];
+
+/** A later migration: how many slices are done, and of how many it was told that the step goes on. */
+export const PARTS_PROGRESS = [
+  'ALTER TABLE deletion_parts ADD COLUMN slices integer NOT NULL DEFAULT 0',
+  'ALTER TABLE deletion_parts ADD COLUMN slices_told integer NOT NULL DEFAULT 0',
+];
+export const PARTS_PROGRESS_BACK = [
+  'ALTER TABLE deletion_parts DROP COLUMN slices_told',
+  'ALTER TABLE deletion_parts DROP COLUMN slices',
+];

@@ -106,26 +106,28 @@ export class Participant<Step extends string> {
   async #slice(id: string): Promise<void> {
     const { database, steps } = this.#options;
     const began = performance.now();
+    let step: Step | undefined;
     try {
       await database.transaction(async (tx) => {
         const [row] = await tx.query<Row<Step>>(
           `${SELECT} WHERE deletion_id = $1 AND state = 'working' FOR UPDATE SKIP LOCKED`,
           [id],
         );
+        step = row?.step;
         if (row === undefined) return;
         const cursor = await steps[row.step].slice(tx, row);
         crashPoint('saga:slice');
         if (cursor === undefined) await this.#end(tx, row);
         else {
-          await tx.query('UPDATE deletion_parts SET cursor = $2, tries = 0, due_at = now() WHERE deletion_id = $1', [
-            id,
-            cursor,
-          ]);
+          await tx.query(
+            'UPDATE deletion_parts SET cursor = $2, slices = slices + 1, tries = 0, due_at = now() WHERE deletion_id = $1',
+            [id, cursor],
+          );
         }
       });
       crashPoint('saga:sliced');
     } catch (error) {
-      await this.#failed(id, error);
+      await this.#failed(id, step, error);
     }
     // As long again as it took: the connection is for others too.
     await new Promise((resolve) => setTimeout(resolve, Math.min(50, performance.now() - began)));
@@ -139,29 +141,31 @@ export class Participant<Step extends string> {
     crashPoint('saga:told');
   }
 
-  async #failed(id: string, error: unknown): Promise<void> {
+  /**
+   * One statement, and only while it is still at the step that failed: what was begun meanwhile (an erasure, say) is not turned into
+   * the undoing of what it replaced. `step`: undefined where the database did not even tell it.
+   */
+  async #failed(id: string, step: Step | undefined, error: unknown): Promise<void> {
     const { database, logger, pausesMs, steps } = this.#options;
     const reason = String(error instanceof Error ? error.message : error).slice(0, 500);
+    const undo = step === undefined ? undefined : steps[step].undo;
     const [row] = await database.query<Row<Step>>(
-      `UPDATE deletion_parts SET tries = tries + 1, reason = $2,
-         due_at = now() + coalesce(($3::int[])[tries + 1], ($3::int[])[cardinality($3::int[])]) * interval '1 ms'
-       WHERE deletion_id = $1 AND state = 'working'
-       RETURNING deletion_id AS "deletionId", user_id AS "userId", saga, step, cursor, failing, tries, version`,
-      [id, reason, pausesMs],
+      `UPDATE deletion_parts SET reason = $2, step = CASE WHEN ${GIVES_UP} THEN $5 ELSE step END,
+         failing = CASE WHEN ${GIVES_UP} THEN step ELSE failing END, cursor = CASE WHEN ${GIVES_UP} THEN '' ELSE cursor END,
+         tries = CASE WHEN ${GIVES_UP} THEN 0 ELSE tries + 1 END,
+         due_at = CASE WHEN ${GIVES_UP} THEN now()
+           ELSE now() + coalesce(($3::int[])[tries + 1], ($3::int[])[cardinality($3::int[])]) * interval '1 ms' END
+       WHERE deletion_id = $1 AND state = 'working' AND ($4::text IS NULL OR step = $4)
+       RETURNING ${COLUMNS}`,
+      [id, reason, pausesMs, step ?? null, undo ?? null],
     );
     if (row === undefined) return;
-    const { undo } = steps[row.step];
-    const givesUp = row.tries > pausesMs.length && undo !== undefined;
+    const givesUp = step !== undefined && row.step !== step;
     logger[givesUp ? 'error' : 'warn'](
-      { deletion: id, step: row.step, tries: row.tries, err: error },
+      { deletion: id, step, tries: row.tries, err: error },
       givesUp
         ? 'A step of a deletion gives up; what it did is undone'
         : 'A step of a deletion failed; it is tried again',
-    );
-    if (!givesUp) return;
-    await database.query(
-      `UPDATE deletion_parts SET failing = step, step = $2, cursor = '', tries = 0, due_at = now() WHERE deletion_id = $1`,
-      [id, undo],
     );
   }
 }
@@ -181,17 +185,35 @@ export function startParticipant<Step extends string>(
 /** What begins a step. */
 const WAKES: ReadonlySet<string> = new Set(['account-frozen', 'account-thawed', 'user-deleted', 'deletion-step-asked']);
 
+export interface Begun {
+  /** It is under way, and slices were done since this was last told: the version of the event that tells it again. */
+  readonly goesOn?: number;
+}
+
 /**
  * Begins a step in the transaction that hears of it; the caller wakes the participant after COMMIT. What is under way goes on,
- * what is done is told again, and whatever an earlier deletion of the same account was still undoing is this one's now.
+ * what is done is told again, and whatever an earlier deletion of the same account was still undoing is this one's now. What comes
+ * late is nothing: a step of a deletion that another followed, or one from before the erasure (`last`) that was begun.
  */
 export async function beginStep<Step extends string>(
   tx: Tx,
-  { deletionId, userId, saga, step }: Omit<Part<Step>, 'cursor'>,
-): Promise<void> {
+  { deletionId, userId, saga, step, last }: Omit<Part<Step>, 'cursor'> & { readonly last: Step },
+): Promise<Begun> {
+  // Whoever begins another step for the same account is waited for, and then seen.
+  await tx.query('SELECT FROM deletion_parts WHERE user_id = $1 ORDER BY deletion_id FOR UPDATE', [userId]);
+  const [later] = await tx.query(
+    `SELECT FROM deletion_parts WHERE user_id = $1 AND (deletion_id > $2 OR step = $3) AND $4::text <> $3 LIMIT 1`,
+    [userId, deletionId, last, step],
+  );
+  if (later !== undefined) return {};
   await tx.query(
     `UPDATE deletion_parts SET state = 'done' WHERE user_id = $1 AND deletion_id <> $2 AND state = 'working'`,
     [userId, deletionId],
+  );
+  const [told] = await tx.query<{ version: number }>(
+    `UPDATE deletion_parts SET version = version + 1, slices_told = slices
+     WHERE deletion_id = $1 AND state = 'working' AND $2::text IN (step, failing) AND slices > slices_told RETURNING version`,
+    [deletionId, step],
   );
   await tx.query(
     `INSERT INTO deletion_parts (deletion_id, user_id, saga, step, state) VALUES ($1, $2, $3, $4, 'working')
@@ -202,6 +224,7 @@ export async function beginStep<Step extends string>(
      WHERE NOT (deletion_parts.state = 'working' AND deletion_parts.failing IS NOT DISTINCT FROM excluded.step)`,
     [deletionId, userId, saga, step],
   );
+  return told === undefined ? {} : { goesOn: told.version };
 }
 
 /** The deletion that this account is in, as far as it is known here. */
@@ -220,5 +243,7 @@ async function nextVersion(tx: Tx, deletionId: string, outcome: Outcome): Promis
   return row.version;
 }
 
-const SELECT = `SELECT deletion_id AS "deletionId", user_id AS "userId", saga, step, cursor, failing, tries, version
-  FROM deletion_parts`;
+/** Of `#failed`: it was the last try, and there is a way back. */
+const GIVES_UP = `(tries >= cardinality($3::int[]) AND $5::text IS NOT NULL)`;
+const COLUMNS = `deletion_id AS "deletionId", user_id AS "userId", saga, step, cursor, failing, tries, version`;
+const SELECT = `SELECT ${COLUMNS} FROM deletion_parts`;

@@ -69,7 +69,9 @@ export class RelationCache {
       case 'profile-edited':
       case 'deletion-step-asked':
       case 'posts-step-ended':
+      case 'posts-step-goes-on':
       case 'follows-step-ended':
+      case 'follows-step-goes-on':
       case 'post-published':
       case 'post-edited':
       case 'post-deleted':

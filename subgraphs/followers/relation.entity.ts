@@ -51,6 +51,7 @@ export class Block {
 
 /** The number of events of each pair, and the row that a writer locks before it looks at the pair. */
 @Entity('relations')
+@Index('relations_of_high', ['highId'])
 @Check('relations_order', 'low_id < high_id')
 export class RelationRow {
   @PrimaryColumn('uuid', { name: 'low_id', primaryKeyConstraintName: 'relations_pkey' })

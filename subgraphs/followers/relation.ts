@@ -56,8 +56,8 @@ function unfollow(actor: Side, target: Side): Change[] {
 function block(actor: Side, target: Side): Change[] {
   if (actor.blocks) return [];
   return [
-    ...(actor.follows ? [followEnded(actor, target)] : []),
-    ...(target.follows ? [followEnded(target, actor)] : []),
+    ...unfollow(actor, target),
+    ...unfollow(target, actor),
     { type: 'block-started', from: actor.userId, to: target.userId },
   ];
 }
@@ -67,8 +67,13 @@ function unblock(actor: Side, target: Side): Change[] {
 }
 
 /** Everything that is between two people ends, when one of them has left. */
-export function part({ low, high }: Relation): Change[] {
-  return [...unfollow(low, high), ...unfollow(high, low), ...unblock(low, high), ...unblock(high, low)];
+export function part(relation: Relation): Change[] {
+  const { low, high } = relation;
+  return [...endFollows(relation), ...unblock(low, high), ...unblock(high, low)];
+}
+
+export function endFollows({ low, high }: Relation): Change[] {
+  return [...unfollow(low, high), ...unfollow(high, low)];
 }
 
 export function checkPeople(actor: Side, target: Side): void {

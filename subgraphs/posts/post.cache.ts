@@ -72,9 +72,11 @@ export class PostCache {
       case 'profile-edited':
       case 'deletion-step-asked':
       case 'posts-step-ended':
+      case 'posts-step-goes-on':
       case 'follow-started':
       case 'follow-ended':
       case 'follows-step-ended':
+      case 'follows-step-goes-on':
         return [];
     }
   }

@@ -83,6 +83,7 @@ export class PostSnapshotEntity {
 @Entity('likes')
 @Index('likes_by_user', ['userId', 'postId'], { where: 'liked' })
 @Index('likes_withdrawn', ['userId', 'postId'], { where: 'withdrawn' })
+@Index('likes_undone', ['userId', 'postId'], { where: 'NOT liked AND NOT withdrawn' })
 export class LikeEntity {
   @PrimaryColumn('uuid', { name: 'post_id', primaryKeyConstraintName: 'likes_pk' })
   postId: string;

@@ -1,7 +1,8 @@
 import { crashPoint } from '#libs/crash-point';
 import type { Tx } from '#libs/database';
+import { newId, timeOf } from '#libs/identity';
 import { recordEvent } from '#libs/outbox';
-import type { Saga } from '#libs/saga';
+import { beginStep, type Saga } from '#libs/saga';
 import {
   followsOf,
   nextOf,
@@ -24,6 +25,18 @@ export interface Deletion {
 export interface Patience {
   readonly stepTimeoutMs: number;
   readonly triesMax: number;
+}
+
+/** The name of what is erased here beside the account's row. */
+export const ERASE_OWN = 'erase-account';
+
+/** An id behind those of the account's deletions before it, also where the clock was set back: the others tell by it which came last. */
+export async function newDeletionId(tx: Tx, userId: string, now: number): Promise<string> {
+  const [last] = await tx.query<{ id: string }>(
+    'SELECT id FROM account_deletions WHERE user_id = $1 ORDER BY id DESC LIMIT 1',
+    [userId],
+  );
+  return newId({ now: last === undefined ? now : Math.max(now, timeOf(last.id) + 1) });
 }
 
 /** Begins a deletion of an account that the caller holds locked: it is frozen from here on. `version`: of its aggregate, after this. */
@@ -132,6 +145,15 @@ export async function ask(tx: Tx, deletion: Deletion, name: StepName, step: Ask,
   });
 }
 
+/** It was late, and is at it: it has all its tries again. */
+export async function stepGoesOn(tx: Tx, id: string, name: StepName, { stepTimeoutMs }: Patience): Promise<void> {
+  await tx.query(
+    `UPDATE account_deletion_steps SET tries = 0, heard_at = now(), due_at = now() + $3 * interval '1 ms'
+     WHERE deletion_id = $1 AND name = $2 AND due_at IS NOT NULL`,
+    [id, name, stepTimeoutMs],
+  );
+}
+
 async function expect(tx: Tx, deletionId: string, name: StepName, { stepTimeoutMs }: Patience): Promise<void> {
   await tx.query(
     `UPDATE account_deletion_steps SET tries = tries + 1, due_at = now() + $3 * interval '1 ms' WHERE deletion_id = $1 AND name = $2`,
@@ -141,7 +163,7 @@ async function expect(tx: Tx, deletionId: string, name: StepName, { stepTimeoutM
 
 /**
  * The point of no return: what is personal is overwritten here, also in what was told already, and the others hear
- * `user-deleted`. The handle stays taken, by nobody.
+ * `user-deleted`. What may be much (notifications, blocks) follows in slices: on/erase-account.ts. The handle stays taken, by nobody.
  */
 async function eraseAccount(tx: Tx, deletion: Deletion, patience: Patience): Promise<void> {
   const { id, userId, saga } = deletion;
@@ -167,9 +189,10 @@ async function eraseAccount(tx: Tx, deletion: Deletion, patience: Patience): Pro
     aggregate: `user:${userId}`,
     aggregateVersion: version,
     actor: userId,
-    payload: { userId, handle: row.handle },
+    payload: { userId, handle: row.handle, deletionId: id, saga },
   });
-  await setStep(tx, id, 'ERASE_ACCOUNT', 'DONE');
+  await setStep(tx, id, 'ERASE_ACCOUNT', 'RUNNING');
+  await beginStep(tx, { deletionId: id, userId, saga, step: ERASE_OWN, last: ERASE_OWN });
   for (const name of ['ERASE_POSTS', 'ERASE_FOLLOWS'] as const) {
     await setStep(tx, id, name, 'RUNNING');
     if (saga === 'orchestrated') await expect(tx, id, name, patience);

@@ -19,8 +19,8 @@ export interface DeletionStep {
 }
 
 /**
- * The way of a deletion, in order. What `undo` names can be taken back. ERASE_ACCOUNT is the point of no return: from there on
- * everything is tried until it is done.
+ * The way of a deletion, in order. What `undo` names can be taken back. ERASE_ACCOUNT is the point of no return: from its beginning
+ * on everything is tried until it is done.
  */
 export const STEPS = [
   { name: 'FREEZE_ACCOUNT' },
@@ -53,6 +53,13 @@ export function heard(
   // What failed has undone itself already.
   const isOpen = known.state !== 'UNDONE' && known.state !== 'FAILED';
   return state === 'COMPENSATING' && isOpen ? { state, name, to: 'UNDONE' } : undefined;
+}
+
+/** The step that is asked for by this name and not answered yet. */
+export function awaitedBy(steps: readonly DeletionStep[], asked: Ask): StepName | undefined {
+  const way = WAY.find(({ ask, undo }) => asked === ask || asked === undo);
+  const awaited: StepState = asked === way?.undo ? 'UNDOING' : 'RUNNING';
+  return steps.find(({ name, state }) => name === way?.name && state === awaited)?.name;
 }
 
 /** What is to be done next; undefined while others are at it. */

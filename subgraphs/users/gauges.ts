@@ -23,7 +23,7 @@ export interface StuckDeletion {
   readonly state: string;
   /** What it waits for. */
   readonly steps: string;
-  /** Seconds since a step last changed. */
+  /** Seconds since a step last changed, or was heard to go on. */
   readonly quietS: number;
 }
 
@@ -33,7 +33,7 @@ export function stuckDeletions(database: Pick<Database, 'query'>, quietS: number
     `SELECT d.id, d.user_id AS "userId", d.saga, d.state, s.steps,
        round(extract(epoch FROM now() - s.last))::int AS "quietS"
      FROM account_deletions d CROSS JOIN LATERAL (
-       SELECT max(at) AS last, coalesce(string_agg(name, ', ' ORDER BY nth) FILTER (WHERE state IN ('RUNNING', 'UNDOING')), '') AS steps
+       SELECT max(greatest(at, heard_at)) AS last, coalesce(string_agg(name, ', ' ORDER BY nth) FILTER (WHERE state IN ('RUNNING', 'UNDOING')), '') AS steps
        FROM account_deletion_steps WHERE deletion_id = d.id
      ) s
      WHERE d.state IN ('RUNNING', 'COMPENSATING') AND s.last <= now() - $1 * interval '1 s'

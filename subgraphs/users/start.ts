@@ -4,8 +4,8 @@ import { startService, type RunningSubgraph, type ServiceParts } from '#libs/sub
 import { createLogger, systemClock } from '#libs/telemetry';
 import type { UsersConfig } from './config.js';
 import { usersGauges } from './gauges.js';
+import { deletionWork } from './on/deletion.js';
 import { heardBy } from './on/heard.js';
-import { LateSteps } from './on/late-steps.js';
 import { usersModule } from './users.module.js';
 import { usersTables } from './users.tables.js';
 import { Passwords } from './write/passwords.js';
@@ -38,7 +38,7 @@ export async function startUsers(config: UsersConfig, parts: ServiceParts): Prom
         hear: heardBy(patience),
         gauges: usersGauges,
         module: (built) => usersModule({ ...built, tokens, passwords, throttle, saga: config.DELETION_SAGA, patience }),
-        background: ({ database, logger }) => new LateSteps({ database, logger, ...patience }),
+        background: ({ database, logger }) => deletionWork({ database, logger, patience }),
       },
       config,
       parts,

@@ -2,7 +2,9 @@ import { expect, it } from '@jest/globals';
 import type { Database } from '#libs/database';
 import { parseGlobalId } from '#libs/identity';
 import { halfDoneDeletions, type HalfDone } from '../../commands/half-done.js';
-import { alice, bob, carol, PASSWORD } from '../people.js';
+import { endWatch, seenAcrossBlocks, watchBlocks, type Kept } from '../../commands/prove/block-watch.js';
+import { partSlice } from '../../subgraphs/followers/on/dissolve-follows.js';
+import { alice, bob, carol, dan, PASSWORD } from '../people.js';
 import type { Person, World } from '../world.js';
 import { act, cast, example, publish, refusals, told } from './cast.js';
 import { drift } from './drift.js';
@@ -41,10 +43,15 @@ export function deletion(world: () => World): void {
       { handle: whom.handle, id: whom.id },
     );
 
+  const post = async (by: Person, id: string) =>
+    (await told<{ post: unknown }>(by, 'query($id: ID!) { post(id: $id) { id } }', { id })).post;
+
   it('goes through its steps and leaves nothing personal in any table', async () => {
-    const [a, b] = (await cast(world(), alice, bob)) as [Person, Person];
+    const [a, b, c] = (await cast(world(), alice, bob, carol)) as [Person, Person, Person];
     await act(b, 'follow', a.id);
     await act(a, 'follow', b.id);
+    await act(a, 'likePost', await publish(b, 'liked'));
+    await act(a, 'block', c.id);
     const secret = `secret-${a.handle}`;
     const id = await publish(a, `first ${secret}`);
     await told(a, await example('edit-post'), { input: { id, body: `second ${secret}` } });
@@ -52,6 +59,10 @@ export function deletion(world: () => World): void {
     await told(a, await example('edit-profile'), { input: { displayName: secret, bio: secret } });
     await world().settle();
     expect(await tablesWith(world(), secret)).not.toEqual([]);
+    const uuid = parseGlobalId('user', a.id);
+    expect(await tablesWith(world(), uuid)).toEqual(
+      expect.arrayContaining(['posts.likes', 'posts.block_edges', 'followers.relations', 'users.notifications_1']),
+    );
 
     const deletionId = await begin(a);
     await world().settle();
@@ -67,6 +78,8 @@ export function deletion(world: () => World): void {
       ],
     });
     expect(await tablesWith(world(), secret)).toEqual([]);
+    const places = await tablesWith(world(), uuid);
+    expect(places.filter((place) => !KNOWS_THE_ID.includes(place))).toEqual([]);
     // Whose it was can ask; nobody else learns that it was.
     expect(await told(b, await example('account-deletion'), { id: deletionId })).toEqual({ accountDeletion: null });
     expect(await seen(b, a)).toMatchObject({ userByHandle: null, unreadNotificationCount: 0 });
@@ -75,7 +88,8 @@ export function deletion(world: () => World): void {
   });
 
   it('that cannot be finished brings everything back: posts, likes, follows since when they were, the log-in', async () => {
-    const [a, b, c] = (await cast(world(), alice, bob, carol)) as [Person, Person, Person];
+    const [a, b, c, d] = (await cast(world(), alice, bob, carol, dan)) as [Person, Person, Person, Person];
+    await act(a, 'block', d.id);
     for (const [who, whom] of [
       [a, b],
       [b, a],
@@ -96,8 +110,14 @@ export function deletion(world: () => World): void {
     const before = [await seen(b, a), await seen(a, b), await seen(c, a)];
 
     const mend = await breakFollows(world().followers.database, parseGlobalId('user', c.id));
+    await watchBlocks(world().posts.database, [kept(a, d)]);
     const deletionId = await begin(a);
-    await withoutPauses(world(), () => untilState(() => shown(a, deletionId), 'REVERTED'));
+    await withoutPauses(world(), () =>
+      untilState(async () => {
+        expect(await post(d, own)).toBeNull();
+        return shown(a, deletionId);
+      }, 'REVERTED'),
+    );
     await mend();
     expect(await shown(a, deletionId)).toEqual({
       state: 'REVERTED',
@@ -112,7 +132,9 @@ export function deletion(world: () => World): void {
     });
     await world().settle();
     expect([await seen(b, a), await seen(a, b), await seen(c, a)]).toEqual(before);
-    expect(await told(b, 'query($id: ID!) { post(id: $id) { id } }', { id: deleted })).toEqual({ post: null });
+    expect(await post(b, deleted)).toBeNull();
+    expect([await post(d, own), await seenAcrossBlocks(world().posts.database)]).toEqual([null, 0]);
+    await endWatch(world().posts.database);
     expect(await drift(world())).toEqual([]);
     expect(await halfDone(world())).toEqual([]);
     const logIn = await world().ask(await example('log-in'), { input: { handle: a.handle, password: PASSWORD } });
@@ -126,12 +148,35 @@ export function deletion(world: () => World): void {
     expect(await seen(b, a)).toMatchObject({ userByHandle: null });
   });
 
+  it('a block holds while follows have ended and posts are still there; were it to end with them, they would be seen (control)', async () => {
+    const [a, b, d] = (await cast(world(), alice, bob, dan)) as [Person, Person, Person];
+    await act(a, 'block', d.id);
+    await act(a, 'follow', b.id);
+    const id = await publish(a, 'not for dan');
+    await world().settle();
+    await watchBlocks(world().posts.database, [kept(a, d)]);
+    const goOn = await hold(world().posts.database);
+    const deletionId = await begin(a);
+    await untilFrozen(world(), a);
+    await world().settle();
+    expect([await post(d, id), await seenAcrossBlocks(world().posts.database)]).toEqual([null, 0]);
+
+    const part = { userId: parseGlobalId('user', a.id) } as Parameters<typeof partSlice>[1];
+    await world().followers.database.transaction((tx) => partSlice(tx, part));
+    await world().settle();
+    expect([await post(d, id), await seenAcrossBlocks(world().posts.database)]).toEqual([{ id }, 1]);
+    await endWatch(world().posts.database);
+    await goOn();
+    await world().settle();
+    expect(await shown(a, deletionId)).toMatchObject({ state: 'DONE' });
+  });
+
   it('is refused by a clear code when it is asked twice, and so is everything that a frozen account does', async () => {
     const [a, b] = (await cast(world(), alice, bob)) as [Person, Person];
     const post = await publish(b, 'hello');
     await act(a, 'follow', b.id);
     await world().settle();
-    const goOn = await holdFollows(world());
+    const goOn = await hold(world().followers.database);
     const deletionId = await begin(a);
     const inMotion = async () => (await shown(a, deletionId)).state;
     await untilFrozen(world(), a);
@@ -176,6 +221,17 @@ export function deletion(world: () => World): void {
   });
 }
 
+/** Where an id may stay that is nobody's any more: see docs/decisions/0016-erasure-by-overwriting.md. */
+const KNOWS_THE_ID = [
+  ...['users', 'handles', 'account_deletions', 'deletion_parts', 'outbox', 'inbox'].map((name) => `users.${name}`),
+  ...['people', 'posts', 'post_events', 'deletion_parts', 'outbox', 'inbox'].map((name) => `posts.${name}`),
+  ...['people', 'deletion_parts', 'outbox', 'inbox'].map((name) => `followers.${name}`),
+];
+
+function kept(author: Person, from: Person): Kept {
+  return { author: parseGlobalId('user', author.id), from: parseGlobalId('user', from.id) };
+}
+
 function halfDone({ users, posts, followers }: World, stuckS = 600): Promise<HalfDone[]> {
   const databases = { users: users.database, posts: posts.database, followers: followers.database };
   return halfDoneDeletions(databases, { stuckS, tries: 2, againMs: 10 });
@@ -197,19 +253,19 @@ async function breakFollows(followers: Database, userId: string): Promise<() => 
   };
 }
 
-/** From now on followers begins its steps and does not come to them. Answers how it goes on. */
-async function holdFollows({ followers }: World): Promise<() => Promise<void>> {
-  await followers.database.query(
+/** From now on a service begins its steps and does not come to them. Answers how it goes on. */
+async function hold(database: Database): Promise<() => Promise<void>> {
+  await database.query(
     `CREATE FUNCTION held_by_test() RETURNS trigger LANGUAGE plpgsql AS
      $$ BEGIN NEW.due_at = now() + interval '1 hour'; RETURN NEW; END $$`,
   );
-  await followers.database.query(
+  await database.query(
     `CREATE TRIGGER held_by_test BEFORE INSERT ON deletion_parts FOR EACH ROW EXECUTE FUNCTION held_by_test()`,
   );
   return async () => {
-    await followers.database.query('DROP TRIGGER held_by_test ON deletion_parts');
-    await followers.database.query('DROP FUNCTION held_by_test()');
-    await followers.database.query('UPDATE deletion_parts SET due_at = now()');
+    await database.query('DROP TRIGGER held_by_test ON deletion_parts');
+    await database.query('DROP FUNCTION held_by_test()');
+    await database.query('UPDATE deletion_parts SET due_at = now()');
   };
 }
 

@@ -1,7 +1,7 @@
 import type { Database, Tx } from '#libs/database';
 import type { DomainEvent } from '#libs/events';
 import { recordEvent } from '#libs/outbox';
-import { beginStep, partOf, startParticipant, type Participant, type StepOf } from '#libs/saga';
+import { beginStep, partOf, startParticipant, type Begun, type Part, type Participant, type StepOf } from '#libs/saga';
 import type { Logger } from '#libs/telemetry';
 import { untilNobodyActs } from '../relation.store.js';
 import { dissolveSlice, eraseSlice, restoreSlice } from './dissolve-follows.js';
@@ -39,14 +39,23 @@ export function followsParticipant(parts: {
 export async function accountFrozen(tx: Tx, { payload }: DomainEvent<'account-frozen'>): Promise<void> {
   const { deletionId, userId, saga } = payload;
   // Choreographed, the fact itself is what makes everybody begin.
-  if (saga === 'choreographed') await beginStep<Step>(tx, { deletionId, userId, saga, step: 'dissolve-follows' });
+  if (saga === 'choreographed') await begin(tx, { deletionId, userId, saga, step: 'dissolve-follows' });
   await freeze(tx, userId);
 }
 
-/** What the coordinator of an orchestrated deletion asks for. */
+/** What the coordinator of an orchestrated deletion asks for; asked again, it is told that the step goes on, where it does. */
 export async function stepAsked(tx: Tx, { payload }: DomainEvent<'deletion-step-asked'>): Promise<void> {
   const { deletionId, userId, step } = payload;
-  if (isOurs(step)) await beginStep<Step>(tx, { deletionId, userId, saga: 'orchestrated', step });
+  if (!isOurs(step)) return;
+  const { goesOn } = await begin(tx, { deletionId, userId, saga: 'orchestrated', step });
+  if (goesOn === undefined) return;
+  await recordEvent(tx, {
+    type: 'follows-step-goes-on',
+    aggregate: `dissolution:${deletionId}`,
+    aggregateVersion: goesOn,
+    actor: null,
+    payload: { deletionId, userId, step },
+  });
 }
 
 /** The deletion is off. Choreographed, this is what makes everybody undo; and what another's deletion left here comes back. */
@@ -57,7 +66,7 @@ export async function accountThawed(tx: Tx, { payload }: DomainEvent<'account-th
   await untilNobodyActs(tx, userId);
   const [left] = await tx.query('SELECT FROM parted WHERE owner_id = $1 LIMIT 1', [userId]);
   if (saga === 'choreographed' || left !== undefined)
-    await beginStep<Step>(tx, { deletionId, userId, saga, step: 'restore-follows' });
+    await begin(tx, { deletionId, userId, saga, step: 'restore-follows' });
   await tx.query(`UPDATE people SET state = 'active' WHERE user_id = $1 AND state = 'frozen'`, [userId]);
 }
 
@@ -65,8 +74,8 @@ export async function accountThawed(tx: Tx, { payload }: DomainEvent<'account-th
 export async function userDeleted(tx: Tx, { payload }: DomainEvent<'user-deleted'>): Promise<void> {
   const { userId } = payload;
   const part = await partOf<Step>(tx, userId);
-  const { deletionId, saga } = part ?? { deletionId: userId, saga: 'choreographed' as const };
-  await beginStep<Step>(tx, { deletionId, userId, saga, step: 'erase-follows' });
+  const { deletionId = part?.deletionId ?? userId, saga = part?.saga ?? 'choreographed' } = payload;
+  await begin(tx, { deletionId, userId, saga, step: 'erase-follows' });
   await freeze(tx, userId);
 }
 
@@ -77,6 +86,10 @@ async function freeze(tx: Tx, userId: string): Promise<void> {
      ON CONFLICT (user_id) DO UPDATE SET state = 'frozen' WHERE people.state <> 'gone'`,
     [userId],
   );
+}
+
+function begin(tx: Tx, step: Omit<Part<Step>, 'cursor'>): Promise<Begun> {
+  return beginStep<Step>(tx, { ...step, last: 'erase-follows' });
 }
 
 function isOurs(step: string): step is Step {

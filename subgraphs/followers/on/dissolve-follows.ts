@@ -1,20 +1,19 @@
 import type { Tx } from '#libs/database';
 import type { Slice } from '#libs/saga';
-import { pairOf, part, type Change, type Relation } from '../relation.js';
+import { endFollows, pairOf, part, type Change, type Relation } from '../relation.js';
 import { foldCounts } from '../relation.counts.js';
 import { lockRelations, storeChanges, untilNobodyActs } from '../relation.store.js';
 
 /** Relations of one slice: one who has 100,000 followers would hold 100,000 rows locked. */
 export const SLICE = 200;
 
-/** Ends follows and blocks of a person, each with its event and with the counts of the other; what ends is kept in `parted`. */
+/**
+ * Ends the follows of a person, each with its event and with the counts of the other; what ends is kept in `parted`. Blocks stand
+ * for as long as this may be taken back: posts are withdrawn and brought back meanwhile, and a block is all that hides them.
+ */
 export const dissolveSlice: Slice<string> = async (tx, { userId }) => {
-  const ids = await othersOf(tx, userId);
-  if (ids.length === 0) {
-    await untilNobodyActs(tx, userId);
-    // What is there after all is for the next transaction: this one holds the person, and pairs are locked first.
-    return (await othersOf(tx, userId)).length === 0 ? undefined : '';
-  }
+  const ids = await othersOf(tx, FOLLOWS, userId);
+  if (ids.length === 0) return (await isThere(tx, FOLLOWS, userId)) ? '' : undefined;
   const locked = await lockRelations(
     tx,
     ids.map((id) => pairOf(userId, id)),
@@ -23,27 +22,46 @@ export const dissolveSlice: Slice<string> = async (tx, { userId }) => {
     `INSERT INTO parted (owner_id, kind, from_id, to_id, at)
      SELECT $1, 'follow', follower_id, followee_id, followed_at FROM follows
        WHERE (follower_id = $1 AND followee_id = ANY($2::uuid[])) OR (followee_id = $1 AND follower_id = ANY($2::uuid[]))
-     UNION ALL SELECT $1, 'block', blocker_id, blocked_id, at FROM blocks
-       WHERE (blocker_id = $1 AND blocked_id = ANY($2::uuid[])) OR (blocked_id = $1 AND blocker_id = ANY($2::uuid[]))
      ON CONFLICT DO NOTHING`,
     [userId, ids],
+  );
+  const ended = locked.map((relation) => ({ relation, changes: endFollows(relation) }));
+  await storeChanges(tx, ended, { actor: null, at: new Date().toISOString() });
+  return '';
+};
+
+/** Ends everything between a person and others, blocks too, and keeps nothing of it. */
+export const partSlice: Slice<string> = async (tx, { userId }) => {
+  const ids = await othersOf(tx, FOLLOWS_AND_BLOCKS, userId);
+  if (ids.length === 0) return (await isThere(tx, FOLLOWS_AND_BLOCKS, userId)) ? '' : undefined;
+  const locked = await lockRelations(
+    tx,
+    ids.map((id) => pairOf(userId, id)),
   );
   const ended = locked.map((relation) => ({ relation, changes: part(relation) }));
   await storeChanges(tx, ended, { actor: null, at: new Date().toISOString() });
   return '';
 };
 
-async function othersOf(tx: Tx, userId: string): Promise<string[]> {
-  const others = await tx.query<{ id: string }>(
-    `SELECT id FROM (
-       (SELECT followee_id AS id FROM follows WHERE follower_id = $1 LIMIT $2)
-       UNION (SELECT follower_id FROM follows WHERE followee_id = $1 LIMIT $2)
-       UNION (SELECT blocked_id FROM blocks WHERE blocker_id = $1 LIMIT $2)
-       UNION (SELECT blocker_id FROM blocks WHERE blocked_id = $1 LIMIT $2)
-     ) AS others LIMIT $2`,
-    [userId, SLICE],
-  );
+const FOLLOWS = `
+  (SELECT followee_id AS id FROM follows WHERE follower_id = $1 LIMIT $2)
+  UNION (SELECT follower_id FROM follows WHERE followee_id = $1 LIMIT $2)`;
+const FOLLOWS_AND_BLOCKS = `${FOLLOWS}
+  UNION (SELECT blocked_id FROM blocks WHERE blocker_id = $1 LIMIT $2)
+  UNION (SELECT blocker_id FROM blocks WHERE blocked_id = $1 LIMIT $2)`;
+const RELATIONS = `
+  (SELECT high_id AS id FROM relations WHERE low_id = $1 LIMIT $2)
+  UNION (SELECT low_id FROM relations WHERE high_id = $1 LIMIT $2)`;
+
+async function othersOf(tx: Tx, which: string, userId: string): Promise<string[]> {
+  const others = await tx.query<{ id: string }>(`SELECT id FROM (${which}) AS others LIMIT $2`, [userId, SLICE]);
   return others.map(({ id }) => id);
+}
+
+/** What is there after all is for the next transaction: this one holds the person, and pairs are locked first. */
+async function isThere(tx: Tx, which: string, userId: string): Promise<boolean> {
+  await untilNobodyActs(tx, userId);
+  return (await othersOf(tx, which, userId)).length > 0;
 }
 
 interface Parted {
@@ -71,6 +89,12 @@ export const restoreSlice: Slice<string> = async (tx, { userId }) => {
   );
   const changes = locked.map((relation) => ({ relation, changes: comingBack(relation, userId, rows) }));
   await storeChanges(tx, changes, { actor: null, at: new Date().toISOString() });
+  const gone = locked.map((relation) => otherOf(relation, userId)).filter(({ state }) => state === 'gone');
+  await forgetRelations(
+    tx,
+    userId,
+    gone.map(({ userId: id }) => id),
+  );
   const frozen = locked.map((relation) => otherOf(relation, userId)).filter(({ state }) => state === 'frozen');
   await passOn(
     tx,
@@ -86,31 +110,67 @@ export const restoreSlice: Slice<string> = async (tx, { userId }) => {
   return '';
 };
 
-/** After the point of no return: nothing is left that says whom this person knew. */
+/** After the point of no return: no table of this service says any more whom this person knew, but for its outbox and inbox. */
 export const eraseSlice: Slice<string> = async (tx, step) => {
-  if ((await dissolveSlice(tx, step)) !== undefined) return '';
   const { userId } = step;
-  const gone = await tx.query(
-    `DELETE FROM parted WHERE ctid = ANY(ARRAY(SELECT ctid FROM parted WHERE owner_id = $1 LIMIT $2)) RETURNING 1`,
-    [userId, SLICE],
-  );
-  if (gone.length > 0) return '';
+  if (step.cursor === 'relations') {
+    const ids = await othersOf(tx, RELATIONS, userId);
+    await forgetRelations(tx, userId, ids);
+    if (ids.length > 0) return 'relations';
+  }
+  if ((await partSlice(tx, step)) !== undefined) return '';
+  // From here the person is held: whoever comes back from a deletion is waited for, or finds this person gone.
+  if (await forgetParted(tx, userId)) return '';
+  if (await isThere(tx, RELATIONS, userId)) return 'relations';
   await foldCounts(tx, userId);
   await tx.query(`UPDATE people SET state = 'gone' WHERE user_id = $1`, [userId]);
   return undefined;
 };
 
+/** Also what others keep of this person. What another's deletion holds is that one's to drop: waiting for it could be waiting for each other. */
+async function forgetParted(tx: Tx, userId: string): Promise<boolean> {
+  for (const column of ['owner_id', 'from_id', 'to_id']) {
+    await tx.query(
+      `DELETE FROM parted WHERE ctid = ANY(ARRAY(
+         SELECT ctid FROM parted WHERE ${column} = $1 LIMIT $2 FOR UPDATE SKIP LOCKED))`,
+      [userId, SLICE],
+    );
+    const left = await tx.query(`SELECT FROM parted WHERE ${column} = $1 LIMIT 1`, [userId]);
+    if (left.length > 0) return true;
+  }
+  return false;
+}
+
+/** Nobody will act on them again, so no event needs their version. */
+async function forgetRelations(tx: Tx, userId: string, others: readonly string[]): Promise<void> {
+  if (others.length === 0) return;
+  const pairs = others.map((id) => pairOf(userId, id));
+  await tx.query(
+    `DELETE FROM relations WHERE ctid = ANY(ARRAY(
+       SELECT r.ctid FROM relations r JOIN unnest($1::uuid[], $2::uuid[]) AS w (low_id, high_id)
+         ON r.low_id = w.low_id AND r.high_id = w.high_id ORDER BY r.low_id, r.high_id FOR UPDATE OF r))`,
+    [pairs.map(({ low }) => low), pairs.map(({ high }) => high)],
+  );
+}
+
+/** A block that comes back (an older program ended blocks too) ends what was followed across it meanwhile. */
 function comingBack(relation: Relation, userId: string, rows: readonly Parted[]): Change[] {
   const other = otherOf(relation, userId);
   if (other.state !== 'active') return [];
-  const blocked = relation.low.blocks || relation.high.blocks;
-  return rows.flatMap(({ kind, from, to, at }): Change[] => {
-    if (from !== other.userId && to !== other.userId) return [];
-    const side = from === relation.low.userId ? relation.low : relation.high;
-    const there = kind === 'follow' ? side.follows || blocked : side.blocks;
-    const type = kind === 'follow' ? 'follow-started' : 'block-started';
-    return there ? [] : [{ type, from, to, at: at.toISOString() }];
+  const back = rows.filter(({ from, to }) => from === other.userId || to === other.userId);
+  const sideOf = (id: string) => (id === relation.low.userId ? relation.low : relation.high);
+  const started = (type: 'follow-started' | 'block-started', { from, to, at }: Parted): Change => ({
+    type,
+    from,
+    to,
+    at: at.toISOString(),
   });
+  const blocks = back.filter(({ kind, from }) => kind === 'block' && !sideOf(from).blocks);
+  if (blocks.length > 0) return [...endFollows(relation), ...blocks.map((parted) => started('block-started', parted))];
+  if (relation.low.blocks || relation.high.blocks) return [];
+  return back
+    .filter(({ kind, from }) => kind === 'follow' && !sideOf(from).follows)
+    .map((parted) => started('follow-started', parted));
 }
 
 async function passOn(tx: Tx, userId: string, heirs: readonly string[], rows: readonly Parted[]): Promise<void> {

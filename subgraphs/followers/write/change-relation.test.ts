@@ -1,14 +1,15 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openDatabase, type Database, type Tx } from '#libs/database';
 import { newId } from '#libs/identity';
+import type { Saga } from '#libs/saga';
 import { silent } from '#libs/telemetry';
 import { withServer } from '../../../test/servers/needs.js';
 import { followersTables } from '../followers.tables.js';
-import { accountThawed, followsParticipant, userDeleted } from '../on/deletion.js';
-import { eraseSlice } from '../on/dissolve-follows.js';
+import { accountFrozen, accountThawed, followsParticipant, stepAsked, userDeleted } from '../on/deletion.js';
+import { eraseSlice, partSlice } from '../on/dissolve-follows.js';
 import { wholeCount } from '../relation.counts.js';
 import { pairOf, type Verb } from '../relation.js';
 import { lockRelations, registerPerson, storeChanges } from '../relation.store.js';
@@ -21,6 +22,8 @@ const OLD = NOW - 60_000;
 describe('on the embedded database', () => {
   const dataDir = mkdtempSync(join(tmpdir(), 'tributary-followers-'));
   semantics(() => openDatabase({ service: 'followers', dataDir, ...followersTables }));
+  describe('an account that is being deleted', () =>
+    deletions(() => openDatabase({ service: 'followers', dataDir, ...followersTables })));
   afterAll(() => rmSync(dataDir, { recursive: true, force: true }));
 });
 
@@ -169,10 +172,144 @@ function semantics(open: () => Promise<Database>): void {
     expect(await told(database, leaving, blocker)).toEqual([`1 block-started by ${blocker}`, '2 block-ended by null']);
     expect(await database.query(`SELECT FROM blocks WHERE $1 IN (blocker_id, blocked_id)`, [leaving])).toEqual([]);
     expect(await database.query('SELECT state FROM people WHERE user_id = $1', [leaving])).toEqual([{ state: 'gone' }]);
+    expect(await kept(database, leaving)).toEqual([]);
     expect(await wrongCounts(database)).toBe(0);
     // A registration that comes late brings nobody back.
     await database.transaction((tx) => registerPerson(tx, leaving));
     await expect(change.run('follow', others[0] ?? '', leaving)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+}
+
+function deletions(open: () => Promise<Database>): void {
+  let database: Database;
+  let participant: ReturnType<typeof followsParticipant>;
+  let change: ChangeRelation;
+  let people: string[];
+  beforeAll(async () => {
+    database = await open();
+    participant = followsParticipant({ database, logger: silent });
+    change = changing(database);
+  });
+  beforeEach(async () => {
+    people = await peopleOf(database, 3);
+  });
+  afterAll(async () => {
+    await participant.close();
+    await database.close();
+  });
+  const blocks = async (id: string) =>
+    (await database.query('SELECT FROM blocks WHERE $1 IN (blocker_id, blocked_id)', [id])).length;
+  const done = () => {
+    participant.wake();
+    return participant.settled();
+  };
+
+  it('a block stands for as long as the deletion may be taken back, and no follow comes across it', async () => {
+    const [away = '', blocked = '', blocker = ''] = people;
+    await change.run('block', away, blocked);
+    await change.run('block', blocker, away);
+    await change.run('unblock', blocker, away);
+    await change.run('follow', blocker, away);
+    await change.run('unfollow', blocker, away);
+    await change.run('block', blocker, away);
+    const deletionId = newId();
+    await database.transaction((tx) => accountFrozen(tx, frozen(away, deletionId)));
+    await done();
+    expect(await blocks(away)).toBe(2);
+    await database.transaction((tx) => accountThawed(tx, thawed(away, deletionId, 'choreographed')));
+    // Before anything is brought back.
+    await expect(change.run('follow', blocked, away)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await done();
+    expect(await blocks(away)).toBe(2);
+    expect(await acrossBlocks(database)).toEqual([]);
+
+    // The control: ended with the follows, as everything is when an account is erased, it is followed across.
+    await database.transaction((tx) => partSlice(tx, { userId: away } as Parameters<typeof partSlice>[1]));
+    await change.run('follow', blocked, away);
+    expect(await blocks(away)).toBe(0);
+  });
+
+  it('a block that a program of before has ended comes back, and ends what was followed across it meanwhile', async () => {
+    const [away = '', blocked = ''] = people;
+    const deletionId = newId();
+    await database.transaction((tx) => accountFrozen(tx, frozen(away, deletionId)));
+    await done();
+    await database.query(
+      `INSERT INTO parted VALUES ($1, 'block', $1, $2, now()), ($1, 'follow', $2, $1, now()), ($1, 'follow', $1, $2, now())`,
+      [away, blocked],
+    );
+    await database.query(`UPDATE people SET state = 'active' WHERE user_id = $1`, [away]);
+    await change.run('follow', blocked, away);
+    await database.transaction((tx) => accountThawed(tx, thawed(away, deletionId)));
+    await done();
+    expect(await told(database, away, blocked)).toEqual([
+      `1 follow-started by ${blocked}`,
+      '2 follow-ended by null',
+      '3 block-started by null',
+    ]);
+    expect(await acrossBlocks(database)).toEqual([]);
+    expect(await database.query('SELECT FROM parted')).toEqual([]);
+    expect(await wrongCounts(database)).toBe(0);
+  });
+
+  it('of an account that is gone no table knows whom it knew, nor does what another’s deletion keeps', async () => {
+    const [leaving = '', other = '', third = ''] = people;
+    await change.run('follow', leaving, other);
+    await change.run('follow', third, leaving);
+    await change.run('unfollow', third, leaving);
+    const [ofOther, ofLeaving] = [newId(), newId()];
+    await database.transaction((tx) => accountFrozen(tx, frozen(other, ofOther)));
+    await done();
+    expect(await kept(database, leaving)).toEqual(['parted', 'relations']);
+    await database.transaction((tx) => accountFrozen(tx, frozen(leaving, ofLeaving)));
+    await database.transaction((tx) => userDeleted(tx, deletion(leaving)));
+    await done();
+    expect(await kept(database, leaving)).toEqual([]);
+    // Whoever comes back later does not bring it back either.
+    await database.query(`INSERT INTO parted VALUES ($1, 'follow', $2, $1, now())`, [other, leaving]);
+    await database.transaction((tx) => accountThawed(tx, thawed(other, ofOther, 'choreographed')));
+    await done();
+    expect(await kept(database, leaving)).toEqual([]);
+    expect(await wrongCounts(database)).toBe(0);
+  });
+
+  it('asked again for what it is at, it tells that it goes on', async () => {
+    const [leaving = ''] = people;
+    const deletionId = newId();
+    const asked = () => ({
+      ...deletion(leaving),
+      type: 'deletion-step-asked' as const,
+      payload: { deletionId, userId: leaving, step: 'dissolve-follows' as const },
+    });
+    await database.transaction((tx) => stepAsked(tx, asked()));
+    await database.query('UPDATE deletion_parts SET slices = 1 WHERE deletion_id = $1', [deletionId]);
+    await database.transaction((tx) => stepAsked(tx, asked()));
+    await done();
+    const events = await database.query<{ type: string }>(
+      'SELECT type FROM outbox WHERE aggregate = $1 ORDER BY aggregate_version',
+      [`dissolution:${deletionId}`],
+    );
+    expect(events.map(({ type }) => type)).toEqual(['follows-step-goes-on', 'follows-step-ended']);
+  });
+
+  it('user-deleted says which deletion it is of, whatever their ids', async () => {
+    const [leaving = ''] = people;
+    const [first, second] = [newId({ now: NOW }), newId({ now: NOW - 300_000 })];
+    await database.transaction((tx) => accountFrozen(tx, frozen(leaving, second)));
+    await done();
+    await database.query(`UPDATE deletion_parts SET state = 'done' WHERE deletion_id = $1`, [second]);
+    await database.query(
+      `INSERT INTO deletion_parts (deletion_id, user_id, saga, step, state) VALUES ($1, $2, 'choreographed', 'restore-follows', 'done')`,
+      [first, leaving],
+    );
+    await database.transaction((tx) => userDeleted(tx, deletion(leaving, second)));
+    await done();
+    const ended = await database.query<{ line: string }>(
+      `SELECT payload ->> 'step' || ' of ' || (payload ->> 'deletionId') AS line FROM outbox
+       WHERE payload ->> 'userId' = $1 AND type = 'follows-step-ended' ORDER BY position`,
+      [leaving],
+    );
+    expect(ended.map(({ line }) => line)).toEqual([`dissolve-follows of ${second}`, `erase-follows of ${second}`]);
   });
 }
 
@@ -208,11 +345,7 @@ function underContention(open: () => Promise<Database>): void {
       expect(await database.query('SELECT FROM follows WHERE $1 IN (follower_id, followee_id)', [people[0]])).toEqual(
         [],
       );
-      expect(
-        await database.query(
-          `SELECT FROM follows f JOIN blocks b ON (b.blocker_id, b.blocked_id) IN ((f.follower_id, f.followee_id), (f.followee_id, f.follower_id))`,
-        ),
-      ).toEqual([]);
+      expect(await acrossBlocks(database)).toEqual([]);
       // PostgreSQL gave up on none of them: a deadlock's victim would have been tried again.
       expect(counted.attempts).toBe(counted.transactions);
     } finally {
@@ -267,11 +400,14 @@ function underContention(open: () => Promise<Database>): void {
       // The control: whoever only looks finds nobody, and would be done.
       expect(await database.query('SELECT FROM follows WHERE followee_id = $1', [leaving])).toEqual([]);
       const step = { deletionId: leaving, userId: leaving };
-      const slice = database.transaction((tx) => eraseSlice(tx, step as Parameters<typeof eraseSlice>[1]));
+      const sliceAt = (cursor: string) =>
+        database.transaction((tx) => eraseSlice(tx, { ...step, cursor } as Parameters<typeof eraseSlice>[1]));
+      const slice = sliceAt('');
       await mayGoOn();
       await following;
-      expect(await slice).toBe('');
-      while ((await database.transaction((tx) => eraseSlice(tx, step as Parameters<typeof eraseSlice>[1]))) === '');
+      let cursor = await slice;
+      expect(cursor).toBe('');
+      while (cursor !== undefined) cursor = await sliceAt(cursor);
       expect(await database.query('SELECT FROM follows WHERE followee_id = $1', [leaving])).toEqual([]);
       expect(await database.query('SELECT state FROM people WHERE user_id = $1', [leaving])).toEqual([
         { state: 'gone' },
@@ -416,7 +552,7 @@ async function openScratch(adminUrl: string): Promise<Database> {
   return openDatabase({ service: 'followers', url: url.href, ...followersTables, poolMax: 12 });
 }
 
-function deletion(userId: string): Parameters<typeof userDeleted>[1] {
+function deletion(userId: string, deletionId?: string): Parameters<typeof userDeleted>[1] {
   return {
     id: newId(),
     type: 'user-deleted',
@@ -426,16 +562,46 @@ function deletion(userId: string): Parameters<typeof userDeleted>[1] {
     aggregateVersion: 2,
     at: new Date(NOW).toISOString(),
     actor: userId,
-    payload: { userId, handle: 'somebody' },
+    payload: { userId, handle: 'somebody', ...(deletionId === undefined ? {} : { deletionId }) },
   };
 }
 
-function thawed(userId: string): Parameters<typeof accountThawed>[1] {
+function frozen(userId: string, deletionId: string): Parameters<typeof accountFrozen>[1] {
+  return {
+    ...deletion(userId),
+    type: 'account-frozen',
+    payload: { deletionId, userId, handle: 'somebody', saga: 'choreographed' },
+  };
+}
+
+function thawed(
+  userId: string,
+  deletionId = newId(),
+  saga: Saga = 'orchestrated',
+): Parameters<typeof accountThawed>[1] {
   return {
     ...deletion(userId),
     type: 'account-thawed',
-    payload: { deletionId: newId(), userId, handle: 'somebody', saga: 'orchestrated' },
+    payload: { deletionId, userId, handle: 'somebody', saga },
   };
+}
+
+/** Tables that say of somebody that this person knew them. */
+async function kept(database: Database, userId: string): Promise<string[]> {
+  const rows = await database.query<{ name: string }>(
+    `SELECT 'blocks' AS name FROM blocks WHERE $1 IN (blocker_id, blocked_id)
+     UNION SELECT 'follows' FROM follows WHERE $1 IN (follower_id, followee_id)
+     UNION SELECT 'parted' FROM parted WHERE $1 IN (owner_id, from_id, to_id)
+     UNION SELECT 'relations' FROM relations WHERE $1 IN (low_id, high_id) ORDER BY name`,
+    [userId],
+  );
+  return rows.map(({ name }) => name);
+}
+
+function acrossBlocks(database: Database): Promise<unknown[]> {
+  return database.query(
+    `SELECT FROM follows f JOIN blocks b ON (b.blocker_id, b.blocked_id) IN ((f.follower_id, f.followee_id), (f.followee_id, f.follower_id))`,
+  );
 }
 
 async function followsOf(database: Database, id: string): Promise<string[]> {

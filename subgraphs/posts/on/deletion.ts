@@ -1,7 +1,7 @@
 import type { Database, Tx } from '#libs/database';
 import type { DomainEvent } from '#libs/events';
 import { recordEvent } from '#libs/outbox';
-import { beginStep, partOf, startParticipant, type Participant, type StepOf } from '#libs/saga';
+import { beginStep, partOf, startParticipant, type Begun, type Part, type Participant, type StepOf } from '#libs/saga';
 import type { Logger } from '#libs/telemetry';
 import { eraseSlice } from './erase-posts.js';
 import { restoreSlice, withdrawSlice } from './withdraw-posts.js';
@@ -39,20 +39,29 @@ export function postsParticipant(parts: {
 export async function accountFrozen(tx: Tx, { payload }: DomainEvent<'account-frozen'>): Promise<void> {
   const { deletionId, userId, saga } = payload;
   // Choreographed, the fact itself is what makes everybody begin.
-  if (saga === 'choreographed') await beginStep<Step>(tx, { deletionId, userId, saga, step: 'withdraw-posts' });
+  if (saga === 'choreographed') await begin(tx, { deletionId, userId, saga, step: 'withdraw-posts' });
   await freeze(tx, userId);
 }
 
-/** What the coordinator of an orchestrated deletion asks for. */
+/** What the coordinator of an orchestrated deletion asks for; asked again, it is told that the step goes on, where it does. */
 export async function stepAsked(tx: Tx, { payload }: DomainEvent<'deletion-step-asked'>): Promise<void> {
   const { deletionId, userId, step } = payload;
-  if (isOurs(step)) await beginStep<Step>(tx, { deletionId, userId, saga: 'orchestrated', step });
+  if (!isOurs(step)) return;
+  const { goesOn } = await begin(tx, { deletionId, userId, saga: 'orchestrated', step });
+  if (goesOn === undefined) return;
+  await recordEvent(tx, {
+    type: 'posts-step-goes-on',
+    aggregate: `withdrawal:${deletionId}`,
+    aggregateVersion: goesOn,
+    actor: null,
+    payload: { deletionId, userId, step },
+  });
 }
 
 /** The deletion is off. Orchestrated, all is back by now; choreographed, this is what makes everybody undo. */
 export async function accountThawed(tx: Tx, { payload }: DomainEvent<'account-thawed'>): Promise<void> {
   const { deletionId, userId, saga } = payload;
-  if (saga === 'choreographed') await beginStep<Step>(tx, { deletionId, userId, saga, step: 'restore-posts' });
+  if (saga === 'choreographed') await begin(tx, { deletionId, userId, saga, step: 'restore-posts' });
   await tx.query(`UPDATE people SET state = 'registered' WHERE id = $1 AND state = 'frozen'`, [userId]);
 }
 
@@ -60,8 +69,8 @@ export async function accountThawed(tx: Tx, { payload }: DomainEvent<'account-th
 export async function userDeleted(tx: Tx, { payload }: DomainEvent<'user-deleted'>): Promise<void> {
   const { userId } = payload;
   const part = await partOf<Step>(tx, userId);
-  const { deletionId, saga } = part ?? { deletionId: userId, saga: 'choreographed' as const };
-  await beginStep<Step>(tx, { deletionId, userId, saga, step: 'erase-posts' });
+  const { deletionId = part?.deletionId ?? userId, saga = part?.saga ?? 'choreographed' } = payload;
+  await begin(tx, { deletionId, userId, saga, step: 'erase-posts' });
   await freeze(tx, userId);
 }
 
@@ -73,6 +82,10 @@ async function freeze(tx: Tx, userId: string): Promise<void> {
      ON CONFLICT (id) DO UPDATE SET state = 'frozen' WHERE people.state = 'registered'`,
     [userId],
   );
+}
+
+function begin(tx: Tx, step: Omit<Part<Step>, 'cursor'>): Promise<Begun> {
+  return beginStep<Step>(tx, { ...step, last: 'erase-posts' });
 }
 
 function isOurs(step: string): step is Step {

@@ -5,7 +5,7 @@ import { SLICE, withdrawSlice } from './withdraw-posts.js';
 
 /**
  * After the point of no return: what the person wrote is overwritten wherever this service keeps it (facts, snapshots, the
- * outbox, what waits in quarantine), and their edges and likes are forgotten. What stays says that there were posts, by an
+ * outbox, what waits in quarantine), and their likes and edges are forgotten. What stays says that there were posts, by an
  * id that nobody has any more. See docs/decisions/0016-erasure-by-overwriting.md.
  */
 export const eraseSlice: Slice<string> = async (tx, part) => {
@@ -19,8 +19,10 @@ export const eraseSlice: Slice<string> = async (tx, part) => {
     }
     case 'texts': {
       const last = await eraseTexts(tx, userId, after);
-      return last === undefined ? 'edges' : `texts ${last}`;
+      return last === undefined ? 'likes' : `texts ${last}`;
     }
+    case 'likes':
+      return (await forgetLikes(tx, userId)) ? 'likes' : 'edges';
     default: {
       // Whoever is adding an edge is waited for, and whoever comes then sees that the person is gone.
       await tx.query('SELECT FROM people WHERE id = $1 FOR UPDATE', [userId]);
@@ -56,6 +58,19 @@ async function eraseTexts(tx: Tx, userId: string, after: string): Promise<string
     [aggregates],
   );
   return ids.at(-1);
+}
+
+/** They are withdrawn or taken back by now, so no count changes; and nobody likes in this name again, so no event needs their version. */
+async function forgetLikes(tx: Tx, userId: string): Promise<boolean> {
+  for (const which of ['withdrawn', 'NOT liked AND NOT withdrawn']) {
+    const gone = await tx.query(
+      `DELETE FROM likes WHERE user_id = $1 AND ${which} AND post_id = ANY(ARRAY(
+         SELECT post_id FROM likes WHERE user_id = $1 AND ${which} ORDER BY post_id LIMIT ${SLICE})) RETURNING 1`,
+      [userId],
+    );
+    if (gone.length > 0) return true;
+  }
+  return false;
 }
 
 /** An edge that another person's deletion holds is that one's to drop: waiting for it could be waiting for each other. */

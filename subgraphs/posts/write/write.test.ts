@@ -224,6 +224,7 @@ describe('when an account is deleted', () => {
     const root = await publish(eve, 'root');
     const own = await publish(dan, 'own');
     const kept = await publish(eve, 'reply to dan', own.id);
+    const other = await publish(eve, 'liked, and then not');
     await publish(dan, 'to eve', root.id);
     await publish(dan, 'to himself', own.id);
     for (const postId of [root.id, own.id, kept.id]) await likePost(scene.writing, { viewer: dan, postId });
@@ -231,6 +232,8 @@ describe('when an account is deleted', () => {
     await scene.hear('follow-started', { followerId: dan, followeeId: eve, followedAt: new Date().toISOString() });
     await scene.hear('follow-started', { followerId: eve, followeeId: dan, followedAt: new Date().toISOString() });
     await scene.hear('block-started', { blockerId: alice, blockedId: dan });
+    await likePost(scene.writing, { viewer: dan, postId: other.id });
+    await unlikePost(scene.writing, { viewer: dan, postId: other.id });
 
     await scene.hear('user-deleted', { userId: dan, handle: 'dan' });
     expect(await rowOf(own.id)).toMatchObject({ state: 'withdrawn', body: '' });
@@ -239,6 +242,7 @@ describe('when an account is deleted', () => {
     expect(await scene.told(`like:${root.id}:${dan}`)).toEqual(['1:post-liked', '2:post-unliked']);
     expect(await scene.drift()).toEqual([]);
     expect(await edgesOf(dan)).toEqual([]);
+    expect(await scene.database.query('SELECT FROM likes WHERE user_id = $1', [dan])).toEqual([]);
 
     // users and followers are heard in any order: what was sent before the end may come after it.
     await scene.hear('follow-started', { followerId: eve, followeeId: dan, followedAt: new Date().toISOString() });
@@ -269,12 +273,29 @@ describe('when an account is deleted', () => {
 
     const before = scene.transactions.run;
     await scene.hear('user-deleted', { userId: dan, handle: 'dan' });
-    // 1,250 posts are withdrawn and then erased, 2,500 likes and 2,500 edges go.
-    const slices = 7 + 7 + 13 + 13;
+    // 1,250 posts are withdrawn and then erased, 2,500 likes are withdrawn and then dropped, 2,500 edges go.
+    const slices = 7 + 7 + 13 + 13 + 13;
     expect(scene.transactions.run - before).toBeGreaterThanOrEqual(slices);
     expect(scene.transactions.run - before).toBeLessThan(slices + 10);
     expect(await scene.drift()).toEqual([]);
     expect(await edgesOf(dan)).toEqual([]);
+  });
+
+  it('asked again for what it is at, it tells that it goes on', async () => {
+    const [dan, deletionId] = [await scene.person(), newId()];
+    const ask = () => scene.hear('deletion-step-asked', { deletionId, userId: dan, step: 'withdraw-posts' });
+    await ask();
+    // As if it were in the middle of it.
+    await scene.database.query(
+      `UPDATE deletion_parts SET state = 'working', slices = slices + 1 WHERE deletion_id = $1`,
+      [deletionId],
+    );
+    await ask();
+    expect(await scene.told(`withdrawal:${deletionId}`)).toEqual([
+      '1:posts-step-ended',
+      '2:posts-step-goes-on',
+      '3:posts-step-ended',
+    ]);
   });
 
   const edgesOf = (id: string) =>

@@ -55,12 +55,11 @@ export async function notify(tx: Tx, facts: readonly Fact[]): Promise<void> {
   );
 }
 
-/** What ended: one follow or like; everything about some posts; everything of a person. */
+/** What ended: one follow or like; everything about some posts. */
 export type Ended =
   | { readonly kind: 'follow'; readonly recipientId: string; readonly actorId: string }
   | { readonly kind: 'like'; readonly postId: string; readonly actorId: string }
-  | { readonly kind: 'posts'; readonly postIds: readonly string[] }
-  | { readonly kind: 'person'; readonly userId: string };
+  | { readonly kind: 'posts'; readonly postIds: readonly string[] };
 
 /**
  * The list by a second statement: a rebuild that held the facts may have written some of them into its version meanwhile, and a
@@ -75,6 +74,27 @@ export async function withdraw(tx: Tx, ended: Ended): Promise<void> {
       values,
     ),
   );
+}
+
+/**
+ * Some of what a person was told and of what others were told of them, `most` at a time; answers whether any of it is left. What is
+ * held by another's erasure is that one's to drop: waiting for it could be waiting for each other.
+ */
+export async function forgetPerson(tx: Tx, userId: string, most: number): Promise<boolean> {
+  for (const column of ['recipient_id', 'actor_id']) {
+    await drop(
+      tx,
+      await tx.query<Dropped>(
+        `DELETE FROM notification_facts WHERE ctid = ANY(ARRAY(
+           SELECT ctid FROM notification_facts WHERE ${column} = $1 LIMIT $2 FOR UPDATE SKIP LOCKED))
+         RETURNING recipient_id AS "recipientId", id`,
+        [userId, most],
+      ),
+    );
+    const left = await tx.query(`SELECT FROM notification_facts WHERE ${column} = $1 LIMIT 1`, [userId]);
+    if (left.length > 0) return true;
+  }
+  return false;
 }
 
 interface Dropped {
@@ -99,8 +119,6 @@ function conditionOf(ended: Ended): [string, unknown[]] {
       return [`post_id = $1 AND kind = 'like' AND actor_id = $2`, [ended.postId, ended.actorId]];
     case 'posts':
       return ['post_id = ANY($1::uuid[])', [ended.postIds]];
-    case 'person':
-      return ['recipient_id = $1 OR actor_id = $1', [ended.userId]];
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Handlers } from '#libs/outbox';
 import type { Patience } from '../deletion.store.js';
+import { userDeleted } from './deletion.js';
 import {
   blockEnded,
   blockStarted,
@@ -10,14 +11,15 @@ import {
   postPublished,
   postRestored,
   postUnliked,
-  userDeleted,
 } from './notify.js';
 import { onOwnEvent } from './own-events.js';
 import { onStepEnded } from './step-ended.js';
+import { onStepGoesOn } from './step-goes-on.js';
 
 /** Every event that users hears, and what it does about it. */
 export function heardBy(patience: Patience): Handlers {
   const stepEnded = onStepEnded(patience);
+  const stepGoesOn = onStepGoesOn(patience);
   return {
     'user-registered': onOwnEvent,
     'profile-edited': onOwnEvent,
@@ -35,5 +37,7 @@ export function heardBy(patience: Patience): Handlers {
     'post-unliked': postUnliked,
     'posts-step-ended': stepEnded,
     'follows-step-ended': stepEnded,
+    'posts-step-goes-on': stepGoesOn,
+    'follows-step-goes-on': stepGoesOn,
   };
 }

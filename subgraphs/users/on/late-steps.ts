@@ -56,21 +56,35 @@ export class LateSteps {
   }
 
   #soon(): void {
-    this.#in(Math.min(LOOK_MS, this.#parts.stepTimeoutMs + 10));
+    this.#in(this.#soonMs());
+  }
+
+  #soonMs(): number {
+    return Math.min(LOOK_MS, this.#parts.stepTimeoutMs + 10);
   }
 
   #in(ms: number): void {
     clearTimeout(this.#timer);
     if (this.#closed) return;
     this.#timer = setTimeout(() => {
-      this.#looking = this.look().then(
-        (late) => (late > 0 ? this.#soon() : this.#in(LOOK_MS)),
+      this.#looking = this.#lookAndPlan().then(
+        (nextMs) => this.#in(nextMs),
         (error: unknown) => {
           this.#parts.logger.warn({ err: error }, 'Late steps of deletions could not be looked for');
           this.#soon();
         },
       );
     }, ms).unref();
+  }
+
+  /** Answers when to look again: a step that goes on is due later than it was when it was asked for. */
+  async #lookAndPlan(): Promise<number> {
+    await this.look();
+    const [next] = await this.#parts.database.query<{ ms: number | null }>(
+      `SELECT (extract(epoch FROM min(due_at) - now()) * 1000)::float8 AS ms FROM account_deletion_steps WHERE due_at IS NOT NULL`,
+    );
+    const dueMs = next?.ms ?? LOOK_MS;
+    return dueMs > 0 ? Math.min(LOOK_MS, dueMs + 10) : this.#soonMs();
   }
 
   async #late(id: string, name: StepName): Promise<void> {

@@ -70,16 +70,3 @@ export async function blockEnded(tx: Tx, { payload }: DomainEvent<'block-ended'>
     payload.blockedId,
   ]);
 }
-
-/** With an account goes what it was told and what it was told of. */
-export async function userDeleted(tx: Tx, { payload: { userId } }: DomainEvent<'user-deleted'>): Promise<void> {
-  await withdraw(tx, { kind: 'person', userId });
-  await tx.query('DELETE FROM notification_reads WHERE user_id = $1', [userId]);
-  await tx.query('DELETE FROM block_edges WHERE blocker_id = $1 OR blocked_id = $1', [userId]);
-  // What could not be heard has their words.
-  await tx.query(
-    `UPDATE quarantine SET event = jsonb_set(event, '{payload,body}', '""')
-     WHERE event -> 'payload' ->> 'authorId' = $1 AND event -> 'payload' ? 'body'`,
-    [userId],
-  );
-}

@@ -1,9 +1,8 @@
 import type { Database } from '#libs/database';
 import { Failure } from '#libs/failure';
-import { newId } from '#libs/identity';
 import type { Saga } from '#libs/saga';
 import type { Clock } from '#libs/telemetry';
-import { beginDeletion, type Patience } from '../deletion.store.js';
+import { beginDeletion, newDeletionId, type Patience } from '../deletion.store.js';
 import { readPassword } from '../user.js';
 import type { UserRow } from '../user.entity.js';
 import { lockAccount, noAccount } from './account.js';
@@ -41,7 +40,7 @@ export class DeleteAccount {
     if (!right) throw new Failure('FORBIDDEN', 'The password is wrong; the account was not deleted.');
     return database.transaction(async (tx) => {
       const { handle, version } = await lockAccount(tx, viewer);
-      const id = newId({ now: clock() });
+      const id = await newDeletionId(tx, viewer, clock());
       await beginDeletion(tx, { id, userId: viewer, saga }, { handle, version: version + 1 }, patience);
       return id;
     });
