@@ -372,7 +372,7 @@ describe('users, with its cache', () => {
   describe('log-ins that have ended', () => {
     const rows = async (id: string) => {
       const { database } = world.users;
-      const where = 'SELECT session, generation FROM ended_sessions WHERE user_id = $1 ORDER BY id';
+      const where = 'SELECT session, generation FROM ended_sessions WHERE user_id = $1 ORDER BY session';
       return database.query<{ session: string | null; generation: number | null }>(where, [id]);
     };
     const page = async (query: string): Promise<EndedSessionsPage> => {
@@ -395,8 +395,8 @@ describe('users, with its cache', () => {
       await logOut.run(id, 'r2', false);
       expect(await rows(id)).toEqual([
         { session: 'r1', generation: null },
-        { session: null, generation: 10 },
         { session: 'r2', generation: null },
+        { session: null, generation: 10 },
       ]);
       // Long after: what has run out goes, and what ends then stays.
       const later = new LogOut({ database: world.users.database, clock: () => Date.now() + 3_600_000, lifetimeS: 60 });
