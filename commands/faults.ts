@@ -86,7 +86,7 @@ async function strikeAll({ faults, ms }: Asked): Promise<number> {
     console.error('✗ it was told to end before it had tried everything');
     process.exit(1);
   });
-  const town = await openTown({ posts: SHORT_LEASE, followers: SHORT_LEASE });
+  const town = await openTown(() => ({ posts: SHORT_LEASE, followers: SHORT_LEASE }));
   const opened: Record<string, Database> = {};
   let ended = '';
   try {
@@ -145,6 +145,8 @@ async function struck(fault: Fault, scene: Scene, crowd: Crowd): Promise<Line> {
   await crowd.stop();
   const stopped = performance.now();
   const ops = [...crowd.ops];
+  const failed = ops.filter(({ outcome }) => outcome !== 'ok').length;
+  if (fault.unnoticed && failed > 0) broken.push(`${failed} of ${ops.length} operations failed`);
   for (const name of await town.revive())
     broken.push(`${name} ended by itself. It logged:\n${town.logOf(name).slice(-2_000)}`);
   if (!(await settled(databases)))

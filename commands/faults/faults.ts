@@ -19,6 +19,8 @@ export interface Fault {
   readonly says: string;
   /** Only when it is asked for by name. */
   readonly control?: boolean;
+  /** Nobody may notice it: whatever is asked meanwhile is answered whole. */
+  readonly unnoticed?: boolean;
   /** Before anybody is at work. */
   prepare?(scene: Scene): Promise<void>;
   /** Does it, and undoes it `ms` later where it does not undo itself. Resolves when it is healed. */
@@ -121,6 +123,18 @@ export const FAULTS: readonly Fault[] = [
       await databases.admin.query('SELECT pg_reload_conf()');
     },
   },
+  {
+    id: 'FD12',
+    says: 'the table of posts gets a column, which is filled in slices and dropped again, under load',
+    unnoticed: true,
+    async strike({ databases: { posts }, ms }) {
+      await patiently(posts, 'ALTER TABLE posts ADD COLUMN expanded text');
+      const slice = `UPDATE posts SET expanded = 'x' WHERE id IN (SELECT id FROM posts WHERE expanded IS NULL LIMIT 20) RETURNING id`;
+      for (const end = performance.now() + ms; (await posts.query(slice)).length > 0 || performance.now() < end;)
+        await sleep(20);
+      await patiently(posts, 'ALTER TABLE posts DROP COLUMN expanded');
+    },
+  },
   service('FG1', 'posts refuses connections', { down: true }),
   service('FG2', 'posts answers eight seconds late', { latency: 8_000 }),
   halfOpen('FG2-half', 'connections from the gateway to posts are half open', ({ service: { posts } }) => posts),
@@ -165,6 +179,21 @@ export const FAULTS: readonly Fault[] = [
     },
   },
 ];
+
+/** As a migration has to: whoever waits for a lock of a whole table lets everybody else wait, so it waits for a moment, and tries again. */
+async function patiently(database: Databases['posts'], statement: string): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await database.transaction(async (tx) => {
+        await tx.query(`SET LOCAL lock_timeout = '200ms'`);
+        await tx.query(statement);
+      });
+    } catch (error) {
+      if (tries === 50) throw error;
+      await sleep(100);
+    }
+  }
+}
 
 function killed(id: string, says: string, name: ProgramName): Fault {
   return {

@@ -49,9 +49,10 @@ export interface Town {
 
 const READY_MS = 60_000;
 
-export async function openTown(
-  more: Readonly<Partial<Record<ProgramName, Readonly<Record<string, string>>>>> = {},
-): Promise<Town> {
+export type MoreSettings = Readonly<Partial<Record<ProgramName, Readonly<Record<string, string>>>>>;
+
+/** `moreOf`: settings besides those that all of it needs; of what stands here, Redis has a door that is known only then. */
+export async function openTown(moreOf: (here: { redisUrl: string }) => MoreSettings = () => ({})): Promise<Town> {
   const closers: (() => Promise<void>)[] = [];
   const close = async (): Promise<void> => {
     for (const end of closers.splice(0).reverse()) await end();
@@ -86,6 +87,8 @@ export async function openTown(
       database: await each(() => proxy(postgres.port)),
       service: await each((name) => proxy(ports[name])),
     };
+    const redisUrl = `redis://127.0.0.1:${proxies.redis.port}`;
+    const more = moreOf({ redisUrl });
     const assertions = await each(async () => secret());
     const signingKey = generateKeyPairSync('ed25519')
       .privateKey.export({ format: 'der', type: 'pkcs8' })
@@ -99,7 +102,7 @@ export async function openTown(
       ...(await each(async (name) => ({
         PORT: String(ports[name]),
         DATABASE_URL: through(databaseUrls[name], proxies.database[name]),
-        REDIS_URL: `redis://127.0.0.1:${proxies.redis.port}`,
+        REDIS_URL: redisUrl,
         ASSERTION_SECRET: assertions[name],
         ...(name === 'users' ? { SIGNING_KEY: signingKey } : {}),
       }))),

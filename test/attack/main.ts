@@ -146,8 +146,7 @@ async function startWorker(): Promise<Programs & { ended(): string | undefined }
   return {
     ...first,
     async state() {
-      if (ended !== undefined)
-        return { calls: 0, blockedMs: 0, polluted: `the process ended by ${ended}`, logged: 0, wrongInLog: [] };
+      if (ended !== undefined) return { ...NOTHING, polluted: `the process ended by ${ended}` };
       // Slow attacks ask beside others.
       const own = (asked += 1);
       const answer = hear(child, (message) =>
@@ -166,6 +165,14 @@ async function startWorker(): Promise<Programs & { ended(): string | undefined }
     },
   };
 }
+
+const NOTHING = {
+  calls: 0,
+  statements: { users: 0, posts: 0, followers: 0 },
+  blockedMs: 0,
+  logged: 0,
+  wrongInLog: [],
+};
 
 /** The first that it says of which `meant` makes something; rejects when it ends before that. */
 function hear<T>(child: ChildProcess, meant: (message: FromWorker) => T | undefined): Promise<T> {
