@@ -9,7 +9,8 @@ import { openTown, SERVICES, type ProgramName, type Town } from './faults/town.j
 import { ROOT } from './root.js';
 import { showProgress } from './seed/progress.js';
 
-/** Until then caches fill up and the collector finds its pace. */
+/** Until then caches fill up and the collector finds its pace: so many operations before time is taken, and this share of the time. */
+const FILL = 800;
 const WARM_UP = 0.4;
 
 const SMALL = { seconds: 120, operations: 0, reloads: 100, reconnects: 1_000 };
@@ -19,10 +20,12 @@ const USAGE = `npm run soak [-- --seconds n --operations n --reloads n --reconne
 
 Starts the gateway and the three services on a PostgreSQL and a Redis of their own, with the entity cache on, and keeps them busy:
 operations that were never asked before, every fourth of them no valid one, every eighth a mutation by somebody who is logged in;
-changed supergraphs, Redis connections that are cut. Whatever is not asked for is done as often as the seconds allow. Ends with 1 when a program keeps more and more memory or handles, when an operation was answered wrongly, or when a program ended.
+changed supergraphs, Redis connections that are cut. Whatever is not asked for is done as often as the seconds allow. Ends with 1 when
+a program keeps more and more memory or handles, when an operation was answered wrongly, or when a program ended.
 
 What a program keeps is looked at after its garbage was collected, and once its caches are full: for that they are made small
-(DOCUMENT_CACHE_BYTES, PLAN_CACHE_BYTES, ENTITY_CACHE_ANSWERS_BYTES; DATABASE_POOL_MAX of the services), and the first ${WARM_UP * 100} % of the time are not looked at.
+(DOCUMENT_CACHE_BYTES, PLAN_CACHE_BYTES, ENTITY_CACHE_ANSWERS_BYTES; DATABASE_POOL_MAX of the services), and the first ${FILL} operations and
+${WARM_UP * 100} % of the time are not looked at.
 
   --seconds     120 where nothing is said
   --operations  ends no sooner than after so many; 0 where nothing is said
@@ -100,8 +103,7 @@ async function soak(size: Asked): Promise<number> {
   let example = '';
   let ended = '';
   try {
-    const began = performance.now();
-    const endAt = began + size.seconds * 1_000;
+    let [began, endAt] = [Number.NaN, Number.POSITIVE_INFINITY];
     const goesOn = (): boolean => performance.now() < endAt || done.operations < size.operations;
     const evenly = async (times: number, what: (nth: number) => void): Promise<void> => {
       for (let nth = 0; nth < times && goesOn(); nth += 1) {
@@ -130,6 +132,10 @@ async function soak(size: Asked): Promise<number> {
         await sleep(everyMs);
       }
     };
+    const clients = people.map(client);
+    while (done.operations < FILL) await sleep(20);
+    began = performance.now();
+    endAt = began + size.seconds * 1_000;
     await Promise.all([
       watch(),
       evenly(size.reloads, (nth) => {
@@ -142,7 +148,7 @@ async function soak(size: Asked): Promise<number> {
         town.proxies.redis.set({});
         done.reconnects += 1;
       }),
-      ...people.map(client),
+      ...clients,
     ]);
   } catch (error) {
     ended = error instanceof Error ? error.message : String(error);
