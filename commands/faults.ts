@@ -41,6 +41,8 @@ ${FAULTS.map(({ id, says }) => `  ${id.padEnd(14)} ${says}`).join('\n')}
 `;
 
 const TABLES = { users: usersTables, posts: postsTables, followers: followersTables };
+/** Shorter than a fault lasts, so that whoever is stopped loses it. */
+const SHORT_LEASE = { RELAY_LEASE_MS: '500' };
 /** What is good is looked at this long before and after. */
 const CALM_MS = 700;
 
@@ -84,7 +86,7 @@ async function strikeAll({ faults, ms }: Asked): Promise<number> {
     console.error('✗ it was told to end before it had tried everything');
     process.exit(1);
   });
-  const town = await openTown();
+  const town = await openTown(() => ({ posts: SHORT_LEASE, followers: SHORT_LEASE }));
   const opened: Record<string, Database> = {};
   let ended = '';
   try {
@@ -143,10 +145,13 @@ async function struck(fault: Fault, scene: Scene, crowd: Crowd): Promise<Line> {
   await crowd.stop();
   const stopped = performance.now();
   const ops = [...crowd.ops];
+  const failed = ops.filter(({ outcome }) => outcome !== 'ok').length;
+  if (fault.unnoticed && failed > 0) broken.push(`${failed} of ${ops.length} operations failed`);
   for (const name of await town.revive())
     broken.push(`${name} ended by itself. It logged:\n${town.logOf(name).slice(-2_000)}`);
-  if (await settled(databases)) broken.push(...brokenOf(await check(databases, crowd)));
-  else broken.push(`not everything had settled ${SETTLED_MS / 1_000} s after the last was asked`);
+  if (!(await settled(databases)))
+    broken.push(`not everything had settled ${SETTLED_MS / 1_000} s after the last was asked`);
+  broken.push(...brokenOf(await within(60_000, check(databases, crowd))));
   return {
     fault,
     ops,

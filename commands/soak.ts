@@ -9,22 +9,29 @@ import { openTown, SERVICES, type ProgramName, type Town } from './faults/town.j
 import { ROOT } from './root.js';
 import { showProgress } from './seed/progress.js';
 
-/** Until then caches fill up and the collector finds its pace. */
+/** Until then caches fill up and the collector finds its pace: so many operations before time is taken, and this share of the time. */
+const FILL = 800;
 const WARM_UP = 0.4;
 
-const USAGE = `npm run soak [-- --seconds n --operations n --reloads n --reconnects n --preload file]
+const SMALL = { seconds: 120, operations: 0, reloads: 100, reconnects: 1_000 };
+const LARGE = { seconds: 1_800, operations: 1_000_000, reloads: 100, reconnects: 1_000 };
 
-Starts the gateway and the three services on a PostgreSQL and a Redis of their own and keeps them busy: operations that were never
-asked before, changed supergraphs, Redis connections that are cut. Whatever is not asked for is done as often as the seconds allow.
-Ends with 1 when a program keeps more and more memory or handles, when an operation was answered wrongly, or when a program ended.
+const USAGE = `npm run soak [-- --seconds n --operations n --reloads n --reconnects n --large --preload file]
 
-What a program keeps is looked at after its garbage was collected, and once its caches are full: for that the gateway's are made
-small (DOCUMENT_CACHE_BYTES, PLAN_CACHE_BYTES; DATABASE_POOL_MAX of the services), and the first ${WARM_UP * 100} % of the time are not looked at.
+Starts the gateway and the three services on a PostgreSQL and a Redis of their own, with the entity cache on, and keeps them busy:
+operations that were never asked before, every fourth of them no valid one, every eighth a mutation by somebody who is logged in;
+changed supergraphs, Redis connections that are cut. Whatever is not asked for is done as often as the seconds allow. Ends with 1 when
+a program keeps more and more memory or handles, when an operation was answered wrongly, or when a program ended.
+
+What a program keeps is looked at after its garbage was collected, and once its caches are full: for that they are made small
+(DOCUMENT_CACHE_BYTES, PLAN_CACHE_BYTES, ENTITY_CACHE_ANSWERS_BYTES; DATABASE_POOL_MAX of the services), and the first ${FILL} operations and
+${WARM_UP * 100} % of the time are not looked at.
 
   --seconds     120 where nothing is said
   --operations  ends no sooner than after so many; 0 where nothing is said
   --reloads     100 where nothing is said, evenly over the seconds
   --reconnects  1000 where nothing is said, evenly over the seconds
+  --large       ${LARGE.seconds} s, ${LARGE.operations.toLocaleString('en')} operations, ${LARGE.reloads} reloads, ${LARGE.reconnects.toLocaleString('en')} reconnects: before a release, by hand
   --preload     a module that the gateway loads first: with one that leaks it shows that leaks are found
 `;
 
@@ -38,7 +45,13 @@ const SAMPLE_MS_MIN = 1_000;
 /** A program that says nothing for so long has ended. */
 const SAYS_MS = 30_000;
 /** So small that they are full after a few hundred operations. */
-const SMALL_CACHES = { DOCUMENT_CACHE_BYTES: String(1024 * 1024), PLAN_CACHE_BYTES: String(2 * 1024 * 1024) };
+const MB = 1024 * 1024;
+const SMALL_DOCUMENTS = { DOCUMENT_CACHE_BYTES: String(MB) };
+const SMALL_CACHES = {
+  ...SMALL_DOCUMENTS,
+  PLAN_CACHE_BYTES: String(2 * MB),
+  ENTITY_CACHE_ANSWERS_BYTES: String(MB),
+};
 
 interface Asked {
   readonly seconds: number;
@@ -65,26 +78,32 @@ async function soak(size: Asked): Promise<number> {
   const preload = [pathToFileURL(join(ROOT, 'dist/commands/faults/tells-memory.js')).href];
   const options = (more: readonly string[] = []): string =>
     [...preload, ...more].map((url) => `--import=${url}`).join(' ');
-  const town = await openTown({
-    ...Object.fromEntries(SERVICES.map((name) => [name, { NODE_OPTIONS: options(), ...SMALL_POOL }])),
+  const town = await openTown(({ redisUrl }) => ({
+    ...Object.fromEntries(
+      SERVICES.map((name) => [
+        name,
+        { NODE_OPTIONS: options(), ENTITY_CACHE: 'on', ...SMALL_DOCUMENTS, ...SMALL_POOL },
+      ]),
+    ),
     gateway: {
       NODE_OPTIONS: options(size.preload === undefined ? [] : [pathToFileURL(size.preload).href]),
       ...SMALL_CACHES,
+      ENTITY_CACHE: 'on',
+      REDIS_URL: redisUrl,
       SUPERGRAPH: supergraph,
       SUPERGRAPH_POLL_MS: '100',
       // On a busy machine everything is slow, and nothing wrong.
       SUBGRAPH_TIMEOUT_MS: '20000',
       REQUEST_TIMEOUT_MS: '30000',
     },
-  });
+  }));
   const progress = showProgress(size.seconds, process.stderr, 's');
   const samples = new Map<ProgramName, Sample[]>(PROGRAMS.map((name) => [name, []]));
   const done = { operations: 0, wrong: 0, reloads: 0, reconnects: 0 };
   let example = '';
   let ended = '';
   try {
-    const began = performance.now();
-    const endAt = began + size.seconds * 1_000;
+    let [began, endAt] = [Number.NaN, Number.POSITIVE_INFINITY];
     const goesOn = (): boolean => performance.now() < endAt || done.operations < size.operations;
     const evenly = async (times: number, what: (nth: number) => void): Promise<void> => {
       for (let nth = 0; nth < times && goesOn(); nth += 1) {
@@ -92,10 +111,12 @@ async function soak(size: Asked): Promise<number> {
         await sleep(Math.max(0, began + ((nth + 1) * size.seconds * 1_000) / times - performance.now()));
       }
     };
-    const client = async (): Promise<void> => {
+    const people: Person[] = [];
+    for (let nth = 0; nth < CLIENTS; nth += 1) people.push(await signedUp(town, `soak_${nth}`));
+    const client = async (me: Person): Promise<void> => {
       while (goesOn()) {
         const nth = (done.operations += 1);
-        const wrong = await askedWrongly(town, nth);
+        const wrong = await askedWrongly(town, me, nth);
         if (wrong === undefined) continue;
         done.wrong += 1;
         example ||= wrong;
@@ -111,6 +132,10 @@ async function soak(size: Asked): Promise<number> {
         await sleep(everyMs);
       }
     };
+    const clients = people.map(client);
+    while (done.operations < FILL) await sleep(20);
+    began = performance.now();
+    endAt = began + size.seconds * 1_000;
     await Promise.all([
       watch(),
       evenly(size.reloads, (nth) => {
@@ -123,7 +148,7 @@ async function soak(size: Asked): Promise<number> {
         town.proxies.redis.set({});
         done.reconnects += 1;
       }),
-      ...Array.from({ length: CLIENTS }, client),
+      ...clients,
     ]);
   } catch (error) {
     ended = error instanceof Error ? error.message : String(error);
@@ -157,23 +182,86 @@ async function soak(size: Asked): Promise<number> {
   return broken.length > 0 ? 1 : 0;
 }
 
-/** An operation that was never asked before: its name, an alias and a variable are its number. What is wrong with the answer. */
-async function askedWrongly(town: Town, nth: number): Promise<string | undefined> {
-  const query = `query Soak${nth}($handle: String!) { a${nth}: userByHandle(handle: $handle) { id followerCount postCount } users(first: 2) { edges { node { handle b${nth}: displayName } } } }`;
+interface Person {
+  readonly id: string;
+  readonly handle: string;
+  readonly token: string;
+}
+
+interface Told {
+  readonly data?: Readonly<Record<string, unknown>> | null;
+  readonly errors?: readonly { readonly extensions?: { readonly code?: string } }[];
+}
+
+async function signedUp(town: Town, handle: string): Promise<Person> {
+  const input = { handle, email: `${handle}@example.com`, displayName: handle, password: 'tributary-soak' };
+  const query = 'mutation($input: SignUpInput!) { signUp(input: $input) { token user { id handle } } }';
+  const { told, text } = await ask(town, query, { input });
+  const session = told.data?.['signUp'] as { token: string; user: { id: string } } | undefined;
+  if (!session) throw new Error(`nobody could sign up: ${text}`);
+  return { id: session.user.id, handle, token: session.token };
+}
+
+/**
+ * An operation that was never asked before: its name and its aliases are its number. A page, from the entity cache as far as it has it; what is
+ * no valid document; a mutation; a question of somebody who is logged in. What is wrong with the answer, or nothing.
+ */
+async function askedWrongly(town: Town, me: Person, nth: number): Promise<string | undefined> {
+  const [a, b] = [`a${nth}`, `b${nth}`];
+  const name = `Soak${nth}`;
+  const page = `query ${name}($handle: String!) { ${a}: userByHandle(handle: $handle) { id followerCount postCount ${b}: displayName } users(first: 2) { edges { node { handle ${b}: displayName } } } }`;
+  const kinds: readonly [string, object, string | undefined, (told: Told, status: number) => boolean][] = [
+    [page, { handle: me.handle }, undefined, (told) => isPage(told, a, b, me)],
+    [`query ${name} { ${a}: me { id ${b}: handle } }`, {}, me.token, ({ data }) => isPerson(data?.[a], b, me)],
+    [page, { handle: me.handle }, me.token, (told) => isPage(told, a, b, me)],
+    [`query ${name} { ${a}: nothing${nth} }`, {}, undefined, isRefused],
+    [page, { handle: me.handle }, undefined, (told) => isPage(told, a, b, me)],
+    [
+      `mutation ${name}($input: PublishPostInput!) { ${a}: publishPost(input: $input) { ${b}: body } }`,
+      { input: { body: `soak ${nth}` } },
+      me.token,
+      ({ data }) => (data?.[a] as Record<string, unknown> | null | undefined)?.[b] === `soak ${nth}`,
+    ],
+    [page, { handle: me.handle }, me.token, (told) => isPage(told, a, b, me)],
+    [`query ${name}($unused${nth}: Int) { ${a}: me { id } }`, {}, me.token, isRefused],
+  ];
+  const [query, variables, token, isRight] = kinds[nth % kinds.length]!;
   try {
-    const response = await fetch(town.graphql, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ query, variables: { handle: `nobody_${nth}` } }),
-      signal: AbortSignal.timeout(30_000),
-    });
-    const told = await response.text();
-    return told === `{"data":{"a${nth}":null,"users":{"edges":[]}}}`
-      ? undefined
-      : `${response.status} ${told.slice(0, 300)}`;
+    const { told, status, text } = await ask(town, query, variables, token);
+    return isRight(told, status) ? undefined : `${query}: ${status} ${text.slice(0, 300)}`;
   } catch (error) {
     return String(error);
   }
+}
+
+function isPerson(found: unknown, alias: string, { id, handle }: Person): boolean {
+  const person = found as Record<string, unknown> | null | undefined;
+  return person?.['id'] === id && person[alias] === handle;
+}
+
+function isPage({ data, errors }: Told, a: string, b: string, me: Person): boolean {
+  const person = data?.[a] as { followerCount?: unknown; postCount?: unknown } | undefined;
+  const users = data?.['users'] as { edges: readonly unknown[] } | undefined;
+  const isCounted = person?.followerCount === 0 && Number.isInteger(person.postCount);
+  return errors === undefined && isPerson(person, b, me) && isCounted && users?.edges.length === 2;
+}
+
+function isRefused({ errors }: Told, status: number): boolean {
+  return status === 400 && errors?.[0]?.extensions?.code === 'GRAPHQL_VALIDATION_FAILED';
+}
+
+async function ask(town: Town, query: string, variables: object, token?: string) {
+  const response = await fetch(town.graphql, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/json',
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+    },
+    body: JSON.stringify({ query, variables }),
+    signal: AbortSignal.timeout(30_000),
+  });
+  const text = await response.text();
+  return { told: JSON.parse(text) as Told, status: response.status, text };
 }
 
 /** What it says when it is asked, and what Linux says. */
@@ -194,15 +282,19 @@ async function sampleOf(town: Town, name: ProgramName): Promise<Sample> {
 function read(args: string[]): Asked | undefined {
   try {
     const text = { type: 'string' } as const;
+    const large = { type: 'boolean', default: false } as const;
     const { values } = parseArgs({
       args,
-      options: { seconds: text, operations: text, reloads: text, reconnects: text, preload: text },
+      options: { seconds: text, operations: text, reloads: text, reconnects: text, preload: text, large },
     });
+    const size = values.large ? LARGE : SMALL;
+    const number = (name: keyof typeof SMALL, min: number, max: number): number =>
+      whole(`--${name}`, values[name] ?? String(size[name]), min, max);
     return {
-      seconds: whole('--seconds', values.seconds ?? '120', 5, 86_400),
-      operations: whole('--operations', values.operations ?? '0', 0, 1_000_000_000),
-      reloads: whole('--reloads', values.reloads ?? '100', 0, 1_000_000),
-      reconnects: whole('--reconnects', values.reconnects ?? '1000', 0, 1_000_000),
+      seconds: number('seconds', 5, 86_400),
+      operations: number('operations', 0, 1_000_000_000),
+      reloads: number('reloads', 0, 1_000_000),
+      reconnects: number('reconnects', 0, 1_000_000),
       preload: values.preload,
     };
   } catch (error) {

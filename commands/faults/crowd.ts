@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { parseGlobalId } from '#libs/identity';
 
 /** One thing that a client did, Jepsen's way: `info` is a write of which nobody knows whether it happened. */
 export interface Op {
@@ -9,6 +10,9 @@ export interface Op {
   readonly body?: string;
   /** Of a publish that was answered. */
   readonly id?: string;
+  /** Of a like and a follow: ids as the databases have them. */
+  readonly like?: { readonly postId: string; readonly userId: string };
+  readonly follow?: { readonly followerId: string; readonly followeeId: string; readonly begins: boolean };
   /** When it ended, ms. */
   readonly at: number;
 }
@@ -36,7 +40,6 @@ export class Crowd {
   readonly ops: Op[] = [];
   /** Answers in which somebody was told what belongs to somebody else. */
   foreign = 0;
-  /** Reads that were answered whole, by when. */
   readonly #people: Person[] = [];
   readonly #graphql: string;
   readonly #run = randomBytes(3).toString('hex');
@@ -102,16 +105,21 @@ export class Crowd {
 
   async #like(me: Person, postId: string): Promise<void> {
     const told = await this.#write(me, 'mutation($postId: ID!) { likePost(postId: $postId) { id } }', { postId });
-    this.#record('like', told.outcome);
+    this.#record('like', told.outcome, {
+      like: { postId: parseGlobalId('post', postId), userId: parseGlobalId('user', me.id) },
+    });
   }
 
   async #follow(me: Person, other: Person): Promise<void> {
-    const field = me.followsNext ? 'unfollow' : 'follow';
+    const begins = !me.followsNext;
+    const field = begins ? 'follow' : 'unfollow';
     const told = await this.#write(me, `mutation($userId: ID!) { ${field}(userId: $userId) { id } }`, {
       userId: other.id,
     });
-    if (told.outcome === 'ok') me.followsNext = !me.followsNext;
-    this.#record('follow', told.outcome);
+    if (told.outcome === 'ok') me.followsNext = begins;
+    this.#record('follow', told.outcome, {
+      follow: { followerId: parseGlobalId('user', me.id), followeeId: parseGlobalId('user', other.id), begins },
+    });
   }
 
   async #read(me: Person, other: Person): Promise<void> {
@@ -142,7 +150,7 @@ export class Crowd {
     }
   }
 
-  #record(kind: Op['kind'], outcome: Op['outcome'], more: { body?: string; id?: string } = {}): void {
+  #record(kind: Op['kind'], outcome: Op['outcome'], more: Partial<Op> = {}): void {
     this.ops.push({ kind, outcome, at: performance.now(), ...more });
   }
 

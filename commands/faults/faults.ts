@@ -3,7 +3,7 @@ import type { FaultProxy, Toxics } from '../../test/servers/fault-proxy.js';
 import { startPostgres, type PostgresServer } from '../../test/servers/postgres.js';
 import { startRedis, tell, type RedisServer } from '../../test/servers/redis.js';
 import type { Databases } from './checker.js';
-import { SERVICES, type ProgramName, type Town } from './town.js';
+import { SERVICES, type ProgramName, type ServiceName, type Town } from './town.js';
 
 /** What a fault may reach for; `databases` are past the doors that fail. */
 export interface Scene {
@@ -19,6 +19,8 @@ export interface Fault {
   readonly says: string;
   /** Only when it is asked for by name. */
   readonly control?: boolean;
+  /** Nobody may notice it: whatever is asked meanwhile is answered whole. */
+  readonly unnoticed?: boolean;
   /** Before anybody is at work. */
   prepare?(scene: Scene): Promise<void>;
   /** Does it, and undoes it `ms` later where it does not undo itself. Resolves when it is healed. */
@@ -34,8 +36,8 @@ export const FAULTS: readonly Fault[] = [
   killed('FP3', 'kill -9 of posts in the middle of its writes, and started again', 'posts'),
   killed('FP3-users', 'kill -9 of users, and started again', 'users'),
   killed('FP8', 'kill -9 of followers, which hears and tells, and started again', 'followers'),
-  stopped('FP10', 'posts is stopped (SIGSTOP) and goes on later, believing that it still holds its lease', 'posts'),
-  stopped('FP10-followers', 'followers is stopped (SIGSTOP) in what it hears, and goes on later', 'followers'),
+  leaseLost('FP10', 'posts is stopped (SIGSTOP) until a second process has its lease, and goes on beside it', 'posts'),
+  leaseLost('FP10-followers', 'the same of followers, which hears and tells', 'followers'),
   {
     id: 'FP11',
     says: 'SIGTERM of each program under load, one after another, and started again',
@@ -121,6 +123,18 @@ export const FAULTS: readonly Fault[] = [
       await databases.admin.query('SELECT pg_reload_conf()');
     },
   },
+  {
+    id: 'FD12',
+    says: 'the table of posts gets a column, which is filled in slices and dropped again, under load',
+    unnoticed: true,
+    async strike({ databases: { posts }, ms }) {
+      await patiently(posts, 'ALTER TABLE posts ADD COLUMN expanded text');
+      const slice = `UPDATE posts SET expanded = 'x' WHERE id IN (SELECT id FROM posts WHERE expanded IS NULL LIMIT 20) RETURNING id`;
+      for (const end = performance.now() + ms; (await posts.query(slice)).length > 0 || performance.now() < end;)
+        await sleep(20);
+      await patiently(posts, 'ALTER TABLE posts DROP COLUMN expanded');
+    },
+  },
   service('FG1', 'posts refuses connections', { down: true }),
   service('FG2', 'posts answers eight seconds late', { latency: 8_000 }),
   halfOpen('FG2-half', 'connections from the gateway to posts are half open', ({ service: { posts } }) => posts),
@@ -142,14 +156,44 @@ export const FAULTS: readonly Fault[] = [
   standbyPromoted(),
   {
     id: 'control',
-    says: 'no fault: what was acknowledged is changed behind everybody’s back, which has to be found',
+    says: 'no fault: posts, an event, a notification and a count are changed behind everybody’s back, which has to be found',
     control: true,
-    async strike({ databases }) {
-      const change = `UPDATE posts SET body = body || '?' WHERE id IN (SELECT id FROM posts ORDER BY created_at DESC LIMIT 3) RETURNING id`;
-      while ((await databases.posts.query(change)).length < 3) await sleep(20);
+    async strike({ databases: { posts, users } }) {
+      const some = async (database: Databases['posts'], text: string, count = 1): Promise<void> => {
+        while ((await database.query(text)).length < count) await sleep(20);
+      };
+      const newest = 'SELECT id FROM posts ORDER BY id DESC LIMIT';
+      await some(posts, `UPDATE posts SET body = body || '?' WHERE id IN (${newest} 3) RETURNING id`, 3);
+      await some(
+        posts,
+        `DELETE FROM outbox WHERE type = 'post-published' AND published_at IS NOT NULL
+         AND position = (SELECT min(position) FROM outbox WHERE type = 'post-published') RETURNING id`,
+      );
+      await some(
+        users,
+        `INSERT INTO notifications (slot, recipient_id, id, kind, actor_id, post_id, at)
+         SELECT slot, recipient_id, gen_random_uuid(), kind, actor_id, post_id, at FROM notifications WHERE kind = 'like' LIMIT 1
+         RETURNING id`,
+      );
+      await some(posts, `UPDATE posts SET like_count = like_count + 1 WHERE id IN (${newest} 1) RETURNING id`);
     },
   },
 ];
+
+/** As a migration has to: whoever waits for a lock of a whole table lets everybody else wait, so it waits for a moment, and tries again. */
+async function patiently(database: Databases['posts'], statement: string): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await database.transaction(async (tx) => {
+        await tx.query(`SET LOCAL lock_timeout = '200ms'`);
+        await tx.query(statement);
+      });
+    } catch (error) {
+      if (tries === 50) throw error;
+      await sleep(100);
+    }
+  }
+}
 
 function killed(id: string, says: string, name: ProgramName): Fault {
   return {
@@ -173,6 +217,46 @@ function stopped(id: string, says: string, name: ProgramName): Fault {
     },
   };
 }
+
+/** A second process stands beside it meanwhile. That it takes over what the first one held is part of the fault. */
+function leaseLost(id: string, says: string, name: ServiceName): Fault {
+  let first: string | undefined;
+  let end: () => Promise<void>;
+  const holder = async ({ databases }: Scene): Promise<string | undefined> => {
+    const rows = await databases[name].query<{ holder: string }>(
+      'SELECT holder FROM relay_leases ORDER BY nth LIMIT 1',
+    );
+    return rows[0]?.holder;
+  };
+  return {
+    id,
+    says,
+    async prepare(scene) {
+      first = await holder(scene);
+      end = await scene.town.second(name);
+    },
+    async strike(scene) {
+      const { town, ms } = scene;
+      try {
+        town.signal(name, 'SIGSTOP');
+        const until = performance.now() + TAKEN_OVER_MS;
+        while ((await holder(scene)) === first) {
+          if (performance.now() > until) throw new Error(`nobody took its lease in ${TAKEN_OVER_MS / 1_000} s`);
+          await sleep(20);
+        }
+        await sleep(ms);
+        town.signal(name, 'SIGCONT');
+        // Both are there.
+        await sleep(ms);
+      } finally {
+        town.signal(name, 'SIGCONT');
+        await end();
+      }
+    },
+  };
+}
+
+const TAKEN_OVER_MS = 20_000;
 
 function behind(id: string, says: string, toxics: Toxics): Fault {
   return during(id, says, ({ redis: door }) => door, toxics);

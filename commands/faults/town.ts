@@ -34,6 +34,8 @@ export interface Town {
   revive(): Promise<ProgramName[]>;
   /** Starts a program that has ended; resolves when it is ready. */
   restart(name: ProgramName): Promise<void>;
+  /** One more process of a service, which hears and tells beside the first and is asked nothing; ended by what is answered. */
+  second(name: ServiceName): Promise<() => Promise<void>>;
   /** A Redis that kept nothing, at the same port. */
   restartRedis(): Promise<void>;
   /** Everybody's way leads to the other one from now on, and the one before is stopped. */
@@ -47,9 +49,10 @@ export interface Town {
 
 const READY_MS = 60_000;
 
-export async function openTown(
-  more: Readonly<Partial<Record<ProgramName, Readonly<Record<string, string>>>>> = {},
-): Promise<Town> {
+export type MoreSettings = Readonly<Partial<Record<ProgramName, Readonly<Record<string, string>>>>>;
+
+/** `moreOf`: settings besides those that all of it needs; of what stands here, Redis has a door that is known only then. */
+export async function openTown(moreOf: (here: { redisUrl: string }) => MoreSettings = () => ({})): Promise<Town> {
   const closers: (() => Promise<void>)[] = [];
   const close = async (): Promise<void> => {
     for (const end of closers.splice(0).reverse()) await end();
@@ -84,6 +87,8 @@ export async function openTown(
       database: await each(() => proxy(postgres.port)),
       service: await each((name) => proxy(ports[name])),
     };
+    const redisUrl = `redis://127.0.0.1:${proxies.redis.port}`;
+    const more = moreOf({ redisUrl });
     const assertions = await each(async () => secret());
     const signingKey = generateKeyPairSync('ed25519')
       .privateKey.export({ format: 'der', type: 'pkcs8' })
@@ -97,7 +102,7 @@ export async function openTown(
       ...(await each(async (name) => ({
         PORT: String(ports[name]),
         DATABASE_URL: through(databaseUrls[name], proxies.database[name]),
-        REDIS_URL: `redis://127.0.0.1:${proxies.redis.port}`,
+        REDIS_URL: redisUrl,
         ASSERTION_SECRET: assertions[name],
         ...(name === 'users' ? { SIGNING_KEY: signingKey } : {}),
       }))),
@@ -119,29 +124,37 @@ export async function openTown(
     const signalled = new Set<ProgramName>();
     const logs: Record<string, string[]> = {};
 
-    const restart = async (name: ProgramName): Promise<void> => {
-      await programs.get(name)?.ended;
+    const run = (name: ProgramName, port: number) => {
       const file = name === 'gateway' ? 'dist/gateway/main.js' : `dist/subgraphs/${name}/main.js`;
+      const env = { ...environments[name], ...more[name], PORT: String(port) };
       const child = spawn(process.execPath, [join(ROOT, file)], {
         cwd: ROOT,
-        env: { PATH: process.env['PATH'], NODE_ENV: 'production', ...environments[name], ...more[name] },
+        env: { PATH: process.env['PATH'], NODE_ENV: 'production', ...env },
         stdio: ['ignore', 'ignore', 'pipe'],
       });
       const log = (logs[name] ??= []);
       child.stderr.on('data', (chunk: Buffer) => log.push(chunk.toString()));
       const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-      programs.set(name, { child, ended });
-      signalled.delete(name);
-      const port = name === 'gateway' ? gatewayPort : ports[name];
-      const deadline = Date.now() + READY_MS;
-      while (!(await isReady(port))) {
-        if (child.exitCode !== null || Date.now() > deadline)
-          throw new Error(`${name} did not become ready. It logged:\n${log.join('').slice(-4_000)}`);
-        await sleep(50);
-      }
+      const ready = async (): Promise<void> => {
+        const deadline = Date.now() + READY_MS;
+        while (!(await isReady(port))) {
+          if (child.exitCode !== null || Date.now() > deadline)
+            throw new Error(`${name} did not become ready. It logged:\n${log.join('').slice(-4_000)}`);
+          await sleep(50);
+        }
+      };
+      return { child, ended, ready };
     };
+    const restart = async (name: ProgramName): Promise<void> => {
+      await programs.get(name)?.ended;
+      const running = run(name, name === 'gateway' ? gatewayPort : ports[name]);
+      programs.set(name, running);
+      signalled.delete(name);
+      await running.ready();
+    };
+    const seconds = new Set<ChildProcess>();
     const killAll = (): void => {
-      for (const { child } of programs.values()) child.kill('SIGKILL');
+      for (const child of [...[...programs.values()].map(({ child }) => child), ...seconds]) child.kill('SIGKILL');
     };
     process.once('exit', killAll);
     closers.push(async () => {
@@ -173,6 +186,16 @@ export async function openTown(
         return unexpected;
       },
       restart,
+      async second(name) {
+        const { child, ended, ready } = run(name, await freePort());
+        seconds.add(child);
+        await ready();
+        return async () => {
+          child.kill('SIGTERM');
+          await ended;
+          seconds.delete(child);
+        };
+      },
       restartRedis: async () => {
         now.redis = await startRedis({ port: now.redis.port });
       },

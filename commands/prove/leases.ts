@@ -48,6 +48,8 @@ async function run(setup: Setup, place: Place, { withoutToken }: { withoutToken:
     dataDir: site.dataDir,
     entities: [],
     migrations: outboxMigrations,
+    // What is counted is what was committed: on a busy machine no write may be given up.
+    bulk: true,
   });
   const writer = new Writer(users);
   try {

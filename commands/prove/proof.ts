@@ -21,6 +21,8 @@ export interface Setup {
   readonly size: number;
   /** Asked to end within a minute: proofs with several rounds run one. */
   readonly quick: boolean;
+  /** Asked for by name, and not in a hurry: whoever takes long shows all of it, and else a part, drawn by the seed. */
+  readonly whole: boolean;
   /** How long a process is frozen. */
   readonly freezeMs: number;
   /** What is random follows from it, so that a failure can be seen again. */

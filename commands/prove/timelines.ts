@@ -28,24 +28,31 @@ export const timelines: Proof = {
   },
 };
 
-const PEOPLE = 300;
+const PEOPLE = 200;
 const FOLLOWS_EACH = 20;
 const LIMITS: TimelineLimits = { pushMax: 1_000, length: 1_000, trimEvery: 32, sliceMax: 5 };
-const KILLS = { quick: 3, long: 6 };
+/** Where each job is killed. The last of a rebuild has switched: the next process builds anew. */
+const POINTS: Readonly<Record<TimelinesOrder['does'], readonly CrashPoint[]>> = {
+  deliver: ['project:backfilled', 'project:delivered', 'commit:before', 'commit:after'],
+  rebuild: ['project:filled', 'commit:before', 'commit:after', 'project:compared', 'project:switched'],
+  'strike-off': ['commit:before', 'commit:after'],
+};
 
 async function filled(setup: Setup, place: Place): Promise<Row> {
-  const kills = setup.quick ? KILLS.quick : KILLS.long;
-  const counts = await run(setup, place, ['deliver', 'rebuild'], kills);
+  // In a hurry some of the points are taken, drawn by the seed.
+  const most = setup.quick ? 2 : Number.POSITIVE_INFINITY;
+  const rounds = setup.whole ? 2 : 1;
+  const { kills, points, counts } = await run(setup, place, { jobs: ['deliver', 'rebuild'], rounds, most });
   return {
-    claim: 'filled and rebuilt in slices that are gone on with',
+    claim: `killed at ${most === 2 ? 'points drawn from all' : 'every point'}; filled and rebuilt in slices that are gone on with`,
     place: place.name,
-    over: `${PEOPLE} lists, ${2 * kills} kills`,
+    over: `${PEOPLE} lists, ${kills} kills at ${points} points`,
     figures: zeros(counts),
   };
 }
 
 async function struckOff(setup: Setup, place: Place): Promise<Row> {
-  const counts = await run(setup, place, ['strike-off'], 2);
+  const { counts } = await run(setup, place, { jobs: ['strike-off'], rounds: 1, most: 2 });
   return {
     claim: 'control: a post is struck off before it is delivered',
     place: place.name,
@@ -54,10 +61,24 @@ async function struckOff(setup: Setup, place: Place): Promise<Row> {
   };
 }
 
-async function run(setup: Setup, place: Place, jobs: readonly TimelinesOrder['does'][], kills: number) {
+interface Plan {
+  readonly jobs: readonly TimelinesOrder['does'][];
+  readonly rounds: number;
+  /** Points of each job. */
+  readonly most: number;
+}
+
+async function run(setup: Setup, place: Place, { jobs, rounds, most }: Plan) {
   const site = await place.prepare(['posts']);
   const draw = drawer(setup.seed);
-  const progress = setup.progress(jobs.length * kills + 1, 'kills');
+  const pointsOf = (does: TimelinesOrder['does']): CrashPoint[] => {
+    const all = POINTS[does];
+    const from = all.length > most ? setup.seed % (all.length - most + 1) : 0;
+    return Array.from({ length: rounds }, () => all.slice(from, from + most)).flat();
+  };
+  const points = jobs.flatMap(pointsOf);
+  const kills = points.length;
+  const progress = setup.progress(kills + 1, 'kills');
   const members: Member[] = [];
   try {
     const people = await withStore(site, (database) => layOut(database, Math.min(600, setup.size), draw, jobs[0]));
@@ -69,14 +90,19 @@ async function run(setup: Setup, place: Place, jobs: readonly TimelinesOrder['do
         return member;
       };
       const member = hire();
-      for (let nth = 0; nth < kills; nth++) {
-        await killedAtWork(member, nth % 2 === 0 ? 'commit:before' : 'commit:after', 1 + draw(3));
-        progress.add(1, does);
+      for (const point of pointsOf(does)) {
+        // It is switched once.
+        await killedAtWork(member, point, point === 'project:switched' ? 1 : 1 + draw(3));
+        progress.add(1, point);
       }
       await member.dismiss();
     }
     progress.add(1, 'compared');
-    return await withStore(site, (database) => compare(database, people));
+    return {
+      kills,
+      points: new Set(points).size,
+      counts: await withStore(site, (database) => compare(database, people)),
+    };
   } finally {
     progress.stop();
     await Promise.all(members.map((member) => member.destroy()));

@@ -17,6 +17,12 @@ export const CRASH_POINTS = {
   'consume:done': 'inbox rows and effects are written, not committed',
   'consume:committed': 'they are committed, the stream does not know it',
   'consume:held': 'an event was put into the quarantine, the stream does not know it',
+  // project: subgraphs/posts/timeline/deliver.ts, backfill.ts, libs/read-model/rebuild.ts
+  'project:delivered': 'a slice of followers has a post, nothing says so yet',
+  'project:backfilled': 'what new followees published is copied, not committed',
+  'project:filled': 'a slice of the second version is filled, its cursor is where it was',
+  'project:compared': 'a slice of both versions is compared, not noted',
+  'project:switched': 'the second version answers, the first is not emptied',
   // saga: libs/saga/participant.ts, subgraphs/users/deletion.store.ts, subgraphs/users/on/step-ended.ts
   'saga:slice': 'a slice of a step is worked off, not committed',
   'saga:sliced': 'it is committed, the next one was not begun',

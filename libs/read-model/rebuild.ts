@@ -1,3 +1,4 @@
+import { crashPoint } from '#libs/crash-point';
 import type { Database, Tx } from '#libs/database';
 
 /** A read model that is kept in two versions, 1 and 2, filled key by key (a person, a post) in the order of their ids. */
@@ -148,6 +149,7 @@ function fillStep(database: Database, model: ReadModel): Promise<Step | undefine
     const row = await locked(tx, model.name);
     if (row.phase !== 'filling' || row.building === null) return undefined;
     const step = await model.fill(tx, row.building, row.cursor);
+    crashPoint('project:filled');
     await tx.query(
       step === undefined
         ? `UPDATE read_models SET phase = 'comparing', cursor = $2, done = done + $3 WHERE name = $1`
@@ -176,6 +178,7 @@ async function compareStep(
     const asked = differing;
     differing = await database.transaction((tx) => model.differing(tx, compared.slots, asked));
   }
+  crashPoint('project:compared');
   // Only where the cursor still is: another process may have compared the same.
   await database.query(
     `UPDATE read_models SET cursor = $2, differing = differing + $3, done = done + $4
@@ -205,6 +208,7 @@ async function finish(
     return { switched, differing, left };
   });
   const { left, ...outcome } = end;
+  crashPoint('project:switched');
   if (left !== undefined) {
     await patiently(pause, () =>
       database.transaction(async (tx) => {

@@ -50,6 +50,13 @@ export function serviceSettings(standardPort: number) {
       default: LEASE_MS,
       why: 'How long a range waits for a process that was killed before another one tells its events.',
     }),
+    DOCUMENT_CACHE_BYTES: whole({
+      min: 65_536,
+      max: 1_073_741_824,
+      unit: 'bytes',
+      default: 30 * 1024 * 1024,
+      why: 'Parsed and validated documents are kept up to this size.',
+    }),
     CONSISTENCY_WAIT_MS: whole({
       min: 0,
       max: 60_000,

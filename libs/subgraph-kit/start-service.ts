@@ -33,6 +33,7 @@ import {
   type Logger,
   type Tracing,
 } from '#libs/telemetry';
+import { keepingDocuments } from './documents.js';
 import { listen } from './listen.js';
 import type { ReadYourWrites } from './read-your-writes.js';
 import type { RunningSubgraph } from './running.js';
@@ -146,7 +147,7 @@ export async function startService(
       clock,
       consistency: { caughtUp, waitMs: config.CONSISTENCY_WAIT_MS, late: config.CONSISTENCY_LATE },
     };
-    const module = service.module(built);
+    const module = keepingDocuments(service.module(built), config.DOCUMENT_CACHE_BYTES);
     const background = service.background?.(built);
     if (background) closers.push(() => background.close());
 

@@ -11,6 +11,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { AssertionVerifier } from '#libs/identity';
 import type { Logger } from '#libs/telemetry';
 import { DateTime } from './date-time.js';
+import { DOCUMENTS } from './documents.js';
 import { Door } from './door.js';
 import { guardEntities } from './entities.js';
 import { formatError, logMasked } from './errors.js';
@@ -53,7 +54,16 @@ export function subgraphModule(options: SubgraphOptions): DynamicModule {
   }
   return {
     module: SubgraphModule,
-    imports: [GraphQLModule.forRoot<ApolloFederationDriverConfig>(graphqlOptions(options, door))],
+    imports: [
+      GraphQLModule.forRootAsync<ApolloFederationDriverConfig>({
+        driver: ApolloFederationDriver,
+        inject: [{ token: DOCUMENTS, optional: true }],
+        useFactory: (documentStore?: NonNullable<ApolloFederationDriverConfig['documentStore']>) => ({
+          ...graphqlOptions(options, door),
+          ...(documentStore === undefined ? {} : { documentStore }),
+        }),
+      }),
+    ],
     controllers: [healthController(options.needs ?? {}), ...(options.controllers ?? [])],
     providers: [HttpErrors, ...options.providers],
   };
@@ -65,7 +75,6 @@ function graphqlOptions(
 ): ApolloFederationDriverConfig {
   const typeDefs = readFileSync(schemaPath, 'utf8');
   return {
-    driver: ApolloFederationDriver,
     path: '/graphql',
     // Not typePaths: those are glob patterns, and a folder may be called anything.
     typeDefs,

@@ -1,11 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { Attack } from './attack.js';
+import { ASSERTION_HEADER, AssertionSigner } from '#libs/identity';
+import { JSON_TYPE, query, type Attack, type Cast, type Message } from './attack.js';
 import { wrongInLine } from './log.js';
 import { startPrograms, type Programs } from './programs.js';
 import { ATTACKS } from './rows.js';
-import { attack, type Outcome } from './run.js';
+import { attack, LOOSE, type Outcome } from './run.js';
 
-/** The table of attacks against the programs themselves; `npm run attack` sends the same to a process of its own and takes the time. */
+/**
+ * The table of attacks against the programs themselves; `npm run attack` sends the same to a process of its own and takes the time
+ * more strictly. */
 let programs: Programs;
 const slow = new Map<Attack, Promise<Outcome>>();
 beforeAll(async () => {
@@ -21,7 +24,46 @@ const named = (letter: string) =>
 
 describe.each(['A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'S', 'X'])('attacks %s', (letter) => {
   it.each(named(letter))('%s', async (_name, row) => {
-    expect((await attack(row, programs, undefined)).violations).toEqual([]);
+    expect((await attack(row, programs, LOOSE)).violations).toEqual([]);
+  });
+});
+
+describe('what an attack may not bring about', () => {
+  const asks = (to: Attack['to'], send: Attack['send']): Attack => ({
+    id: 'X0',
+    what: 'an ordinary question, of which it is said that it is refused',
+    to,
+    send,
+    come: { status: 400 },
+  });
+  const whoIs = (handle: string): string => query(`{userByHandle(handle:"${handle}"){id}}`);
+
+  it('control: a service of the social graph that is asked is seen, at the gateway and at its own door', async () => {
+    expect((await attack(asks('social', { body: whoIs('nobody_1') }), programs, undefined)).violations).toContain(
+      '1 calls of a service',
+    );
+    const letIn = ({ secrets }: Cast): Message => {
+      const assertion = new AssertionSigner({ secrets: () => secrets.users }).sign('users', null);
+      return { headers: { ...JSON_TYPE, [ASSERTION_HEADER]: assertion }, body: whoIs('nobody_2') };
+    };
+    const ran = await attack(asks('users', letIn), programs, undefined);
+    expect(ran.violations).toContainEqual(expect.stringMatching(/^[1-9]\d* SQL statements of users$/));
+  });
+
+  it('control: a loop that is blocked, and a next client who waits for it, are seen', async () => {
+    const block = (): Message => {
+      // When the question is on its way, and its time is being taken.
+      setTimeout(() => {
+        for (const until = performance.now() + 100; performance.now() < until;);
+      }, 1);
+      return { body: query('{__typename}') };
+    };
+    const row: Attack = { id: 'X0', what: 'a loop that is blocked', to: 'gateway', send: block, come: { status: 200 } };
+    const { violations } = await attack(row, programs, { nextMs: 0, blockedMs: 20 });
+    expect(violations).toEqual([
+      expect.stringMatching(/^the next one waited \d+ ms$/),
+      expect.stringMatching(/^the event loop was blocked for \d+ ms$/),
+    ]);
   });
 });
 

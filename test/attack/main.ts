@@ -1,5 +1,6 @@
 import { fork, type ChildProcess } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
 import { showProgress } from '../../commands/seed/progress.js';
 import type { Attack } from './attack.js';
 import type { Programs } from './programs.js';
@@ -8,7 +9,7 @@ import { ATTACKS } from './rows.js';
 import { attack, PROMISED, type Outcome } from './run.js';
 import { THREATS } from './threats.js';
 
-const USAGE = `npm run attack -- [id …]
+const USAGE = `npm run attack -- [id …] [--also file]
 
 Starts three gateways before a small graph, and the social graph with its gateway, as on the open internet (NODE_ENV=production), in a
 process of their own; sends every row of test/attack to them, and after each the question of an ordinary client. Prints what was
@@ -16,16 +17,33 @@ sent, what had to come, what came and how long it took, and ends with 1 when any
 a leak, a service that was asked, another process, a changed prototype, a next client that waited more than ${PROMISED.nextMs} ms, an event
 loop that was blocked for more than ${PROMISED.blockedMs} ms.
 
-  id   only the rows whose id begins so: A, S4, F17
+  id      only the rows whose id begins so: A, S4, F17
+  --also  a module that exports \`rows\`: they are sent last; with one that asks for what does not come it shows that this is told
 `;
 
-const wanted = process.argv.slice(2);
-const rows = wanted.length === 0 ? ATTACKS : ATTACKS.filter(({ id }) => wanted.some((one) => belongs(id, one)));
-if (rows.length === 0) {
+const { wanted, also } = read(process.argv.slice(2));
+const table = wanted.length === 0 ? ATTACKS : ATTACKS.filter(({ id }) => wanted.some((one) => belongs(id, one)));
+const rows = [...table, ...(await rowsOf(also))];
+if (table.length === 0) {
   process.stderr.write(USAGE);
   process.exitCode = 2;
 } else {
   process.exitCode = await run(rows);
+}
+
+/** What parseArgs does not know is no row either: the usage is printed. */
+function read(args: string[]): { wanted: readonly string[]; also: string | undefined } {
+  try {
+    const { positionals, values } = parseArgs({ args, allowPositionals: true, options: { also: { type: 'string' } } });
+    return { wanted: positionals, also: values.also };
+  } catch {
+    return { wanted: ['?'], also: undefined };
+  }
+}
+
+async function rowsOf(file: string | undefined): Promise<readonly Attack[]> {
+  if (file === undefined) return [];
+  return ((await import(pathToFileURL(file).href)) as { rows: readonly Attack[] }).rows;
 }
 
 function belongs(id: string, wanted: string): boolean {
@@ -128,8 +146,7 @@ async function startWorker(): Promise<Programs & { ended(): string | undefined }
   return {
     ...first,
     async state() {
-      if (ended !== undefined)
-        return { calls: 0, blockedMs: 0, polluted: `the process ended by ${ended}`, logged: 0, wrongInLog: [] };
+      if (ended !== undefined) return { ...NOTHING, polluted: `the process ended by ${ended}` };
       // Slow attacks ask beside others.
       const own = (asked += 1);
       const answer = hear(child, (message) =>
@@ -148,6 +165,14 @@ async function startWorker(): Promise<Programs & { ended(): string | undefined }
     },
   };
 }
+
+const NOTHING = {
+  calls: 0,
+  statements: { users: 0, posts: 0, followers: 0 },
+  blockedMs: 0,
+  logged: 0,
+  wrongInLog: [],
+};
 
 /** The first that it says of which `meant` makes something; rejects when it ends before that. */
 function hear<T>(child: ChildProcess, meant: (message: FromWorker) => T | undefined): Promise<T> {

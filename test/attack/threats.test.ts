@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync } from 'node:fs';
 import type { Attack, Seen } from './attack.js';
 import { violations } from './check.js';
+import { runCommand } from '../faults/run-command.js';
 import { startNaive } from './naive.js';
 import { ATTACKS } from './rows.js';
 import { send } from './send.js';
@@ -27,6 +28,15 @@ describe('the table of attacks', () => {
     const missing = Array.from({ length: count }, (_, at) => `${letter}${at + 1}`).filter((id) => !ids.has(id));
     expect(missing).toEqual(elsewhere);
   });
+
+  it('is sent by npm run attack, which prints it and ends with 1 when a row is not as it must be', async () => {
+    const { code, out } = await runCommand('attack', 'A1', '--also', 'test/attack/wrong.fixture.mjs');
+    const broken = out.split('\n').filter((line) => line.startsWith('| ') && line.includes('✗'));
+    expect(broken).toEqual([expect.stringMatching(/^\| X0 .* ✗ status 200, not 400.*1 calls of a service/)]);
+    expect(out).toMatch(/\n\| A1 .* ✓ /);
+    expect(out).toMatch(/\n\d+ attacks, 2 ids: 1 violations\./);
+    expect(code).toBe(1);
+  }, 180_000);
 
   it('says of every threat where it is met, and that is there', () => {
     expect(THREATS.map(({ id }) => id)).toEqual(Array.from({ length: 32 }, (_, at) => `S${at + 1}`));

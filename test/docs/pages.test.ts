@@ -25,6 +25,12 @@ it('the two paths name a file in every step', () => {
   }
 });
 
+it('every table ends where its lines end: what follows without an empty line is drawn as one of its rows', () => {
+  const run = /^\|.*\|[ ]*\n(?!\||[ ]*\n).+/gm;
+  expect('| a |\n|---|\n| b |\n text').toMatch(run);
+  expect(present.flatMap((file) => readPage(file).match(run) ?? [])).toEqual([]);
+});
+
 it('control: a link and a name that lead nowhere are found', () => {
   expect(deadLinks('docs/x.md', '[here](settings.md) [there](setings.md#top) [out](https://example.org)')).toEqual([
     'docs/x.md links to setings.md, which is not there',

@@ -4,7 +4,7 @@ import { withServer } from '../servers/needs.js';
 import { runCommand } from './run-command.js';
 
 withServer(['postgres', 'redis'], 'npm run soak, on real programs', () => {
-  it('operations that were never asked before, new supergraphs and cut connections leave nothing behind', async () => {
+  it('operations that were never asked before, refused ones, writes, new supergraphs and cut connections leave nothing behind', async () => {
     const size = ['--seconds', '15', '--reloads', '5', '--reconnects', '30'];
     const { code, out, err } = await runCommand('soak', ...size);
     expect({ code, err }).toEqual({ code: 0, err: expect.not.stringContaining('✗') });

@@ -1,3 +1,4 @@
+import { crashPoint } from '#libs/crash-point';
 import type { Database } from '#libs/database';
 import { ACTIVE_SLOTS, holdLists, trim, type TimelineLimits } from './lists.js';
 
@@ -43,6 +44,7 @@ export function backfillStep(database: Database, { length }: TimelineLimits): Pr
       [followers, edges.map(({ followee }) => followee), length],
     );
     await trim(tx, followers, length);
+    crashPoint('project:backfilled');
     return edges.length;
   });
 }

@@ -1,3 +1,4 @@
+import { crashPoint } from '#libs/crash-point';
 import type { Database, Tx } from '#libs/database';
 import { ACTIVE_SLOTS, NIL, trim, type TimelineLimits } from './lists.js';
 
@@ -47,6 +48,7 @@ export function deliverStep(
     );
     if (works.length === 0) return { posts: 0, deliveries: 0 };
     const slices = new Map((await deliver(tx, works, limits)).map((slice) => [slice.postId, slice]));
+    crashPoint('project:delivered');
     const { sliceMax, pushMax } = limits;
     const reached = ({ postId }: Work): number => slices.get(postId)?.delivered ?? 0;
     const popular = works.filter((work) => reached(work) >= Math.min(sliceMax, pushMax + 1));
