@@ -8,12 +8,10 @@ import { chartOf } from './prove/chart.js';
 import { ROOT } from './root.js';
 import { EMBEDDED, onServers, type Place } from './prove/places.js';
 import { PROOFS } from './prove/proofs.js';
-import type { Proof, Setup } from './prove/proof.js';
+import { QUICK_SIZE, SIZE, type Proof, type Setup } from './prove/proof.js';
 import { failuresOf, tableOf, type Shown } from './prove/table.js';
 import { showLines, showProgress } from './seed/progress.js';
 
-const SIZE = 10_000;
-const QUICK_SIZE = 1_500;
 /** Of a PostgreSQL whose speed is measured. */
 const DURABLE = { fsync: 'on', synchronous_commit: 'on', full_page_writes: 'on', shared_buffers: '256MB' };
 

@@ -7,7 +7,7 @@ import { silent } from '#libs/telemetry';
 import { findRedis } from '../../test/servers/redis.js';
 import { drawer } from './draw.js';
 import type { Asked, GatewayOrder } from './entity-cache.worker.js';
-import { wrong, zeros, type Proof, type Row, type Setup } from './proof.js';
+import { QUICK_SIZE, SIZE, wrong, zeros, type Proof, type Row, type Setup } from './proof.js';
 import { KEPT_S, startRegisters, type Registers } from './registers.js';
 import { startSwitchedRedis, type Door } from './switched-redis.js';
 
@@ -26,7 +26,7 @@ export const entityCache: Proof = {
   run: async (setup) => {
     if (findRedis() === undefined) throw new Error('There is no redis-server on the PATH');
     // A read costs less than an event: where a size is not given, the proof takes its own.
-    const reads = setup.size === 2_000 ? 20_000 : setup.size === 12_000 ? 60_000 : setup.size;
+    const reads = setup.size === QUICK_SIZE ? 20_000 : setup.size === SIZE ? 60_000 : setup.size;
     const few = Math.min(reads, 20_000);
     return [await run(setup, reads, 'ours'), await run(setup, few, 'trusting'), await run(setup, few, 'naive')];
   },
@@ -38,7 +38,7 @@ const PAGE_READERS = 8;
 /** One that everybody writes, and seven that are left in peace for a while. */
 const PAGE = Array.from({ length: 8 }, (_, nth) => `r${4 + nth}`);
 /** A read may have joined one that began before the drop, and that one may have had to wait. */
-const UNDER_WAY_MS = 700;
+const UNDER_WAY_MS = 1_000;
 /** Registers of one request; all of them where there is much to read. */
 const togetherOf = (reads: number): number => (reads > 100_000 ? REGISTERS : 20);
 const WORKER = fileURLToPath(new URL('entity-cache.worker.js', import.meta.url));

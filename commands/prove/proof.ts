@@ -72,3 +72,7 @@ export function wrong(counts: Readonly<Record<string, number>>, ...names: string
     names.includes(name) ? { name, value, must: { atLeast: 1 } } : { name, value },
   );
 }
+
+/** Events per run where nothing is said, and in a hurry. */
+export const SIZE = 10_000;
+export const QUICK_SIZE = 1_500;

@@ -28,6 +28,10 @@ export interface FieldRule {
   readonly hint: Hint | undefined;
   /** Subgraphs in which its value depends on inputs that the gateway brings (@requires). */
   readonly requires: ReadonlySet<string>;
+  /** Subgraphs that can be asked by it but may not be able to tell it (@external). */
+  readonly external: ReadonlySet<string>;
+  /** Not everybody may be told it. */
+  readonly guarded: boolean;
   readonly tags: readonly TagFormat[];
 }
 
@@ -72,7 +76,7 @@ export class CacheRules {
         name: definition.name.value,
         abstract,
         hint: reader.hintOfType(directives),
-        fields: new Map(fields.map((field) => [field.name.value, reader.field(field)])),
+        fields: new Map(fields.map((field) => [field.name.value, reader.field(field, directives)])),
         keys: reader.keys(directives),
         tags: reader.tags(directives),
       });
@@ -93,26 +97,35 @@ class Reader {
     this.#subgraphOf = new Map([...subgraphs.values()].map(({ graph, name }) => [graph, name]));
   }
 
-  field(node: FieldDefinitionNode): FieldRule {
-    const requires = new Set<string>();
-    for (const directive of node.directives ?? []) {
-      const graph = this.#graph(directive);
-      if (directive.name.value === `${this.#join}__field` && graph && text(directive, 'requires')) requires.add(graph);
-    }
+  field(node: FieldDefinitionNode, ofType: readonly ConstDirectiveNode[]): FieldRule {
+    const [requires, external, graphs] = [new Set<string>(), new Set<string>(), new Set<string>()];
     const directives = node.directives ?? [];
-    return { type: namedType(node.type), hint: hintOf(directives), requires, tags: this.tags(directives) };
+    for (const directive of directives) {
+      const graph = this.#graph(directive);
+      if (directive.name.value !== `${this.#join}__field` || !graph) continue;
+      if (text(directive, 'requires')) requires.add(graph);
+      if (flag(directive, 'external') === true) external.add(graph);
+      else graphs.add(graph);
+    }
+    return {
+      type: namedType(node.type),
+      // Without a word of its own it is every subgraph's that has the type.
+      hint: hintAmong(graphs.size > 0 ? graphs : this.#graphsOf(ofType), hintOf(directives)),
+      requires,
+      external,
+      guarded: directives.some(({ name }) => GUARDS.has(name.value)),
+      tags: this.tags(directives),
+    };
   }
 
-  /**
-   * Composition writes what any subgraph said of a type as if all had said it. A lifetime counts only where there is nobody else: a
-   * service that says nothing of its fields has nothing kept for everybody. PRIVATE only takes away, so it counts whoever said it.
-   */
   hintOfType(directives: readonly ConstDirectiveNode[]): Hint | undefined {
-    const hint = hintOf(directives);
-    const graphs = new Set(
+    return hintAmong(this.#graphsOf(directives), hintOf(directives));
+  }
+
+  #graphsOf(directives: readonly ConstDirectiveNode[]): Set<string> {
+    return new Set(
       directives.flatMap((one) => (one.name.value === `${this.#join}__type` ? (this.#graph(one) ?? []) : [])),
     );
-    return hint && graphs.size > 1 ? { ...hint, maxAge: undefined } : hint;
   }
 
   keys(directives: readonly ConstDirectiveNode[]): Map<string, Key[]> {
@@ -158,6 +171,16 @@ function keyOf(fields: string): Key {
   const set = (operation as { selectionSet: SelectionSetNode }).selectionSet;
   const names = new Set(set.selections.flatMap((one) => (one.kind === Kind.FIELD ? [one.name.value] : [])));
   return { set, names };
+}
+
+const GUARDS: ReadonlySet<string> = new Set(['authenticated', 'requiresScopes', 'policy']);
+
+/**
+ * Composition writes what any subgraph said as if all had said it. What allows something counts only where there is nobody else: of a
+ * service that says nothing nothing is kept for everybody. PRIVATE only takes away, so it counts whoever said it.
+ */
+function hintAmong(graphs: ReadonlySet<string>, hint: Hint | undefined): Hint | undefined {
+  return hint && graphs.size > 1 ? { ...hint, maxAge: undefined, inherit: false } : hint;
 }
 
 function hintOf(directives: readonly ConstDirectiveNode[]): Hint | undefined {

@@ -207,6 +207,18 @@ export class Shapes {
       : [type];
   }
 
+  /** Of several the first, and of a mutation the others too that its subgraph can tell to anybody. */
+  #keysOf(type: string): readonly Key[] {
+    const rule = this.rules.type(type)!;
+    const [first, ...others] = rule.keys.get(this.subgraph)!;
+    if (!this.everyKey) return [first!];
+    const isTold = (name: string): boolean => {
+      const field = rule.fields.get(name);
+      return field !== undefined && !field.guarded && !field.external.has(this.subgraph);
+    };
+    return [first!, ...others.filter(({ names }) => [...names].every(isTold)).slice(0, KEYS_MAX)];
+  }
+
   /** The selection, and what is needed to know each entity again that it leads to. */
   #identified(type: string, set: SelectionSetNode): SelectionSetNode {
     const selections: SelectionNode[] = set.selections.map((selection) => {
@@ -229,13 +241,10 @@ export class Shapes {
     const keyed = possible.filter((one) => this.rules.type(one)?.keys.has(this.subgraph));
     if ((abstract || keyed.length > 0) && !asked.has('__typename')) selections.unshift(TYPENAME);
     for (const one of keyed.length > MEMBERS_MAX ? [] : keyed) {
-      const keys = this.rules
-        .type(one)!
-        .keys.get(this.subgraph)!
-        .slice(0, this.everyKey ? KEYS_MAX : 1);
-      const missing = keys
+      // What a key holds below itself is asked for beside what is asked for there already.
+      const missing = this.#keysOf(one)
         .flatMap(({ set: { selections: needed } }) => needed)
-        .filter((selection) => selection.kind !== Kind.FIELD || !asked.has(selection.name.value));
+        .filter((part) => part.kind !== Kind.FIELD || part.selectionSet !== undefined || !asked.has(part.name.value));
       if (missing.length === 0) continue;
       if (one === type) selections.push(...missing);
       else

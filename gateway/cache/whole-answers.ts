@@ -70,6 +70,7 @@ export class WholeAnswers {
     const { whole, until, loadedAt, policy } = run;
     const seen = whole && this.#kept !== undefined ? run.seen() : [];
     if (seen.length === 0 || !(until > run.lookedAt)) return;
+    if (seen.reduce((sum, { entities, epochs }) => sum + entities.length + epochs.length, 0) > NAMES_MAX) return;
     this.#kept!.set(key, {
       // A copy of its own: what is small is cut from a common piece of memory, which it would hold.
       body: Buffer.allocUnsafeSlow(body.length).fill(body),
@@ -82,6 +83,9 @@ export class WholeAnswers {
     });
   }
 }
+
+/** All of them are read by one script as soon as anything is dropped, and Redis does nothing else meanwhile. */
+const NAMES_MAX = 2_000;
 
 /** Of an entry, its objects and its place. */
 const WHOLE_BYTES = 1_000;

@@ -161,7 +161,11 @@ async function orCounted<T>(request: IncomingMessage, rates: Rates, work: Promis
   try {
     return await work;
   } catch (error) {
-    if (error !== CLIENT_GONE && refusalOf(error).status < 500) await rates.refused(request, null);
+    if (error !== CLIENT_GONE && refusalOf(error).status < 500)
+      await rates.refused(request, null).catch((limit: unknown) => {
+        // What was not read of a body is not read now either.
+        throw request.complete ? limit : error;
+      });
     throw error;
   }
 }

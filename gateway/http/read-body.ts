@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import type { Bodies } from './bodies.js';
+import { CLIENT_GONE } from './ending.js';
 import { Refusal } from './refusal.js';
 
 /**
@@ -26,6 +27,10 @@ export function readBody(request: IncomingMessage, bytesMax: number, bodies?: Bo
 /** What inflating needs beside what comes out of it. */
 const GUNZIP_BYTES = 64 * 1024;
 
+/** So many pieces of a body become one. What each takes beside its bytes, about, until then and after. */
+const PIECES = 64;
+const PIECE_BYTES = 16;
+
 function collect(
   request: IncomingMessage,
   stream: Readable,
@@ -34,13 +39,14 @@ function collect(
 ): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
+    let small: Buffer[] = [];
     let bytes = 0;
     let sent = 0;
     let refused = false;
     const refuse = (): void => {
       refused = true;
       coming?.end();
-      chunks.length = 0;
+      chunks.length = small.length = 0;
       if (stream === request) return;
       request.unpipe();
       stream.destroy();
@@ -57,9 +63,14 @@ function collect(
     stream.on('data', (chunk: Buffer) => {
       if (refused) return;
       bytes += chunk.length;
-      chunks.push(chunk);
+      // A body that comes byte by byte would be a hundred times its size in objects.
+      small.push(chunk);
+      if (small.length === PIECES) {
+        chunks.push(Buffer.concat(small));
+        small = [];
+      }
       if (bytes > bytesMax) refuseTooLarge();
-      else coming?.add(chunk.length);
+      else coming?.add(chunk.length + PIECE_BYTES);
     });
     if (stream !== request)
       request.on('data', (chunk: Buffer) => {
@@ -68,6 +79,7 @@ function collect(
       });
     stream.on('end', () => {
       coming?.end();
+      chunks.push(...small);
       if (!refused) resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes));
     });
     stream.on('error', (cause) => {
@@ -80,7 +92,8 @@ function collect(
     if (stream !== request) request.once('aborted', () => stream.destroy(new Error('the client went away')));
     request.on('close', () => {
       coming?.end();
-      if (!refused && !request.complete) reject(Refusal.of('BAD_REQUEST', 'The body ended early.'));
+      // Nobody is there to be told, and nobody's fault: a phone that lost its network.
+      if (!refused && !request.complete) reject(CLIENT_GONE);
     });
   });
 }

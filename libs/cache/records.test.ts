@@ -4,8 +4,24 @@ import { withServer } from '../../test/servers/needs.js';
 import { startRedis, startRedisCluster, tell, type RedisCluster, type RedisServer } from '../../test/servers/redis.js';
 import { MemoryRecords } from './memory-records.js';
 import { recordStoreContract } from './records.contract.js';
-import { RedisRecords } from './redis-records.js';
+import { RedisRecords, stampOf } from './redis-records.js';
 import type { Ask, FieldFill } from './records.js';
+
+it('what several scripts of one look say of a bucket is known as of the first of them; of two lives, of none', () => {
+  const { buckets } = stampOf(
+    [
+      [1, 'life 0 6'],
+      [0, 'life 0 6'],
+      [0, 'life 0 5'],
+      [1, 'other 0 1'],
+    ],
+    7,
+  );
+  expect([...buckets]).toEqual([
+    [0, 'life 0 5'],
+    [1, ''],
+  ]);
+});
 
 describe('records in memory', () => {
   recordStoreContract(async () => new MemoryRecords({ bytesMax: 64 * 1024 * 1024, clock: Date.now }));

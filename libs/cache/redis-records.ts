@@ -323,9 +323,16 @@ function scriptsFor(remembered: ReadonlySet<RedisRemembered>): UnchangedScript[]
 
 const NOTHING: Found = { fields: [], lease: 'none' };
 
-function stampOf(stamps: readonly [number, string][], now: number): RedisStamp {
-  const sorted = [...stamps].sort(([one], [other]) => one - other);
-  return { text: sorted.map(([bucket, state]) => `${bucket}:${state}`).join(), now, buckets: new Map(sorted) };
+/** Several scripts of one look may tell different states of a bucket: what the first found holds as of then. */
+export function stampOf(stamps: readonly [number, string][], now: number): RedisStamp {
+  const byBucket = new Map<number, string[]>();
+  for (const [bucket, state] of [...stamps].sort(([one], [other]) => one - other)) {
+    const states = byBucket.get(bucket);
+    if (states) states.push(state);
+    else byBucket.set(bucket, [state]);
+  }
+  const buckets = new Map([...byBucket].map(([bucket, states]) => [bucket, earliest(states)]));
+  return { text: [...buckets].map(([bucket, state]) => `${bucket}:${state}`).join(), now, buckets };
 }
 
 /** Of one life the one with the fewest drops; of several none, which is no life's. */

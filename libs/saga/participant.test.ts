@@ -107,6 +107,18 @@ describe('asked again for what it is at', () => {
     expect(happened.at(-1)).toBe('go done 3');
   });
 
+  it('no version is spent where the caller tells nothing, nor for slices of the step before', async () => {
+    left.go = 2;
+    await begin('go', first);
+    await slices(1);
+    expect(await begin('go', first, false)).toEqual({});
+    await slices(1);
+    expect(await begin('erase', first)).toEqual({});
+    expect(await begin('erase', first)).toEqual({});
+    await worked();
+    expect(happened.at(-1)).toBe('erase done 1');
+  });
+
   it('it tells nothing while it only fails', async () => {
     [fails, left.go] = ['go', 5];
     await begin('go', first);
@@ -140,9 +152,9 @@ describe('of several deletions of one account', () => {
 const userId = newId();
 const [first, second, third] = [1, 2, 3].map((now) => newId({ now })) as [string, string, string];
 
-function begin(step: Step, deletionId: string): Promise<Begun> {
+function begin(step: Step, deletionId: string, tells = true): Promise<Begun> {
   return database.transaction((tx) =>
-    beginStep<Step>(tx, { deletionId, userId, saga: 'orchestrated', step, last: 'erase' }),
+    beginStep<Step>(tx, { deletionId, userId, saga: 'orchestrated', step, last: 'erase', tells }),
   );
 }
 

@@ -190,6 +190,12 @@ export interface Begun {
   readonly goesOn?: number;
 }
 
+interface Beginning<Step> {
+  readonly last: Step;
+  /** The caller tells `goesOn` to whoever asked. If it does not, no version may be spent on it: whoever hears would wait for it for ever. */
+  readonly tells: boolean;
+}
+
 /**
  * Begins a step in the transaction that hears of it; the caller wakes the participant after COMMIT. What is under way goes on,
  * what is done is told again, and whatever an earlier deletion of the same account was still undoing is this one's now. What comes
@@ -197,7 +203,7 @@ export interface Begun {
  */
 export async function beginStep<Step extends string>(
   tx: Tx,
-  { deletionId, userId, saga, step, last }: Omit<Part<Step>, 'cursor'> & { readonly last: Step },
+  { deletionId, userId, saga, step, last, tells }: Omit<Part<Step>, 'cursor'> & Beginning<Step>,
 ): Promise<Begun> {
   // Whoever begins another step for the same account is waited for, and then seen.
   await tx.query('SELECT FROM deletion_parts WHERE user_id = $1 ORDER BY deletion_id FOR UPDATE', [userId]);
@@ -212,13 +218,14 @@ export async function beginStep<Step extends string>(
   );
   const [told] = await tx.query<{ version: number }>(
     `UPDATE deletion_parts SET version = version + 1, slices_told = slices
-     WHERE deletion_id = $1 AND state = 'working' AND $2::text IN (step, failing) AND slices > slices_told RETURNING version`,
-    [deletionId, step],
+     WHERE $3 AND deletion_id = $1 AND state = 'working' AND $2::text IN (step, failing) AND slices > slices_told
+     RETURNING version`,
+    [deletionId, step, tells],
   );
   await tx.query(
     `INSERT INTO deletion_parts (deletion_id, user_id, saga, step, state) VALUES ($1, $2, $3, $4, 'working')
      ON CONFLICT (deletion_id) DO UPDATE SET state = 'working', due_at = now(), tries = 0,
-       step = excluded.step, failing = NULL,
+       step = excluded.step, failing = NULL, slices_told = deletion_parts.slices,
        cursor = CASE WHEN deletion_parts.step = excluded.step THEN deletion_parts.cursor ELSE '' END
      -- A step that is being undone because it gave up goes on being undone.
      WHERE NOT (deletion_parts.state = 'working' AND deletion_parts.failing IS NOT DISTINCT FROM excluded.step)`,

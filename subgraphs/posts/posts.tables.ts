@@ -6,7 +6,7 @@ import { HomeTimeline1763680000001 } from './migrations/0003-home-timeline.js';
 import { TrendingPosts1763680000002 } from './migrations/0004-trending-posts.js';
 import { SpreadCounts1763680000004 } from './migrations/0005-spread-counts.js';
 import { DeletionParts1763740000000 } from './migrations/0006-deletion-parts.js';
-import { ErasedLikes1764547200001 } from './migrations/0007-erased-likes.js';
+import { ErasedLikes1764547200001, StepsGoOn1764547199001 } from './migrations/0007-erased-likes.js';
 import { BlockEdgeEntity, FollowEdgeEntity, PersonEntity } from './person.entity.js';
 import { LikeEntity, PostEntity, PostEventEntity, PostSnapshotEntity } from './post.entity.js';
 
@@ -30,6 +30,7 @@ export const postsTables = {
     TrendingPosts1763680000002,
     SpreadCounts1763680000004,
     DeletionParts1763740000000,
+    StepsGoOn1764547199001,
     ErasedLikes1764547200001,
   ],
 };

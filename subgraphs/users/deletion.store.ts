@@ -192,7 +192,7 @@ async function eraseAccount(tx: Tx, deletion: Deletion, patience: Patience): Pro
     payload: { userId, handle: row.handle, deletionId: id, saga },
   });
   await setStep(tx, id, 'ERASE_ACCOUNT', 'RUNNING');
-  await beginStep(tx, { deletionId: id, userId, saga, step: ERASE_OWN, last: ERASE_OWN });
+  await beginStep(tx, { deletionId: id, userId, saga, step: ERASE_OWN, last: ERASE_OWN, tells: false });
   for (const name of ['ERASE_POSTS', 'ERASE_FOLLOWS'] as const) {
     await setStep(tx, id, name, 'RUNNING');
     if (saga === 'orchestrated') await expect(tx, id, name, patience);

@@ -6,7 +6,7 @@ import { AccountDeletions1763740000002 } from './migrations/0003-account-deletio
 import { EndedSessions1763800000004 } from './migrations/0004-ended-sessions.js';
 import { EndedSessionsOnce1764547200004 } from './migrations/0005-ended-sessions-once.js';
 import { GonePosts1764633600004 } from './migrations/0006-gone-posts.js';
-import { ErasedAccounts1764633600006 } from './migrations/0007-erased-accounts.js';
+import { BlocksByBlocked1764633600007, ErasedAccounts1764633600006 } from './migrations/0007-erased-accounts.js';
 import { EndedSessionRow, HandleRow, UserRow } from './user.entity.js';
 
 /** What `openDatabase` needs to know of this service. */
@@ -22,5 +22,6 @@ export const usersTables = {
     EndedSessionsOnce1764547200004,
     GonePosts1764633600004,
     ErasedAccounts1764633600006,
+    BlocksByBlocked1764633600007,
   ],
 };

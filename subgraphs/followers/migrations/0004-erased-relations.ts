@@ -1,14 +1,28 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { PARTS_PROGRESS, PARTS_PROGRESS_BACK } from '#libs/saga';
 
-/** What an account that is gone left in pairs with others is found and dropped; and a long step can say that it goes on. */
-export class ErasedRelations1764547200000 implements MigrationInterface {
+/** A long step of a deletion can say that it goes on. */
+export class StepsGoOn1764547199000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
-    for (const statement of [...PARTS_PROGRESS, ...UP]) await runner.query(statement);
+    for (const statement of PARTS_PROGRESS) await runner.query(statement);
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    for (const statement of [...DOWN, ...PARTS_PROGRESS_BACK]) await runner.query(statement);
+    for (const statement of PARTS_PROGRESS_BACK) await runner.query(statement);
+  }
+}
+
+/**
+ * What an account that is gone left in pairs with others is found and dropped. A transaction of its own: while the indexes are built
+ * nobody waits for more than these tables.
+ */
+export class ErasedRelations1764547200000 implements MigrationInterface {
+  async up(runner: QueryRunner): Promise<void> {
+    for (const statement of UP) await runner.query(statement);
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    for (const statement of DOWN) await runner.query(statement);
   }
 }
 

@@ -47,7 +47,7 @@ export async function accountFrozen(tx: Tx, { payload }: DomainEvent<'account-fr
 export async function stepAsked(tx: Tx, { payload }: DomainEvent<'deletion-step-asked'>): Promise<void> {
   const { deletionId, userId, step } = payload;
   if (!isOurs(step)) return;
-  const { goesOn } = await begin(tx, { deletionId, userId, saga: 'orchestrated', step });
+  const { goesOn } = await begin(tx, { deletionId, userId, saga: 'orchestrated', step }, true);
   if (goesOn === undefined) return;
   await recordEvent(tx, {
     type: 'follows-step-goes-on',
@@ -88,8 +88,8 @@ async function freeze(tx: Tx, userId: string): Promise<void> {
   );
 }
 
-function begin(tx: Tx, step: Omit<Part<Step>, 'cursor'>): Promise<Begun> {
-  return beginStep<Step>(tx, { ...step, last: 'erase-follows' });
+function begin(tx: Tx, step: Omit<Part<Step>, 'cursor'>, tells = false): Promise<Begun> {
+  return beginStep<Step>(tx, { ...step, last: 'erase-follows', tells });
 }
 
 function isOurs(step: string): step is Step {

@@ -15,12 +15,20 @@ export class ErasedAccounts1764633600006 implements MigrationInterface {
 }
 
 const UP = [
-  'CREATE INDEX block_edges_by_blocked ON block_edges (blocked_id)',
   // When the step's service last said that it is at it.
   'ALTER TABLE account_deletion_steps ADD COLUMN heard_at timestamptz(3)',
 ];
-const DOWN = [
-  'ALTER TABLE account_deletion_steps DROP COLUMN heard_at',
-  'DROP INDEX block_edges_by_blocked',
-  'DROP TABLE deletion_parts',
-];
+const DOWN = ['ALTER TABLE account_deletion_steps DROP COLUMN heard_at', 'DROP TABLE deletion_parts'];
+
+/** Blocks are found by who is blocked. A transaction of its own: while the index is built nobody waits for more than this table. */
+export class BlocksByBlocked1764633600007 implements MigrationInterface {
+  name = 'BlocksByBlocked1764633600007';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('CREATE INDEX block_edges_by_blocked ON block_edges (blocked_id)');
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('DROP INDEX block_edges_by_blocked');
+  }
+}

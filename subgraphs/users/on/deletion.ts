@@ -46,5 +46,5 @@ export async function userDeleted(tx: Tx, { payload }: DomainEvent<'user-deleted
   const { userId } = payload;
   const part = await partOf(tx, userId);
   const { deletionId = part?.deletionId ?? userId, saga = part?.saga ?? 'choreographed' } = payload;
-  await beginStep(tx, { deletionId, userId, saga, step: ERASE_OWN, last: ERASE_OWN });
+  await beginStep(tx, { deletionId, userId, saga, step: ERASE_OWN, last: ERASE_OWN, tells: false });
 }

@@ -19,6 +19,7 @@ const LOOK_MS = 60_000;
 export class LateSteps {
   readonly #parts: Parts;
   #timer: NodeJS.Timeout | undefined;
+  #at = 0;
   #looking: Promise<void> | undefined;
   #closed = false;
 
@@ -63,10 +64,15 @@ export class LateSteps {
     return Math.min(LOOK_MS, this.#parts.stepTimeoutMs + 10);
   }
 
+  /** Never later than it was to be already: where many deletions begin, each of them would put the look off. */
   #in(ms: number): void {
-    clearTimeout(this.#timer);
     if (this.#closed) return;
+    const at = performance.now() + ms;
+    if (this.#timer !== undefined && this.#at <= at) return;
+    clearTimeout(this.#timer);
+    this.#at = at;
     this.#timer = setTimeout(() => {
+      this.#timer = undefined;
       this.#looking = this.#lookAndPlan().then(
         (nextMs) => this.#in(nextMs),
         (error: unknown) => {
