@@ -77,7 +77,7 @@ async function prove({ proofs, size, quick, whole, place, seed, freezeMs, save }
           places.length === 1
             ? showProgress(total, process.stderr, unit)
             : showLines(total, process.stderr, `${unit}, ${place.name}`);
-        const controls = !quick || place === places.at(-1);
+        const controls = whole || place === places.at(-1);
         for (const proof of together) await show(proof, { places: [place], controls, progress });
       }),
     );

@@ -68,8 +68,9 @@ function showsAt({ size, quick, whole, seed, controls }: Setup, place: Place): S
   const points = Array.from({ length: each }, (_, at) => POINTS[(seed + at) % POINTS.length] as CrashPoint);
   const accounts = whole ? Math.max(40, Math.round(size / 100)) : quick ? 10 : 20;
   const shows: Show[] = [];
-  // In a hurry, embedded, one of the two.
-  for (const saga of quick && isEmbedded ? SAGAS.slice(seed % 2, 1 + (seed % 2)) : SAGAS) {
+  // Embedded one of the two, and in a hurry the other one on servers.
+  const nth = (seed + (isEmbedded ? 0 : 1)) % 2;
+  for (const saga of whole || !(quick || isEmbedded) ? SAGAS : SAGAS.slice(nth, nth + 1)) {
     shows.push({ plan: { saga, accounts, points }, rowOf: (outcome) => killed(saga, outcome) });
     if (whole)
       shows.push({ plan: { saga, accounts: 40, points: [], calm: true }, rowOf: (outcome) => costs(saga, outcome) });

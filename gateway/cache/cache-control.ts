@@ -77,13 +77,30 @@ export class AnswerPolicy {
 export const CACHE_HEADERS = ['cache-control', 'age', 'vary', 'surrogate-key', 'cache-tag'] as const;
 
 /** `Cache-Control`, and the tags of `Surrogate-Key` (separated by spaces) and `Cache-Tag` (by commas). */
-export function cacheHeadersOf(
-  headers: Readonly<Record<string, string | string[] | undefined>>,
-): { cacheControl: CacheControl | undefined; tags: string[] } | undefined {
+export function cacheHeadersOf(headers: Readonly<Record<string, string | string[] | undefined>>): Said | undefined {
   const all = (name: string): string => {
     const value = headers[name];
     return Array.isArray(value) ? value.join(',') : (value ?? '');
   };
+  const key = CACHE_HEADERS.map(all).join('\n');
+  let said = read.get(key);
+  if (said === undefined && !read.has(key)) {
+    said = saidBy(all);
+    // A service says a few different things; one that says another each time is read each time.
+    if (read.size < READ_MAX) read.set(key, said);
+  }
+  return said;
+}
+
+interface Said {
+  readonly cacheControl: CacheControl | undefined;
+  readonly tags: readonly string[];
+}
+
+const READ_MAX = 1_000;
+const read = new Map<string, Said | undefined>();
+
+function saidBy(all: (name: string) => string): Said | undefined {
   const cacheControl = aged(readCacheControl(all('cache-control')), all('age'), all('vary'));
   const tags = [...all('surrogate-key').split(/[\s,]+/), ...all('cache-tag').split(',')]
     .map((tag) => tag.trim())
