@@ -15,6 +15,7 @@ import {
   type Values,
 } from '#libs/settings';
 import { tracingSettings } from '#libs/telemetry';
+import { ANSWERS_BYTES } from './cache/whole-answers.js';
 import type { ExplainRules } from './explain/permission.js';
 import { ANSWER_BYTES_MAX } from './http/answer-bytes.js';
 import type { CorsRules } from './http/cross-site.js';
@@ -90,7 +91,7 @@ export const gatewaySettings = {
     min: 0,
     max: 68_719_476_736,
     unit: 'bytes',
-    default: 32 * 1024 * 1024,
+    default: ANSWERS_BYTES,
     why: 'Answers that were put together from kept values alone are remembered whole in each process, up to this size, and shown while the store says that nothing of them was dropped. 0: none is.',
   }),
   ENTITY_CACHE_PORT: port({

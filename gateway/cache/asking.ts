@@ -173,17 +173,12 @@ export function askedByStranger(run: RunCache, subgraph: string, part: Part): Pa
   const lookup = new Lookup(run, subgraph);
   const shape = run.graph.shapeOf(subgraph, part.unit);
   const counts = new Map<string, number>();
-  let [head, count] = ['', 0];
-  // Those of one type mostly stand together, and to see that costs less than to read it off each.
+  let head = '';
   for (const text of part.representations) {
-    if (count > 0 && text.startsWith(head)) {
-      count += 1;
-      continue;
-    }
-    if (count > 0) counts.set(head, (counts.get(head) ?? 0) + count);
-    [head, count] = [text.slice(0, text.indexOf('"', TYPENAME.length) + 1), 1];
+    // Those of one type mostly stand together.
+    if (head === '' || !text.startsWith(head)) head = text.slice(0, text.indexOf('"', TYPENAME.length) + 1);
+    counts.set(head, (counts.get(head) ?? 0) + 1);
   }
-  counts.set(head, (counts.get(head) ?? 0) + count);
   const fields: Fields[] = [];
   for (const [begins, times] of counts) {
     const type = begins.slice(TYPENAME.length, -1);

@@ -83,11 +83,11 @@ export function cacheHeadersOf(headers: Readonly<Record<string, string | string[
     return Array.isArray(value) ? value.join(',') : (value ?? '');
   };
   const key = CACHE_HEADERS.map(all).join('\n');
-  let said = read.get(key);
-  if (said === undefined && !read.has(key)) {
+  let said = readBefore.get(key);
+  if (said === undefined && !readBefore.has(key)) {
     said = saidBy(all);
     // A service says a few different things; one that says another each time is read each time.
-    if (read.size < READ_MAX) read.set(key, said);
+    if (readBefore.size < READ_MAX) readBefore.set(key, said);
   }
   return said;
 }
@@ -98,7 +98,7 @@ interface Said {
 }
 
 const READ_MAX = 1_000;
-const read = new Map<string, Said | undefined>();
+const readBefore = new Map<string, Said | undefined>();
 
 function saidBy(all: (name: string) => string): Said | undefined {
   const cacheControl = aged(readCacheControl(all('cache-control')), all('age'), all('vary'));

@@ -3,7 +3,7 @@ import { TypeFamilies } from '../run/types.js';
 import type { Supergraph } from '../supergraph/supergraph.js';
 import { GraphCache } from './graph-cache.js';
 import type { Count } from './shape.js';
-import { WholeAnswers } from './whole-answers.js';
+import { ANSWERS_BYTES, WholeAnswers } from './whole-answers.js';
 import { Seen, Strangers } from './worth.js';
 
 export interface EntityCacheOptions {
@@ -76,5 +76,3 @@ export class EntityCache {
     return [...this.#counts.values()].filter(({ hits, misses, stale }) => hits + misses + stale > 0);
   }
 }
-
-const ANSWERS_BYTES = 32 * 1024 * 1024;

@@ -18,6 +18,8 @@ type Definitions = readonly { readonly name: string; readonly definition: string
 
 /** A root fetch taken apart. */
 export interface RootShape {
+  readonly shape: Shape;
+  /** Of its root type. */
   readonly fields: Fields;
   readonly definitions: Definitions;
   /** `{"query":…` that asks only for some of its fields; `{"query":…}` goes on with variables. */
@@ -35,7 +37,6 @@ export class GraphCache {
   readonly #units = new WeakMap<Unit, Shape>();
   readonly #roots = new WeakMap<CompiledRoot, RootShape>();
   readonly #worths = new WeakMap<Unit | CompiledRoot, Worth>();
-  readonly #mutations = new WeakMap<CompiledRoot, Shape>();
   /** Weak by fields, too: beyond a number of types they are made anew for each request (shape.ts). */
   readonly #variants = new WeakMap<Unit, WeakMap<Fields, Map<string, Unit>>>();
 
@@ -54,11 +55,7 @@ export class GraphCache {
 
   /** Ends what is kept of the entities that a mutation answered. True when nobody can read it any more. */
   changed(fetch: CompiledRoot, answer: JsonObject, trace?: Span): Promise<boolean> {
-    let shape = this.#mutations.get(fetch);
-    if (!shape) {
-      shape = this.#changing(fetch.subgraph).shape(this.rules.mutation, [readFetchText(fetch.operation).selectionSet]);
-      this.#mutations.set(fetch, shape);
-    }
+    const { shape } = this.rootOf(fetch);
     const stale: { entities: string[]; epochs: string[] }[] = [];
     entitiesIn(shape, answer, (fields, key) => stale.push(staleEntity(fetch.subgraph, fields.type, key)));
     const { records } = this.cache;
@@ -116,7 +113,8 @@ export class GraphCache {
     const [shapes, type] = fetch.mutation
       ? [this.#changing(fetch.subgraph), this.rules.mutation]
       : [this.#shapesOf(fetch.subgraph), this.rules.query];
-    const fields = shapes.shape(type, [text.selectionSet]).of(type);
+    const shape = shapes.shape(type, [text.selectionSet]);
+    const fields = shape.of(type);
     const definitions = [...text.variables].map(([name, definition]) => ({ name, definition }));
     const heads = new Map<string, { head: string; variables: readonly string[] }>();
     const unit: Unit = {
@@ -134,6 +132,7 @@ export class GraphCache {
       contextDefinitions: new Map(),
     };
     return {
+      shape,
       fields,
       definitions,
       unit,

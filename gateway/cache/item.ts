@@ -1,4 +1,3 @@
-import type { KeptField } from '#libs/cache';
 import type { JsonObject } from '../run/json.js';
 import type { Part } from '../run/requests.js';
 import type { Fields, FieldShape } from './shape.js';
@@ -72,9 +71,4 @@ export function topOf(item: Item): Item {
 /** It is said by the reference already. */
 export function isOfKey(item: Item, field: FieldShape): boolean {
   return field.inKey && item.only === undefined && field.below === undefined && item.key[field.name] !== undefined;
-}
-
-/** In the last tenth of its life a value is due to be loaded anew. */
-export function dueAt({ loadedAt, freshUntil }: KeptField): number {
-  return freshUntil - 0.1 * (freshUntil - loadedAt);
 }

@@ -4,7 +4,8 @@ import { isObject, type Json, type JsonObject } from '../run/json.js';
 import { isPrivate, type CacheControl } from './cache-control.js';
 import { Fills } from './fills.js';
 import type { GraphCache } from './graph-cache.js';
-import { dueAt, isOfKey, newItem, topOf, type Item } from './item.js';
+import { isOfKey, newItem, topOf, type Item } from './item.js';
+import { dueAt } from './made-of.js';
 import type { AnswerHeaders, RunCache } from './run-cache.js';
 import type { Fields, FieldShape, Policy } from './shape.js';
 import { missing, Recalling } from './values.js';
@@ -93,7 +94,7 @@ export class Lookup {
         this.stamp ??= answer.stamp;
         this.run.began(answer.stamp);
       }
-      this.run.saw(answer.stamp, asks);
+      this.run.made.saw(answer.stamp, asks);
     }
     const next: Item[] = [];
     const now = answer?.stamp.now ?? 0;
@@ -310,7 +311,7 @@ export class Lookup {
     for (const { found, state, flight } of items)
       if (found || (state === 'awaited' && flight !== undefined && !flights.has(flight))) hits += 1;
     worth.count(items.length, hits);
-    if (this.run.whole) this.run.worths.set(worth, (this.run.worths.get(worth) ?? 0) + items.length);
+    this.run.made.found(worth, items.length);
   }
 
   /** So many are asked for without a look. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { entityNames, type Ask, type KeptField, type Sight, type Stamp } from '#libs/cache';
+import { entityNames, type KeptField, type Stamp } from '#libs/cache';
 import type { Write } from '#libs/consistency';
 import { traced } from '#libs/telemetry';
 import type { RequestContext } from '../engine.js';
@@ -9,11 +9,10 @@ import type { Send } from '../run/run.js';
 import { Asking } from './asking.js';
 import { AnswerPolicy, isPrivate, type CacheControl } from './cache-control.js';
 import type { GraphCache } from './graph-cache.js';
-import { dueAt } from './item.js';
+import { MadeOf } from './made-of.js';
 import { RootAsking } from './root-asking.js';
 import type { Count, Fields, Policy } from './shape.js';
 import { fieldText } from './values.js';
-import type { Worth } from './worth.js';
 
 export type Variable = (name: string) => string | undefined;
 
@@ -60,22 +59,7 @@ export class RunCache {
   /** Loads that it leads itself. */
   readonly flights = new Set<string>();
 
-  /** No subgraph was asked for any of it, so far: all of it was kept. */
-  whole = true;
-  /** What was looked at, and when. */
-  readonly #sights: Sight[] = [];
-  /** Lists, by identity: many asks have one in common. */
-  readonly #epochs = new Set<readonly string[]>();
-  readonly #ends = new Set<string>();
-  /** What was found of each selection. */
-  readonly worths = new Map<Worth, number>();
-  /** How often each field was found. */
-  readonly hits = new Map<Count, number>();
-  /** ms on the store's clock: of what was shown, when the first is due to be loaded anew, and when the oldest was loaded. */
-  until = Number.POSITIVE_INFINITY;
-  loadedAt = Number.POSITIVE_INFINITY;
-  lookedAt = 0;
-
+  readonly made: MadeOf;
   /** The store did not answer: it is not waited for again. */
   unanswered = false;
 
@@ -93,7 +77,7 @@ export class RunCache {
     this.#sendBehind = door.sendBehind;
     this.context = context;
     this.#writes = context.consistency?.writes ?? [];
-    this.whole = !this.hasWritten && !context.explain;
+    this.made = new MadeOf(context.subject, !this.hasWritten && !context.explain);
     this.everybody = everybody;
     this.own = own;
     this.stranger = context.headers.size > 0 && graph.cache.strangers.is(everybody);
@@ -156,33 +140,11 @@ export class RunCache {
     this.since = Math.min(this.since, stamp.now);
   }
 
-  /** So much was looked at. `asks` is not changed any more. */
-  saw(stamp: Stamp, asks: readonly Ask[]): void {
-    if (!this.whole) return;
-    this.lookedAt = stamp.now;
-    for (const { epochs } of asks) this.#epochs.add(epochs);
-    this.#sights.push({ stamp, entities: asks.map(({ entity }) => entity), epochs: [] });
-  }
-
   /** This goes into the answer. */
   shown(kept: KeptField, now: number, isPrivate: boolean, count?: Count): void {
     this.policy.restrict((kept.freshUntil - kept.loadedAt) / 1_000, isPrivate);
     this.policy.aged(now - kept.loadedAt);
-    if (!this.whole) return;
-    if (kept.loadedAt < this.loadedAt) this.loadedAt = kept.loadedAt;
-    this.until = Math.min(this.until, dueAt(kept));
-    for (const tag of kept.tags) this.#ends.add(tag);
-    if (count) this.hits.set(count, (this.hits.get(count) ?? 0) + 1);
-  }
-
-  /** What was seen, by the drops that would end it. */
-  seen(): Sight[] {
-    const [first] = this.#sights;
-    if (first === undefined) return [];
-    const { subject } = this.context;
-    const viewer = subject === null ? [] : [entityNames.viewer(subject)];
-    const epochs = [...this.#ends, ...[...this.#epochs].flat(), ...viewer];
-    return [...this.#sights, { stamp: first.stamp, entities: [], epochs }];
+    this.made.shown(kept, count);
   }
 
   note(field: string, reason: string, times = 1): void {
@@ -199,7 +161,7 @@ export class RunCache {
 
   /** Work that goes on when the client has its answer; if it fails, it fails. */
   behind(work: (send: Send) => Promise<void>): void {
-    this.whole = false;
+    this.made.whole = false;
     this.graph.cache.behind(work(this.#sendBehind()).catch(() => {}));
   }
 

@@ -11,7 +11,7 @@ import type { Worth } from './worth.js';
 /** An answer that was put together from kept values alone. */
 interface Whole {
   readonly body: Buffer;
-  readonly made: Remembered;
+  readonly remembered: Remembered;
   readonly policy: AnswerPolicy;
   /** ms on the store's clock. From then on some value of it is due to be loaded anew. */
   readonly until: number;
@@ -40,8 +40,8 @@ export class WholeAnswers {
     if (bytesMax > 0)
       this.#kept = new LRUCache({
         maxSize: bytesMax,
-        sizeCalculation: ({ body, made, hits }, key) =>
-          WHOLE_BYTES + body.length + made.bytes + 2 * key.length + 32 * hits.length,
+        sizeCalculation: ({ body, remembered, hits }, key) =>
+          WHOLE_BYTES + body.length + remembered.bytes + 2 * key.length + 32 * hits.length,
       });
   }
 
@@ -53,7 +53,7 @@ export class WholeAnswers {
     const whole = hasWritten(context) ? undefined : this.#kept?.get(key);
     if (whole === undefined) return undefined;
     const { records } = this.#cache;
-    const answer = await traced(context.trace, ...records.span('unchanged'), () => records.unchanged(whole.made));
+    const answer = await traced(context.trace, ...records.span('unchanged'), () => records.unchanged(whole.remembered));
     if (answer === undefined) return 'unanswered';
     if (!answer.same || answer.now >= whole.until) {
       if (this.#kept!.peek(key) === whole) this.#kept!.delete(key);
@@ -66,23 +66,26 @@ export class WholeAnswers {
     return whole.body;
   }
 
-  keep(key: string, run: RunCache, body: Buffer): void {
-    const { whole, until, loadedAt, policy } = run;
-    const seen = whole && this.#kept !== undefined ? run.seen() : [];
-    if (seen.length === 0 || !(until > run.lookedAt)) return;
-    if (seen.reduce((sum, { entities, epochs }) => sum + entities.length + epochs.length, 0) > NAMES_MAX) return;
-    this.#kept!.set(key, {
+  keep(key: string, { made, policy }: Pick<RunCache, 'made' | 'policy'>, body: Buffer): void {
+    if (this.#kept === undefined || !made.whole || !(made.until > made.lookedAt)) return;
+    const sights = made.sights();
+    const names = sights.reduce((sum, { entities, epochs }) => sum + entities.length + epochs.length, 0);
+    if (names === 0 || names > NAMES_MAX) return;
+    this.#kept.set(key, {
       // A copy of its own: what is small is cut from a common piece of memory, which it would hold.
       body: Buffer.allocUnsafeSlow(body.length).fill(body),
-      made: this.#cache.records.remember(seen),
+      remembered: this.#cache.records.remember(sights),
       policy,
-      until,
-      loadedAt,
-      worths: [...run.worths],
-      hits: [...run.hits],
+      until: made.until,
+      loadedAt: made.loadedAt,
+      worths: [...made.worths],
+      hits: [...made.hits],
     });
   }
 }
+
+/** What they may have in one process. */
+export const ANSWERS_BYTES = 32 * 1024 * 1024;
 
 /** All of them are read by one script as soon as anything is dropped, and Redis does nothing else meanwhile. */
 const NAMES_MAX = 2_000;

@@ -27,7 +27,7 @@ export function readBody(request: IncomingMessage, bytesMax: number, bodies?: Bo
 /** What inflating needs beside what comes out of it. */
 const GUNZIP_BYTES = 64 * 1024;
 
-/** So many pieces of a body become one. What each takes beside its bytes, about, until then and after. */
+/** So many pieces of a body become one; until then each is an object, which counts as so many bytes more. */
 const PIECES = 64;
 const PIECE_BYTES = 16;
 

@@ -138,7 +138,6 @@ export class TributaryEngine implements Engine {
       known ?? (await traced(context.trace, 'internal', 'plan', {}, () => this.plans.compiled(normal, overrides)));
     recording?.planned(compiled, known !== undefined);
     const entities = operation.type === 'query' ? this.#entities : undefined;
-    // Compiled, and so planned, once for each supergraph, and for whatever else makes an answer another one but what is in the key.
     const variants = entities && variantsOf(context);
     const key = variants && !recording ? wholeKeyOf(compiled, operation, variables, variants) : undefined;
     const whole = key === undefined ? undefined : await entities!.cache.answers.recall(key, context);
@@ -290,7 +289,10 @@ export class TributaryEngine implements Engine {
 const compiledIds = new WeakMap<Compiled, number>();
 let lastCompiled = 0;
 
-/** Equal for two requests that would be answered the same from the same kept values. */
+/**
+ * Equal for two requests that would be answered the same from the same kept values. What is compiled stands for the supergraph, its plan,
+ * the overrides that are on and what is denied.
+ */
 function wholeKeyOf(compiled: Compiled, operation: Operation, variables: Variables, { own }: Variants): string {
   let id = compiledIds.get(compiled);
   if (id === undefined) compiledIds.set(compiled, (id = lastCompiled += 1));

@@ -182,7 +182,7 @@ export class Run {
     body: Pick<CompiledRoot, 'head' | 'variables'>,
     heard?: RootHeard,
   ): Promise<void> {
-    if (this.#cache) this.#cache.whole = false;
+    if (this.#cache) this.#cache.made.whole = false;
     try {
       const send = this.#observer?.sending(this.#send, fetch) ?? this.#send;
       const asked = fetch.mutation && this.#changes ? this.#changes.identified(fetch) : body;
@@ -379,7 +379,7 @@ export class Run {
 
   /** Puts what came into the answer. */
   async #sendEntities(subgraph: string, request: Outgoing, behind?: Send): Promise<void> {
-    if (this.#cache) this.#cache.whole = false;
+    if (this.#cache) this.#cache.made.whole = false;
     const send = behind ?? this.#observer?.sending(this.#send, request) ?? this.#send;
     const exact = request.asked.some(({ part }) => part.unit.exact);
     const answers = await Promise.all(

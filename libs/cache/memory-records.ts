@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '#libs/telemetry';
 import {
   DROPS_KEPT,
+  namesOf,
   RECORD_LEASE_MS,
   TOLD_MS,
   type Ask,
@@ -203,14 +204,6 @@ interface MemoryRemembered extends Remembered {
   at: number;
   readonly entities: readonly string[];
   readonly epochs: readonly string[];
-}
-
-/** Each name once. */
-export function namesOf(sights: readonly Sight[]): [entities: string[], epochs: string[]] {
-  return [
-    [...new Set(sights.flatMap(({ entities }) => entities))],
-    [...new Set(sights.flatMap(({ epochs }) => epochs))],
-  ];
 }
 
 function keyOf(entity: string, variant: string): string {

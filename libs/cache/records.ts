@@ -138,3 +138,11 @@ export const RECORD_LEASE_MS = 2_000;
 
 /** Drops that are remembered one by one. Whatever was loaded before the oldest of them is refused. */
 export const DROPS_KEPT = 20_000;
+
+/** Each name once. */
+export function namesOf(sights: readonly Sight[]): [entities: string[], epochs: string[]] {
+  return [
+    [...new Set(sights.flatMap(({ entities }) => entities))],
+    [...new Set(sights.flatMap(({ epochs }) => epochs))],
+  ];
+}

@@ -1,18 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import type { Cluster, Redis } from 'ioredis';
 import type { Logger } from '#libs/telemetry';
-import { parseKept } from './kept-text.js';
-import { namesOf } from './memory-records.js';
+import { folded, readField, sumOf, writeField } from './record-field.js';
 import { LOOK, FILL, DROP, UNCHANGED } from './record-scripts.js';
 import {
   DROPS_KEPT,
+  namesOf,
   RECORD_LEASE_MS,
   TOLD_MS,
   type Ask,
-  type FieldFill,
   type Found,
   type Inspected,
-  type KeptField,
   type Looked,
   type RecordFill,
   type RecordStore,
@@ -141,13 +139,7 @@ export class RedisRecords implements RecordStore {
   }
 
   async drop({ entities = [], epochs = [], told = [] }: Stale): Promise<void> {
-    const byBucket = new Map<number, string[]>();
-    for (const entity of entities) {
-      const bucket = this.#bucketOf(entity);
-      const there = byBucket.get(bucket);
-      if (there) there.push(entity);
-      else byBucket.set(bucket, [entity]);
-    }
+    const byBucket = groupedBy(entities, (entity) => this.#bucketOf(entity));
     // An epoch may end records in every bucket.
     if (epochs.length > 0)
       for (let bucket = 0; bucket < (this.#link.clustered ? BUCKETS : 1); bucket++)
@@ -179,16 +171,9 @@ export class RedisRecords implements RecordStore {
 
   remember(sights: readonly Sight[]): RedisRemembered {
     const [entities, epochs] = namesOf(sights);
-    const byBucket = new Map<number, string[]>();
-    // An epoch's drop is told to every bucket, so each of these can be asked for all of them.
-    for (const entity of entities) {
-      const bucket = this.#bucketOf(entity);
-      const there = byBucket.get(bucket);
-      if (there) there.push(entity);
-      else byBucket.set(bucket, [entity]);
-    }
     let bytes = 100;
-    const parts = [...byBucket].map(([bucket, own]) => {
+    // An epoch's drop is told to every bucket, so each of these can be asked for all of them.
+    const parts = [...groupedBy(entities, (entity) => this.#bucketOf(entity))].map(([bucket, own]) => {
       const states = sights.flatMap(({ stamp }) => (stamp as RedisStamp).buckets.get(bucket) ?? []);
       const names = JSON.stringify([own, epochs]);
       bytes += 200 + names.length;
@@ -237,7 +222,7 @@ export class RedisRecords implements RecordStore {
     return Object.entries(kept).flatMap(([field, text]) => {
       const read = readField(text, sumOf(`${key}\n`), field);
       if (field.startsWith('!l') || !read) return [];
-      const [version = '', , , tags = ''] = text.split(';', 4);
+      const [version] = text.split(';', 1);
       return [
         {
           field,
@@ -245,7 +230,7 @@ export class RedisRecords implements RecordStore {
           ageMs: now - read.loadedAt,
           freshForMs: read.freshUntil - now,
           version: Number(version),
-          tags: tags === '' ? [] : tags.split(',').map(decodeURIComponent),
+          tags: read.tags,
         },
       ];
     });
@@ -323,15 +308,26 @@ function scriptsFor(remembered: ReadonlySet<RedisRemembered>): UnchangedScript[]
 
 const NOTHING: Found = { fields: [], lease: 'none' };
 
+function groupedBy<Item>(items: readonly Item[], keyOf: (item: Item) => number): Map<number, Item[]> {
+  const groups = new Map<number, Item[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group) group.push(item);
+    else groups.set(key, [item]);
+  }
+  return groups;
+}
+
 /** Several scripts of one look may tell different states of a bucket: what the first found holds as of then. */
 export function stampOf(stamps: readonly [number, string][], now: number): RedisStamp {
-  const byBucket = new Map<number, string[]>();
-  for (const [bucket, state] of [...stamps].sort(([one], [other]) => one - other)) {
-    const states = byBucket.get(bucket);
-    if (states) states.push(state);
-    else byBucket.set(bucket, [state]);
-  }
-  const buckets = new Map([...byBucket].map(([bucket, states]) => [bucket, earliest(states)]));
+  const sorted = [...stamps].sort(([one], [other]) => one - other);
+  const buckets = new Map(
+    [...groupedBy(sorted, ([bucket]) => bucket)].map(([bucket, of]) => [
+      bucket,
+      earliest(of.map(([, state]) => state)),
+    ]),
+  );
   return { text: [...buckets].map(([bucket, state]) => `${bucket}:${state}`).join(), now, buckets };
 }
 
@@ -376,71 +372,4 @@ function fillOf({ entity, epochs, fields }: RecordFill, key: string, state: stri
     ...fields.map(({ freshMs, revalidateMs, errorMs }) => freshMs + Math.max(revalidateMs, errorMs)),
   );
   return [entity, longest, epochs.length, ...epochs, texts.length, ...texts.flat()];
-}
-
-/** `at;fresh until;shown until;tags;revalidate until;error until;loaded at;sum;json`: Lua reads the first four. */
-function writeField(
-  { name, tags, freshMs, revalidateMs, errorMs }: FieldFill,
-  json: string,
-  key: string,
-  at: number,
-  now: number,
-): string {
-  const fresh = Math.round(now + freshMs);
-  const revalidate = Math.round(fresh + revalidateMs);
-  const error = Math.round(fresh + errorMs);
-  const shown = Math.max(revalidate, error);
-  const sum = folded(sumOf(json, sumOf(`${name}\n`, sumOf(`${key}\n`))));
-  const tagged = tags.map((tag) => encodeURIComponent(tag)).join(',');
-  return `${at};${fresh};${shown};${tagged};${revalidate};${error};${now};${sum};${json}`;
-}
-
-/** Undefined for what is not ours: cut off, moved from another place, or poisoned. `keySum`: of its key and a line's end. */
-function readField(text: string | null | undefined, keySum: number, name: string): KeptField | undefined {
-  if (text === null || text === undefined) return undefined;
-  // Digits are read where they stand: with pieces cut out and converted, reading was 8.7 % of a hot page instead of 3.2.
-  let from = text.indexOf(';') + 1;
-  const number = (): number => {
-    let value = 0;
-    for (; from < text.length; from++) {
-      const digit = text.charCodeAt(from) - 48;
-      if (digit < 0 || digit > 9) break;
-      value = 10 * value + digit;
-    }
-    from++;
-    return value;
-  };
-  const freshUntil = number();
-  number();
-  const tagsEnd = text.indexOf(';', from);
-  const tags = tagsEnd === from ? NONE : tagsIn(text.slice(from, tagsEnd));
-  from = tagsEnd + 1;
-  const [revalidateUntil, errorUntil, loadedAt, sum] = [number(), number(), number(), number()];
-  if (tags === undefined) return undefined;
-  const json = text.slice(from);
-  if (sum !== folded(sumOf(json, sumOf(`${name}\n`, keySum)))) return undefined;
-  const value = parseKept(json);
-  return value === undefined ? undefined : { value, loadedAt, freshUntil, revalidateUntil, errorUntil, tags };
-}
-
-const NONE: readonly string[] = [];
-
-function tagsIn(text: string): string[] | undefined {
-  try {
-    return text.split(',').map(decodeURIComponent);
-  } catch {
-    return undefined;
-  }
-}
-
-/** FNV-1a of the UTF-16 units, which goes on from what was before. */
-function sumOf(text: string, before = 0x811c9dc5): number {
-  let hash = before;
-  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
-  return hash;
-}
-
-/** Its high bits folded in. */
-function folded(hash: number): number {
-  return (hash ^ (hash >>> 16)) >>> 0;
 }

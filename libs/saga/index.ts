@@ -2,7 +2,6 @@ export { stuckSteps } from './gauges.js';
 export {
   PARTS_INDEXES,
   PARTS_PROGRESS,
-  PARTS_PROGRESS_BACK,
   PARTS_TABLE,
   type Outcome,
   type Part,
@@ -11,3 +10,4 @@ export {
   type StepOf,
 } from './part.js';
 export { beginStep, partOf, startParticipant, type Begun, type Participant } from './participant.js';
+export { StepsGoOnMigration } from './migration.js';

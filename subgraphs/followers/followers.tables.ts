@@ -1,9 +1,10 @@
 import { outboxMigrations } from '#libs/outbox';
 import { ReadModelMigration } from '#libs/read-model';
+import { StepsGoOnMigration } from '#libs/saga';
 import { CreateRelations1763600000001 } from './migrations/0001-relations.js';
 import { DeletionParts1763740000001 } from './migrations/0002-deletion-parts.js';
 import { SpreadFollowCounts1764460800000 } from './migrations/0003-spread-counts.js';
-import { ErasedRelations1764547200000, StepsGoOn1764547199000 } from './migrations/0004-erased-relations.js';
+import { ErasedRelations1764547200000 } from './migrations/0004-erased-relations.js';
 import { Block, Follow, Person, RelationRow } from './relation.entity.js';
 
 /** What `openDatabase` needs to know of this service. */
@@ -15,7 +16,7 @@ export const followersTables = {
     DeletionParts1763740000001,
     SpreadFollowCounts1764460800000,
     ReadModelMigration,
-    StepsGoOn1764547199000,
+    StepsGoOnMigration,
     ErasedRelations1764547200000,
   ],
 };

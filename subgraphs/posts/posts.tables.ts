@@ -1,12 +1,13 @@
 import { outboxMigrations } from '#libs/outbox';
 import { ReadModelMigration } from '#libs/read-model';
+import { StepsGoOnMigration } from '#libs/saga';
 import { Posts1763600000000 } from './migrations/0001-posts.js';
 import { PostHistory1763670000000 } from './migrations/0002-post-history.js';
 import { HomeTimeline1763680000001 } from './migrations/0003-home-timeline.js';
 import { TrendingPosts1763680000002 } from './migrations/0004-trending-posts.js';
 import { SpreadCounts1763680000004 } from './migrations/0005-spread-counts.js';
 import { DeletionParts1763740000000 } from './migrations/0006-deletion-parts.js';
-import { ErasedLikes1764547200001, StepsGoOn1764547199001 } from './migrations/0007-erased-likes.js';
+import { ErasedLikes1764547200001 } from './migrations/0007-erased-likes.js';
 import { BlockEdgeEntity, FollowEdgeEntity, PersonEntity } from './person.entity.js';
 import { LikeEntity, PostEntity, PostEventEntity, PostSnapshotEntity } from './post.entity.js';
 
@@ -30,7 +31,7 @@ export const postsTables = {
     TrendingPosts1763680000002,
     SpreadCounts1763680000004,
     DeletionParts1763740000000,
-    StepsGoOn1764547199001,
+    StepsGoOnMigration,
     ErasedLikes1764547200001,
   ],
 };

@@ -1,16 +1,4 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { PARTS_PROGRESS, PARTS_PROGRESS_BACK } from '#libs/saga';
-
-/** A long step of a deletion can say that it goes on. */
-export class StepsGoOn1764547199000 implements MigrationInterface {
-  async up(runner: QueryRunner): Promise<void> {
-    for (const statement of PARTS_PROGRESS) await runner.query(statement);
-  }
-
-  async down(runner: QueryRunner): Promise<void> {
-    for (const statement of PARTS_PROGRESS_BACK) await runner.query(statement);
-  }
-}
 
 /**
  * What an account that is gone left in pairs with others is found and dropped. A transaction of its own: while the indexes are built
