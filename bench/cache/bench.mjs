@@ -26,7 +26,11 @@ const text = (name) => readFileSync(`${ROOT}examples/${name}.graphql`, 'utf8');
 const PROFILE = text('profile-page');
 const HOME = text('home-timeline');
 
-/** What is asked, by whom, and which stacks take turns at it. */
+/**
+ * What is asked, by whom, and which stacks take turns at it. Where little is to be told
+ * apart, `copies`: so many gateways of each stack take turns, since two processes of one program differ by up to 15 % (what was compiled
+ * how in which); and `pieces`: a turn is taken in so many, since the machine is not the same a moment later.
+ */
 export const SCENARIOS = {
   anonymous: {
     title: 'profile page, nobody logged in',
@@ -56,6 +60,8 @@ export const SCENARIOS = {
     viewers: false,
     unlike: true,
     stacks: ['off-unlike', 'on-unlike'],
+    copies: 3,
+    pieces: 4,
   },
 };
 
@@ -100,7 +106,11 @@ export async function benchCache(args) {
   try {
     const world = await openWorld(users, step);
     if (values['seed-only']) return;
-    const gateways = new Set(names.flatMap((name) => SCENARIOS[name].stacks.map((stack) => STACKS[stack].gateway)));
+    const gateways = new Map(
+      names.flatMap((name) =>
+        SCENARIOS[name].stacks.map((stack) => [STACKS[stack].gateway, SCENARIOS[name].copies ?? 1]),
+      ),
+    );
     const stacks = await startStacks(world, gateways, step);
     const cells = [];
     for (const name of names) cells.push(await measure(name, { world, stacks, rounds, seconds, step }));
@@ -237,7 +247,9 @@ async function startStacks(world, wanted, step) {
     if (!wanted.has(name)) continue;
     step(`starting our gateway, ${name}`);
     const env = gatewayEnvironment({ ...process.env, ...own, PORT: '0' }, '', world.secrets, list);
-    stacks[name] = { gateway: await start('ours-gateway.mjs', env), subgraphs: ours };
+    stacks[name] = [];
+    for (let copy = 0; copy < wanted.get(name); copy++)
+      stacks[name].push({ gateway: await start('ours-gateway.mjs', env), subgraphs: ours });
   }
   if (wanted.has('stock')) {
     step('starting the stock stack');
@@ -252,7 +264,7 @@ async function startStacks(world, wanted, step) {
       SUBGRAPH_URLS: JSON.stringify(subgraphs.told.urls),
       APOLLO_TELEMETRY_DISABLED: '1',
     });
-    stacks.stock = { gateway, subgraphs };
+    stacks.stock = [{ gateway, subgraphs }];
   }
   return stacks;
 }
@@ -264,15 +276,19 @@ async function measure(name, { world, stacks, rounds, seconds, step }) {
   const client = await start('load.mjs', process.env, false);
   const redis = new Redis(world.redis.url);
   const rows = scenario.stacks.map((stack) => ({ stack, label: STACKS[stack].label, turns: [] }));
-  const turn = (stack, more) => {
-    const { url } = stacks[STACKS[stack].gateway].gateway.told;
+  const gatewayOf = (stack, round) => {
+    const copies = stacks[STACKS[stack].gateway];
+    return copies[round % copies.length];
+  };
+  const turn = (stack, round, more) => {
+    const { url } = gatewayOf(stack, round).gateway.told;
     return ask(client.child, {
       url,
       query: scenario.query,
       requests,
       from: 0,
       connections: CONNECTIONS,
-      ms: seconds * 1_000,
+      ms: (seconds * 1_000) / (scenario.pieces ?? 1),
       unlike: scenario.unlike === true,
       ...more,
     });
@@ -281,16 +297,18 @@ async function measure(name, { world, stacks, rounds, seconds, step }) {
   try {
     // Compiled, planned and connected before anybody is measured.
     for (const { stack } of rows)
-      for (let nth = 0; nth < 2; nth++) await whole(turn(stack, { ms: 2_500, from: (at += 500) }));
-    for (let round = 0; round < rounds; round++) {
+      for (let nth = 0; nth < 2 * stacks[STACKS[stack].gateway].length; nth++)
+        await whole(turn(stack, nth, { ms: 2_500, from: (at += 500) }));
+    const pieces = scenario.pieces ?? 1;
+    for (let round = 0; round < rounds * pieces; round++) {
       for (let nth = 0; nth < rows.length; nth++) {
         const row = rows[(nth + round) % rows.length];
-        const { empty, fill, gateway } = STACKS[row.stack];
+        const { empty, fill } = STACKS[row.stack];
         if (empty) await redis.flushall();
-        if (fill) await whole(turn(row.stack, { once: true }));
-        const stack = stacks[gateway];
+        if (fill) await whole(turn(row.stack, round, { once: true }));
+        const stack = gatewayOf(row.stack, round);
         const before = await used(stack);
-        const shown = await whole(turn(row.stack, { from: fill ? 0 : (at += 500) }));
+        const shown = await whole(turn(row.stack, round, { from: fill ? 0 : (at += 500) }));
         const after = await used(stack);
         const each = (key) => (after[key] - before[key]) / shown.count;
         row.turns.push({
@@ -304,7 +322,7 @@ async function measure(name, { world, stacks, rounds, seconds, step }) {
           p99: shown.p99,
           count: shown.count,
         });
-        step(`${scenario.title}: ${row.label}, turn ${round + 1} of ${rounds}`);
+        step(`${scenario.title}: ${row.label}, turn ${round + 1} of ${rounds * pieces}`);
       }
     }
   } finally {
@@ -318,7 +336,7 @@ async function measure(name, { world, stacks, rounds, seconds, step }) {
 /** The same data, so the same answers; cursors are each stack's own. */
 async function sameAnswers(scenario, stacks, requests) {
   const answers = {};
-  for (const [name, { gateway }] of Object.entries(stacks)) {
+  for (const [name, [{ gateway }]] of Object.entries(stacks)) {
     answers[name] = [];
     for (const [variables, headers] of requests.slice(0, 20)) {
       const response = await fetch(gateway.told.url, {

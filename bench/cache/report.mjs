@@ -87,15 +87,22 @@ export function barsOf(cells) {
   );
   calls('profile page, hot, logged in: subgraph calls', of('viewers', 'hot'), 2);
   calls('home timeline, hot: subgraph calls', of('home', 'hot'), 1);
-  const [on, off] = [of('never', 'on-unlike'), of('never', 'off-unlike')];
-  if (on && off) {
-    const more = 100 * (on.gatewayMs / off.gatewayMs - 1);
+  const never = cells.find(({ scenario }) => scenario === 'never');
+  if (never) {
+    const [off, on] = ['off-unlike', 'on-unlike'].map((stack) => never.rows.find((row) => row.stack === stack).turns);
+    // Turn by turn: one after the other they have the same machine.
+    const more = on.map(({ gatewayMs }, nth) => 100 * (gatewayMs / off[nth].gatewayMs - 1)).sort((a, b) => a - b);
+    const [low, middle, high] = [0.25, 0.5, 0.75].map((share) => more[Math.round(share * (more.length - 1))]);
     bars.push({
-      what: 'a cache that never hits: CPU of the gateway',
+      what: `a cache that never hits: CPU of the gateway, the median of ${more.length} pairs of turns`,
       bar: '≤ +10 %',
-      measured: `${more > 0 ? '+' : ''}${more.toFixed(0)} %`,
-      met: more <= 10,
+      measured: `${percent(middle)} (half of them ${percent(low)} … ${percent(high)})`,
+      met: middle <= 10,
     });
   }
   return bars;
+}
+
+function percent(number) {
+  return `${number > 0 ? '+' : ''}${number.toFixed(0)} %`;
 }
