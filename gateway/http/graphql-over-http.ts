@@ -143,9 +143,11 @@ function refuseUnread(
   response.setHeader('cache-control', 'no-store');
   parts.observe?.answered('OVERLOADED');
   parts.observe?.request(request.method ?? '', 503, 0);
-  const refusal = notTaken();
-  write(request, response, refusal.status, 'application/json', refusalBody(refusal, requestId), requestId, parts);
+  write(request, response, TOO_MANY.status, 'application/json', refusalBody(TOO_MANY, requestId), requestId, parts);
 }
+
+/** Made once: the stack of an error is the dearest part of refusing. */
+const TOO_MANY = notTaken();
 
 function takePlace(admission: Admission): true {
   if (!admission.enter()) throw notTaken();
