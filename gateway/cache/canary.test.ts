@@ -4,8 +4,8 @@ import { federate, type Federation } from '../../test/federation/harness.js';
 import { HINTS } from '../../test/federation/hints.js';
 import { EntityCache } from './entity-cache.js';
 
-/** `CANARIES=10000 npm test -- gateway/cache/canary` for more. */
-const REQUESTS = Number(process.env['CANARIES'] ?? 3_000);
+/** `CANARIES=100000 npm test -- gateway/cache/canary` for more. */
+const REQUESTS = Number(process.env['CANARIES'] ?? 10_000);
 const VIEWERS = Array.from({ length: 50 }, (_, nth) => `viewer${String(nth).padStart(2, '0')}`);
 const canaryOf = (viewer: string): string => `canary-of-${viewer}-end`;
 const asking = (context: unknown): string | null => (context as { subject: string | null }).subject;
