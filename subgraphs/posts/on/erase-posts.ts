@@ -1,4 +1,5 @@
 import type { Tx } from '#libs/database';
+import { inBoth } from '#libs/read-model';
 import type { Slice } from '#libs/saga';
 import { dropList } from '../timeline/build.js';
 import { SLICE, withdrawSlice } from './withdraw-posts.js';
@@ -28,7 +29,7 @@ export const eraseSlice: Slice<string> = async (tx, part) => {
       await tx.query('SELECT FROM people WHERE id = $1 FOR UPDATE', [userId]);
       if (await forgetEdges(tx, userId)) return 'edges';
       await dropList(tx, userId);
-      await tx.query(`UPDATE people SET state = 'deleted', post_count = 0 WHERE id = $1`, [userId]);
+      await tx.query(`UPDATE people SET state = 'deleted', ${inBoth('post_count', () => '0')} WHERE id = $1`, [userId]);
       return undefined;
     }
   }
