@@ -1,7 +1,7 @@
 import type { Tx } from '#libs/database';
 import { versionOf } from './count-versions.js';
 import { rowsOf, type Counted } from './reconcile.js';
-import type { ReadModel, Slots } from './rebuild.js';
+import type { ReadModel, Slots, Step } from './rebuild.js';
 
 /** Rows of one transaction. Who would change one of them meanwhile waits, or leaves a delta, for as long as these are counted. */
 const ROWS_PER_STEP = 500;
@@ -40,21 +40,7 @@ export function countersModel(counted: Counted, rowsMax = ROWS_PER_STEP): ReadMo
       );
       return { last, keys: ids.length, rows: ids.length, end: ids.length < rowsMax };
     },
-    async compare(tx, slots, after) {
-      const { ids, differing } = await compareCounts(
-        tx,
-        counted,
-        slots,
-        `WHERE ${key} > $1 ORDER BY ${key} LIMIT ${rowsMax}`,
-        after,
-      );
-      const last = ids.at(-1);
-      return last === undefined
-        ? undefined
-        : { last, keys: ids.length, rows: ids.length, end: ids.length < rowsMax, differing };
-    },
-    differing: async (tx, slots, ids) =>
-      (await compareCounts(tx, counted, slots, `WHERE ${key} = ANY($1::uuid[])`, ids)).differing,
+    compare: (tx, slots, after) => compareCounts(tx, counted, slots, after, rowsMax),
   };
 }
 
@@ -63,9 +49,9 @@ async function compareCounts(
   tx: Tx,
   { table, key, counts }: Counted,
   { serving, building }: Slots,
-  which: string,
-  parameter: unknown,
-): Promise<{ ids: string[]; differing: string[] }> {
+  after: string,
+  rowsMax: number,
+): Promise<(Step & { readonly differing: readonly string[] }) | undefined> {
   const kept = Object.values(counts).map(
     ({ column, rows, pending = '0' }, nth) =>
       `t.${versionOf(column, serving)} AS here_${nth}, t.${versionOf(column, building)} AS there_${nth}, (${rows}) - (${pending}) AS is_${nth}`,
@@ -73,10 +59,15 @@ async function compareCounts(
   const same = kept.map(
     (_, nth) => `here_${nth} IS NOT DISTINCT FROM is_${nth} AND there_${nth} IS NOT DISTINCT FROM is_${nth}`,
   );
-  const rows = await tx.query<{ id: string; same: boolean }>(
-    `SELECT id, ${same.join(' AND ')} AS same
-     FROM (SELECT t.${key} AS id, ${kept.join(', ')} FROM (SELECT * FROM ${table} ${which}) t) k ORDER BY id`,
-    [parameter],
+  const found = await tx.query<{ id: string; same: boolean }>(
+    `SELECT id, ${same.join(' AND ')} AS same FROM (
+       SELECT t.${key} AS id, ${kept.join(', ')}
+       FROM (SELECT * FROM ${table} WHERE ${key} > $1 ORDER BY ${key} LIMIT ${rowsMax}) t
+     ) k ORDER BY id`,
+    [after],
   );
-  return { ids: rows.map(({ id }) => id), differing: rows.filter((row) => !row.same).map(({ id }) => id) };
+  const last = found.at(-1)?.id;
+  if (last === undefined) return undefined;
+  const differing = found.filter((row) => !row.same).map(({ id }) => id);
+  return { last, keys: found.length, rows: found.length, end: found.length < rowsMax, differing };
 }

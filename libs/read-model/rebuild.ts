@@ -20,8 +20,8 @@ export interface ReadModel {
    * asked again: what was written a moment ago may be in one of them and on its way into the other.
    */
   compare(tx: Tx, slots: Slots, after: string): Promise<(Step & { readonly differing: readonly string[] }) | undefined>;
-  /** Of these keys, those that differ. */
-  differing(tx: Tx, slots: Slots, keys: readonly string[]): Promise<readonly string[]>;
+  /** Of these keys, those that differ; absent where both versions change by one commit, so that what differs once is wrong. */
+  differing?(tx: Tx, slots: Slots, keys: readonly string[]): Promise<readonly string[]>;
 }
 
 export interface Step {
@@ -177,10 +177,10 @@ async function compareStep(
   });
   if (compared === undefined) return undefined;
   let { differing } = compared.step;
-  for (let tries = 0; differing.length > 0 && tries < TRIES; tries++) {
+  for (let tries = 0; model.differing !== undefined && differing.length > 0 && tries < TRIES; tries++) {
     await pause(AGAIN_MS);
     const asked = differing;
-    differing = await database.transaction((tx) => model.differing(tx, compared.slots, asked));
+    differing = await database.transaction(async (tx) => (await model.differing?.(tx, compared.slots, asked)) ?? asked);
   }
   crashPoint('project:compared');
   // Only where the cursor still is: another process may have compared the same.

@@ -92,11 +92,11 @@ export class TimelineWorker {
     if (heardOf.length > 0) {
       await buildMissingOf(database, heardOf, limits);
       for (const id of heardOf) this.#heardOf.delete(id);
-      did = true;
+      did ||= this.#heardOf.size > 0;
     }
     if (this.#after !== undefined) {
       this.#after = (await buildMissing(database, this.#after, limits))?.last;
-      did = true;
+      did ||= this.#after !== undefined;
     }
     return did;
   }
