@@ -248,7 +248,7 @@ class Load {
 
   goOn(): void {
     this.#loop = (async () => {
-      while (!this.#ended) await this.some();
+      for (; !this.#ended; await new Promise((resolve) => setTimeout(resolve, 20))) await this.some();
     })();
     // Whoever awaits the end is told.
     this.#loop.catch(() => {});
