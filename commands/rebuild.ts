@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import type { Database } from '#libs/database';
-import { rebuild, recount, rowsOf, type Counted, type ReadModel } from '#libs/read-model';
+import { countersModel, rebuild, type ReadModel } from '#libs/read-model';
 import { followersCounted } from '../subgraphs/followers/counters.js';
 import { postsCounted } from '../subgraphs/posts/counters.js';
 import { readPostsConfig, timelineLimits } from '../subgraphs/posts/config.js';
@@ -15,12 +15,12 @@ const USAGE = `npm run rebuild -- home-timeline|notifications|counters|trending 
 
   home-timeline  everybody's list, from posts and follows, into a second version while the first answers; compared, then switched
   notifications  the same, from what was heard
-  counters       every count from its rows; what is wrong is put right in place, under the lock of its row (npm run reconcile only looks)
+  counters       the same, every count from its rows (npm run reconcile -- --mend corrects single ones in place)
   trending       the materialized view, by one statement; readers have the old one until the new one is there
 
-Stopped at any moment, also by kill -9, the first three go on where they were when they are called again; trending begins anew. When the
-two versions of home-timeline or notifications would not answer the same, the old one stays, and it ends with 1; --mend switches all
-the same, for an old one that is wrong.
+Stopped at any moment, also by kill -9, the first three go on where they were when they are called again within a day of their
+beginning; trending begins anew. When the two versions of one of them would not answer the same, the old one stays, and it ends with 1;
+--mend switches all the same, for an old one that is wrong.
 
 On the databases that npm start would use: USERS_DATABASE_URL, POSTS_DATABASE_URL and FOLLOWERS_DATABASE_URL, or DATABASE_URL, also
 while the services run; or embedded under DATA_DIR while it is stopped.
@@ -29,9 +29,21 @@ while the services run; or embedded under DATA_DIR while it is stopped.
 const MODELS: Readonly<Record<string, (mend: boolean) => Promise<number>>> = {
   'home-timeline': (mend) =>
     // Of these settings it needs the length of a list; the others have defaults, or are the service's business.
-    rebuildModel('posts', homeTimelineModel(timelineLimits(readPostsConfig(onlyTimeline(process.env)))), mend),
-  notifications: (mend) => rebuildModel('users', notificationsModel, mend),
-  counters: () => recountAll(),
+    rebuildModels('posts', [homeTimelineModel(timelineLimits(readPostsConfig(onlyTimeline(process.env))))], mend),
+  notifications: (mend) => rebuildModels('users', [notificationsModel], mend),
+  counters: async (mend) =>
+    Math.max(
+      await rebuildModels(
+        'posts',
+        postsCounted.map((counted) => countersModel(counted)),
+        mend,
+      ),
+      await rebuildModels(
+        'followers',
+        followersCounted.map((counted) => countersModel(counted)),
+        mend,
+      ),
+    ),
   trending: () =>
     withStores('rebuild', ['posts'], process.env, async ({ posts }) => {
       const started = performance.now();
@@ -54,79 +66,46 @@ if (asked === undefined) {
   }
 }
 
-function rebuildModel(service: Service, model: ReadModel, mend: boolean): Promise<number> {
+function rebuildModels(service: Service, models: readonly ReadModel[], mend: boolean): Promise<number> {
   return withStores('rebuild', [service], process.env, async (databases) => {
-    const database = databases[service] as Database;
-    const total = await model.total(database);
-    const started = performance.now();
-    const filled = { keys: 0, rows: 0, seconds: 0 };
-    // Every key is filled and compared.
-    const progress = showProgress(Math.max(1, 2 * total), process.stderr, `${model.keys}, twice`);
-    try {
-      const { switched, differing, resumed } = await rebuild(database, model, {
-        mend,
-        onResume: (done) => progress.add(done, 'gone on with'),
-        onStep: ({ phase, keys, rows }) => {
-          if (phase === 'filling') {
-            filled.keys += keys;
-            filled.rows += rows;
-            filled.seconds = (performance.now() - started) / 1_000;
-          }
-          const rate = Math.round(filled.rows / Math.max(0.001, filled.seconds));
-          progress.add(keys, phase === 'filling' ? `filled, ${show(rate)} rows/s` : 'compared');
-        },
-      });
-      progress.stop();
-      const rate = filled.seconds === 0 ? 0 : Math.round(filled.rows / filled.seconds);
-      console.log(
-        `${model.name}: ${resumed ? 'gone on with, ' : ''}${show(filled.keys)} ${model.keys}, ${show(filled.rows)} rows filled at ` +
-          `${show(rate)} rows/s; ${show(differing)} differ; ${switched ? 'switched' : 'not switched'}; ${seconds(started)} s`,
-      );
-      if (switched) return 0;
-      console.error('The versions differ, so the old one goes on answering; --mend takes the new one.');
-      return 1;
-    } finally {
-      progress.stop();
-    }
+    let code = 0;
+    for (const model of models) if (!(await rebuildOne(databases[service] as Database, model, mend))) code = 1;
+    if (code > 0) console.error('The versions differ, so the old one goes on answering; --mend takes the new one.');
+    return code;
   });
 }
 
-function recountAll(): Promise<number> {
-  return withStores('rebuild', ['posts', 'followers'], process.env, async ({ posts, followers }) => {
-    const jobs: [Database, Counted][] = [
-      ...postsCounted.map((counted): [Database, Counted] => [posts as Database, counted]),
-      ...followersCounted.map((counted): [Database, Counted] => [followers as Database, counted]),
-    ];
-    const started = performance.now();
-    const totals = await Promise.all(jobs.map(([database, counted]) => rowsOf(database, counted)));
-    const rows = totals.reduce((sum, total) => sum + total, 0);
-    const progress = showProgress(Math.max(1, rows));
-    let counted = 0;
-    let [before, mended] = [0, 0];
-    const rate = (): number => Math.round(counted / Math.max(0.001, (performance.now() - started) / 1_000));
-    try {
-      for (const [database, one] of jobs) {
-        const recounted = await recount(database, one, {
-          onResume: (done) => {
-            before += done;
-            progress.add(done, 'gone on with');
-          },
-          onStep: (done) => {
-            counted += done;
-            progress.add(done, `${database.service}: ${one.table}, ${show(rate())} rows/s`);
-          },
-        });
-        mended += recounted.mended;
-      }
-    } finally {
-      progress.stop();
-    }
+/** False: not switched. */
+async function rebuildOne(database: Database, model: ReadModel, mend: boolean): Promise<boolean> {
+  const total = await model.total(database);
+  const started = performance.now();
+  const filled = { keys: 0, rows: 0, seconds: 0 };
+  // Every key is filled and compared.
+  const progress = showProgress(Math.max(1, 2 * total), process.stderr, `${model.keys}, twice`);
+  try {
+    const { switched, differing, resumed } = await rebuild(database, model, {
+      mend,
+      onResume: (done) => progress.add(done, 'gone on with'),
+      onStep: ({ phase, keys, rows }) => {
+        if (phase === 'filling') {
+          filled.keys += keys;
+          filled.rows += rows;
+          filled.seconds = (performance.now() - started) / 1_000;
+        }
+        const rate = Math.round(filled.rows / Math.max(0.001, filled.seconds));
+        progress.add(keys, phase === 'filling' ? `filled, ${show(rate)} rows/s` : 'compared');
+      },
+    });
+    progress.stop();
+    const rate = filled.seconds === 0 ? 0 : Math.round(filled.rows / filled.seconds);
     console.log(
-      `counters: ${before > 0 ? 'gone on with, ' : ''}${show(counted)} rows counted at ${show(rate())} rows/s; ` +
-        `${show(mended)} mended; ${seconds(started)} s`,
+      `${model.name}: ${resumed ? 'gone on with, ' : ''}${show(filled.keys)} ${model.keys}, ${show(filled.rows)} rows filled at ` +
+        `${show(rate)} rows/s; ${show(differing)} differ; ${switched ? 'switched' : 'not switched'}; ${seconds(started)} s`,
     );
-    return 0;
-  });
+    return switched;
+  } finally {
+    progress.stop();
+  }
 }
 
 function onlyTimeline(env: NodeJS.ProcessEnv): Record<string, string | undefined> {

@@ -2,11 +2,13 @@ import { parseArgs } from 'node:util';
 import type { Database } from '#libs/database';
 import { outboxGauges } from '#libs/outbox';
 import { reconcile, rowsOf, type Counted, type Drift } from '#libs/read-model';
-import { stuckSteps } from '#libs/saga';
+import { eraseLeftBehind, stuckSteps } from '#libs/saga';
 import { readGauges, type Gauge } from '#libs/telemetry';
 import { followersCounted } from '../subgraphs/followers/counters.js';
+import { followsLeftBehind } from '../subgraphs/followers/on/dissolve-follows.js';
 import { postsCounted } from '../subgraphs/posts/counters.js';
 import { postsGauges } from '../subgraphs/posts/gauges.js';
+import { postsLeftBehind } from '../subgraphs/posts/on/erase-posts.js';
 import { usersGauges } from '../subgraphs/users/gauges.js';
 import { SERVICES, type Service } from './databases.js';
 import { halfDoneDeletions } from './half-done.js';
@@ -16,8 +18,9 @@ import { withStores } from './stores.js';
 const USAGE = `npm run reconcile [-- --mend]
 
 Compares every count that is kept beside its rows (likes, replies, posts, followers, following) with COUNT(*), looks for deletions of
-accounts that are half done, and shows what tells whether events flow and read models follow. Ends with 1 when a count is wrong, which
---mend corrects, or a deletion is half done.
+accounts that are half done and for what older versions left of those that are gone (likes, follows, pairs), and shows what tells whether
+events flow and read models follow. Ends with 1 when a count is wrong or something was left, which --mend corrects and erases, or when a
+deletion is half done. Stopped while it mends, it does what is left when it is called again.
 
 On the databases that npm start would use: USERS_DATABASE_URL, POSTS_DATABASE_URL and FOLLOWERS_DATABASE_URL, or DATABASE_URL, also
 while the services run; or embedded under DATA_DIR while it is stopped.
@@ -79,6 +82,7 @@ function reconcileAll(mending: boolean): Promise<number> {
     print(['count', 'rows', 'wrong', 'drift'], lines);
     for (const { service, count, key, says, counted } of wrong.slice(0, SHOWN_MAX))
       console.log(`  ${service} ${count} of ${key}: says ${says}, counted ${counted}${mending ? '; mended' : ''}`);
+    const left = await leftBehind(databases as Readonly<Record<Service, Database>>, mending);
     const halfDone = await halfDoneDeletions(databases as Readonly<Record<Service, Database>>);
     for (const { deletion, what } of halfDone.slice(0, SHOWN_MAX)) console.log(`  deletion ${deletion}: ${what}`);
     const gauges: Gauge[] = SERVICES.flatMap((service) => GAUGES[service](databases[service] as Database));
@@ -105,13 +109,32 @@ function reconcileAll(mending: boolean): Promise<number> {
     );
     const isWrong = wrong.length > 0 && !mending;
     if (isWrong) console.error(`\n${show(wrong.length)} counts are wrong; npm run reconcile -- --mend corrects them.`);
+    if (left > 0 && !mending)
+      console.error(
+        `\n${show(left)} accounts that are gone have left something; npm run reconcile -- --mend erases it.`,
+      );
     if (halfDone.length > 0) {
       console.error(
         `\n${show(halfDone.length)} deletions are half done. What is stuck goes on when its service runs and its step can be done: deletion_parts says what fails.`,
       );
     }
-    return isWrong || halfDone.length > 0 ? 1 : 0;
+    return isWrong || (left > 0 && !mending) || halfDone.length > 0 ? 1 : 0;
   });
+}
+
+/** In how many accounts that are gone there was something left, those of posts and of followers together. */
+async function leftBehind(
+  { posts, followers }: Readonly<Record<Service, Database>>,
+  mending: boolean,
+): Promise<number> {
+  const accounts = {
+    posts: await eraseLeftBehind(posts, postsLeftBehind, { mend: mending }),
+    followers: await eraseLeftBehind(followers, followsLeftBehind, { mend: mending }),
+  };
+  for (const [service, count] of Object.entries(accounts))
+    if (count > 0)
+      console.log(`  ${service}: ${show(count)} accounts that are gone had left something${mending ? '; erased' : ''}`);
+  return accounts.posts + accounts.followers;
 }
 
 function sumOf(drift: readonly Drift[]): number {

@@ -1,6 +1,6 @@
 import type { Database } from '#libs/database';
 import { wholeCount as wholeFollows } from '../../subgraphs/followers/relation.counts.js';
-import { wholeCount } from '../../subgraphs/posts/post.counts.js';
+import { postCountOf, wholeCount } from '../../subgraphs/posts/post.counts.js';
 import { homePage, homePageFromSource } from '../../subgraphs/posts/read/home.queries.js';
 import { NOTIFICATIONS_MAX } from '../../subgraphs/users/notifications/facts.js';
 
@@ -122,7 +122,7 @@ const POSTS = `
     SELECT 'replyCount', p.id, ${wholeCount('replies', 'p')},
       (SELECT count(*) FROM posts r WHERE r.in_reply_to_id = p.id AND r.state = 'published') FROM posts p
     UNION ALL
-    SELECT 'postCount', u.id, u.post_count,
+    SELECT 'postCount', u.id, ${postCountOf('u')},
       (SELECT count(*) FROM posts p WHERE p.author_id = u.id AND p.state = 'published') FROM people u
   ) AS counts WHERE says <> counted`;
 

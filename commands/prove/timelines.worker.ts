@@ -1,6 +1,7 @@
 import { openDatabase } from '#libs/database';
-import { rebuild } from '#libs/read-model';
+import { countersModel, rebuild, type Counted } from '#libs/read-model';
 import { createLogger } from '#libs/telemetry';
+import { postsCounted } from '../../subgraphs/posts/counters.js';
 import { postsTables } from '../../subgraphs/posts/posts.tables.js';
 import type { TimelineLimits } from '../../subgraphs/posts/timeline/lists.js';
 import { homeTimelineModel } from '../../subgraphs/posts/timeline/read-model.js';
@@ -8,11 +9,11 @@ import { TimelineWorker } from '../../subgraphs/posts/timeline/worker.js';
 import type { Site } from './places.js';
 import type { Boss } from './worker.js';
 
-/** What it works off: new edges and posts on their way; everything anew; or, naively, each post struck off before it is delivered. */
+/** What it works off: new edges and posts on their way; everything anew; the posts' counts anew; or, naively, each post struck off before it is delivered. */
 export interface TimelinesOrder {
   readonly site: Pick<Site, 'urls' | 'dataDir'>;
   readonly limits: TimelineLimits;
-  readonly does: 'deliver' | 'rebuild' | 'strike-off';
+  readonly does: 'deliver' | 'rebuild' | 'recount' | 'strike-off';
 }
 
 export async function work({ site, limits, does }: TimelinesOrder, boss: Boss): Promise<void> {
@@ -30,6 +31,8 @@ export async function work({ site, limits, does }: TimelinesOrder, boss: Boss): 
     await worker.close();
   } else if (does === 'rebuild') {
     await rebuild(database, homeTimelineModel(limits), { mend: true });
+  } else if (does === 'recount') {
+    await rebuild(database, countersModel(postsCounted[0] as Counted, 20), { mend: true });
   } else {
     for (;;) {
       const [post] = await database.transaction((tx) =>

@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { withServer } from '../../test/servers/needs.js';
 import { databaseContract, tables } from './database.contract.js';
-import { openDatabase, provisionServices, type Database } from './index.js';
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { buildIndex, openDatabase, provisionServices, type Database } from './index.js';
 
 let folder: string;
 beforeAll(async () => {
@@ -77,6 +78,63 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
     const [row] = await databases[0]!.query<{ n: number }>('SELECT count(*)::int AS n FROM migrations');
     expect(row?.n).toBe(1);
     await Promise.all(databases.map((database) => database.close()));
+  });
+
+  it('an index is built while others write and start; what was left invalid is built again', async () => {
+    const database = await opened();
+    const indexed = () =>
+      openDatabase({ service: 'users', url, ...tables, migrations: [...tables.migrations, Indexed1] });
+    // The index waits for who has written before it was begun.
+    const [hasWritten, mayEnd] = [meeting(2), meeting(2)];
+    const writing = database.transaction(async (tx) => {
+      await tx.query('INSERT INTO accounts VALUES (11, 1)');
+      await hasWritten();
+      await mayEnd();
+    });
+    await hasWritten();
+    const opening = [indexed(), indexed()];
+    const building = `SELECT FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' AND datname = current_database()`;
+    while ((await database.query(building)).length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    await database.query('INSERT INTO accounts VALUES (12, 1)');
+    await mayEnd();
+    await writing;
+    for (const one of await Promise.all(opening)) await one.close();
+    const isValid = `SELECT indisvalid AS valid FROM pg_index WHERE indexrelid = 'accounts_by_balance'::regclass`;
+    expect(await database.query(isValid)).toEqual([{ valid: true }]);
+
+    // As it is left by whoever is stopped: the statement's end is cut off by a wait that is too long.
+    await database.query('DROP INDEX accounts_by_balance');
+    await database.query(`DELETE FROM migrations WHERE name = 'Indexed1764633600009'`);
+    const [isHeld, ends] = [meeting(2), meeting(2)];
+    const holding = database.transaction(async (tx) => {
+      await tx.query('INSERT INTO accounts VALUES (13, 1)');
+      await isHeld();
+      await ends();
+    });
+    await isHeld();
+    const cut = database.query(`CREATE INDEX CONCURRENTLY accounts_by_balance ON accounts (balance)`);
+    await expect(cut).rejects.toMatchObject({ code: 'OVERLOADED' });
+    await ends();
+    await holding;
+    expect(await database.query(isValid)).toEqual([{ valid: false }]);
+    await (await indexed()).close();
+    expect(await database.query(isValid)).toEqual([{ valid: true }]);
+    await database.query('DROP INDEX accounts_by_balance');
+    await database.query(`DELETE FROM migrations WHERE name = 'Indexed1764633600009'`);
+    await database.close();
+  });
+
+  it('control: an index that is built in a transaction keeps writers out', async () => {
+    const database = await opened();
+    const write = await database.transaction(async (tx) => {
+      await tx.query('CREATE INDEX accounts_by_balance ON accounts (balance)');
+      const other = database.query('INSERT INTO accounts VALUES (14, 1)');
+      await expect(other).rejects.toMatchObject({ code: 'OVERLOADED' });
+      return 'kept out';
+    });
+    expect(write).toBe('kept out');
+    await database.query('DROP INDEX accounts_by_balance');
+    await database.close();
   });
 
   it('says that it is busy when no connection comes free within a second', async () => {
@@ -225,4 +283,15 @@ async function proxy(target: number) {
     swallow: (yes: boolean) => void (isSwallowing = yes),
     close: () => new Promise<void>((resolve) => server.close(() => resolve())),
   };
+}
+
+class Indexed1 implements MigrationInterface {
+  readonly name = 'Indexed1764633600009';
+  readonly transaction = false;
+
+  up(runner: QueryRunner): Promise<void> {
+    return buildIndex(runner, 'accounts_by_balance', 'accounts (balance)');
+  }
+
+  async down(): Promise<void> {}
 }

@@ -141,14 +141,32 @@ async function migrateOnServer(options: OpenDatabaseOptions, url: string): Promi
   });
   await source.initialize();
   try {
-    const runner = source.createQueryRunner();
-    await runner.query(`SELECT pg_advisory_lock(hashtext('tributary migrations'))`);
+    await untilItsTurn(source);
     await migrate(source);
   } finally {
     // Closing the connection frees the lock.
     await source.destroy();
   }
 }
+
+/**
+ * Asks again and again instead of waiting in one statement: an index that is built concurrently waits for every statement that is
+ * older than it, and would wait for one that waits for the lock.
+ */
+async function untilItsTurn(source: DataSource): Promise<void> {
+  const runner = source.createQueryRunner();
+  const deadline = performance.now() + TURN_MS;
+  for (;;) {
+    const [lock] = (await runner.query(`SELECT pg_try_advisory_lock(hashtext('tributary migrations')) AS held`)) as {
+      held: boolean;
+    }[];
+    if (lock?.held) return;
+    if (performance.now() > deadline) throw new Error('Another process has been migrating for ten minutes');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+const TURN_MS = 600_000;
 
 async function migrate(source: DataSource): Promise<void> {
   await source.runMigrations({ transaction: 'each' });

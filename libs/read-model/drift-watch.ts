@@ -1,6 +1,6 @@
 import type { Database } from '#libs/database';
 import type { Gauge, Logger } from '#libs/telemetry';
-import { CHUNK, look, NIL, nextKey, type Counted, type Drift } from './reconcile.js';
+import { CHUNK, look, lookAgain, NIL, nextKey, type Counted, type Drift } from './reconcile.js';
 
 interface Parts {
   readonly database: Database;
@@ -16,8 +16,8 @@ const REMEMBERED = 10_000;
 
 /**
  * Looks at a few rows a minute, round and round, whether their counts are right, so that a drift is known before somebody asks
- * `npm run reconcile`. What was wrong counts until its row is looked at again. Rows that cannot be counted within a statement's time
- * are looked at fewer at once.
+ * `npm run reconcile`. What was wrong is looked at again every time, so that a mended count is no longer told of a minute later. Rows
+ * that cannot be counted within a statement's time are looked at fewer at once.
  */
 export class DriftWatch {
   readonly gauge: Gauge;
@@ -26,13 +26,14 @@ export class DriftWatch {
   #table = 0;
   #after = NIL;
   #rows: number;
+  #rowsAgain: number;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<unknown> = Promise.resolve();
   #closed = false;
 
   constructor(parts: Parts) {
     this.#parts = { everyMs: 60_000, rowsMax: CHUNK, ...parts };
-    this.#rows = this.#parts.rowsMax;
+    this.#rows = this.#rowsAgain = this.#parts.rowsMax;
     this.gauge = {
       name: 'tributary_count_drift',
       help: 'Counts that were not the number of their rows when they were last looked at. Must be 0; npm run reconcile -- --mend.',
@@ -60,6 +61,7 @@ export class DriftWatch {
 
   /** One look; true when it ended a round. */
   async look(): Promise<boolean> {
+    await this.#again();
     const { database, counted, rowsMax } = this.#parts;
     const one = counted[this.#table];
     if (one === undefined) return true;
@@ -77,14 +79,37 @@ export class DriftWatch {
     }
   }
 
+  /** What was wrong, the longest known first; on and on while it turns out to have been mended. */
+  async #again(): Promise<void> {
+    const { database, counted, rowsMax, logger } = this.#parts;
+    for (let mended = true; mended && this.#wrong.size > 0;) {
+      const table = [...this.#wrong.values()][0]?.table ?? 0;
+      const asked = [...this.#wrong].filter(([, wrong]) => wrong.table === table).slice(0, this.#rowsAgain);
+      // They go behind the others, which have their turn first.
+      for (const [name] of asked) this.#wrong.delete(name);
+      let still = new Set(asked.map(([name]) => name));
+      try {
+        const keys = [...new Set(asked.map(([, { key }]) => key))];
+        const drift = await lookAgain(database, counted[table] as Counted, keys);
+        still = new Set(drift.map(nameOf).filter((name) => still.has(name)));
+        this.#rowsAgain = Math.min(rowsMax, this.#rowsAgain * 4);
+      } catch (error) {
+        this.#rowsAgain = Math.max(1, Math.floor(this.#rowsAgain / 4));
+        logger.warn({ err: error }, 'Wrong counts could not be looked at again');
+      }
+      for (const [name, wrong] of asked) if (still.has(name)) this.#wrong.set(name, wrong);
+      mended = still.size === 0;
+    }
+  }
+
   /** Of the rows up to `last`, what is wrong now and no more what was. */
   #note(last: string | undefined, drift: readonly Drift[]): void {
     for (const [name, { table, key }] of this.#wrong) {
       if (table === this.#table && key > this.#after && (last === undefined || key <= last)) this.#wrong.delete(name);
     }
-    for (const { count, key, says, counted } of drift) {
-      this.#parts.logger.warn({ count, key, says, counted }, 'A count is not the number of its rows');
-      if (this.#wrong.size < REMEMBERED) this.#wrong.set(`${count} ${key}`, { table: this.#table, key });
+    for (const one of drift) {
+      this.#parts.logger.warn({ ...one }, 'A count is not the number of its rows');
+      if (this.#wrong.size < REMEMBERED) this.#wrong.set(nameOf(one), { table: this.#table, key: one.key });
     }
   }
 
@@ -93,4 +118,8 @@ export class DriftWatch {
     if (last === undefined) this.#table = (this.#table + 1) % this.#parts.counted.length;
     return last === undefined && this.#table === 0;
   }
+}
+
+function nameOf({ count, key }: Drift): string {
+  return `${count} ${key}`;
 }

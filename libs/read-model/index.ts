@@ -1,5 +1,6 @@
 export { ReadModelMigration } from './migration.js';
 export { rebuild, type Progress, type ReadModel, type Rebuilt, type Slots, type Step } from './rebuild.js';
 export { DriftWatch } from './drift-watch.js';
-export { recount, type Recounted } from './recount.js';
-export { reconcile, rowsOf, type Counted, type Drift } from './reconcile.js';
+export { answering, inBoth } from './count-versions.js';
+export { countersModel } from './counters-model.js';
+export { reconcile, recount, rowsOf, type Count, type Counted, type Drift } from './reconcile.js';

@@ -1,6 +1,8 @@
 import { crashPoint } from '#libs/crash-point';
 import type { Database, Tx } from '#libs/database';
 
+type Store = Pick<Database, 'query' | 'transaction'>;
+
 /** A read model that is kept in two versions, 1 and 2, filled key by key (a person, a post) in the order of their ids. */
 export interface ReadModel {
   /** Its row in `read_models`. */
@@ -18,8 +20,8 @@ export interface ReadModel {
    * asked again: what was written a moment ago may be in one of them and on its way into the other.
    */
   compare(tx: Tx, slots: Slots, after: string): Promise<(Step & { readonly differing: readonly string[] }) | undefined>;
-  /** Of these keys, those that differ. */
-  differing(tx: Tx, slots: Slots, keys: readonly string[]): Promise<readonly string[]>;
+  /** Of these keys, those that differ; absent where both versions change by one commit, so that what differs once is wrong. */
+  differing?(tx: Tx, slots: Slots, keys: readonly string[]): Promise<readonly string[]>;
 }
 
 export interface Step {
@@ -27,6 +29,8 @@ export interface Step {
   readonly last: string;
   readonly keys: number;
   readonly rows: number;
+  /** Behind it is only what came meanwhile, which both versions have had from its beginning; else a crowd of writers is run after for good. */
+  readonly end?: boolean;
 }
 
 export interface Slots {
@@ -64,7 +68,7 @@ interface Options {
  * the other, by one update of one row. Every step is a transaction that moves the cursor in `read_models`, so whoever is killed is
  * gone on with by whoever calls next, and two at once share the work. No reader waits for it and none sees half of it.
  */
-export async function rebuild(database: Database, model: ReadModel, options: Options): Promise<Rebuilt> {
+export async function rebuild(database: Store, model: ReadModel, options: Options): Promise<Rebuilt> {
   const { mend, onStep, onResume, pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms)) } = options;
   const resumed = await begin(database, model, pause);
   if (resumed !== undefined) onResume?.(resumed);
@@ -78,6 +82,7 @@ export async function rebuild(database: Database, model: ReadModel, options: Opt
     const step = await compareStep(database, model, pause);
     if (step === undefined) break;
     await onStep?.({ phase: 'comparing', ...step });
+    if (step.end) break;
   }
   return { ...(await finish(database, model, mend, pause)), resumed: resumed !== undefined };
 }
@@ -89,27 +94,26 @@ interface Row {
   readonly cursor: string;
   readonly done: string;
   readonly differing: string;
+  readonly young: boolean;
 }
 
 async function locked(tx: Tx, name: string): Promise<Row> {
   const [row] = await tx.query<Row>(
-    'SELECT serving, building, phase, cursor, done::text, differing::text FROM read_models WHERE name = $1 FOR UPDATE',
+    `SELECT serving, building, phase, cursor, done::text, differing::text,
+       began_at > now() - interval '${RESUMED_WITHIN_HOURS} hours' AS young
+     FROM read_models WHERE name = $1 FOR UPDATE`,
     [name],
   );
   if (row === undefined) throw new Error(`There is no read model ${name} here`);
   return row;
 }
 
-/** How many keys were done when somebody else stopped; undefined: it begins. */
-function begin(
-  database: Database,
-  model: ReadModel,
-  pause: (ms: number) => Promise<void>,
-): Promise<number | undefined> {
+/** How many keys were done when somebody else stopped; undefined: it begins, also where they began too long ago. */
+function begin(database: Store, model: ReadModel, pause: (ms: number) => Promise<void>): Promise<number | undefined> {
   return patiently(pause, () =>
     database.transaction(async (tx) => {
       const row = await locked(tx, model.name);
-      if (row.phase !== 'idle') return Number(row.done);
+      if (row.phase !== 'idle' && row.young) return Number(row.done);
       const building = 3 - row.serving;
       await clear(tx, model, building);
       await tx.query(
@@ -126,7 +130,7 @@ function begin(
  * Until every transaction that was open when it began is over: it may have looked which versions there are before there was this one, and
  * what it has written is not to be seen yet.
  */
-async function writersOfBefore(database: Database, pause: (ms: number) => Promise<void>): Promise<void> {
+async function writersOfBefore(database: Store, pause: (ms: number) => Promise<void>): Promise<void> {
   const now = await database.transaction(async (tx) => {
     const [row] = await tx.query<{ xid: string }>('SELECT pg_current_xact_id()::text AS xid');
     return row?.xid;
@@ -144,24 +148,24 @@ async function writersOfBefore(database: Database, pause: (ms: number) => Promis
   );
 }
 
-function fillStep(database: Database, model: ReadModel): Promise<Step | undefined> {
+function fillStep(database: Store, model: ReadModel): Promise<Step | undefined> {
   return database.transaction(async (tx) => {
     const row = await locked(tx, model.name);
     if (row.phase !== 'filling' || row.building === null) return undefined;
     const step = await model.fill(tx, row.building, row.cursor);
     crashPoint('project:filled');
     await tx.query(
-      step === undefined
+      step === undefined || step.end
         ? `UPDATE read_models SET phase = 'comparing', cursor = $2, done = done + $3 WHERE name = $1`
         : 'UPDATE read_models SET cursor = $2, done = done + $3 WHERE name = $1',
-      [model.name, step?.last ?? NIL, step?.keys ?? 0],
+      [model.name, step === undefined || step.end ? NIL : step.last, step?.keys ?? 0],
     );
     return step;
   });
 }
 
 async function compareStep(
-  database: Database,
+  database: Store,
   model: ReadModel,
   pause: (ms: number) => Promise<void>,
 ): Promise<Step | undefined> {
@@ -173,10 +177,10 @@ async function compareStep(
   });
   if (compared === undefined) return undefined;
   let { differing } = compared.step;
-  for (let tries = 0; differing.length > 0 && tries < TRIES; tries++) {
+  for (let tries = 0; model.differing !== undefined && differing.length > 0 && tries < TRIES; tries++) {
     await pause(AGAIN_MS);
     const asked = differing;
-    differing = await database.transaction((tx) => model.differing(tx, compared.slots, asked));
+    differing = await database.transaction(async (tx) => (await model.differing?.(tx, compared.slots, asked)) ?? asked);
   }
   crashPoint('project:compared');
   // Only where the cursor still is: another process may have compared the same.
@@ -189,7 +193,7 @@ async function compareStep(
 }
 
 async function finish(
-  database: Database,
+  database: Store,
   model: ReadModel,
   mend: boolean,
   pause: (ms: number) => Promise<void>,
@@ -240,6 +244,8 @@ async function patiently<T>(pause: (ms: number) => Promise<void>, work: () => Pr
 }
 
 const NIL = '00000000-0000-0000-0000-000000000000';
+/** What was compared longer ago says nothing of what would be switched to now. */
+const RESUMED_WITHIN_HOURS = 24;
 const AGAIN_MS = 250;
 const TRIES = 40;
 const WRITERS_TRIES = 240;

@@ -1,14 +1,26 @@
-import type { Database } from '#libs/database';
+import type { Database, Tx } from '#libs/database';
+import { answering, versionOf } from './count-versions.js';
 
 /** Numbers that are kept beside the rows that they count. All are SQL written by us, never by a client. */
 export interface Counted {
+  /** Its row in `read_models`, which says which version of the counts answers. */
+  readonly model: string;
   readonly table: string;
   /** Its uuid. */
   readonly key: string;
-  /** What is kept, by what clients call it, and what it must equal; `t` is the row. */
-  readonly counts: Readonly<Record<string, { readonly column: string; readonly says?: string; readonly rows: string }>>;
+  /** What is kept, by what clients call it; `t` is the row. */
+  readonly counts: Readonly<Record<string, Count>>;
   /** Statements that make the kept number everything there is, at the moment at which it is counted; $1: keys of rows that are held. */
   readonly settle?: readonly string[];
+}
+
+export interface Count {
+  /** Of version 1; version 2 is beside it. */
+  readonly column: string;
+  /** What is counted and in neither version yet. */
+  readonly pending?: string;
+  /** What the two of them must equal. */
+  readonly rows: string;
 }
 
 export interface Drift {
@@ -61,17 +73,32 @@ export async function nextKey(database: Database, { table, key }: Counted, after
 
 export async function look(
   database: Store,
-  { table, key, counts }: Counted,
+  counted: Counted,
   after: string,
   limit = CHUNK,
 ): Promise<{ last: string | undefined; rows: number; drift: Drift[] }> {
+  const { key } = counted;
+  return lookAt(database, counted, `WHERE ${key} > $1 ORDER BY ${key} LIMIT ${limit}`, after);
+}
+
+/** The same, of these rows. */
+export async function lookAgain(database: Store, counted: Counted, keys: readonly string[]): Promise<Drift[]> {
+  return (await lookAt(database, counted, `WHERE ${counted.key} = ANY($1::uuid[])`, keys)).drift;
+}
+
+async function lookAt(
+  database: Store,
+  { model, table, key, counts }: Counted,
+  which: string,
+  parameter: unknown,
+): Promise<{ last: string | undefined; rows: number; drift: Drift[] }> {
   const columns = Object.values(counts).map(
-    ({ column, says = `t.${column}`, rows }, nth) => `${says} AS says_${nth}, (${rows})::int AS counted_${nth}`,
+    ({ column, pending = '0', rows }, nth) =>
+      `(${answering(model, 't', column)} + (${pending}))::int AS says_${nth}, (${rows})::int AS counted_${nth}`,
   );
   const rows = await database.query<Record<string, string | number>>(
-    `SELECT t.${key} AS key, ${columns.join(', ')}
-     FROM (SELECT * FROM ${table} WHERE ${key} > $1 ORDER BY ${key} LIMIT ${limit}) t ORDER BY t.${key}`,
-    [after],
+    `SELECT t.${key} AS key, ${columns.join(', ')} FROM (SELECT * FROM ${table} ${which}) t ORDER BY t.${key}`,
+    [parameter],
   );
   const drift = rows.flatMap((row) =>
     Object.keys(counts).flatMap((count, nth) => {
@@ -86,19 +113,40 @@ export function keysOf(drift: readonly Drift[]): string[] {
   return [...new Set(drift.map(({ key }) => key))];
 }
 
-export async function correct(
-  database: Store,
-  { table, key, counts, settle = [] }: Counted,
-  keys: string[],
-): Promise<void> {
-  await database.transaction(async (tx) => {
-    // Held first; then everything by one statement, which sees one moment: what is being written now is in all of it, or in nothing.
-    await tx.query(`SELECT FROM ${table} WHERE ${key} = ANY($1::uuid[]) ORDER BY ${key} FOR NO KEY UPDATE`, [keys]);
-    const sets = Object.values(counts).map(({ column, rows }) => `${column} = (${rows})`);
-    const settled = settle.map((statement, nth) => `settled_${nth} AS (${statement})`);
-    const first = settled.length === 0 ? '' : `WITH ${settled.join(', ')} `;
-    await tx.query(`${first}UPDATE ${table} t SET ${sets.join(', ')} WHERE t.${key} = ANY($1::uuid[])`, [keys]);
+export function correct(database: Store, counted: Counted, keys: readonly string[]): Promise<void> {
+  return database.transaction(async (tx) => {
+    await hold(tx, counted, `WHERE ${counted.key} = ANY($1::uuid[]) ORDER BY ${counted.key}`, keys);
+    await countHeld(tx, counted, keys);
   });
+}
+
+/** Every count from its rows, whatever it says; for whoever has loaded rows. */
+export async function recount(database: Store, counted: Counted, rowsMax = CHUNK): Promise<void> {
+  for (let after: string | undefined = NIL; after !== undefined;) {
+    after = await database.transaction(async (tx) => {
+      const keys = await hold(tx, counted, `WHERE ${counted.key} > $1 ORDER BY ${counted.key} LIMIT ${rowsMax}`, after);
+      if (keys.length > 0) await countHeld(tx, counted, keys);
+      return keys.at(-1);
+    });
+  }
+}
+
+async function hold(tx: Tx, { table, key }: Counted, which: string, parameter: unknown): Promise<string[]> {
+  const rows = await tx.query<{ key: string }>(`SELECT ${key} AS key FROM ${table} ${which} FOR NO KEY UPDATE`, [
+    parameter,
+  ]);
+  return rows.map((row) => row.key);
+}
+
+/** Of rows that are held, by one statement, which sees one moment: what is being written now is in all of it, or in nothing. */
+async function countHeld(tx: Tx, { table, key, counts, settle = [] }: Counted, keys: readonly string[]): Promise<void> {
+  const sets = Object.values(counts).map(
+    ({ column, rows }) =>
+      `(${versionOf(column, 1)}, ${versionOf(column, 2)}) = (SELECT n, n FROM (${rows}) AS counted (n))`,
+  );
+  const settled = settle.map((statement, nth) => `settled_${nth} AS (${statement})`);
+  const first = settled.length === 0 ? '' : `WITH ${settled.join(', ')} `;
+  await tx.query(`${first}UPDATE ${table} t SET ${sets.join(', ')} WHERE t.${key} = ANY($1::uuid[])`, [keys]);
 }
 
 export const NIL = '00000000-0000-0000-0000-000000000000';

@@ -1,4 +1,5 @@
 export { stuckSteps } from './gauges.js';
+export { eraseLeftBehind, type LeftBehind } from './left-behind.js';
 export {
   PARTS_INDEXES,
   PARTS_PROGRESS,

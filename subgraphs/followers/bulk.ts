@@ -1,4 +1,6 @@
 import type { Database } from '#libs/database';
+import { recount as recountTable } from '#libs/read-model';
+import { followersCounted } from './counters.js';
 
 /**
  * Many facts at once, for a seed: rows without events, so whoever keeps a copy (posts) is given the same rows by its own
@@ -51,35 +53,13 @@ export async function loadBlocks(database: Database, rows: readonly BlockRow[]):
   }
 }
 
-/** Counts everybody's follows anew, some people at a time; exact also while others write. */
+/** Exact also while others write. */
 export async function recount(database: Database): Promise<void> {
-  let last = '00000000-0000-0000-0000-000000000000';
-  for (;;) {
-    const ids = await database.transaction(async (tx) => {
-      // Locked first; then deltas and rows are of one moment: a follow that is being written now is in both or in neither.
-      const rows = await tx.query<{ id: string }>(
-        'SELECT user_id AS id FROM people WHERE user_id > $1 ORDER BY user_id LIMIT $2 FOR NO KEY UPDATE',
-        [last, PEOPLE_PER_COUNT],
-      );
-      const locked = rows.map(({ id }) => id);
-      await tx.query(
-        `WITH settled AS (DELETE FROM count_deltas WHERE user_id = ANY ($1::uuid[]))
-         UPDATE people SET
-           follower_count = (SELECT count(*) FROM follows WHERE followee_id = user_id),
-           following_count = (SELECT count(*) FROM follows WHERE follower_id = user_id)
-         WHERE user_id = ANY ($1::uuid[])`,
-        [locked],
-      );
-      return locked;
-    });
-    if (ids.length < PEOPLE_PER_COUNT) return;
-    last = ids.at(-1) ?? last;
-  }
+  for (const counted of followersCounted) await recountTable(database, counted);
 }
 
 /** A statement of a service may take 2 s; so many rows take 20–100 ms. */
 const ROWS_PER_STATEMENT = 5_000;
-const PEOPLE_PER_COUNT = 1_000;
 
 function* chunksOf<T>(rows: readonly T[]): Generator<readonly T[]> {
   for (let from = 0; from < rows.length; from += ROWS_PER_STATEMENT) yield rows.slice(from, from + ROWS_PER_STATEMENT);

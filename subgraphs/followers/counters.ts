@@ -1,20 +1,21 @@
 import type { Counted } from '#libs/read-model';
-import { wholeCount } from './relation.counts.js';
+import { FOLLOW_COUNTS, pendingCount } from './relation.counts.js';
 
 /** What followers counts beside the rows, and what each must equal: `npm run reconcile`. */
 export const followersCounted: readonly Counted[] = [
   {
+    model: FOLLOW_COUNTS,
     table: 'people',
     key: 'user_id',
     counts: {
       followerCount: {
         column: 'follower_count',
-        says: wholeCount('followers', 't'),
+        pending: pendingCount('followers', 't'),
         rows: 'SELECT count(*) FROM follows WHERE followee_id = t.user_id',
       },
       followingCount: {
         column: 'following_count',
-        says: wholeCount('following', 't'),
+        pending: pendingCount('following', 't'),
         rows: 'SELECT count(*) FROM follows WHERE follower_id = t.user_id',
       },
     },

@@ -1,5 +1,9 @@
 import type { Tx } from '#libs/database';
+import { answering, inBoth } from '#libs/read-model';
 import type { Change } from './relation.js';
+
+/** The row of `read_models` that says which version of the counts answers. */
+export const FOLLOW_COUNTS = 'follow-counts';
 
 /**
  * Both counts of a person stand in the person's row. Whoever follows or unfollows changes them there, unless somebody else holds the
@@ -45,11 +49,17 @@ const CHANGE = `
       SELECT * FROM w WHERE user_id IN (SELECT user_id FROM held) UNION ALL SELECT * FROM folded
     ) AS each GROUP BY user_id
   )
-  UPDATE people p SET follower_count = p.follower_count + c.followers, following_count = p.following_count + c.following
+  UPDATE people p
+  SET ${inBoth('follower_count', (kept) => `p.${kept} + c.followers`)}, ${inBoth('following_count', (kept) => `p.${kept} + c.following`)}
   FROM changed c WHERE p.user_id = c.user_id`;
 
 /** SQL: a count of the row `person`, with what is not in it yet; null where there is no such row. */
 export function wholeCount(count: 'followers' | 'following', person: string): string {
   const column = count === 'followers' ? 'follower_count' : 'following_count';
-  return `(${person}.${column} + coalesce((SELECT sum(d.${count}) FROM count_deltas d WHERE d.user_id = ${person}.user_id), 0))::int`;
+  return `(${answering(FOLLOW_COUNTS, person, column)} + ${pendingCount(count, person)})::int`;
+}
+
+/** SQL: what of a count is not in the row `person` yet. */
+export function pendingCount(count: 'followers' | 'following', person: string): string {
+  return `coalesce((SELECT sum(d.${count}) FROM count_deltas d WHERE d.user_id = ${person}.user_id), 0)`;
 }

@@ -3,9 +3,12 @@ import type { PersonState } from './relation.js';
 
 const INSTANT = { type: 'timestamptz', precision: 3 } as const;
 
-/** Everybody that was heard of. Both counts stand in one row, kept in the transaction that changes the follows. */
+/** Everybody that was heard of. Both counts stand in one row, in two versions, kept in the transaction that changes the follows. */
 @Entity('people')
-@Check('people_counts', 'follower_count >= 0 AND following_count >= 0')
+@Check(
+  'people_counts',
+  'greatest(follower_count, follower_count_2) >= 0 AND greatest(following_count, following_count_2) >= 0',
+)
 @Check('people_state', `state IN ('active', 'frozen', 'gone')`)
 export class Person {
   @PrimaryColumn('uuid', { name: 'user_id', primaryKeyConstraintName: 'people_pkey' })
@@ -19,6 +22,12 @@ export class Person {
 
   @Column('integer', { name: 'following_count', default: 0 })
   followingCount: number;
+
+  @Column('integer', { name: 'follower_count_2', default: 0, nullable: true })
+  followerCount2: number | null;
+
+  @Column('integer', { name: 'following_count_2', default: 0, nullable: true })
+  followingCount2: number | null;
 }
 
 /** Two more indexes, because a page is read newest first in both directions; TypeORM's decorators know no DESC. */

@@ -1,4 +1,6 @@
 import type { Database } from '#libs/database';
+import { recount as recountTable } from '#libs/read-model';
+import { postsCounted } from './counters.js';
 import { backfillStep } from './timeline/backfill.js';
 import { buildAllMissing } from './timeline/build.js';
 import type { TimelineLimits } from './timeline/lists.js';
@@ -99,23 +101,9 @@ export async function loadLikes(
   }
 }
 
-/** Every count from its rows, some at a time; exact also while others write, for whoever changes a count holds its row. */
+/** Exact also while others write, for whoever changes a count holds its row. */
 export async function recount(database: Database): Promise<void> {
-  await inChunks(
-    database,
-    'posts',
-    `UPDATE posts p SET
-       like_count = (SELECT count(*) FROM likes l WHERE l.post_id = p.id AND l.liked),
-       reply_count = (SELECT count(*) FROM posts r WHERE r.in_reply_to_id = p.id AND r.state = 'published')
-     WHERE p.id = ANY($1::uuid[])`,
-  );
-  await inChunks(
-    database,
-    'people',
-    `UPDATE people SET
-       post_count = (SELECT count(*) FROM posts p WHERE p.author_id = people.id AND p.state = 'published')
-     WHERE people.id = ANY($1::uuid[])`,
-  );
+  for (const counted of postsCounted) await recountTable(database, counted, CHUNK);
 }
 
 /** The home timelines of everybody who was loaded; after everything else, for only what is there by then is in them. */
@@ -126,24 +114,6 @@ export async function fillTimelines(
 ): Promise<void> {
   await buildAllMissing(database, limits, onPeople);
   while ((await backfillStep(database, limits)) > 0);
-}
-
-async function inChunks(database: Database, table: 'posts' | 'people', update: string): Promise<void> {
-  let last: string | undefined = '00000000-0000-0000-0000-000000000000';
-  while (last !== undefined) {
-    last = await database.transaction(async (tx) => {
-      const rows = await tx.query<{ id: string }>(
-        `SELECT id FROM ${table} WHERE id > $1 ORDER BY id LIMIT ${CHUNK} FOR NO KEY UPDATE`,
-        [last],
-      );
-      const ids = rows.map((row) => row.id);
-      // By one statement, which sees one moment: what is liked just now is in deltas and rows, or in neither.
-      const settled =
-        table === 'posts' ? 'WITH settled AS (DELETE FROM count_deltas WHERE post_id = ANY($1::uuid[])) ' : '';
-      if (ids.length > 0) await tx.query(settled + update, [ids]);
-      return rows.at(-1)?.id;
-    });
-  }
 }
 
 const CHUNK = 2_000;

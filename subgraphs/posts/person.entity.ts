@@ -3,7 +3,7 @@ import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
 /** Who exists, as users told it, and how many posts they have, which is ours to say. */
 @Entity('people')
 @Check('people_state', `state IN ('registered', 'frozen', 'deleted')`)
-@Check('people_post_count', `post_count >= 0`)
+@Check('people_post_count', `greatest(post_count, post_count_2) >= 0`)
 @Index('people_pulled', ['id'], { where: 'pulled' })
 export class PersonEntity {
   @PrimaryColumn('uuid', { primaryKeyConstraintName: 'people_pk' })
@@ -15,6 +15,9 @@ export class PersonEntity {
 
   @Column('integer', { name: 'post_count', default: 0 })
   postCount: number;
+
+  @Column('integer', { name: 'post_count_2', default: 0, nullable: true })
+  postCount2: number | null;
 
   /** Has so many followers that posts are merged in by those who read the home timeline. */
   @Column('boolean', { default: false })

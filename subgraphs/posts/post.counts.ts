@@ -1,4 +1,9 @@
 import type { Tx } from '#libs/database';
+import { answering, inBoth } from '#libs/read-model';
+
+/** Rows of `read_models`: which version of a post's counts answers, and which of a person's. */
+export const POST_COUNTS = 'post-counts';
+export const AUTHOR_COUNTS = 'author-counts';
 
 /**
  * The counts of a post stand in its row. Whoever likes or answers it changes them there, under the row's lock, unless somebody else
@@ -27,9 +32,10 @@ export async function changeCounts(tx: Tx, changes: readonly CountChange[]): Pro
          SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[]) AS c (post_id, likes, replies) UNION ALL SELECT * FROM folded
        ) AS each GROUP BY post_id
      )
-     UPDATE posts p SET like_count = p.like_count + c.likes, reply_count = p.reply_count + c.replies
+     UPDATE posts p
+     SET ${inBoth('like_count', (kept) => `p.${kept} + c.likes`)}, ${inBoth('reply_count', (kept) => `p.${kept} + c.replies`)}
      FROM changed c WHERE p.id = c.post_id
-     RETURNING p.id, p.like_count AS likes, p.reply_count AS replies`,
+     RETURNING p.id, ${answering(POST_COUNTS, 'p', 'like_count')} AS likes, ${answering(POST_COUNTS, 'p', 'reply_count')} AS replies`,
     columns(changes),
   );
   return new Map(rows.map(({ id, likes, replies }) => [id, { likes, replies }]));
@@ -46,7 +52,22 @@ export async function appendCounts(tx: Tx, changes: readonly CountChange[]): Pro
 /** SQL: a count of the row `post`, with what is not in it yet. */
 export function wholeCount(count: 'likes' | 'replies', post: string): string {
   const column = count === 'likes' ? 'like_count' : 'reply_count';
-  return `(${post}.${column} + coalesce((SELECT sum(d.${count}) FROM count_deltas d WHERE d.post_id = ${post}.id), 0))::int`;
+  return `(${answering(POST_COUNTS, post, column)} + ${pendingCount(count, post)})::int`;
+}
+
+/** SQL: what of a count is not in the row `post` yet. */
+export function pendingCount(count: 'likes' | 'replies', post: string): string {
+  return `coalesce((SELECT sum(d.${count}) FROM count_deltas d WHERE d.post_id = ${post}.id), 0)`;
+}
+
+/** SQL: how many posts the person of the row `person` has. */
+export function postCountOf(person: string): string {
+  return answering(AUTHOR_COUNTS, person, 'post_count');
+}
+
+/** Of a person whom this transaction holds. */
+export async function changePostCount(tx: Tx, userId: string, by: number): Promise<void> {
+  await tx.query(`UPDATE people SET ${inBoth('post_count', (kept) => `${kept} + $2`)} WHERE id = $1`, [userId, by]);
 }
 
 function columns(changes: readonly CountChange[]): [string[], number[], number[]] {

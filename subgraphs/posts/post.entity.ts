@@ -1,13 +1,13 @@
 import { Check, Column, Entity, Index, PrimaryColumn } from 'typeorm';
 import type { Post } from './post.js';
 
-/** The current row of a post: the fold of its events, and its counts. */
+/** The current row of a post: the fold of its events, and its counts in two versions. */
 @Entity('posts')
 @Index('posts_by_author', ['authorId', 'id'], { where: `state = 'published'` })
 @Index('posts_by_parent', ['inReplyToId', 'id'], { where: `state = 'published'` })
 @Index('posts_gone_by_author', ['authorId', 'id'], { where: `state <> 'published'` })
 @Check('posts_state', `state IN ('published', 'deleted', 'withdrawn')`)
-@Check('posts_counts', `like_count >= 0 AND reply_count >= 0`)
+@Check('posts_counts', `greatest(like_count, like_count_2) >= 0 AND greatest(reply_count, reply_count_2) >= 0`)
 export class PostEntity {
   @PrimaryColumn('uuid', { primaryKeyConstraintName: 'posts_pk' })
   id: string;
@@ -32,6 +32,12 @@ export class PostEntity {
 
   @Column('integer', { name: 'reply_count', default: 0 })
   replyCount: number;
+
+  @Column('integer', { name: 'like_count_2', default: 0, nullable: true })
+  likeCount2: number | null;
+
+  @Column('integer', { name: 'reply_count_2', default: 0, nullable: true })
+  replyCount2: number | null;
 
   @Column('integer')
   version: number;

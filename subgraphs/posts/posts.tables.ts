@@ -8,6 +8,8 @@ import { TrendingPosts1763680000002 } from './migrations/0004-trending-posts.js'
 import { SpreadCounts1763680000004 } from './migrations/0005-spread-counts.js';
 import { DeletionParts1763740000000 } from './migrations/0006-deletion-parts.js';
 import { ErasedLikes1764547200001 } from './migrations/0007-erased-likes.js';
+import { CountVersions1764633600000 } from './migrations/0008-count-versions.js';
+import { TrendingCounts1764633600002 } from './migrations/0009-trending-counts.js';
 import { BlockEdgeEntity, FollowEdgeEntity, PersonEntity } from './person.entity.js';
 import { LikeEntity, PostEntity, PostEventEntity, PostSnapshotEntity } from './post.entity.js';
 
@@ -33,5 +35,7 @@ export const postsTables = {
     DeletionParts1763740000000,
     StepsGoOnMigration,
     ErasedLikes1764547200001,
+    CountVersions1764633600000,
+    TrendingCounts1764633600002,
   ],
 };

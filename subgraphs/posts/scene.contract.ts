@@ -7,7 +7,7 @@ import { newId, shardOf } from '#libs/identity';
 import { silent } from '#libs/telemetry';
 import { postsParticipant } from './on/deletion.js';
 import { HEARD } from './on/heard.js';
-import { wholeCount } from './post.counts.js';
+import { postCountOf, wholeCount } from './post.counts.js';
 import { postsTables } from './posts.tables.js';
 import type { Writing } from './write/as-person.js';
 
@@ -109,6 +109,6 @@ const DRIFT = `
     SELECT 'replies', p.id, ${wholeCount('replies', 'p')},
       (SELECT count(*)::int FROM posts r WHERE r.in_reply_to_id = p.id AND r.state = 'published') FROM posts p
     UNION ALL
-    SELECT 'posts', u.id, u.post_count,
+    SELECT 'posts', u.id, ${postCountOf('u')},
       (SELECT count(*)::int FROM posts p WHERE p.author_id = u.id AND p.state = 'published') FROM people u
   ) AS counts WHERE says <> counted`;

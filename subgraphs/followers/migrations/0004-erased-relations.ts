@@ -1,22 +1,21 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { buildIndex } from '#libs/database';
 
-/**
- * What an account that is gone left in pairs with others is found and dropped. A transaction of its own: while the indexes are built
- * nobody waits for more than these tables.
- */
+/** What an account that is gone left in pairs with others is found and dropped. */
 export class ErasedRelations1764547200000 implements MigrationInterface {
+  readonly transaction = false;
+
   async up(runner: QueryRunner): Promise<void> {
-    for (const statement of UP) await runner.query(statement);
+    for (const [name, on] of INDEXES) await buildIndex(runner, name, on);
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    for (const statement of DOWN) await runner.query(statement);
+    for (const [name] of INDEXES.toReversed()) await runner.query(`DROP INDEX ${name}`);
   }
 }
 
-const UP = [
-  'CREATE INDEX relations_of_high ON relations (high_id)',
-  'CREATE INDEX parted_from ON parted (from_id)',
-  'CREATE INDEX parted_to ON parted (to_id)',
-];
-const DOWN = ['DROP INDEX parted_to', 'DROP INDEX parted_from', 'DROP INDEX relations_of_high'];
+const INDEXES = [
+  ['relations_of_high', 'relations (high_id)'],
+  ['parted_from', 'parted (from_id)'],
+  ['parted_to', 'parted (to_id)'],
+] as const;

@@ -1,5 +1,5 @@
 import type { Tx } from '#libs/database';
-import type { Slice } from '#libs/saga';
+import type { LeftBehind, Slice } from '#libs/saga';
 import { endFollows, pairOf, part, type Change, type Relation } from '../relation.js';
 import { foldCounts } from '../relation.counts.js';
 import { lockRelations, storeChanges, untilNobodyActs } from '../relation.store.js';
@@ -125,6 +125,23 @@ export const eraseSlice: Slice<string> = async (tx, step) => {
   await foldCounts(tx, userId);
   await tx.query(`UPDATE people SET state = 'gone' WHERE user_id = $1`, [userId]);
   return undefined;
+};
+
+/** Older versions kept the row of each pair that an account was in, and what the deletions of others keep of it. */
+export const followsLeftBehind: LeftBehind<'erase-follows'> = {
+  accounts: `SELECT p.user_id AS id FROM people p WHERE p.user_id > $1 AND p.state = 'gone' AND (
+    ${[
+      ['relations', 'low_id'],
+      ['relations', 'high_id'],
+      ['parted', 'owner_id'],
+      ['parted', 'from_id'],
+      ['parted', 'to_id'],
+    ]
+      .map(([table, column]) => `EXISTS (SELECT FROM ${table} WHERE ${column} = p.user_id)`)
+      .join(' OR ')}
+  ) ORDER BY p.user_id LIMIT $2`,
+  step: 'erase-follows',
+  slice: eraseSlice as Slice<'erase-follows'>,
 };
 
 /** Also what others keep of this person. What another's deletion holds is that one's to drop: waiting for it could be waiting for each other. */

@@ -4,12 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openDatabase, type Database, type Tx } from '#libs/database';
 import { newId } from '#libs/identity';
-import type { Saga } from '#libs/saga';
+import { countersModel, rebuild, type Counted } from '#libs/read-model';
+import { eraseLeftBehind, type Saga } from '#libs/saga';
 import { silent } from '#libs/telemetry';
 import { withServer } from '../../../test/servers/needs.js';
+import { followersCounted } from '../counters.js';
 import { followersTables } from '../followers.tables.js';
 import { accountFrozen, accountThawed, followsParticipant, stepAsked, userDeleted } from '../on/deletion.js';
-import { eraseSlice, partSlice } from '../on/dissolve-follows.js';
+import { eraseSlice, followsLeftBehind, partSlice } from '../on/dissolve-follows.js';
 import { wholeCount } from '../relation.counts.js';
 import { pairOf, type Verb } from '../relation.js';
 import { lockRelations, registerPerson, storeChanges } from '../relation.store.js';
@@ -204,6 +206,26 @@ function deletions(open: () => Promise<Database>): void {
     return participant.settled();
   };
 
+  it('what an older version left of an account that is gone is found and erased, and nothing of others', async () => {
+    const [gone = '', other = '', third = ''] = people;
+    await database.transaction((tx) => userDeleted(tx, deletion(gone)));
+    await done();
+    for (const [one, two] of [
+      [gone, other],
+      [other, third],
+    ] as const) {
+      const { low, high } = pairOf(one, two);
+      await database.query('INSERT INTO relations VALUES ($1, $2, 2)', [low, high]);
+    }
+    await database.query(`INSERT INTO parted VALUES ($1, 'follow', $1, $2, now())`, [other, gone]);
+    const find = (mend: boolean) => eraseLeftBehind(database, followsLeftBehind, { mend });
+    expect([await find(false), await find(true), await find(false)]).toEqual([1, 1, 0]);
+    const left =
+      'SELECT FROM relations WHERE $1 IN (low_id, high_id) UNION ALL SELECT FROM parted WHERE $1 IN (from_id, to_id)';
+    expect([await database.query(left, [gone]), await database.query(left, [third])]).toMatchObject([[], [{}]]);
+    expect(await wrongCounts(database)).toBe(0);
+  });
+
   it('a block stands for as long as the deletion may be taken back, and no follow comes across it', async () => {
     const [away = '', blocked = '', blocker = ''] = people;
     await change.run('block', away, blocked);
@@ -377,6 +399,43 @@ function underContention(open: () => Promise<Database>): void {
       // Whoever counts next takes them into the row.
       await change.run('follow', third, celebrity);
       expect([await row(), await database.query('SELECT FROM count_deltas')]).toEqual([[{ n: 2 }], []]);
+      expect(await wrongCounts(database)).toBe(0);
+    } finally {
+      await database.close();
+    }
+  });
+
+  it('counts are built anew while people follow, from where a process was killed', async () => {
+    const database = await open();
+    try {
+      const people = await peopleOf(database, 30);
+      await database.query('UPDATE people SET follower_count_2 = NULL, following_count_2 = NULL');
+      const change = changing(database);
+      let [nth, isOver] = [0, false];
+      const follow = async (): Promise<void> => {
+        nth += 1;
+        const [one, two] = [people[nth % 30] as string, people[(nth * 7 + 1) % 30] as string];
+        if (one !== two) await change.run(nth % 4 === 0 ? 'unfollow' : 'follow', one, two);
+        expect(await wrongCounts(database)).toBe(0);
+      };
+      const following = [1, 2, 3].map(async () => {
+        while (!isOver) await follow();
+      });
+      const model = countersModel(followersCounted[0] as Counted, 8);
+      let steps = 0;
+      const onStep = async (): Promise<void> => {
+        await follow();
+        if (++steps === 2) throw new Error('killed');
+      };
+      await expect(rebuild(database, model, { mend: false, onStep })).rejects.toThrow('killed');
+      const rebuilt = await rebuild(database, model, { mend: false, onStep: follow });
+      expect(rebuilt).toEqual({ switched: true, differing: 0, resumed: true });
+      isOver = true;
+      await Promise.all(following);
+      expect(nth).toBeGreaterThan(20);
+      expect(await wrongCounts(database)).toBe(0);
+      // And in the version of before too: whoever follows changes both.
+      await database.query(`UPDATE read_models SET serving = 1 WHERE name = $1`, [model.name]);
       expect(await wrongCounts(database)).toBe(0);
     } finally {
       await database.close();

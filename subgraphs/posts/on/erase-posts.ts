@@ -1,7 +1,15 @@
 import type { Tx } from '#libs/database';
-import type { Slice } from '#libs/saga';
+import { inBoth } from '#libs/read-model';
+import type { LeftBehind, Slice } from '#libs/saga';
 import { dropList } from '../timeline/build.js';
 import { SLICE, withdrawSlice } from './withdraw-posts.js';
+
+const EDGES = [
+  ['follow_edges', 'follower_id'],
+  ['follow_edges', 'followee_id'],
+  ['block_edges', 'blocker_id'],
+  ['block_edges', 'blocked_id'],
+] as const;
 
 /**
  * After the point of no return: what the person wrote is overwritten wherever this service keeps it (facts, snapshots, the
@@ -28,10 +36,22 @@ export const eraseSlice: Slice<string> = async (tx, part) => {
       await tx.query('SELECT FROM people WHERE id = $1 FOR UPDATE', [userId]);
       if (await forgetEdges(tx, userId)) return 'edges';
       await dropList(tx, userId);
-      await tx.query(`UPDATE people SET state = 'deleted', post_count = 0 WHERE id = $1`, [userId]);
+      await tx.query(`UPDATE people SET state = 'deleted', ${inBoth('post_count', () => '0')} WHERE id = $1`, [userId]);
       return undefined;
     }
   }
+};
+
+/** Older versions kept the likes of an account, given and taken back, and its edges. Each is a look into an index of its own. */
+export const postsLeftBehind: LeftBehind<'erase-posts'> = {
+  accounts: `SELECT p.id FROM people p WHERE p.id > $1 AND p.state = 'deleted' AND (
+    ${['l.liked', 'l.withdrawn', 'NOT l.liked AND NOT l.withdrawn']
+      .map((which) => `EXISTS (SELECT FROM likes l WHERE l.user_id = p.id AND ${which})`)
+      .join(' OR ')}
+    OR ${EDGES.map(([table, column]) => `EXISTS (SELECT FROM ${table} WHERE ${column} = p.id)`).join(' OR ')}
+  ) ORDER BY p.id LIMIT $2`,
+  step: 'erase-posts',
+  slice: eraseSlice as Slice<'erase-posts'>,
 };
 
 /** The next posts behind `after`; answers the last of them, undefined when there are none. */
@@ -87,10 +107,4 @@ async function forgetEdges(tx: Tx, userId: string): Promise<boolean> {
   return false;
 }
 
-const EDGES = [
-  ['follow_edges', 'follower_id'],
-  ['follow_edges', 'followee_id'],
-  ['block_edges', 'blocker_id'],
-  ['block_edges', 'blocked_id'],
-] as const;
 const NIL = '00000000-0000-0000-0000-000000000000';

@@ -1,6 +1,6 @@
 import type { Tx } from '#libs/database';
 import type { Slice } from '#libs/saga';
-import { changeCounts } from '../post.counts.js';
+import { changeCounts, changePostCount } from '../post.counts.js';
 import type { PostFact } from '../post.js';
 import { POST_COLUMNS, postOf, type PostRow } from '../post.row.js';
 import { appendFacts, lockPosts, recordLikes, type LikeChange } from '../post.store.js';
@@ -62,7 +62,7 @@ async function changePosts(tx: Tx, userId: string, way: Way): Promise<boolean> {
       tx,
       parents.map((postId) => ({ postId, replies: by })),
     );
-  await tx.query('UPDATE people SET post_count = post_count + $2 WHERE id = $1', [userId, by * posts.length]);
+  await changePostCount(tx, userId, by * posts.length);
   return true;
 }
 

@@ -1,5 +1,6 @@
 import type { Statements } from '#libs/database';
 import type { CountedPost } from '../post.js';
+import { postCountOf } from '../post.counts.js';
 import { NEWEST_MAX, type KnownPerson } from '../post.cache.js';
 import { POST_COLUMNS, postOf, type PostRow } from '../post.row.js';
 
@@ -14,7 +15,7 @@ export async function postsByIds(database: Statements, ids: readonly string[]): 
 
 export async function peopleByIds(database: Statements, ids: readonly string[]): Promise<Map<string, KnownPerson>> {
   const rows = await database.query<{ id: string; postCount: number }>(
-    `SELECT id, post_count AS "postCount" FROM people WHERE id = ANY($1::uuid[]) AND state = 'registered'`,
+    `SELECT id, ${postCountOf('p')} AS "postCount" FROM people p WHERE id = ANY($1::uuid[]) AND state = 'registered'`,
     [ids],
   );
   return new Map(rows.map(({ id, postCount }) => [id, { postCount }]));

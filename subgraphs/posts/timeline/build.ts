@@ -3,6 +3,8 @@ import { holdLists, NIL, type TimelineLimits } from './lists.js';
 
 /** People of one transaction. */
 export const PEOPLE_PER_STEP = 25;
+/** People of whom one step asks whether they have a list. */
+const PEOPLE_PER_LOOK = 1_000;
 
 /** Writes the lists of these people from the source, into one version. Answers how many posts they hold. */
 export async function buildLists(tx: Tx, slot: number, userIds: readonly string[], length: number): Promise<number> {
@@ -49,25 +51,61 @@ export async function dropList(tx: Tx, userId: string): Promise<void> {
   await tx.query('DELETE FROM home_entries WHERE slot IN (1, 2) AND user_id = $1', [userId]);
 }
 
-/** Gives a list to some of those who have none in the version that answers, by id, none lower than `from`; undefined: nobody is left. */
+/**
+ * Gives a list to those of the next people behind `after` who have none in the version that answers; undefined: there is nobody behind
+ * it. A step looks at so many and writes so many lists, whoever has one already: its statement is short however many there are.
+ */
 export function buildMissing(
   database: Database,
-  from: string,
-  { length }: TimelineLimits,
-): Promise<{ last: string; people: number; posts: number } | undefined> {
+  after: string,
+  limits: TimelineLimits,
+): Promise<{ last: string; people: number } | undefined> {
   return database.transaction(async (tx) => {
-    const rows = await tx.query<{ id: string; slot: number }>(
-      `SELECT p.id, m.serving AS slot FROM people p JOIN read_models m ON m.name = 'home-timeline'
-       WHERE p.id >= $1 AND p.state = 'registered'
-         AND NOT EXISTS (SELECT FROM home_timelines h WHERE h.slot = m.serving AND h.user_id = p.id)
-       ORDER BY p.id LIMIT ${PEOPLE_PER_STEP}`,
-      [from],
+    const seen = await tx.query<{ id: string }>(
+      `SELECT id FROM people WHERE id > $1 AND state = 'registered' ORDER BY id LIMIT ${PEOPLE_PER_LOOK}`,
+      [after],
     );
-    const last = rows.at(-1);
-    if (last === undefined) return undefined;
-    const ids = rows.map(({ id }) => id);
-    return { last: last.id, people: ids.length, posts: await buildLists(tx, last.slot, ids, length) };
+    const lastSeen = seen.at(-1)?.id;
+    if (lastSeen === undefined) return undefined;
+    const ids = seen.map(({ id }) => id);
+    const missing = await missingOf(tx, ids);
+    const some = missing.slice(0, PEOPLE_PER_STEP);
+    await buildServing(tx, some, limits);
+    return { last: missing.length > some.length ? (some.at(-1) as string) : lastSeen, people: some.length };
   });
+}
+
+/** Gives a list to those of these people who have none; answers to how many. */
+export function buildMissingOf(
+  database: Database,
+  userIds: readonly string[],
+  limits: TimelineLimits,
+): Promise<number> {
+  return database.transaction(async (tx) => {
+    const missing = await missingOf(tx, userIds);
+    await buildServing(tx, missing, limits);
+    return missing.length;
+  });
+}
+
+/** Of these people, those without a list in the version that answers. */
+async function missingOf(tx: Tx, userIds: readonly string[]): Promise<string[]> {
+  const rows = await tx.query<{ id: string }>(
+    `SELECT p.id FROM people p JOIN read_models m ON m.name = 'home-timeline'
+     WHERE p.id = ANY($1::uuid[]) AND p.state = 'registered'
+       AND NOT EXISTS (SELECT FROM home_timelines h WHERE h.slot = m.serving AND h.user_id = p.id)
+     ORDER BY p.id`,
+    [userIds],
+  );
+  return rows.map(({ id }) => id);
+}
+
+async function buildServing(tx: Tx, userIds: readonly string[], { length }: TimelineLimits): Promise<void> {
+  if (userIds.length === 0) return;
+  const [model] = await tx.query<{ slot: number }>(
+    `SELECT serving AS slot FROM read_models WHERE name = 'home-timeline'`,
+  );
+  if (model !== undefined) await buildLists(tx, model.slot, userIds, length);
 }
 
 /** Gives a list to everybody who has none; for whoever has loaded people and posts. */
@@ -76,10 +114,10 @@ export async function buildAllMissing(
   limits: TimelineLimits,
   onStep: (people: number) => void = () => {},
 ): Promise<void> {
-  for (let from = NIL; ;) {
-    const built = await buildMissing(database, from, limits);
+  for (let after = NIL; ;) {
+    const built = await buildMissing(database, after, limits);
     if (built === undefined) return;
     onStep(built.people);
-    from = built.last;
+    after = built.last;
   }
 }

@@ -21,14 +21,19 @@ export function homeTimelineModel({ length }: TimelineLimits): ReadModel {
       const ids = await nextPeople(tx, after, PEOPLE_PER_STEP);
       const last = ids.at(-1);
       if (last === undefined) return undefined;
-      return { last, keys: ids.length, rows: await buildLists(tx, slot, ids, length) };
+      return {
+        last,
+        keys: ids.length,
+        rows: await buildLists(tx, slot, ids, length),
+        end: ids.length < PEOPLE_PER_STEP,
+      };
     },
     async compare(tx, slots, after) {
       const ids = await nextPeople(tx, after, PEOPLE_PER_STEP);
       const last = ids.at(-1);
       if (last === undefined) return undefined;
       const { rows, differing } = await compareLists(tx, slots, ids);
-      return { last, keys: ids.length, rows, differing };
+      return { last, keys: ids.length, rows, end: ids.length < PEOPLE_PER_STEP, differing };
     },
     async differing(tx, slots, ids) {
       return (await compareLists(tx, slots, ids)).differing;

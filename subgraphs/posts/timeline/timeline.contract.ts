@@ -101,6 +101,30 @@ export function timelines(open: () => Promise<Scene>, { runs }: { readonly runs:
     }
   });
 
+  it('a registration that is told again makes nobody look at those who came after', async () => {
+    const first = await scene.person();
+    const worker = new TimelineWorker({ database: scene.database, logger: silent, limits: SMALL });
+    const lists = (ids: string[]) =>
+      scene.database.query('SELECT FROM home_timelines WHERE user_id = ANY($1::uuid[])', [ids]);
+    try {
+      worker.wake();
+      await worker.settled();
+      const later = Array.from({ length: 30 }, () => newId());
+      await bulk.loadPeople(scene.database, later);
+      await scene.hear('user-registered', { userId: first, handle: 'again' });
+      await worker.settled();
+      expect([await lists([first]), await lists(later)]).toMatchObject([[{}], []]);
+    } finally {
+      await worker.close();
+    }
+    // The next start finds them.
+    const next = new TimelineWorker({ database: scene.database, logger: silent, limits: SMALL });
+    next.wake();
+    await next.settled();
+    await next.close();
+    expect((await scene.database.query('SELECT FROM home_timelines')).length).toBeGreaterThan(30);
+  });
+
   it('one with many followers takes its turn: small posts that come after its first slice are out before it', async () => {
     const limits: TimelineLimits = { pushMax: 10_000, length: 200, trimEvery: 1_000, sliceMax: 500 };
     // Two steps: the first takes the great one and 49 others, the second what is left of both.

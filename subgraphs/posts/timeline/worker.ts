@@ -2,7 +2,7 @@ import type { Database } from '#libs/database';
 import type { DomainEvent } from '#libs/events';
 import type { Logger } from '#libs/telemetry';
 import { backfillStep } from './backfill.js';
-import { buildMissing } from './build.js';
+import { buildMissing, buildMissingOf, PEOPLE_PER_STEP } from './build.js';
 import { deliverStep } from './deliver.js';
 import { NIL, type TimelineLimits } from './lists.js';
 
@@ -15,7 +15,10 @@ export class TimelineWorker {
   #work: Promise<void> | undefined;
   #again = false;
   #closed = false;
-  #missingFrom: string | undefined = NIL;
+  /** Everybody is looked at once, after the start; undefined: all of them were. */
+  #after: string | undefined = NIL;
+  /** Who was heard of since. */
+  readonly #heardOf = new Set<string>();
   #look: NodeJS.Timeout | undefined;
 
   constructor(parts: {
@@ -27,10 +30,17 @@ export class TimelineWorker {
   }) {
     this.#parts = { lookMs: LOOK_MS, retryMs: 1_000, ...parts };
     parts.database.afterCommit(async (events) => {
-      // Somebody new has a list at once, unless they were seen to follow before they were heard of.
-      for (const { type, payload } of events) if (type === 'user-registered') this.#lookFrom(payload.userId);
+      // Somebody new has a list at once, unless they were seen to follow before they were heard of. Only they are looked at: an event
+      // that is told again is of somebody who came long ago, and everybody came after them.
+      for (const { type, payload } of events) if (type === 'user-registered') this.#heard(payload.userId);
       if (events.some(givesWork)) this.wake();
     });
+  }
+
+  #heard(userId: string): void {
+    if (this.#heardOf.size < HEARD_OF_MAX) this.#heardOf.add(userId);
+    // Too many to remember while lists cannot be written: then everybody is looked at again.
+    else this.#after = NIL;
   }
 
   wake(): void {
@@ -78,24 +88,21 @@ export class TimelineWorker {
     let did = false;
     if (there?.edges) did = (await backfillStep(database, limits)) > 0;
     if (there?.posts) did = (await deliverStep(database, limits)).posts > 0 || did;
-    if (this.#missingFrom !== undefined) {
-      const from = this.#missingFrom;
-      this.#missingFrom = undefined;
-      const built = await buildMissing(database, from, limits).catch((error: unknown) => {
-        this.#lookFrom(from);
-        throw error;
-      });
-      if (built !== undefined) this.#lookFrom(built.last);
-      did ||= built !== undefined;
+    const heardOf = [...this.#heardOf].slice(0, PEOPLE_PER_STEP);
+    if (heardOf.length > 0) {
+      await buildMissingOf(database, heardOf, limits);
+      for (const id of heardOf) this.#heardOf.delete(id);
+      did ||= this.#heardOf.size > 0;
+    }
+    if (this.#after !== undefined) {
+      this.#after = (await buildMissing(database, this.#after, limits))?.last;
+      did ||= this.#after !== undefined;
     }
     return did;
   }
-
-  /** Somebody may have come meanwhile whose id is lower. */
-  #lookFrom(id: string): void {
-    if (this.#missingFrom === undefined || id < this.#missingFrom) this.#missingFrom = id;
-  }
 }
+
+const HEARD_OF_MAX = 10_000;
 
 /** For what a process that died had begun: one statement a minute. */
 const LOOK_MS = 60_000;

@@ -1,4 +1,4 @@
-import { changeCounts } from '../post.counts.js';
+import { changeCounts, changePostCount } from '../post.counts.js';
 import { decide } from '../post.js';
 import { appendFacts, lockPosts } from '../post.store.js';
 import { asPerson, type Writing } from './as-person.js';
@@ -20,7 +20,7 @@ export async function deletePost(
     const before = locked.get(id);
     // Its time is taken while the post is held, so that the times of its facts follow their order.
     await appendFacts(tx, viewer, [{ id, before, fact: decide.remove(before, { viewer, at: now() }) }]);
-    await tx.query('UPDATE people SET post_count = post_count - 1 WHERE id = $1', [viewer]);
+    await changePostCount(tx, viewer, -1);
     if (parentId !== null) await changeCounts(tx, [{ postId: parentId, replies: -1 }]);
     return { id };
   });

@@ -1,6 +1,6 @@
 import type { Tx } from '#libs/database';
 import { timeOf } from '#libs/identity';
-import { appendCounts, changeCounts } from '../post.counts.js';
+import { appendCounts, changeCounts, changePostCount } from '../post.counts.js';
 import { decide, type CountedPost } from '../post.js';
 import { appendFacts } from '../post.store.js';
 import { asPerson, type Writing } from './as-person.js';
@@ -16,7 +16,7 @@ export async function publishPost(
   const fact = decide.publish({ authorId: viewer, body: command.body, inReplyToId, at });
 
   return asPerson(writing, viewer, 'to change', async (tx) => {
-    await tx.query('UPDATE people SET post_count = post_count + 1 WHERE id = $1', [viewer]);
+    await changePostCount(tx, viewer, 1);
     const parentAuthorId = inReplyToId === null ? null : await countReply(tx, inReplyToId, viewer);
     const [post] = await appendFacts(tx, viewer, [{ id, before: undefined, fact, parentAuthorId }]);
     return post as CountedPost;

@@ -1,6 +1,6 @@
 import type { Tx } from '#libs/database';
 import { Failure } from '#libs/failure';
-import { changeCounts } from '../post.counts.js';
+import { changeCounts, changePostCount } from '../post.counts.js';
 import { decide, noSuchPost, type CountedPost } from '../post.js';
 import { appendFacts, lockPosts } from '../post.store.js';
 import { replay } from '../replay.js';
@@ -29,7 +29,7 @@ export async function restorePost(
     const at = new Date(writing.clock()).toISOString();
     const fact = decide.restore(before, { viewer, body: await lastBody(tx, before), at });
     const [post] = await appendFacts(tx, viewer, [{ id, before, fact }]);
-    await tx.query('UPDATE people SET post_count = post_count + 1 WHERE id = $1', [viewer]);
+    await changePostCount(tx, viewer, 1);
     if (parentId !== null) await changeCounts(tx, [{ postId: parentId, replies: 1 }]);
     return post as CountedPost;
   });

@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { Database } from '#libs/database';
 import { newId } from '#libs/identity';
+import { eraseLeftBehind } from '#libs/saga';
+import { postsLeftBehind } from '../on/erase-posts.js';
 import { evolve, type CountedPost, type Post, type PostFact } from '../post.js';
 import { openScene, type Scene } from '../scene.contract.js';
 import { deletePost } from './delete-post.js';
@@ -279,6 +282,38 @@ describe('when an account is deleted', () => {
     expect(scene.transactions.run - before).toBeLessThan(slices + 10);
     expect(await scene.drift()).toEqual([]);
     expect(await edgesOf(dan)).toEqual([]);
+  });
+
+  it('what an older version left of an account is found, and erased from where a process was killed', async () => {
+    const [gone, still] = [await scene.person(), await scene.person()];
+    const posts = Array.from({ length: 450 }, () => newId());
+    await scene.hear('user-deleted', { userId: gone, handle: 'gone' });
+    const find = (mend: boolean, database: Pick<Database, 'query' | 'transaction'> = scene.database) =>
+      eraseLeftBehind(database, postsLeftBehind, { mend });
+    expect(await find(false)).toBe(0);
+    for (const userId of [gone, still])
+      await scene.database.query(
+        `INSERT INTO likes (post_id, user_id, liked, withdrawn, version, at)
+         SELECT id, $2, false, n % 2 = 0, 2, now() FROM unnest($1::uuid[]) WITH ORDINALITY AS p (id, n)`,
+        [posts, userId],
+      );
+    await scene.database.query('INSERT INTO follow_edges VALUES ($1, $2)', [gone, still]);
+    const likes = (userId: string) => scene.database.query('SELECT FROM likes WHERE user_id = $1', [userId]);
+    expect([await find(false), (await likes(gone)).length]).toEqual([1, 450]);
+
+    let slices = 0;
+    const killed: Pick<Database, 'query' | 'transaction'> = {
+      query: (...statement) => scene.database.query(...statement),
+      transaction: (work) => {
+        if (++slices > 3) throw new Error('killed');
+        return scene.database.transaction(work);
+      },
+    };
+    await expect(find(true, killed)).rejects.toThrow('killed');
+    expect((await likes(gone)).length).toBeLessThan(450);
+    expect([await find(true), await find(true)]).toEqual([1, 0]);
+    expect([await likes(gone), await edgesOf(gone), (await likes(still)).length]).toEqual([[], [], 450]);
+    expect(await scene.drift()).toEqual([]);
   });
 
   it('asked again for what it is at, it tells that it goes on', async () => {

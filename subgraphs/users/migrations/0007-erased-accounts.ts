@@ -1,4 +1,5 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { buildIndex } from '#libs/database';
 import { PARTS_INDEXES, PARTS_PROGRESS, PARTS_TABLE } from '#libs/saga';
 
 /** What users keeps of an account besides its row is erased in slices too; and a step of another service can be heard to go on. */
@@ -20,12 +21,13 @@ const UP = [
 ];
 const DOWN = ['ALTER TABLE account_deletion_steps DROP COLUMN heard_at', 'DROP TABLE deletion_parts'];
 
-/** Blocks are found by who is blocked. A transaction of its own: while the index is built nobody waits for more than this table. */
+/** Blocks are found by who is blocked. */
 export class BlocksByBlocked1764633600007 implements MigrationInterface {
   name = 'BlocksByBlocked1764633600007';
+  readonly transaction = false;
 
   async up(runner: QueryRunner): Promise<void> {
-    await runner.query('CREATE INDEX block_edges_by_blocked ON block_edges (blocked_id)');
+    await buildIndex(runner, 'block_edges_by_blocked', 'block_edges (blocked_id)');
   }
 
   async down(runner: QueryRunner): Promise<void> {

@@ -37,14 +37,14 @@ export const notificationsModel: ReadModel = {
        ) SELECT count(*)::int AS stored FROM stored`,
       [slot, ids],
     );
-    return { last, keys: ids.length, rows: row?.stored ?? 0 };
+    return { last, keys: ids.length, rows: row?.stored ?? 0, end: ids.length < PEOPLE_PER_STEP };
   },
   async compare(tx, slots, after) {
     const ids = await nextPeople(tx, after);
     const last = ids.at(-1);
     if (last === undefined) return undefined;
     const { rows, differing } = await compareLists(tx, slots, ids);
-    return { last, keys: ids.length, rows, differing };
+    return { last, keys: ids.length, rows, end: ids.length < PEOPLE_PER_STEP, differing };
   },
   async differing(tx, slots, ids) {
     return (await compareLists(tx, slots, ids)).differing;

@@ -1,0 +1,15 @@
+import type { QueryRunner } from 'typeorm';
+
+/**
+ * Builds an index on a table that may be large, while others write it: for a migration with `transaction = false`. Whoever is stopped in
+ * between leaves an index that is not valid, which the next start drops and builds again. `on`: what stands behind ON.
+ */
+export async function buildIndex(runner: QueryRunner, name: string, on: string): Promise<void> {
+  if (runner.isTransactionActive) throw new Error(`${name}: an index is built in a migration with transaction = false`);
+  const [there] = (await runner.query('SELECT indisvalid AS valid FROM pg_index WHERE indexrelid = to_regclass($1)', [
+    name,
+  ])) as { valid: boolean }[];
+  if (there?.valid) return;
+  if (there !== undefined) await runner.query(`DROP INDEX CONCURRENTLY ${name}`);
+  await runner.query(`CREATE INDEX CONCURRENTLY ${name} ON ${on}`);
+}

@@ -1,0 +1,44 @@
+import type { Database } from '#libs/database';
+import type { Part, Slice } from './part.js';
+
+/** What accounts that are gone may have left in a service: its older versions erased less. SQL written by us. */
+export interface LeftBehind<Step extends string> {
+  /** The next accounts behind $1 that are gone and have left something, by id, at most $2. */
+  readonly accounts: string;
+  /** What erases an account; done again it finds what is left. */
+  readonly step: Step;
+  readonly slice: Slice<Step>;
+}
+
+type Store = Pick<Database, 'query' | 'transaction'>;
+
+/** Accounts of one look. */
+const CHUNK = 200;
+
+/**
+ * Finds the accounts that have left something and, where that is asked for, erases it, a slice per transaction. Whoever is killed is gone
+ * on with by whoever calls next: what was erased is not found again. Answers how many accounts there were.
+ */
+export async function eraseLeftBehind<Step extends string>(
+  database: Store,
+  { accounts, step, slice }: LeftBehind<Step>,
+  { mend }: { readonly mend: boolean },
+): Promise<number> {
+  let found = 0;
+  for (let after = NIL; ;) {
+    const some = await database.query<{ id: string }>(accounts, [after, CHUNK]);
+    for (const { id } of mend ? some : []) {
+      const part: Omit<Part<Step>, 'cursor'> = { deletionId: id, userId: id, saga: 'choreographed', step };
+      for (let cursor: string | undefined = ''; cursor !== undefined;) {
+        const from: string = cursor;
+        cursor = await database.transaction((tx) => slice(tx, { ...part, cursor: from }));
+      }
+    }
+    found += some.length;
+    const last = some.at(-1);
+    if (last === undefined || some.length < CHUNK) return found;
+    after = last.id;
+  }
+}
+
+const NIL = '00000000-0000-0000-0000-000000000000';
