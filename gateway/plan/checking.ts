@@ -41,9 +41,9 @@ export function checkingInThread(supergraph: Supergraph): Checking {
   // While the rest of the gateway starts; who cannot be asked is told of with the first plan.
   ask({}, new AbortController().signal).catch(() => undefined);
 
-  let left = false;
+  let closed = false;
   return {
-    /** A plan that two planners hand on is looked over once. */
+    // A plan that two planners hand on is looked over once.
     async check({ signal, ...asked }, plan) {
       const known = found.get(plan);
       if (known?.query === asked.query) return known.of;
@@ -55,8 +55,9 @@ export function checkingInThread(supergraph: Supergraph): Checking {
       return ((await ask({ asked }, signal)) as { plain: Checked }).plain;
     },
     async close() {
-      if (!left) await leave();
-      left = true;
+      if (closed) return;
+      closed = true;
+      await leave();
     },
   };
 }

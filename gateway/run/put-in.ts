@@ -11,11 +11,15 @@ export class PutIn {
   readonly #outcome: GrowingOutcome;
   readonly #families: TypeFamilies;
   /** Entities that a subgraph does not know, and what it was asked about them. Their fields are null, which is no error. */
-  readonly gone = new Map<JsonObject, string[]>();
+  #gone: Map<JsonObject, string[]> | undefined;
 
   constructor(outcome: GrowingOutcome, families: TypeFamilies) {
     this.#outcome = outcome;
     this.#families = families;
+  }
+
+  get gone(): Map<JsonObject, string[]> {
+    return (this.#gone ??= new Map());
   }
 
   root(fetch: CompiledRoot, targets: readonly JsonObject[], answer: SubgraphAnswer): void {
@@ -41,7 +45,8 @@ export class PutIn {
       part.unit.rewrite?.(entity);
       this.#mergeEntity(entity, targets, part.groups?.[index]);
     } else {
-      for (const target of targets) this.gone.set(target, [...(this.gone.get(target) ?? []), ...part.unit.topKeys]);
+      const { gone } = this;
+      for (const target of targets) gone.set(target, [...(gone.get(target) ?? []), ...part.unit.topKeys]);
     }
   }
 
@@ -79,8 +84,8 @@ export class PutIn {
 
   /** At the end: before, a null key would have been asked about. */
   end(): void {
-    if (this.#outcome.losses.length === 0) return;
-    for (const [entity, keys] of this.gone)
+    if (this.#outcome.losses.length === 0 || !this.#gone) return;
+    for (const [entity, keys] of this.#gone)
       merge(entity, Object.fromEntries(keys.map((key) => [key, null])), this.#families.abstract);
   }
 
