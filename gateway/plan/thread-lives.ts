@@ -73,8 +73,10 @@ export class ThreadLives<Ready, Question, Answer> {
 
   #watchIdle(): void {
     if (this.#idleMs === undefined || this.#over) return;
-    // In line with the questions: one that comes now is asked of the next.
-    this.#idle = setTimeout(() => (this.#last = this.#last.then(() => this.#thread?.end())), this.#idleMs).unref();
+    this.#idle = setTimeout(() => {
+      // In line with the questions: one that comes now is asked of the next.
+      this.#last = this.#last.then(() => this.#thread?.end());
+    }, this.#idleMs).unref();
   }
 }
 
