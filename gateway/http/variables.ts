@@ -14,7 +14,7 @@ import {
   type VariableDefinitionNode,
 } from 'graphql';
 import type { Operation, Variables } from '../engine.js';
-import { jsonOf } from '../plan/normalise.js';
+import { jsonOf } from '../plan/literals.js';
 import { asBuiltIn, digitsOf, hasMarked, parseExactly } from '../run/exact-numbers.js';
 import { Refusal } from './refusal.js';
 

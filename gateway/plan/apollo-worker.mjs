@@ -7,10 +7,10 @@ import { apolloPlanning } from './apollo-planning.mjs';
 
 const planning = apolloPlanning(workerData.sdl);
 
-parentPort.postMessage({ ready: true, labels: planning.labels });
+parentPort.postMessage({ ready: planning.labels });
 parentPort.on('message', ({ query, on }) => {
   try {
-    parentPort.postMessage({ plan: planning.plan(query, on) });
+    parentPort.postMessage({ answer: planning.plan(query, on) });
   } catch (error) {
     parentPort.postMessage({ error: String(error?.message ?? error) });
   }

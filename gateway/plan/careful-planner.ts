@@ -1,7 +1,5 @@
 import type { Logger } from '#libs/telemetry';
-import type { Supergraph } from '../supergraph/supergraph.js';
-import { Coverage } from './coverage.js';
-import { othersTurn } from './others-turn.js';
+import type { Checking } from './checking.js';
 import type { Plan } from './plan.js';
 import type { Planner, PlanRequest } from './planner.js';
 import type { SeveralKeys } from './several-keys.js';
@@ -13,12 +11,11 @@ import type { SeveralKeys } from './several-keys.js';
 export function carefulPlanner(
   first: Planner,
   openSecond: () => Promise<Planner>,
-  supergraph: Supergraph,
+  checking: Pick<Checking, 'check'>,
   logger: Logger,
   /** Which operations the other one is asked first. */
   others: Pick<SeveralKeys, 'some' | 'concern'> = NONE,
 ): Planner {
-  const coverage = Coverage.of(supergraph);
   // What will be asked for certain is opened now, not while somebody waits for a plan.
   let opened = others.some ? openSecond() : undefined;
   opened?.catch(() => undefined);
@@ -29,10 +26,10 @@ export function carefulPlanner(
     overrideLabels: first.overrideLabels,
     async plan(request: PlanRequest): Promise<Plan> {
       const [asked, next] = others.concern(request.query) ? [second, first] : [first, second];
-      const one = await attempt(asked, request, coverage);
+      const one = await attempt(asked, request, checking);
       if (one.plan && one.left.size === 0) return one.plan;
       const inTime = AbortSignal.any([request.signal, AbortSignal.timeout(SECOND_OPINION_MS)]);
-      const other = await attempt(next, one.plan ? { ...request, signal: inTime } : request, coverage);
+      const other = await attempt(next, one.plan ? { ...request, signal: inTime } : request, checking);
       const better = other.plan && (!one.plan || other.left.size < one.left.size);
       if (!better && one.plan) {
         logger.debug({ left: [...one.left].slice(0, 10) }, 'Neither planner’s plan is whole; the better one is used');
@@ -63,11 +60,14 @@ type Attempt =
   | { readonly plan?: undefined; readonly error: unknown };
 
 /** Looking a plan over reads its operations, so text that is no GraphQL is found here as well. */
-async function attempt(planner: Pick<Planner, 'plan'>, request: PlanRequest, coverage: Coverage): Promise<Attempt> {
+async function attempt(
+  planner: Pick<Planner, 'plan'>,
+  request: PlanRequest,
+  checking: Pick<Checking, 'check'>,
+): Promise<Attempt> {
   try {
     const plan = await planner.plan(request);
-    await othersTurn(request.signal);
-    return { plan, left: coverage.uncovered(request.query, request.kind, plan) };
+    return { plan, left: (await checking.check(request, plan)).left };
   } catch (error) {
     return { error };
   }

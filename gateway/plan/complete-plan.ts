@@ -8,7 +8,7 @@ import {
 } from 'graphql';
 import { join, readFetchText, textOfSelections, variablesIn } from './fetch-text.js';
 import type { EntityFetch, Path, Plan, PlanNode, RootFetch } from './plan.js';
-import type { PlanRequest } from './planner.js';
+import type { Asked } from './planner.js';
 import type { Joins } from './joins.js';
 
 /**
@@ -21,10 +21,10 @@ export function completePlan(
   plan: Plan,
   schema: GraphQLSchema,
   joins: Joins,
-  request: PlanRequest,
+  asked: Asked,
   left: ReadonlySet<string>,
 ): Plan {
-  const root = plan.root && new Completion(schema, joins, request, left).node(plan.root);
+  const root = plan.root && new Completion(schema, joins, asked, left).node(plan.root);
   return root === plan.root ? plan : { root };
 }
 
@@ -36,7 +36,7 @@ class Completion {
   readonly #rootType: string;
   readonly #left: ReadonlySet<string>;
 
-  constructor(schema: GraphQLSchema, joins: Joins, { query, kind }: PlanRequest, left: ReadonlySet<string>) {
+  constructor(schema: GraphQLSchema, joins: Joins, { query, kind }: Asked, left: ReadonlySet<string>) {
     const text = readFetchText(query);
     this.#schema = schema;
     this.#joins = joins;

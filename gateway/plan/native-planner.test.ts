@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '#libs/telemetry';
 import { ROOT } from '../../commands/root.js';
 import { readSupergraph, type Supergraph } from '../supergraph/supergraph.js';
+import { checkingHere } from '../../test/federation/generated/planners.js';
 import { apolloPlanner } from './apollo-planner.js';
 import { carefulPlanner } from './careful-planner.js';
 import { NativeLives } from './native-lives.js';
@@ -99,7 +100,7 @@ describe('an operation that ends the native planner’s process', () => {
 
   it('is planned by Apollo’s, and the next operation natively again', async () => {
     const first = await native();
-    const planner = carefulPlanner(first, () => apolloPlanner(sdl), supergraph, logger);
+    const planner = carefulPlanner(first, () => apolloPlanner(sdl), checkingHere(supergraph), logger);
     open.push(planner);
     expect(printPlan(await planner.plan(asking(FOUND.query)))).toContain('i3');
     expect(printPlan(await first.plan(asking(CALM)))).toContain('q22');

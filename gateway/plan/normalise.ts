@@ -1,29 +1,22 @@
 import {
   Kind,
-  TypeInfo,
-  getNamedType,
-  isCompositeType,
-  isEnumType,
-  isInputObjectType,
-  isSpecifiedScalarType,
   print,
   stripIgnoredCharacters,
   visit,
-  visitWithTypeInfo,
   type ArgumentNode,
   type ASTNode,
   type DocumentNode,
   type FieldNode,
   type FragmentDefinitionNode,
-  type GraphQLInputType,
   type GraphQLSchema,
   type OperationDefinitionNode,
   type SelectionNode,
   type SelectionSetNode,
-  type ValueNode,
-  type VariableDefinitionNode,
 } from 'graphql';
 import { isDenied } from '../authorization/authorization.js';
+import { decided, type Conditions } from './conditions.js';
+import { KeyNames } from './key-names.js';
+import { Literals } from './literals.js';
 import type { SchemaNames } from './schema-names.js';
 
 /**
@@ -231,42 +224,6 @@ function split(operation: OperationDefinitionNode, introspection: boolean): Oper
   return selectionSet && { ...operation, selectionSet };
 }
 
-export type Conditions = Readonly<Record<string, boolean>>;
-
-/** Variables whose values decide what is asked at all. */
-export function conditionVariables(document: DocumentNode): string[] {
-  const names = new Set<string>();
-  visit(document, {
-    Directive(directive) {
-      if (directive.name.value !== 'skip' && directive.name.value !== 'include') return;
-      for (const { value } of directive.arguments ?? []) if (value.kind === Kind.VARIABLE) names.add(value.name.value);
-    },
-  });
-  return [...names].sort();
-}
-
-/**
- * `@skip` and `@include` decided: what is not asked is gone before anybody plans. Both planners get fields wrong that one
- * selection asks for on a condition and a @requires needs without (found by test/federation/generated).
- */
-function decided<Node extends ASTNode>(node: Node, conditions: Conditions): Node {
-  const decide = <Selection extends SelectionNode>(selection: Selection): Selection | null | undefined => {
-    const directives = selection.directives ?? [];
-    const rest = directives.filter(({ name }) => name.value !== 'skip' && name.value !== 'include');
-    if (rest.length === directives.length) return undefined;
-    const out = directives.some((directive) => {
-      const value = directive.arguments?.find(({ name }) => name.value === 'if')?.value;
-      const truth =
-        value?.kind === Kind.VARIABLE
-          ? conditions[value.name.value] === true
-          : value?.kind === Kind.BOOLEAN && value.value;
-      return directive.name.value === 'skip' ? truth : directive.name.value === 'include' && !truth;
-    });
-    return out ? null : { ...selection, directives: rest };
-  };
-  return visit(node, { Field: decide, InlineFragment: decide, FragmentSpread: decide }) as Node;
-}
-
 function namesIn(
   operation: OperationDefinitionNode,
   fragments: ReadonlyMap<string, FragmentDefinitionNode>,
@@ -274,157 +231,4 @@ function namesIn(
   const names = new Set<string>();
   for (const node of [operation, ...fragments.values()]) visit(node, { Name: (name) => void names.add(name.value) });
   return names;
-}
-
-/**
- * Response keys that would be dangerous or ambiguous between here and the subgraphs get a neutral name on the way:
- * - names that every JavaScript object has (`__proto__`, `constructor`), so that no code downstream has to think of them;
- * - an alias that is the name of another field (`id: title`), because the planner asks for keys by their plain names;
- * - a plain field with arguments that somebody's @key or @requires asks for with other arguments, or with none, or the other way
- *   round.
- */
-class KeyNames {
-  readonly #names: SchemaNames;
-  readonly #onTheWay = new Map<string, string>();
-  readonly #prefix: string;
-
-  constructor(names: SchemaNames, taken: ReadonlySet<string>) {
-    this.#names = names;
-    this.#prefix = unused('_key', [taken, names.fields]);
-  }
-
-  rename<Node extends ASTNode>(node: Node): Node {
-    return visit(node, {
-      Field: (field: FieldNode) => {
-        const key = field.alias?.value ?? field.name.value;
-        if (!this.#ambiguous(field, key)) return undefined;
-        let name = this.#onTheWay.get(key);
-        if (name === undefined) {
-          name = `${this.#prefix}${this.#onTheWay.size}`;
-          this.#onTheWay.set(key, name);
-        }
-        return { ...field, alias: { kind: Kind.NAME, value: name } };
-      },
-    }) as Node;
-  }
-
-  clientKeys(): Map<string, string> {
-    return new Map([...this.#onTheWay].map(([client, onTheWay]) => [onTheWay, client]));
-  }
-
-  #ambiguous(field: FieldNode, key: string): boolean {
-    if (field.name.value.startsWith('__')) return false;
-    if (key in Object.prototype || key === '__typename') return true;
-    if (field.alias && key !== field.name.value && this.#names.required.has(key)) return true;
-    const given = (field.arguments?.length ?? 0) > 0;
-    return given ? this.#names.required.has(key) : this.#names.requiredWithArguments.has(key);
-  }
-}
-
-/** Literals in field arguments become variables. Those in directives and in defaults stay: planners read them. */
-class Literals {
-  readonly #schema: GraphQLSchema;
-  readonly #names: SchemaNames;
-  readonly #prefix: string;
-  readonly #byValue = new Map<string, { name: string; type: GraphQLInputType; json: string }>();
-
-  constructor(schema: GraphQLSchema, names: SchemaNames, taken: ReadonlySet<string>) {
-    this.#schema = schema;
-    this.#names = names;
-    this.#prefix = unused('_lit', [taken]);
-  }
-
-  lift<Node extends ASTNode>(node: Node): Node {
-    const types = new TypeInfo(this.#schema);
-    return visit(
-      node,
-      visitWithTypeInfo(types, {
-        Directive: () => false,
-        VariableDefinition: () => false,
-        Argument: (argument) => {
-          const definition = types.getFieldDef();
-          const type = types.getArgument()?.type;
-          if (!type || !definition || definition.name.startsWith('__') || !isCompositeType(types.getParentType()))
-            return false;
-          // What @requires writes with arguments must stay comparable, text against text.
-          if (this.#names.requiredWithArguments.has(definition.name)) return false;
-          const json = jsonOf(argument.value, type);
-          if (json === undefined) return false;
-          const key = `${String(type)} ${json}`;
-          let literal = this.#byValue.get(key);
-          if (!literal) {
-            literal = { name: `${this.#prefix}${this.#byValue.size}`, type, json };
-            this.#byValue.set(key, literal);
-          }
-          return { ...argument, value: { kind: Kind.VARIABLE, name: { kind: Kind.NAME, value: literal.name } } };
-        },
-      }),
-    ) as Node;
-  }
-
-  definitions(): VariableDefinitionNode[] {
-    return [...this.#byValue.values()].map(({ name, type }) => ({
-      kind: Kind.VARIABLE_DEFINITION,
-      variable: { kind: Kind.VARIABLE, name: { kind: Kind.NAME, value: name } },
-      type: typeNode(type),
-    }));
-  }
-
-  values(): Map<string, string> {
-    return new Map([...this.#byValue.values()].map(({ name, json }) => [name, json]));
-  }
-}
-
-/** The literal as the JSON text of a variable of that type; digits stay digits. Undefined when it must stay where it is. */
-export function jsonOf(value: ValueNode, type: GraphQLInputType): string | undefined {
-  const named = getNamedType(type);
-  switch (value.kind) {
-    case Kind.NULL:
-      return 'null';
-    case Kind.BOOLEAN:
-      return String(value.value);
-    case Kind.INT:
-      // A long id written as a number would lose digits as a JSON number.
-      return named.name === 'ID' || named.name === 'String' ? JSON.stringify(value.value) : value.value;
-    case Kind.FLOAT:
-      return value.value;
-    case Kind.STRING:
-      return JSON.stringify(value.value);
-    case Kind.ENUM:
-      return isEnumType(named) ? JSON.stringify(value.value) : undefined;
-    case Kind.LIST: {
-      const items = value.values.map((item) => jsonOf(item, type));
-      return items.includes(undefined) ? undefined : `[${items.join(',')}]`;
-    }
-    case Kind.OBJECT: {
-      if (!isInputObjectType(named) && isSpecifiedScalarType(named)) return undefined;
-      const fields: string[] = [];
-      for (const field of value.fields) {
-        const fieldType = isInputObjectType(named) ? named.getFields()[field.name.value]?.type : type;
-        const json = fieldType && jsonOf(field.value, fieldType);
-        if (json === undefined) return undefined;
-        fields.push(`${JSON.stringify(field.name.value)}:${json}`);
-      }
-      return `{${fields.join(',')}}`;
-    }
-    default:
-      return undefined;
-  }
-}
-
-function typeNode(type: GraphQLInputType): VariableDefinitionNode['type'] {
-  if ('ofType' in type) {
-    const inner = typeNode(type.ofType as GraphQLInputType);
-    if (String(type).endsWith('!') && inner.kind !== Kind.NON_NULL_TYPE)
-      return { kind: Kind.NON_NULL_TYPE, type: inner };
-    return { kind: Kind.LIST_TYPE, type: inner };
-  }
-  return { kind: Kind.NAMED_TYPE, name: { kind: Kind.NAME, value: type.name } };
-}
-
-/** A prefix that nothing in the sets starts with. */
-function unused(wanted: string, sets: readonly ReadonlySet<string>[]): string {
-  let prefix = wanted;
-  while (sets.some((set) => [...set].some((name) => name.startsWith(prefix)))) prefix = `_${prefix}`;
-  return prefix;
 }

@@ -3,7 +3,7 @@ import { DraftSet, nameOf, onType } from './draft.js';
 import { fieldsIn, readFetchText, textOfSelections, variablesIn, type FetchText } from './fetch-text.js';
 import type { Joins } from './joins.js';
 import type { Path, Plan, PlanNode, Required, Rewrite } from './plan.js';
-import type { PlanRequest } from './planner.js';
+import type { Asked } from './planner.js';
 import { Ways, type Entry, type Here, type Reached, type Roots, type Way } from './ways.js';
 
 /**
@@ -12,10 +12,10 @@ import { Ways, type Entry, type Here, type Reached, type Roots, type Way } from 
  * name of its own, so that nothing it needs can be taken for anything else. Fetches are listed in an order in which each finds what it
  * needs; which of them can go at once, gateway/run/compile.ts finds out.
  *
- * It is asked where the planners' plans do not pass the gateway's check (check-plan.ts), and itself has to pass it.
+ * It is asked where the planners' plans do not pass the gateway's check (checks.ts), and itself has to pass it.
  */
-export function plainPlan(joins: Joins, roots: Roots, request: PlanRequest, isOn: (label: string) => boolean): Plan {
-  return new PlainPlan(joins, roots, request, isOn).plan();
+export function plainPlan(joins: Joins, roots: Roots, asked: Asked, isOn: (label: string) => boolean): Plan {
+  return new PlainPlan(joins, roots, asked, isOn).plan();
 }
 
 /** By the rules there is no way to a field, or looking for one took too long. */
@@ -49,7 +49,7 @@ class PlainPlan {
   readonly #needs = new Map<string, string>();
   #steps = 0;
 
-  constructor(joins: Joins, roots: Roots, { query, kind }: PlanRequest, isOn: (label: string) => boolean) {
+  constructor(joins: Joins, roots: Roots, { query, kind }: Asked, isOn: (label: string) => boolean) {
     this.#joins = joins;
     this.#roots = roots;
     this.#ways = new Ways(joins, roots, isOn);

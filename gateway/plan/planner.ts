@@ -1,5 +1,8 @@
 import type { Logger } from '#libs/telemetry';
 import type { Supergraph } from '../supergraph/supergraph.js';
+import { carefulPlanner } from './careful-planner.js';
+import { checkedPlanner } from './checked-planner.js';
+import { checkingInThread, type Checking } from './checking.js';
 import type { Plan } from './plan.js';
 import { SeveralKeys } from './several-keys.js';
 
@@ -12,7 +15,13 @@ export interface Planner {
   close(): Promise<void>;
 }
 
-export interface PlanRequest {
+export interface PlanRequest extends Asked {
+  /** Aborted: nobody wants the plan any more. */
+  readonly signal: AbortSignal;
+}
+
+/** All that a plan depends on, besides the supergraph. */
+export interface Asked {
   /** One operation with its fragments, without introspection fields. */
   readonly query: string;
   readonly kind: 'query' | 'mutation';
@@ -20,7 +29,6 @@ export interface PlanRequest {
   readonly labels: readonly string[];
   /** 0–100, what `percent(n)` labels are compared with. */
   readonly percent: number;
-  readonly signal: AbortSignal;
 }
 
 export type PlannerChoice = 'auto' | 'native' | 'apollo';
@@ -35,17 +43,23 @@ export async function choosePlanner(
   logger: Logger,
   planners: Planners = PLANNERS,
 ): Promise<{ planner: Planner; reason: string }> {
-  const { planner, reason } = await chooseUnchecked(supergraph, wanted, logger, planners);
-  const { checkedPlanner } = await import('./checked-planner.js');
-  return { planner: checkedPlanner(planner, supergraph, logger), reason };
+  const checking = planners.checking(supergraph);
+  try {
+    const { planner, reason } = await choose(supergraph, wanted, logger, planners, checking);
+    return { planner: checkedPlanner(planner, checking, logger), reason };
+  } catch (error) {
+    await checking.close();
+    throw error;
+  }
 }
 
-/** The same, with plans as they come. */
-export async function chooseUnchecked(
+/** The same, with plans as they come: `checking` is asked which of two is better. */
+export async function choose(
   supergraph: Supergraph,
   wanted: PlannerChoice,
   logger: Logger,
-  { native, apollo }: Planners = PLANNERS,
+  { native, apollo }: Pick<Planners, 'native' | 'apollo'>,
+  checking: Pick<Checking, 'check'>,
 ): Promise<{ planner: Planner; reason: string }> {
   const unfit = unfitForNative(supergraph);
   if (wanted === 'apollo') return { planner: await apollo(supergraph), reason: 'PLANNER=apollo' };
@@ -63,10 +77,9 @@ export async function chooseUnchecked(
       reason: `the supergraph links ${unfit}, which the native planner plans wrongly`,
     };
   try {
-    const { carefulPlanner } = await import('./careful-planner.js');
     const inner = hasInterfaceObject(supergraph) ? await ifThere(apollo, supergraph, logger) : undefined;
     if (inner) {
-      const planner = carefulPlanner(inner, () => native(supergraph, logger), supergraph, logger);
+      const planner = carefulPlanner(inner, () => native(supergraph, logger), checking, logger);
       return {
         planner,
         reason: 'the supergraph has an @interfaceObject, around which the native planner leaves fields out',
@@ -76,7 +89,7 @@ export async function chooseUnchecked(
     const planner = carefulPlanner(
       await native(supergraph, logger),
       () => apollo(supergraph),
-      supergraph,
+      checking,
       logger,
       severalKeys,
     );
@@ -117,6 +130,8 @@ function hasInterfaceObject({ sdl }: Supergraph): boolean {
 export interface Planners {
   native(supergraph: Supergraph, logger: Logger): Promise<Planner>;
   apollo(supergraph: Supergraph): Promise<Planner>;
+  /** And who looks their plans over. */
+  checking(supergraph: Supergraph): Checking;
 }
 
 const PLANNERS: Planners = {
@@ -128,6 +143,7 @@ const PLANNERS: Planners = {
     const { apolloPlanner } = await import('./apollo-planner.js');
     return apolloPlanner(supergraph.sdl);
   },
+  checking: checkingInThread,
 };
 
 /** Whoever runs without Apollo's packages plans with what there is. */

@@ -1,13 +1,18 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { silent } from '#libs/telemetry';
+import { checkingHere } from '../../test/federation/generated/planners.js';
 import { federate } from '../../test/federation/harness.js';
 import type { Supergraph } from '../supergraph/supergraph.js';
-import { apolloPlanner, PlanningThread } from './apollo-planner.js';
+import { apolloPlanner, apolloThread } from './apollo-planner.js';
 import { checkedPlanner } from './checked-planner.js';
+import { checkingInThread, checkingLives } from './checking.js';
 import { Coverage } from './coverage.js';
 import { plainPlan } from './plain-plan.js';
+import type { NormalOperation } from './normalise.js';
 import type { Plan } from './plan.js';
 import type { Planner } from './planner.js';
+import { Plans } from './plans.js';
 
 const NAMES = Array.from({ length: 300 }, (_, index) => `f${index}`);
 const fields = (names: readonly string[]) => names.map((name) => `${name}: Int @shareable`).join(' ');
@@ -38,12 +43,40 @@ describe('planning', () => {
     expect(Object.keys((data as { a: object }).a)).toHaveLength(NAMES.length + 2);
   });
 
-  it('begins one new thread after a death, however many plans wait for it; none of them is lost', async () => {
-    const threads: PlanningThread[] = [];
-    const start = async (sdl: string) => {
-      threads.push(await PlanningThread.start(sdl));
-      return threads.at(-1)!;
+  it('that comes too late for whoever asked is there for the next: planned once, however many asked', async () => {
+    const planner = await apolloPlanner(graph.supergraph.sdl);
+    const late = (lateMs?: number) => {
+      let ended: Promise<unknown> | undefined;
+      const plans = new Plans({
+        planner: { ...planner, plan: (request) => (ended = planner.plan(request)) as Promise<Plan> },
+        cacheBytes: 10_000_000,
+        deadlineMs: 1,
+        ...(lateMs !== undefined && { lateMs }),
+        compile: (plan) => plan,
+      });
+      const normal = { key: 'k', planned: LARGE, definition: { operation: 'query' } } as unknown as NormalOperation;
+      const ask = () => plans.compiled(normal, { labels: [], percent: 100 });
+      return { plans, ask, ended: () => ended?.catch(() => undefined) };
     };
+    const refused = { code: 'GATEWAY_TIMEOUT', message: 'Planning took longer than 1 ms.' };
+    const keeps = late();
+    const crowd = await Promise.allSettled([keeps.ask(), keeps.ask(), keeps.ask()]);
+    expect(crowd).toMatchObject(Array.from({ length: 3 }, () => ({ status: 'rejected', reason: refused })));
+    while (keeps.plans.size === 0) await sleep(1);
+    expect((await keeps.ask()).root).toBeDefined();
+    expect(keeps.plans.planned).toBe(1);
+    // (control) Thrown away, it is late for the next as well.
+    const forgets = late(0);
+    for (let nth = 1; nth <= 2; nth += 1) {
+      await expect(forgets.ask()).rejects.toMatchObject(refused);
+      await forgets.ended();
+      expect([forgets.plans.size, forgets.plans.planned]).toEqual([0, nth]);
+    }
+    await planner.close();
+  });
+
+  it('begins one new thread after a death, however many plans wait for it; none of them is lost', async () => {
+    const { threads, start } = recorded();
     const planner = await apolloPlanner(graph.supergraph.sdl, start);
     const plan = (query: string) => {
       const { signal } = new AbortController();
@@ -65,11 +98,7 @@ describe('planning', () => {
   });
 
   it('that takes too long ends its thread, not because somebody does not want it any more', async () => {
-    const threads: PlanningThread[] = [];
-    const start = async (sdl: string) => {
-      threads.push(await PlanningThread.start(sdl));
-      return threads.at(-1)!;
-    };
+    const { threads, start } = recorded();
     const patient = await apolloPlanner(graph.supergraph.sdl, start);
     const asking = { kind: 'query', labels: [], percent: 100 } as const;
     await expect(patient.plan({ ...asking, query: LARGE, signal: AbortSignal.timeout(1) })).rejects.toThrow('timeout');
@@ -108,30 +137,57 @@ describe('looking a plan over', () => {
   });
   const asking = { query: LARGE, kind: 'query', labels: [], percent: 100 } as const;
   const roots = { query: 'Query', mutation: undefined };
-  const plainly = (of: Supergraph, query: string, signal = new AbortController().signal) =>
-    plainPlan(Coverage.of(of).joins, roots, { ...asking, query, signal }, () => false);
+  const plainly = (of: Supergraph, query: string) =>
+    plainPlan(Coverage.of(of).joins, roots, { ...asking, query }, () => false);
 
-  it.each<[string, Planner, number]>([
-    ['and found whole', answering(() => Promise.resolve(plainly(supergraph, LARGE))), 2],
-    ['and found to lack something', answering(() => Promise.resolve({ root: undefined })), 4],
-    ['where there is none', answering(() => Promise.reject(new Error('There is none.'))), 2],
-  ])('%s, is done in steps, between which others have their turns', async (_what, planner, steps) => {
-    const checked = checkedPlanner(planner, supergraph, silent);
+  it.each<[string, () => Promise<Plan>, number]>([
+    ['and found whole', () => Promise.resolve(plainly(supergraph, LARGE)), 1],
+    ['and found to lack something', () => Promise.resolve({ root: undefined }), 2],
+    ['where there is none', () => Promise.reject(new Error('There is none.')), 1],
+  ])('%s, is done in a thread, and not at all where requests are answered', async (_what, plan, looks) => {
     const { signal } = new AbortController();
-    expect(await turnsDuring(() => checked.plan({ ...asking, signal }))).toBeGreaterThanOrEqual(steps);
+    const coverage = Coverage.of(supergraph);
+    const before = coverage.looked;
+    const threaded = checkedPlanner(answering(plan), checkingInThread(supergraph), silent);
+    const there = await threaded.plan({ ...asking, signal });
+    expect(coverage.looked - before).toBe(0);
+    // (control) The same done here is counted, and nobody else has a turn meanwhile.
+    const checked = checkedPlanner(answering(plan), checkingHere(supergraph), silent);
+    const turns = await turnsDuring(async () => expect(await checked.plan({ ...asking, signal })).toEqual(there));
+    expect([coverage.looked - before, turns]).toEqual([looks, 0]);
+    await threaded.close();
+  });
+
+  it('needs a thread only as long as somebody asks; the next question begins another', async () => {
+    const lives = checkingLives(20);
+    const { id, sdl, subgraphs } = supergraph;
+    const read = { sdl, addresses: new Map([...subgraphs.values()].map(({ name, url }) => [name, url])) };
+    for (let life = 0; life < 2; life += 1) {
+      const { signal } = new AbortController();
+      expect(await lives.ask({ id, asked: asking }, signal)).toBe('unread');
+      expect(await lives.ask({ id, read, asked: asking }, signal)).toHaveProperty('plain.left', new Set());
+      expect(await lives.ask({ id, asked: asking }, signal)).toHaveProperty('plain.left', new Set());
+      while (lives.alive) await sleep(5);
+    }
+    await lives.end();
+    // (control) Who may be idle for longer stays.
+    const patient = checkingLives(60_000);
+    await patient.begin();
+    await sleep(100);
+    expect(patient.alive).toBe(true);
+    await patient.end();
+    expect(patient.alive).toBe(false);
   });
 
   it('ends as soon as nobody waits for it any more', async () => {
     const gone = new AbortController();
-    const checked = checkedPlanner(
-      answering(() => {
-        gone.abort(new Error('Nobody waits.'));
-        return Promise.resolve(plainly(supergraph, LARGE));
-      }),
-      supergraph,
-      silent,
-    );
+    const planner = answering(() => {
+      gone.abort(new Error('Nobody waits.'));
+      return Promise.resolve(plainly(supergraph, LARGE));
+    });
+    const checked = checkedPlanner(planner, checkingInThread(supergraph), silent);
     await expect(checked.plan({ ...asking, signal: gone.signal })).rejects.toThrow('Nobody waits.');
+    await checked.close();
   });
 
   it('costs as much as the plan is long, also where every field goes by another name on its way', () => {
@@ -163,6 +219,16 @@ describe('looking a plan over', () => {
     expect(milliseconds(80) / milliseconds(20)).toBeLessThan(9);
   });
 });
+
+/** Apollo's planner's threads, as they are begun. */
+function recorded() {
+  const threads: ReturnType<typeof apolloThread>[] = [];
+  const start = (sdl: string) => {
+    threads.push(apolloThread(sdl));
+    return threads.at(-1)!;
+  };
+  return { threads, start };
+}
 
 /** How often others had a turn of the event loop before it was over. */
 async function turnsDuring(work: () => Promise<unknown>): Promise<number> {

@@ -3,11 +3,15 @@ import { Failure } from '#libs/failure';
 import type { NormalOperation } from './normalise.js';
 import type { Plan } from './plan.js';
 import type { Planner } from './planner.js';
+import { whileWanted } from './while-wanted.js';
 
 export interface PlansOptions<Compiled> {
   readonly planner: Planner;
   readonly cacheBytes: number;
+  /** How long one who asks waits. */
   readonly deadlineMs: number;
+  /** How long a plan may come after that, for the next who asks. */
+  readonly lateMs?: number;
   /** What is made of a plan and kept with it. */
   readonly compile: (plan: Plan, operation: NormalOperation) => Compiled;
 }
@@ -26,9 +30,12 @@ interface Entry<Compiled> {
   readonly compiled: Compiled;
 }
 
+const LATE_MS = 5_000;
+
 /**
  * Plans by the whole text of the normalised operation, so that no two can be taken for each other; bounded by bytes. Many
- * who ask for the same plan at once wait for one planning.
+ * who ask for the same plan at once wait for one planning, each as long as the deadline says; it goes on for a while when all of them
+ * have gone, since they will ask again.
  */
 export class Plans<Compiled> {
   readonly #options: PlansOptions<Compiled>;
@@ -87,48 +94,49 @@ export class Plans<Compiled> {
       : `${operation.key}\n${JSON.stringify([labels, percent])}`;
   }
 
-  #plan(key: string, operation: NormalOperation, overrides: Overrides): Promise<Entry<Compiled>> {
-    const underWay = this.#underWay.get(key);
-    if (underWay) return underWay;
-    const planning = this.#planNow(operation, overrides)
-      .then((plan) => {
-        // Measured on the profile page: a compiled plan holds about eight times its JSON.
-        const entry: Entry<Compiled> = {
-          operation,
-          times: 0,
-          plan,
-          bytes: 1_000 + JSON.stringify(plan).length * 8,
-          compiled: this.#options.compile(plan, operation),
-        };
-        this.#known.set(key, entry);
-        return entry;
-      })
-      .finally(() => this.#underWay.delete(key));
-    this.#underWay.set(key, planning);
-    return planning;
+  async #plan(key: string, operation: NormalOperation, overrides: Overrides): Promise<Entry<Compiled>> {
+    let underWay = this.#underWay.get(key);
+    if (!underWay) {
+      underWay = this.#planNow(operation, overrides)
+        .then((plan) => this.#keep(key, operation, plan))
+        .finally(() => this.#underWay.delete(key));
+      this.#underWay.set(key, underWay);
+    }
+    const { deadlineMs } = this.#options;
+    return inTime(underWay, deadlineMs);
+  }
+
+  #keep(key: string, operation: NormalOperation, plan: Plan): Entry<Compiled> {
+    // Measured on the profile page: a compiled plan holds about eight times its JSON.
+    const bytes = 1_000 + JSON.stringify(plan).length * 8;
+    const entry = { operation, times: 0, plan, bytes, compiled: this.#options.compile(plan, operation) };
+    this.#known.set(key, entry);
+    return entry;
   }
 
   async #planNow(operation: NormalOperation, { labels, percent }: Overrides): Promise<Plan> {
     if (operation.planned === undefined) return { root: undefined };
     this.planned += 1;
-    const { planner, deadlineMs } = this.#options;
+    const { planner, deadlineMs, lateMs = LATE_MS } = this.#options;
     const kind = operation.definition.operation === 'mutation' ? 'mutation' : 'query';
-    const signal = AbortSignal.timeout(deadlineMs);
+    const signal = AbortSignal.timeout(deadlineMs + lateMs);
     try {
-      return await Promise.race([
-        planner.plan({ query: operation.planned, kind, labels, percent, signal }),
-        aborted(signal),
-      ]);
+      return await whileWanted(planner.plan({ query: operation.planned, kind, labels, percent, signal }), signal);
     } catch (error) {
-      if (signal.aborted)
-        throw new Failure('GATEWAY_TIMEOUT', `Planning took longer than ${deadlineMs} ms.`, { cause: error });
+      if (signal.aborted) throw overdue(deadlineMs, error);
       throw new Failure('INTERNAL_SERVER_ERROR', undefined, { cause: error });
     }
   }
 }
 
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_resolve, reject) =>
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }),
-  );
+/** As long as somebody waits; what comes later is for others. */
+function inTime<T>(work: Promise<T>, deadlineMs: number): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(() => reject(overdue(deadlineMs)), deadlineMs);
+    work.then(resolve, reject).finally(() => clearTimeout(late));
+  });
+}
+
+function overdue(deadlineMs: number, cause?: unknown): Failure {
+  return new Failure('GATEWAY_TIMEOUT', `Planning took longer than ${deadlineMs} ms.`, { cause });
 }

@@ -15,7 +15,8 @@ import { Authorization, refuseDenied, type Denial } from '../authorization/autho
 import { grantsSeen } from '../authorization/grants.js';
 import { ANSWER_BYTES_MAX } from '../http/answer-bytes.js';
 import type { Recording } from '../explain/recording.js';
-import { conditionVariables, normalise, type NormalOperation } from '../plan/normalise.js';
+import { conditionVariables } from '../plan/conditions.js';
+import { normalise, type NormalOperation } from '../plan/normalise.js';
 import { choosePlanner, type Planner } from '../plan/planner.js';
 import { Plans, type Overrides } from '../plan/plans.js';
 import { schemaNames, type SchemaNames } from '../plan/schema-names.js';

@@ -1,48 +1,21 @@
-import { Failure } from '#libs/failure';
 import { askedByStranger } from '../cache/asking.js';
 import type { GraphCache } from '../cache/graph-cache.js';
 import type { RunCache } from '../cache/run-cache.js';
 import type { Cancellation, RequestContext } from '../engine.js';
-import type { FieldError } from '../http/client-errors.js';
+import { readAnswer, type SubgraphAnswer } from './answer.js';
 import { Asking } from './asking.js';
 import type { Compiled, CompiledEntities, CompiledFetch, CompiledRoot, Unit } from './compile.js';
 import { writeExactly } from './exact-numbers.js';
-import { at } from './rewrite.js';
-import { isObject, type Json, type JsonObject } from './json.js';
-import { merge } from './merge.js';
+import type { Json, JsonObject } from './json.js';
 import type { Observer } from './observer.js';
+import { GrowingOutcome, type Outcome } from './outcome.js';
+import { PutIn } from './put-in.js';
 import { requestsFor, type Outgoing, type Part } from './requests.js';
-import { readAnswer, type SubgraphAnswer, type SubgraphError } from './answer.js';
+import { at } from './rewrite.js';
 import type { TypeFamilies } from './types.js';
 
 /** Sends one request body to a subgraph and resolves with the bytes of its answer. */
 export type Send = (subgraph: string, type: 'query' | 'mutation', body: string) => Promise<Buffer>;
-
-/** What a fetch should have brought and did not. Told to the client for every field that is missing because of it. */
-export interface Loss {
-  readonly subgraph: string;
-  /** Keys on the way to the objects. */
-  readonly keys: readonly string[];
-  readonly topKeys: readonly string[];
-  readonly code: unknown;
-  readonly retryAfter?: unknown;
-  readonly by: 'gateway' | 'subgraph';
-  readonly message: string;
-  readonly cause?: unknown;
-  told: boolean;
-}
-
-/** More are not looked at: a client is shown 50, the log 10. */
-const ERRORS_KEPT = 200;
-
-/** What came of a run: the data, not yet in the client's shape, and what went wrong. */
-export interface Outcome {
-  readonly data: JsonObject;
-  readonly errors: readonly FieldError[];
-  /** Errors beyond those: only their number is for the log. */
-  readonly more: number;
-  readonly losses: readonly Loss[];
-}
 
 /** The cache listens to a root fetch. */
 interface RootHeard {
@@ -74,17 +47,12 @@ export class Run {
   readonly #waitsFor: Int32Array;
   readonly #ready = new Map<string, Part[]>();
   readonly #partsLeft: Int32Array;
-  /** Entities that a subgraph does not know, and what it was asked about them. Their fields are null, which is no error. */
-  readonly #gone = new Map<JsonObject, string[]>();
+  readonly #outcome = new GrowingOutcome();
+  readonly #putIn: PutIn;
   #flushing = false;
   #open: number;
   #ended!: () => void;
   #broken!: (error: unknown) => void;
-
-  readonly data: JsonObject = {};
-  readonly errors: FieldError[] = [];
-  more = 0;
-  readonly losses: Loss[] = [];
 
   constructor(
     compiled: Compiled,
@@ -99,6 +67,7 @@ export class Run {
     this.#compiled = compiled;
     this.#variable = variable;
     this.#families = families;
+    this.#putIn = new PutIn(this.#outcome, families);
     this.#send = send;
     this.#signal = context.signal;
     this.#trace = context.trace;
@@ -113,9 +82,9 @@ export class Run {
 
   execute(): Promise<Outcome> {
     return new Promise((resolve, reject) => {
-      this.#ended = () => resolve(this);
+      this.#ended = () => resolve(this.#outcome);
       this.#broken = reject;
-      if (this.#open === 0) return resolve(this);
+      if (this.#open === 0) return resolve(this.#outcome);
       for (const fetch of this.#compiled.first) this.#start(fetch);
     });
   }
@@ -146,15 +115,8 @@ export class Run {
       if (this.#waitsFor[next.id] === 0) this.#start(next);
     }
     this.#open -= 1;
-    if (this.#open === 0) this.#finish();
-  }
-
-  #finish(): void {
-    if (this.losses.length > 0) {
-      // Only now: before, a null key would have been asked about.
-      for (const [entity, keys] of this.#gone)
-        merge(entity, Object.fromEntries(keys.map((key) => [key, null])), this.#families.abstract);
-    }
+    if (this.#open > 0) return;
+    this.#putIn.end();
     this.#ended();
   }
 
@@ -162,7 +124,7 @@ export class Run {
 
   async #startRoot(fetch: CompiledRoot): Promise<void> {
     const targets: JsonObject[] = [];
-    fetch.locator.find(this.data, targets);
+    fetch.locator.find(this.#outcome.data, targets);
     if (targets.length > 0) {
       const asking = fetch.mutation ? undefined : this.#cache?.askRoot(fetch);
       if (!asking?.worthIt) await this.#sendRoot(fetch, targets, fetch);
@@ -192,11 +154,11 @@ export class Run {
       if (heard) heard.came(answer, bytes);
       else this.#cache?.passed(fetch.subgraph, bytes);
       if (fetch.mutation && answer.data) await this.#changes?.changed(fetch, answer.data, this.#trace);
-      this.#takeRoot(fetch, targets, answer);
+      this.#putIn.root(fetch, targets, answer);
     } catch (error) {
       const instead = await heard?.failed();
-      if (instead) this.#takeRoot(fetch, targets, { data: instead, errors: [] });
-      else this.#lose(fetch.subgraph, fetch.locator.keys, fetch.topKeys, error);
+      if (instead) this.#putIn.root(fetch, targets, { data: instead, errors: [] });
+      else this.#outcome.failed(fetch.subgraph, fetch.locator.keys, fetch.topKeys, error);
     }
   }
 
@@ -210,7 +172,7 @@ export class Run {
       do {
         asking.known((data, counts) => {
           if (counts) this.#observer?.kept(fetch);
-          this.#takeRoot(fetch, targets, { data, errors: [] });
+          this.#putIn.root(fetch, targets, { data, errors: [] });
         });
         const rest = asking.rest();
         const requests = requestsFor(asking.parts(), this.#variable, this.#compiled.together);
@@ -256,31 +218,15 @@ export class Run {
     return variables === '' ? `${head}}` : `${head},"variables":{${variables}}}`;
   }
 
-  #takeRoot(fetch: CompiledRoot, targets: readonly JsonObject[], answer: SubgraphAnswer): void {
-    if (answer.data) {
-      fetch.rewrite?.(answer.data);
-      targets.forEach((target, index) =>
-        merge(target, index === 0 ? answer.data! : structuredClone(answer.data!), this.#families.abstract),
-      );
-    } else {
-      this.#losses(fetch.subgraph, fetch.locator.keys, fetch.topKeys, answer.errors[0]);
-    }
-    for (const error of answer.errors) {
-      // Without data and without a path it is told by every field that is missing because of it.
-      if (!answer.data && !error.path) continue;
-      this.#addError(fetch.subgraph, error, [...fetch.locator.keys, ...(error.path ?? [])]);
-    }
-  }
-
   // Entity fetches
 
   /** The distinct representations that a unit asks about now. More than one part only where contextual arguments differ. */
   #partsOf(fetch: CompiledEntities, unit: Unit): Part[] {
     if (unit.context.length > 0) return this.#partsByContext(fetch, unit);
-    const asking = new Asking(fetch, unit, undefined, this.#gone);
+    const asking = new Asking(fetch, unit, undefined, this.#putIn.gone);
     unit.locators.forEach((locator, group) => {
       const found: JsonObject[] = [];
-      locator.find(this.data, found);
+      locator.find(this.#outcome.data, found);
       for (const entity of found) asking.add(entity, group);
     });
     if (asking.starved) this.#starve(fetch, unit);
@@ -291,14 +237,14 @@ export class Run {
     const askings = new Map<string, Asking>();
     let count = 0;
     for (const locator of unit.locators) {
-      for (const { object, above } of locator.findPaths(this.data)) {
+      for (const { object, above } of locator.findPaths(this.#outcome.data)) {
         const context = unit.context.map(
           (rewrite) => [rewrite.variable, writeExactly(this.#contextual(rewrite, above))] as const,
         );
         const key = JSON.stringify(context);
         let asking = askings.get(key);
         if (!asking) {
-          asking = new Asking(fetch, unit, context, this.#gone);
+          asking = new Asking(fetch, unit, context, this.#putIn.gone);
           askings.set(key, asking);
         }
         // Nothing is shared: the same entity under another parent may get other values below.
@@ -318,13 +264,8 @@ export class Run {
     return value ?? null;
   }
 
-  /** Nothing failed here, but something before did: the fields of this fetch are lost for the same reason. */
-  #starve(fetch: CompiledEntities, unit: Unit): void {
-    const cause = this.losses[0];
-    if (!cause) return;
-    for (const { keys } of unit.locators) {
-      this.losses.push({ ...cause, subgraph: fetch.subgraph, keys, topKeys: unit.topKeys, told: true });
-    }
+  #starve({ subgraph }: CompiledEntities, { locators, topKeys }: Unit): void {
+    for (const { keys } of locators) this.#outcome.starved(subgraph, keys, topKeys);
   }
 
   #flush(): void {
@@ -352,7 +293,7 @@ export class Run {
       do {
         asking.known((part, index, entity, all) => {
           if (all) this.#observer?.kept(part.fetch);
-          this.#takeEntity(part, index, entity);
+          this.#putIn.entity(part, index, entity);
         });
         const requests = requestsFor(asking.parts(), this.#variable, this.#compiled.together);
         await Promise.all([...requests.map((request) => this.#sendEntities(subgraph, request)), asking.awaited()]);
@@ -402,9 +343,10 @@ export class Run {
         const came = answers[body]!;
         if ('failure' in came) {
           const instead = rescued[nth];
-          for (const [at, entity] of instead ?? []) this.#takeEntity(part, offset + at, entity);
+          for (const [at, entity] of instead ?? []) this.#putIn.entity(part, offset + at, entity);
           if (part.heard?.apart || instead?.size === count) continue;
-          this.#lose(subgraph, part.unit.locators, part.unit.topKeys, came.failure);
+          const { locators, topKeys } = part.unit;
+          for (const { keys } of locators) this.#outcome.failed(subgraph, keys, topKeys, came.failure);
           continue;
         }
         const { answer, bytes } = came;
@@ -416,141 +358,9 @@ export class Run {
           else if (part.heard.apart) void part.heard.failed(offset, count);
           if (part.heard.apart) continue;
         }
-        this.#takeEntities(part, alias, offset, count, answer);
+        this.#putIn.entities(part, alias, offset, count, answer);
       }
     });
-  }
-
-  #takeEntity(part: Part, index: number, entity: JsonObject | null): void {
-    const targets = part.targets[index]!;
-    if (entity) {
-      part.unit.rewrite?.(entity);
-      this.#mergeEntity(entity, targets, part.groups?.[index]);
-    } else {
-      for (const target of targets) this.#gone.set(target, [...(this.#gone.get(target) ?? []), ...part.unit.topKeys]);
-    }
-  }
-
-  #takeEntities(part: Part, alias: string, offset: number, count: number, answer: SubgraphAnswer): void {
-    const { unit, fetch } = part;
-    const errors = answer.errors.filter(
-      (error) => error.path?.[0] === alias || (error.path === undefined && answer.data === null),
-    );
-    const entities = answer.data?.[alias];
-    if (!Array.isArray(entities) || entities.length !== count) {
-      const told = errors[0] ?? answer.errors[0];
-      const error = told ?? `${fetch.subgraph} was asked for ${count} entities and answered ${describe(entities)}.`;
-      for (const { keys } of unit.locators) this.#losses(fetch.subgraph, keys, unit.topKeys, error);
-      return;
-    }
-    const lost = new Map<number, SubgraphError | undefined>();
-    for (const error of errors) {
-      const index = error.path?.[1];
-      if (typeof index === 'number' && entities[index] === null && error.path!.length === 2) lost.set(index, error);
-    }
-    for (let i = 0; i < count; i += 1) {
-      const entity = entities[i];
-      if (isObject(entity) || (entity === null && !lost.has(i))) {
-        this.#takeEntity(part, offset + i, entity);
-      } else {
-        const error = lost.get(i) ?? `${fetch.subgraph} answered ${describe(entity)} where an entity was due.`;
-        for (const { keys } of unit.locators) this.#losses(fetch.subgraph, keys, unit.topKeys, error);
-      }
-    }
-    for (const error of errors) this.#addEntityError(part, offset, lost, error);
-    for (const error of answer.errors) {
-      if (error.path === undefined && answer.data !== null)
-        this.#addError(fetch.subgraph, error, [...this.#firstPath(unit), ...unit.topKeys.slice(0, 1)]);
-    }
-  }
-
-  #mergeEntity(entity: JsonObject, targets: readonly JsonObject[], groups: readonly number[] | undefined): void {
-    if (!groups) {
-      // At one path equal entities have equal needs, so they may have their fields' values in common.
-      for (const target of targets) merge(target, entity, this.#families.abstract);
-      return;
-    }
-    const originals = new Map<number, JsonObject>([[groups[0]!, entity]]);
-    const copies = groups.map(
-      (group) => originals.get(group) ?? originals.set(group, structuredClone(entity)).get(group)!,
-    );
-    targets.forEach((target, index) => merge(target, copies[index]!, this.#families.abstract));
-  }
-
-  #addEntityError(part: Part, offset: number, lost: ReadonlyMap<number, unknown>, error: SubgraphError): void {
-    const [, index, ...rest] = error.path ?? [];
-    if (typeof index !== 'number') {
-      if (error.path) this.#addError(part.fetch.subgraph, error, this.#firstPath(part.unit));
-      return;
-    }
-    if (lost.has(index)) return;
-    if (this.errors.length >= ERRORS_KEPT) {
-      this.more += 1;
-      return;
-    }
-    const targets = new Set(part.targets[offset + index]);
-    for (const locator of part.unit.locators) {
-      for (const { object, path } of locator.findPaths(this.data)) {
-        if (targets.has(object)) this.#addError(part.fetch.subgraph, error, [...path, ...rest]);
-      }
-    }
-  }
-
-  #firstPath(unit: Unit): (string | number)[] {
-    return unit.locators[0]?.findPaths(this.data)[0]?.path ?? [];
-  }
-
-  // What went wrong
-
-  #addError(subgraph: string, error: SubgraphError, path: readonly (string | number)[]): void {
-    if (this.errors.length >= ERRORS_KEPT) this.more += 1;
-    else {
-      const { message, code, retryAfter } = error;
-      this.errors.push({ message, path, code, retryAfter, by: 'subgraph', subgraph });
-    }
-  }
-
-  #lose(
-    subgraph: string,
-    where: readonly string[] | Unit['locators'],
-    topKeys: readonly string[],
-    error: unknown,
-  ): void {
-    const places =
-      where.length > 0 && typeof where[0] !== 'string'
-        ? (where as Unit['locators']).map(({ keys }) => keys)
-        : [where as readonly string[]];
-    for (const keys of places) {
-      const known = error instanceof Failure;
-      const code = known ? error.code : 'INTERNAL_SERVER_ERROR';
-      this.losses.push({
-        subgraph,
-        keys,
-        topKeys,
-        code,
-        by: 'gateway',
-        message: String((error as Error).message),
-        cause: known ? error.cause : error,
-        told: false,
-      });
-    }
-  }
-
-  #losses(
-    subgraph: string,
-    keys: readonly string[],
-    topKeys: readonly string[],
-    error: SubgraphError | string | undefined,
-  ): void {
-    const loss =
-      typeof error === 'object'
-        ? { code: error.code, retryAfter: error.retryAfter, by: 'subgraph' as const, message: error.message }
-        : {
-            code: 'SUBGRAPH_BAD_RESPONSE',
-            by: 'gateway' as const,
-            message: error ?? `${subgraph} answered neither data nor errors.`,
-          };
-    this.losses.push({ subgraph, keys, topKeys, ...loss, told: false });
   }
 
   /** Whatever breaks in here is our mistake, and the request must end all the same. */
@@ -561,9 +371,4 @@ export class Run {
       this.#broken(error);
     }
   }
-}
-
-function describe(value: Json | undefined): string {
-  if (Array.isArray(value)) return `${value.length}`;
-  return value === undefined ? 'nothing' : (JSON.stringify(value) ?? '').slice(0, 60);
 }

@@ -6,7 +6,7 @@ import { clientErrors, type FieldError } from '../http/client-errors.js';
 import type { NormalOperation } from '../plan/normalise.js';
 import { Output, type Trouble } from './output.js';
 import type { Projection } from './projection.js';
-import type { Loss, Outcome } from './run.js';
+import type { Loss, Outcome } from './outcome.js';
 
 const output = new Output();
 

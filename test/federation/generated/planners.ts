@@ -1,18 +1,22 @@
 import { silent } from '#libs/telemetry';
 import { apolloPlannerBy } from '../../../gateway/plan/apollo-planner.js';
 import { nativePlanner } from '../../../gateway/plan/native-planner.js';
+import type { Checking } from '../../../gateway/plan/checking.js';
+import { Checks, type Found } from '../../../gateway/plan/checks.js';
 import type { Plan } from '../../../gateway/plan/plan.js';
-import type { Planner, Planners } from '../../../gateway/plan/planner.js';
+import type { Asked, Planner, Planners } from '../../../gateway/plan/planner.js';
+import type { Supergraph } from '../../../gateway/supergraph/supergraph.js';
 
 /**
  * The gateway's planners for hundreds of supergraphs in one process: each is opened once per world and asked once per operation,
- * however many engines need the plan; and Apollo's runs here, not on a thread that would have to load it anew.
+ * however many engines need the plan; and Apollo's, and the checks, run here, not on a thread that would have to load them anew.
  */
 export class WorldPlanners implements Planners {
   readonly #opened = new Map<Planner['name'], Promise<Planner>>();
 
   native = ({ sdl }: { sdl: string }) => this.#once('native', () => nativePlanner(sdl, silent, neverRests()));
   apollo = ({ sdl }: { sdl: string }) => this.#once('apollo', () => apolloHere(sdl));
+  checking = checkingHere;
 
   async close(): Promise<void> {
     for (const planner of this.#opened.values()) await (await planner).close();
@@ -44,6 +48,25 @@ function remembering(planner: Planner): Planner['plan'] {
 }
 
 const PLAN_MS = 10_000;
+
+/** Where whoever asks is. Four engines may get the same plan. */
+export function checkingHere(supergraph: Supergraph): Checking {
+  let checks: Checks | undefined;
+  const here = () => (checks ??= new Checks(supergraph));
+  return {
+    check: async (asked, plan) => {
+      const known = found.get(plan);
+      if (known?.asked.query === asked.query) return known.found;
+      const of = await Promise.resolve(here().check(asked, plan));
+      found.set(plan, { asked, found: of });
+      return of;
+    },
+    planPlainly: async (asked) => Promise.resolve(here().planPlainly(asked)),
+    close: () => Promise.resolve(),
+  };
+}
+
+const found = new WeakMap<Plan, { readonly asked: Asked; readonly found: Found }>();
 
 async function apolloHere(sdl: string): Promise<Planner> {
   const file = new URL('../../../gateway/plan/apollo-planning.mjs', import.meta.url).href;

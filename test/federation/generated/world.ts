@@ -21,7 +21,7 @@ import type {
 } from '../../../gateway/engine.js';
 import { Coverage } from '../../../gateway/plan/coverage.js';
 import type { Plan } from '../../../gateway/plan/plan.js';
-import { choosePlanner, chooseUnchecked } from '../../../gateway/plan/planner.js';
+import { choose, choosePlanner } from '../../../gateway/plan/planner.js';
 import { TributaryEngine } from '../../../gateway/run/engine.js';
 import { createEngine as createStockEngine } from '../../../gateway/stock/engine.js';
 import { readSupergraph, type Supergraph } from '../../../gateway/supergraph/supergraph.js';
@@ -187,10 +187,12 @@ export class World {
       join: false,
     };
     if (way === 'stock') return createStockEngine(this.supergraph, options);
-    const choose = unchecked ? chooseUnchecked : choosePlanner;
-    const { planner, reason } = await choose(this.supergraph, options.planner, silent, this.#planners);
+    const { supergraph } = this;
+    const { planner, reason } = unchecked
+      ? await choose(supergraph, options.planner, silent, this.#planners, this.#planners.checking(supergraph))
+      : await choosePlanner(supergraph, options.planner, silent, this.#planners);
     const ours = { ...options, subgraphs: client(options.subgraphs) };
-    return engine(new TributaryEngine(this.supergraph, ours, planner, reason), this.supergraph);
+    return engine(new TributaryEngine(supergraph, ours, planner, reason), supergraph);
   }
 
   #client(): SubgraphClient {

@@ -1,0 +1,54 @@
+import { Kind, visit, type ASTNode, type FieldNode } from 'graphql';
+import type { SchemaNames } from './schema-names.js';
+
+/**
+ * Response keys that would be dangerous or ambiguous between here and the subgraphs get a neutral name on the way:
+ * - names that every JavaScript object has (`__proto__`, `constructor`), so that no code downstream has to think of them;
+ * - an alias that is the name of another field (`id: title`), because the planner asks for keys by their plain names;
+ * - a plain field with arguments that somebody's @key or @requires asks for with other arguments, or with none, or the other way
+ *   round.
+ */
+export class KeyNames {
+  readonly #names: SchemaNames;
+  readonly #onTheWay = new Map<string, string>();
+  readonly #prefix: string;
+
+  constructor(names: SchemaNames, taken: ReadonlySet<string>) {
+    this.#names = names;
+    this.#prefix = unused('_key', [taken, names.fields]);
+  }
+
+  rename<Node extends ASTNode>(node: Node): Node {
+    return visit(node, {
+      Field: (field: FieldNode) => {
+        const key = field.alias?.value ?? field.name.value;
+        if (!this.#ambiguous(field, key)) return undefined;
+        let name = this.#onTheWay.get(key);
+        if (name === undefined) {
+          name = `${this.#prefix}${this.#onTheWay.size}`;
+          this.#onTheWay.set(key, name);
+        }
+        return { ...field, alias: { kind: Kind.NAME, value: name } };
+      },
+    }) as Node;
+  }
+
+  clientKeys(): Map<string, string> {
+    return new Map([...this.#onTheWay].map(([client, onTheWay]) => [onTheWay, client]));
+  }
+
+  #ambiguous(field: FieldNode, key: string): boolean {
+    if (field.name.value.startsWith('__')) return false;
+    if (key in Object.prototype || key === '__typename') return true;
+    if (field.alias && key !== field.name.value && this.#names.required.has(key)) return true;
+    const given = (field.arguments?.length ?? 0) > 0;
+    return given ? this.#names.required.has(key) : this.#names.requiredWithArguments.has(key);
+  }
+}
+
+/** A prefix that nothing in the sets starts with. */
+export function unused(wanted: string, sets: readonly ReadonlySet<string>[]): string {
+  let prefix = wanted;
+  while (sets.some((set) => [...set].some((name) => name.startsWith(prefix)))) prefix = `_${prefix}`;
+  return prefix;
+}

@@ -1,0 +1,132 @@
+import type { SubgraphAnswer, SubgraphError } from './answer.js';
+import type { CompiledRoot, Unit } from './compile.js';
+import { isObject, type Json, type JsonObject } from './json.js';
+import { merge } from './merge.js';
+import type { GrowingOutcome } from './outcome.js';
+import type { Part } from './requests.js';
+import type { TypeFamilies } from './types.js';
+
+/** Puts what subgraphs answer where it belongs, and notes what is not there or went wrong. */
+export class PutIn {
+  readonly #outcome: GrowingOutcome;
+  readonly #families: TypeFamilies;
+  /** Entities that a subgraph does not know, and what it was asked about them. Their fields are null, which is no error. */
+  #gone: Map<JsonObject, string[]> | undefined;
+
+  constructor(outcome: GrowingOutcome, families: TypeFamilies) {
+    this.#outcome = outcome;
+    this.#families = families;
+  }
+
+  get gone(): Map<JsonObject, string[]> {
+    return (this.#gone ??= new Map());
+  }
+
+  root(fetch: CompiledRoot, targets: readonly JsonObject[], answer: SubgraphAnswer): void {
+    const { subgraph, locator, topKeys } = fetch;
+    if (answer.data) {
+      fetch.rewrite?.(answer.data);
+      targets.forEach((target, index) =>
+        merge(target, index === 0 ? answer.data! : structuredClone(answer.data!), this.#families.abstract),
+      );
+    } else {
+      this.#outcome.lacking(subgraph, locator.keys, topKeys, answer.errors[0]);
+    }
+    for (const error of answer.errors) {
+      // Without data and without a path it is told by every field that is missing because of it.
+      if (!answer.data && !error.path) continue;
+      this.#outcome.add(subgraph, error, [...locator.keys, ...(error.path ?? [])]);
+    }
+  }
+
+  entity(part: Part, index: number, entity: JsonObject | null): void {
+    const targets = part.targets[index]!;
+    if (entity) {
+      part.unit.rewrite?.(entity);
+      this.#mergeEntity(entity, targets, part.groups?.[index]);
+    } else {
+      const { gone } = this;
+      for (const target of targets) gone.set(target, [...(gone.get(target) ?? []), ...part.unit.topKeys]);
+    }
+  }
+
+  entities(part: Part, alias: string, offset: number, count: number, answer: SubgraphAnswer): void {
+    const { unit, fetch } = part;
+    const errors = answer.errors.filter(
+      (error) => error.path?.[0] === alias || (error.path === undefined && answer.data === null),
+    );
+    const entities = answer.data?.[alias];
+    if (!Array.isArray(entities) || entities.length !== count) {
+      const told = errors[0] ?? answer.errors[0];
+      this.#lacking(
+        part,
+        told ?? `${fetch.subgraph} was asked for ${count} entities and answered ${describe(entities)}.`,
+      );
+      return;
+    }
+    const lost = new Map<number, SubgraphError | undefined>();
+    for (const error of errors) {
+      const index = error.path?.[1];
+      if (typeof index === 'number' && entities[index] === null && error.path!.length === 2) lost.set(index, error);
+    }
+    for (let i = 0; i < count; i += 1) {
+      const entity = entities[i];
+      if (isObject(entity) || (entity === null && !lost.has(i))) this.entity(part, offset + i, entity);
+      else
+        this.#lacking(part, lost.get(i) ?? `${fetch.subgraph} answered ${describe(entity)} where an entity was due.`);
+    }
+    for (const error of errors) this.#entityError(part, offset, lost, error);
+    for (const error of answer.errors) {
+      if (error.path === undefined && answer.data !== null)
+        this.#outcome.add(fetch.subgraph, error, [...this.#firstPath(unit), ...unit.topKeys.slice(0, 1)]);
+    }
+  }
+
+  /** At the end: before, a null key would have been asked about. */
+  end(): void {
+    if (this.#outcome.losses.length === 0 || !this.#gone) return;
+    for (const [entity, keys] of this.#gone)
+      merge(entity, Object.fromEntries(keys.map((key) => [key, null])), this.#families.abstract);
+  }
+
+  #mergeEntity(entity: JsonObject, targets: readonly JsonObject[], groups: readonly number[] | undefined): void {
+    if (!groups) {
+      // At one path equal entities have equal needs, so they may have their fields' values in common.
+      for (const target of targets) merge(target, entity, this.#families.abstract);
+      return;
+    }
+    const originals = new Map<number, JsonObject>([[groups[0]!, entity]]);
+    const copies = groups.map(
+      (group) => originals.get(group) ?? originals.set(group, structuredClone(entity)).get(group)!,
+    );
+    targets.forEach((target, index) => merge(target, copies[index]!, this.#families.abstract));
+  }
+
+  #entityError(part: Part, offset: number, lost: ReadonlyMap<number, unknown>, error: SubgraphError): void {
+    const [, index, ...rest] = error.path ?? [];
+    if (typeof index !== 'number') {
+      if (error.path) this.#outcome.add(part.fetch.subgraph, error, this.#firstPath(part.unit));
+      return;
+    }
+    if (lost.has(index) || this.#outcome.isFull()) return;
+    const targets = new Set(part.targets[offset + index]);
+    for (const locator of part.unit.locators) {
+      for (const { object, path } of locator.findPaths(this.#outcome.data)) {
+        if (targets.has(object)) this.#outcome.add(part.fetch.subgraph, error, [...path, ...rest]);
+      }
+    }
+  }
+
+  #lacking({ fetch, unit }: Part, error: SubgraphError | string): void {
+    for (const { keys } of unit.locators) this.#outcome.lacking(fetch.subgraph, keys, unit.topKeys, error);
+  }
+
+  #firstPath(unit: Unit): (string | number)[] {
+    return unit.locators[0]?.findPaths(this.#outcome.data)[0]?.path ?? [];
+  }
+}
+
+function describe(value: Json | undefined): string {
+  if (Array.isArray(value)) return `${value.length}`;
+  return value === undefined ? 'nothing' : (JSON.stringify(value) ?? '').slice(0, 60);
+}
