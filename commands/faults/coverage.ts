@@ -13,17 +13,16 @@ export interface Shown {
 /** The whole table of faults: no line of it is without an answer to "and who has seen that?". */
 export const COVERAGE: Readonly<Record<string, Shown>> = {
   FP1: {
-    says: 'kill -9 of the gateway',
-    open: 'once, not twenty times; without idempotency keys a write that was cut off is not safe to repeat',
+    says: 'kill -9 of the gateway, twenty times; what was cut off is repeated with its key',
     rows: ['FP1'],
     tests: ['gateway/workers/workers'],
   },
   FP2: { says: 'kill -9 before a transaction begins', proofs: ['events'] },
   FP3: { says: 'kill -9 between INSERT and COMMIT', rows: ['FP3', 'FP3-users'], proofs: ['events'] },
   FP4: {
-    says: 'kill -9 after COMMIT, before the answer',
-    open: 'there are no idempotency keys (G5): who publishes again has published twice; likes and follows are the same once more',
-    tests: ['test/faults/killed-program'],
+    says: 'kill -9 after COMMIT, before the answer; repeated with its key',
+    rows: ['FP4'],
+    tests: ['test/faults/killed-before-the-drop', 'test/faults/killed-program', 'libs/idempotency/once'],
     proofs: ['events'],
   },
   FP5: { says: 'kill -9 after COMMIT, before the relay wakes', proofs: ['events'] },

@@ -32,9 +32,20 @@ export interface Fault {
  * last. What concerns one part alone is shown by that part's tests: coverage.ts.
  */
 export const FAULTS: readonly Fault[] = [
-  killed('FP1', 'kill -9 of the gateway, and started again', 'gateway'),
+  killed('FP1', 'kill -9 of the gateway, and started again, twenty times', 'gateway', 20),
   killed('FP3', 'kill -9 of posts in the middle of its writes, and started again', 'posts'),
   killed('FP3-users', 'kill -9 of users, and started again', 'users'),
+  {
+    id: 'FP4',
+    says: 'posts commits and its answers are lost; then kill -9 of posts, and started again',
+    async strike({ town, ms }) {
+      town.proxies.service.posts.set({ limitData: 1 });
+      await sleep(ms);
+      town.signal('posts', 'SIGKILL');
+      await town.restart('posts');
+      town.proxies.service.posts.set({});
+    },
+  },
   killed('FP8', 'kill -9 of followers, which hears and tells, and started again', 'followers'),
   leaseLost('FP10', 'posts is stopped (SIGSTOP) until a second process has its lease, and goes on beside it', 'posts'),
   leaseLost('FP10-followers', 'the same of followers, which hears and tells', 'followers'),
@@ -195,13 +206,15 @@ async function patiently(database: Databases['posts'], statement: string): Promi
   }
 }
 
-function killed(id: string, says: string, name: ProgramName): Fault {
+function killed(id: string, says: string, name: ProgramName, times = 1): Fault {
   return {
     id,
     says,
     async strike({ town }) {
-      town.signal(name, 'SIGKILL');
-      await town.restart(name);
+      for (let nth = 0; nth < times; nth += 1) {
+        town.signal(name, 'SIGKILL');
+        await town.restart(name);
+      }
     },
   };
 }
