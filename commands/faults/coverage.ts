@@ -88,7 +88,12 @@ export const COVERAGE: Readonly<Record<string, Shown>> = {
     tests: ['libs/database/database', 'subgraphs/users/write/contention'],
   },
   FD10: { says: 'a lock by DDL, idle in transaction', rows: ['FD10'], tests: ['libs/database/database'] },
-  FD11: { says: 'a disk that is full', rows: ['FD11'], open: 'shown as a database that is read only' },
+  FD11: {
+    says: 'a disk that is full, of databases and of logs',
+    open: 'not of PostgreSQL’s own log (WAL): there it ends by itself, which is FD1',
+    rows: ['FD11', 'FD11-full'],
+    tests: ['libs/database/full-disk', 'test/faults/full-log'],
+  },
   FD12: {
     says: 'a migration under load',
     open: 'by six people, not 200 requests a second; the longest lock is bounded (lock_timeout), not measured',

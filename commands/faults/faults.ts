@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FaultProxy, Toxics } from '../../test/servers/fault-proxy.js';
 import { startPostgres, type PostgresServer } from '../../test/servers/postgres.js';
 import { startRedis, tell, type RedisServer } from '../../test/servers/redis.js';
+import { fillDisk } from '../../test/servers/small-disk.js';
 import type { Databases } from './checker.js';
 import { SERVICES, type ProgramName, type ServiceName, type Town } from './town.js';
 
@@ -19,6 +20,8 @@ export interface Fault {
   readonly says: string;
   /** Only when it is asked for by name. */
   readonly control?: boolean;
+  /** The databases have to be on a disk of their own: where this machine may mount one. */
+  readonly fillsDisk?: boolean;
   /** Nobody may notice it: whatever is asked meanwhile is answered whole. */
   readonly unnoticed?: boolean;
   /** Before anybody is at work. */
@@ -135,6 +138,19 @@ export const FAULTS: readonly Fault[] = [
     },
   },
   {
+    id: 'FD11-full',
+    says: 'the disk of all databases is full, to the last byte (53100)',
+    fillsDisk: true,
+    async strike({ town, ms }) {
+      const makeRoom = fillDisk(town.postgres);
+      try {
+        await sleep(ms);
+      } finally {
+        makeRoom();
+      }
+    },
+  },
+  {
     id: 'FD12',
     says: 'the table of posts gets a column, which is filled in slices and dropped again, under load',
     unnoticed: true,
@@ -210,8 +226,10 @@ function killed(id: string, says: string, name: ProgramName, times = 1): Fault {
   return {
     id,
     says,
-    async strike({ town }) {
+    async strike({ town, ms }) {
       for (let nth = 0; nth < times; nth += 1) {
+        // The next one in the middle of what has begun again.
+        if (nth > 0) await sleep(ms / 2);
         town.signal(name, 'SIGKILL');
         await town.restart(name);
       }
