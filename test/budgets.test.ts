@@ -112,6 +112,24 @@ describe('with the cache off', () => {
     expect(errors).toEqual([]);
     expect(over(cost, name)).toEqual([]);
   });
+
+  it('an Idempotency-Key costs a write two statements, and spares the second one all of its own', async () => {
+    const query = 'mutation($id: ID!, $body: String!) { editPost(input: { id: $id, body: $body }) { id } }';
+    const authorization = `Bearer ${made.alice.token}`;
+    const costOf = async (work: () => Promise<unknown>) => {
+      const { statements } = await world.count(() => work().then(() => world.settle()));
+      return statements['posts'] ?? 0;
+    };
+    const edit = (body: string, more: Record<string, string>) => async () => {
+      const { errors } = await world.ask(query, { id: made.post, body }, { authorization, ...more });
+      expect(errors).toEqual([]);
+    };
+    const key = { 'idempotency-key': '"budget"' };
+    const [quiet, naive] = [await costOf(async () => {}), await costOf(edit('without a key', {}))];
+    expect(naive).toBeGreaterThan(quiet + 2);
+    expect(await costOf(edit('under a key', key))).toBe(naive + 2);
+    expect(await costOf(edit('under a key', key))).toBe(quiet + 2);
+  });
 });
 
 describe('the profile page', () => {

@@ -13,17 +13,16 @@ export interface Shown {
 /** The whole table of faults: no line of it is without an answer to "and who has seen that?". */
 export const COVERAGE: Readonly<Record<string, Shown>> = {
   FP1: {
-    says: 'kill -9 of the gateway',
-    open: 'once, not twenty times; without idempotency keys a write that was cut off is not safe to repeat',
+    says: 'kill -9 of the gateway, twenty times; what was cut off is repeated with its key',
     rows: ['FP1'],
     tests: ['gateway/workers/workers'],
   },
   FP2: { says: 'kill -9 before a transaction begins', proofs: ['events'] },
   FP3: { says: 'kill -9 between INSERT and COMMIT', rows: ['FP3', 'FP3-users'], proofs: ['events'] },
   FP4: {
-    says: 'kill -9 after COMMIT, before the answer',
-    open: 'there are no idempotency keys (G5): who publishes again has published twice; likes and follows are the same once more',
-    tests: ['test/faults/killed-program'],
+    says: 'kill -9 after COMMIT, before the answer; repeated with its key',
+    rows: ['FP4'],
+    tests: ['test/faults/killed-before-the-drop', 'test/faults/killed-program', 'libs/idempotency/once'],
     proofs: ['events'],
   },
   FP5: { says: 'kill -9 after COMMIT, before the relay wakes', proofs: ['events'] },
@@ -39,7 +38,7 @@ export const COVERAGE: Readonly<Record<string, Shown>> = {
   },
   FP11: {
     says: 'SIGTERM under load, rolling restart',
-    open: 'that no request fails is shown of gateways; a service of one process is away while it is replaced',
+    open: 'a service of one process is away while it is replaced; of two, a mutation that was cut is the client’s to repeat, with its key',
     rows: ['FP11'],
     tests: ['test/faults/nothing-dropped'],
   },
@@ -89,7 +88,12 @@ export const COVERAGE: Readonly<Record<string, Shown>> = {
     tests: ['libs/database/database', 'subgraphs/users/write/contention'],
   },
   FD10: { says: 'a lock by DDL, idle in transaction', rows: ['FD10'], tests: ['libs/database/database'] },
-  FD11: { says: 'a disk that is full', rows: ['FD11'], open: 'shown as a database that is read only' },
+  FD11: {
+    says: 'a disk that is full, of databases and of logs',
+    open: 'not of PostgreSQL’s own log (WAL): there it ends by itself, which is FD1',
+    rows: ['FD11', 'FD11-full'],
+    tests: ['libs/database/full-disk', 'test/faults/full-log'],
+  },
   FD12: {
     says: 'a migration under load',
     open: 'by six people, not 200 requests a second; the longest lock is bounded (lock_timeout), not measured',

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseGlobalId } from '#libs/identity';
 
@@ -23,6 +23,7 @@ interface Person {
   readonly token: string;
   readonly email: string;
   followsNext: boolean;
+  readonly repeats: boolean;
 }
 
 interface Told {
@@ -35,7 +36,14 @@ const WAIT_MS = 15_000;
 /** A write that failed with one of these may have been carried out. */
 const UNKNOWN = new Set(['SUBGRAPH_TIMEOUT', 'SUBGRAPH_UNAVAILABLE', 'SUBGRAPH_BAD_RESPONSE', 'GATEWAY_TIMEOUT']);
 
-/** Six people who publish, like, follow and read, each one thing after another, until they are told to stop. */
+/** How long whoever repeats goes on, ms, and how long between two tries. */
+const REPEATS_MS = 20_000;
+const AGAIN_MS = 100;
+
+/**
+ * Six people who publish, like, follow and read, each one thing after another, until they are told to stop. Every second one sends
+ * each write with an Idempotency-Key, and again where nobody knows what became of it, until somebody does.
+ */
 export class Crowd {
   readonly ops: Op[] = [];
   /** Answers in which somebody was told what belongs to somebody else. */
@@ -61,7 +69,7 @@ export class Crowd {
         { input },
       );
       const { token, user } = data!['signUp'] as { token: string; user: { id: string } };
-      this.#people.push({ id: user.id, handle, token, email, followsNext: false });
+      this.#people.push({ id: user.id, handle, token, email, followsNext: false, repeats: nth % 2 === 1 });
     }
   }
 
@@ -139,8 +147,24 @@ export class Crowd {
   }
 
   async #write(me: Person, query: string, variables: object): Promise<Told & { outcome: Op['outcome'] }> {
+    if (!me.repeats) return this.#try(me, query, variables);
+    const key = randomUUID();
+    const until = performance.now() + REPEATS_MS;
+    let told = await this.#try(me, query, variables, key);
+    let isUnknown = false;
+    while (told.outcome !== 'ok' && performance.now() < until) {
+      isUnknown ||= told.outcome === 'info';
+      if (!isUnknown) break;
+      await sleep(AGAIN_MS);
+      told = await this.#try(me, query, variables, key);
+    }
+    // A later refusal says nothing of an earlier try.
+    return isUnknown && told.outcome === 'fail' ? { ...told, outcome: 'info' } : told;
+  }
+
+  async #try(me: Person, query: string, variables: object, key?: string): Promise<Told & { outcome: Op['outcome'] }> {
     try {
-      const told = await this.#ask(query, variables, me.token);
+      const told = await this.#ask(query, variables, me.token, key);
       if (told.errors === undefined) return { ...told, outcome: 'ok' };
       const isUnknown = told.errors.some(({ extensions }) => UNKNOWN.has(extensions?.code ?? ''));
       // What was written and could not be shown is written.
@@ -154,10 +178,14 @@ export class Crowd {
     this.ops.push({ kind, outcome, at: performance.now(), ...more });
   }
 
-  async #ask(query: string, variables: object, token?: string): Promise<Told> {
+  async #ask(query: string, variables: object, token?: string, key?: string): Promise<Told> {
     const response = await fetch(this.#graphql, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', ...(token ? { authorization: `Bearer ${token}` } : {}) },
+      headers: {
+        'content-type': 'application/json',
+        ...(token ? { authorization: `Bearer ${token}` } : {}),
+        ...(key ? { 'idempotency-key': `"${key}"` } : {}),
+      },
       body: JSON.stringify({ query, variables }),
       signal: AbortSignal.timeout(WAIT_MS),
     });

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FaultProxy, Toxics } from '../../test/servers/fault-proxy.js';
 import { startPostgres, type PostgresServer } from '../../test/servers/postgres.js';
 import { startRedis, tell, type RedisServer } from '../../test/servers/redis.js';
+import { fillDisk } from '../../test/servers/small-disk.js';
 import type { Databases } from './checker.js';
 import { SERVICES, type ProgramName, type ServiceName, type Town } from './town.js';
 
@@ -19,6 +20,8 @@ export interface Fault {
   readonly says: string;
   /** Only when it is asked for by name. */
   readonly control?: boolean;
+  /** The databases have to be on a disk of their own: where this machine may mount one. */
+  readonly fillsDisk?: boolean;
   /** Nobody may notice it: whatever is asked meanwhile is answered whole. */
   readonly unnoticed?: boolean;
   /** Before anybody is at work. */
@@ -32,9 +35,20 @@ export interface Fault {
  * last. What concerns one part alone is shown by that part's tests: coverage.ts.
  */
 export const FAULTS: readonly Fault[] = [
-  killed('FP1', 'kill -9 of the gateway, and started again', 'gateway'),
+  killed('FP1', 'kill -9 of the gateway, and started again, twenty times', 'gateway', 20),
   killed('FP3', 'kill -9 of posts in the middle of its writes, and started again', 'posts'),
   killed('FP3-users', 'kill -9 of users, and started again', 'users'),
+  {
+    id: 'FP4',
+    says: 'posts commits and its answers are lost; then kill -9 of posts, and started again',
+    async strike({ town, ms }) {
+      town.proxies.service.posts.set({ limitData: 1 });
+      await sleep(ms);
+      town.signal('posts', 'SIGKILL');
+      await town.restart('posts');
+      town.proxies.service.posts.set({});
+    },
+  },
   killed('FP8', 'kill -9 of followers, which hears and tells, and started again', 'followers'),
   leaseLost('FP10', 'posts is stopped (SIGSTOP) until a second process has its lease, and goes on beside it', 'posts'),
   leaseLost('FP10-followers', 'the same of followers, which hears and tells', 'followers'),
@@ -124,6 +138,19 @@ export const FAULTS: readonly Fault[] = [
     },
   },
   {
+    id: 'FD11-full',
+    says: 'the disk of all databases is full, to the last byte (53100)',
+    fillsDisk: true,
+    async strike({ town, ms }) {
+      const makeRoom = fillDisk(town.postgres);
+      try {
+        await sleep(ms);
+      } finally {
+        makeRoom();
+      }
+    },
+  },
+  {
     id: 'FD12',
     says: 'the table of posts gets a column, which is filled in slices and dropped again, under load',
     unnoticed: true,
@@ -195,13 +222,17 @@ async function patiently(database: Databases['posts'], statement: string): Promi
   }
 }
 
-function killed(id: string, says: string, name: ProgramName): Fault {
+function killed(id: string, says: string, name: ProgramName, times = 1): Fault {
   return {
     id,
     says,
-    async strike({ town }) {
-      town.signal(name, 'SIGKILL');
-      await town.restart(name);
+    async strike({ town, ms }) {
+      for (let nth = 0; nth < times; nth += 1) {
+        // The next one in the middle of what has begun again.
+        if (nth > 0) await sleep(ms / 2);
+        town.signal(name, 'SIGKILL');
+        await town.restart(name);
+      }
     },
   };
 }

@@ -51,15 +51,24 @@ const READY_MS = 60_000;
 
 export type MoreSettings = Readonly<Partial<Record<ProgramName, Readonly<Record<string, string>>>>>;
 
-/** `moreOf`: settings besides those that all of it needs; of what stands here, Redis has a door that is known only then. */
-export async function openTown(moreOf: (here: { redisUrl: string }) => MoreSettings = () => ({})): Promise<Town> {
+/**
+ * `moreOf`: settings besides those that all of it needs; of what stands here, Redis has a door that is known only then. With `diskMib`
+ * the databases are on a disk of that size, which `fillDisk` can fill.
+ */
+export async function openTown(
+  moreOf: (here: { redisUrl: string }) => MoreSettings = () => ({}),
+  { diskMib }: { readonly diskMib?: number | undefined } = {},
+): Promise<Town> {
   const closers: (() => Promise<void>)[] = [];
   const close = async (): Promise<void> => {
     for (const end of closers.splice(0).reverse()) await end();
   };
   try {
     // What was acknowledged has to be there after a crash of the server; a crash of the machine is nobody's test here.
-    const postgres = await startPostgres({ settings: { synchronous_commit: 'on' } });
+    const postgres = await startPostgres({
+      settings: { synchronous_commit: 'on' },
+      ...(diskMib === undefined ? {} : { diskMib }),
+    });
     const now = { postgres } as { postgres: PostgresServer; redis: RedisServer };
     closers.push(() => now.postgres.stop());
     const redis = (now.redis = await startRedis());

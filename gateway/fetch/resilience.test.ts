@@ -176,6 +176,17 @@ describe('several addresses of one subgraph', () => {
     expect(good.calls).toBe(40);
   });
 
+  it('one that is gone costs no call and no retry, however many are made before anything was saved up', async () => {
+    const good = await subgraph();
+    const gone = createServer();
+    const port = await listen(gone);
+    await new Promise((resolve) => gone.close(resolve));
+    // Nothing opens: every second call begins at the one that is gone.
+    const one = client({ breakerFailures: 0 });
+    expect(await count(200, () => one.ask(`http://127.0.0.1:${port}/graphql,${good.url}`))).toEqual({ ok: 200 });
+    expect(good.calls).toBe(200);
+  });
+
   it('a name that stands for several machines is each of them, and follows when they change', async () => {
     const seen: Record<string, number> = {};
     const on = (host: string): RequestListener => {

@@ -133,7 +133,10 @@ class Call implements Caller {
     const may = this.#mayRepeat
       ? missed === 'lost' || missed === 'unsent' || (missed === 'unasked' && elsewhere)
       : elsewhere && (missed === 'unsent' || missed === 'unasked');
-    if (!may || this.#again || !this.#upstream.budget.take()) return false;
+    if (!may || this.#again) return false;
+    // A call that never left us and goes elsewhere is no second one to anybody: the budget is for what is asked twice.
+    const isFirst = elsewhere && missed !== 'lost';
+    if (!isFirst && !this.#upstream.budget.take()) return false;
     this.#again = true;
     this.#options.observe?.repeated(this.#call.subgraph, 'retry');
     clearTimeout(this.#timer);

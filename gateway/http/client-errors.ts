@@ -38,7 +38,13 @@ const SUBGRAPH_SAYS: ReadonlySet<unknown> = new Set([
   'UNAUTHENTICATED',
 ]);
 /** Of these a client has to know that it may try again, in our words. */
-const SUBGRAPH_MEANS: ReadonlySet<unknown> = new Set(['NOT_CAUGHT_UP', 'RATE_LIMITED', 'OVERLOADED']);
+const SUBGRAPH_MEANS: ReadonlySet<unknown> = new Set([
+  'NOT_CAUGHT_UP',
+  'RATE_LIMITED',
+  'OVERLOADED',
+  'IDEMPOTENCY_KEY_REUSED',
+  'IDEMPOTENCY_KEY_IN_USE',
+]);
 
 /**
  * The one place that decides what leaves the house; every engine goes through it. The whole of it is logged once. `more`: errors

@@ -83,6 +83,7 @@ export function preflightHeaders(origin: string | undefined, cors: CorsRules): R
       'authorization',
       'x-request-id',
       'consistency-token',
+      'idempotency-key',
       'tributary-cost',
       ...PREFLIGHTED,
       ...cors.headers,

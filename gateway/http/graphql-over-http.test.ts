@@ -172,7 +172,8 @@ describe('pages of other origins', () => {
         open,
       );
       expect([allowed.status, allowed.headers['access-control-allow-origin']]).toEqual([204, 'https://app.example']);
-      expect(allowed.headers['access-control-allow-headers']).toContain('x-tenant');
+      for (const name of ['x-tenant', 'idempotency-key'])
+        expect(allowed.headers['access-control-allow-headers']).toContain(name);
       const foreign = await send({ method: 'OPTIONS', headers: { origin: 'https://evil.example' } }, open);
       expect([foreign.status, foreign.headers['access-control-allow-origin']]).toEqual([204, undefined]);
       const read = await send(

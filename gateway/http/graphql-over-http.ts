@@ -2,7 +2,7 @@ import { isAscii } from 'node:buffer';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { inspect } from 'node:util';
 import { CODES, Failure } from '#libs/failure';
-import { CLIENT_HEADER, SESSION, SESSION_HEADER } from '#libs/identity';
+import { CLIENT_HEADER, IDEMPOTENCY_HEADER, SESSION, SESSION_HEADER } from '#libs/identity';
 import { traced, type Attributes, type Clock, type Logger, type Span, type Tracer } from '#libs/telemetry';
 import type { Grants } from '../authorization/grants.js';
 import type { Answer, Operation, RequestContext } from '../engine.js';
@@ -13,6 +13,7 @@ import type { Consistency, RequestConsistency } from './consistency.js';
 import { corsHeaders, preflightHeaders, refuseCrossSite, type CorsRules } from './cross-site.js';
 import { CLIENT_GONE, withDeadline } from './ending.js';
 import { forwardedHeaders, requestIdOf } from './headers.js';
+import { idempotencyOf, refuseKey } from './idempotency.js';
 import type { Bearer, Identity } from './identity.js';
 import { responseTypeFor, wantsPage, type ResponseType } from './media-type.js';
 import { textOnly, type DocumentText } from './persisted-documents.js';
@@ -225,10 +226,11 @@ async function answered(
     if (request.headers[COST_HEADER] !== undefined) responseHeaders.push([COST_HEADER, String(cost)]);
     consistency = parts.consistency?.of(request, subject, operation.type);
     const forwarded = forwardedHeaders(request.headers, parts.forward);
-    const headers = operation.type === 'mutation' ? withCaller(forwarded, request, bearer, parts) : forwarded;
+    const key = idempotencyOf(request, operation, variables);
+    const headers = operation.type === 'mutation' ? withCaller(forwarded, request, bearer, key, parts) : forwarded;
     const grants = parts.grants ? parts.grants(request, bearer) : bearer?.grants;
     const explain = parts.explain !== undefined && parts.explain(request.headers);
-    return withDeadline(response, deadline - parts.clock(), (signal) =>
+    const run = withDeadline(response, deadline - parts.clock(), (signal) =>
       engine.execute(operation, variables, {
         requestId,
         cost,
@@ -243,6 +245,7 @@ async function answered(
         trace,
       }),
     );
+    return key === undefined ? run : run.then(refuseKey);
   });
   if (answer === undefined) throw new Failure('OVERLOADED', 'There is no supergraph to serve yet.');
   return { answer, subject, consistency, responseHeaders };
@@ -285,10 +288,14 @@ function withCaller(
   headers: ReadonlyMap<string, string>,
   request: IncomingMessage,
   bearer: Bearer | null,
+  key: string | undefined,
   { client }: GraphqlOverHttpParts,
 ): ReadonlyMap<string, string> {
-  if (!client) return headers;
-  const more = new Map(headers).set(CLIENT_HEADER, client(request));
+  if (!client && key === undefined) return headers;
+  const more = new Map(headers);
+  if (key !== undefined) more.set(IDEMPOTENCY_HEADER, key);
+  if (!client) return more;
+  more.set(CLIENT_HEADER, client(request));
   const session = bearer?.claims['jti'];
   return typeof session === 'string' && SESSION.test(session) ? more.set(SESSION_HEADER, session) : more;
 }

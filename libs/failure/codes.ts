@@ -35,6 +35,18 @@ export const CODES = {
     message: 'This account is being deleted; nothing can be done in its name.',
   },
   CONFLICT: { status: 409, says: true, retry: false, message: 'It was changed in between.' },
+  IDEMPOTENCY_KEY_REUSED: {
+    status: 422,
+    says: true,
+    retry: false,
+    message: 'This Idempotency-Key came with another operation or other variables before; make a new one.',
+  },
+  IDEMPOTENCY_KEY_IN_USE: {
+    status: 409,
+    says: true,
+    retry: true,
+    message: 'The first request with this Idempotency-Key is still under way; try again in a moment.',
+  },
   CONSISTENCY_TOKEN_REFUSED: {
     status: 400,
     says: true,

@@ -86,6 +86,11 @@ export class AssertionVerifier {
     return { subject: claims.sub ?? null };
   }
 
+  /** A digest that only who has the secret can make, or try. */
+  seal(text: string): string {
+    return hmac(this.#secret, JSON.stringify(['sealed', text])).toString('base64url');
+  }
+
   #claimsOf(assertion: string): Claims | undefined {
     const end = assertion.lastIndexOf('.');
     const signed = assertion.slice(0, end);

@@ -1,5 +1,5 @@
 export { ASSERTION_HEADER, AssertionSigner, AssertionVerifier } from './assertion.js';
-export { CLIENT_HEADER, SESSION, SESSION_HEADER } from './caller.js';
+export { CLIENT_HEADER, IDEMPOTENCY_HEADER, SESSION, SESSION_HEADER } from './caller.js';
 export { ENDED_SESSIONS_PAGE, EndedSessions, type EndedSessionsPage } from './ended-sessions.js';
 export { globalId, kindOfGlobalId, parseGlobalId, type Kind } from './global-id.js';
 export { isId, newId, SHARDS, shardOf, timeOf, type NewIdOptions } from './ids.js';

@@ -1,5 +1,6 @@
 import type { Write } from '#libs/consistency';
 import { Failure } from '#libs/failure';
+import type { Key, Once } from '#libs/idempotency';
 
 /** One per request; loaders hang on it in a WeakMap. */
 export interface RequestContext {
@@ -11,6 +12,10 @@ export interface RequestContext {
   /** Which client of the gateway's it comes from, and by which log-in; told with mutations only. */
   readonly client?: string | undefined;
   readonly session?: string | undefined;
+  /** By which a mutation may be repeated; absent: the client has not said that it may. */
+  readonly key?: Key | undefined;
+  /** Of the root field that is resolved now, where there is a key. */
+  once?: Once | undefined;
   /** What this reader has written lately and has to be shown, wherever it was written; mostly nothing. */
   readonly upTo: readonly Write[];
   /**

@@ -4,12 +4,14 @@ import { asFailure, Failure } from '#libs/failure';
 import {
   ASSERTION_HEADER,
   CLIENT_HEADER,
+  IDEMPOTENCY_HEADER,
   newId,
   parseGlobalId,
   SESSION,
   SESSION_HEADER,
   type AssertionVerifier,
 } from '#libs/identity';
+import { keyOf } from '#libs/idempotency';
 import type { RequestContext } from './context.js';
 
 /**
@@ -36,6 +38,7 @@ export class Door {
         traceId: traceIdOf(request),
         client: callerOf(request, CLIENT_HEADER),
         session: callerOf(request, SESSION_HEADER),
+        key: this.#keyOf(request, viewer),
         upTo,
         fresh: false,
         wrote: [],
@@ -49,6 +52,11 @@ export class Door {
     const context = this.#contexts.get(request);
     if (context === undefined) throw new Error('a request got past the door');
     return context;
+  }
+
+  #keyOf({ headers }: FastifyRequest, viewer: string | null): RequestContext['key'] {
+    const came = headers[IDEMPOTENCY_HEADER];
+    return came === undefined ? undefined : keyOf(came, viewer, (text) => this.assertions.seal(text));
   }
 
   #viewer(request: FastifyRequest): string | null {

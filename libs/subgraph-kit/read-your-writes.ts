@@ -4,6 +4,7 @@ import { writesText, WROTE_HEADER } from '#libs/consistency';
 import type { Database } from '#libs/database';
 import type { DomainEvent } from '#libs/events';
 import { Failure } from '#libs/failure';
+import type { Done } from '#libs/idempotency';
 import type { CaughtUp } from '#libs/outbox';
 import type { RequestContext } from './context.js';
 
@@ -53,20 +54,40 @@ function notCaughtUp(): GraphQLError {
 }
 
 /** The database for what this request writes: what it commits is what the writer is shown from then on. */
-export function writingFor(database: Database, context: RequestContext): Pick<Database, 'query' | 'transaction'> {
+export function writingFor(database: Database, context: RequestContext): Writable {
   return {
     query: (text, values) => database.query(text, values),
+    async again(run) {
+      const done = await context.once?.done<Awaited<ReturnType<typeof run>>>(database);
+      return done === undefined ? run() : told(context, done);
+    },
     async transaction(work) {
-      let events: readonly DomainEvent[] = [];
-      const result = await database.transaction(async (tx) => {
+      if (context.once !== undefined) return told(context, await context.once.transaction(database, work));
+      let wrote: readonly DomainEvent[] = [];
+      const answer = await database.transaction(async (tx) => {
         const done = await work(tx);
-        events = [...tx.events];
+        wrote = [...tx.events];
         return done;
       });
-      const at = Math.floor(Date.now() / 1_000);
-      for (const { source, aggregate, aggregateVersion: version } of events)
-        context.wrote.push({ source, aggregate, version, at });
-      return result;
+      return told(context, { answer, wrote, again: false });
     },
   };
+}
+
+export interface Writable extends Pick<Database, 'query' | 'transaction'> {
+  /**
+   * What `run` answered when it was done before under the client's key, without doing any of it: for what checks something before its
+   * transaction that is not so any more after it. The answer of its transaction has to be its own.
+   */
+  again<T>(run: () => Promise<T>): Promise<T>;
+}
+
+/** Whoever has lost an answer has lost the token of what it wrote as well. */
+function told<T>(context: RequestContext, { answer, wrote, again }: Done<T>): T {
+  const at = Math.floor(Date.now() / 1_000);
+  for (const { source, aggregate, aggregateVersion: version } of wrote)
+    context.wrote.push({ source, aggregate, version, at });
+  // Who wrote it may have been killed before it dropped what was stale.
+  if (again) context.fresh = true;
+  return answer;
 }

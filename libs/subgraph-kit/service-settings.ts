@@ -1,3 +1,4 @@
+import { KEEP_HOURS } from '#libs/idempotency';
 import { KEEP_DAYS, LEASE_MS } from '#libs/outbox';
 import { address, choice, port, secret, text, whole, type Values } from '#libs/settings';
 import { tracingSettings } from '#libs/telemetry';
@@ -74,6 +75,13 @@ export function serviceSettings(standardPort: number) {
       unit: 'days',
       default: KEEP_DAYS,
       why: 'How long a published event is kept: what a Redis that loses its data is filled with again.',
+    }),
+    IDEMPOTENCY_KEEP_HOURS: whole({
+      min: 1,
+      max: 720,
+      unit: 'hours',
+      default: KEEP_HOURS,
+      why: 'How long a mutation that came with an Idempotency-Key may be repeated; after that it would be done again.',
     }),
   };
 }

@@ -11,6 +11,7 @@ import {
 } from '#libs/cache';
 import { databaseGauges, openDatabase, type Database, type OpenDatabaseOptions } from '#libs/database';
 import type { DomainEvent, EventSource } from '#libs/events';
+import { KeyRetention } from '#libs/idempotency';
 import { AssertionVerifier, loadOrCreateSecret } from '#libs/identity';
 import {
   CaughtUp,
@@ -111,6 +112,8 @@ export async function startService(
       ...service.tables,
     });
     closers.push(() => database.close());
+    const keys = new KeyRetention({ database, keepMs: config.IDEMPOTENCY_KEEP_HOURS * 3_600_000, logger });
+    closers.push(() => keys.close());
     const cache = openCache({ redisUrl: config.REDIS_URL, mode: config.CACHE, logger, clock });
     closers.push(() => cache.close());
     await cache.ready();

@@ -17,6 +17,7 @@ import { guardEntities } from './entities.js';
 import { formatError, logMasked } from './errors.js';
 import { healthController, type Needs } from './health.js';
 import { HttpErrors } from './http-errors.js';
+import { oncePerKey } from './once-per-key.js';
 import { readYourWrites, type ReadYourWrites } from './read-your-writes.js';
 
 export interface SubgraphOptions {
@@ -79,7 +80,7 @@ function graphqlOptions(
     // Not typePaths: those are glob patterns, and a folder may be called anything.
     typeDefs,
     ...(/\bscalar DateTime\b/.test(typeDefs) ? { resolvers: { DateTime } } : {}),
-    transformSchema: guardEntities,
+    transformSchema: (schema) => oncePerKey(guardEntities(schema)),
     context: (request: FastifyRequest) => door.contextOf(request),
     formatError,
     plugins: [

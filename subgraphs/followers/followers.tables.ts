@@ -1,3 +1,4 @@
+import { IdempotencyKeysMigration } from '#libs/idempotency';
 import { outboxMigrations } from '#libs/outbox';
 import { ReadModelMigration } from '#libs/read-model';
 import { StepsGoOnMigration } from '#libs/saga';
@@ -20,5 +21,6 @@ export const followersTables = {
     StepsGoOnMigration,
     ErasedRelations1764547200000,
     FollowCountVersions1764633600001,
+    IdempotencyKeysMigration,
   ],
 };

@@ -1,3 +1,4 @@
+import { IdempotencyKeysMigration } from '#libs/idempotency';
 import { outboxMigrations } from '#libs/outbox';
 import { ReadModelMigration } from '#libs/read-model';
 import { StepsGoOnMigration } from '#libs/saga';
@@ -37,5 +38,6 @@ export const postsTables = {
     ErasedLikes1764547200001,
     CountVersions1764633600000,
     TrendingCounts1764633600002,
+    IdempotencyKeysMigration,
   ],
 };

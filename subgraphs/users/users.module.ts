@@ -1,9 +1,8 @@
 import type { DynamicModule } from '@nestjs/common';
 import { openCache } from '#libs/cache';
-import type { Database } from '#libs/database';
 import type { TokenIssuer } from '#libs/identity';
 import type { Saga } from '#libs/saga';
-import { subgraphModule, writingFor, type ModuleParts } from '#libs/subgraph-kit';
+import { subgraphModule, writingFor, type ModuleParts, type Writable } from '#libs/subgraph-kit';
 import type { Patience } from './deletion.store.js';
 import { deletionOf } from './read/deletion.queries.js';
 import { endedSessionsController } from './read/ended-sessions.controller.js';
@@ -54,7 +53,7 @@ export function usersModule({
   });
 
   const { lifetimeS } = tokens;
-  const writes = (tellable: Pick<Database, 'query' | 'transaction'>): Writes => ({
+  const writes = (tellable: Writable): Writes => ({
     signUp: new SignUp({ database: tellable, passwords, throttle, clock }),
     logIn: new LogIn({ database: tellable, passwords, throttle }),
     logOut: new LogOut({ database: tellable, clock, lifetimeS }),
@@ -62,9 +61,10 @@ export function usersModule({
     editProfile: new EditProfile({ database: tellable, throttle, clock }),
     deleteAccount: new DeleteAccount({ database: tellable, passwords, throttle, clock, saga, patience }),
     markNotificationsRead: async (viewer: string, upTo: string | undefined) => {
-      await markNotificationsRead(database, viewer, upTo);
+      await markNotificationsRead(tellable, viewer, upTo);
       return unreadCountOf(database, viewer);
     },
+    again: (run) => tellable.again(run),
   });
   const loaders = userLoaders({ database, cache: userCache, source: new UserCache(openCache({ mode: 'off' })) });
 

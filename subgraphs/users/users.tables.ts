@@ -1,3 +1,4 @@
+import { IdempotencyKeysMigration } from '#libs/idempotency';
 import { outboxMigrations } from '#libs/outbox';
 import { ReadModelMigration } from '#libs/read-model';
 import { CreateUsers1763600000002 } from './migrations/0001-users.js';
@@ -23,5 +24,6 @@ export const usersTables = {
     GonePosts1764633600004,
     ErasedAccounts1764633600006,
     BlocksByBlocked1764633600007,
+    IdempotencyKeysMigration,
   ],
 };

@@ -22,6 +22,16 @@ const card = (more: object): object => ({
   i: { handle: 'mallory', email: 'm@example.org', password: 'correct horse', displayName: 'M', ...more },
 });
 
+/** A post under a key. */
+const keyed = ({ people }: Cast, who: Who, key: string | undefined, b: string): Message => ({
+  headers: {
+    ...JSON_TYPE,
+    authorization: `Bearer ${people[who].token}`,
+    ...(key === undefined ? {} : { 'idempotency-key': key }),
+  },
+  body: query(PUBLISH, { variables: { b } }),
+});
+
 const WRITES: Table = {
   'G1 thirty-one log-ins in one request': [
     nobody(`mutation{${al(31, 'logIn(input:{handle:"alice",password:"wrong horse"}){token}')}}`),
@@ -85,6 +95,13 @@ const WRITES: Table = {
     200,
     { says: /^\{"data":\{("a\d+":\{"followerCount":(\d+)\},?)+\}\}$/ },
   ],
+  'G5 the same key of somebody else': [
+    (cast) => keyed(cast, 'bob', '"g5"', 'bob’s own'),
+    200,
+    { says: /"body":"bob’s own"/, hides: /the first/ },
+  ],
+  'G5 a key that is none': [(cast) => keyed(cast, 'alice', '"a", "b"', 'none'), 400, 'BAD_REQUEST'],
+  'G5 a key of 8 KB': [(cast) => keyed(cast, 'alice', `"${'k'.repeat(8_000)}"`, 'none'), 400, 'BAD_REQUEST'],
   'G6 a cursor that was changed': [by('alice', '{users(first:2,after:"AAAA"){edges{node{id}}}}'), 200, INPUT],
   'G6 a cursor of another list': [
     by('alice', '{homeTimeline(first:2,after:"eyJhIjoxfQ"){edges{node{id}}}}'),
@@ -171,4 +188,20 @@ const WRITES: Table = {
   ],
 };
 
-export const abuse: readonly Attack[] = attacks('social', WRITES);
+const REPEATED: Table = {
+  'G5 a key that comes with another body': [
+    (cast, turn) => keyed(cast, 'alice', '"g5"', turn === 1 ? 'the first' : 'another'),
+    422,
+    { code: 'IDEMPOTENCY_KEY_REUSED', hides: /the first/, ran: true },
+  ],
+  'G5 a key as only the gateway tells it, from a client': [
+    (cast, turn) => {
+      const { headers, body } = keyed(cast, 'alice', undefined, `forged ${turn}`);
+      return { headers: { ...headers, 'tributary-idempotency-key': `${'a'.repeat(43)}.${'b'.repeat(43)}` }, body };
+    },
+    200,
+    { says: /"body":"forged 2"/ },
+  ],
+};
+
+export const abuse: readonly Attack[] = [...attacks('social', REPEATED, { repeat: 2 }), ...attacks('social', WRITES)];

@@ -5,7 +5,7 @@ import { Redis } from 'ioredis';
 import pg from 'pg';
 import { ROOT } from '../../commands/root.js';
 import { provisionServices } from '#libs/database';
-import { ASSERTION_HEADER, AssertionSigner, parseGlobalId } from '#libs/identity';
+import { ASSERTION_HEADER, AssertionSigner, globalId, IDEMPOTENCY_HEADER, parseGlobalId } from '#libs/identity';
 import { startChild, type Child } from '../deploy/child.js';
 import { plainEnvironment } from '../deploy/environment.js';
 import { PASSWORD } from '../people.js';
@@ -132,6 +132,34 @@ withServer(
         await sleep(50);
       }
       expect(await child.end()).toBe(0);
+    }, 180_000);
+
+    it('does once, and answers, what is repeated with its key; control: without one it is refused by what it has done itself', async () => {
+      const { child, url } = await start('drop');
+      const input = `{ handle: "carol", email: "c@example.org", password: "${PASSWORD}", displayName: "Carol" }`;
+      const signUp = async (to: string, key: Record<string, string>): Promise<string> => {
+        const response = await fetch(to, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json', [ASSERTION_HEADER]: signer.sign('users', null), ...key },
+          body: JSON.stringify({ query: `mutation { signUp(input: ${input}) { user { id } } }` }),
+        });
+        return response.text();
+      };
+      const key = { [IDEMPOTENCY_HEADER]: `${'k'.repeat(43)}.${'p'.repeat(43)}` };
+      process.kill(child.pid, 'SIGUSR2');
+      await child.said('armed');
+      await expect(signUp(url, key)).rejects.toThrow();
+      expect(await child.ended()).toBe(137);
+
+      const again = await start('drop');
+      const { rows } = await database.query(`SELECT id FROM users WHERE handle = 'carol'`);
+      expect(rows).toHaveLength(1);
+      for (let time = 0; time < 2; time += 1)
+        expect(JSON.parse(await signUp(again.url, key))).toEqual({
+          data: { signUp: { user: { id: globalId('user', (rows[0] as { id: string }).id) } } },
+        });
+      expect(await signUp(again.url, {})).toContain('CONFLICT');
+      expect(await again.child.end()).toBe(0);
     }, 180_000);
 
     it('control: a program that does not drop at the event goes on showing the old row', async () => {

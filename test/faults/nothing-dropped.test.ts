@@ -1,10 +1,13 @@
 import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
 import { ROOT } from '../../commands/root.js';
+import { provisionServices } from '#libs/database';
 import { startChild, type Child } from '../deploy/child.js';
 import { haproxyHere } from '../deploy/haproxy-here.js';
 import { withServer } from '../servers/needs.js';
@@ -153,6 +156,121 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
       }
     });
     expect(failed.length).toBeGreaterThan(0);
+  }, 600_000);
+});
+
+/** The longest that a gateway leaves an address alone that did not answer is 2 s (gateway/fetch/breaker.ts). */
+const ASKED_AGAIN_MS = 2_500;
+const PAUSE_MS = 10;
+
+withServer('postgres', 'a service of two processes, replaced one after another while requests run', (adminUrl = '') => {
+  const prefix = `dropped_${randomBytes(5).toString('hex')}_`;
+  const secret = randomBytes(32).toString('hex');
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const users = new Map<number, Child>();
+  let gateway: Child;
+  let door: number;
+  let databaseUrl: string;
+
+  beforeAll(async () => {
+    const urls = await provisionServices(adminUrl, ['users'], { users: secret }, { prefix });
+    databaseUrl = urls['users']!;
+    const ports = [await freePort(), await freePort()];
+    door = await freePort();
+    gateway = await program('gateway/main', door, {
+      SUPERGRAPH: 'schema/supergraph.graphql',
+      SUBGRAPH_URL_USERS: ports.map((port) => `http://127.0.0.1:${port}/graphql`).join(','),
+      ASSERTION_SECRET_USERS: secret,
+      ASSERTION_SECRET_POSTS: secret,
+      ASSERTION_SECRET_FOLLOWERS: secret,
+      IDENTITY: 'jwt',
+      JWKS_URL: `http://127.0.0.1:${ports[0]}/.well-known/jwks.json`,
+    });
+    await Promise.all(ports.map(startUsers));
+    while ((await ask().catch(() => '')) !== WHOLE) await sleep(50);
+  }, 120_000);
+  afterAll(async () => {
+    await Promise.all([gateway, ...users.values()].map((child) => child?.destroy()));
+    const admin = new pg.Client({ connectionString: adminUrl });
+    await admin.connect();
+    await admin.query(`DROP DATABASE IF EXISTS ${prefix}users WITH (FORCE)`);
+    await admin.query(`DROP ROLE IF EXISTS ${prefix}users`);
+    await admin.end();
+  }, 60_000);
+
+  function program(file: string, port: number, env: Record<string, string>): Promise<Child> {
+    return startChild(file, [process.execPath, `dist/${file}.js`], {
+      cwd: ROOT,
+      env: { PATH: process.env['PATH'], PORT: String(port), ...env },
+    });
+  }
+
+  async function startUsers(port: number): Promise<void> {
+    const child = await program('subgraphs/users/main', port, {
+      DATABASE_URL: databaseUrl,
+      ASSERTION_SECRET: secret,
+      SIGNING_KEY: privateKey.export({ type: 'pkcs8', format: 'der' }).toString('base64'),
+    });
+    users.set(port, child);
+    while ((await status(port, '/health/ready')) !== 200) await sleep(50);
+  }
+
+  const WHOLE = '200 {"data":{"users":{"edges":[]}}}';
+  async function ask(): Promise<string> {
+    const response = await fetch(`http://127.0.0.1:${door}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ query: '{ users(first: 3) { edges { node { handle } } } }' }),
+    });
+    return `${response.status} ${await response.text()}`;
+  }
+
+  /** What was not answered whole while `work` was done. */
+  async function failuresWhile(work: () => Promise<void>): Promise<{ failed: string[]; of: number }> {
+    const failed: string[] = [];
+    let of = 0;
+    let stop = false;
+    const clients = Array.from({ length: CLIENTS }, async () => {
+      while (!stop) {
+        const seen = await ask().catch(String);
+        of += 1;
+        if (seen !== WHOLE) failed.push(seen);
+        // A program that starts needs the processor too.
+        await sleep(PAUSE_MS);
+      }
+    });
+    try {
+      await work();
+    } finally {
+      stop = true;
+      await Promise.all(clients);
+    }
+    return { failed, of };
+  }
+
+  it('no request fails: what one has not answered, the other does', async () => {
+    const { failed, of } = await failuresWhile(async () => {
+      for (let nth = 0; nth < RESTARTS; nth += 1) {
+        const port = [...users.keys()][nth % 2]!;
+        expect(await users.get(port)!.end('SIGTERM', 60_000)).toBe(0);
+        await startUsers(port);
+        await sleep(ASKED_AGAIN_MS);
+      }
+    });
+    process.stdout.write(`${failed.length} of ${of} requests failed, ${RESTARTS} processes of users replaced\n`);
+    expect(failed.slice(0, 5)).toEqual([]);
+    expect(of).toBeGreaterThan(100);
+  }, 600_000);
+
+  it('(control: where both end, some fail; where one does, none)', async () => {
+    const [one, other] = [...users.values()];
+    const end = async (child: Child): Promise<void> => {
+      expect(await child.end('SIGTERM', 60_000)).toBe(0);
+      await sleep(500);
+    };
+    expect((await failuresWhile(() => end(one!))).failed.slice(0, 5)).toEqual([]);
+    const { failed } = await failuresWhile(() => end(other!));
+    expect(failed[0]).toContain('SUBGRAPH_UNAVAILABLE');
   }, 600_000);
 });
 

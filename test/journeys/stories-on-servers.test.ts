@@ -11,6 +11,7 @@ import { deletion } from './deletion.contract.js';
 import { everyday } from './everyday.contract.js';
 import { farewell } from './farewell.contract.js';
 import { notifications } from './notifications.contract.js';
+import { repeats } from './repeats.contract.js';
 
 // A step that fails for good is tried for eight seconds first.
 jest.setTimeout(60_000);
@@ -55,6 +56,7 @@ withServer(['postgres', 'redis'], 'on PostgreSQL and Redis', (adminUrl = '', red
   farewell(() => world);
   deletion(() => world);
   notifications(() => world);
+  repeats(() => world);
   describe('counts', () => counts(() => world, { runs: 5 }));
 
   describe.each(SERVICES)('the role of %s', (service) => {

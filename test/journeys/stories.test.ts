@@ -5,6 +5,7 @@ import { counts } from './counts.contract.js';
 import { everyday } from './everyday.contract.js';
 import { farewell } from './farewell.contract.js';
 import { notifications } from './notifications.contract.js';
+import { repeats } from './repeats.contract.js';
 
 describe.each(['apollo', 'tributary'])('in one process, on the embedded default, by the engine %s', (engine) => {
   let world: World;
@@ -17,5 +18,6 @@ describe.each(['apollo', 'tributary'])('in one process, on the embedded default,
   blocks(() => world);
   farewell(() => world);
   notifications(() => world);
+  repeats(() => world);
   describe('counts', () => counts(() => world, { runs: 4 }));
 });

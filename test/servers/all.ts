@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { findPostgres, startPostgres } from './postgres.js';
 import { findRedis, startRedis } from './redis.js';
+import { canMount } from './small-disk.js';
 import { NEEDS } from './table.js';
 
 /**
@@ -28,6 +29,7 @@ export async function startServers(
     stops.push(() => redis.stop());
     found[NEEDS.redis.variable] = redis.url;
   }
+  if (canMount()) found[NEEDS.mount.variable] = 'yes';
   for (const program of ['chromium', 'haproxy'] as const) {
     const path = env[NEEDS[program].variable] ?? onPath(program, env);
     if (path !== undefined) found[NEEDS[program].variable] = path;

@@ -18,10 +18,11 @@ export interface PostgresServer {
 /**
  * A real PostgreSQL of its own on a free port, in a temporary folder. It never outlives this process, not even when that is
  * killed: a shell holds the other end of a pipe, and when the pipe closes it ends the server and removes the folder. `standbyOf`
- * makes it a copy of that server, which follows it until it is promoted.
+ * makes it a copy of that server, which follows it until it is promoted. With `diskMib` its data, not its log, is on a disk of that
+ * size, which only it sees and which is gone with it: `canMount` and `fillDisk` in small-disk.ts.
  */
 export async function startPostgres(
-  options: { settings?: Record<string, string>; standbyOf?: PostgresServer } = {},
+  options: { settings?: Record<string, string>; standbyOf?: PostgresServer; diskMib?: number } = {},
 ): Promise<PostgresServer> {
   const binaries = findPostgres();
   if (binaries === undefined) throw new Error('There is no PostgreSQL on the PATH or under /usr/lib/postgresql');
@@ -32,7 +33,8 @@ export async function startPostgres(
   const run = { ...account, cwd: folder, env: { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC' } };
   try {
     const flags = ['-U', 'postgres', '--auth=trust', '--encoding=UTF8', '--no-locale', '--no-sync'];
-    const { standbyOf } = options;
+    const { standbyOf, diskMib } = options;
+    if (diskMib !== undefined) flags.push('-X', join(folder, 'wal'));
     if (standbyOf === undefined) await promisify(execFile)(join(binaries, 'initdb'), ['-D', dataDir, ...flags], run);
     else
       await promisify(execFile)(
@@ -49,8 +51,24 @@ export async function startPostgres(
       dataDir,
       ...settings.flatMap(([name, value]) => ['-c', `${name}=${value}`]),
     ];
-    const shell = spawn('sh', ['-c', WATCH, folder, ...server], {
-      ...run,
+    const watch =
+      diskMib === undefined
+        ? ['sh', '-c', WATCH, folder]
+        : [
+            'unshare',
+            '-m',
+            'sh',
+            '-c',
+            OWN_DISK,
+            folder,
+            `${diskMib}m`,
+            String(account?.uid),
+            String(account?.gid),
+            WATCH,
+          ];
+    const shell = spawn(watch[0]!, [...watch.slice(1), ...server], {
+      // Who mounts is root; the server is not.
+      ...(diskMib === undefined ? run : { cwd: run.cwd, env: run.env }),
       stdio: ['pipe', 'pipe', 'ignore'],
       detached: true,
     });
@@ -126,6 +144,21 @@ trap '' INT TERM HUP
 wait $server
 tail -c 2000 "$0/log"
 : >"$0/ended"
+`;
+
+/** The rest goes on as the server's account, on a copy of its data. */
+const OWN_DISK = `
+mv "$0/data" "$0/made" && mkdir "$0/data" &&
+mount -t tmpfs -o "size=$1,uid=$2,gid=$3,mode=0700" tmpfs "$0/data" &&
+cp -a "$0/made/." "$0/data/" && rm -r "$0/made" || exit 1
+account="--reuid=$2 --regid=$3 --clear-groups"
+watch=$4
+folder=$0
+shift 4
+setpriv $account sh -c "$watch" "$folder" "$@"
+cd /
+umount -l "$folder/data"
+rm -rf "$folder"
 `;
 
 class EndedEarly extends Error {}

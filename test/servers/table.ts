@@ -4,6 +4,12 @@ export const NEEDS = {
   redis: { variable: 'TEST_REDIS_URL', get: 'install redis-server, or give TEST_REDIS_URL' },
   chromium: { variable: 'TEST_CHROMIUM', get: 'install chromium, or give TEST_CHROMIUM=/path/to/it' },
   haproxy: { variable: 'TEST_HAPROXY', get: 'install haproxy, or give TEST_HAPROXY=/path/to/it' },
-} as const;
+  mount: {
+    variable: 'TEST_MOUNT',
+    get: 'run the tests as root, on Linux, where mounting is allowed',
+    // A container that may not mount can install whatever it likes.
+    optional: true,
+  },
+} as const satisfies Record<string, { variable: string; get: string; optional?: true }>;
 
 export type Need = keyof typeof NEEDS;

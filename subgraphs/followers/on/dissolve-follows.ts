@@ -1,4 +1,5 @@
 import type { Tx } from '#libs/database';
+import { forgetKeysOf } from '#libs/idempotency';
 import type { LeftBehind, Slice } from '#libs/saga';
 import { endFollows, pairOf, part, type Change, type Relation } from '../relation.js';
 import { foldCounts } from '../relation.counts.js';
@@ -123,6 +124,7 @@ export const eraseSlice: Slice<string> = async (tx, step) => {
   if (await forgetParted(tx, userId)) return '';
   if (await isThere(tx, RELATIONS, userId)) return 'relations';
   await foldCounts(tx, userId);
+  await forgetKeysOf(tx, userId);
   await tx.query(`UPDATE people SET state = 'gone' WHERE user_id = $1`, [userId]);
   return undefined;
 };

@@ -1,4 +1,5 @@
 import type { Tx } from '#libs/database';
+import { forgetKeysOf } from '#libs/idempotency';
 import { inBoth } from '#libs/read-model';
 import type { LeftBehind, Slice } from '#libs/saga';
 import { dropList } from '../timeline/build.js';
@@ -36,6 +37,7 @@ export const eraseSlice: Slice<string> = async (tx, part) => {
       await tx.query('SELECT FROM people WHERE id = $1 FOR UPDATE', [userId]);
       if (await forgetEdges(tx, userId)) return 'edges';
       await dropList(tx, userId);
+      await forgetKeysOf(tx, userId);
       await tx.query(`UPDATE people SET state = 'deleted', ${inBoth('post_count', () => '0')} WHERE id = $1`, [userId]);
       return undefined;
     }

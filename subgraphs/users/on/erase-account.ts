@@ -1,4 +1,5 @@
 import type { Tx } from '#libs/database';
+import { forgetKeysOf } from '#libs/idempotency';
 import type { Slice } from '#libs/saga';
 import { forgetPerson } from '../notifications/facts.js';
 
@@ -13,6 +14,7 @@ export const eraseSlice: Slice<string> = async (tx, { userId, cursor }) => {
   }
   if (await forgetPerson(tx, userId, SLICE)) return '';
   await tx.query('DELETE FROM notification_reads WHERE user_id = $1', [userId]);
+  await forgetKeysOf(tx, userId);
   if (await forgetBlocks(tx, userId)) return '';
   return `quarantine ${JSON.stringify(['', '', 0] satisfies Place)}`;
 };

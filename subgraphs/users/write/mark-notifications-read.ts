@@ -3,7 +3,7 @@ import { lockAccount } from './account.js';
 
 /** Everything up to this notification, or everything there is. What was read stays read: an older id changes nothing. */
 export async function markNotificationsRead(
-  database: Database,
+  database: Pick<Database, 'transaction'>,
   viewer: string,
   upTo: string | undefined,
 ): Promise<void> {

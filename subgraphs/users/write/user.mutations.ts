@@ -1,6 +1,6 @@
 import { Mutation, Resolver } from '@nestjs/graphql';
 import { globalId, parseGlobalId, type TokenIssuer } from '#libs/identity';
-import { requireViewer, type RequestContext } from '#libs/subgraph-kit';
+import { requireViewer, type RequestContext, type Writable } from '#libs/subgraph-kit';
 import type { Person } from '../user.js';
 import type { LoggedIn } from './account.js';
 import type { ChangePassword, ChangePasswordInput } from './change-password.js';
@@ -24,6 +24,8 @@ export interface Writes {
   readonly deleteAccount: DeleteAccount;
   /** Answers how many are unread then. */
   readonly markNotificationsRead: (viewer: string, upTo: string | undefined) => Promise<number>;
+  /** What was done before under the client's key, instead of all checks that come before the transaction. */
+  readonly again: Writable['again'];
 }
 
 /** How a deletion stands, as its owner is shown it. */
@@ -44,7 +46,8 @@ export class UserMutations {
 
   @Mutation()
   async signUp(_: unknown, { input }: { input: SignUpInput }, context: RequestContext): Promise<Session> {
-    return this.#session(await this.#writes(context).signUp.run(input, context.client));
+    const { signUp, again } = this.#writes(context);
+    return this.#session(await again(() => signUp.run(input, context.client)));
   }
 
   @Mutation()
@@ -64,18 +67,23 @@ export class UserMutations {
     { input }: { input: ChangePasswordInput },
     context: RequestContext,
   ): Promise<Session> {
-    return this.#session(await this.#writes(context).changePassword.run(requireViewer(context), input));
+    const viewer = requireViewer(context);
+    const { changePassword, again } = this.#writes(context);
+    return this.#session(await again(() => changePassword.run(viewer, input)));
   }
 
   @Mutation()
   async editProfile(_: unknown, { input }: { input: EditProfileInput }, context: RequestContext): Promise<Person> {
-    return this.#writes(context).editProfile.run(requireViewer(context), input);
+    const viewer = requireViewer(context);
+    const { editProfile, again } = this.#writes(context);
+    return again(() => editProfile.run(viewer, input));
   }
 
   @Mutation()
   async deleteAccount(_: unknown, { input }: { input: { password: string } }, context: RequestContext) {
     const viewer = requireViewer(context);
-    const id = await this.#writes(context).deleteAccount.run(viewer, input);
+    const { deleteAccount, again } = this.#writes(context);
+    const id = await again(() => deleteAccount.run(viewer, input));
     const deletion = await this.#deletion(id, viewer);
     return deletion && { ...deletion, id: globalId('deletion', id) };
   }

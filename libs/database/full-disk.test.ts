@@ -1,0 +1,55 @@
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { withServer } from '../../test/servers/needs.js';
+import { startPostgres, type PostgresServer } from '../../test/servers/postgres.js';
+import { fillDisk } from '../../test/servers/small-disk.js';
+import { openDatabase, type Database } from './index.js';
+
+withServer(['postgres', 'mount'], 'a database whose disk is full', () => {
+  let server: PostgresServer;
+  let database: Database;
+  beforeAll(async () => {
+    server = await startPostgres({ diskMib: 64 });
+    database = await openDatabase({ service: 'posts', url: server.url, entities: [], migrations: [] });
+    await database.query('CREATE TABLE notes (id int PRIMARY KEY, text text NOT NULL)');
+    await database.query('CREATE TABLE told (id int NOT NULL, text text NOT NULL)');
+  }, 60_000);
+  afterAll(async () => {
+    await database?.close();
+    await server?.stop();
+  }, 60_000);
+
+  /** A fact of a page and more, and what is told of it. */
+  const write = (id: number) =>
+    database.transaction(async (tx) => {
+      await tx.query('INSERT INTO told VALUES ($1, $2)', [id, 'told']);
+      await tx.query(`INSERT INTO notes SELECT $1 * 1000 + n, repeat('x', 1000) FROM generate_series(1, 20) AS n`, [
+        id,
+      ]);
+    });
+  const counts = async () => {
+    const [row] = await database.query<{ notes: number; told: number }>(
+      'SELECT (SELECT count(*)::int FROM notes) AS notes, (SELECT count(*)::int FROM told) AS told',
+    );
+    return row;
+  };
+
+  it('refuses writes so that a client may try again, has written nothing of them, reads on, and writes when there is room', async () => {
+    await write(1);
+    const makeRoom = fillDisk(server);
+    let done = 1;
+    // What is left on the last pages.
+    await expect(
+      (async () => {
+        for (;;) {
+          await write(done + 1);
+          done += 1;
+        }
+      })(),
+    ).rejects.toMatchObject({ code: 'OVERLOADED', cause: { code: '53100' } });
+    for (let nth = 0; nth < 3; nth += 1) await expect(write(done + 1)).rejects.toMatchObject({ code: 'OVERLOADED' });
+    expect(await counts()).toEqual({ notes: done * 20, told: done });
+    makeRoom();
+    await write(done + 1);
+    expect(await counts()).toEqual({ notes: (done + 1) * 20, told: done + 1 });
+  });
+});

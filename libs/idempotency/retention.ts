@@ -1,0 +1,53 @@
+import type { Database, Tx } from '#libs/database';
+import type { Logger } from '#libs/telemetry';
+
+/** How long a mutation may be repeated where nothing else is said. */
+export const KEEP_HOURS = 24;
+
+/** Rows that one statement deletes. */
+const BATCH = 500;
+const EVERY_MS = 60_000;
+
+/** Deletes what is older, in small statements. Several processes of a service share the work: none waits for another. */
+export async function forgetKeys(database: Pick<Database, 'query'>, keepMs: number): Promise<number> {
+  for (let forgotten = 0; ;) {
+    const rows = await database.query(
+      `DELETE FROM idempotency_keys WHERE (name, field) IN (
+         SELECT name, field FROM idempotency_keys WHERE at < now() - $1 * interval '1 ms'
+         ORDER BY at LIMIT ${BATCH} FOR UPDATE SKIP LOCKED)
+       RETURNING 1`,
+      [keepMs],
+    );
+    forgotten += rows.length;
+    if (rows.length < BATCH) return forgotten;
+  }
+}
+
+/** With an account goes what it was answered. */
+export async function forgetKeysOf(tx: Tx, person: string): Promise<void> {
+  await tx.query('DELETE FROM idempotency_keys WHERE person = $1', [person]);
+}
+
+/** Forgets what is old, now and then, until it is closed. */
+export class KeyRetention {
+  readonly #timer: NodeJS.Timeout;
+  #running: Promise<void> | undefined;
+
+  constructor(parts: { readonly database: Database; readonly keepMs: number; readonly logger: Logger }) {
+    const { database, keepMs, logger } = parts;
+    this.#timer = setInterval(() => {
+      this.#running ??= forgetKeys(database, keepMs)
+        .then(
+          () => {},
+          (err: unknown) =>
+            logger.warn({ service: database.service, err }, 'Old idempotency keys are still there; later again'),
+        )
+        .finally(() => (this.#running = undefined));
+    }, EVERY_MS).unref();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#running;
+  }
+}
