@@ -27,7 +27,7 @@ ${PROOFS.map(({ name, says, always = true }) => `  ${name.padEnd(12)} ${says}${a
   --quick    at most a minute
   --freeze   how long a process is frozen, in seconds; 4 where nothing is said, 6 by name, 2 with --quick
   --place    embedded: PGlite and a stream in one process; servers: PostgreSQL and Redis, started here where their programs are
-             found, or those of TEST_DATABASE_URL and TEST_REDIS_URL (databases of its own; logical database 9 of Redis is emptied)
+             found, or those of TEST_DATABASE_URL and TEST_REDIS_URL (databases of its own; the logical databases 9 to 12 of Redis are emptied)
   --seed     the same seed draws the same kills
   --save     writes the table, and figures as a chart, to docs/measured/<names>.md and .svg
 `;
@@ -73,12 +73,16 @@ async function prove({ proofs, size, quick, whole, place, seed, freezeMs, save }
     const together = proofs.filter(({ alone = false }) => !alone);
     await Promise.all(
       places.map(async (place) => {
+        const beside = together.length > 1 ? together.filter(({ waits = false }) => waits) : [];
         const progress: Setup['progress'] = (total, unit) =>
-          places.length === 1
+          places.length === 1 && beside.length === 0
             ? showProgress(total, process.stderr, unit)
             : showLines(total, process.stderr, `${unit}, ${place.name}`);
         const controls = whole || place === places.at(-1);
-        for (const proof of together) await show(proof, { places: [place], controls, progress });
+        const here = { places: [place], controls, progress };
+        const waiting = beside.map((proof) => show(proof, here));
+        for (const proof of together) if (!beside.includes(proof)) await show(proof, here);
+        await Promise.all(waiting);
       }),
     );
     const progress: Setup['progress'] = (total, unit) => showProgress(total, process.stderr, unit);

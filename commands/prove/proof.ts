@@ -11,6 +11,8 @@ export interface Proof {
   readonly always?: boolean;
   /** It measures, or starts servers of its own: nothing else runs meanwhile, and it runs once, for all places. */
   readonly alone?: boolean;
+  /** It mostly waits: it runs beside the others. */
+  readonly waits?: boolean;
   /** A PostgreSQL that is started for it waits for the disk, as in production. */
   readonly wantsDurableServers?: boolean;
   run(setup: Setup): Promise<readonly Row[]>;
