@@ -35,6 +35,7 @@ ${PROOFS.map(({ name, says, always = true }) => `  ${name.padEnd(12)} ${says}${a
 interface Asked {
   readonly proofs: readonly Proof[];
   readonly size: number;
+  readonly isSizeGiven: boolean;
   readonly quick: boolean;
   readonly whole: boolean;
   readonly place: Place['name'] | undefined;
@@ -51,20 +52,19 @@ if (asked === undefined) {
   process.exitCode = await prove(asked);
 }
 
-async function prove({ proofs, size, quick, whole, place, seed, freezeMs, save }: Asked): Promise<number> {
+async function prove({ proofs, place, save, ...asked }: Asked): Promise<number> {
   const started = performance.now();
   const { places, missing, stop } = await findPlaces(
     place,
     proofs.some(({ wantsDurableServers }) => wantsDurableServers),
   );
-  const setup = { size, quick, whole, seed, freezeMs };
   const found = new Map<Proof, Shown[]>(proofs.map((proof) => [proof, []]));
   const broken: string[] = [];
   const show = async (proof: Proof, of: Pick<Setup, 'places' | 'controls' | 'progress'>): Promise<void> => {
     const { name, says } = proof;
     process.stderr.write(`${name}: ${says}\n`);
     try {
-      for (const row of await proof.run({ ...setup, ...of })) found.get(proof)?.push({ proof: name, row });
+      for (const row of await proof.run({ ...asked, ...of })) found.get(proof)?.push({ proof: name, row });
     } catch (error) {
       broken.push(`${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
     }
@@ -78,7 +78,7 @@ async function prove({ proofs, size, quick, whole, place, seed, freezeMs, save }
           places.length === 1 && beside.length === 0
             ? showProgress(total, process.stderr, unit)
             : showLines(total, process.stderr, `${unit}, ${place.name}`);
-        const controls = whole || place === places.at(-1);
+        const controls = asked.whole || place === places.at(-1);
         const here = { places: [place], controls, progress };
         const waiting = beside.map((proof) => show(proof, here));
         for (const proof of together) if (!beside.includes(proof)) await show(proof, here);
@@ -95,7 +95,7 @@ async function prove({ proofs, size, quick, whole, place, seed, freezeMs, save }
   const shown = [...found.values()].flatMap((rows) => rows.toSorted((one, other) => order(one) - order(other)));
   const seconds = ((performance.now() - started) / 1_000).toFixed(0);
   const command = ['npm run prove', process.argv.slice(2).join(' ')].filter(Boolean).join(' -- ');
-  const note = `${command} · ${new Date().toISOString().slice(0, 10)} · ${machine()} · seed ${seed} · ${seconds} s`;
+  const note = `${command} · ${new Date().toISOString().slice(0, 10)} · ${machine()} · seed ${asked.seed} · ${seconds} s`;
   console.log(`${note}\n\n${tableOf(shown)}`);
   if (save) await keep(proofs.map(({ name }) => name).join('-'), note, shown);
   const failures = [...failuresOf(shown), ...broken, ...(process.env['REQUIRE_SERVERS'] === '1' ? missing : [])];
@@ -171,6 +171,7 @@ function read(args: string[]): Asked | undefined {
         positionals.length === 0 ? always : positionals.includes(name),
       ),
       size: wholeNumber('--size', values.size ?? String(quick ? QUICK_SIZE : SIZE), 100, 10_000_000),
+      isSizeGiven: values.size !== undefined,
       quick,
       whole: positionals.length > 0 && !quick,
       place,

@@ -46,7 +46,7 @@ interface Run {
 function runsAt({ size, quick, whole, seed, controls }: Setup, place: Place): Run[] {
   const every = allKills(quick);
   // Embedded, where a start opens two databases, some of the points are taken, drawn by the seed, unless all of it is asked for.
-  const some = !whole && place.name === 'embedded' ? shuffled(every, drawer(seed)).slice(0, quick ? 4 : 8) : every;
+  const some = !whole && place.name === 'embedded' ? shuffled(every, drawer(seed)).slice(0, quick ? 4 : 6) : every;
   const all: Run = {
     claim: `killed at ${some === every ? 'every point' : 'points drawn from all'}; ${RANGES} ranges; late, doubled, shuffled events`,
     plan: { kills: some, size },

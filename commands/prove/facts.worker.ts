@@ -65,7 +65,7 @@ export async function work(order: FactsOrder, boss: Boss): Promise<void> {
     const relay = new Relay({
       database: users,
       stream: troubled(stream, draw),
-      pollMs: 20,
+      pollMs: 50,
       ranges: RANGES,
       leaseMs: LEASE_MS,
       logger,

@@ -68,7 +68,7 @@ export async function work(order: HandlersOrder, boss: Boss): Promise<void> {
       stumblesAt: 60,
       withoutInbox,
     });
-    const relay = new Relay({ database, stream: troubled(stream, draw), pollMs: 20, leaseMs: 1_000, logger });
+    const relay = new Relay({ database, stream: troubled(stream, draw), pollMs: 100, leaseMs: 1_000, logger });
     relay.start();
     settlers.push(async () => {
       await relay.settled(SETTLED_MS_MAX);

@@ -21,6 +21,8 @@ export interface Proof {
 export interface Setup {
   /** How much: the number of events where nothing else is said. */
   readonly size: number;
+  /** Whether it was said on the command line: a proof that counts something cheaper takes a size of its own where it was not. */
+  readonly isSizeGiven: boolean;
   /** Asked to end within a minute: proofs with several rounds run one. */
   readonly quick: boolean;
   /** Asked for by name, and not in a hurry: whoever takes long shows all of it, and else a part, drawn by the seed. */
