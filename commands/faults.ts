@@ -110,8 +110,10 @@ async function strikeAll({ faults, ms, covered }: Asked): Promise<number> {
       opened[service] = await openDatabase({ service, url, dataDir: '', poolMax: 2, bulk: true, logger, ...tables });
     };
     await Promise.all([...SERVICES, 'admin' as const].map(open));
-    const scene: Scene = { town, databases: opened as unknown as Databases, ms };
     const crowd = new Crowd(town.graphql);
+    const acknowledged = (): string[] =>
+      crowd.ops.flatMap(({ kind, outcome, body }) => (kind === 'publish' && outcome === 'ok' && body ? [body] : []));
+    const scene: Scene = { town, databases: opened as unknown as Databases, ms, acknowledged };
     await crowd.gather();
     await settled(scene.databases);
     for (const fault of faults) {

@@ -27,7 +27,7 @@ ${PROOFS.map(({ name, says, always = true }) => `  ${name.padEnd(12)} ${says}${a
   --quick    at most a minute
   --freeze   how long a process is frozen, in seconds; 4 where nothing is said, 6 by name, 2 with --quick
   --place    embedded: PGlite and a stream in one process; servers: PostgreSQL and Redis, started here where their programs are
-             found, or those of TEST_DATABASE_URL and TEST_REDIS_URL (databases of its own; logical database 9 of Redis is emptied)
+             found, or those of TEST_DATABASE_URL and TEST_REDIS_URL (databases of its own; the logical databases 9 to 12 of Redis are emptied)
   --seed     the same seed draws the same kills
   --save     writes the table, and figures as a chart, to docs/measured/<names>.md and .svg
 `;
@@ -35,6 +35,7 @@ ${PROOFS.map(({ name, says, always = true }) => `  ${name.padEnd(12)} ${says}${a
 interface Asked {
   readonly proofs: readonly Proof[];
   readonly size: number;
+  readonly isSizeGiven: boolean;
   readonly quick: boolean;
   readonly whole: boolean;
   readonly place: Place['name'] | undefined;
@@ -51,20 +52,19 @@ if (asked === undefined) {
   process.exitCode = await prove(asked);
 }
 
-async function prove({ proofs, size, quick, whole, place, seed, freezeMs, save }: Asked): Promise<number> {
+async function prove({ proofs, place, save, ...asked }: Asked): Promise<number> {
   const started = performance.now();
   const { places, missing, stop } = await findPlaces(
     place,
     proofs.some(({ wantsDurableServers }) => wantsDurableServers),
   );
-  const setup = { size, quick, whole, seed, freezeMs };
   const found = new Map<Proof, Shown[]>(proofs.map((proof) => [proof, []]));
   const broken: string[] = [];
   const show = async (proof: Proof, of: Pick<Setup, 'places' | 'controls' | 'progress'>): Promise<void> => {
     const { name, says } = proof;
     process.stderr.write(`${name}: ${says}\n`);
     try {
-      for (const row of await proof.run({ ...setup, ...of })) found.get(proof)?.push({ proof: name, row });
+      for (const row of await proof.run({ ...asked, ...of })) found.get(proof)?.push({ proof: name, row });
     } catch (error) {
       broken.push(`${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
     }
@@ -73,12 +73,16 @@ async function prove({ proofs, size, quick, whole, place, seed, freezeMs, save }
     const together = proofs.filter(({ alone = false }) => !alone);
     await Promise.all(
       places.map(async (place) => {
+        const beside = together.length > 1 ? together.filter(({ waits = false }) => waits) : [];
         const progress: Setup['progress'] = (total, unit) =>
-          places.length === 1
+          places.length === 1 && beside.length === 0
             ? showProgress(total, process.stderr, unit)
             : showLines(total, process.stderr, `${unit}, ${place.name}`);
-        const controls = whole || place === places.at(-1);
-        for (const proof of together) await show(proof, { places: [place], controls, progress });
+        const controls = asked.whole || place === places.at(-1);
+        const here = { places: [place], controls, progress };
+        const waiting = beside.map((proof) => show(proof, here));
+        for (const proof of together) if (!beside.includes(proof)) await show(proof, here);
+        await Promise.all(waiting);
       }),
     );
     const progress: Setup['progress'] = (total, unit) => showProgress(total, process.stderr, unit);
@@ -91,7 +95,7 @@ async function prove({ proofs, size, quick, whole, place, seed, freezeMs, save }
   const shown = [...found.values()].flatMap((rows) => rows.toSorted((one, other) => order(one) - order(other)));
   const seconds = ((performance.now() - started) / 1_000).toFixed(0);
   const command = ['npm run prove', process.argv.slice(2).join(' ')].filter(Boolean).join(' -- ');
-  const note = `${command} · ${new Date().toISOString().slice(0, 10)} · ${machine()} · seed ${seed} · ${seconds} s`;
+  const note = `${command} · ${new Date().toISOString().slice(0, 10)} · ${machine()} · seed ${asked.seed} · ${seconds} s`;
   console.log(`${note}\n\n${tableOf(shown)}`);
   if (save) await keep(proofs.map(({ name }) => name).join('-'), note, shown);
   const failures = [...failuresOf(shown), ...broken, ...(process.env['REQUIRE_SERVERS'] === '1' ? missing : [])];
@@ -167,6 +171,7 @@ function read(args: string[]): Asked | undefined {
         positionals.length === 0 ? always : positionals.includes(name),
       ),
       size: wholeNumber('--size', values.size ?? String(quick ? QUICK_SIZE : SIZE), 100, 10_000_000),
+      isSizeGiven: values.size !== undefined,
       quick,
       whole: positionals.length > 0 && !quick,
       place,

@@ -11,6 +11,8 @@ export interface Scene {
   readonly town: Town;
   readonly databases: Databases;
   readonly ms: number;
+  /** Bodies of the posts whose publishing was answered since the crowd began. */
+  acknowledged(): readonly string[];
 }
 
 /** One line of the fault table. */
@@ -185,24 +187,31 @@ export const FAULTS: readonly Fault[] = [
     id: 'control',
     says: 'no fault: posts, an event, a notification and a count are changed behind everybody’s back, which has to be found',
     control: true,
-    async strike({ databases: { posts, users } }) {
-      const some = async (database: Databases['posts'], text: string, count = 1): Promise<void> => {
-        while ((await database.query(text)).length < count) await sleep(20);
+    async strike({ databases: { posts, users }, acknowledged }) {
+      const some = async (
+        database: Databases['posts'],
+        text: string,
+        values: readonly unknown[] = [],
+      ): Promise<void> => {
+        while ((await database.query(text, [...values])).length === 0) await sleep(20);
       };
-      const newest = 'SELECT id FROM posts ORDER BY id DESC LIMIT';
-      await some(posts, `UPDATE posts SET body = body || '?' WHERE id IN (${newest} 3) RETURNING id`, 3);
+      // What nobody was told of proves nothing, and one post is changed in one way: each change breaks an invariant of its own.
+      while (acknowledged().length < 3) await sleep(20);
+      const [changed, untold, counted] = acknowledged();
+      await some(posts, `UPDATE posts SET body = body || '?' WHERE body = $1 RETURNING id`, [changed]);
       await some(
         posts,
-        `DELETE FROM outbox WHERE type = 'post-published' AND published_at IS NOT NULL
-         AND position = (SELECT min(position) FROM outbox WHERE type = 'post-published') RETURNING id`,
+        `DELETE FROM outbox USING posts WHERE type = 'post-published' AND published_at IS NOT NULL
+         AND payload->>'postId' = posts.id::text AND posts.body = $1 RETURNING posts.id`,
+        [untold],
       );
+      await some(posts, `UPDATE posts SET like_count = like_count + 1 WHERE body = $1 RETURNING id`, [counted]);
       await some(
         users,
         `INSERT INTO notifications (slot, recipient_id, id, kind, actor_id, post_id, at)
          SELECT slot, recipient_id, gen_random_uuid(), kind, actor_id, post_id, at FROM notifications WHERE kind = 'like' LIMIT 1
          RETURNING id`,
       );
-      await some(posts, `UPDATE posts SET like_count = like_count + 1 WHERE id IN (${newest} 1) RETURNING id`);
     },
   },
 ];

@@ -54,6 +54,16 @@ export class Member {
     return this.#ready;
   }
 
+  /** Tells it something, and waits until it has answered. */
+  async answers(answer: string, message: object): Promise<void> {
+    await this.#ready;
+    const answered = new Promise<void>((resolve) => {
+      this.heard((heard) => heard[answer] === true && resolve());
+    });
+    this.tell(message);
+    await answered;
+  }
+
   /** Kills it wherever it is, and starts the next one. */
   async kill(): Promise<void> {
     await this.#ready;

@@ -7,7 +7,7 @@ import { silent } from '#libs/telemetry';
 import { findRedis } from '../../test/servers/redis.js';
 import { drawer } from './draw.js';
 import type { Asked, GatewayOrder } from './entity-cache.worker.js';
-import { QUICK_SIZE, SIZE, wrong, zeros, type Proof, type Row, type Setup } from './proof.js';
+import { wrong, zeros, type Proof, type Row, type Setup } from './proof.js';
 import { KEPT_S, startRegisters, type Registers } from './registers.js';
 import { startSwitchedRedis, type Door } from './switched-redis.js';
 
@@ -26,7 +26,7 @@ export const entityCache: Proof = {
   run: async (setup) => {
     if (findRedis() === undefined) throw new Error('There is no redis-server on the PATH');
     // A read costs less than an event: where a size is not given, the proof takes its own.
-    const reads = setup.size === QUICK_SIZE ? 20_000 : setup.size === SIZE ? 60_000 : setup.size;
+    const reads = setup.isSizeGiven ? setup.size : setup.quick ? 20_000 : 60_000;
     const few = Math.min(reads, 20_000);
     return [await run(setup, reads, 'ours'), await run(setup, few, 'trusting'), await run(setup, few, 'naive')];
   },

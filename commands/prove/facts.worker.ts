@@ -1,19 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { crashPoint } from '#libs/crash-point';
 import { openDatabase, type Database, type Tx } from '#libs/database';
-import type { DomainEvent, Envelope } from '#libs/events';
+import type { DomainEvent } from '#libs/events';
 import { newId } from '#libs/identity';
-import {
-  consume,
-  openStream,
-  outboxMigrations,
-  recordEvents,
-  Relay,
-  type Stream,
-  type Subscription,
-} from '#libs/outbox';
+import { openStream, outboxMigrations, recordEvents, Relay, type Stream } from '#libs/outbox';
 import { createLogger } from '#libs/telemetry';
 import { drawer } from './draw.js';
+import { hearLedgered } from './ledgered.js';
 import type { Site } from './places.js';
 import { troubled } from './troubled-stream.js';
 import type { Boss } from './worker.js';
@@ -31,6 +23,10 @@ export interface FactsOrder {
 
 const PERSONS = 60;
 const WRITERS = 3;
+/** More than there are relays, so that each has some and whoever lives takes over those of the dead. */
+export const RANGES = 4;
+/** Whoever takes over waits as long; shorter than in a program, so that there is more to see in the same time. */
+const LEASE_MS = 1_000;
 
 export async function work(order: FactsOrder, boss: Boss): Promise<void> {
   const { roles, seed, without, site } = order;
@@ -51,14 +47,29 @@ export async function work(order: FactsOrder, boss: Boss): Promise<void> {
 
   const closers: (() => Promise<void>)[] = [];
   if (posts !== undefined) {
-    const subscription = hear(posts, stream, draw, without === 'inbox');
+    const subscription = hearLedgered({
+      database: posts,
+      stream,
+      group: 'posts',
+      hear: { 'profile-edited': async () => {} },
+      draw,
+      stumblesAt: 150,
+      withoutInbox: without === 'inbox',
+    });
     closers.push(async () => {
       await subscription.settled(100_000);
       await subscription.close();
     });
   }
   if (users !== undefined && roles.includes('relay') && without !== 'outbox') {
-    const relay = new Relay({ database: users, stream: troubled(stream, draw), pollMs: 20, logger });
+    const relay = new Relay({
+      database: users,
+      stream: troubled(stream, draw),
+      pollMs: 50,
+      ranges: RANGES,
+      leaseMs: LEASE_MS,
+      logger,
+    });
     relay.start();
     closers.push(async () => {
       await relay.settled(100_000);
@@ -193,31 +204,4 @@ function eventOf({ nth, version }: Fact): DomainEvent<'profile-edited'> {
     actor: userId,
     payload: { userId, handle: `h${version}`, previousHandle: `h${version - 1}` },
   };
-}
-
-/** The effect is a line in the ledger; now and then a handler fails, and the quarantine brings the event again. */
-function hear(posts: Database, stream: Stream, draw: (below: number) => number, withoutInbox: boolean): Subscription {
-  const stumbles = new Map<string, number>();
-  const enter = async (tx: Tx, { id, aggregate, aggregateVersion }: Envelope): Promise<void> => {
-    await tx.query('INSERT INTO ledger (aggregate, version) VALUES ($1, $2)', [aggregate, aggregateVersion]);
-    const before = stumbles.get(id) ?? 0;
-    if (before < 2 && (before > 0 || draw(150) === 0)) {
-      stumbles.set(id, before + 1);
-      throw new Error('this handler fails twice for this event');
-    }
-  };
-  if (!withoutInbox) {
-    return consume({
-      database: posts,
-      stream,
-      group: 'posts',
-      hear: { 'profile-edited': enter },
-      logger: createLogger('facts', 'silent'),
-      pausesMs: [10, 40, 160, 640, 640, 640, 640],
-    });
-  }
-  return stream.subscribe('posts', ['users'], async (events) => {
-    for (const event of events) await posts.transaction((tx) => enter(tx, event));
-    crashPoint('consume:committed');
-  });
 }

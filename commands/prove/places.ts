@@ -29,15 +29,18 @@ export const EMBEDDED: Place = {
   },
 };
 
-/** The logical database that is used, and emptied, of a Redis that was there before. */
-const REDIS_DATABASE = 9;
+/** The logical databases that are used, and emptied, of a Redis that was there before: one for each site at a time. */
+const REDIS_DATABASES = [9, 10, 11, 12];
 
 export function onServers({ postgres, redis }: { postgres: string; redis: string }): Place {
-  const redisUrl = new URL(redis);
-  redisUrl.pathname = `/${REDIS_DATABASE}`;
+  const free = [...REDIS_DATABASES];
   return {
     name: 'servers',
     prepare: async (services) => {
+      const nth = free.shift();
+      if (nth === undefined) throw new Error(`More than ${REDIS_DATABASES.length} sites at once`);
+      const redisUrl = new URL(redis);
+      redisUrl.pathname = `/${nth}`;
       await emptied(redisUrl.href);
       const prefix = `prove_${randomBytes(4).toString('hex')}_`;
       const passwords = Object.fromEntries(services.map((service) => [service, 'prove']));
@@ -51,6 +54,7 @@ export function onServers({ postgres, redis }: { postgres: string; redis: string
           await rm(dataDir, { recursive: true, force: true });
           await drop(postgres, services, prefix);
           await emptied(redisUrl.href);
+          free.push(nth);
         },
       };
     },

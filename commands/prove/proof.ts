@@ -11,6 +11,8 @@ export interface Proof {
   readonly always?: boolean;
   /** It measures, or starts servers of its own: nothing else runs meanwhile, and it runs once, for all places. */
   readonly alone?: boolean;
+  /** It mostly waits: it runs beside the others. */
+  readonly waits?: boolean;
   /** A PostgreSQL that is started for it waits for the disk, as in production. */
   readonly wantsDurableServers?: boolean;
   run(setup: Setup): Promise<readonly Row[]>;
@@ -19,6 +21,8 @@ export interface Proof {
 export interface Setup {
   /** How much: the number of events where nothing else is said. */
   readonly size: number;
+  /** Whether it was said on the command line: a proof that counts something cheaper takes a size of its own where it was not. */
+  readonly isSizeGiven: boolean;
   /** Asked to end within a minute: proofs with several rounds run one. */
   readonly quick: boolean;
   /** Asked for by name, and not in a hurry: whoever takes long shows all of it, and else a part, drawn by the seed. */

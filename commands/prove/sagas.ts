@@ -161,9 +161,10 @@ async function run(setup: Setup, place: Place, plan: Plan, progress: Progress): 
       await keepDeleting(dies, members, people.length);
       progress.add(1, point);
     }
-    await all(members, 'over', { target: plan.accounts, last: true });
+    await Promise.all(members.map((member) => member.answers('over', { target: plan.accounts, last: true })));
     // What the last step told is on its way to the others, and may tell something itself.
-    for (let round = 0; round < SETTLE_ROUNDS; round++) await all(members, 'settled', { settle: true });
+    for (let round = 0; round < SETTLE_ROUNDS; round++)
+      await Promise.all(members.map((member) => member.answers('settled', { settle: true })));
     for (const member of members) await member.dismiss();
     progress.add(1, 'compared');
     return await withStores(site, (stores) => compared(stores, people, plan));
@@ -185,20 +186,6 @@ async function keepDeleting(dies: Promise<void>, members: readonly Member[], tar
 
 /** A point is passed long before these are used up. */
 const SPARE_PER_KILL = 40;
-
-/** Tells each of them something, and waits until each has answered. */
-async function all(members: readonly Member[], answer: string, message: object): Promise<void> {
-  await Promise.all(
-    members.map(async (member) => {
-      await member.ready();
-      const answered = new Promise<void>((resolve) => {
-        member.heard((heard) => heard[answer] === true && resolve());
-      });
-      member.tell(message);
-      await answered;
-    }),
-  );
-}
 
 type Stores = Readonly<Record<Service, Database>>;
 

@@ -68,7 +68,13 @@ export async function work(order: SagasOrder, boss: Boss): Promise<void> {
       pausesMs: [10, 40, 160, 640, 640, 640, 640],
       lookMs: 500,
     });
-    const relay = new Relay({ database, stream: order.calm ? stream : troubled(stream, draw), pollMs: 50, logger });
+    const relay = new Relay({
+      database,
+      stream: order.calm ? stream : troubled(stream, draw),
+      pollMs: 50,
+      leaseMs: 1_000,
+      logger,
+    });
     relay.start();
     settlers.push(async () => {
       await subscription.settled(SETTLE_MS_MAX);

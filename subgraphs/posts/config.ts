@@ -34,5 +34,5 @@ export function readPostsConfig(env: Environment): PostsConfig {
 }
 
 export function timelineLimits(config: Pick<PostsConfig, 'TIMELINE_PUSH_MAX' | 'TIMELINE_LENGTH'>): TimelineLimits {
-  return { pushMax: config.TIMELINE_PUSH_MAX, length: config.TIMELINE_LENGTH, trimEvery: 32, sliceMax: 200 };
+  return { pushMax: config.TIMELINE_PUSH_MAX, length: config.TIMELINE_LENGTH, trimEvery: 128, sliceMax: 200 };
 }

@@ -22,6 +22,7 @@ withServer(['postgres', 'redis'], `npm run prove, in a hurry, with the seed ${SE
         'commands/run.mjs',
         'prove',
         'events',
+        'handlers',
         'leases',
         'conflicts',
         'sagas',
@@ -47,6 +48,16 @@ withServer(['postgres', 'redis'], `npm run prove, in a hurry, with the seed ${SE
       expect.stringMatching(/no outbox .*lost [1-9].*✓/),
       expect.stringMatching(/without an inbox .*doubled [1-9].*✓/),
     ]);
+  });
+
+  it('handlers: the services’ own, killed, leave copies, timelines, notifications and counts as their owners have them; without an inbox they do not', () => {
+    const rows = rowsOf('handlers');
+    const zeros = 'lost 0, doubled 0, reordered 0, invented 0, rows astray 0 +\\| ✓';
+    expect(rows.filter((row) => !isControl(row))).toEqual([
+      expect.stringMatching(new RegExp(`embedded .* 1 kills at 1 points .*${zeros}`)),
+      expect.stringMatching(new RegExp(`servers .* 3 kills at 3 points .*${zeros}`)),
+    ]);
+    expect(rows.filter(isControl)).toEqual([expect.stringMatching(/doubled [1-9].*rows astray [1-9].*✓/)]);
   });
 
   it('leases and conflicts: two relays frozen and killed, writers at once; a lock without a token doubles, a write without a version is lost', () => {

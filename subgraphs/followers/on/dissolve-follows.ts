@@ -12,37 +12,42 @@ export const SLICE = 200;
  * Ends the follows of a person, each with its event and with the counts of the other; what ends is kept in `parted`. Blocks stand
  * for as long as this may be taken back: posts are withdrawn and brought back meanwhile, and a block is all that hides them.
  */
-export const dissolveSlice: Slice<string> = async (tx, { userId }) => {
-  const ids = await othersOf(tx, FOLLOWS, userId);
-  if (ids.length === 0) return (await isThere(tx, FOLLOWS, userId)) ? '' : undefined;
+export const dissolveSlice: Slice<string> = (tx, { userId }) =>
+  endSome(tx, userId, { which: FOLLOWS, end: endFollows, keep: keepFollows });
+
+/** Ends everything between a person and others, blocks too, and keeps nothing of it. */
+export const partSlice: Slice<string> = (tx, { userId }) =>
+  endSome(tx, userId, { which: FOLLOWS_AND_BLOCKS, end: part, keep: async () => {} });
+
+interface Ending {
+  readonly which: string;
+  readonly end: (relation: Relation) => Change[];
+  /** Of what is about to end. */
+  readonly keep: (tx: Tx, userId: string, others: readonly string[]) => Promise<void>;
+}
+
+async function endSome(tx: Tx, userId: string, { which, end, keep }: Ending): Promise<string | undefined> {
+  const ids = await othersOf(tx, which, userId);
+  if (ids.length === 0) return (await isThere(tx, which, userId)) ? '' : undefined;
   const locked = await lockRelations(
     tx,
     ids.map((id) => pairOf(userId, id)),
   );
+  await keep(tx, userId, ids);
+  const ended = locked.map((relation) => ({ relation, changes: end(relation) }));
+  await storeChanges(tx, ended, { actor: null, at: new Date().toISOString() });
+  return '';
+}
+
+async function keepFollows(tx: Tx, userId: string, others: readonly string[]): Promise<void> {
   await tx.query(
     `INSERT INTO parted (owner_id, kind, from_id, to_id, at)
      SELECT $1, 'follow', follower_id, followee_id, followed_at FROM follows
        WHERE (follower_id = $1 AND followee_id = ANY($2::uuid[])) OR (followee_id = $1 AND follower_id = ANY($2::uuid[]))
      ON CONFLICT DO NOTHING`,
-    [userId, ids],
+    [userId, others],
   );
-  const ended = locked.map((relation) => ({ relation, changes: endFollows(relation) }));
-  await storeChanges(tx, ended, { actor: null, at: new Date().toISOString() });
-  return '';
-};
-
-/** Ends everything between a person and others, blocks too, and keeps nothing of it. */
-export const partSlice: Slice<string> = async (tx, { userId }) => {
-  const ids = await othersOf(tx, FOLLOWS_AND_BLOCKS, userId);
-  if (ids.length === 0) return (await isThere(tx, FOLLOWS_AND_BLOCKS, userId)) ? '' : undefined;
-  const locked = await lockRelations(
-    tx,
-    ids.map((id) => pairOf(userId, id)),
-  );
-  const ended = locked.map((relation) => ({ relation, changes: part(relation) }));
-  await storeChanges(tx, ended, { actor: null, at: new Date().toISOString() });
-  return '';
-};
+}
 
 const FOLLOWS = `
   (SELECT followee_id AS id FROM follows WHERE follower_id = $1 LIMIT $2)

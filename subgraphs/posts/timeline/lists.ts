@@ -6,7 +6,7 @@ export interface TimelineLimits {
   readonly pushMax: number;
   /** Newest posts that a person's list keeps; older pages are read from the source. */
   readonly length: number;
-  /** A list is shortened at one delivery of so many, by chance: to look at each would cost as much as the delivery. */
+  /** A list is shortened at one delivery of so many, by chance: at one of 32, looking was a third of what a delivery cost. */
   readonly trimEvery: number;
   /** Followers that one post reaches in one step. */
   readonly sliceMax: number;
