@@ -321,21 +321,15 @@ function selects(list: readonly FieldShape[], key: Key): boolean {
   return [...key.names].every((name) => list.some((field) => field.inKey && field.name === name));
 }
 
-/** Not where the type of an object within is asked for, too: no key has that. */
+/** What type an object within is, nobody has to say where it can only be one. */
 function saysAll(key: SelectionSetNode | undefined, name: string, below: Shape | undefined): boolean {
-  const node = key?.selections.find((one) => one.kind === Kind.FIELD && one.name.value === name) as
-    FieldNode | undefined;
-  if (!node) return false;
+  const node = key?.selections.find((one) => one.kind === Kind.FIELD && one.name.value === name);
+  if (node?.kind !== Kind.FIELD) return false;
   if (!below) return true;
-  return (
-    below.only !== undefined &&
-    below
-      .of(below.only)
-      .list.every(
-        (field) =>
-          field.key === field.name &&
-          field.arguments.length === 0 &&
-          saysAll(node.selectionSet, field.name, field.below),
-      )
-  );
+  if (below.only === undefined) return false;
+  return below.of(below.only).list.every((field) => {
+    if (field.name === '__typename') return true;
+    const own = field.key === field.name && field.arguments.length === 0;
+    return own && saysAll(node.selectionSet, field.name, field.below);
+  });
 }
