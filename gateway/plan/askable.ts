@@ -65,6 +65,8 @@ export class Askable {
     for (const selection of set.selections) {
       if (selection.kind === Kind.INLINE_FRAGMENT) {
         const inner = selection.typeCondition?.name.value ?? type;
+        if (inner !== undefined && type !== undefined && !this.#overlap(subgraph, type, inner))
+          found.add(`${subgraph}: ...on ${inner} within ${type}`);
         this.#walk(subgraph, inner, selection.selectionSet, provided, checking);
       } else if (selection.kind === Kind.FIELD && type !== undefined) {
         const name = selection.name.value;
@@ -103,6 +105,13 @@ export class Askable {
     const joined = this.#joins.types.get(type);
     const isAbstract = joined && joined.kind !== 'object' && !joined.subgraphs.get(subgraph)?.isInterfaceObject;
     return isAbstract ? (joined.members.get(subgraph) ?? []) : [type];
+  }
+
+  /** A fragment that no object can be of makes the whole request invalid there. */
+  #overlap(subgraph: string, type: string, condition: string): boolean {
+    if (type === condition) return true;
+    const here = new Set(this.#typesHere(subgraph, type));
+    return [...this.#typesHere(subgraph, condition)].some((one) => here.has(one));
   }
 
   #isInKey(type: string, subgraph: string, field: string): boolean {
