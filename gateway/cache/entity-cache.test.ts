@@ -234,6 +234,42 @@ describe('fields are kept under their own names', () => {
   });
 });
 
+describe('an entity whose key holds an object', () => {
+  const C = '@cacheControl(maxAge: 60)';
+  const item = { id: '1', org: { id: 'o', region: { code: 'eu' }, size: 3 } };
+  const shop = federate({
+    items: {
+      sdl: `${HINTS} type Query { items: [Item!] ${C} } type Item @key(fields: "id org { id region { code } }") { id: ID! org: Org! }
+        type Org @key(fields: "id region { code }") { id: ID! region: Region! size: Int ${C} } type Region @shareable { code: String! }`,
+      resolvers: { Query: { items: () => [item] }, Item: { __resolveReference: () => item } },
+    },
+    names: {
+      sdl: `${HINTS} type Org @key(fields: "id region { code }") { id: ID! region: Region! name: String ${C} } type Region @shareable { code: String! }`,
+      resolvers: { Org: { __resolveReference: (org: unknown) => org, name: () => 'Acme' } },
+    },
+  });
+  afterAll(() => shop.close());
+
+  it.each(['{ items { org { name } } }', '{ items { org { size region { __typename code } } } }'])(
+    'is not told by its key alone where more of the object is asked for: %s',
+    async (query) => {
+      const { data } = await shop.ask(query);
+      for (let nth = 0; nth < 2; nth += 1) {
+        expect((await shop.ask(query, { entities })).data).toEqual(data);
+        await entities.records.settled();
+      }
+    },
+  );
+
+  it('and where no more is asked for, it is', async () => {
+    const query = '{ items { id } }';
+    await shop.ask(query, { entities });
+    await entities.records.settled();
+    const { data, calls } = await shop.ask(query, { entities });
+    expect([data, calls]).toEqual([{ items: [{ id: '1' }] }, []]);
+  });
+});
+
 describe('what may be kept', () => {
   it('is nothing where neither schema nor header says so', async () => {
     await ask('{ plain { text } }');

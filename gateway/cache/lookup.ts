@@ -289,7 +289,7 @@ export class Lookup {
   /** Does anything say that something of it may be kept? */
   mayKeepOf({ list }: Fields): boolean {
     return list.some(
-      ({ name, inKey, policy }) => name !== '__typename' && !inKey && this.run.keepable(this.subgraph, policy),
+      ({ name, told, policy }) => name !== '__typename' && !told && this.run.keepable(this.subgraph, policy),
     );
   }
 
@@ -317,7 +317,7 @@ export class Lookup {
   /** So many are asked for without a look. */
   doubt({ list }: Fields, items: number): void {
     for (const field of list) {
-      if (field.name === '__typename' || field.inKey || !this.run.keepable(this.subgraph, field.policy)) continue;
+      if (field.name === '__typename' || field.told || !this.run.keepable(this.subgraph, field.policy)) continue;
       field.count.misses += items;
       this.run.note(
         field.count.field,

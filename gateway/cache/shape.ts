@@ -46,7 +46,10 @@ export interface FieldShape {
   readonly key: string;
   readonly name: string;
   readonly rule: FieldRule | undefined;
+  /** Under its own name it is part of the key. An object may be asked for more than the key says of it. */
   readonly inKey: boolean;
+  /** The key says all of it. */
+  readonly told: boolean;
   readonly policy: Policy;
   readonly below: Shape | undefined;
   readonly arguments: readonly (readonly [name: string, value: ValueNode])[];
@@ -103,7 +106,7 @@ export class Shapes {
       key: key && selects(list, key) ? key : undefined,
       keys: rule?.keys.get(this.subgraph) ?? [],
       keyed: key !== undefined,
-      keyOnly: list.every(({ name, inKey }) => inKey || name === '__typename'),
+      keyOnly: list.every(({ name, told }) => told || name === '__typename'),
       whole: list.reduce((policy, field) => this.#whole(policy, field), FREE),
     };
   }
@@ -136,11 +139,13 @@ export class Shapes {
       composite: below !== undefined,
       isRoot,
     });
+    const inKey = key?.names.has(name) === true && responseKey === name && nodes.every((one) => !one.arguments?.length);
     return {
       key: responseKey,
       name,
       rule,
-      inKey: key?.names.has(name) === true && responseKey === name && nodes.every((one) => !one.arguments?.length),
+      inKey,
+      told: inKey && saysAll(key!.set, name, below),
       policy: rule && composite && below ? this.#inline(own, rule.type, below) : own,
       below,
       arguments: [...(node.arguments ?? [])]
@@ -179,7 +184,7 @@ export class Shapes {
   }
 
   #whole(policy: Policy, field: FieldShape): Policy {
-    if (field.name === '__typename' || field.inKey) return policy;
+    if (field.name === '__typename' || field.told) return policy;
     let least = stricter(policy, field.policy);
     if (field.below && field.rule)
       for (const possible of this.#possible(field.rule.type)) {
@@ -314,4 +319,17 @@ export function stricter(one: Policy, other: Policy): Policy {
 
 function selects(list: readonly FieldShape[], key: Key): boolean {
   return [...key.names].every((name) => list.some((field) => field.inKey && field.name === name));
+}
+
+/** What type an object within is, nobody has to say where it can only be one. */
+function saysAll(key: SelectionSetNode | undefined, name: string, below: Shape | undefined): boolean {
+  const node = key?.selections.find((one) => one.kind === Kind.FIELD && one.name.value === name);
+  if (node?.kind !== Kind.FIELD) return false;
+  if (!below) return true;
+  if (below.only === undefined) return false;
+  return below.of(below.only).list.every((field) => {
+    if (field.name === '__typename') return true;
+    const own = field.key === field.name && field.arguments.length === 0;
+    return own && saysAll(node.selectionSet, field.name, field.below);
+  });
 }

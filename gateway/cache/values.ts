@@ -173,8 +173,7 @@ export class Recalling {
     const object: JsonObject = {};
     for (const field of fields.list) {
       if (field.name === '__typename') object[field.key] = ref[0];
-      else if (field.inKey)
-        object[field.key] = field.below ? structuredClone(ref[1][field.name]!) : ref[1][field.name]!;
+      else if (field.told) object[field.key] = ofKey(field.below, ref[1][field.name]!);
     }
     if (!fields.keyOnly) this.entity(fields, ref[1] as JsonObject, object);
     return object;
@@ -199,4 +198,13 @@ export class Recalling {
     }
     return object;
   }
+}
+
+/** What the key says of an object that is asked for no more than that (`told`), in the shape in which it is asked for. */
+function ofKey(shape: Shape | undefined, value: Json): Json {
+  if (shape?.only === undefined || !isObject(value)) return value;
+  const object: JsonObject = {};
+  for (const { key, name, below } of shape.of(shape.only).list)
+    object[key] = name === '__typename' ? shape.only : ofKey(below, value[name]!);
+  return object;
 }

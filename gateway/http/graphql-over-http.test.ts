@@ -104,6 +104,15 @@ const get = (search: string, headers: Record<string, string> = PREFLIGHT): Row =
 });
 const me = 'query=%7Bme%7Bid%7D%7D';
 
+describe('parameters', () => {
+  it('that are empty in an address are as if they were left out', async () => {
+    const seen = await send(get(`${me}&operationName=&variables=&extensions=`));
+    expect([seen.status, seen.data]).toEqual([200, { me: { id: '1' } }]);
+    // Control: a name that no operation has.
+    expect((await send(get(`${me}&operationName=Me`))).status).toBe(400);
+  });
+});
+
 describe('answers', () => {
   it('have the type that was asked for', async () => {
     const typeFor = async (accept: string) =>

@@ -56,12 +56,10 @@ function parametersOf(search: ReadonlyMap<string, readonly string[]>): Record<st
     const values = search.get(name);
     if (values === undefined) continue;
     if (values.length > 1) throw badRequest(`The address says ${name} more than once.`);
-    found[name] =
-      name === 'variables' || name === 'extensions'
-        ? values[0] === ''
-          ? undefined
-          : jsonOf(values[0]!, name)
-        : values[0];
+    const [value] = values as [string];
+    // As if it had been left out: an empty text names no operation, and is no JSON.
+    if (value === '' && name !== 'query') continue;
+    found[name] = name === 'variables' || name === 'extensions' ? jsonOf(value, name) : value;
   }
   return found;
 }

@@ -14,6 +14,7 @@ import {
   type VariableDefinitionNode,
 } from 'graphql';
 import type { Operation, Variables } from '../engine.js';
+import { conditionVariables } from '../plan/conditions.js';
 import { jsonOf } from '../plan/literals.js';
 import { asBuiltIn, digitsOf, hasMarked, parseExactly } from '../run/exact-numbers.js';
 import { Refusal } from './refusal.js';
@@ -38,7 +39,22 @@ export function coerceVariables(
     hideSuggestions: !suggestions,
   });
   if (result.errors) throw refused(result.errors.map(withoutValue));
+  requireConditions(operation, result.coerced);
   return result.coerced;
+}
+
+/** With a default a nullable variable may stand in @skip and @include; null is neither yes nor no all the same (GraphQL, “CoerceArgumentValues”). */
+function requireConditions({ definition, document }: Operation, values: Variables): void {
+  const nulls = (definition.variableDefinitions ?? []).filter(({ variable }) => values[variable.name.value] === null);
+  if (nulls.length === 0) return;
+  const conditions = new Set(conditionVariables(document));
+  const errors = nulls
+    .filter(({ variable }) => conditions.has(variable.name.value))
+    .map((node) => {
+      const message = `Variable "$${node.variable.name.value}" decides a @skip or an @include and must not be null.`;
+      return new GraphQLError(message, { nodes: [node] });
+    });
+  if (errors.length > 0) throw refused(errors);
 }
 
 /** graphql-js repeats the whole of an input in which one field is wrong: a password is none of a message's business. */

@@ -19,8 +19,14 @@ export class Askable {
    * Adds what the fetch asks of this subgraph and cannot have there. `given` of what an entity's representation is made of; absent at the
    * root.
    */
-  check(subgraph: string, type: string | undefined, set: SelectionSetNode, found: Set<string>, given?: Given): void {
-    this.#walk(subgraph, type, set, [], found, given);
+  check(
+    subgraph: string,
+    type: string | undefined,
+    set: SelectionSetNode,
+    found: Set<string>,
+    { given, isOn }: { given?: Given; isOn?: IsOn | undefined } = {},
+  ): void {
+    this.#walk(subgraph, type, set, [], { found, given, isOn });
   }
 
   /** Which types an object at each place can have, by who is asked for it. Added to `types`. */
@@ -53,13 +59,15 @@ export class Askable {
     type: string | undefined,
     set: SelectionSetNode,
     provided: readonly SelectionSetNode[],
-    found: Set<string>,
-    given: Given | undefined,
+    checking: { readonly found: Set<string>; readonly given: Given | undefined; readonly isOn: IsOn | undefined },
   ): void {
+    const { found, given, isOn } = checking;
     for (const selection of set.selections) {
       if (selection.kind === Kind.INLINE_FRAGMENT) {
         const inner = selection.typeCondition?.name.value ?? type;
-        this.#walk(subgraph, inner, selection.selectionSet, provided, found, given);
+        if (inner !== undefined && type !== undefined && !this.#overlap(subgraph, type, inner))
+          found.add(`${subgraph}: ...on ${inner} within ${type}`);
+        this.#walk(subgraph, inner, selection.selectionSet, provided, checking);
       } else if (selection.kind === Kind.FIELD && type !== undefined) {
         const name = selection.name.value;
         const below = provided.flatMap((one) => fieldsNamed(one, name));
@@ -71,6 +79,8 @@ export class Askable {
             found.add(`${subgraph}: ${of}.${name} without what of it`);
           if (home?.external && below.length === 0 && !this.#isInKey(of, subgraph, name))
             found.add(`${subgraph}: ${of}.${name}`);
+          if (home?.label && isOn && isOn(home.label.name) !== home.label.on && !this.#isInKey(of, subgraph, name))
+            found.add(`${subgraph}: ${of}.${name}, which is elsewhere now`);
           if (!home?.requires) continue;
           const lacking = home.requires.selections.filter(
             (one) =>
@@ -85,7 +95,7 @@ export class Askable {
         const home = this.#joins.home(type, name, subgraph);
         const inner = below.flatMap(({ selectionSet }) => selectionSet ?? []);
         if (home?.provides) inner.push(home.provides);
-        this.#walk(subgraph, home?.named, selection.selectionSet, inner, found, undefined);
+        this.#walk(subgraph, home?.named, selection.selectionSet, inner, { ...checking, given: undefined });
       }
     }
   }
@@ -97,11 +107,21 @@ export class Askable {
     return isAbstract ? (joined.members.get(subgraph) ?? []) : [type];
   }
 
+  /** A fragment that no object can be of makes the whole request invalid there. */
+  #overlap(subgraph: string, type: string, condition: string): boolean {
+    if (type === condition) return true;
+    const here = new Set(this.#typesHere(subgraph, type));
+    return [...this.#typesHere(subgraph, condition)].some((one) => here.has(one));
+  }
+
   #isInKey(type: string, subgraph: string, field: string): boolean {
     const joined = this.#joins.types.get(type)?.subgraphs.get(subgraph);
     return joined?.allKeys.some((key) => fieldsNamed(key, field).length > 0) ?? false;
   }
 }
+
+/** Is this label of a progressive @override on? */
+export type IsOn = (label: string) => boolean;
 
 /** `users.posts` → names of object types. */
 export type TypesAt = Map<string, Set<string>>;

@@ -52,7 +52,7 @@ export class Checks {
     return { plan, left: this.#left(asked, plan) };
   }
 
-  #left({ query, kind }: Asked, plan: Plan): ReadonlySet<string> {
-    return this.#coverage.uncovered(query, kind, plan);
+  #left(asked: Asked, plan: Plan): ReadonlySet<string> {
+    return this.#coverage.uncovered(asked.query, asked.kind, plan, (label) => isLabelOn(label, asked));
   }
 }

@@ -9,7 +9,7 @@ import {
   type SelectionSetNode,
 } from 'graphql';
 import type { Supergraph } from '../supergraph/supergraph.js';
-import { Askable, askedAs, Given, type TypesAt } from './askable.js';
+import { Askable, askedAs, Given, type IsOn, type TypesAt } from './askable.js';
 import { Brought } from './brought.js';
 import { entitiesField, readFetchText } from './fetch-text.js';
 import { Joins } from './joins.js';
@@ -51,7 +51,7 @@ export class Coverage {
    * `users.posts@Post.title`, or `posts: User.name` where a subgraph is asked for what it only knows by name (@external); throws when
    * an operation of the plan cannot be read.
    */
-  uncovered(operation: string, kind: 'query' | 'mutation', plan: Plan): Set<string> {
+  uncovered(operation: string, kind: 'query' | 'mutation', plan: Plan, isOn?: IsOn): Set<string> {
     this.looked += 1;
     const brought = new Brought();
     const left = new Set<string>();
@@ -63,7 +63,7 @@ export class Coverage {
       if (fetch.kind === 'root') {
         const base = keysOf(fetch.path);
         const type = base === '' ? root : this.#whole.getQueryType()!.name;
-        this.#askable.check(fetch.subgraph, type, text.selectionSet, left);
+        this.#askable.check(fetch.subgraph, type, text.selectionSet, left, { isOn });
         this.#askable.typesAt(fetch.subgraph, type, text.selectionSet, base, types);
         this.#keys(this.#whole, text.selectionSet, base, new Set([type]), brought);
         renamed(fetch.outputRewrites, base, brought, renames);
@@ -75,7 +75,8 @@ export class Coverage {
           const base = keysOf(path);
           const at = this.#typesAt(path, requires);
           for (const type of at) this.#needs(requires, base, type, brought, left);
-          this.#askable.check(fetch.subgraph, undefined, set, left, new Given(this.joins, base, at, requires, brought));
+          const given = new Given(this.joins, base, at, requires, brought);
+          this.#askable.check(fetch.subgraph, undefined, set, left, { given, isOn });
           this.#askable.typesAt(fetch.subgraph, undefined, set, base, types);
           this.#keys(this.#whole, set, base, at, brought);
           renamed(outputRewrites, base, brought, renames);

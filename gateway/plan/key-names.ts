@@ -20,7 +20,10 @@ export class KeyNames {
 
   rename<Node extends ASTNode>(node: Node): Node {
     return visit(node, {
+      // Introspection goes to nobody, so its keys stay the client's.
+      FragmentDefinition: ({ typeCondition }) => (typeCondition.name.value.startsWith('__') ? false : undefined),
       Field: (field: FieldNode) => {
+        if (field.name.value.startsWith('__')) return false;
         const key = field.alias?.value ?? field.name.value;
         if (!this.#ambiguous(field, key)) return undefined;
         let name = this.#onTheWay.get(key);
@@ -38,7 +41,6 @@ export class KeyNames {
   }
 
   #ambiguous(field: FieldNode, key: string): boolean {
-    if (field.name.value.startsWith('__')) return false;
     if (key in Object.prototype || key === '__typename') return true;
     if (field.alias && key !== field.name.value && this.#names.required.has(key)) return true;
     const given = (field.arguments?.length ?? 0) > 0;

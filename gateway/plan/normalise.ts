@@ -15,9 +15,10 @@ import {
 } from 'graphql';
 import { isDenied } from '../authorization/authorization.js';
 import { decided, type Conditions } from './conditions.js';
-import { KeyNames } from './key-names.js';
+import { KeyNames, unused } from './key-names.js';
 import { Literals } from './literals.js';
 import type { SchemaNames } from './schema-names.js';
+import { VariableNames } from './variable-names.js';
 
 /**
  * An operation as it is planned and compiled: only what runs, with inline literals lifted to variables (so that texts
@@ -35,6 +36,8 @@ export interface NormalOperation {
   readonly introspection: DocumentNode | undefined;
   /** Response key on the way → the client's. Keys that are not in here are the client's own. */
   readonly clientKeys: ReadonlyMap<string, string>;
+  /** The same for names of variables. */
+  readonly clientVariables: ReadonlyMap<string, string>;
   /** Lifted literals as JSON text by variable name. */
   readonly literals: ReadonlyMap<string, string>;
 }
@@ -56,15 +59,17 @@ export function normalise(
   const taken = namesIn(operation, definitions);
   const keys = new KeyNames(names, taken);
   const literals = new Literals(schema, names, taken);
+  const variables = new VariableNames(operation.variableDefinitions ?? [], unused('_var', [taken]));
+  const onTheWay = <Node extends ASTNode>(node: Node): Node => literals.lift(keys.rename(variables.rename(node)));
 
   const rootExpanded: OperationDefinitionNode = {
     ...included,
     selectionSet: withoutRootSpreads(included.selectionSet, definitions),
   };
-  const definition = literals.lift(keys.rename(rootExpanded));
+  const definition = onTheWay(rootExpanded);
   const fragments = new Map<string, FragmentDefinitionNode>();
   for (const name of reachable(definition, definitions)) {
-    fragments.set(name, literals.lift(keys.rename(definitions.get(name)!)));
+    fragments.set(name, onTheWay(definitions.get(name)!));
   }
   const whole: OperationDefinitionNode = {
     ...definition,
@@ -87,6 +92,7 @@ export function normalise(
       definitions: [withUsedVariables(asked, fragments), ...used(asked, fragments)],
     },
     clientKeys,
+    clientVariables: variables.clientNames(),
     literals: literals.values(),
   };
 }
@@ -139,7 +145,10 @@ function plannable<Node extends ASTNode | undefined>(node: Node): Node {
 const TYPENAME: FieldNode = { kind: Kind.FIELD, name: { kind: Kind.NAME, value: '__typename' } };
 
 /** Variables that the planned part does not use are not declared in it, and names are dropped: they change no plan. */
-function textOf(operation: OperationDefinitionNode, fragments: ReadonlyMap<string, FragmentDefinitionNode>): string {
+export function textOf(
+  operation: OperationDefinitionNode,
+  fragments: ReadonlyMap<string, FragmentDefinitionNode>,
+): string {
   const { name: _name, ...nameless } = withUsedVariables(operation, fragments);
   return stripIgnoredCharacters(
     print({ kind: Kind.DOCUMENT, definitions: [nameless as OperationDefinitionNode, ...used(operation, fragments)] }),

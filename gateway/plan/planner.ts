@@ -3,6 +3,7 @@ import type { Supergraph } from '../supergraph/supergraph.js';
 import { carefulPlanner } from './careful-planner.js';
 import { checkedPlanner } from './checked-planner.js';
 import { checkingInThread, type Checking } from './checking.js';
+import { inOrder } from './in-order.js';
 import type { Plan } from './plan.js';
 import { SeveralKeys } from './several-keys.js';
 
@@ -46,7 +47,7 @@ export async function choosePlanner(
   const checking = planners.checking(supergraph);
   try {
     const { planner, reason } = await choose(supergraph, wanted, logger, planners, checking);
-    return { planner: checkedPlanner(planner, checking, logger), reason };
+    return { planner: inOrder(checkedPlanner(planner, checking, logger)), reason };
   } catch (error) {
     await checking.close();
     throw error;

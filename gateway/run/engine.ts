@@ -336,10 +336,11 @@ function variableTexts(operation: NormalOperation, variables: Variables): (name:
   return (name) => {
     const literal = operation.literals.get(name);
     if (literal !== undefined) return literal;
-    if (!Object.hasOwn(variables, name)) return undefined;
+    const given = operation.clientVariables.get(name) ?? name;
+    if (!Object.hasOwn(variables, given)) return undefined;
     let text = texts.get(name);
     if (text === undefined) {
-      text = writeExactly(variables[name]);
+      text = writeExactly(variables[given]);
       texts.set(name, text);
     }
     return text;

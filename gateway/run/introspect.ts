@@ -14,10 +14,15 @@ export function introspect(
   const literals = Object.fromEntries(
     [...operation.literals].map(([name, json]) => [name, JSON.parse(json) as unknown]),
   );
+  const renamed = Object.fromEntries(
+    [...operation.clientVariables].flatMap(([name, client]) =>
+      Object.hasOwn(variables, client) ? [[name, variables[client]]] : [],
+    ),
+  );
   const result = executeSync({
     schema,
     document: operation.introspection,
-    variableValues: { ...variables, ...literals },
+    variableValues: { ...variables, ...renamed, ...literals },
   });
   if (result.errors) throw result.errors[0]!;
   return new Map(

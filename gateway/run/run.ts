@@ -238,9 +238,7 @@ export class Run {
     let count = 0;
     for (const locator of unit.locators) {
       for (const { object, above } of locator.findPaths(this.#outcome.data)) {
-        const context = unit.context.map(
-          (rewrite) => [rewrite.variable, writeExactly(this.#contextual(rewrite, above))] as const,
-        );
+        const context = this.#contextOf(unit, above);
         const key = JSON.stringify(context);
         let asking = askings.get(key);
         if (!asking) {
@@ -255,13 +253,21 @@ export class Run {
     return [...askings.values()].flatMap(({ part }) => (part.representations.length > 0 ? [part] : []));
   }
 
-  #contextual({ up, path }: Unit['context'][number], above: readonly JsonObject[]): Json {
+  /** Where several types set a context there is one rewrite for each, and the object above is of one of them. */
+  #contextOf({ context }: Unit, above: readonly JsonObject[]): [variable: string, json: string][] {
+    const values = new Map<string, Json>();
+    for (const rewrite of context)
+      values.set(rewrite.variable, values.get(rewrite.variable) ?? this.#contextual(rewrite, above) ?? null);
+    return [...values].map(([variable, value]) => [variable, writeExactly(value)]);
+  }
+
+  #contextual({ up, path }: Unit['context'][number], above: readonly JsonObject[]): Json | undefined {
     let value: Json | undefined;
     const last = path.at(-1);
     at(path.slice(0, -1), above[above.length - up], this.#families, (holder) => {
       if (last?.kind === 'key') value ??= holder[last.key];
     });
-    return value ?? null;
+    return value;
   }
 
   #starve({ subgraph }: CompiledEntities, { locators, topKeys }: Unit): void {

@@ -88,3 +88,79 @@ describe('@context and @fromContext', () => {
     });
   });
 });
+
+describe('a context that several types set', () => {
+  const homes = federate({
+    homes: {
+      sdl: `type Query { homes: [Home!]! } union Home = House | Boat
+        type House @key(fields: "id") @context(name: "home") { id: ID! town: String! cat: Cat! }
+        type Boat @key(fields: "id") @context(name: "home") { id: ID! port: Port! cat: Cat! } type Port { name: String! }
+        type Cat @key(fields: "id") { id: ID! address(of: String @fromContext(field: "$home ... on House { town } ... on Boat { port { name } }")): String! }`,
+      resolvers: {
+        Query: {
+          homes: () => [
+            { __typename: 'House', id: 'h', town: 'Rome', cat: { id: '1' } },
+            { __typename: 'Boat', id: 'b', port: { name: 'Genoa' }, cat: { id: '2' } },
+          ],
+        },
+        Cat: {
+          __resolveReference: (cat: unknown) => cat,
+          address: ({ id }: { id: string }, { of }: { of: string }) => `${id} in ${of}`,
+        },
+      },
+    },
+    cats: {
+      sdl: `type Cat @key(fields: "id") { id: ID! name: String }`,
+      resolvers: { Cat: { name: ({ id }: { id: string }) => `cat ${id}` } },
+    },
+  });
+  afterAll(() => homes.close());
+
+  it('each object gets it of the type that is above it, also where both are reached by one path', () =>
+    everyWay(homes, '{ homes { ... on House { cat { address } } ... on Boat { cat { address name } } } }', {
+      data: { homes: [{ cat: { address: '1 in Rome' } }, { cat: { address: '2 in Genoa', name: 'cat 2' } }] },
+      stock: 'refuses',
+      not: 'native',
+    }));
+
+  it('is planned so', async () =>
+    expect(await planOf(homes, '{ homes { ... on House { cat { address } } ... on Boat { cat { address } } } }'))
+      .toMatchInlineSnapshot(`
+     "in order
+       query homes
+         {
+           homes {
+             __typename
+             ... on House {
+               __typename
+               town
+               cat {
+                 __typename
+                 id
+               }
+             }
+             ... on Boat {
+               __typename
+               port {
+                 name
+               }
+               cat {
+                 __typename
+                 id
+               }
+             }
+           }
+         }
+       entities homes
+         at homes.*.cat by { ... on Cat { __typename id } }
+         with $contextualArgument_2_0 from ..<House>.town
+         with $contextualArgument_2_0 from ..<Boat>.port.name
+         query ($representations: [_Any!]!, $contextualArgument_2_0: String) {
+           _entities(representations: $representations) {
+             ... on Cat {
+               address(of: $contextualArgument_2_0)
+             }
+           }
+         }"
+    `));
+});

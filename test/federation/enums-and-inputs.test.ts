@@ -106,3 +106,37 @@ describe('input objects', () => {
          }"
     `));
 });
+
+describe('variables', () => {
+  const texts = federate({
+    a: {
+      sdl: `type Query { text: Text } type Text @key(fields: "id") { id: ID! next: Text }`,
+      resolvers: { Query: { text: () => ({ id: '1' }) }, Text: { next: () => ({ id: '2' }) } },
+    },
+    b: {
+      sdl: `type Text @key(fields: "id") { id: ID! line(n: Int = 1): String }`,
+      resolvers: { Text: { line: ({ id }: { id: string }, { n }: { n: number }) => `${id}:${n}` } },
+    },
+  });
+  afterAll(() => texts.close());
+
+  it('may have the names that the gateway uses towards subgraphs', () =>
+    everyWay(
+      texts,
+      'query ($representations: Int, $_r0: Int, $_r1: Int = 6, $__batch_reps_0: Int) { text { line(n: $representations) a: line(n: $__batch_reps_0) next { line(n: $_r0) b: line(n: $_r1) } } }',
+      {
+        variables: { representations: 4, _r0: 5, __batch_reps_0: 7 },
+        data: { text: { line: '1:4', a: '1:7', next: { line: '2:5', b: '2:6' } } },
+        stock: 'wrong',
+      },
+    ));
+
+  it('null is no answer to @include, also where a default lets the variable be nullable', async () => {
+    const query = 'query ($more: Boolean = true) { text { id line @include(if: $more) } }';
+    expect((await texts.ask(query)).data).toEqual({ text: { id: '1', line: '1:1' } });
+    await expect(texts.ask(query, { variables: { more: null } })).rejects.toMatchObject({
+      code: 'BAD_USER_INPUT',
+      more: { errors: [{ message: expect.stringContaining('"$more"') as unknown }] },
+    });
+  });
+});

@@ -349,3 +349,30 @@ describe('an interface object that others extend through a type in between', () 
            }"
     `));
 });
+
+describe('an interface object that requires a field of the interface, by a key that holds an object', () => {
+  const bank = federate({
+    bank: {
+      sdl: `type Query { accounts: [Account!]! } type Org @shareable { code: ID! } interface Account @key(fields: "id org { code }") { id: ID! org: Org! balance: Int }
+        type Saving implements Account @key(fields: "id org { code }") { id: ID! org: Org! balance: Int }
+        type Loan implements Account @key(fields: "id org { code }") { id: ID! org: Org! balance: Int }`,
+      resolvers: {
+        Query: {
+          accounts: () => [
+            { __typename: 'Saving', id: '1', org: { code: 'x' }, balance: 10 },
+            { __typename: 'Loan', id: '2', org: { code: 'y' }, balance: 20 },
+          ],
+        },
+      },
+    },
+    fees: {
+      sdl: `type Org @shareable { code: ID! } type Account @interfaceObject @key(fields: "id org { code }") { id: ID! org: Org! balance: Int @external fee: Int @requires(fields: "balance") }`,
+      resolvers: { Account: { fee: ({ balance }: { balance: number }) => balance * 2 } },
+    },
+  });
+  afterAll(() => bank.close());
+
+  // The native planner writes `...on Loan` within `...on Saving`, which no subgraph takes.
+  it('gets it of every type, whoever plans', () =>
+    everyWay(bank, '{ accounts { fee } }', { data: { accounts: [{ fee: 20 }, { fee: 40 }] } }));
+});

@@ -155,3 +155,33 @@ describe('progressive @override', () => {
          }"
     `));
 });
+
+describe('progressive @override behind an interface', () => {
+  const things = federate({
+    old: {
+      sdl: `type Query { things: [Thing!]! } interface Thing { id: ID! price: String } type Item implements Thing @key(fields: "id") { id: ID! price: String } type Plain implements Thing { id: ID! price: String }`,
+      resolvers: {
+        Query: {
+          things: () => [
+            { __typename: 'Item', id: '1', price: 'old' },
+            { __typename: 'Plain', id: '2', price: 'plain' },
+          ],
+        },
+        Item: { __resolveReference: (item: unknown) => item },
+      },
+    },
+    new: {
+      sdl: `type Item @key(fields: "id") { id: ID! price: String @override(from: "old", label: "prices") }`,
+      resolvers: { Item: { price: () => 'new' } },
+    },
+  });
+  afterAll(() => things.close());
+
+  it.each(['native', 'apollo'] as const)('%s: each type is asked where its field is', async (planner) => {
+    const query = '{ things { price id } }';
+    const ask = async (overrideLabels: string[]) => (await things.ask(query, { planner, overrideLabels })).data;
+    const plain = { id: '2', price: 'plain' };
+    expect(await ask([])).toEqual({ things: [{ id: '1', price: 'old' }, plain] });
+    expect(await ask(['prices'])).toEqual({ things: [{ id: '1', price: 'new' }, plain] });
+  });
+});

@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { TributaryEngine } from '../../gateway/run/engine.js';
 import { planOf } from './every-way.js';
 import { federate, operationOf, type AskOptions, type Call } from './harness.js';
@@ -275,7 +275,72 @@ describe('mutations', () => {
   it('run one after the other, and what follows each comes before the next', async () => {
     const { data, calls } = await graph.ask('mutation { a: add(name: "1") { name } b: add(name: "2") { id } }');
     expect(data).toEqual({ a: { name: 'item 1' }, b: { id: '2' } });
-    expect(calls.filter(({ type }) => type === 'mutation')).toHaveLength(1);
+    expect(calls.map(({ type, subgraph }) => `${type} ${subgraph}`)).toEqual([
+      'mutation numbers',
+      'query names',
+      'mutation numbers',
+    ]);
+  });
+
+  it('neighbours of one subgraph go in one request, where nothing follows the first', async () => {
+    const { data, calls } = await graph.ask('mutation { a: add(name: "1") { even } b: add(name: "2") { name } }');
+    expect(data).toEqual({ a: { even: false }, b: { name: 'item 2' } });
+    expect(calls.map(({ type, subgraph }) => `${type} ${subgraph}`)).toEqual(['mutation numbers', 'query names']);
+  });
+
+  describe('whose answers are read of another service', () => {
+    let written: string[] = [];
+    const write = (_: unknown, { text }: { text: string }) => {
+      written.push(text);
+      return { id: '1' };
+    };
+    const book = federate({
+      pen: {
+        sdl: `type Query { book: Book } type Mutation { write(text: String!): Book tear: Book } type Book @key(fields: "id") { id: ID! length: Int }`,
+        resolvers: {
+          Mutation: {
+            write,
+            tear: () => {
+              throw new Error('torn');
+            },
+          },
+          Book: { length: () => written.length },
+        },
+      },
+      brush: {
+        sdl: `type Mutation { paint(text: String!): Book } type Book @key(fields: "id") { id: ID! text: String }`,
+        resolvers: { Mutation: { paint: write }, Book: { text: () => written.join(' ') } },
+      },
+    });
+    afterAll(() => book.close());
+    beforeEach(() => void (written = []));
+
+    it.each<[string, unknown, number]>([
+      [
+        'mutation { a: write(text: "a") { text length } b: paint(text: "b") { text length } c: write(text: "c") { text } }',
+        { a: { text: 'a', length: 1 }, b: { text: 'a b', length: 2 }, c: { text: 'a b c' } },
+        3,
+      ],
+      [
+        'mutation { a: write(text: "a") { length } tear { text } b: write(text: "b") { text length } ...C } fragment C on Mutation { a: write(text: "a") { id } c: write(text: "c") { text } }',
+        { a: { length: 1, id: '1' }, tear: null, b: { text: 'a b', length: 2 }, c: { text: 'a b c' } },
+        3,
+      ],
+    ])('%s', async (query, data, writes) => {
+      for (const planner of ['native', 'apollo'] as const) {
+        written = [];
+        const { data: came, calls } = await book.ask(query, { planner });
+        expect(came).toEqual(data);
+        expect(calls.filter(({ type }) => type === 'mutation')).toHaveLength(writes);
+      }
+    });
+
+    it('control: ApolloGateway reads the answer of two that it sends together when both have written', async () => {
+      const query = 'mutation { a: write(text: "a") { text } b: write(text: "b") { text } }';
+      expect((await book.ask(query, { engine: 'apollo' })).data).toEqual({ a: { text: 'a b' }, b: { text: 'a b' } });
+      written = [];
+      expect((await book.ask(query)).data).toEqual({ a: { text: 'a' }, b: { text: 'a b' } });
+    });
   });
 });
 
@@ -291,5 +356,13 @@ describe('introspection', () => {
       t: 'Query',
     });
     expect((await graph.ask('{ __typename }')).calls).toEqual([]);
+  });
+
+  it('under names that mean something on the way to subgraphs', async () => {
+    const { data } = await graph.ask(
+      'query ($representations: String!) { __type(name: $representations) { ...T constructor: fields { id: name } } } fragment T on __Type { id: name toString: kind }',
+      { variables: { representations: 'Owner' } },
+    );
+    expect(data).toEqual({ __type: { id: 'Owner', toString: 'OBJECT', constructor: [{ id: 'id' }, { id: 'title' }] } });
   });
 });
