@@ -162,7 +162,7 @@ async function soak(size: Asked): Promise<number> {
   }
   const count = (n: number): string => n.toLocaleString('en');
   console.log(
-    `${count(done.operations)} distinct operations, ${size.light} of ${size.light + 1} light, ${count(done.reloads)} supergraphs, Redis cut off ${count(done.reconnects)} times, in ${size.seconds} s or more\n`,
+    `${count(done.operations)} distinct operations${size.light > 0 ? `, ${size.light} of ${size.light + 1} light` : ''}, ${count(done.reloads)} supergraphs, Redis cut off ${count(done.reconnects)} times, in ${size.seconds} s or more\n`,
   );
   const broken: string[] = ended === '' ? [] : [ended];
   console.log(
