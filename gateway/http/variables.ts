@@ -47,7 +47,7 @@ export function coerceVariables(
 function requireConditions({ definition, document }: Operation, values: Variables): void {
   const nulls = (definition.variableDefinitions ?? []).filter(({ variable }) => values[variable.name.value] === null);
   if (nulls.length === 0) return;
-  const conditions = new Set(conditionVariables(document));
+  const conditions = new Set(conditionVariables(document, definition));
   const errors = nulls
     .filter(({ variable }) => conditions.has(variable.name.value))
     .map((node) => {

@@ -29,10 +29,10 @@ export async function apolloPlanner(
   start = apolloThread,
   answerMs = ANSWER_MS,
 ): Promise<Planner> {
-  const lives = new ThreadLives(() => start(supergraphSdl), { answerMs });
+  const lives = new ThreadLives(() => start(supergraphSdl), { answerMs: () => answerMs });
   return apolloPlannerBy(
     await lives.begin(),
-    (query, on, signal) => lives.ask({ query, on }, signal),
+    (query, on, { signal, begun }) => lives.ask({ query, on }, signal, begun),
     () => lives.end(),
   );
 }
@@ -44,7 +44,7 @@ export function apolloThread(sdl: string): ApolloThread {
 /** Wherever it is that Apollo's planner runs. */
 export function apolloPlannerBy(
   known: readonly string[],
-  ask: (query: string, on: string[], signal: AbortSignal) => Promise<QueryPlan>,
+  ask: (query: string, on: string[], request: PlanRequest) => Promise<QueryPlan>,
   close: () => Promise<void>,
 ): Planner {
   return {
@@ -52,7 +52,7 @@ export function apolloPlannerBy(
     overrideLabels: new Set(known),
     async plan(request: PlanRequest): Promise<Plan> {
       const on = known.filter((label) => isLabelOn(label, request));
-      const plan = await ask(request.query, on, request.signal);
+      const plan = await ask(request.query, on, request);
       return { root: plan.node ? nodeOf(plan.node) : undefined };
     },
     close,

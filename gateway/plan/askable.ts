@@ -45,9 +45,10 @@ export class Askable {
           if (named !== undefined) declared.add(named);
         }
         for (const named of declared) {
-          const isInterfaceObject = this.#joins.types.get(named)?.subgraphs.get(subgraph)?.isInterfaceObject;
-          const possible = isInterfaceObject ? this.#joins.possible(named) : this.#typesHere(subgraph, named);
-          for (const one of possible) known.add(one);
+          for (const of of this.#typesHere(subgraph, named)) {
+            const isInterfaceObject = this.#joins.types.get(of)?.subgraphs.get(subgraph)?.isInterfaceObject;
+            for (const one of isInterfaceObject ? this.#joins.possible(of) : [of]) known.add(one);
+          }
           this.typesAt(subgraph, named, selection.selectionSet, below, types);
         }
       }
@@ -104,7 +105,8 @@ export class Askable {
   #typesHere(subgraph: string, type: string): Iterable<string> {
     const joined = this.#joins.types.get(type);
     const isAbstract = joined && joined.kind !== 'object' && !joined.subgraphs.get(subgraph)?.isInterfaceObject;
-    return isAbstract ? (joined.members.get(subgraph) ?? []) : [type];
+    if (!isAbstract) return [type];
+    return [...(joined.members.get(subgraph) ?? []), ...(joined.interfaceObjects.get(subgraph) ?? [])];
   }
 
   /** A fragment that no object can be of makes the whole request invalid there. */

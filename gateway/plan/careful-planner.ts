@@ -19,7 +19,14 @@ export function carefulPlanner(
   // What will be asked for certain is opened now, not while somebody waits for a plan.
   let opened = others.some ? openSecond() : undefined;
   opened?.catch(() => undefined);
-  const second: Pick<Planner, 'plan'> = { plan: async (request) => (await (opened ??= openSecond())).plan(request) };
+  let closed = false;
+  const second: Pick<Planner, 'plan'> = {
+    async plan(request) {
+      // A plan that comes late may still be under way: nobody would close what is opened for it now.
+      if (closed) throw new Error('The planner is closed.');
+      return (await (opened ??= openSecond())).plan(request);
+    },
+  };
 
   return {
     name: first.name,
@@ -44,6 +51,7 @@ export function carefulPlanner(
       return other.plan;
     },
     async close() {
+      closed = true;
       await first.close();
       await (await opened?.catch(() => undefined))?.close();
     },

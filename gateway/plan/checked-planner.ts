@@ -29,6 +29,8 @@ export function checkedPlanner(planner: Planner, checking: Checking, logger: Log
     async plan(request: PlanRequest): Promise<Plan> {
       let one: Checked | undefined;
       let failure: unknown;
+      // While the planner is at work; who cannot be asked is told of when the plan is there.
+      checking.begin().catch(() => undefined);
       try {
         one = await planned(request);
       } catch (error) {

@@ -8,6 +8,8 @@ import { ANSWER_MS } from './while-wanted.js';
 
 /** Whoever looks plans of one supergraph over, and makes one by the rules alone. */
 export interface Checking {
+  /** Resolves when whoever checks is there and knows the supergraph. */
+  begin(): Promise<void>;
   check(request: PlanRequest, plan: Plan): Promise<Found>;
   planPlainly(request: PlanRequest): Promise<Checked>;
   close(): Promise<void>;
@@ -38,21 +40,24 @@ export function checkingInThread(supergraph: Supergraph): Checking {
     const answer = await lives.ask({ id, ...question }, signal);
     return answer === 'unread' ? lives.ask({ id, read: { sdl, addresses }, ...question }, signal) : answer;
   };
-  // While the rest of the gateway starts; who cannot be asked is told of with the first plan.
-  ask({}, new AbortController().signal).catch(() => undefined);
-
+  let begun: Promise<void> | undefined;
   let closed = false;
   return {
+    begin() {
+      const begin = async () => void (await ask({}, new AbortController().signal));
+      return (begun ??= begin().finally(() => (begun = undefined)));
+    },
     // A plan that two planners hand on is looked over once.
-    async check({ signal, ...asked }, plan) {
+    async check(request, plan) {
+      const asked = askedOf(request);
       const known = found.get(plan);
       if (known?.query === asked.query) return known.of;
-      const of = ask({ asked, plan }, signal).then((answer) => (answer as { found: Found }).found);
+      const of = ask({ asked, plan }, request.signal).then((answer) => (answer as { found: Found }).found);
       found.set(plan, { query: asked.query, of });
       return of;
     },
-    async planPlainly({ signal, ...asked }) {
-      return ((await ask({ asked }, signal)) as { plain: Checked }).plain;
+    async planPlainly(request) {
+      return ((await ask({ asked: askedOf(request) }, request.signal)) as { plain: Checked }).plain;
     },
     async close() {
       if (closed) return;
@@ -60,6 +65,11 @@ export function checkingInThread(supergraph: Supergraph): Checking {
       await leave();
     },
   };
+}
+
+/** Without what no thread can be told. */
+function askedOf({ query, kind, labels, percent }: PlanRequest): Asked {
+  return { query, kind, labels, percent };
 }
 
 type Lives = ThreadLives<true, CheckQuestion, CheckAnswer>;
@@ -80,9 +90,9 @@ async function leave(): Promise<void> {
   await lives.end();
 }
 
-export function checkingLives(idleMs = IDLE_MS): Lives {
+export function checkingLives(idleMs = IDLE_MS, answerMs = ANSWER_MS): Lives {
   const start = () => new Thread<true, CheckQuestion, CheckAnswer>(WORKER);
-  return new ThreadLives(start, { answerMs: ANSWER_MS, idleMs });
+  return new ThreadLives(start, { answerMs: ({ read }) => (read ? READ_MS : answerMs), idleMs });
 }
 
 /** A thread reads no TypeScript: from the sources (tests) it is the built one. */
@@ -90,5 +100,6 @@ const WORKER = new URL(
   import.meta.url.endsWith('.ts') ? '../../dist/gateway/plan/checking-worker.js' : './checking-worker.js',
   import.meta.url,
 );
-/** As the native planner's process. */
+/** As the native planner's process: a large supergraph takes seconds where there is little CPU, and is read again in the next life. */
+const READ_MS = 30_000;
 const IDLE_MS = 10_000;

@@ -6,7 +6,7 @@ import {
   type SelectionNode,
   type SelectionSetNode,
 } from 'graphql';
-import { join, readFetchText, textOfSelections, variablesIn } from './fetch-text.js';
+import { headOf, join, readFetchText, textOfSelections, variablesIn } from './fetch-text.js';
 import type { EntityFetch, Path, Plan, PlanNode, RootFetch } from './plan.js';
 import type { Asked } from './planner.js';
 import type { Joins } from './joins.js';
@@ -86,8 +86,8 @@ class Completion {
     const added = [...variablesIn(set)].filter((name) => !variables.has(name));
     for (const name of added) variables.set(name, this.#definitions.get(name)!);
     const kind = fetch.kind === 'root' ? fetch.operationKind : 'query';
-    const declared = variables.size === 0 ? '' : `(${[...variables.values()].join(',')})`;
-    return { ...fetch, operation: `${kind}${declared}${selection}`, variables: [...fetch.variables, ...added] };
+    const head = headOf(kind, variables.values(), text.directives);
+    return { ...fetch, operation: `${head}${selection}`, variables: [...fetch.variables, ...added] };
   }
 
   /** `type` is what the subgraph calls the object; undefined: what the fragments say. */

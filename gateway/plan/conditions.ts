@@ -1,16 +1,38 @@
-import { Kind, visit, type ASTNode, type DocumentNode, type SelectionNode } from 'graphql';
+import {
+  Kind,
+  visit,
+  type ASTNode,
+  type DirectiveNode,
+  type DocumentNode,
+  type FragmentDefinitionNode,
+  type FragmentSpreadNode,
+  type OperationDefinitionNode,
+  type SelectionNode,
+} from 'graphql';
 
 export type Conditions = Readonly<Record<string, boolean>>;
 
-/** Variables whose values decide what is asked at all. */
-export function conditionVariables(document: DocumentNode): string[] {
+/** Variables whose values decide what is asked at all, in the operation and the fragments that it reaches. */
+export function conditionVariables(document: DocumentNode, operation: OperationDefinitionNode): string[] {
   const names = new Set<string>();
-  visit(document, {
-    Directive(directive) {
+  const fragments = new Map(
+    document.definitions.flatMap((one): [string, FragmentDefinitionNode][] =>
+      one.kind === Kind.FRAGMENT_DEFINITION ? [[one.name.value, one]] : [],
+    ),
+  );
+  const reached = new Set<ASTNode>([operation]);
+  const note = {
+    FragmentSpread({ name }: FragmentSpreadNode) {
+      const fragment = fragments.get(name.value);
+      if (fragment) reached.add(fragment);
+    },
+    Directive(directive: DirectiveNode) {
       if (directive.name.value !== 'skip' && directive.name.value !== 'include') return;
       for (const { value } of directive.arguments ?? []) if (value.kind === Kind.VARIABLE) names.add(value.name.value);
     },
-  });
+  };
+  // What is added meanwhile has its turn, too.
+  for (const node of reached) visit(node, note);
   return [...names].sort();
 }
 

@@ -4,6 +4,8 @@ import {
   print,
   stripIgnoredCharacters,
   visit,
+  type ASTNode,
+  type DirectiveNode,
   type DocumentNode,
   type FieldNode,
   type FragmentDefinitionNode,
@@ -17,6 +19,8 @@ export interface FetchText {
   readonly selectionSet: SelectionSetNode;
   /** `$first:Int` by variable name. */
   readonly variables: ReadonlyMap<string, string>;
+  /** Those of the operation itself. */
+  readonly directives: readonly DirectiveNode[];
 }
 
 export function readFetchText(operation: string): FetchText {
@@ -37,7 +41,15 @@ export function readFetchText(operation: string): FetchText {
         stripIgnoredCharacters(print(one)),
       ]),
     ),
+    directives: definition.directives ?? [],
   };
+}
+
+/** `mutation($first:Int)@live`: all that stands before the selection. */
+export function headOf(kind: string, variables: Iterable<string>, directives: readonly DirectiveNode[]): string {
+  const declared = [...variables].join(',');
+  const texts = directives.map((directive) => stripIgnoredCharacters(print(directive)));
+  return `${kind}${declared && `(${declared})`}${texts.join('')}`;
 }
 
 /** `_e0: _entities(representations: $r0) { … }` of an operation, by its key in the answer. */
@@ -50,9 +62,9 @@ export function entitiesField(text: FetchText, alias: string): FieldNode {
   return field;
 }
 
-export function variablesIn(set: SelectionSetNode): Set<string> {
+export function variablesIn(...nodes: readonly ASTNode[]): Set<string> {
   const names = new Set<string>();
-  visit(set, { Variable: (node) => void names.add(node.name.value) });
+  for (const node of nodes) visit(node, { Variable: (node) => void names.add(node.name.value) });
   return names;
 }
 

@@ -7,7 +7,7 @@ import {
   type SelectionNode,
   type SelectionSetNode,
 } from 'graphql';
-import { fieldsIn, readFetchText, textOfSelections } from './fetch-text.js';
+import { fieldsIn, headOf, readFetchText, textOfSelections } from './fetch-text.js';
 import { textOf } from './normalise.js';
 import type { Plan, PlanNode, RootFetch } from './plan.js';
 import type { Planner } from './planner.js';
@@ -90,11 +90,11 @@ function writes(node: PlanNode): node is RootFetch {
 function together(one: RootFetch, other: RootFetch): RootFetch {
   const texts = [readFetchText(one.operation), readFetchText(other.operation)];
   const definitions = new Map(texts.flatMap(({ variables }) => [...variables]));
-  const declared = definitions.size === 0 ? '' : `(${[...definitions.values()].join(',')})`;
+  const head = headOf('mutation', definitions.values(), texts[0]!.directives);
   const selections = texts.flatMap(({ selectionSet }) => selectionSet.selections);
   return {
     ...one,
-    operation: `mutation${declared}${textOfSelections(fieldsIn(selections))}`,
+    operation: `${head}${textOfSelections(fieldsIn(selections))}`,
     variables: [...new Set([...one.variables, ...other.variables])],
     outputRewrites: [...one.outputRewrites, ...other.outputRewrites],
   };

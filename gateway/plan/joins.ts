@@ -47,6 +47,8 @@ export interface JoinedType {
   readonly fields: Map<string, Map<string, Home>>;
   /** Of an interface or union: the object types that it can be, by subgraph. */
   readonly members: Map<string, Set<string>>;
+  /** Of an interface: the interface objects that implement it, by subgraph. There they are objects. */
+  readonly interfaceObjects: Map<string, Set<string>>;
   readonly interfaces: Set<string>;
 }
 
@@ -93,6 +95,7 @@ function typesOf({ document, features, subgraphs }: Supergraph): Map<string, Joi
       subgraphs: new Map(),
       fields: new Map(),
       members: types.get(name)?.members ?? new Map(),
+      interfaceObjects: types.get(name)?.interfaceObjects ?? new Map(),
       interfaces: new Set(),
     };
     types.set(name, type);
@@ -146,10 +149,11 @@ function typesOf({ document, features, subgraphs }: Supergraph): Map<string, Joi
         for (const subgraph of type.subgraphs.keys()) implemented.push([parent.name.value, subgraph]);
     for (const [parent, subgraph] of implemented) {
       type.interfaces.add(parent);
-      if (type.kind !== 'object') continue;
-      const known = types.get(parent)?.members ?? new Map<string, Set<string>>();
-      if (!types.has(parent)) types.set(parent, { ...EMPTY(), members: known });
-      add(known, subgraph, name);
+      const isInterfaceObject = subgraph !== undefined && type.subgraphs.get(subgraph)?.isInterfaceObject;
+      if (type.kind !== 'object' && !isInterfaceObject) continue;
+      const known = types.get(parent) ?? EMPTY();
+      types.set(parent, known);
+      add(isInterfaceObject ? known.interfaceObjects : known.members, subgraph, name);
     }
   }
   return types;
@@ -166,6 +170,7 @@ const EMPTY = (): JoinedType => ({
   subgraphs: new Map(),
   fields: new Map(),
   members: new Map(),
+  interfaceObjects: new Map(),
   interfaces: new Set(),
 });
 

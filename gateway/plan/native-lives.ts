@@ -91,6 +91,7 @@ export class NativeLives {
 
   async #planNow(request: PlanRequest, hash: string): Promise<QueryPlan> {
     request.signal.throwIfAborted();
+    request.begun?.();
     // Whoever waited behind the one that ended it may ask the same.
     this.#refuseDeadly(hash);
     this.#refuseWhileResting();

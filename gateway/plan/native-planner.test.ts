@@ -178,14 +178,16 @@ describe('the native planner’s process', () => {
     const begun = await lives();
     const before = begun.pid!;
     process.kill(before, 'SIGSTOP');
-    const first = begun.plan(asking(CALM));
+    const asked: string[] = [];
+    const first = begun.plan({ ...asking(CALM), begun: () => asked.push('first') });
     // Behind it, and never asked.
     const late = [CALM, '{ q22 { __typename } }', FOUND.query].map((query) =>
-      begun.plan({ ...asking(query), signal: AbortSignal.timeout(50) }),
+      begun.plan({ ...asking(query), signal: AbortSignal.timeout(50), begun: () => asked.push('late') }),
     );
     for (const one of late) await expect(one).rejects.toThrow('The operation was aborted due to timeout');
     process.kill(before, 'SIGCONT');
     expect(await first).toMatchObject({ kind: 'QueryPlan' });
+    expect(asked).toEqual(['first']);
     process.kill(before, 'SIGSTOP');
     const underWay = begun.plan({ ...asking(CALM), signal: AbortSignal.timeout(50) });
     await expect(underWay).rejects.toThrow('The operation was aborted due to timeout');

@@ -1,6 +1,6 @@
 import { Kind, print, type FieldNode, type SelectionNode, type SelectionSetNode } from 'graphql';
 import { DraftSet, nameOf, onType } from './draft.js';
-import { fieldsIn, readFetchText, textOfSelections, variablesIn, type FetchText } from './fetch-text.js';
+import { fieldsIn, headOf, readFetchText, textOfSelections, variablesIn, type FetchText } from './fetch-text.js';
 import type { Joins } from './joins.js';
 import type { Path, Plan, PlanNode, Required, Rewrite } from './plan.js';
 import type { Asked } from './planner.js';
@@ -317,26 +317,26 @@ class PlainPlan {
 
   #node({ subgraph, path, set, requires, inputRewrites, outputRewrites, mutation }: Fetch): PlanNode {
     const selection = set.node();
-    const variables = [...variablesIn(selection)];
+    const variables = [...variablesIn(selection, ...this.#text.directives)];
     const declared = variables.map((name) => this.#text.variables.get(name)!);
     if (!requires) {
       const kind = mutation ? 'mutation' : 'query';
-      const head = declared.length === 0 ? '' : `(${declared.join(',')})`;
+      const head = headOf(kind, declared, this.#text.directives);
       return {
         kind: 'root',
         subgraph,
         operationKind: kind,
-        operation: `${kind}${head}${textOfSelections(selection)}`,
+        operation: `${head}${textOfSelections(selection)}`,
         variables,
         path,
         outputRewrites,
       };
     }
-    const head = ['$representations:[_Any!]!', ...declared].join(',');
+    const head = headOf('query', ['$representations:[_Any!]!', ...declared], this.#text.directives);
     return {
       kind: 'entities',
       subgraph,
-      operation: `query(${head}){_entities(representations:$representations)${textOfSelections(selection)}}`,
+      operation: `${head}{_entities(representations:$representations)${textOfSelections(selection)}}`,
       variables,
       entities: [
         {

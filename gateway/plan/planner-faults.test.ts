@@ -32,6 +32,18 @@ const provided = federate({
   bee: { sdl: `type Shop @key(fields: "id") { id: ID! open: Boolean @shareable }` },
 });
 
+const accounts = federate({
+  ant: {
+    sdl: `type Query { account: Account } interface Node { id: ID! } interface Named { name: String }
+      type Account implements Node @interfaceObject @key(fields: "id") { id: ID! name: String }
+      type Other implements Named { name: String }`,
+  },
+  bee: {
+    sdl: `interface Node { id: ID! } interface Account implements Node @key(fields: "id") { id: ID! }
+      type User implements Account & Node @key(fields: "id") { id: ID! }`,
+  },
+});
+
 const fetchOf = (subgraph: string, operation: string) => ({ subgraph, operation, variables: [] });
 
 const faults = ({ supergraph }: Federation, query: string, operation: string) => {
@@ -144,4 +156,14 @@ describe('a plan that asks a subgraph for what it only knows by name', () => {
   it('not where it is provided on the way', () => {
     expect(faults(provided, '{near{open}}', '{near{open}}')).toEqual([]);
   });
+});
+
+describe('a fragment within an interface object', () => {
+  it('fits where the interface object implements its interface', () =>
+    expect(faults(accounts, '{account{id}}', '{account{...on Node{id}}}')).toEqual([]));
+
+  it('control: does not where it implements another', () =>
+    expect(faults(accounts, '{account{name}}', '{account{name ...on Named{name}}}')).toEqual([
+      'ant: ...on Named within Account',
+    ]));
 });

@@ -19,6 +19,8 @@ export interface Planner {
 export interface PlanRequest extends Asked {
   /** Aborted: nobody wants the plan any more. */
   readonly signal: AbortSignal;
+  /** Told when a planner begins with it, after it has waited for its turn. */
+  readonly begun?: () => void;
 }
 
 /** All that a plan depends on, besides the supergraph. */
@@ -46,7 +48,16 @@ export async function choosePlanner(
 ): Promise<{ planner: Planner; reason: string }> {
   const checking = planners.checking(supergraph);
   try {
+    const begun = checking.begin();
+    begun.catch(() => undefined);
     const { planner, reason } = await choose(supergraph, wanted, logger, planners, checking);
+    try {
+      // Where nobody can check a plan, none would go out: such a supergraph is not served.
+      await begun;
+    } catch (error) {
+      await planner.close();
+      throw error;
+    }
     return { planner: inOrder(checkedPlanner(planner, checking, logger)), reason };
   } catch (error) {
     await checking.close();

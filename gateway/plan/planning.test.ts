@@ -5,13 +5,14 @@ import { checkingHere } from '../../test/federation/generated/planners.js';
 import { federate } from '../../test/federation/harness.js';
 import type { Supergraph } from '../supergraph/supergraph.js';
 import { apolloPlanner, apolloThread } from './apollo-planner.js';
+import { carefulPlanner } from './careful-planner.js';
 import { checkedPlanner } from './checked-planner.js';
 import { checkingInThread, checkingLives } from './checking.js';
 import { Coverage } from './coverage.js';
 import { plainPlan } from './plain-plan.js';
 import type { NormalOperation } from './normalise.js';
 import type { Plan } from './plan.js';
-import type { Planner } from './planner.js';
+import { choosePlanner, type Planner, type PlanRequest } from './planner.js';
 import { Plans } from './plans.js';
 
 const NAMES = Array.from({ length: 300 }, (_, index) => `f${index}`);
@@ -73,6 +74,27 @@ describe('planning', () => {
       expect([forgets.plans.size, forgets.plans.planned]).toEqual([0, nth]);
     }
     await planner.close();
+  });
+
+  it('is not given up while somebody waits who came late, and is theirs', async () => {
+    const { plans, ask, finish } = waiting({ deadlineMs: 1_000, lateMs: 50 }, true);
+    await expect(ask()).rejects.toMatchObject({ code: 'GATEWAY_TIMEOUT' });
+    const joined = ask();
+    await sleep(100);
+    finish({ root: undefined });
+    expect(await joined).toEqual({ root: undefined });
+    expect(plans.planned).toBe(1);
+  });
+
+  it.each([
+    [false, true],
+    [true, false],
+  ])('has late time only when a planner has begun with it: %s', async (begins, isGivenUp) => {
+    const { plans, ask, asked } = waiting({ deadlineMs: 1, lateMs: 60_000 }, begins);
+    await expect(ask()).rejects.toMatchObject({ code: 'GATEWAY_TIMEOUT' });
+    expect(asked[0]!.signal.aborted).toBe(isGivenUp);
+    await expect(ask()).rejects.toMatchObject({ code: 'GATEWAY_TIMEOUT' });
+    expect(plans.planned).toBe(begins ? 1 : 2);
   });
 
   it('begins one new thread after a death, however many plans wait for it; none of them is lost', async () => {
@@ -149,13 +171,77 @@ describe('looking a plan over', () => {
     const coverage = Coverage.of(supergraph);
     const before = coverage.looked;
     const threaded = checkedPlanner(answering(plan), checkingInThread(supergraph), silent);
-    const there = await threaded.plan({ ...asking, signal });
+    let there: Plan | undefined;
+    const others = await turnsDuring(async () => (there = await threaded.plan({ ...asking, signal })));
+    expect(others).toBeGreaterThan(0);
     expect(coverage.looked - before).toBe(0);
     // (control) The same done here is counted, and nobody else has a turn meanwhile.
     const checked = checkedPlanner(answering(plan), checkingHere(supergraph), silent);
     const turns = await turnsDuring(async () => expect(await checked.plan({ ...asking, signal })).toEqual(there));
     expect([coverage.looked - before, turns]).toEqual([looks, 0]);
     await threaded.close();
+  });
+
+  it('is waited for before anybody plans; where it cannot be done, the supergraph is not served', async () => {
+    const closed: string[] = [];
+    const closing = (name: string) => ({ close: () => Promise.resolve(void closed.push(name)) });
+    const planner = { ...answering(() => Promise.resolve({ root: undefined })), ...closing('planner') };
+    const choosing = choosePlanner(supergraph, 'native', silent, {
+      native: () => Promise.resolve(planner),
+      apollo: () => Promise.resolve(planner),
+      checking: (of) => ({
+        ...checkingHere(of),
+        ...closing('checking'),
+        begin: () => Promise.reject(new Error('There is no thread.')),
+      }),
+    });
+    await expect(choosing).rejects.toThrow('There is no thread.');
+    expect(closed).toEqual(['planner', 'checking']);
+  });
+
+  it('begins its thread while a planner is at work', async () => {
+    const order: string[] = [];
+    const planner = answering(() => {
+      order.push('plan');
+      return Promise.resolve(plainly(supergraph, '{a{f1}}'));
+    });
+    const begin = () => Promise.resolve(void order.push('begin'));
+    const { signal } = new AbortController();
+    await checkedPlanner(planner, { ...checkingHere(supergraph), begin }, silent).plan({ ...asking, signal });
+    expect(order).toEqual(['begin', 'plan']);
+  });
+
+  it('may take longer when the supergraph has to be read first', async () => {
+    const lives = checkingLives(60_000, 1);
+    const { id, sdl, subgraphs } = supergraph;
+    const read = { sdl, addresses: new Map([...subgraphs.values()].map(({ name, url }) => [name, url])) };
+    const { signal } = new AbortController();
+    expect(await lives.ask({ id, read }, signal)).toBe('read');
+    // (control) A question for a plan has its limit.
+    await expect(lives.ask({ id, asked: asking }, signal)).rejects.toThrow('took longer than 1 ms');
+    await lives.end();
+  });
+
+  it('opens no other planner for a plan that comes when all is closed', async () => {
+    let opened = 0;
+    let fail: (error: Error) => void;
+    const first = answering(() => new Promise((_resolve, reject) => (fail = reject)));
+    const open = () => {
+      opened += 1;
+      return Promise.resolve(answering(() => Promise.resolve({ root: undefined })));
+    };
+    const { signal } = new AbortController();
+    for (const closes of [true, false]) {
+      const careful = carefulPlanner(first, open, checkingHere(supergraph), silent);
+      const settled = careful.plan({ ...asking, signal }).then(
+        () => 'planned',
+        () => 'refused',
+      );
+      if (closes) await careful.close();
+      fail!(new Error('It ended.'));
+      // (control) Otherwise it is asked.
+      expect([await settled, opened]).toEqual(closes ? ['refused', 0] : ['planned', 1]);
+    }
   });
 
   it('needs a thread only as long as somebody asks; the next question begins another', async () => {
@@ -219,6 +305,26 @@ describe('looking a plan over', () => {
     expect(milliseconds(80) / milliseconds(20)).toBeLessThan(9);
   });
 });
+
+/** Plans of a planner that answers when the test says so. */
+function waiting(waits: { readonly deadlineMs: number; readonly lateMs: number }, begins: boolean) {
+  const asked: PlanRequest[] = [];
+  let finish: (plan: Plan) => void;
+  const planner: Planner = {
+    name: 'native',
+    overrideLabels: new Set(),
+    plan(request) {
+      asked.push(request);
+      if (begins) request.begun?.();
+      return new Promise((resolve) => (finish = resolve));
+    },
+    close: () => Promise.resolve(),
+  };
+  const plans = new Plans({ planner, cacheBytes: 1_000_000, ...waits, compile: (plan) => plan });
+  const normal = { key: 'k', planned: '{a{f1}}', definition: { operation: 'query' } } as unknown as NormalOperation;
+  const ask = () => plans.compiled(normal, { labels: [], percent: 100 });
+  return { plans, asked, ask, finish: (plan: Plan) => finish(plan) };
+}
 
 /** Apollo's planner's threads, as they are begun. */
 function recorded() {

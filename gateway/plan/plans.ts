@@ -4,13 +4,14 @@ import type { NormalOperation } from './normalise.js';
 import type { Plan } from './plan.js';
 import type { Planner } from './planner.js';
 import { whileWanted } from './while-wanted.js';
+import { Wanted } from './wanted.js';
 
 export interface PlansOptions<Compiled> {
   readonly planner: Planner;
   readonly cacheBytes: number;
   /** How long one who asks waits. */
   readonly deadlineMs: number;
-  /** How long a plan may come after that, for the next who asks. */
+  /** How long a plan that a planner has begun may come after the last who waited for it, for the next who asks. */
   readonly lateMs?: number;
   /** What is made of a plan and kept with it. */
   readonly compile: (plan: Plan, operation: NormalOperation) => Compiled;
@@ -30,17 +31,22 @@ interface Entry<Compiled> {
   readonly compiled: Compiled;
 }
 
+interface UnderWay<Compiled> {
+  readonly entry: Promise<Entry<Compiled>>;
+  readonly wanted: Wanted;
+}
+
 const LATE_MS = 5_000;
 
 /**
  * Plans by the whole text of the normalised operation, so that no two can be taken for each other; bounded by bytes. Many
- * who ask for the same plan at once wait for one planning, each as long as the deadline says; it goes on for a while when all of them
- * have gone, since they will ask again.
+ * who ask for the same plan at once wait for one planning, each as long as the deadline says; what a planner has begun goes on for a while
+ * when all of them have gone, since they will ask again.
  */
 export class Plans<Compiled> {
   readonly #options: PlansOptions<Compiled>;
   readonly #known: LRUCache<string, Entry<Compiled>>;
-  readonly #underWay = new Map<string, Promise<Entry<Compiled>>>();
+  readonly #underWay = new Map<string, UnderWay<Compiled>>();
   /** Plannings so far: for tests and metrics. */
   planned = 0;
 
@@ -96,14 +102,28 @@ export class Plans<Compiled> {
 
   async #plan(key: string, operation: NormalOperation, overrides: Overrides): Promise<Entry<Compiled>> {
     let underWay = this.#underWay.get(key);
-    if (!underWay) {
-      underWay = this.#planNow(operation, overrides)
-        .then((plan) => this.#keep(key, operation, plan))
-        .finally(() => this.#underWay.delete(key));
+    if (!underWay || underWay.wanted.signal.aborted) {
+      underWay = this.#begin(key, operation, overrides);
       this.#underWay.set(key, underWay);
     }
-    const { deadlineMs } = this.#options;
-    return inTime(underWay, deadlineMs);
+    const { entry, wanted } = underWay;
+    wanted.come();
+    try {
+      return await inTime(entry, this.#options.deadlineMs);
+    } finally {
+      wanted.leave();
+    }
+  }
+
+  #begin(key: string, operation: NormalOperation, overrides: Overrides): UnderWay<Compiled> {
+    const wanted = new Wanted(this.#options.lateMs ?? LATE_MS);
+    const entry = this.#planNow(operation, overrides, wanted)
+      .then((plan) => this.#keep(key, operation, plan))
+      .finally(() => {
+        wanted.end();
+        if (this.#underWay.get(key)?.wanted === wanted) this.#underWay.delete(key);
+      });
+    return { entry, wanted };
   }
 
   #keep(key: string, operation: NormalOperation, plan: Plan): Entry<Compiled> {
@@ -114,14 +134,18 @@ export class Plans<Compiled> {
     return entry;
   }
 
-  async #planNow(operation: NormalOperation, { labels, percent }: Overrides): Promise<Plan> {
+  async #planNow(operation: NormalOperation, { labels, percent }: Overrides, wanted: Wanted): Promise<Plan> {
     if (operation.planned === undefined) return { root: undefined };
     this.planned += 1;
-    const { planner, deadlineMs, lateMs = LATE_MS } = this.#options;
+    const { planner, deadlineMs } = this.#options;
     const kind = operation.definition.operation === 'mutation' ? 'mutation' : 'query';
-    const signal = AbortSignal.timeout(deadlineMs + lateMs);
+    const { signal } = wanted;
+    const begun = () => wanted.begun();
     try {
-      return await whileWanted(planner.plan({ query: operation.planned, kind, labels, percent, signal }), signal);
+      return await whileWanted(
+        planner.plan({ query: operation.planned, kind, labels, percent, signal, begun }),
+        signal,
+      );
     } catch (error) {
       if (signal.aborted) throw overdue(deadlineMs, error);
       throw new Failure('INTERNAL_SERVER_ERROR', undefined, { cause: error });

@@ -4,7 +4,7 @@ import { whileWanted } from './while-wanted.js';
 /** One thread at a time, asked one question at a time: whoever waits outlives the thread that another's question ended. */
 export class ThreadLives<Ready, Question, Answer> {
   readonly #start: () => Thread<Ready, Question, Answer>;
-  readonly #answerMs: number;
+  readonly #answerMs: (question: Question) => number;
   readonly #idleMs: number | undefined;
   #thread: Thread<Ready, Question, Answer> | undefined;
   #idle: NodeJS.Timeout | undefined;
@@ -15,22 +15,24 @@ export class ThreadLives<Ready, Question, Answer> {
   /** `idleMs`: after so long without a question the thread is ended, and the next question begins another; absent: never. */
   constructor(
     start: () => Thread<Ready, Question, Answer>,
-    { answerMs, idleMs }: { readonly answerMs: number; readonly idleMs?: number },
+    { answerMs, idleMs }: { readonly answerMs: (question: Question) => number; readonly idleMs?: number },
   ) {
     this.#start = start;
     this.#answerMs = answerMs;
     this.#idleMs = idleMs;
   }
 
-  ask(question: Question, signal: AbortSignal): Promise<Answer> {
+  /** `begun`: told when it is its turn. */
+  ask(question: Question, signal: AbortSignal, begun?: () => void): Promise<Answer> {
     if (this.#waiting >= WAITING_MAX)
       return Promise.reject(new Error(`${WAITING_MAX} operations wait for the planning thread.`));
     return whileWanted(
       this.#inTurn(async () => {
         signal.throwIfAborted();
+        begun?.();
         const thread = this.#living();
         await thread.ready();
-        return thread.ask(question, this.#answerMs);
+        return thread.ask(question, this.#answerMs(question));
       }),
       signal,
     );

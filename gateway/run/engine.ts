@@ -261,7 +261,7 @@ export class TributaryEngine implements Engine {
   normalOf(operation: Operation, variables: Variables, denial?: Denial): NormalOperation {
     let known = this.#normal.get(operation);
     if (!known) {
-      known = { conditions: conditionVariables(operation.document), byConditions: new Map() };
+      known = { conditions: conditionVariables(operation.document, operation.definition), byConditions: new Map() };
       this.#normal.set(operation, known);
     }
     const { conditions, byConditions } = known;

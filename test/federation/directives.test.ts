@@ -1,6 +1,10 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { everyWay, planOf } from './every-way.js';
-import { federate } from './harness.js';
+import { coerceVariables } from '../../gateway/http/variables.js';
+import { Coverage } from '../../gateway/plan/coverage.js';
+import { plainPlan } from '../../gateway/plan/plain-plan.js';
+import { fetchesOf } from '../../gateway/plan/plan.js';
+import { federate, operationOf } from './harness.js';
 
 const access = (argument: string, sdl: string) =>
   `extend schema @link(url: "https://specs.apollo.dev/federation/v2.1", import: ["@key", "@composeDirective"]) @link(url: "https://example.com/access/v1.0", import: ["@access"]) @composeDirective(name: "@access")
@@ -175,6 +179,34 @@ describe('@cacheTag', () => {
     `));
 });
 
+describe('a directive of the operation', () => {
+  const query = 'mutation($as:String)@live(as:$as){a b}';
+  const graph = federate({
+    a: {
+      sdl: 'directive @live(as: String) on MUTATION type Query { q: String } type Mutation { a: String b: String }',
+      resolvers: { Mutation: { a: () => 'a', b: () => 'b' } },
+    },
+  });
+  afterAll(() => graph.close());
+
+  // The native planner passes none on.
+  it('is passed on where two fields go in one request', async () => {
+    const { data, calls } = await graph.ask(query, { planner: 'apollo', variables: { as: 'x' } });
+    expect(data).toEqual({ a: 'a', b: 'b' });
+    expect(calls).toMatchObject([{ query: expect.stringContaining('@live(as:$'), variables: { as: 'x' } }]);
+  });
+
+  it('is passed on where the rules alone plan', () => {
+    const roots = { query: 'Query', mutation: 'Mutation' };
+    const asked = { query, kind: 'mutation', labels: [], percent: 100 } as const;
+    const { root } = plainPlan(Coverage.of(graph.supergraph).joins, roots, asked, () => false);
+    expect(fetchesOf(root)).toMatchObject([
+      { operation: 'mutation($as:String)@live(as:$as){a}', variables: ['as'] },
+      { operation: 'mutation($as:String)@live(as:$as){b}', variables: ['as'] },
+    ]);
+  });
+});
+
 describe('@include and @skip', () => {
   const graph = federate({
     a: {
@@ -223,6 +255,15 @@ describe('@include and @skip', () => {
     ['query ($yes: Boolean = true) { product { price @skip(if: $yes) } }', { product: {} }],
     ['query ($yes: Boolean = true) { product @skip(if: $yes) { price } }', {}],
   ])('%s', (query, data) => everyWay(graph, query, { data }));
+
+  it('null is refused where the variable decides in the operation that runs, not where it does in another', () => {
+    const { schema } = federate({ a: { sdl: 'type Query { f(flag: Boolean): String g: String }' } }).supergraph;
+    const coerced = (query: string) => coerceVariables(schema, operationOf(schema, query, 'A'), { x: null }, false);
+    const other = 'query B($x: Boolean!) { ...G } fragment G on Query { g @skip(if: $x) }';
+    expect(coerced(`query A($x: Boolean = true) { f(flag: $x) } ${other}`)).toEqual({ x: null });
+    // (control) It reaches the fragment.
+    expect(() => coerced(`query A($x: Boolean = true) { f(flag: $x) ...G } ${other}`)).toThrow('do not fit');
+  });
 
   it('what is left out is not asked', async () => {
     const query = 'query ($yes: Boolean = true) { product { price neither @skip(if: $yes) } }';
