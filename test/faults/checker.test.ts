@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { createServer } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import type { Database } from '#libs/database';
@@ -129,7 +129,7 @@ describe('what is compared after each fault', () => {
 
   it('whoever had to ask again has noticed, though all were answered in the end', async () => {
     const lost = new Set<unknown>();
-    const line = createServer(async (request, response) => {
+    const passOn = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
       const { 'content-type': type, authorization, 'idempotency-key': key } = request.headers;
       const headers = Object.entries({ 'content-type': type, authorization, 'idempotency-key': key });
       const answer = await fetch(world.gateway.url, {
@@ -141,7 +141,8 @@ describe('what is compared after each fault', () => {
       if (key === undefined || lost.has(key)) return void response.writeHead(answer.status).end(body);
       lost.add(key);
       request.socket.destroy();
-    });
+    };
+    const line = createServer((request, response) => void passOn(request, response));
     await new Promise<void>((resolve) => line.listen(0, '127.0.0.1', resolve));
     const cutOff = new Crowd(`http://127.0.0.1:${(line.address() as AddressInfo).port}`);
     await cutOff.gather(2);
