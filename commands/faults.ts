@@ -10,7 +10,7 @@ import { followersTables } from '../subgraphs/followers/followers.tables.js';
 import { postsTables } from '../subgraphs/posts/posts.tables.js';
 import { usersTables } from '../subgraphs/users/users.tables.js';
 import { check, INVARIANTS, underWay, type Databases, type Violations } from './faults/checker.js';
-import { Crowd, type Op } from './faults/crowd.js';
+import { Crowd, noticed, type Op } from './faults/crowd.js';
 import { coverageTable } from './faults/coverage.js';
 import { FAULTS, type Fault, type Scene } from './faults/faults.js';
 import { openTown, SERVICES } from './faults/town.js';
@@ -160,7 +160,7 @@ async function struck(fault: Fault, scene: Scene, crowd: Crowd): Promise<Line> {
   await crowd.stop();
   const stopped = performance.now();
   const ops = [...crowd.ops];
-  const failed = ops.filter(({ outcome }) => outcome !== 'ok').length;
+  const failed = noticed(ops).length;
   if (fault.unnoticed && failed > 0) broken.push(`${failed} of ${ops.length} operations failed`);
   for (const name of await town.revive())
     broken.push(`${name} ended by itself. It logged:\n${town.logOf(name).slice(-2_000)}`);

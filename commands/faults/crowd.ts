@@ -13,8 +13,15 @@ export interface Op {
   /** Of a like and a follow: ids as the databases have them. */
   readonly like?: { readonly postId: string; readonly userId: string };
   readonly follow?: { readonly followerId: string; readonly followeeId: string; readonly begins: boolean };
+  /** Of a write that was tried again: how often nobody knew what became of it. */
+  readonly unanswered?: number;
   /** When it ended, ms. */
   readonly at: number;
+}
+
+/** Those of which somebody noticed that something was wrong, also where they were told in the end. */
+export function noticed(ops: readonly Op[]): Op[] {
+  return ops.filter(({ outcome, unanswered = 0 }) => outcome !== 'ok' || unanswered > 0);
 }
 
 interface Person {
@@ -25,6 +32,8 @@ interface Person {
   followsNext: boolean;
   readonly repeats: boolean;
 }
+
+type Written = Told & Pick<Op, 'outcome' | 'unanswered'>;
 
 interface Told {
   data?: Record<string, unknown> | null;
@@ -107,13 +116,13 @@ export class Crowd {
       input: { body },
     });
     const id = (told.data?.['publishPost'] as { id: string } | null | undefined)?.id;
-    this.#record('publish', told.outcome, { body, ...(id === undefined ? {} : { id }) });
+    this.#record('publish', told, { body, ...(id === undefined ? {} : { id }) });
     return id;
   }
 
   async #like(me: Person, postId: string): Promise<void> {
     const told = await this.#write(me, 'mutation($postId: ID!) { likePost(postId: $postId) { id } }', { postId });
-    this.#record('like', told.outcome, {
+    this.#record('like', told, {
       like: { postId: parseGlobalId('post', postId), userId: parseGlobalId('user', me.id) },
     });
   }
@@ -125,7 +134,7 @@ export class Crowd {
       userId: other.id,
     });
     if (told.outcome === 'ok') me.followsNext = begins;
-    this.#record('follow', told.outcome, {
+    this.#record('follow', told, {
       follow: { followerId: parseGlobalId('user', me.id), followeeId: parseGlobalId('user', other.id), begins },
     });
   }
@@ -140,29 +149,29 @@ export class Crowd {
       );
       const seen = JSON.stringify(told.data ?? {}).matchAll(/canary-\w+@example\.com/g);
       for (const [email] of seen) if (email !== me.email) this.foreign += 1;
-      this.#record('read', told.errors === undefined ? 'ok' : 'fail');
+      this.#record('read', { outcome: told.errors === undefined ? 'ok' : 'fail' });
     } catch {
-      this.#record('read', 'fail');
+      this.#record('read', { outcome: 'fail' });
     }
   }
 
-  async #write(me: Person, query: string, variables: object): Promise<Told & { outcome: Op['outcome'] }> {
+  async #write(me: Person, query: string, variables: object): Promise<Written> {
     if (!me.repeats) return this.#try(me, query, variables);
     const key = randomUUID();
     const until = performance.now() + REPEATS_MS;
     let told = await this.#try(me, query, variables, key);
-    let isUnknown = false;
+    let unanswered = 0;
     while (told.outcome !== 'ok' && performance.now() < until) {
-      isUnknown ||= told.outcome === 'info';
-      if (!isUnknown) break;
+      if (told.outcome === 'info') unanswered += 1;
+      if (unanswered === 0) break;
       await sleep(AGAIN_MS);
       told = await this.#try(me, query, variables, key);
     }
     // A later refusal says nothing of an earlier try.
-    return isUnknown && told.outcome === 'fail' ? { ...told, outcome: 'info' } : told;
+    return { ...told, unanswered, outcome: unanswered > 0 && told.outcome === 'fail' ? 'info' : told.outcome };
   }
 
-  async #try(me: Person, query: string, variables: object, key?: string): Promise<Told & { outcome: Op['outcome'] }> {
+  async #try(me: Person, query: string, variables: object, key?: string): Promise<Written> {
     try {
       const told = await this.#ask(query, variables, me.token, key);
       if (told.errors === undefined) return { ...told, outcome: 'ok' };
@@ -174,8 +183,8 @@ export class Crowd {
     }
   }
 
-  #record(kind: Op['kind'], outcome: Op['outcome'], more: Partial<Op> = {}): void {
-    this.ops.push({ kind, outcome, at: performance.now(), ...more });
+  #record(kind: Op['kind'], { outcome, unanswered }: Pick<Op, 'outcome' | 'unanswered'>, more: Partial<Op> = {}): void {
+    this.ops.push({ kind, outcome, at: performance.now(), ...(unanswered && { unanswered }), ...more });
   }
 
   async #ask(query: string, variables: object, token?: string, key?: string): Promise<Told> {

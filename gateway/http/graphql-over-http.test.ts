@@ -293,3 +293,58 @@ describe('time', () => {
     }
   });
 });
+
+describe('an Idempotency-Key', () => {
+  const headers = { ...JSON_TYPE, 'idempotency-key': 'k' };
+  const go = (variables: string): Row => ({
+    headers,
+    body: `{"query":"mutation($input: In!) { go(input: $input) }","variables":${variables}}`,
+  });
+  const about = (defaults: string) =>
+    buildSchema(
+      `scalar JSON  type Query { me: ID }  type Mutation { go(input: In!): ID }  input In { a: Int, b: JSON${defaults} }`,
+    );
+
+  it('comes with what the client sent: not with the schema’s defaults of today, nor in its order', async () => {
+    const told: (string | undefined)[] = [];
+    for (const [defaults, variables] of [
+      ['', '{"input":{"a":1,"b":{"c":1.50,"d":[2]}}}'],
+      [', more: Int = 1', '{"input":{"a":1,"b":{"c":1.50,"d":[2]}}}'],
+      ['', '{"input":{"b":{"d":[2],"c":1.50},"a":1}}'],
+      ['', '{"input":{"a":1,"b":{"c":1.51,"d":[2]}}}'],
+    ] as const) {
+      const one = await startTinyHttp(about(defaults), { go: () => 'gone' });
+      await send(go(variables), one);
+      told.push(one.executed[0]?.context.headers.get('tributary-idempotency-key'));
+      await one.close();
+    }
+    expect(told[0]).toMatch(/^[\w-]{43}\.[\w-]{43}$/);
+    expect([told[1], told[2]]).toEqual([told[0], told[0]]);
+    expect(told[3]).not.toBe(told[0]);
+  });
+
+  it('that is refused refuses the request, unless something of it was done or may have been', async () => {
+    const error = (code: string) => ({ message: code, extensions: { code } });
+    const [used, busy, late] = ['IDEMPOTENCY_KEY_REUSED', 'IDEMPOTENCY_KEY_IN_USE', 'SUBGRAPH_TIMEOUT'].map(error);
+    for (const [data, errors, status] of [
+      [{ a: null }, [used], 422],
+      [{ a: null }, [busy], 409],
+      [null, [busy], 409],
+      [{ t: 'Mutation', a: null }, [used], 422],
+      [{ a: null, b: { id: '1' } }, [used], 200],
+      [{ a: null, b: 'Mutation' }, [used], 200],
+      [{ a: null, b: null }, [used, late], 200],
+      [{ a: null, b: null }, [late, busy], 200],
+    ] as const) {
+      const one = await startTinyHttp(schema, root, {
+        execute: () => Promise.resolve({ body: JSON.stringify({ errors, data }), hasErrors: true }),
+      });
+      const body = query(
+        'mutation { a: rename(name: "a") { id } ... on Mutation { t: __typename } b: rename(name: "b") { id } }',
+      );
+      const seen = await send({ headers, body }, one);
+      await one.close();
+      expect({ data, errors, status: seen.status }).toEqual({ data, errors, status });
+    }
+  });
+});

@@ -226,7 +226,7 @@ async function answered(
     if (request.headers[COST_HEADER] !== undefined) responseHeaders.push([COST_HEADER, String(cost)]);
     consistency = parts.consistency?.of(request, subject, operation.type);
     const forwarded = forwardedHeaders(request.headers, parts.forward);
-    const key = idempotencyOf(request, operation, variables);
+    const key = idempotencyOf(request, operation, asked.variables);
     const headers = operation.type === 'mutation' ? withCaller(forwarded, request, bearer, key, parts) : forwarded;
     const grants = parts.grants ? parts.grants(request, bearer) : bearer?.grants;
     const explain = parts.explain !== undefined && parts.explain(request.headers);
@@ -245,7 +245,7 @@ async function answered(
         trace,
       }),
     );
-    return key === undefined ? run : run.then(refuseKey);
+    return key === undefined ? run : run.then((answer) => refuseKey(answer, operation));
   });
   if (answer === undefined) throw new Failure('OVERLOADED', 'There is no supergraph to serve yet.');
   return { answer, subject, consistency, responseHeaders };

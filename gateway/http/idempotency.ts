@@ -1,7 +1,9 @@
 import { createHash, createHmac } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { Kind, visit, type DocumentNode } from 'graphql';
 import { Failure, type Code } from '#libs/failure';
-import type { Answer, Operation, Variables } from '../engine.js';
+import type { Answer, Operation } from '../engine.js';
+import { writeExactly } from '../run/exact-numbers.js';
 import { Refusal } from './refusal.js';
 
 const HEADER = 'idempotency-key';
@@ -11,19 +13,29 @@ const LENGTH_MAX = 255;
  * `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): what subgraphs are told, so that a mutation that is repeated takes
  * effect once. Undefined where none came: a query is repeated as it is.
  *
+ * The variables are those that the client sent, whatever the schema makes of them today.
+ *
  * Two digests: nobody behind us can read a key, and what is asked may hold a password, so its digest can be made only by who has
  * the key.
  */
 export function idempotencyOf(
   { headers }: IncomingMessage,
   operation: Operation,
-  variables: Variables,
+  variables: Readonly<Record<string, unknown>>,
 ): string | undefined {
   const came = headers[HEADER];
   if (came === undefined || operation.type !== 'mutation') return undefined;
   const key = keyOf(String(came));
-  const asked = createHmac('sha256', key).update(`${operation.hash} ${JSON.stringify(variables)}`);
+  const asked = createHmac('sha256', key).update(`${operation.hash} ${writeExactly(inOneOrder(variables))}`);
   return `${createHash('sha256').update(key).digest('base64url')}.${asked.digest('base64url')}`;
+}
+
+/** Objects have no order, and not every client keeps one. */
+function inOneOrder(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inOneOrder);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1));
+  return Object.fromEntries(entries.map(([name, of]) => [name, inOneOrder(of)]));
 }
 
 /** A string of structured fields (RFC 9651), as the draft has it; or what most clients send, the same without its quotes. */
@@ -42,16 +54,31 @@ const KEY = /^(?:"((?:[ !#-[\]-~]|\\["\\])*)"(?:;[ -~]*)?|([\w.~:+/=-]+))$/;
 const REFUSED: ReadonlySet<unknown> = new Set<Code>(['IDEMPOTENCY_KEY_REUSED', 'IDEMPOTENCY_KEY_IN_USE']);
 
 /**
- * A key that is refused is a request that is refused, with its own status, where nothing of it was done. Where an earlier field was
- * done after all, the answer says so.
+ * A key that is refused is a request that is refused, with its own status, where nothing of it was done. Where another field was done
+ * after all, or nobody knows whether it was, the answer says so.
  */
-export function refuseKey(answer: Answer): Answer {
+export function refuseKey(answer: Answer, { document }: Pick<Operation, 'document'>): Answer {
   if (!answer.hasErrors) return answer;
   const { data, errors } = JSON.parse(String(answer.body)) as {
     data: Record<string, unknown> | null;
     errors: readonly { extensions: { code: Code } }[];
   };
-  const code = errors.map(({ extensions }) => extensions.code).find((one) => REFUSED.has(one));
-  if (code !== undefined && Object.values(data ?? {}).every((value) => value === null)) throw new Failure(code);
+  const codes = errors.map(({ extensions }) => extensions.code);
+  if (!codes.every((code) => REFUSED.has(code))) return answer;
+  const done = Object.entries(data ?? {}).filter(([, value]) => value !== null);
+  const constant = done.length > 0 ? typenameKeys(document) : undefined;
+  if (done.every(([key, value]) => typeof value === 'string' && constant?.has(key))) throw new Failure(codes[0]!);
   return answer;
+}
+
+/** By which the type of the root may be answered, which is no field that was done. */
+function typenameKeys(document: DocumentNode): Set<string> {
+  const keys = new Set<string>();
+  visit(document, {
+    Field({ alias, name }, _key, _parent, _path, ancestors) {
+      const isRoot = ancestors.every((above) => !('kind' in above) || above.kind !== Kind.FIELD);
+      if (isRoot && name.value === '__typename') keys.add((alias ?? name).value);
+    },
+  });
+  return keys;
 }

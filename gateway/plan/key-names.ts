@@ -1,4 +1,4 @@
-import { Kind, visit, type ASTNode, type FieldNode } from 'graphql';
+import { Kind, OperationTypeNode, visit, type ASTNode, type FieldNode } from 'graphql';
 import type { SchemaNames } from './schema-names.js';
 
 /**
@@ -7,10 +7,13 @@ import type { SchemaNames } from './schema-names.js';
  * - an alias that is the name of another field (`id: title`), because the planner asks for keys by their plain names;
  * - a plain field with arguments that somebody's @key or @requires asks for with other arguments, or with none, or the other way
  *   round.
+ * A root field of a mutation is looked for by no key, and services keep what was done under its name (Idempotency-Key). So it has the
+ * client's, or one made of it alone: none that another supergraph would change.
  */
 export class KeyNames {
   readonly #names: SchemaNames;
   readonly #onTheWay = new Map<string, string>();
+  readonly #roots = new Map<string, string>();
   readonly #prefix: string;
 
   constructor(names: SchemaNames, taken: ReadonlySet<string>) {
@@ -22,9 +25,15 @@ export class KeyNames {
     return visit(node, {
       // Introspection goes to nobody, so its keys stay the client's.
       FragmentDefinition: ({ typeCondition }) => (typeCondition.name.value.startsWith('__') ? false : undefined),
-      Field: (field: FieldNode) => {
+      Field: (field: FieldNode, _key, _parent, _path, ancestors) => {
         if (field.name.value.startsWith('__')) return false;
         const key = field.alias?.value ?? field.name.value;
+        if (isRootOfMutation(ancestors)) {
+          if (!dangerous(key)) return undefined;
+          const name = `${this.#prefix}_${key}`;
+          this.#roots.set(key, name);
+          return { ...field, alias: { kind: Kind.NAME, value: name } };
+        }
         if (!this.#ambiguous(field, key)) return undefined;
         let name = this.#onTheWay.get(key);
         if (name === undefined) {
@@ -37,15 +46,29 @@ export class KeyNames {
   }
 
   clientKeys(): Map<string, string> {
-    return new Map([...this.#onTheWay].map(([client, onTheWay]) => [onTheWay, client]));
+    return new Map([...this.#onTheWay, ...this.#roots].map(([client, onTheWay]) => [onTheWay, client]));
   }
 
   #ambiguous(field: FieldNode, key: string): boolean {
-    if (key in Object.prototype || key === '__typename') return true;
+    if (dangerous(key)) return true;
     if (field.alias && key !== field.name.value && this.#names.required.has(key)) return true;
     const given = (field.arguments?.length ?? 0) > 0;
     return given ? this.#names.required.has(key) : this.#names.requiredWithArguments.has(key);
   }
+}
+
+function dangerous(key: string): boolean {
+  return key in Object.prototype || key === '__typename';
+}
+
+function isRootOfMutation(ancestors: readonly (ASTNode | readonly ASTNode[])[]): boolean {
+  // Lists have siblings in them; what is above is a node of its own.
+  const [operation, ...between] = ancestors.filter((one): one is ASTNode => 'kind' in one);
+  return (
+    operation?.kind === Kind.OPERATION_DEFINITION &&
+    operation.operation === OperationTypeNode.MUTATION &&
+    !between.some(({ kind }) => kind === Kind.FIELD)
+  );
 }
 
 /** A prefix that nothing in the sets starts with. */

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { withServer } from '../../test/servers/needs.js';
 import { openDatabase, provisionServices, type Database } from '#libs/database';
+import type { DomainEvent } from '#libs/events';
 import { newId } from '#libs/identity';
 import { forgetKeys, IdempotencyKeysMigration, keyOf, Once, type Key } from './index.js';
 
@@ -91,6 +92,31 @@ function contract(kind: string, open: () => Promise<Database>): void {
         code: 'IDEMPOTENCY_KEY_REUSED',
       });
       expect(await notes()).toEqual(['one']);
+    });
+
+    it('is not done either where the other one ended only while this one began', async () => {
+      const told = header();
+      const [one, other] = [key(told), key(told.replace(/a{43}$/, 'b'.repeat(43)))];
+      const late = new Once(other, 'another', viewer).transaction(database, async (tx) => {
+        await tx.query('INSERT INTO notes VALUES ($1)', ['two']);
+        // As it looks when the first commits after this one has begun to look.
+        await tx.query(`INSERT INTO idempotency_keys (name, field, payload) VALUES ($1, 'note', $2)`, [
+          one.name,
+          one.payload,
+        ]);
+      });
+      await expect(late).rejects.toMatchObject({ code: 'IDEMPOTENCY_KEY_REUSED' });
+      expect(await notes()).toEqual([]);
+    });
+
+    it('is of whom it made, whoever sent it', async () => {
+      const [same, made] = [key(header()), newId()];
+      await new Once(same, 'signUp', viewer).transaction(database, async (tx) => {
+        tx.events.push({ actor: made } as DomainEvent);
+      });
+      expect(await database.query('SELECT person FROM idempotency_keys WHERE name = $1', [same.name])).toEqual([
+        { person: made },
+      ]);
     });
 
     it('is somebody else’s own under somebody else’s key of the same text', async () => {

@@ -20,7 +20,10 @@ export class Once {
   readonly #key: Key;
   readonly #field: string;
   readonly #person: string | null;
-  /** Of the transactions of this field: one, so far, of every field that we have. */
+  /**
+   * Of the transactions of this field that went well: one, so far, of every field that we have. One that failed and is tried again is
+   * still the same.
+   */
   #nth = 0;
 
   /** `field`: by which name it is answered; an operation may have several. `person`: whose key it is. */
@@ -40,14 +43,9 @@ export class Once {
         aggregate,
         aggregateVersion,
       }));
-      // Who signs up is somebody by now.
-      const person = this.#person ?? tx.events.find(({ actor }) => actor !== null)?.actor ?? null;
-      await tx.query('UPDATE idempotency_keys SET done = $3, person = $4 WHERE name = $1 AND field = $2', [
-        this.#key.name,
-        this.#place,
-        JSON.stringify({ answer, wrote }),
-        person,
-      ]);
+      // Who signs up is somebody by now, also where somebody else's log-in sent it.
+      const person = tx.events.find(({ actor }) => actor !== null)?.actor ?? this.#person;
+      await this.#keep(tx, JSON.stringify({ answer, wrote }), person);
       return { answer, wrote, again: false };
     });
     this.#nth += 1;
@@ -65,7 +63,8 @@ export class Once {
 
   /**
    * True: nobody has done it and nobody does. The lock ends with the transaction, also with that of a process that was killed. It is
-   * tried, not waited for; and where it comes free between the two halves of this statement, the row is seen by its conflict.
+   * tried, not waited for. Where it comes free just now, this statement does not see yet what was done under it: the same row is
+   * seen by its conflict, another one by #keep.
    */
   async #begin(tx: Tx): Promise<boolean> {
     const begun = await tx.query(
@@ -76,6 +75,18 @@ export class Once {
       [this.#key.name, this.#place, this.#key.payload],
     );
     return begun.length > 0;
+  }
+
+  /** Reads anew whether the key came with something else, now that nobody else has it. */
+  async #keep(tx: Tx, done: string, person: string | null): Promise<void> {
+    const { name, payload } = this.#key;
+    const kept = await tx.query(
+      `UPDATE idempotency_keys SET done = $3, person = $4 WHERE name = $1 AND field = $2
+         AND NOT EXISTS (SELECT FROM idempotency_keys AS other WHERE other.name = $1 AND other.payload <> $5)
+       RETURNING 1`,
+      [name, this.#place, done, person, payload],
+    );
+    if (kept.length === 0) throw new Failure('IDEMPOTENCY_KEY_REUSED');
   }
 
   async #before<T>(tx: Tx): Promise<Done<T>> {

@@ -32,7 +32,14 @@ export function postsModule(parts: ModuleParts): DynamicModule {
     needs: { database: () => database.query('SELECT 1') },
     providers: [
       // write
-      { provide: PostMutations, useValue: new PostMutations(writing, (context) => reads(context).forget()) },
+      {
+        provide: PostMutations,
+        useValue: new PostMutations(
+          writing,
+          (context) => reads(context).forget(),
+          (context, id) => reads(context).post(id),
+        ),
+      },
       // on: no provider; see on/heard.ts
       // read
       { provide: QueryResolver, useValue: new QueryResolver(reads) },

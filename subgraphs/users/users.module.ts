@@ -16,6 +16,7 @@ import { staleEntities, UserCache } from './user.cache.js';
 import { ChangePassword } from './write/change-password.js';
 import { DeleteAccount } from './write/delete-account.js';
 import { EditProfile } from './write/edit-profile.js';
+import { generationOf } from './write/end-sessions.js';
 import { LogIn } from './write/log-in.js';
 import { LogOut } from './write/log-out.js';
 import { markNotificationsRead } from './write/mark-notifications-read.js';
@@ -85,6 +86,7 @@ export function usersModule({
           (context) => writes(writingFor(database, context)),
           tokens,
           (id, owner) => deletionOf(database, id, owner),
+          (id) => generationOf(database, id),
         ),
       },
       // read

@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 import type { Database } from '#libs/database';
 import { check, underWay, type Violations } from '../../commands/faults/checker.js';
-import { Crowd } from '../../commands/faults/crowd.js';
+import { Crowd, noticed } from '../../commands/faults/crowd.js';
 import type { Stores } from '../../commands/faults/drift.js';
 import { startWorld, type World } from '../world.js';
 
@@ -63,6 +66,18 @@ describe('what is compared after each fault', () => {
     ],
     ['the event of a post is gone', 'posts', `DELETE FROM outbox WHERE aggregate = 'post:' || ${LAST}`, ['I2', 'I7']],
     [
+      'a post was repeated and done again',
+      'posts',
+      `WITH twin AS (
+         INSERT INTO posts (id, author_id, body, created_at, version, state)
+         SELECT gen_random_uuid(), author_id, body, created_at, version, state FROM posts WHERE id = ${LAST} RETURNING id)
+       INSERT INTO outbox (id, type, version, source, aggregate, aggregate_version, at, actor, payload, published_at)
+       SELECT gen_random_uuid(), type, version, source, 'post:' || twin.id, aggregate_version, at, actor,
+         jsonb_set(payload, '{postId}', to_jsonb(twin.id)), published_at
+       FROM outbox, twin WHERE aggregate = 'post:' || ${LAST}`,
+      ['I2', 'I4', 'I5', 'I6'],
+    ],
+    [
       'an event was never given to the stream',
       'posts',
       `UPDATE outbox SET published_at = NULL WHERE aggregate = 'post:' || ${LAST}`,
@@ -110,6 +125,34 @@ describe('what is compared after each fault', () => {
       [last?.followerId, last?.followeeId],
     );
     expect(found).toEqual(['I1', 'I4', 'I6', 'I7']);
+  });
+
+  it('whoever had to ask again has noticed, though all were answered in the end', async () => {
+    const lost = new Set<unknown>();
+    const passOn = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+      const { 'content-type': type, authorization, 'idempotency-key': key } = request.headers;
+      const headers = Object.entries({ 'content-type': type, authorization, 'idempotency-key': key });
+      const answer = await fetch(world.gateway.url, {
+        method: 'POST',
+        headers: headers.filter((one): one is [string, string] => typeof one[1] === 'string'),
+        body: await text(request),
+      });
+      const body = await answer.text();
+      if (key === undefined || lost.has(key)) return void response.writeHead(answer.status).end(body);
+      lost.add(key);
+      request.socket.destroy();
+    };
+    const line = createServer((request, response) => void passOn(request, response));
+    await new Promise<void>((resolve) => line.listen(0, '127.0.0.1', resolve));
+    const cutOff = new Crowd(`http://127.0.0.1:${(line.address() as AddressInfo).port}`);
+    await cutOff.gather(2);
+    cutOff.start();
+    while (noticed(cutOff.ops).length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    await cutOff.stop();
+    line.close();
+    expect(cutOff.ops.filter(({ outcome }) => outcome !== 'ok')).toEqual([]);
+    await world.settle();
+    expect(await check(stores, cutOff)).toMatchObject({ I1: 0, I2: 0 });
   });
 
   it('finds that somebody was told what belongs to somebody else', async () => {

@@ -394,6 +394,19 @@ describe('mutations', () => {
   });
   afterAll(() => graph.close());
 
+  it('are asked for by the client’s own keys, whatever the supergraph makes of them elsewhere: services keep what was done by them', async () => {
+    const asked =
+      'mutation { id: addProduct(name: "a", price: 1) { id: name } ... on Mutation { constructor: addProduct(name: "b", price: 2) { name } } }';
+    for (const way of [{ planner: 'native' }, { planner: 'apollo' }] as const) {
+      const { body, calls } = await graph.ask(asked, way);
+      expect(JSON.parse(body)).toEqual({ data: JSON.parse('{"id":{"id":"a"},"constructor":{"name":"b"}}') });
+      const keys = calls.flatMap(({ query }) => [...query.matchAll(/(\w+)\s*:\s*addProduct/g)].map(([, key]) => key));
+      expect({ way, keys }).toEqual({ way, keys: ['id', '_key_constructor'] });
+      // Below, a key that is required elsewhere has another name on the way.
+      expect(calls[0]?.query).not.toMatch(/\bid\s*:\s*name/);
+    }
+  });
+
   it('run in the order in which they are written, over services, each once', async () => {
     for (const way of [
       { planner: 'native' },

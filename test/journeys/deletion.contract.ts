@@ -54,6 +54,8 @@ export function deletion(world: () => World): void {
     await act(a, 'block', c.id);
     const secret = `secret-${a.handle}`;
     const id = await publish(a, `first ${secret}`);
+    const key = { 'idempotency-key': `"${a.handle}"`, authorization: `Bearer ${b.token}` };
+    expect((await world().ask(await example('like'), { postId: id }, key)).errors).toEqual([]);
     await told(a, await example('edit-post'), { input: { id, body: `second ${secret}` } });
     await act(a, 'deletePost', await publish(a, `deleted ${secret}`));
     await told(a, await example('edit-profile'), { input: { displayName: secret, bio: secret } });
@@ -225,7 +227,7 @@ export function deletion(world: () => World): void {
 const KNOWS_THE_ID = [
   ...['users', 'handles', 'account_deletions', 'deletion_parts', 'outbox', 'inbox'].map((name) => `users.${name}`),
   ...['people', 'posts', 'post_events', 'deletion_parts', 'outbox', 'inbox'].map((name) => `posts.${name}`),
-  ...['people', 'deletion_parts', 'outbox', 'inbox'].map((name) => `followers.${name}`),
+  ...['people', 'deletion_parts', 'outbox', 'inbox', 'idempotency_keys'].map((name) => `followers.${name}`),
 ];
 
 function kept(author: Person, from: Person): Kept {

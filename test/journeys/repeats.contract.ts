@@ -89,6 +89,7 @@ export function repeats(world: () => World): void {
       for (const [text, variables] of [
         [query, { input: { body: 'second' } }],
         ['mutation { publishPost(input: { body: "first" }) { id } }', {}],
+        ['mutation { __typename publishPost(input: { body: "first" }) { id } }', {}],
         ['mutation { other: publishPost(input: { body: "first" }) { id } }', {}],
       ] as const) {
         const refused = await send(a, text, variables, key);
@@ -134,6 +135,30 @@ export function repeats(world: () => World): void {
       expect([await bodiesOf(a), await bodiesOf(b)]).toEqual([['same'], ['same']]);
     });
 
+    it('of somebody else’s post keeps nothing of it, and shows it as its viewer may see it now', async () => {
+      const [a, b] = (await cast(world(), alice, bob)) as [Person, Person];
+      const postId = await publish(b, `bob’s, ${b.handle}`);
+      const shows = (field: string) => `mutation($postId: ID!) { ${field}(postId: $postId) { body likeCount } }`;
+      const keys = { likePost: newKey(), unlikePost: newKey() };
+      const all = async (): Promise<Answer[]> => {
+        const answers: Answer[] = [];
+        for (const [field, key] of Object.entries(keys)) answers.push(await send(a, shows(field), { postId }, key));
+        return answers;
+      };
+      const first = await all();
+      expect(first.map(({ data }) => data)).toEqual([
+        { likePost: { body: `bob’s, ${b.handle}`, likeCount: 1 } },
+        { unlikePost: { body: `bob’s, ${b.handle}`, likeCount: 0 } },
+      ]);
+      const { database } = world().posts;
+      const kept = JSON.stringify(await database.query('SELECT done FROM idempotency_keys'));
+      expect(kept).not.toContain(`bob’s, ${b.handle}`);
+      expect((await all()).flatMap(refusals)).toEqual([]);
+      await act(b, 'block', a.id);
+      await world().settle();
+      expect((await all()).flatMap(refusals)).toEqual(['likePost NOT_FOUND', 'unlikePost NOT_FOUND']);
+    });
+
     it('that failed is tried again', async () => {
       const [a, b] = (await cast(world(), alice, bob)) as [Person, Person];
       const key = newKey();
@@ -156,6 +181,19 @@ export function repeats(world: () => World): void {
       expect(again.signUp?.user).toEqual(first.signUp?.user);
       const me = await world().ask('{ me { handle } }', {}, { authorization: `Bearer ${again.signUp?.token}` });
       expect(me.data).toEqual({ me: { handle } });
+
+      // The log-in that began with it has ended: whoever has the request has no way back in.
+      const change = 'mutation($input: ChangePasswordInput!) { changePassword(input: $input) { token } }';
+      const to = (newPassword: string, password: string) => ({ input: { password, newPassword } });
+      const changed = newKey();
+      const next = await send({ token: again.signUp!.token }, change, to('a second password', PASSWORD), changed);
+      const { token } = (next.data as unknown as { changePassword: { token: string } }).changePassword;
+      expect(refusals(await send(null, query, { input }, key))).toEqual(['signUp UNAUTHENTICATED']);
+      expect((await send({ token }, change, to('a second password', PASSWORD), changed)).errors).toEqual([]);
+      const third = await send({ token }, change, to('a third password', 'a second password'), newKey());
+      const last = (third.data as unknown as { changePassword: { token: string } }).changePassword;
+      const late = await send(last, change, to('a second password', PASSWORD), changed);
+      expect(refusals(late)).toEqual(['changePassword UNAUTHENTICATED']);
 
       const stranger = await send(null, query, { input: { ...input, password: 'another password' } }, key);
       expect(refusals(stranger)).toEqual(['signUp CONFLICT']);

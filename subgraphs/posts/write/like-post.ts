@@ -3,13 +3,17 @@ import { asPerson, type Writing } from './as-person.js';
 import { countLike } from './count-like.js';
 import { postToCount } from './visible-post.js';
 
-/** Liking twice is liking once: the second answers the post as it is. */
+/**
+ * Liking twice is liking once: the second answers the post as it is. Undefined: it was done before under the client's key, with which
+ * nobody else's text is kept.
+ */
 export async function likePost(
   writing: Writing,
   command: { readonly viewer: string; readonly postId: string },
-): Promise<CountedPost> {
+): Promise<CountedPost | undefined> {
   const { viewer, postId } = command;
-  return asPerson(writing, viewer, 'to keep', async (tx) => {
+  let post: CountedPost | undefined;
+  await asPerson(writing, viewer, 'to keep', async (tx) => {
     const counted = await postToCount(tx, postId, viewer);
     const at = new Date(writing.clock()).toISOString();
     const [like] = await tx.query<{ version: number }>(
@@ -18,8 +22,10 @@ export async function likePost(
        RETURNING version`,
       [postId, viewer, at],
     );
-    return like === undefined
-      ? counted.post
-      : countLike(tx, counted, 'post-liked', { userId: viewer, version: like.version, at });
+    post =
+      like === undefined
+        ? counted.post
+        : await countLike(tx, counted, 'post-liked', { userId: viewer, version: like.version, at });
   });
+  return post;
 }

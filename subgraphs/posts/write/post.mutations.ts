@@ -2,7 +2,7 @@ import { Mutation, Resolver } from '@nestjs/graphql';
 import type { Database } from '#libs/database';
 import { globalId, parseGlobalId } from '#libs/identity';
 import { requireViewer, writingFor, type RequestContext } from '#libs/subgraph-kit';
-import type { CountedPost } from '../post.js';
+import { noSuchPost, type CountedPost } from '../post.js';
 import type { Writing } from './as-person.js';
 import { deletePost } from './delete-post.js';
 import { editPost } from './edit-post.js';
@@ -18,6 +18,8 @@ export class PostMutations {
     private readonly writing: Writing & { readonly database: Database },
     /** Told after each write, so that the request does not show what it read before. */
     private readonly written: (context: RequestContext) => void,
+    /** A post as the viewer may see it now. */
+    private readonly shown: (context: RequestContext, id: string) => Promise<CountedPost | null>,
   ) {}
 
   @Mutation()
@@ -63,23 +65,27 @@ export class PostMutations {
   @Mutation()
   async likePost(_: unknown, args: { postId: string }, context: RequestContext): Promise<CountedPost> {
     const viewer = requireViewer(context);
-    return this.#done(
-      context,
-      await likePost(this.#writing(context), { viewer, postId: parseGlobalId('post', args.postId) }),
-    );
+    const postId = parseGlobalId('post', args.postId);
+    const post = this.#done(context, await likePost(this.#writing(context), { viewer, postId }));
+    return post ?? this.#again(context, postId);
   }
 
   @Mutation()
   async unlikePost(_: unknown, args: { postId: string }, context: RequestContext): Promise<CountedPost> {
     const viewer = requireViewer(context);
-    return this.#done(
-      context,
-      await unlikePost(this.#writing(context), { viewer, postId: parseGlobalId('post', args.postId) }),
-    );
+    const postId = parseGlobalId('post', args.postId);
+    const post = this.#done(context, await unlikePost(this.#writing(context), { viewer, postId }));
+    return post ?? this.#again(context, postId);
   }
 
   #writing(context: RequestContext): Writing {
     return { ...this.writing, database: writingFor(this.writing.database, context) };
+  }
+
+  async #again(context: RequestContext, id: string): Promise<CountedPost> {
+    const post = await this.shown(context, id);
+    if (post === null) throw noSuchPost();
+    return post;
   }
 
   #done<T>(context: RequestContext, answer: T): T {

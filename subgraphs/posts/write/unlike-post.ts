@@ -3,13 +3,14 @@ import { asPerson, type Writing } from './as-person.js';
 import { countLike } from './count-like.js';
 import { postToCount } from './visible-post.js';
 
-/** Of a post that was not liked nothing is taken back. */
+/** Of a post that was not liked nothing is taken back. Undefined: as with likePost. */
 export async function unlikePost(
   writing: Writing,
   command: { readonly viewer: string; readonly postId: string },
-): Promise<CountedPost> {
+): Promise<CountedPost | undefined> {
   const { viewer, postId } = command;
-  return asPerson(writing, viewer, 'to keep', async (tx) => {
+  let post: CountedPost | undefined;
+  await asPerson(writing, viewer, 'to keep', async (tx) => {
     const counted = await postToCount(tx, postId, viewer);
     const at = new Date(writing.clock()).toISOString();
     const [like] = await tx.query<{ version: number }>(
@@ -17,8 +18,10 @@ export async function unlikePost(
        RETURNING version`,
       [postId, viewer, at],
     );
-    return like === undefined
-      ? counted.post
-      : countLike(tx, counted, 'post-unliked', { userId: viewer, version: like.version, at });
+    post =
+      like === undefined
+        ? counted.post
+        : await countLike(tx, counted, 'post-unliked', { userId: viewer, version: like.version, at });
   });
+  return post;
 }

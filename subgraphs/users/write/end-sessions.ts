@@ -9,6 +9,15 @@ export interface EndSessionsParts {
   readonly lifetimeS: number;
 }
 
+/** Of the log-ins that this person may have; undefined where the account is frozen or gone. */
+export async function generationOf(database: Pick<Database, 'query'>, userId: string): Promise<number | undefined> {
+  const [row] = await database.query<{ sessions: number }>(
+    'SELECT sessions FROM users WHERE id = $1 AND frozen_at IS NULL AND deleted_at IS NULL',
+    [userId],
+  );
+  return row?.sessions;
+}
+
 /** Ends one log-in: gateways refuse its token as soon as they have heard of it. */
 export async function endSession(
   database: Pick<Database, 'query'>,

@@ -1,4 +1,5 @@
 import { Mutation, Resolver } from '@nestjs/graphql';
+import { Failure } from '#libs/failure';
 import { globalId, parseGlobalId, type TokenIssuer } from '#libs/identity';
 import { requireViewer, type RequestContext, type Writable } from '#libs/subgraph-kit';
 import type { Person } from '../user.js';
@@ -31,14 +32,24 @@ export interface Writes {
 /** How a deletion stands, as its owner is shown it. */
 export type ReadDeletion = (id: string, owner: string) => Promise<object | null>;
 
+/** The generation of log-ins that this person may have; undefined: none. */
+export type ReadGeneration = (userId: string) => Promise<number | undefined>;
+
 /** GraphQL arguments → what a client may do, nothing else. */
 @Resolver()
 export class UserMutations {
   readonly #writes: (context: RequestContext) => Writes;
   readonly #tokens: TokenIssuer;
   readonly #deletion: ReadDeletion;
+  readonly #generation: ReadGeneration;
 
-  constructor(writes: (context: RequestContext) => Writes, tokens: TokenIssuer, deletion: ReadDeletion) {
+  constructor(
+    writes: (context: RequestContext) => Writes,
+    tokens: TokenIssuer,
+    deletion: ReadDeletion,
+    generation: ReadGeneration,
+  ) {
+    this.#generation = generation;
     this.#writes = writes;
     this.#deletion = deletion;
     this.#tokens = tokens;
@@ -47,7 +58,7 @@ export class UserMutations {
   @Mutation()
   async signUp(_: unknown, { input }: { input: SignUpInput }, context: RequestContext): Promise<Session> {
     const { signUp, again } = this.#writes(context);
-    return this.#session(await again(() => signUp.run(input, context.client)));
+    return this.#session(await this.#stillGood(context, await again(() => signUp.run(input, context.client))));
   }
 
   @Mutation()
@@ -69,7 +80,7 @@ export class UserMutations {
   ): Promise<Session> {
     const viewer = requireViewer(context);
     const { changePassword, again } = this.#writes(context);
-    return this.#session(await again(() => changePassword.run(viewer, input)));
+    return this.#session(await this.#stillGood(context, await again(() => changePassword.run(viewer, input))));
   }
 
   @Mutation()
@@ -93,6 +104,12 @@ export class UserMutations {
     const viewer = requireViewer(context);
     const id = upTo === undefined || upTo === null ? undefined : parseGlobalId('notification', upTo);
     return { unreadNotificationCount: await this.#writes(context).markNotificationsRead(viewer, id) };
+  }
+
+  /** What came with a key may have been done long ago: no token for log-ins that have ended since, nor for an account that is gone. */
+  async #stillGood(context: RequestContext, done: LoggedIn): Promise<LoggedIn> {
+    if (context.once === undefined || (await this.#generation(done.person.id)) === done.sessions) return done;
+    throw new Failure('UNAUTHENTICATED', 'It was done, and this log-in has ended since; log in.');
   }
 
   async #session({ person, sessions }: LoggedIn): Promise<Session> {
