@@ -15,7 +15,8 @@ const USAGE = `npm run rebuild -- home-timeline|notifications|counters|trending 
 
   home-timeline  everybody's list, from posts and follows, into a second version while the first answers; compared, then switched
   notifications  the same, from what was heard
-  counters       the same, every count from its rows (npm run reconcile -- --mend corrects single ones in place)
+  counters       the same, every count from its rows (npm run reconcile -- --mend corrects single ones in place); when all processes
+                 are of this version: one of before changes only the first version of a count, which no comparison sees in time
   trending       the materialized view, by one statement; readers have the old one until the new one is there
 
 Stopped at any moment, also by kill -9, the first three go on where they were when they are called again within a day of their
@@ -31,8 +32,8 @@ const MODELS: Readonly<Record<string, (mend: boolean) => Promise<number>>> = {
     // Of these settings it needs the length of a list; the others have defaults, or are the service's business.
     rebuildModels('posts', [homeTimelineModel(timelineLimits(readPostsConfig(onlyTimeline(process.env))))], mend),
   notifications: (mend) => rebuildModels('users', [notificationsModel], mend),
-  counters: async (mend) =>
-    Math.max(
+  counters: async (mend) => {
+    const code = Math.max(
       await rebuildModels(
         'posts',
         postsCounted.map((counted) => countersModel(counted)),
@@ -43,7 +44,10 @@ const MODELS: Readonly<Record<string, (mend: boolean) => Promise<number>>> = {
         followersCounted.map((counted) => countersModel(counted)),
         mend,
       ),
-    ),
+    );
+    console.log('If processes of a version before this one ran meanwhile: npm run reconcile when they have ended.');
+    return code;
+  },
   trending: () =>
     withStores('rebuild', ['posts'], process.env, async ({ posts }) => {
       const started = performance.now();

@@ -54,14 +54,16 @@ export class Member {
     return this.#ready;
   }
 
-  /** Tells it something, and waits until it has answered. */
+  /** Tells it something, and waits until it has answered; throws when it ends before. */
   async answers(answer: string, message: object): Promise<void> {
     await this.#ready;
-    const answered = new Promise<void>((resolve) => {
-      this.heard((heard) => heard[answer] === true && resolve());
+    const answered = new Promise<boolean>((resolve) => {
+      this.heard((heard) => heard[answer] === true && resolve(true));
     });
     this.tell(message);
-    await answered;
+    const isAnswered = await Promise.race([answered, this.#ended.then(() => false)]);
+    this.#fine();
+    if (!isAnswered) throw new Error(`${this.#named()} ended before it answered`);
   }
 
   /** Kills it wherever it is, and starts the next one. */

@@ -16,7 +16,7 @@ import { wrong, zeros, type Figure, type Proof, type Row, type Setup } from './p
 import { SERVICES, TABLES } from './sagas.worker.js';
 
 /**
- * People publish, reply, like, follow and block while the processes are killed in which users, posts and followers tell, hear and
+ * People publish, reply, like, follow, block and edit their profiles while the processes are killed in which users, posts and followers tell, hear and
  * fan out, by their own commands and handlers. Afterwards the events that each service heard are compared with the versions
  * that their owners have, and the read models with what they are made of.
  */
@@ -211,8 +211,11 @@ async function compared(stores: Stores): Promise<{ events: number; counts: Recor
     );
   const counts: Record<string, number> = {};
   for (const service of SERVICES) {
-    const heard = SERVICES.filter((source) => LISTENERS[source].includes(service)).flatMap(
-      (source) => committed[source],
+    const heard = SERVICES.filter((source) => LISTENERS[source].includes(service)).flatMap((source) =>
+      // Of what users tells, an edited profile is only heard by itself.
+      source === 'users' && service !== 'users'
+        ? committed.users.filter(({ version }) => version === 1)
+        : committed[source],
     );
     const effects = await stores[service].query<Entry>('SELECT aggregate, version FROM ledger ORDER BY nth');
     for (const [name, count] of Object.entries(compare(heard, effects))) counts[name] = (counts[name] ?? 0) + count;

@@ -14,6 +14,7 @@ import { likePost } from '../../subgraphs/posts/write/like-post.js';
 import { publishPost } from '../../subgraphs/posts/write/publish-post.js';
 import { unlikePost } from '../../subgraphs/posts/write/unlike-post.js';
 import { heardBy } from '../../subgraphs/users/on/heard.js';
+import { EditProfile } from '../../subgraphs/users/write/edit-profile.js';
 import { drawer } from './draw.js';
 import { hearLedgered } from './ledgered.js';
 import type { Site } from './places.js';
@@ -111,7 +112,7 @@ async function write(
     target = message.target ?? target;
     isFinal ||= message.settle === true;
   });
-  const one = something(databases.get('posts')!, databases.get('followers')!, order.people, draw);
+  const one = something(databases, order.people, draw);
   let done = 0;
   for (const database of databases.values()) done += await eventsIn(database);
   await Promise.all(
@@ -146,11 +147,17 @@ async function eventsIn(database: Database): Promise<number> {
 
 /** What people do, one thing at each call; posts and likes are of the last few, so that the same ones are changed again and again. */
 function something(
-  posts: Database,
-  followers: Database,
+  databases: ReadonlyMap<Service, Database>,
   people: readonly string[],
   draw: (below: number) => number,
 ): () => Promise<unknown> {
+  const [users, posts, followers] = SERVICES.map((service) => databases.get(service)!) as [
+    Database,
+    Database,
+    Database,
+  ];
+  // Nobody is renamed.
+  const profiles = new EditProfile({ database: users, throttle: { rename: async () => {} }, clock: Date.now });
   const pause = (ms: number): Promise<void> => sleep(ms);
   const newPostId = (authorId: string): string => newId({ shard: shardOf(authorId) });
   const writing = { database: posts, clock: Date.now, newPostId, pause };
@@ -168,7 +175,8 @@ function something(
     else if (what < 45) await likePost(writing, { viewer, postId: post.id });
     else if (what < 60) await unlikePost(writing, { viewer, postId: post.id });
     else if (what < 80) await relations.run('follow', viewer, other);
-    else if (what < 95) await relations.run('unfollow', viewer, other);
+    else if (what < 90) await relations.run('unfollow', viewer, other);
+    else if (what < 95) await profiles.run(viewer, { displayName: `p${draw(1_000_000)}` });
     else await relations.run(draw(3) === 0 ? 'block' : 'unblock', viewer, other);
   };
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { Member } from './crew.js';
 import { compare, type Entry } from './ledger.js';
 import { holds, wrong, zeros } from './proof.js';
 import { failuresOf, tableOf } from './table.js';
@@ -29,5 +30,12 @@ describe('the ledger', () => {
       'p, here: what: lost is 0, must be at least 1',
     ]);
     expect(tableOf([{ proof: 'p', row: row(zeros({ lost: 2 })) }])).toContain('✗ must be 0');
+  });
+});
+
+describe('a worker', () => {
+  it('that ends by itself is not waited for', async () => {
+    const member = new Member({ job: './nobody.worker.js', order: () => ({}) });
+    await expect(member.answers('settled', { settle: true })).rejects.toThrow('ended');
   });
 });

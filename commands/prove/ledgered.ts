@@ -30,7 +30,8 @@ export function hearLedgered({ hear, draw, stumblesAt, withoutInbox, ...parts }:
   const enter = async (tx: Tx, event: Envelope): Promise<void> => {
     const { id, type, aggregate, aggregateVersion } = event;
     const handle = hear[type as keyof Handlers] as ((tx: Tx, event: Envelope) => Promise<void>) | undefined;
-    await handle?.(tx, event);
+    if (handle === undefined) return;
+    await handle(tx, event);
     await tx.query('INSERT INTO ledger (aggregate, version) VALUES ($1, $2)', [aggregate, aggregateVersion]);
     if (withoutInbox) return;
     const before = stumbles.get(id) ?? 0;

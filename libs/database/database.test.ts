@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createConnection, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { silent } from '#libs/telemetry';
 import { withServer } from '../../test/servers/needs.js';
 import { databaseContract, tables } from './database.contract.js';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
@@ -82,8 +83,10 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
 
   it('an index is built while others write and start; what was left invalid is built again', async () => {
     const database = await opened();
+    let triedAgain = 0;
+    const logger = { ...silent, warn: () => void triedAgain++ } as typeof silent;
     const indexed = () =>
-      openDatabase({ service: 'users', url, ...tables, migrations: [...tables.migrations, Indexed1] });
+      openDatabase({ service: 'users', url, ...tables, migrations: [...tables.migrations, Indexed1], logger });
     // The index waits for who has written before it was begun.
     const [hasWritten, mayEnd] = [meeting(2), meeting(2)];
     const writing = database.transaction(async (tx) => {
@@ -96,11 +99,14 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
     const building = `SELECT FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' AND datname = current_database()`;
     while ((await database.query(building)).length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
     await database.query('INSERT INTO accounts VALUES (12, 1)');
+    // Longer than a migration waits for the lock of a table.
+    await new Promise((resolve) => setTimeout(resolve, 400));
     await mayEnd();
     await writing;
     for (const one of await Promise.all(opening)) await one.close();
     const isValid = `SELECT indisvalid AS valid FROM pg_index WHERE indexrelid = 'accounts_by_balance'::regclass`;
     expect(await database.query(isValid)).toEqual([{ valid: true }]);
+    expect(triedAgain).toBe(0);
 
     // As it is left by whoever is stopped: the statement's end is cut off by a wait that is too long.
     await database.query('DROP INDEX accounts_by_balance');
@@ -121,6 +127,31 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
     expect(await database.query(isValid)).toEqual([{ valid: true }]);
     await database.query('DROP INDEX accounts_by_balance');
     await database.query(`DELETE FROM migrations WHERE name = 'Indexed1764633600009'`);
+    await database.close();
+  });
+
+  it('a migration that changes a table somebody reads for long keeps nobody waiting, and is made when they have ended', async () => {
+    const database = await opened();
+    const [isRead, ends] = [meeting(2), meeting(2)];
+    const reading = database.transaction(async (tx) => {
+      await tx.query('SELECT FROM accounts');
+      await isRead();
+      await ends();
+    });
+    await isRead();
+    const migrations = [...tables.migrations, Widened1];
+    let told = (): void => {};
+    const waits = new Promise<void>((resolve) => (told = resolve));
+    const logger = { ...silent, warn: () => told() } as typeof silent;
+    const opening = openDatabase({ service: 'users', url, ...tables, migrations, logger });
+    await waits;
+    await database.query('INSERT INTO accounts VALUES (15, 1)');
+    await ends();
+    await reading;
+    await (await opening).close();
+    expect(await database.query('SELECT note FROM accounts WHERE id = 15')).toEqual([{ note: null }]);
+    await database.query('ALTER TABLE accounts DROP COLUMN note');
+    await database.query(`DELETE FROM migrations WHERE name = 'Widened1764633600010'`);
     await database.close();
   });
 
@@ -291,6 +322,16 @@ class Indexed1 implements MigrationInterface {
 
   up(runner: QueryRunner): Promise<void> {
     return buildIndex(runner, 'accounts_by_balance', 'accounts (balance)');
+  }
+
+  async down(): Promise<void> {}
+}
+
+class Widened1 implements MigrationInterface {
+  readonly name = 'Widened1764633600010';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE accounts ADD COLUMN note text');
   }
 
   async down(): Promise<void> {}

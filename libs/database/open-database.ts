@@ -1,4 +1,4 @@
-import { DataSource, type DataSourceOptions } from 'typeorm';
+import { AdvancedConsoleLogger, DataSource, type DataSourceOptions } from 'typeorm';
 import { silent, type Logger } from '#libs/telemetry';
 import { Database } from './database.js';
 import { pgDriver } from './driver.js';
@@ -137,12 +137,13 @@ async function migrateOnServer(options: OpenDatabaseOptions, url: string): Promi
     ...common(options),
     driver,
     url,
-    extra: { max: 2, connectionTimeoutMillis: 5_000, lock_timeout: 60_000 },
+    extra: { max: 2, connectionTimeoutMillis: 5_000, lock_timeout: MIGRATION_LOCK_MS },
+    logger: new Unsaid(false),
   });
   await source.initialize();
   try {
     await untilItsTurn(source);
-    await migrate(source);
+    await migratePatiently(source, options);
   } finally {
     // Closing the connection frees the lock.
     await source.destroy();
@@ -167,6 +168,37 @@ async function untilItsTurn(source: DataSource): Promise<void> {
 }
 
 const TURN_MS = 600_000;
+
+/**
+ * Whoever waits for the lock of a whole table lets everybody else wait behind it, so a migration waits for a moment, and is tried again as
+ * a whole; one without a transaction goes on where it was. A table that somebody dumps is held for as long as that takes.
+ */
+async function migratePatiently(source: DataSource, { service, logger = silent }: OpenDatabaseOptions): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS;
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await migrate(source);
+    } catch (error) {
+      const { code } = error as { code?: unknown };
+      if ((code !== '55P03' && code !== '40P01') || performance.now() > deadline) throw error;
+      if (tries % TRIES_PER_LINE === 1)
+        logger.warn({ service, err: error }, 'A migration waits for a table that somebody uses (pg_stat_activity)');
+    }
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  }
+}
+
+/** Whoever catches the error says it. */
+class Unsaid extends AdvancedConsoleLogger {
+  override logMigration(): void {}
+}
+
+/** Less than the second after which PostgreSQL looks for a deadlock: the migration is who gives way. */
+const MIGRATION_LOCK_MS = 200;
+const AGAIN_MS = 500;
+/** Shorter than others wait for their turn. */
+const PATIENCE_MS = 300_000;
+const TRIES_PER_LINE = 60;
 
 async function migrate(source: DataSource): Promise<void> {
   await source.runMigrations({ transaction: 'each' });

@@ -3,13 +3,14 @@ import { versionOf } from './count-versions.js';
 import { rowsOf, type Counted } from './reconcile.js';
 import type { ReadModel, Slots, Step } from './rebuild.js';
 
-/** Rows of one transaction. Who would change one of them meanwhile waits, or leaves a delta, for as long as these are counted. */
+/** Rows of one transaction. Who would change one that is to be written waits, or leaves a delta, for as long as these are counted. */
 const ROWS_PER_STEP = 500;
 
 /**
  * How the counts of a table are made anew beside those that answer. With its row held, a count is written by one statement, so what is
  * written and not yet committed is neither among the rows nor among the deltas that it sees, and comes into both versions later.
- * Nothing is emptied first: a version is written over, and only where it says something else.
+ * Nothing is emptied first: a version is written over, and only where it says something else. What is right when it is looked at, which
+ * holds nothing, stays right: whoever changes the rows changes it too.
  */
 export function countersModel(counted: Counted, rowsMax = ROWS_PER_STEP): ReadModel {
   const { model, table, key, counts } = counted;
@@ -19,17 +20,22 @@ export function countersModel(counted: Counted, rowsMax = ROWS_PER_STEP): ReadMo
     total: (database) => rowsOf(database, counted),
     clear: async () => {},
     async fill(tx, slot, after) {
-      const held = await tx.query<{ id: string }>(
-        `SELECT ${key} AS id FROM ${table} WHERE ${key} > $1 ORDER BY ${key} LIMIT ${rowsMax} FOR NO KEY UPDATE`,
+      const columns = Object.values(counts).map(({ column }) => versionOf(column, slot));
+      const numbers = Object.values(counts).map(({ rows, pending = '0' }) => `(${rows}) - (${pending})`);
+      const values = numbers.map((number, nth) => `${number} AS counted_${nth}`);
+      // What was never built is not counted for this.
+      const wrong = columns.map((column, nth) => `t.${column} IS NULL OR t.${column} <> ${numbers[nth]}`);
+      const seen = await tx.query<{ id: string; wrong: boolean }>(
+        `SELECT t.${key} AS id, ${wrong.join(' OR ')} AS wrong
+         FROM (SELECT * FROM ${table} WHERE ${key} > $1 ORDER BY ${key} LIMIT ${rowsMax}) t ORDER BY t.${key}`,
         [after],
       );
-      const ids = held.map(({ id }) => id);
-      const last = ids.at(-1);
+      const last = seen.at(-1)?.id;
       if (last === undefined) return undefined;
-      const columns = Object.values(counts).map(({ column }) => versionOf(column, slot));
-      const values = Object.values(counts).map(
-        ({ rows, pending = '0' }, nth) => `(${rows}) - (${pending}) AS counted_${nth}`,
-      );
+      const done: Step = { last, keys: seen.length, rows: seen.length, end: seen.length < rowsMax };
+      const ids = seen.filter((row) => row.wrong).map(({ id }) => id);
+      if (ids.length === 0) return done;
+      await tx.query(`SELECT FROM ${table} WHERE ${key} = ANY($1::uuid[]) ORDER BY ${key} FOR NO KEY UPDATE`, [ids]);
       const each = (line: (column: string, nth: number) => string, between: string): string =>
         columns.map(line).join(between);
       await tx.query(
@@ -38,7 +44,7 @@ export function countersModel(counted: Counted, rowsMax = ROWS_PER_STEP): ReadMo
          WHERE ${table}.${key} = n.id AND (${each((column, nth) => `${table}.${column} IS DISTINCT FROM n.counted_${nth}`, ' OR ')})`,
         [ids],
       );
-      return { last, keys: ids.length, rows: ids.length, end: ids.length < rowsMax };
+      return done;
     },
     compare: (tx, slots, after) => compareCounts(tx, counted, slots, after, rowsMax),
   };

@@ -85,8 +85,6 @@ export class DriftWatch {
     for (let mended = true; mended && this.#wrong.size > 0;) {
       const table = [...this.#wrong.values()][0]?.table ?? 0;
       const asked = [...this.#wrong].filter(([, wrong]) => wrong.table === table).slice(0, this.#rowsAgain);
-      // They go behind the others, which have their turn first.
-      for (const [name] of asked) this.#wrong.delete(name);
       let still = new Set(asked.map(([name]) => name));
       try {
         const keys = [...new Set(asked.map(([, { key }]) => key))];
@@ -97,7 +95,11 @@ export class DriftWatch {
         this.#rowsAgain = Math.max(1, Math.floor(this.#rowsAgain / 4));
         logger.warn({ err: error }, 'Wrong counts could not be looked at again');
       }
-      for (const [name, wrong] of asked) if (still.has(name)) this.#wrong.set(name, wrong);
+      // They go behind the others, which have their turn first; not before it is known: whoever reads the gauge meanwhile sees them.
+      for (const [name, wrong] of asked) {
+        this.#wrong.delete(name);
+        if (still.has(name)) this.#wrong.set(name, wrong);
+      }
       mended = still.size === 0;
     }
   }

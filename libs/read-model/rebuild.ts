@@ -29,7 +29,7 @@ export interface Step {
   readonly last: string;
   readonly keys: number;
   readonly rows: number;
-  /** Behind it is only what came meanwhile, which both versions have had from its beginning; else a crowd of writers is run after for good. */
+  /** Behind it is only what came meanwhile, which is in both versions, or looked for after the switch; else a crowd of writers is run after for good. */
   readonly end?: boolean;
 }
 
@@ -70,7 +70,7 @@ interface Options {
  */
 export async function rebuild(database: Store, model: ReadModel, options: Options): Promise<Rebuilt> {
   const { mend, onStep, onResume, pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms)) } = options;
-  const resumed = await begin(database, model, pause);
+  const { resumed, serving } = await begin(database, model, pause);
   if (resumed !== undefined) onResume?.(resumed);
   await writersOfBefore(database, pause);
   for (;;) {
@@ -84,7 +84,7 @@ export async function rebuild(database: Store, model: ReadModel, options: Option
     await onStep?.({ phase: 'comparing', ...step });
     if (step.end) break;
   }
-  return { ...(await finish(database, model, mend, pause)), resumed: resumed !== undefined };
+  return { ...(await finish(database, model, { mend, pause, serving })), resumed: resumed !== undefined };
 }
 
 interface Row {
@@ -108,12 +108,16 @@ async function locked(tx: Tx, name: string): Promise<Row> {
   return row;
 }
 
-/** How many keys were done when somebody else stopped; undefined: it begins, also where they began too long ago. */
-function begin(database: Store, model: ReadModel, pause: (ms: number) => Promise<void>): Promise<number | undefined> {
+/** `resumed`: how many keys were done when somebody else stopped; undefined: it begins, also where they began too long ago. */
+function begin(
+  database: Store,
+  model: ReadModel,
+  pause: (ms: number) => Promise<void>,
+): Promise<{ resumed: number | undefined; serving: number }> {
   return patiently(pause, () =>
     database.transaction(async (tx) => {
       const row = await locked(tx, model.name);
-      if (row.phase !== 'idle' && row.young) return Number(row.done);
+      if (row.phase !== 'idle' && row.young) return { resumed: Number(row.done), serving: row.serving };
       const building = 3 - row.serving;
       await clear(tx, model, building);
       await tx.query(
@@ -121,7 +125,7 @@ function begin(database: Store, model: ReadModel, pause: (ms: number) => Promise
          WHERE name = $1`,
         [model.name, building, NIL],
       );
-      return undefined;
+      return { resumed: undefined, serving: row.serving };
     }),
   );
 }
@@ -195,14 +199,14 @@ async function compareStep(
 async function finish(
   database: Store,
   model: ReadModel,
-  mend: boolean,
-  pause: (ms: number) => Promise<void>,
+  { mend, pause, serving }: { mend: boolean; pause: (ms: number) => Promise<void>; serving: number },
 ): Promise<{ switched: boolean; differing: number }> {
   const end = await database.transaction(async (tx) => {
     const row = await locked(tx, model.name);
     const differing = Number(row.differing);
-    // Another process was faster.
-    if (row.phase !== 'comparing' || row.building === null) return { switched: true, differing, left: undefined };
+    // Another process was faster, and may have left the old one.
+    if (row.phase !== 'comparing' || row.building === null)
+      return { switched: row.serving !== serving, differing, left: undefined };
     const switched = mend || differing === 0;
     const left = switched ? row.serving : row.building;
     await tx.query(

@@ -16,7 +16,7 @@ export const postsSettings = {
     max: 10_000,
     unit: 'posts',
     default: 200,
-    why: 'How many posts a home timeline keeps ready; older pages are as right and take longer.',
+    why: 'How many posts a home timeline keeps ready, and until it is shortened some more, 128 on average; older pages are as right and take longer.',
   }),
   TRENDING_REFRESH_S: whole({
     min: 1,

@@ -35,7 +35,8 @@ export async function changeCounts(tx: Tx, changes: readonly CountChange[]): Pro
      UPDATE posts p
      SET ${inBoth('like_count', (kept) => `p.${kept} + c.likes`)}, ${inBoth('reply_count', (kept) => `p.${kept} + c.replies`)}
      FROM changed c WHERE p.id = c.post_id
-     RETURNING p.id, ${answering(POST_COUNTS, 'p', 'like_count')} AS likes, ${answering(POST_COUNTS, 'p', 'reply_count')} AS replies`,
+     RETURNING p.id, greatest(0, ${answering(POST_COUNTS, 'p', 'like_count')}) AS likes,
+       greatest(0, ${answering(POST_COUNTS, 'p', 'reply_count')}) AS replies`,
     columns(changes),
   );
   return new Map(rows.map(({ id, likes, replies }) => [id, { likes, replies }]));
@@ -49,7 +50,7 @@ export async function appendCounts(tx: Tx, changes: readonly CountChange[]): Pro
   );
 }
 
-/** SQL: a count of the row `post`, with what is not in it yet. */
+/** SQL: a count of the row `post`, with what is not in it yet. One that is wrong may be below zero, which no client is shown. */
 export function wholeCount(count: 'likes' | 'replies', post: string): string {
   const column = count === 'likes' ? 'like_count' : 'reply_count';
   return `(${answering(POST_COUNTS, post, column)} + ${pendingCount(count, post)})::int`;

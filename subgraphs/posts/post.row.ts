@@ -3,8 +3,8 @@ import type { CountedPost } from './post.js';
 
 /** The columns of `posts p` as a `PostRow`. */
 export const POST_COLUMNS = `p.id, p.author_id AS "authorId", p.body, p.created_at AS "createdAt", p.edited_at AS "editedAt",
-  p.in_reply_to_id AS "inReplyToId", p.version, p.state, ${wholeCount('likes', 'p')} AS "likeCount",
-  ${wholeCount('replies', 'p')} AS "replyCount"`;
+  p.in_reply_to_id AS "inReplyToId", p.version, p.state, greatest(0, ${wholeCount('likes', 'p')}) AS "likeCount",
+  greatest(0, ${wholeCount('replies', 'p')}) AS "replyCount"`;
 
 export interface PostRow extends Omit<CountedPost, 'createdAt' | 'editedAt'> {
   readonly createdAt: Date;

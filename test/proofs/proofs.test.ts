@@ -81,10 +81,12 @@ withServer(['postgres', 'redis'], `npm run prove, in a hurry, with the seed ${SE
 
   it('timelines: killed while they are filled and rebuilt they lack nothing; its control lacks posts', () => {
     const rows = rowsOf('timelines');
+    // Rebuilt are the lists or the counts, by the seed.
+    const counts = Number(SEED) % 2 === 1 ? ', wrong counts 0' : '';
     expect(rows.filter((row) => !isControl(row))).toEqual(
       ['embedded', 'servers'].map((place) =>
         expect.stringMatching(
-          new RegExp(`${place} .* 4 kills at \\d points .*lacking 0, not to be seen 0, left undone 0 +\\| ✓`),
+          new RegExp(`${place} .* 4 kills at \\d points .*lacking 0, not to be seen 0, left undone 0${counts} +\\| ✓`),
         ),
       ),
     );

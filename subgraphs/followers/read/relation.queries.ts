@@ -15,7 +15,7 @@ export interface PageAsk {
  */
 export async function countsOf(statements: Statements, userIds: readonly string[]): Promise<Map<string, Counts>> {
   const rows = await statements.query<Counts & { id: string }>(
-    `SELECT w.id, coalesce(${wholeCount('followers', 'p')}, 0) AS followers, coalesce(${wholeCount('following', 'p')}, 0) AS following
+    `SELECT w.id, greatest(0, ${wholeCount('followers', 'p')}) AS followers, greatest(0, ${wholeCount('following', 'p')}) AS following
      FROM unnest($1::uuid[]) AS w (id) LEFT JOIN people p ON p.user_id = w.id
      WHERE coalesce(state, 'active') = 'active'`,
     [userIds],

@@ -15,7 +15,7 @@ export async function postsByIds(database: Statements, ids: readonly string[]): 
 
 export async function peopleByIds(database: Statements, ids: readonly string[]): Promise<Map<string, KnownPerson>> {
   const rows = await database.query<{ id: string; postCount: number }>(
-    `SELECT id, ${postCountOf('p')} AS "postCount" FROM people p WHERE id = ANY($1::uuid[]) AND state = 'registered'`,
+    `SELECT id, greatest(0, ${postCountOf('p')}) AS "postCount" FROM people p WHERE id = ANY($1::uuid[]) AND state = 'registered'`,
     [ids],
   );
   return new Map(rows.map(({ id, postCount }) => [id, { postCount }]));

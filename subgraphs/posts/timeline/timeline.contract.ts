@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { newId } from '#libs/identity';
 import { rebuild } from '#libs/read-model';
 import { silent } from '#libs/telemetry';
-import type { Statements } from '#libs/database';
+import type { Database, Statements } from '#libs/database';
+import type { DomainEvent } from '#libs/events';
 import { Failure } from '#libs/failure';
 import type { CountedPost } from '../post.js';
 import { homePage, homePageFromSource } from '../read/home.queries.js';
@@ -123,6 +124,52 @@ export function timelines(open: () => Promise<Scene>, { runs }: { readonly runs:
     await next.settled();
     await next.close();
     expect((await scene.database.query('SELECT FROM home_timelines')).length).toBeGreaterThan(30);
+  });
+
+  it('whoever has no list in a version that has begun to answer is given one, without a start of posts', async () => {
+    const worker = new TimelineWorker({ database: scene.database, logger: silent, limits: SMALL });
+    try {
+      worker.wake();
+      await worker.settled();
+      const late = await scene.person();
+      await rebuild(scene.database, homeTimelineModel(SMALL), { mend: true, pause: () => settle(scene) });
+      await scene.database.query('DELETE FROM home_timelines WHERE user_id = $1', [late]);
+      worker.wake();
+      await worker.settled();
+      expect(await scene.database.query('SELECT FROM home_timelines WHERE user_id = $1', [late])).toHaveLength(1);
+    } finally {
+      await worker.close();
+    }
+  });
+
+  it('more newcomers than can be remembered, while everybody is looked at, have everybody looked at once more', async () => {
+    const early = newId({ now: Date.parse('2025-01-01T00:00:00.000Z') });
+    let tell: (events: readonly DomainEvent[]) => Promise<void> = async () => {};
+    let isFirst = true;
+    const database = {
+      afterCommit: (listener: typeof tell) => void (tell = listener),
+      query: scene.database.query.bind(scene.database),
+      async transaction(work: Parameters<Database['transaction']>[0]) {
+        const result = await scene.database.transaction(work);
+        if (!isFirst) return result;
+        isFirst = false;
+        await bulk.loadPeople(scene.database, [early]);
+        const newcomers = Array.from({ length: 10_000 }, () => ({
+          type: 'user-registered',
+          payload: { userId: newId() },
+        }));
+        await tell([...newcomers, { type: 'user-registered', payload: { userId: early } }] as unknown as DomainEvent[]);
+        return result;
+      },
+    } as unknown as Database;
+    const worker = new TimelineWorker({ database, logger: silent, limits: SMALL });
+    try {
+      worker.wake();
+      await worker.settled();
+    } finally {
+      await worker.close();
+    }
+    expect(await scene.database.query('SELECT FROM home_timelines WHERE user_id = $1', [early])).toHaveLength(1);
   });
 
   it('one with many followers takes its turn: small posts that come after its first slice are out before it', async () => {

@@ -15,8 +15,11 @@ export class TimelineWorker {
   #work: Promise<void> | undefined;
   #again = false;
   #closed = false;
-  /** Everybody is looked at once, after the start; undefined: all of them were. */
-  #after: string | undefined = NIL;
+  /** Everybody is to be looked at, from the first on: after the start, and when the other version has begun to answer. */
+  #everybody = true;
+  /** Behind whom the look goes on; undefined: all of them were looked at. */
+  #after: string | undefined;
+  #serving: number | undefined;
   /** Who was heard of since. */
   readonly #heardOf = new Set<string>();
   #look: NodeJS.Timeout | undefined;
@@ -40,7 +43,7 @@ export class TimelineWorker {
   #heard(userId: string): void {
     if (this.#heardOf.size < HEARD_OF_MAX) this.#heardOf.add(userId);
     // Too many to remember while lists cannot be written: then everybody is looked at again.
-    else this.#after = NIL;
+    else this.#everybody = true;
   }
 
   wake(): void {
@@ -82,9 +85,14 @@ export class TimelineWorker {
   /** True when there was something to do, so there may be more. */
   async #step(): Promise<boolean> {
     const { database, limits } = this.#parts;
-    const [there] = await database.query<{ edges: boolean; posts: boolean }>(
-      'SELECT EXISTS (SELECT FROM follow_edges WHERE NOT pushed) AS edges, EXISTS (SELECT FROM timeline_work) AS posts',
+    const [there] = await database.query<{ edges: boolean; posts: boolean; serving: number | null }>(
+      `SELECT EXISTS (SELECT FROM follow_edges WHERE NOT pushed) AS edges, EXISTS (SELECT FROM timeline_work) AS posts,
+         (SELECT serving FROM read_models WHERE name = 'home-timeline') AS serving`,
     );
+    const serving = there?.serving ?? undefined;
+    // A version that was built has no list of who came late while it was.
+    if (serving !== this.#serving) this.#everybody = true;
+    this.#serving = serving;
     let did = false;
     if (there?.edges) did = (await backfillStep(database, limits)) > 0;
     if (there?.posts) did = (await deliverStep(database, limits)).posts > 0 || did;
@@ -94,9 +102,10 @@ export class TimelineWorker {
       for (const id of heardOf) this.#heardOf.delete(id);
       did ||= this.#heardOf.size > 0;
     }
+    if (this.#everybody) [this.#everybody, this.#after] = [false, NIL];
     if (this.#after !== undefined) {
       this.#after = (await buildMissing(database, this.#after, limits))?.last;
-      did ||= this.#after !== undefined;
+      did ||= this.#after !== undefined || this.#everybody;
     }
     return did;
   }

@@ -20,7 +20,11 @@ type Profile = Pick<UserRow, 'handle' | 'displayName' | 'bio' | 'avatarUrl'>;
 /** A new handle is a rename: the old one stays this person's, shows nobody any more and can be taken by nobody else. */
 export class EditProfile {
   constructor(
-    private readonly parts: { database: Pick<Database, 'query' | 'transaction'>; throttle: Throttle; clock: Clock },
+    private readonly parts: {
+      database: Pick<Database, 'query' | 'transaction'>;
+      throttle: Pick<Throttle, 'rename'>;
+      clock: Clock;
+    },
   ) {}
 
   async run(viewer: string, input: EditProfileInput): Promise<Person> {
