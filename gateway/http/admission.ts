@@ -9,8 +9,8 @@ const LEAST = 16;
 const BUSY = 0.95;
 /** So long in a row, so that a pause of the garbage collector or a new supergraph is not taken for too many requests. */
 const BUSY_MS = 300;
-/** Of `lateMs`, how long who is taken may take while the event loop never sleeps. With a half, 250 answers of 88 KB lay in the heap at once. */
-const SHARE = 0.25;
+/** Of `lateMs`, how long who is taken may take while the event loop never sleeps. With a quarter, 500 clients of a program just started were refused. */
+const SHARE = 0.5;
 /** Of what it has got done per ms, the weight of the last look. */
 const RECENT = 0.2;
 
@@ -22,7 +22,7 @@ export interface AdmissionOptions {
 }
 
 /**
- * Refuses what could only wait. While the event loop never sleeps, as many requests are taken at once as the gateway gets done in a quarter of
+ * Refuses what could only wait. While the event loop never sleeps, as many requests are taken at once as the gateway gets done in half of
  * `lateMs`, and a quarter fewer at each look until it is so (Little's law: who is taken then waits about as long); while a step of the loop is itself that late, a quarter fewer at each
  * look; when it keeps up, a twentieth more. A gateway that waits for a slow subgraph sleeps, and refuses nobody. Whoever is refused is
  * not parsed and not planned, and no subgraph is called. Without this each of ten times too many waits until its deadline, and nearly
