@@ -124,8 +124,9 @@ export class Values {
     const object = this.#model.objects.get(thing.__typename);
     if (field.key) return field.key(Number(/-(\d+)$/.exec(thing.id)![1]));
     if (thing.__typename === 'Place' && field.name === 'no') return Number(/-(\d+)\.place$/.exec(thing.id)?.[1] ?? 0);
-    if (object?.forgetful && field.homes.has(object.forgetful) && forgotten(object, thing, object.forgetful))
-      return null;
+    // Only what is its own is lost with it, not what it may provide of others.
+    const lost = object?.forgetful === undefined ? undefined : field.homes.get(object.forgetful)?.role;
+    if (lost !== undefined && lost !== 'external' && forgotten(object, thing, object!.forgetful!)) return null;
     const turn = thing.__typename === 'Mutation' ? moment.turns : 0;
     const typename = field.of ?? thing.__typename;
     const seed = hash(
