@@ -7,7 +7,7 @@ import { RANGES, type FactsOrder } from './facts.worker.js';
 import { compare, type Entry } from './ledger.js';
 import { LEDGER } from './ledgered.js';
 import type { Place, Site } from './places.js';
-import { wrong, zeros, type Figure, type Proof, type Row, type Setup } from './proof.js';
+import { eachKilled, wrong, zeros, type Figure, type Proof, type Setup } from './proof.js';
 import type { Progress } from '../seed/progress.js';
 
 /**
@@ -17,24 +17,17 @@ import type { Progress } from '../seed/progress.js';
 export const events: Proof = {
   name: 'events',
   says: 'kill -9 at every point of write, relay and consume: every event takes effect once, in order',
-  run: async (setup) => {
-    const runs = setup.places.flatMap((place) => runsAt(setup, place).map((one) => ({ ...one, place })));
-    const progress = setup.progress(
-      runs.reduce((sum, { plan }) => sum + plan.kills.length + 1, 0),
-      'kills',
-    );
-    const rows: Row[] = [];
-    try {
-      for (const { claim, place, plan, figures } of runs) {
+  run: (setup) =>
+    eachKilled(
+      setup,
+      setup.places.flatMap((place) => runsAt(setup, place).map((one) => ({ ...one, place }))),
+      ({ plan }) => plan.kills.length,
+      async ({ claim, place, plan, figures }, progress) => {
         const counts = await run(setup, place, plan, progress);
         const over = `${counts.facts.toLocaleString('en')} events, ${plan.kills.length} kills at ${pointsOf(plan)} points`;
-        rows.push({ claim, place: place.name, over, figures: figures(counts.compared) });
-      }
-      return rows;
-    } finally {
-      progress.stop();
-    }
-  },
+        return { claim, place: place.name, over, figures: figures(counts.compared) };
+      },
+    ),
 };
 
 interface Run {

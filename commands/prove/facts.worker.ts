@@ -5,7 +5,7 @@ import { newId } from '#libs/identity';
 import { openStream, outboxMigrations, recordEvents, Relay, type Stream } from '#libs/outbox';
 import { createLogger } from '#libs/telemetry';
 import { drawer } from './draw.js';
-import { hearLedgered } from './ledgered.js';
+import { hearLedgered, rowsIn } from './ledgered.js';
 import type { Site } from './places.js';
 import { troubled } from './troubled-stream.js';
 import type { Boss } from './worker.js';
@@ -106,7 +106,7 @@ async function write(
     target = message.target ?? target;
     isFinal ||= message.finish === true;
   });
-  let done = await factsIn(users);
+  let done = await rowsIn(users, 'facts');
   await Promise.all(
     Array.from({ length: WRITERS }, async () => {
       while (!isFinal || done < target) {
@@ -122,24 +122,11 @@ async function write(
           done -= size - written;
         } catch {
           // As a client would: whatever became of it, what is there now is what is there.
-          done = await factsIn(users);
+          done = await rowsIn(users, 'facts');
         }
       }
     }),
   );
-}
-
-/** On a busy machine the one connection of an embedded database may be waited for in vain. */
-async function factsIn(users: Database): Promise<number> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      const [row] = await users.query<{ done: number }>('SELECT count(*)::int AS done FROM facts');
-      return row?.done ?? 0;
-    } catch (error) {
-      if (attempt === 20) throw error;
-      await sleep(50);
-    }
-  }
 }
 
 class ChangedMyMind extends Error {}

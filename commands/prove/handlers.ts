@@ -12,7 +12,7 @@ import type { HandlersOrder } from './handlers.worker.js';
 import { compare, type Entry } from './ledger.js';
 import { LEDGER } from './ledgered.js';
 import type { Place, Site } from './places.js';
-import { wrong, zeros, type Figure, type Proof, type Row, type Setup } from './proof.js';
+import { eachKilled, wrong, zeros, type Figure, type Proof, type Setup } from './proof.js';
 import { SERVICES, TABLES } from './sagas.worker.js';
 
 /**
@@ -23,24 +23,17 @@ import { SERVICES, TABLES } from './sagas.worker.js';
 export const handlers: Proof = {
   name: 'handlers',
   says: 'kill -9 over the services’ own handlers: copies, timelines, notifications and counts are what their owners have',
-  run: async (setup) => {
-    const runs = setup.places.flatMap((place) => runsAt(setup, place).map((one) => ({ ...one, place })));
-    const progress = setup.progress(
-      runs.reduce((sum, { plan }) => sum + plan.kills.length + 1, 0),
-      'kills',
-    );
-    const rows: Row[] = [];
-    try {
-      for (const { claim, place, plan, figures } of runs) {
+  run: (setup) =>
+    eachKilled(
+      setup,
+      setup.places.flatMap((place) => runsAt(setup, place).map((one) => ({ ...one, place }))),
+      ({ plan }) => plan.kills.length,
+      async ({ claim, place, plan, figures }, progress) => {
         const { events, counts } = await run(setup, place, plan, progress);
         const over = `${events.toLocaleString('en')} events, ${plan.kills.length} kills at ${new Set(plan.kills.map(({ point }) => point)).size} points`;
-        rows.push({ claim, place: place.name, over, figures: figures(counts) });
-      }
-      return rows;
-    } finally {
-      progress.stop();
-    }
-  },
+        return { claim, place: place.name, over, figures: figures(counts) };
+      },
+    ),
 };
 
 interface Run {

@@ -16,7 +16,7 @@ import { unlikePost } from '../../subgraphs/posts/write/unlike-post.js';
 import { heardBy } from '../../subgraphs/users/on/heard.js';
 import { EditProfile } from '../../subgraphs/users/write/edit-profile.js';
 import { drawer } from './draw.js';
-import { hearLedgered } from './ledgered.js';
+import { hearLedgered, rowsIn } from './ledgered.js';
 import type { Site } from './places.js';
 import { SERVICES, TABLES, type Service } from './sagas.worker.js';
 import { troubled } from './troubled-stream.js';
@@ -114,7 +114,7 @@ async function write(
   });
   const one = something(databases, order.people, draw);
   let done = 0;
-  for (const database of databases.values()) done += await eventsIn(database);
+  for (const database of databases.values()) done += await rowsIn(database, 'outbox');
   await Promise.all(
     Array.from({ length: WRITERS }, async () => {
       while (!isFinal || done < target) {
@@ -130,19 +130,6 @@ async function write(
       }
     }),
   );
-}
-
-/** On a busy machine the one connection of an embedded database may be waited for in vain. */
-async function eventsIn(database: Database): Promise<number> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      const [row] = await database.query<{ n: number }>('SELECT count(*)::int AS n FROM outbox');
-      return row?.n ?? 0;
-    } catch (error) {
-      if (attempt === 20) throw error;
-      await sleep(50);
-    }
-  }
 }
 
 /** What people do, one thing at each call; posts and likes are of the last few, so that the same ones are changed again and again. */

@@ -57,3 +57,16 @@ export function hearLedgered({ hear, draw, stumblesAt, withoutInbox, ...parts }:
     crashPoint('consume:committed');
   });
 }
+
+/** How many rows there are. On a busy machine the one connection of an embedded database may be waited for in vain. */
+export async function rowsIn(database: Database, table: 'facts' | 'outbox'): Promise<number> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const [row] = await database.query<{ n: number }>(`SELECT count(*)::int AS n FROM ${table}`);
+      return row?.n ?? 0;
+    } catch (error) {
+      if (attempt === 20) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}

@@ -65,6 +65,26 @@ export function holds({ value, must }: Figure): boolean {
   return 'atLeast' in must ? value >= must.atLeast : value <= must.atMost;
 }
 
+/** A row of each, one after the other, with a bar over the kills of all; the last step of each is its comparison. */
+export async function eachKilled<One>(
+  setup: Setup,
+  all: readonly One[],
+  killsOf: (one: One) => number,
+  rowOf: (one: One, progress: Progress) => Promise<Row>,
+): Promise<Row[]> {
+  const progress = setup.progress(
+    all.reduce((sum, one) => sum + killsOf(one) + 1, 0),
+    'kills',
+  );
+  const rows: Row[] = [];
+  try {
+    for (const one of all) rows.push(await rowOf(one, progress));
+    return rows;
+  } finally {
+    progress.stop();
+  }
+}
+
 /** For a guarantee: every one of these is zero. */
 export function zeros(counts: Readonly<Record<string, number>>): Figure[] {
   return Object.entries(counts).map(([name, value]) => ({ name, value, must: { be: 0 } }));

@@ -16,7 +16,7 @@ import { seenAcrossBlocks, watchBlocks } from './block-watch.js';
 import { killOneAt, Member } from './crew.js';
 import { drawer } from './draw.js';
 import type { Place, Site } from './places.js';
-import { wrong, zeros, type Proof, type Row, type Setup } from './proof.js';
+import { eachKilled, wrong, zeros, type Proof, type Row, type Setup } from './proof.js';
 import { SERVICES, SIDE_BY_SIDE, TABLES, type SagasOrder, type Service } from './sagas.worker.js';
 
 /**
@@ -26,21 +26,16 @@ import { SERVICES, SIDE_BY_SIDE, TABLES, type SagasOrder, type Service } from '.
 export const sagas: Proof = {
   name: 'sagas',
   says: 'kill -9 at every point of both sagas: no deletion is left half done; and what each saga costs',
-  run: async (setup) => {
-    const shows = setup.places.flatMap((place) => showsAt(setup, place).map((show) => ({ ...show, place })));
-    const progress = setup.progress(
-      shows.reduce((sum, { plan }) => sum + plan.points.length + 1, 0),
-      'kills',
-    );
-    const rows: Row[] = [];
-    try {
-      for (const { place, plan, rowOf } of shows)
-        rows.push({ place: place.name, ...rowOf(await run(setup, place, plan, progress)) });
-      return rows;
-    } finally {
-      progress.stop();
-    }
-  },
+  run: (setup) =>
+    eachKilled(
+      setup,
+      setup.places.flatMap((place) => showsAt(setup, place).map((show) => ({ ...show, place }))),
+      ({ plan }) => plan.points.length,
+      async ({ place, plan, rowOf }, progress) => ({
+        place: place.name,
+        ...rowOf(await run(setup, place, plan, progress)),
+      }),
+    ),
 };
 
 interface Show {

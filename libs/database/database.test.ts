@@ -88,21 +88,14 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
     const indexed = () =>
       openDatabase({ service: 'users', url, ...tables, migrations: [...tables.migrations, Indexed1], logger });
     // The index waits for who has written before it was begun.
-    const [hasWritten, mayEnd] = [meeting(2), meeting(2)];
-    const writing = database.transaction(async (tx) => {
-      await tx.query('INSERT INTO accounts VALUES (11, 1)');
-      await hasWritten();
-      await mayEnd();
-    });
-    await hasWritten();
+    const endWriting = await leftOpen(database, 'INSERT INTO accounts VALUES (11, 1)');
     const opening = [indexed(), indexed()];
     const building = `SELECT FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' AND datname = current_database()`;
     while ((await database.query(building)).length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
     await database.query('INSERT INTO accounts VALUES (12, 1)');
     // Longer than a migration waits for the lock of a table.
     await new Promise((resolve) => setTimeout(resolve, 400));
-    await mayEnd();
-    await writing;
+    await endWriting();
     for (const one of await Promise.all(opening)) await one.close();
     const isValid = `SELECT indisvalid AS valid FROM pg_index WHERE indexrelid = 'accounts_by_balance'::regclass`;
     expect(await database.query(isValid)).toEqual([{ valid: true }]);
@@ -111,17 +104,10 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
     // As it is left by whoever is stopped: the statement's end is cut off by a wait that is too long.
     await database.query('DROP INDEX accounts_by_balance');
     await database.query(`DELETE FROM migrations WHERE name = 'Indexed1764633600009'`);
-    const [isHeld, ends] = [meeting(2), meeting(2)];
-    const holding = database.transaction(async (tx) => {
-      await tx.query('INSERT INTO accounts VALUES (13, 1)');
-      await isHeld();
-      await ends();
-    });
-    await isHeld();
+    const endHolding = await leftOpen(database, 'INSERT INTO accounts VALUES (13, 1)');
     const cut = database.query(`CREATE INDEX CONCURRENTLY accounts_by_balance ON accounts (balance)`);
     await expect(cut).rejects.toMatchObject({ code: 'OVERLOADED' });
-    await ends();
-    await holding;
+    await endHolding();
     expect(await database.query(isValid)).toEqual([{ valid: false }]);
     await (await indexed()).close();
     expect(await database.query(isValid)).toEqual([{ valid: true }]);
@@ -132,13 +118,7 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
 
   it('a migration that changes a table somebody reads for long keeps nobody waiting, and is made when they have ended', async () => {
     const database = await opened();
-    const [isRead, ends] = [meeting(2), meeting(2)];
-    const reading = database.transaction(async (tx) => {
-      await tx.query('SELECT FROM accounts');
-      await isRead();
-      await ends();
-    });
-    await isRead();
+    const endReading = await leftOpen(database, 'SELECT FROM accounts');
     const migrations = [...tables.migrations, Widened1];
     let told = (): void => {};
     const waits = new Promise<void>((resolve) => (told = resolve));
@@ -146,8 +126,7 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
     const opening = openDatabase({ service: 'users', url, ...tables, migrations, logger });
     await waits;
     await database.query('INSERT INTO accounts VALUES (15, 1)');
-    await ends();
-    await reading;
+    await endReading();
     await (await opening).close();
     expect(await database.query('SELECT note FROM accounts WHERE id = 15')).toEqual([{ note: null }]);
     await database.query('ALTER TABLE accounts DROP COLUMN note');
@@ -281,6 +260,21 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
 });
 
 /** Resolves for all when `count` have come, once; later ones pass. */
+/** A transaction that has done this, and goes on until it is ended. */
+async function leftOpen(database: Database, statement: string): Promise<() => Promise<void>> {
+  const [isDone, ends] = [meeting(2), meeting(2)];
+  const open = database.transaction(async (tx) => {
+    await tx.query(statement);
+    await isDone();
+    await ends();
+  });
+  await isDone();
+  return async () => {
+    await ends();
+    await open;
+  };
+}
+
 function meeting(count: number): () => Promise<void> {
   let come = 0;
   let open = (): void => {};

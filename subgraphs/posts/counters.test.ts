@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Database, Tx } from '#libs/database';
 import { countersModel, DriftWatch, rebuild, reconcile, type Count, type Counted } from '#libs/read-model';
 import { silent } from '#libs/telemetry';
+import { briefPause } from '../../test/brief-pause.js';
 import { withServer } from '../../test/servers/needs.js';
 import { postsCounted } from './counters.js';
 import { countingUnderLikes, rebuildingCounts } from './rebuild-counts.contract.js';
@@ -89,7 +90,7 @@ it('trending posts go by the counts that answer', async () => {
   await database.query('UPDATE posts SET like_count = 0 WHERE id = $1', [post.id]);
   expect(await trends()).toBe(false);
   const [ofPosts] = postsCounted as [Counted];
-  expect(await rebuild(database, countersModel(ofPosts), { mend: true, pause: async () => {} })).toMatchObject({
+  expect(await rebuild(database, countersModel(ofPosts), { mend: true, pause: briefPause })).toMatchObject({
     switched: true,
   });
   expect(await trends()).toBe(true);

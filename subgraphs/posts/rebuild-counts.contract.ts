@@ -2,10 +2,11 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import type { Database, Tx } from '#libs/database';
 import { newId } from '#libs/identity';
 import { countersModel, rebuild, reconcile, type Counted, type ReadModel } from '#libs/read-model';
+import { briefPause as pause } from '../../test/brief-pause.js';
 import * as bulk from './bulk.js';
 import { postsCounted } from './counters.js';
 import { peopleByIds, postsByIds } from './read/post.queries.js';
-import type { Scene } from './scene.contract.js';
+import { Load, type Scene } from './scene.contract.js';
 import { deletePost } from './write/delete-post.js';
 import { likePost } from './write/like-post.js';
 import { publishPost } from './write/publish-post.js';
@@ -21,9 +22,6 @@ const POSTS = 60;
 /** Nobody touches it, everybody may like it; the others are written as it comes. */
 const [QUIET, HOT] = [0, 1];
 const LIKES_OF_QUIET = 3;
-
-/** Shorter than it is; a difference of counts does not go away. */
-const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
 
 /** A store as it is after the migration, whose second versions were never built; and a reader who looks all the time. */
 export function rebuildingCounts(open: () => Promise<Scene>): void {
@@ -41,7 +39,7 @@ export function rebuildingCounts(open: () => Promise<Scene>): void {
 
   it('go on where a process was killed, under writes that count in both versions, and no read fails or is wrong', async () => {
     const { database } = scene;
-    const load = new Load(scene, people, posts);
+    const load = new LikesAndReads(scene, people, posts);
     let steps = 0;
     const killed = async (): Promise<void> => {
       await load.some();
@@ -263,35 +261,22 @@ function bothVersions(scene: Scene): Promise<unknown[]> {
 }
 
 /** Likes, replies, deletions and their undoing; and reads that know what they must see. */
-class Load {
+class LikesAndReads extends Load {
   reads = 0;
   writes = 0;
   readonly wrong: unknown[] = [];
   #hot = 0;
   #nth = 0;
-  #loop: Promise<void> | undefined;
-  #ended = false;
 
   constructor(
     private readonly scene: Scene,
     private readonly people: readonly string[],
     private readonly posts: readonly string[],
-  ) {}
-
-  goOn(): void {
-    this.#loop = (async () => {
-      for (; !this.#ended; await new Promise((resolve) => setTimeout(resolve, 20))) await this.some();
-    })();
-    // Whoever awaits the end is told.
-    this.#loop.catch(() => {});
+  ) {
+    super();
   }
 
-  async end(): Promise<void> {
-    this.#ended = true;
-    await this.#loop;
-  }
-
-  async some(): Promise<void> {
+  override async some(): Promise<void> {
     const { writing } = this.scene;
     const nth = (this.#nth += 1);
     const viewer = this.people[3 + (nth % (PEOPLE - 3))] as string;

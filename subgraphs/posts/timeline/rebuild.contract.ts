@@ -3,12 +3,13 @@ import { newId } from '#libs/identity';
 import { rebuild } from '#libs/read-model';
 import * as bulk from '../bulk.js';
 import { homePage, homePageFromSource } from '../read/home.queries.js';
-import type { Scene } from '../scene.contract.js';
+import { Load, type Scene } from '../scene.contract.js';
 import { publishPost } from '../write/publish-post.js';
 import { buildAllMissing } from './build.js';
 import { homeTimelineModel } from './read-model.js';
 import type { TimelineLimits } from './lists.js';
-import { isTheTruth, settle } from './timeline.contract.js';
+import { briefPause } from '../../../test/brief-pause.js';
+import { isTheTruth, settle, settling } from './timeline.contract.js';
 
 const LIMITS: TimelineLimits = { pushMax: 1_000, length: 200, trimEvery: 4, sliceMax: 10 };
 const MODEL = homeTimelineModel(LIMITS);
@@ -48,7 +49,7 @@ export function rebuilding(open: () => Promise<Scene>): void {
 
   it('goes on where a process was killed, while others write and read, and no read lacks a post', async () => {
     const before = await serving(scene);
-    const load = new Load(scene, people);
+    const load = new PostsAndReads(scene, people);
     let steps = 0;
     await expect(
       rebuild(scene.database, MODEL, {
@@ -62,7 +63,7 @@ export function rebuilding(open: () => Promise<Scene>): void {
     expect(await serving(scene)).toMatchObject({ serving: before.serving, phase: 'filling', done: '50' });
     await load.some();
 
-    const pause = () => settle(scene, LIMITS);
+    const pause = settling(scene, LIMITS);
     const rest: number[] = [];
     let resumedAt = 0;
     const onStep = async ({ keys }: { keys: number }): Promise<void> => {
@@ -93,7 +94,7 @@ export function rebuilding(open: () => Promise<Scene>): void {
          SELECT user_id, post_id FROM home_entries WHERE slot = $1 AND user_id = $2 ORDER BY post_id DESC LIMIT 1)`,
       [slot, people[7]],
     );
-    const pause = async (): Promise<void> => {};
+    const pause = briefPause;
     expect(await rebuild(scene.database, MODEL, { mend: false, pause })).toEqual({
       switched: false,
       differing: 1,
@@ -106,7 +107,7 @@ export function rebuilding(open: () => Promise<Scene>): void {
   }, 120_000);
 
   it('control: emptied and filled again in place, reads lack posts meanwhile', async () => {
-    const load = new Load(scene, people);
+    const load = new PostsAndReads(scene, people);
     const { serving: slot } = await serving(scene);
     await scene.database.query('DELETE FROM home_entries WHERE slot = $1', [slot]);
     await load.some();
@@ -134,34 +135,20 @@ async function serving(scene: Scene): Promise<State> {
 }
 
 /** Reads and writes at once. Whoever writes is followed by nobody whom the reader looks at, so what a page must hold stays the same. */
-class Load {
+class PostsAndReads extends Load {
   reads = 0;
   readonly lacking: string[] = [];
   readonly #must = new Map<string, string>();
-  #loop: Promise<void> | undefined;
-  #ended = false;
 
   constructor(
     private readonly scene: Scene,
     private readonly people: readonly string[],
-  ) {}
-
-  /** Again and again, until the end. */
-  goOn(): void {
-    this.#loop = (async () => {
-      for (; !this.#ended; await new Promise((resolve) => setTimeout(resolve, 20))) await this.some();
-    })();
-    // Whoever awaits the end is told.
-    this.#loop.catch(() => {});
-  }
-
-  async end(): Promise<void> {
-    this.#ended = true;
-    await this.#loop;
+  ) {
+    super();
   }
 
   /** Some reads, and a write whose post travels into ten lists. */
-  async some(): Promise<void> {
+  override async some(): Promise<void> {
     const { scene, people } = this;
     // The followers of person 5 are those before; the reader looks at 10 to 50, who follow 11 to 60.
     const post = await publishPost(scene.writing, { viewer: people[5] as string, body: 'new', inReplyToId: null });

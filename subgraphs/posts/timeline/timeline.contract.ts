@@ -12,6 +12,7 @@ import type { Scene } from '../scene.contract.js';
 import { deletePost } from '../write/delete-post.js';
 import { publishPost } from '../write/publish-post.js';
 import { restorePost } from '../write/restore-post.js';
+import { briefPause } from '../../../test/brief-pause.js';
 import * as bulk from '../bulk.js';
 import { backfillStep } from './backfill.js';
 import { buildAllMissing } from './build.js';
@@ -132,7 +133,7 @@ export function timelines(open: () => Promise<Scene>, { runs }: { readonly runs:
       worker.wake();
       await worker.settled();
       const late = await scene.person();
-      await rebuild(scene.database, homeTimelineModel(SMALL), { mend: true, pause: () => settle(scene) });
+      await rebuild(scene.database, homeTimelineModel(SMALL), { mend: true, pause: settling(scene) });
       await scene.database.query('DELETE FROM home_timelines WHERE user_id = $1', [late]);
       worker.wake();
       await worker.settled();
@@ -274,7 +275,7 @@ class Teller {
         else await backfillStep(scene.database, SMALL);
         return;
       case 'rebuild':
-        await rebuild(scene.database, homeTimelineModel(SMALL), { mend: true, pause: async () => settle(scene) });
+        await rebuild(scene.database, homeTimelineModel(SMALL), { mend: true, pause: settling(scene) });
     }
   }
 
@@ -285,6 +286,14 @@ class Teller {
 }
 
 /** Works everything off. */
+/** For a rebuild that waits: what was told is done meanwhile, and some time passes. */
+export function settling(scene: Scene, limits = SMALL): () => Promise<void> {
+  return async () => {
+    await settle(scene, limits);
+    await briefPause();
+  };
+}
+
 export async function settle(scene: Scene, limits = SMALL): Promise<void> {
   await buildAllMissing(scene.database, limits);
   while ((await backfillStep(scene.database, limits)) > 0);

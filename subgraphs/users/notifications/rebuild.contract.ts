@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { newId } from '#libs/identity';
 import { rebuild } from '#libs/read-model';
+import { briefPause } from '../../../test/brief-pause.js';
 import { notificationsModel } from './read-model.js';
 import type { Scene } from './scene.contract.js';
 
@@ -32,7 +33,7 @@ export function rebuilding(open: () => Promise<Scene>): void {
     return row;
   };
   const shown = async (nth: number): Promise<string[]> => (await scene.shown(people[nth] as string)).told;
-  const pause = async (): Promise<void> => {};
+  const pause = briefPause;
 
   it('goes on where a process was killed, while others are notified, and no read lacks one', async () => {
     const killed = async (): Promise<void> => {
