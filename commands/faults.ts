@@ -161,7 +161,7 @@ async function struck(fault: Fault, scene: Scene, crowd: Crowd): Promise<Line> {
   const stopped = performance.now();
   const ops = [...crowd.ops];
   const failed = noticed(ops).length;
-  if (fault.unnoticed && failed > 0) broken.push(`${failed} of ${ops.length} operations failed`);
+  if (fault.unnoticed && failed > 0) broken.push(`somebody noticed it, of ${ops.length} operations in ${failed}`);
   for (const name of await town.revive())
     broken.push(`${name} ended by itself. It logged:\n${town.logOf(name).slice(-2_000)}`);
   if (!(await settled(databases)))

@@ -45,7 +45,6 @@ const MODELS: Readonly<Record<string, (mend: boolean) => Promise<number>>> = {
         mend,
       ),
     );
-    console.log('If processes of a version before this one ran meanwhile: npm run reconcile when they have ended.');
     return code;
   },
   trending: () =>

@@ -1,8 +1,8 @@
 import { createHash, createHmac } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { Kind, visit, type DocumentNode } from 'graphql';
 import { Failure, type Code } from '#libs/failure';
 import type { Answer, Operation } from '../engine.js';
+import { rootFieldsOf } from '../plan/root-fields.js';
 import { writeExactly } from '../run/exact-numbers.js';
 import { Refusal } from './refusal.js';
 
@@ -13,7 +13,7 @@ const LENGTH_MAX = 255;
  * `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): what subgraphs are told, so that a mutation that is repeated takes
  * effect once. Undefined where none came: a query is repeated as it is.
  *
- * The variables are those that the client sent, whatever the schema makes of them today.
+ * The variables are those that the client sent and the operation declares, whatever the schema makes of them today.
  *
  * Two digests: nobody behind us can read a key, and what is asked may hold a password, so its digest can be made only by who has
  * the key.
@@ -26,7 +26,11 @@ export function idempotencyOf(
   const came = headers[HEADER];
   if (came === undefined || operation.type !== 'mutation') return undefined;
   const key = keyOf(String(came));
-  const asked = createHmac('sha256', key).update(`${operation.hash} ${writeExactly(inOneOrder(variables))}`);
+  const declared = (operation.definition.variableDefinitions ?? [])
+    .map(({ variable }) => variable.name.value)
+    .filter((name) => Object.hasOwn(variables, name));
+  const sent = inOneOrder(Object.fromEntries(declared.map((name) => [name, variables[name]])));
+  const asked = createHmac('sha256', key).update(`${operation.hash} ${writeExactly(sent)}`);
   return `${createHash('sha256').update(key).digest('base64url')}.${asked.digest('base64url')}`;
 }
 
@@ -54,31 +58,25 @@ const KEY = /^(?:"((?:[ !#-[\]-~]|\\["\\])*)"(?:;[ -~]*)?|([\w.~:+/=-]+))$/;
 const REFUSED: ReadonlySet<unknown> = new Set<Code>(['IDEMPOTENCY_KEY_REUSED', 'IDEMPOTENCY_KEY_IN_USE']);
 
 /**
- * A key that is refused is a request that is refused, with its own status, where nothing of it was done. Where another field was done
- * after all, or nobody knows whether it was, the answer says so.
+ * A key that is refused is a request that is refused, with its own status, where nothing of it was done: each root field is null by such a
+ * refusal. Where another field was done after all, or nobody knows whether it was, the answer says so.
  */
-export function refuseKey(answer: Answer, { document }: Pick<Operation, 'document'>): Answer {
+export function refuseKey(
+  answer: Answer,
+  { document, definition }: Pick<Operation, 'document' | 'definition'>,
+): Answer {
   if (!answer.hasErrors) return answer;
   const { data, errors } = JSON.parse(String(answer.body)) as {
     data: Record<string, unknown> | null;
-    errors: readonly { extensions: { code: Code } }[];
+    errors: readonly { path?: readonly unknown[]; extensions: { code: Code } }[];
   };
   const codes = errors.map(({ extensions }) => extensions.code);
   if (!codes.every((code) => REFUSED.has(code))) return answer;
-  const done = Object.entries(data ?? {}).filter(([, value]) => value !== null);
-  const constant = done.length > 0 ? typenameKeys(document) : undefined;
-  if (done.every(([key, value]) => typeof value === 'string' && constant?.has(key))) throw new Failure(codes[0]!);
-  return answer;
-}
-
-/** By which the type of the root may be answered, which is no field that was done. */
-function typenameKeys(document: DocumentNode): Set<string> {
-  const keys = new Set<string>();
-  visit(document, {
-    Field({ alias, name }, _key, _parent, _path, ancestors) {
-      const isRoot = ancestors.every((above) => !('kind' in above) || above.kind !== Kind.FIELD);
-      if (isRoot && name.value === '__typename') keys.add((alias ?? name).value);
-    },
-  });
-  return keys;
+  const refused = new Set(errors.map(({ path }) => path?.[0]));
+  // By which the type of the root is answered: no field that is done.
+  const fields = rootFieldsOf(document, definition).filter(({ name }) => name.value !== '__typename');
+  const keys = new Set(fields.map(({ alias, name }) => (alias ?? name).value));
+  // What a field above it was null for, nobody can tell: another may have been done before.
+  if (data === null ? keys.size > 1 : [...keys].some((key) => data[key] !== null || !refused.has(key))) return answer;
+  throw new Failure(codes[0]!);
 }

@@ -2,10 +2,11 @@ import {
   Kind,
   type DirectiveNode,
   type DocumentNode,
-  type FragmentDefinitionNode,
+  type OperationDefinitionNode,
   type SelectionSetNode,
   type ValueNode,
 } from 'graphql';
+import { fragmentsOf, rootFieldsOf } from '../plan/root-fields.js';
 import { Refusal } from './refusal.js';
 
 /** What an operation may be at most. Counted with fragments expanded, before validation and planning look at it. */
@@ -52,7 +53,7 @@ export function checkLimits(document: DocumentNode, limits: Limits): void {
       refuse(`An operation may have at most ${limits.directives} directives.`);
     if (size.fields > limits.selections)
       refuse(`An operation may select at most ${limits.selections} fields, fragments included.`);
-    if (isOperation && rootFields(document, definition.selectionSet) > limits.rootFields) {
+    if (isOperation && rootFields(document, definition) > limits.rootFields) {
       refuse(`An operation may have at most ${limits.rootFields} different root fields.`);
     }
     if (
@@ -149,29 +150,8 @@ function valueDepth(value: ValueNode): number {
 }
 
 /** Thirty aliases of one root field are one root field; the aliases have a limit of their own. */
-function rootFields(document: DocumentNode, selectionSet: SelectionSetNode): number {
-  const fragments = fragmentsOf(document);
-  const names = new Set<string>();
-  const visited = new Set<string>();
-  const collect = (set: SelectionSetNode): void => {
-    for (const selection of set.selections) {
-      if (selection.kind === Kind.FIELD) names.add(selection.name.value);
-      else if (selection.kind === Kind.INLINE_FRAGMENT) collect(selection.selectionSet);
-      else if (!visited.has(selection.name.value)) {
-        visited.add(selection.name.value);
-        const fragment = fragments.get(selection.name.value);
-        if (fragment) collect(fragment.selectionSet);
-      }
-    }
-  };
-  collect(selectionSet);
-  return names.size;
-}
-
-function fragmentsOf(document: DocumentNode): Map<string, FragmentDefinitionNode> {
-  return new Map(
-    document.definitions.flatMap((one) => (one.kind === Kind.FRAGMENT_DEFINITION ? [[one.name.value, one]] : [])),
-  );
+function rootFields(document: DocumentNode, operation: OperationDefinitionNode): number {
+  return new Set(rootFieldsOf(document, operation).map(({ name }) => name.value)).size;
 }
 
 function lengthOf(directives: readonly DirectiveNode[] | undefined): number {

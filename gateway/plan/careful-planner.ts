@@ -24,7 +24,13 @@ export function carefulPlanner(
     async plan(request) {
       // A plan that comes late may still be under way: nobody would close what is opened for it now.
       if (closed) throw new Error('The planner is closed.');
-      return (await (opened ??= openSecond())).plan(request);
+      const opening = (opened ??= openSecond());
+      const planner = await opening.catch((error: unknown) => {
+        // Whoever comes next may have more luck.
+        if (opened === opening) opened = undefined;
+        throw error;
+      });
+      return planner.plan(request);
     },
   };
 

@@ -36,14 +36,18 @@ export function checkingInThread(supergraph: Supergraph): Checking {
   const addresses = new Map([...supergraph.subgraphs.values()].map(({ name, url }) => [name, url]));
   const found = new WeakMap<Plan, { readonly query: string; readonly of: Promise<Found> }>();
 
+  let isRead = false;
   const ask = async (question: Omit<CheckQuestion, 'id' | 'read'>, signal: AbortSignal): Promise<CheckAnswer> => {
-    const answer = await lives.ask({ id, ...question }, signal);
-    return answer === 'unread' ? lives.ask({ id, read: { sdl, addresses }, ...question }, signal) : answer;
+    let answer = await lives.ask({ id, ...question }, signal);
+    if (answer === 'unread') answer = await lives.ask({ id, read: { sdl, addresses }, ...question }, signal);
+    isRead = true;
+    return answer;
   };
   let begun: Promise<void> | undefined;
   let closed = false;
   return {
     begin() {
+      if (isRead && lives.alive) return Promise.resolve();
       const begin = async () => void (await ask({}, new AbortController().signal));
       return (begun ??= begin().finally(() => (begun = undefined)));
     },

@@ -4,22 +4,18 @@ import {
   type ASTNode,
   type DirectiveNode,
   type DocumentNode,
-  type FragmentDefinitionNode,
   type FragmentSpreadNode,
   type OperationDefinitionNode,
   type SelectionNode,
 } from 'graphql';
+import { fragmentsOf } from './root-fields.js';
 
 export type Conditions = Readonly<Record<string, boolean>>;
 
 /** Variables whose values decide what is asked at all, in the operation and the fragments that it reaches. */
 export function conditionVariables(document: DocumentNode, operation: OperationDefinitionNode): string[] {
   const names = new Set<string>();
-  const fragments = new Map(
-    document.definitions.flatMap((one): [string, FragmentDefinitionNode][] =>
-      one.kind === Kind.FRAGMENT_DEFINITION ? [[one.name.value, one]] : [],
-    ),
-  );
+  const fragments = fragmentsOf(document);
   const reached = new Set<ASTNode>([operation]);
   const note = {
     FragmentSpread({ name }: FragmentSpreadNode) {

@@ -13,6 +13,7 @@ import {
   type SelectionNode,
   type SelectionSetNode,
 } from 'graphql';
+import { fragmentsOf } from './root-fields.js';
 
 /** What a fetch's operation text says, taken apart once so that it can be looked at and put together anew. */
 export interface FetchText {
@@ -28,13 +29,8 @@ export function readFetchText(operation: string): FetchText {
   const definition = document.definitions.find(
     (one) => one.kind === Kind.OPERATION_DEFINITION,
   ) as OperationDefinitionNode;
-  const fragments = new Map(
-    document.definitions.flatMap((one): [string, FragmentDefinitionNode][] =>
-      one.kind === Kind.FRAGMENT_DEFINITION ? [[one.name.value, one]] : [],
-    ),
-  );
   return {
-    selectionSet: withoutSpreads(definition.selectionSet, fragments),
+    selectionSet: withoutSpreads(definition.selectionSet, fragmentsOf(document)),
     variables: new Map(
       (definition.variableDefinitions ?? []).map((one) => [
         one.variable.name.value,

@@ -2,7 +2,6 @@ import {
   Kind,
   parse,
   type FieldNode,
-  type FragmentDefinitionNode,
   type OperationDefinitionNode,
   type SelectionNode,
   type SelectionSetNode,
@@ -11,6 +10,7 @@ import { fieldsIn, headOf, readFetchText, textOfSelections } from './fetch-text.
 import { textOf } from './normalise.js';
 import type { Plan, PlanNode, RootFetch } from './plan.js';
 import type { Planner } from './planner.js';
+import { fragmentsOf } from './root-fields.js';
 
 /**
  * The fields of a mutation run one after the other, each to its end before the next begins (GraphQL, “serially”). Both planners put
@@ -34,13 +34,11 @@ export function inOrder(planner: Planner): Planner {
 
 /** An operation for each key of the answer. */
 function fieldsApart(query: string): string[] {
-  const { definitions } = parse(query, { noLocation: true });
-  const operation = definitions.find((one): one is OperationDefinitionNode => one.kind === Kind.OPERATION_DEFINITION)!;
-  const fragments = new Map(
-    definitions.flatMap((one): [string, FragmentDefinitionNode][] =>
-      one.kind === Kind.FRAGMENT_DEFINITION ? [[one.name.value, one]] : [],
-    ),
-  );
+  const document = parse(query, { noLocation: true });
+  const operation = document.definitions.find(
+    (one): one is OperationDefinitionNode => one.kind === Kind.OPERATION_DEFINITION,
+  )!;
+  const fragments = fragmentsOf(document);
   const byKey = new Map<string, SelectionNode[]>();
   for (const [key, selection] of rootFields(operation.selectionSet)) {
     const there = byKey.get(key);

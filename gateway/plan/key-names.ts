@@ -15,10 +15,12 @@ export class KeyNames {
   readonly #onTheWay = new Map<string, string>();
   readonly #roots = new Map<string, string>();
   readonly #prefix: string;
+  readonly #rootPrefix: string;
 
   constructor(names: SchemaNames, taken: ReadonlySet<string>) {
     this.#names = names;
     this.#prefix = unused('_key', [taken, names.fields]);
+    this.#rootPrefix = unused('_root', [taken]);
   }
 
   rename<Node extends ASTNode>(node: Node): Node {
@@ -30,7 +32,7 @@ export class KeyNames {
         const key = field.alias?.value ?? field.name.value;
         if (isRootOfMutation(ancestors)) {
           if (!dangerous(key)) return undefined;
-          const name = `${this.#prefix}_${key}`;
+          const name = `${this.#rootPrefix}_${key}`;
           this.#roots.set(key, name);
           return { ...field, alias: { kind: Kind.NAME, value: name } };
         }

@@ -244,6 +244,22 @@ describe('looking a plan over', () => {
     }
   });
 
+  it('opens the other planner again where it could not be opened before', async () => {
+    let tries = 0;
+    const open = () => {
+      tries += 1;
+      if (tries === 1) return Promise.reject(new Error('Not now.'));
+      return Promise.resolve(answering(() => Promise.resolve({ root: undefined })));
+    };
+    const first = answering(() => Promise.reject(new Error('It gave up.')));
+    const careful = carefulPlanner(first, open, checkingHere(supergraph), silent);
+    const { signal } = new AbortController();
+    await expect(careful.plan({ ...asking, signal })).rejects.toThrow('It gave up.');
+    expect(await careful.plan({ ...asking, signal })).toEqual({ root: undefined });
+    expect(tries).toBe(2);
+    await careful.close();
+  });
+
   it('needs a thread only as long as somebody asks; the next question begins another', async () => {
     const lives = checkingLives(20);
     const { id, sdl, subgraphs } = supergraph;

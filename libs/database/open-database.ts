@@ -174,17 +174,25 @@ const TURN_MS = 600_000;
  * a whole; one without a transaction goes on where it was. A table that somebody dumps is held for as long as that takes.
  */
 async function migratePatiently(source: DataSource, { service, logger = silent }: OpenDatabaseOptions): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await migrate(source);
-    } catch (error) {
-      const { code } = error as { code?: unknown };
-      if ((code !== '55P03' && code !== '40P01') || performance.now() > deadline) throw error;
-      if (tries % TRIES_PER_LINE === 1)
-        logger.warn({ service, err: error }, 'A migration waits for a table that somebody uses (pg_stat_activity)');
+  // An index waits for older transactions in one statement, for as long as they take.
+  const still = setInterval(
+    () => logger.warn({ service }, 'A migration is still under way; it may wait for somebody (pg_stat_activity)'),
+    STILL_MS,
+  );
+  try {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await migrate(source);
+      } catch (error) {
+        const { code } = error as { code?: unknown };
+        if ((code !== '55P03' && code !== '40P01') || tries === TRIES_MAX) throw error;
+        if (tries === 1)
+          logger.warn({ service, err: error }, 'A migration waits for a table that somebody uses (pg_stat_activity)');
+      }
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
     }
-    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  } finally {
+    clearInterval(still);
   }
 }
 
@@ -196,9 +204,9 @@ class Unsaid extends AdvancedConsoleLogger {
 /** Less than the second after which PostgreSQL looks for a deadlock: the migration is who gives way. */
 const MIGRATION_LOCK_MS = 200;
 const AGAIN_MS = 500;
-/** Shorter than others wait for their turn. */
-const PATIENCE_MS = 300_000;
-const TRIES_PER_LINE = 60;
+/** Five minutes of waiting for tables; what an index waits for is not among them. */
+const TRIES_MAX = 430;
+const STILL_MS = 60_000;
 
 async function migrate(source: DataSource): Promise<void> {
   await source.runMigrations({ transaction: 'each' });

@@ -401,7 +401,7 @@ describe('mutations', () => {
       const { body, calls } = await graph.ask(asked, way);
       expect(JSON.parse(body)).toEqual({ data: JSON.parse('{"id":{"id":"a"},"constructor":{"name":"b"}}') });
       const keys = calls.flatMap(({ query }) => [...query.matchAll(/(\w+)\s*:\s*addProduct/g)].map(([, key]) => key));
-      expect({ way, keys }).toEqual({ way, keys: ['id', '_key_constructor'] });
+      expect({ way, keys }).toEqual({ way, keys: ['id', '_root_constructor'] });
       // Below, a key that is required elsewhere has another name on the way.
       expect(calls[0]?.query).not.toMatch(/\bid\s*:\s*name/);
     }

@@ -12,7 +12,8 @@ export async function countLike(
 ): Promise<CountedPost> {
   const { userId, version, at } = like;
   const change = { postId: post.id, likes: type === 'post-liked' ? 1 : -1 };
-  let likeCount = post.likeCount + change.likes;
+  // As it is read: one that is wrong may be below zero.
+  let likeCount = Math.max(0, post.likeCount + change.likes);
   if (held) likeCount = (await changeCounts(tx, [change])).get(post.id)?.likes ?? likeCount;
   else await appendCounts(tx, [change]);
   const author = type === 'post-liked' ? { authorId: post.authorId } : {};

@@ -104,6 +104,22 @@ withServer('postgres', 'sixteen writers at once', (adminUrl) => {
     expect(await scene.drift()).toEqual([]);
   });
 
+  it('are shown no count below zero, also of a post that somebody else holds', async () => {
+    const { writing, database } = scene;
+    const { id } = await publishPost(writing, { viewer: people[2] as string, body: 'wrong', inReplyToId: null });
+    const fan = await scene.person();
+    await likePost(writing, { viewer: fan, postId: id });
+    const set = (count: number) =>
+      database.query('UPDATE posts SET like_count = $2, like_count_2 = $2 WHERE id = $1', [id, count]);
+    await set(0);
+    await database.transaction(async (tx) => {
+      await tx.query('SELECT FROM posts WHERE id = $1 FOR NO KEY UPDATE', [id]);
+      expect((await unlikePost(writing, { viewer: fan, postId: id }))?.likeCount).toBe(0);
+    });
+    await set(1);
+    expect(await scene.drift()).toEqual([]);
+  });
+
   it('lose counts when a count is read and then written (control)', async () => {
     const { id } = await publishPost(scene.writing, {
       viewer: people[2] as string,
