@@ -9,8 +9,12 @@ const LEAST = 16;
 const BUSY = 0.95;
 /** So long in a row, so that a pause of the garbage collector or a new supergraph is not taken for too many requests. */
 const BUSY_MS = 300;
-/** Of `lateMs`, how long who is taken may take while the event loop never sleeps. With a quarter, 500 clients of a program just started were refused. */
-const SHARE = 0.5;
+/** Of `lateMs`, how long who is taken may take while the event loop never sleeps. With a half, asked for four times what it could, 70 % of the peak were left. */
+const SHARE = 0.25;
+/** Of a program just started: what it gets done is less than what it will, and with a quarter of that 500 clients were refused. */
+const YOUNG_SHARE = 0.5;
+/** So long it has to have been busy, until its code is compiled. */
+const YOUNG_MS = 10_000;
 /** Of what it has got done per ms, the weight of the last look. */
 const RECENT = 0.2;
 
@@ -22,7 +26,7 @@ export interface AdmissionOptions {
 }
 
 /**
- * Refuses what could only wait. While the event loop never sleeps, as many requests are taken at once as the gateway gets done in half of
+ * Refuses what could only wait. While the event loop never sleeps, as many requests are taken at once as the gateway gets done in a quarter of
  * `lateMs`, and a quarter fewer at each look until it is so (Little's law: who is taken then waits about as long); while a step of the loop is itself that late, a quarter fewer at each
  * look; when it keeps up, a twentieth more. A gateway that waits for a slow subgraph sleeps, and refuses nobody. Whoever is refused is
  * not parsed and not planned, and no subgraph is called. Without this each of ten times too many waits until its deadline, and nearly
@@ -42,6 +46,7 @@ export class Admission {
   #done = 0;
   #donePerMs: number | undefined;
   #busyMs = 0;
+  #busyInAllMs = 0;
   #pressedMs = 0;
 
   constructor(options: AdmissionOptions) {
@@ -98,13 +103,14 @@ export class Admission {
     const done = this.#done / Math.max(1, elapsedMs);
     this.#donePerMs = this.#donePerMs === undefined ? done : this.#donePerMs + RECENT * (done - this.#donePerMs);
     this.#done = 0;
+    if (utilization >= BUSY) this.#busyInAllMs += elapsedMs;
     this.#busyMs = utilization >= BUSY && this.#most > LEAST ? this.#busyMs + elapsedMs : 0;
     // Late with a handful of requests under way, it is late for another reason: a start, a new supergraph.
     const pressed = this.#lateMs > lateMs && this.#most > LEAST;
     this.#pressedMs = pressed ? this.#pressedMs + elapsedMs : 0;
     if (pressed) this.#limit = Math.max(LEAST, Math.min(this.#limit, this.#most) * BACK_OFF);
     else if (this.#busyMs >= BUSY_MS) {
-      const bearable = Math.min(max, this.#donePerMs * lateMs * SHARE);
+      const bearable = Math.min(max, this.#donePerMs * lateMs * (this.#busyInAllMs < YOUNG_MS ? YOUNG_SHARE : SHARE));
       this.#limit = Math.max(LEAST, bearable, Math.min(this.#limit, this.#most) * BACK_OFF);
     } else if (this.#most >= this.limit) this.#limit = Math.min(Math.max(LEAST, max), this.#limit * GROWTH + 1);
     // What it got done while it had little to do says nothing of what it can.

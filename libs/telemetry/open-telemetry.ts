@@ -21,6 +21,7 @@ import {
   type SpanExporter,
   type Tracer as Sdk,
 } from '@opentelemetry/sdk-trace-base';
+import { spanEnded } from './current-span.js';
 import type { Logger } from './logger.js';
 import type { TracingConfig } from './tracing-settings.js';
 import type { Attributes, Span, SpanKind as Kind, Tracer, Tracing } from './tracing.js';
@@ -143,6 +144,7 @@ class RecordedSpan implements Span {
   end(error?: string): void {
     if (error !== undefined) this.#span.setStatus({ code: SpanStatusCode.ERROR }).setAttribute('error.type', error);
     this.#span.end();
+    spanEnded(this);
   }
 }
 
