@@ -6,7 +6,7 @@ import { startPostgres, findPostgres } from '../test/servers/postgres.js';
 import { startRedis, findRedis } from '../test/servers/redis.js';
 import { chartOf } from './prove/chart.js';
 import { ROOT } from './root.js';
-import { EMBEDDED, onServers, type Place } from './prove/places.js';
+import { embedded, onServers, type Place } from './prove/places.js';
 import { PROOFS } from './prove/proofs.js';
 import { QUICK_SIZE, SIZE, type Proof, type Setup } from './prove/proof.js';
 import { failuresOf, tableOf, type Shown } from './prove/table.js';
@@ -14,6 +14,9 @@ import { showLines, showProgress } from './seed/progress.js';
 
 /** Of a PostgreSQL whose speed is measured. */
 const DURABLE = { fsync: 'on', synchronous_commit: 'on', full_page_writes: 'on', shared_buffers: '256MB' };
+
+/** Proofs of one place: whoever is killed is started again, and while it starts the others have the machine. */
+const AT_ONCE = 2;
 
 const USAGE = `npm run prove -- [name …] [--size n] [--quick] [--place embedded|servers] [--seed n] [--freeze s] [--save]
 
@@ -73,16 +76,19 @@ async function prove({ proofs, place, save, ...asked }: Asked): Promise<number> 
     const together = proofs.filter(({ alone = false }) => !alone);
     await Promise.all(
       places.map(async (place) => {
-        const beside = together.length > 1 ? together.filter(({ waits = false }) => waits) : [];
+        const waiting = together.filter(({ waits = false }) => waits);
+        const working = together.filter(({ waits = false }) => !waits);
         const progress: Setup['progress'] = (total, unit) =>
-          places.length === 1 && beside.length === 0
+          places.length === 1 && together.length === 1
             ? showProgress(total, process.stderr, unit)
             : showLines(total, process.stderr, `${unit}, ${place.name}`);
         const controls = asked.whole || place === places.at(-1);
         const here = { places: [place], controls, progress };
-        const waiting = beside.map((proof) => show(proof, here));
-        for (const proof of together) if (!beside.includes(proof)) await show(proof, here);
-        await Promise.all(waiting);
+        const next = async (): Promise<void> => {
+          for (let proof = working.shift(); proof !== undefined; proof = working.shift()) await show(proof, here);
+        };
+        const others = waiting.map((proof) => show(proof, here));
+        await Promise.all([...Array.from({ length: AT_ONCE }, next), ...others]);
       }),
     );
     const progress: Setup['progress'] = (total, unit) => showProgress(total, process.stderr, unit);
@@ -115,7 +121,7 @@ async function keep(name: string, note: string, shown: readonly Shown[]): Promis
 
 async function findPlaces(only: Place['name'] | undefined, durable: boolean) {
   const stops: (() => Promise<void>)[] = [];
-  const places: Place[] = only === 'servers' ? [] : [EMBEDDED];
+  const places: Place[] = only === 'servers' ? [] : [embedded()];
   const missing: string[] = [];
   if (only !== 'embedded') {
     let postgres = process.env['TEST_DATABASE_URL'];
@@ -136,7 +142,17 @@ async function findPlaces(only: Place['name'] | undefined, durable: boolean) {
       missing.push(`servers: no ${what.filter(Boolean).join(' and no ')} was found on this machine`);
     }
   }
-  return { places, missing, stop: async () => void (await Promise.all(stops.map((stop) => stop()))) };
+  return {
+    places,
+    missing,
+    stop: async () => {
+      try {
+        for (const place of places) await place.close();
+      } finally {
+        await Promise.all(stops.map((stop) => stop()));
+      }
+    },
+  };
 }
 
 function machine(): string {

@@ -1,5 +1,5 @@
 import { openDatabase, type Database, type Tx } from '#libs/database';
-import type { Place } from './places.js';
+import { NO_TABLES, type Place } from './places.js';
 import { wrong, zeros, type Figure, type Proof, type Row, type Setup } from './proof.js';
 
 const WRITERS = 8;
@@ -20,8 +20,8 @@ export const conflicts: Proof = {
 };
 
 async function run(setup: Setup, place: Place): Promise<Row[]> {
-  const site = await place.prepare(['posts']);
-  const open = { service: 'posts', url: site.urls?.['posts'], dataDir: site.dataDir, entities: [], migrations: [] };
+  const site = await place.prepare({ posts: NO_TABLES });
+  const open = { service: 'posts', url: site.urls?.['posts'], dataDir: site.dataDir, ...NO_TABLES };
   // On a busy machine PostgreSQL finds a deadlock later than a request waits for a lock: nobody is given up here.
   const database = await openDatabase({ ...open, poolMax: WRITERS, bulk: true });
   const rounds = setup.quick ? 10 : 50;

@@ -1,12 +1,11 @@
 import { CRASH_POINTS, type CrashPoint } from '#libs/crash-point';
 import { openDatabase, type Database } from '#libs/database';
-import { outboxMigrations } from '#libs/outbox';
 import { killOneAt, Member } from './crew.js';
 import { drawer } from './draw.js';
 import { RANGES, type FactsOrder } from './facts.worker.js';
 import { compare, type Entry } from './ledger.js';
 import { LEDGER } from './ledgered.js';
-import type { Place, Site } from './places.js';
+import { OUTBOX, type Place, type Site } from './places.js';
 import { eachKilled, wrong, zeros, type Figure, type Proof, type Setup } from './proof.js';
 import type { Progress } from '../seed/progress.js';
 
@@ -98,7 +97,7 @@ interface Plan {
 }
 
 async function run(setup: Setup, place: Place, plan: Plan, progress: Progress) {
-  const site = await place.prepare(['users', 'posts']);
+  const site = await place.prepare({ users: OUTBOX, posts: OUTBOX });
   const members: Member[] = [];
   try {
     await withStores(site, layOut);
@@ -190,14 +189,7 @@ async function layOut(users: Database, posts: Database): Promise<void> {
 /** While no worker has them: an embedded database is one process's. */
 async function withStores(site: Site, work: (users: Database, posts: Database) => Promise<void>): Promise<void> {
   const open = (service: string) =>
-    openDatabase({
-      service,
-      url: site.urls?.[service],
-      dataDir: site.dataDir,
-      entities: [],
-      migrations: outboxMigrations,
-      bulk: true,
-    });
+    openDatabase({ service, url: site.urls?.[service], dataDir: site.dataDir, bulk: true, ...OUTBOX });
   const [users, posts] = [await open('users'), await open('posts')];
   try {
     await work(users, posts);

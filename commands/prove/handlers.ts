@@ -103,7 +103,7 @@ function pick<T>(list: readonly T[], draw: (below: number) => number): T {
 }
 
 async function run(setup: Setup, place: Place, { kills, size, withoutInbox = false }: Plan, progress: Progress) {
-  const site = await place.prepare(SERVICES);
+  const site = await place.prepare(TABLES);
   const members: Member[] = [];
   try {
     const people = await withStores(site, layOut);

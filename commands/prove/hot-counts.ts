@@ -126,8 +126,8 @@ async function counted(
   service: keyof typeof SERVICES,
   begin: (database: Database, people: readonly string[]) => Promise<(person: string) => Promise<unknown>>,
 ): Promise<Row> {
-  const site = await place.prepare([service]);
   const { tables, counted: counts } = SERVICES[service];
+  const site = await place.prepare({ [service]: tables });
   const database = await openDatabase({
     service,
     url: site.urls?.[service],

@@ -1,10 +1,10 @@
 import { Redis } from 'ioredis';
 import type { CrashPoint } from '#libs/crash-point';
 import { openDatabase, type Database } from '#libs/database';
-import { outboxMigrations, recordEvents } from '#libs/outbox';
+import { recordEvents } from '#libs/outbox';
 import { freezeOneAt, killOneAt, Member } from './crew.js';
 import { compare, type Entry } from './ledger.js';
-import type { Place, Site } from './places.js';
+import { OUTBOX, type Place, type Site } from './places.js';
 import { wrong, zeros, type Proof, type Row, type Setup } from './proof.js';
 import type { RelayOrder } from './relay.worker.js';
 
@@ -35,7 +35,7 @@ export const leases: Proof = {
 };
 
 async function run(setup: Setup, place: Place, { withoutToken }: { withoutToken: boolean }): Promise<Row> {
-  const site = await place.prepare(['users']);
+  const site = await place.prepare({ users: OUTBOX });
   const members: Member[] = [];
   // In a hurry the naive way fails at its first freeze, and nobody is killed for it.
   const isShort = setup.quick && withoutToken;
@@ -47,8 +47,7 @@ async function run(setup: Setup, place: Place, { withoutToken }: { withoutToken:
     service: 'users',
     url: site.urls?.['users'],
     dataDir: site.dataDir,
-    entities: [],
-    migrations: outboxMigrations,
+    ...OUTBOX,
     // What is counted is what was committed: on a busy machine no write may be given up.
     bulk: true,
   });

@@ -1,16 +1,27 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { openDatabase, provisionServices } from '#libs/database';
+import { openDatabase, provisionServices, type Database } from '#libs/database';
+import { outboxMigrations } from '#libs/outbox';
 
 /** Where a proof runs: on the embedded default, or on a PostgreSQL and a Redis. */
 export interface Place {
   readonly name: 'embedded' | 'servers';
-  /** Empty stores of these services, and an empty Redis where there is one. */
-  prepare(services: readonly string[]): Promise<Site>;
+  /** Stores with these tables, of these services, and nothing in them; and an empty Redis where there is one. */
+  prepare(tables: Readonly<Record<string, Tables>>): Promise<Site>;
+  /** Once all its sites are cleared. */
+  close(): Promise<void>;
 }
+
+export interface Tables {
+  readonly entities: readonly Function[];
+  readonly migrations: readonly Function[];
+}
+
+export const NO_TABLES: Tables = { entities: [], migrations: [] };
+export const OUTBOX: Tables = { entities: [], migrations: outboxMigrations };
 
 /** As plain data: it is handed to worker processes. */
 export interface Site {
@@ -21,44 +32,105 @@ export interface Site {
   clear(): Promise<void>;
 }
 
-export const EMBEDDED: Place = {
-  name: 'embedded',
-  prepare: async () => {
-    const dataDir = await mkdtemp(join(tmpdir(), 'tributary-prove-'));
-    return { dataDir, clear: () => rm(dataDir, { recursive: true, force: true }) };
-  },
-};
+const EMPTY = join(tmpdir(), 'tributary-prove-');
+
+export function embedded(): Place {
+  const folders: string[] = [];
+  const models = new Models(async (service, tables) => {
+    const dataDir = await mkdtemp(EMPTY);
+    folders.push(dataDir);
+    await (await openDatabase({ service, dataDir, bulk: true, ...tables })).close();
+    return join(dataDir, service);
+  });
+  return {
+    name: 'embedded',
+    prepare: async (tables) => {
+      const dataDir = await mkdtemp(EMPTY);
+      for (const [service, of] of Object.entries(tables))
+        await cp(await models.of(service, of), join(dataDir, service), { recursive: true });
+      return { dataDir, clear: () => rm(dataDir, { recursive: true, force: true }) };
+    },
+    close: async () => {
+      for (const folder of folders) await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
 
 /** The logical databases that are used, and emptied, of a Redis that was there before: one for each site at a time. */
 const REDIS_DATABASES = [9, 10, 11, 12];
 
 export function onServers({ postgres, redis }: { postgres: string; redis: string }): Place {
   const free = [...REDIS_DATABASES];
+  const made: string[] = [];
+  const models = new Models(async (service, tables) => {
+    const prefix = `prove_${randomBytes(4).toString('hex')}_`;
+    const { [service]: url = '' } = await provisionServices(postgres, [service], { [service]: 'prove' }, { prefix });
+    made.push(`${prefix}${service}`);
+    await (await openDatabase({ service, url, bulk: true, ...tables })).close();
+    return new URL(url);
+  });
   return {
     name: 'servers',
-    prepare: async (services) => {
+    prepare: async (tables) => {
       const nth = free.shift();
       if (nth === undefined) throw new Error(`More than ${REDIS_DATABASES.length} sites at once`);
       const redisUrl = new URL(redis);
       redisUrl.pathname = `/${nth}`;
       await emptied(redisUrl.href);
-      const prefix = `prove_${randomBytes(4).toString('hex')}_`;
-      const passwords = Object.fromEntries(services.map((service) => [service, 'prove']));
-      const urls = await provisionServices(postgres, services, passwords, { prefix });
-      const dataDir = await mkdtemp(join(tmpdir(), 'tributary-prove-'));
+      const urls: Record<string, string> = {};
+      const copies: string[] = [];
+      const found = await Promise.all(
+        Object.entries(tables).map(async ([service, of]) => [service, await models.of(service, of)] as const),
+      );
+      await asAdmin(postgres, async (admin) => {
+        for (const [service, model] of found) {
+          const role = model.username;
+          const copy = `${role}_${randomBytes(4).toString('hex')}`;
+          await admin.query(`CREATE DATABASE ${copy} TEMPLATE ${role} OWNER ${role}`);
+          copies.push(copy);
+          urls[service] = Object.assign(new URL(model), { pathname: `/${copy}` }).href;
+        }
+      });
+      const dataDir = await mkdtemp(EMPTY);
       return {
         urls,
         redisUrl: redisUrl.href,
         dataDir,
         clear: async () => {
           await rm(dataDir, { recursive: true, force: true });
-          await drop(postgres, services, prefix);
+          await asAdmin(postgres, async (admin) => {
+            for (const copy of copies) await admin.query(`DROP DATABASE ${copy} WITH (FORCE)`);
+          });
           await emptied(redisUrl.href);
           free.push(nth);
         },
       };
     },
+    close: () =>
+      asAdmin(postgres, async (admin) => {
+        for (const name of made) {
+          await admin.query(`DROP DATABASE ${name} WITH (FORCE)`);
+          await admin.query(`DROP ROLE ${name}`);
+        }
+      }),
   };
+}
+
+/** One store for each service and its tables, which take a second to make: what a site is given is a copy. */
+class Models<Made> {
+  readonly #make: (service: string, tables: Tables) => Promise<Made>;
+  readonly #made = new Map<string, Promise<Made>>();
+
+  constructor(make: (service: string, tables: Tables) => Promise<Made>) {
+    this.#make = make;
+  }
+
+  of(service: string, tables: Tables): Promise<Made> {
+    const key = [service, ...tables.migrations.map(({ name }) => name)].join(' ');
+    let made = this.#made.get(key);
+    if (made === undefined) this.#made.set(key, (made = this.#make(service, tables)));
+    return made;
+  }
 }
 
 async function emptied(url: string): Promise<void> {
@@ -70,20 +142,10 @@ async function emptied(url: string): Promise<void> {
   }
 }
 
-async function drop(adminUrl: string, services: readonly string[], prefix: string): Promise<void> {
-  const admin = await openDatabase({
-    service: 'admin',
-    url: adminUrl,
-    entities: [],
-    migrations: [],
-    poolMax: 1,
-    bulk: true,
-  });
+async function asAdmin(url: string, work: (admin: Database) => Promise<void>): Promise<void> {
+  const admin = await openDatabase({ service: 'admin', url, entities: [], migrations: [], poolMax: 1, bulk: true });
   try {
-    for (const service of services) {
-      await admin.query(`DROP DATABASE ${prefix}${service} WITH (FORCE)`);
-      await admin.query(`DROP ROLE ${prefix}${service}`);
-    }
+    await work(admin);
   } finally {
     await admin.close();
   }

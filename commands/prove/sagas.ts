@@ -129,7 +129,7 @@ interface Outcome {
 }
 
 async function run(setup: Setup, place: Place, plan: Plan, progress: Progress): Promise<Outcome> {
-  const site = await place.prepare(SERVICES);
+  const site = await place.prepare(TABLES);
   const members: Member[] = [];
   try {
     const people = await withStores(site, (stores) => layOut(stores, plan));

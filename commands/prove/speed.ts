@@ -1,9 +1,9 @@
 import { openDatabase, type Database } from '#libs/database';
-import { outboxMigrations, recordEvents } from '#libs/outbox';
+import { recordEvents } from '#libs/outbox';
 import { Member } from './crew.js';
 import { compare, type Entry } from './ledger.js';
 import { eventOf, type LoadOrder, type Moment } from './load.worker.js';
-import type { Place, Site } from './places.js';
+import { OUTBOX, type Place, type Site } from './places.js';
 import { zeros, type Figure, type Proof, type Row, type Setup } from './proof.js';
 
 const BACKLOG = 100_000;
@@ -134,7 +134,7 @@ async function onSite(
   total: number,
   measure: (running: Running) => Promise<Omit<Row, 'place'>>,
 ): Promise<Row> {
-  const site = await place.prepare(['users', 'posts']);
+  const site = await place.prepare({ users: OUTBOX, posts: OUTBOX });
   const members: Member[] = [];
   const bar = setup.progress(total, total === 1 ? 'measurement' : 'events');
   try {
@@ -182,9 +182,8 @@ async function withStore<T>(site: Site, service: string, work: (database: Databa
     service,
     url: site.urls?.[service],
     dataDir: site.dataDir,
-    entities: [],
-    migrations: outboxMigrations,
     bulk: true,
+    ...OUTBOX,
   });
   try {
     return await work(database);

@@ -38,7 +38,7 @@ const READS = 3_000;
 const THRESHOLDS = [100, 500, 2_000, 10_000];
 
 async function measure(setup: Setup, place: Place): Promise<Row[]> {
-  const site = await place.prepare(['posts']);
+  const site = await place.prepare({ posts: postsTables });
   const { urls, dataDir } = site;
   const database = await openDatabase({
     service: 'posts',

@@ -76,7 +76,7 @@ interface Plan {
 }
 
 async function run(setup: Setup, place: Place, { jobs, rounds, most }: Plan) {
-  const site = await place.prepare(['posts']);
+  const site = await place.prepare({ posts: postsTables });
   const draw = drawer(setup.seed);
   const pointsOf = (does: TimelinesOrder['does']): CrashPoint[] => {
     const all = POINTS[does];
