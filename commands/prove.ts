@@ -27,7 +27,7 @@ Without a name it takes two minutes; by name events, sagas and timelines take lo
 ${PROOFS.map(({ name, says, always = true }) => `  ${name.padEnd(12)} ${says}${always ? '' : ' (only by name)'}`).join('\n')}
 
   --size     events per run; ${SIZE.toLocaleString('en')} where nothing is said, ${QUICK_SIZE.toLocaleString('en')} with --quick
-  --quick    at most a minute
+  --quick    at most a minute: without names what starts many processes is shown in one place
   --freeze   how long a process is frozen, in seconds; 4 where nothing is said, 6 by name, 2 with --quick
   --place    embedded: PGlite and a stream in one process; servers: PostgreSQL and Redis, started here where their programs are
              found, or those of TEST_DATABASE_URL and TEST_REDIS_URL (databases of its own; the logical databases 9 to 12 of Redis are emptied)
@@ -40,6 +40,8 @@ interface Asked {
   readonly size: number;
   readonly isSizeGiven: boolean;
   readonly quick: boolean;
+  /** In a hurry, and nothing was asked for by name. */
+  readonly hurried: boolean;
   readonly whole: boolean;
   readonly place: Place['name'] | undefined;
   readonly seed: number;
@@ -55,7 +57,7 @@ if (asked === undefined) {
   process.exitCode = await prove(asked);
 }
 
-async function prove({ proofs, place, save, ...asked }: Asked): Promise<number> {
+async function prove({ proofs, place, save, hurried, ...asked }: Asked): Promise<number> {
   const started = performance.now();
   const { places, missing, stop } = await findPlaces(
     place,
@@ -72,23 +74,31 @@ async function prove({ proofs, place, save, ...asked }: Asked): Promise<number> 
       broken.push(`${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
     }
   };
+  const placesOf = ({ hurriedAt }: Proof): readonly Place[] => {
+    const there = hurried ? places.filter(({ name }) => name === hurriedAt) : [];
+    return there.length > 0 ? there : places;
+  };
   try {
     const together = proofs.filter(({ alone = false }) => !alone);
     await Promise.all(
       places.map(async (place) => {
-        const waiting = together.filter(({ waits = false }) => waits);
-        const working = together.filter(({ waits = false }) => !waits);
+        const here = together.filter((proof) => placesOf(proof).includes(place));
+        const working = here.filter(({ waits = false }) => !waits);
         const progress: Setup['progress'] = (total, unit) =>
           places.length === 1 && together.length === 1
             ? showProgress(total, process.stderr, unit)
             : showLines(total, process.stderr, `${unit}, ${place.name}`);
-        const controls = asked.whole || place === places.at(-1);
-        const here = { places: [place], controls, progress };
+        const showHere = (proof: Proof): Promise<void> =>
+          show(proof, {
+            places: [place],
+            controls: asked.whole || place === placesOf(proof).at(-1),
+            progress,
+          });
         const next = async (): Promise<void> => {
-          for (let proof = working.shift(); proof !== undefined; proof = working.shift()) await show(proof, here);
+          for (let proof = working.shift(); proof !== undefined; proof = working.shift()) await showHere(proof);
         };
-        const others = waiting.map((proof) => show(proof, here));
-        await Promise.all([...Array.from({ length: AT_ONCE }, next), ...others]);
+        const waiting = here.filter(({ waits = false }) => waits);
+        await Promise.all([...waiting.map(showHere), ...Array.from({ length: AT_ONCE }, next)]);
       }),
     );
     const progress: Setup['progress'] = (total, unit) => showProgress(total, process.stderr, unit);
@@ -189,6 +199,7 @@ function read(args: string[]): Asked | undefined {
       size: wholeNumber('--size', values.size ?? String(quick ? QUICK_SIZE : SIZE), 100, 10_000_000),
       isSizeGiven: values.size !== undefined,
       quick,
+      hurried: quick && positionals.length === 0 && place === undefined,
       whole: positionals.length > 0 && !quick,
       place,
       save: values.save,

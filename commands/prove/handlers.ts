@@ -22,6 +22,7 @@ import { SERVICES, TABLES } from './sagas.worker.js';
  */
 export const handlers: Proof = {
   name: 'handlers',
+  hurriedAt: 'servers',
   says: 'kill -9 over the services’ own handlers: copies, timelines, notifications and counts are what their owners have',
   run: (setup) =>
     eachKilled(

@@ -13,6 +13,8 @@ export interface Proof {
   readonly alone?: boolean;
   /** It mostly waits: it runs beside the others. */
   readonly waits?: boolean;
+  /** Where it is shown when all are, in a hurry: each start of a process costs a second of both cores, of several databases two. */
+  readonly hurriedAt?: Place['name'];
   /** A PostgreSQL that is started for it waits for the disk, as in production. */
   readonly wantsDurableServers?: boolean;
   run(setup: Setup): Promise<readonly Row[]>;

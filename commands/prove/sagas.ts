@@ -25,6 +25,7 @@ import { SERVICES, SIDE_BY_SIDE, TABLES, type SagasOrder, type Service } from '.
  */
 export const sagas: Proof = {
   name: 'sagas',
+  hurriedAt: 'servers',
   says: 'kill -9 at every point of both sagas: no deletion is left half done; and what each saga costs',
   run: (setup) =>
     eachKilled(

@@ -19,6 +19,7 @@ import type { TimelinesOrder } from './timelines.worker.js';
  */
 export const timelines: Proof = {
   name: 'timelines',
+  hurriedAt: 'embedded',
   says: 'home timelines lack nothing and show nothing else, and counts are right, whoever fills or rebuilds them is killed',
   async run(setup) {
     const rows: Row[] = [];
