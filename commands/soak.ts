@@ -166,17 +166,18 @@ async function soak(size: Asked): Promise<number> {
   );
   const broken: string[] = ended === '' ? [] : [ended];
   console.log(
-    '| program   | live after warm-up | at the end | rss after warm-up | at the end | handles after warm-up | at the end |',
+    '| program   | live after warm-up | at the end | beside V8’s heap | at the end |      rss | at the end | handles | at the end |',
   );
   console.log(
-    '|-----------|-------------------:|-----------:|------------------:|-----------:|----------------------:|-----------:|',
+    '|-----------|-------------------:|-----------:|-----------------:|-----------:|---------:|-----------:|--------:|-----------:|',
   );
   for (const name of PROGRAMS) {
     const all = samples.get(name)!;
     const { first, last, grows } = flat(all.slice(Math.floor(all.length * WARM_UP)));
-    const cells = [mb(first.live), mb(last.live), mb(first.rss), mb(last.rss), first.handles, last.handles];
-    const widths = [18, 10, 17, 10, 21, 10];
-    console.log(`| ${name.padEnd(9)} | ${cells.map((cell, nth) => String(cell).padStart(widths[nth]!)).join(' | ')} |`);
+    const cells = (['live', 'native', 'rss'] as const).flatMap((what) => [mb(first[what]), mb(last[what])]);
+    cells.push(String(first.handles), String(last.handles));
+    const widths = [18, 10, 16, 10, 8, 10, 7, 10];
+    console.log(`| ${name.padEnd(9)} | ${cells.map((cell, nth) => cell.padStart(widths[nth]!)).join(' | ')} |`);
     broken.push(...grows.map((what) => `${name} keeps ${what}`));
   }
   if (done.wrong > 0) broken.push(`${count(done.wrong)} operations were answered wrongly, the first: ${example}`);
@@ -281,9 +282,9 @@ async function ask(town: Town, query: string, variables: object, token?: string)
   return { told: JSON.parse(text) as Told, status: response.status, text };
 }
 
-/** What it says when it is asked, and what Linux says. */
+/** What it says when it is asked, and of its handles what Linux says. */
 async function sampleOf(town: Town, name: ProgramName): Promise<Sample> {
-  const told = (): RegExpMatchArray[] => [...town.logOf(name).matchAll(/^live (\d+)$/gm)];
+  const told = (): RegExpMatchArray[] => [...town.logOf(name).matchAll(/^live (\d+) native (\d+) rss (\d+)$/gm)];
   const before = told().length;
   town.signal(name, 'SIGUSR2');
   const deadline = performance.now() + SAYS_MS;
@@ -291,9 +292,8 @@ async function sampleOf(town: Town, name: ProgramName): Promise<Sample> {
     if (performance.now() > deadline) throw new Error(`${name} has ended, or hangs: ${town.logOf(name).slice(-1_000)}`);
     await sleep(10);
   }
-  const pid = town.pidOf(name);
-  const pages = Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]);
-  return { live: Number(told().at(-1)![1]), rss: pages * 4096, handles: readdirSync(`/proc/${pid}/fd`).length };
+  const [, live, native, rss] = told().at(-1)!.map(Number) as [number, number, number, number];
+  return { live, native, rss, handles: readdirSync(`/proc/${town.pidOf(name)}/fd`).length };
 }
 
 function read(args: string[]): Asked | undefined {

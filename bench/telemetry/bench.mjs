@@ -15,9 +15,9 @@ const here = (file) => fileURLToPath(new URL(file, import.meta.url));
 const CONNECTIONS = 16;
 const PERCENT_MAX = 5;
 /** So many of each way take turns: two processes of one program differ by more than what is measured here. */
-const COPIES = 2;
+const COPIES = 6;
 /** All of them have one PostgreSQL, which has 200 connections. */
-const POOL_MAX = '4';
+const POOL_MAX = '2';
 
 const counted = { BENCH_LOG: 'info', METRICS_PORT: '0' };
 const seen = (url, share) => ({

@@ -22,11 +22,13 @@ withServer(['postgres', 'redis'], 'npm run soak, on real programs', () => {
 
 const MB = 1024 * 1024;
 const samples = (one: (nth: number) => Partial<Sample>): Sample[] =>
-  Array.from({ length: 30 }, (_, nth) => ({ live: 50 * MB, rss: 150 * MB, handles: 40, ...one(nth) }));
+  Array.from({ length: 30 }, (_, nth) => ({ live: 50 * MB, native: 80 * MB, rss: 150 * MB, handles: 40, ...one(nth) }));
 
 it('noise and a single peak are flat; what grows by a little each time is not', () => {
   expect(flat(samples((nth) => ({ live: (50 + (nth % 5)) * MB, handles: nth === 29 ? 400 : 40 }))).grows).toEqual([]);
   expect(flat(samples((nth) => ({ live: (50 + 0.5 * nth) * MB }))).grows).toHaveLength(1);
+  expect(flat(samples((nth) => ({ native: (80 + 3 * nth) * MB }))).grows).toHaveLength(1);
+  expect(flat(samples((nth) => ({ rss: (150 + 5 * nth) * MB }))).grows).toEqual([]);
   expect(flat(samples((nth) => ({ handles: 40 + nth }))).grows).toEqual([
     'more and more handles: 45 after the warm-up, 65 at the end',
   ]);
