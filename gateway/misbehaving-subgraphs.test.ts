@@ -156,7 +156,13 @@ const HOLES: Record<string, [code: string, misbehave: Misbehave, late?: 'late']>
   ],
   'our codes in its mouth': [
     'INTERNAL_SERVER_ERROR',
-    answers('{"errors":[{"message":"x","extensions":{"code":"SUBGRAPH_TIMEOUT"}}],"data":null}'),
+    answers('{"errors":[{"message":"x","extensions":{"code":"GATEWAY_TIMEOUT"}}],"data":null}'),
+  ],
+  'that its database is gone': [
+    'SUBGRAPH_UNAVAILABLE',
+    answers(
+      '{"errors":[{"message":"connect ECONNREFUSED 10.0.0.3","extensions":{"code":"SUBGRAPH_UNAVAILABLE"}}],"data":null}',
+    ),
   ],
   'an error that is none': ['INTERNAL_SERVER_ERROR', answers('{"data":null,"errors":[null,1,{"path":{}}]}')],
 };

@@ -13,7 +13,7 @@ export interface FieldError {
   readonly code: unknown;
   /** `extensions.retryAfter` as the subgraph gave it: seconds, if it is what it should be. */
   readonly retryAfter?: unknown;
-  /** Whose words these are. A subgraph cannot speak in the gateway's codes. */
+  /** Whose words these are. Of the gateway's codes a subgraph has only those that it may mean as well. */
   readonly by: 'gateway' | 'subgraph';
   readonly subgraph?: string | undefined;
   readonly cause?: unknown;
@@ -37,8 +37,10 @@ const SUBGRAPH_SAYS: ReadonlySet<unknown> = new Set([
   'CONFLICT',
   'UNAUTHENTICATED',
 ]);
-/** Of these a client has to know that it may try again, in our words. */
+/** Of these a client has to know that it may try again, in our words; of a write also that nobody knows whether it was done. */
 const SUBGRAPH_MEANS: ReadonlySet<unknown> = new Set([
+  'SUBGRAPH_UNAVAILABLE',
+  'SUBGRAPH_TIMEOUT',
   'NOT_CAUGHT_UP',
   'RATE_LIMITED',
   'OVERLOADED',

@@ -129,19 +129,24 @@ describe('answers', () => {
 
   it('with errors are not to be stored, and say where; a service speaks only in the codes that are for clients', async () => {
     const seen = await send({
-      body: query('{ a: fails(code: "FORBIDDEN") b: fails c: fails(code: "SUBGRAPH_TIMEOUT") }'),
+      body: query(
+        '{ a: fails(code: "FORBIDDEN") b: fails c: fails(code: "GATEWAY_TIMEOUT") d: fails(code: "SUBGRAPH_TIMEOUT") }',
+      ),
     });
     expect(seen.status).toBe(200);
     expect(seen.headers['cache-control']).toBe('no-store');
-    expect(seen.data).toEqual({ a: null, b: null, c: null });
+    expect(seen.data).toEqual({ a: null, b: null, c: null, d: null });
     expect(seen.errors!.map(({ path, extensions }) => [path, extensions.code])).toEqual([
       [['a'], 'FORBIDDEN'],
       [['b'], 'INTERNAL_SERVER_ERROR'],
       [['c'], 'INTERNAL_SERVER_ERROR'],
+      // Its database is late: in our words, and the client may try again.
+      [['d'], 'SUBGRAPH_TIMEOUT'],
     ]);
     expect(seen.errors!.slice(1).map(({ message }) => message)).toEqual([
       'Internal server error',
       'Internal server error',
+      'A part of the answer took too long.',
     ]);
   });
 
