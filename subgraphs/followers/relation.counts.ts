@@ -33,11 +33,16 @@ export async function foldCounts(tx: Tx, userId: string): Promise<void> {
   await tx.query(CHANGE, [[userId], [0], [0]]);
 }
 
-/** Nothing waits here, so nobody can wait in a circle. A row that is held is locked until the commit; deltas that it folds go with it. */
+/**
+ * Nothing waits here, so nobody can wait in a circle. A row that is held is locked until the commit; deltas that it folds go with it.
+ * Counts are added to what stands in the row that was locked, not in the one that this statement saw when it began: whoever held it
+ * before may have taken deltas into it since, and PostgreSQL looks at the check of a count before it looks at the row again.
+ */
 const CHANGE = `
   WITH w AS (SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[]) AS w (user_id, followers, following)),
   held AS MATERIALIZED (
-    SELECT user_id FROM people WHERE user_id = ANY ($1::uuid[]) ORDER BY user_id FOR NO KEY UPDATE SKIP LOCKED
+    SELECT user_id, follower_count, follower_count_2, following_count, following_count_2
+    FROM people WHERE user_id = ANY ($1::uuid[]) ORDER BY user_id FOR NO KEY UPDATE SKIP LOCKED
   ), folded AS (
     DELETE FROM count_deltas WHERE user_id IN (SELECT user_id FROM held) RETURNING user_id, followers, following
   ), spread AS (
@@ -50,8 +55,8 @@ const CHANGE = `
     ) AS each GROUP BY user_id
   )
   UPDATE people p
-  SET ${inBoth('follower_count', (kept) => `p.${kept} + c.followers`)}, ${inBoth('following_count', (kept) => `p.${kept} + c.following`)}
-  FROM changed c WHERE p.user_id = c.user_id`;
+  SET ${inBoth('follower_count', (kept) => `h.${kept} + c.followers`)}, ${inBoth('following_count', (kept) => `h.${kept} + c.following`)}
+  FROM changed c JOIN held h USING (user_id) WHERE p.user_id = c.user_id`;
 
 /** SQL: a count of the row `person`, with what is not in it yet; null where there is no such row. */
 export function wholeCount(count: 'followers' | 'following', person: string): string {

@@ -405,6 +405,31 @@ function underContention(open: () => Promise<Database>): void {
     }
   });
 
+  it('those who follow and are followed at once are never told that a count would be below zero', async () => {
+    const database = await open();
+    try {
+      const [nobodyYet = '', ...ring] = await peopleOf(database, 4);
+      const change = changing(database);
+      const follows = async (id: string, other: string): Promise<void> => {
+        for (let turn = 0; turn < 800; turn += 1) await change.run(turn % 2 === 0 ? 'follow' : 'unfollow', id, other);
+      };
+      await Promise.all(ring.map((id, nth) => follows(id, ring[(nth + 1) % 3]!)));
+      expect(await wrongCounts(database)).toBe(0);
+
+      // The control: PostgreSQL looks at the check before it waits for who has just counted, and looks again too late.
+      await database.transaction(async (tx) => {
+        await tx.query('UPDATE people SET follower_count = follower_count + 1 WHERE user_id = $1', [nobodyYet]);
+        const one = database.query('UPDATE people SET follower_count = follower_count - 1 WHERE user_id = $1', [
+          nobodyYet,
+        ]);
+        await expect(one).rejects.toMatchObject({ code: '23514' });
+        await tx.query('UPDATE people SET follower_count = follower_count - 1 WHERE user_id = $1', [nobodyYet]);
+      });
+    } finally {
+      await database.close();
+    }
+  });
+
   it('counts are built anew while people follow, from where a process was killed', async () => {
     const database = await open();
     try {
