@@ -411,7 +411,7 @@ function underContention(open: () => Promise<Database>): void {
       const [nobodyYet = '', ...ring] = await peopleOf(database, 4);
       const change = changing(database);
       const follows = async (id: string, other: string): Promise<void> => {
-        for (let turn = 0; turn < 800; turn += 1) await change.run(turn % 2 === 0 ? 'follow' : 'unfollow', id, other);
+        for (let turn = 0; turn < 500; turn += 1) await change.run(turn % 2 === 0 ? 'follow' : 'unfollow', id, other);
       };
       await Promise.all(ring.map((id, nth) => follows(id, ring[(nth + 1) % 3]!)));
       expect(await wrongCounts(database)).toBe(0);
