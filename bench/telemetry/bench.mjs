@@ -17,7 +17,7 @@ const here = (file) => fileURLToPath(new URL(file, import.meta.url));
 const CONNECTIONS = 16;
 const PERCENT_MAX = 5;
 /** So many of each kind of process take turns: two of one program differ by more than what is measured between kinds. */
-const COPIES = 3;
+const COPIES = 2;
 /** All of them have one PostgreSQL, which has 200 connections. */
 const POOL_MAX = '4';
 /** What is recorded in a turn is sent within it. */
@@ -76,10 +76,13 @@ export async function benchTelemetry(args) {
           ms,
         }),
       );
-    // Compiled, planned and connected before anybody is measured.
+    // Compiled, planned and connected before anybody is measured; each as long, and with all that will be asked of it.
     step(`warming up ${COPIES} of each`);
-    for (let nth = 0; nth < 3; nth++)
-      for (const { kind, asked } of rows) for (const copy of copies[kind]) await turn(copy, asked, 2_000, nth * 300);
+    for (let nth = 0; nth < 6; nth++)
+      for (const kind of Object.keys(KINDS)) {
+        const asked = rows.filter((row) => row.kind === kind);
+        for (const copy of copies[kind]) await turn(copy, asked[nth % asked.length].asked, 2_500, nth * 300);
+      }
     for (let round = 0; round < rounds; round++)
       for (let nth = 0; nth < rows.length; nth++) {
         const row = rows[(nth + round) % rows.length];
