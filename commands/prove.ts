@@ -105,7 +105,9 @@ async function prove({ proofs, place, save, hurried, ...asked }: Asked): Promise
     for (const proof of proofs.filter(({ alone = false }) => alone))
       await show(proof, { places, controls: true, progress });
   } finally {
-    await stop();
+    await stop().catch((error: unknown) =>
+      broken.push(`what was made for the proofs was not all dropped: ${String(error)}`),
+    );
   }
   const order = (one: Shown): number => places.findIndex(({ name }) => name === one.row.place);
   const shown = [...found.values()].flatMap((rows) => rows.toSorted((one, other) => order(one) - order(other)));

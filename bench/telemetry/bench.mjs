@@ -90,7 +90,7 @@ export async function benchTelemetry(args) {
         const before = await used(copy);
         const { bytes } = await ask(collector.child, {});
         const { count } = await turn(copy, row.asked, seconds * 1_000, round * 300);
-        if (row.kept > 0) await new Promise((resolve) => setTimeout(resolve, SENT_MS));
+        await new Promise((resolve) => setTimeout(resolve, SENT_MS));
         const after = await used(copy);
         row.turns.push({
           gatewayMs: (after.gateway - before.gateway) / count,

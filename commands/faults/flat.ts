@@ -11,7 +11,7 @@ export interface Sample {
 
 const MB = 1024 * 1024;
 /** Of what is not V8's heap, part is the heap of a thread that checks plans: up to 60 MB, which come and go as well. */
-const GROWTH_MAX = { live: { share: 0.05, bytes: 4 * MB }, native: { share: 0.1, bytes: 32 * MB } };
+const GROWTH_MAX = { live: { share: 0.05, bytes: 4 * MB }, native: { share: 0.1, bytes: 64 * MB } };
 const HANDLES_MAX = 16;
 
 export interface Flat {

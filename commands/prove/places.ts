@@ -97,12 +97,15 @@ export function onServers({ postgres, redis }: { postgres: string; redis: string
         redisUrl: redisUrl.href,
         dataDir,
         clear: async () => {
-          await rm(dataDir, { recursive: true, force: true });
-          await asAdmin(postgres, async (admin) => {
-            for (const copy of copies) await admin.query(`DROP DATABASE ${copy} WITH (FORCE)`);
-          });
-          await emptied(redisUrl.href);
-          free.push(nth);
+          try {
+            await rm(dataDir, { recursive: true, force: true });
+            await asAdmin(postgres, async (admin) => {
+              for (const copy of copies) await admin.query(`DROP DATABASE ${copy} WITH (FORCE)`);
+            });
+            await emptied(redisUrl.href);
+          } finally {
+            free.push(nth);
+          }
         },
       };
     },
@@ -128,7 +131,10 @@ class Models<Made> {
   of(service: string, tables: Tables): Promise<Made> {
     const key = [service, ...tables.migrations.map(({ name }) => name)].join(' ');
     let made = this.#made.get(key);
-    if (made === undefined) this.#made.set(key, (made = this.#make(service, tables)));
+    if (made === undefined) {
+      this.#made.set(key, (made = this.#make(service, tables)));
+      made.catch(() => this.#made.delete(key));
+    }
     return made;
   }
 }

@@ -353,7 +353,6 @@ function recorded() {
   return { threads, start };
 }
 
-/** How often others had a turn of the event loop before it was over. */
 /** Whether only promises had to be gone through: what another thread answers comes in a later turn of the event loop. */
 async function isDoneInThisTurn(work: Promise<unknown>): Promise<boolean> {
   let isDone = false;
@@ -362,6 +361,7 @@ async function isDoneInThisTurn(work: Promise<unknown>): Promise<boolean> {
   return isDone;
 }
 
+/** How often others had a turn of the event loop before it was over. */
 async function turnsDuring(work: () => Promise<unknown>): Promise<number> {
   let turns = 0;
   let over = false;

@@ -7,12 +7,21 @@ import { inSpan, type Span, type Tracer } from '#libs/telemetry';
  */
 export function traceRequests(fastify: FastifyInstance, tracer: Tracer): void {
   const spans = new WeakMap<FastifyRequest, Span>();
-  fastify.addHook('onRequest', (request, _reply, done) => {
+  fastify.addHook('onRequest', (request, reply, done) => {
     const span =
       request.routeOptions.url === '/graphql'
         ? tracer.follow(request.headers['traceparent'], 'server', 'POST /graphql', ATTRIBUTES)
         : undefined;
-    if (span) spans.set(request, span);
+    if (span) {
+      spans.set(request, span);
+      // Also where the client has gone, and nothing was answered.
+      reply.raw.once('close', () => {
+        spans.delete(request);
+        const { statusCode } = reply.raw;
+        span.set({ 'http.response.status_code': statusCode });
+        span.end(statusCode >= 500 ? String(statusCode) : undefined);
+      });
+    }
     done();
   });
   // Not before the body is there: it comes by the socket, which knows of no request.
@@ -20,12 +29,6 @@ export function traceRequests(fastify: FastifyInstance, tracer: Tracer): void {
     const span = spans.get(request);
     if (span) inSpan(span, done);
     else done();
-  });
-  fastify.addHook('onResponse', (request, reply, done) => {
-    const span = spans.get(request);
-    span?.set({ 'http.response.status_code': reply.statusCode });
-    span?.end(reply.statusCode >= 500 ? String(reply.statusCode) : undefined);
-    done();
   });
 }
 

@@ -11,7 +11,8 @@ const current = new AsyncLocalStorage<Span | undefined>();
 const underWay = new Set<Span>();
 
 export function currentSpan(): Span | undefined {
-  return current.getStore();
+  const span = current.getStore();
+  return span && underWay.has(span) ? span : undefined;
 }
 
 /** Until the span ends, whatever `work` begins finds it. */
@@ -21,7 +22,7 @@ export function inSpan<T>(span: Span | undefined, work: () => T): T {
   return current.run(span, work);
 }
 
-/** With the last one that is under way, nobody finds any. */
+/** Nobody finds it any more. */
 export function spanEnded(span: Span): void {
   if (underWay.delete(span) && underWay.size === 0) current.disable();
 }
