@@ -4,7 +4,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createConnection, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import pg from 'pg';
 import { silent } from '#libs/telemetry';
+import { startFaultProxy } from '../../test/servers/fault-proxy.js';
 import { withServer } from '../../test/servers/needs.js';
 import { databaseContract, tables } from './database.contract.js';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
@@ -71,6 +73,38 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
     await database.query('DELETE FROM accounts');
     return database;
   };
+
+  it('whose open connections all lead nowhere is found by one statement that waits, not by one for each of them', async () => {
+    const { hostname, port } = new URL(url);
+    const door = await startFaultProxy({ host: hostname, port: Number(port) });
+    const through = Object.assign(new URL(url), { hostname: '127.0.0.1', port: String(door.port) }).href;
+    const database = await openDatabase({ service: 'users', url: through, ...tables, poolMax: 3 });
+    const naive = new pg.Pool({ connectionString: through, max: 3, query_timeout: 300 });
+    const threeOf = async (query: (text: string) => Promise<unknown>) =>
+      Promise.all(Array.from({ length: 3 }, () => query('SELECT pg_sleep(0.1)')));
+    const failures = async (query: (text: string) => Promise<unknown>): Promise<number> => {
+      for (let failed = 0; ; failed += 1) {
+        const isAnswered = await query('SELECT 1').then(
+          () => true,
+          () => false,
+        );
+        if (isAnswered) return failed;
+      }
+    };
+    try {
+      await threeOf((text) => database.query(text));
+      await threeOf((text) => naive.query(text));
+      door.forgetOpen();
+      expect(await failures((text) => database.query(text))).toBe(1);
+      // (control) A pool that waits for each of them.
+      expect(await failures((text) => naive.query(text))).toBe(3);
+    } finally {
+      naive.on('error', () => {});
+      await door.close();
+      await database.close();
+      await naive.end();
+    }
+  }, 30_000);
 
   it('is migrated once by several that start together', async () => {
     const databases = await Promise.all(

@@ -49,6 +49,11 @@ export function isLost(error: unknown): boolean {
   );
 }
 
+/** Nothing came, not even the server's own word that the statement took too long: nobody is there. */
+export function isSilent(error: unknown): boolean {
+  return types.isNativeError(error) && error.message === READ_TIMEOUT;
+}
+
 const READ_TIMEOUT = 'Query read timeout';
 const QUERY_CANCELED = '57014';
 /** A primary that has become a replica, or that somebody told to take no writes: nothing was done, and it passes. */
