@@ -357,7 +357,7 @@ function recorded() {
 async function isDoneInThisTurn(work: Promise<unknown>): Promise<boolean> {
   let isDone = false;
   void work.then(() => (isDone = true));
-  for (let step = 0; step < 1000; step++) await undefined;
+  for (let step = 0; step < 1000; step++) await Promise.resolve();
   return isDone;
 }
 

@@ -32,7 +32,7 @@ it.each(['is answered', 'is not waited for by its client'])('the span of a reque
       client.abort();
       await gone;
     }
-    await undefined;
+    await Promise.resolve();
     found = [before, currentSpan()?.traceId];
     return {};
   });

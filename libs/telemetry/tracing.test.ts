@@ -162,10 +162,10 @@ describe('the span that work under way belongs to', () => {
     const found = await Promise.all(
       spans.map((span) =>
         inSpan(span, async () => {
-          await undefined;
+          await Promise.resolve();
           const before = currentSpan();
           span.end();
-          await undefined;
+          await Promise.resolve();
           return [before, currentSpan()];
         }),
       ),
