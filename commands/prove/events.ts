@@ -19,7 +19,7 @@ export const events: Proof = {
   run: (setup) =>
     eachKilled(
       setup,
-      setup.places.flatMap((place) => runsAt(setup, place).map((one) => ({ ...one, place }))),
+      runsAt,
       ({ plan }) => plan.kills.length,
       async ({ claim, place, plan, figures }, progress) => {
         const counts = await run(setup, place, plan, progress);

@@ -27,7 +27,7 @@ export const handlers: Proof = {
   run: (setup) =>
     eachKilled(
       setup,
-      setup.places.flatMap((place) => runsAt(setup, place).map((one) => ({ ...one, place }))),
+      runsAt,
       ({ plan }) => plan.kills.length,
       async ({ claim, place, plan, figures }, progress) => {
         const { events, counts } = await run(setup, place, plan, progress);

@@ -32,12 +32,12 @@ export interface Site {
   clear(): Promise<void>;
 }
 
-const EMPTY = join(tmpdir(), 'tributary-prove-');
+const FOLDER_PREFIX = join(tmpdir(), 'tributary-prove-');
 
 export function embedded(): Place {
   const folders: string[] = [];
-  const models = new Models(async (service, tables) => {
-    const dataDir = await mkdtemp(EMPTY);
+  const templates = new Templates(async (service, tables) => {
+    const dataDir = await mkdtemp(FOLDER_PREFIX);
     folders.push(dataDir);
     await (await openDatabase({ service, dataDir, bulk: true, ...tables })).close();
     return join(dataDir, service);
@@ -45,9 +45,9 @@ export function embedded(): Place {
   return {
     name: 'embedded',
     prepare: async (tables) => {
-      const dataDir = await mkdtemp(EMPTY);
+      const dataDir = await mkdtemp(FOLDER_PREFIX);
       for (const [service, of] of Object.entries(tables))
-        await cp(await models.of(service, of), join(dataDir, service), { recursive: true });
+        await cp(await templates.of(service, of), join(dataDir, service), { recursive: true });
       return { dataDir, clear: () => rm(dataDir, { recursive: true, force: true }) };
     },
     close: async () => {
@@ -62,7 +62,7 @@ const REDIS_DATABASES = [9, 10, 11, 12];
 export function onServers({ postgres, redis }: { postgres: string; redis: string }): Place {
   const free = [...REDIS_DATABASES];
   const made: string[] = [];
-  const models = new Models(async (service, tables) => {
+  const templates = new Templates(async (service, tables) => {
     const prefix = `prove_${randomBytes(4).toString('hex')}_`;
     const { [service]: url = '' } = await provisionServices(postgres, [service], { [service]: 'prove' }, { prefix });
     made.push(`${prefix}${service}`);
@@ -80,18 +80,18 @@ export function onServers({ postgres, redis }: { postgres: string; redis: string
       const urls: Record<string, string> = {};
       const copies: string[] = [];
       const found = await Promise.all(
-        Object.entries(tables).map(async ([service, of]) => [service, await models.of(service, of)] as const),
+        Object.entries(tables).map(async ([service, of]) => [service, await templates.of(service, of)] as const),
       );
       await asAdmin(postgres, async (admin) => {
-        for (const [service, model] of found) {
-          const role = model.username;
+        for (const [service, template] of found) {
+          const role = template.username;
           const copy = `${role}_${randomBytes(4).toString('hex')}`;
           await admin.query(`CREATE DATABASE ${copy} TEMPLATE ${role} OWNER ${role}`);
           copies.push(copy);
-          urls[service] = Object.assign(new URL(model), { pathname: `/${copy}` }).href;
+          urls[service] = Object.assign(new URL(template), { pathname: `/${copy}` }).href;
         }
       });
-      const dataDir = await mkdtemp(EMPTY);
+      const dataDir = await mkdtemp(FOLDER_PREFIX);
       return {
         urls,
         redisUrl: redisUrl.href,
@@ -120,7 +120,7 @@ export function onServers({ postgres, redis }: { postgres: string; redis: string
 }
 
 /** One store for each service and its tables, which take a second to make: what a site is given is a copy. */
-class Models<Made> {
+class Templates<Made> {
   readonly #make: (service: string, tables: Tables) => Promise<Made>;
   readonly #made = new Map<string, Promise<Made>>();
 

@@ -67,13 +67,14 @@ export function holds({ value, must }: Figure): boolean {
   return 'atLeast' in must ? value >= must.atLeast : value <= must.atMost;
 }
 
-/** A row of each, one after the other, with a bar over the kills of all; the last step of each is its comparison. */
+/** A row of what is run at each place, one after the other, with a bar over the kills of all; the last step of each is its comparison. */
 export async function eachKilled<One>(
   setup: Setup,
-  all: readonly One[],
+  runsAt: (setup: Setup, place: Place) => readonly One[],
   killsOf: (one: One) => number,
-  rowOf: (one: One, progress: Progress) => Promise<Row>,
+  rowOf: (one: One & { readonly place: Place }, progress: Progress) => Promise<Row>,
 ): Promise<Row[]> {
+  const all = setup.places.flatMap((place) => runsAt(setup, place).map((one) => ({ ...one, place })));
   const progress = setup.progress(
     all.reduce((sum, one) => sum + killsOf(one) + 1, 0),
     'kills',

@@ -30,7 +30,7 @@ export const sagas: Proof = {
   run: (setup) =>
     eachKilled(
       setup,
-      setup.places.flatMap((place) => showsAt(setup, place).map((show) => ({ ...show, place }))),
+      showsAt,
       ({ plan }) => plan.points.length,
       async ({ place, plan, rowOf }, progress) => ({
         place: place.name,
