@@ -21,7 +21,7 @@ export const events: Proof = {
       setup,
       runsAt,
       ({ plan }) => plan.kills.length,
-      async ({ claim, place, plan, figures }, progress) => {
+      async (setup, { claim, place, plan, figures }, progress) => {
         const counts = await run(setup, place, plan, progress);
         const over = `${counts.facts.toLocaleString('en')} events, ${plan.kills.length} kills at ${pointsOf(plan)} points`;
         return { claim, place: place.name, over, figures: figures(counts.compared) };
@@ -30,6 +30,7 @@ export const events: Proof = {
 };
 
 interface Run {
+  readonly isControl?: true;
   readonly claim: string;
   readonly plan: Plan;
   readonly figures: (counts: ReturnType<typeof compare>) => Figure[];
@@ -49,11 +50,13 @@ function runsAt({ size, quick, whole, seed, controls }: Setup, place: Place): Ru
   return [
     all,
     {
+      isControl: true,
       claim: 'control: told after COMMIT, no outbox',
       plan: { without: 'outbox', kills: [{ role: 'write', point: 'commit:after' }], size: few },
       figures: (counts) => wrong(counts, 'lost'),
     },
     {
+      isControl: true,
       claim: 'control: heard without an inbox',
       plan: { without: 'inbox', kills: [{ role: 'hear', point: 'consume:committed' }], size: few },
       figures: (counts) => wrong(counts, 'doubled', 'reordered'),

@@ -29,7 +29,7 @@ export const handlers: Proof = {
       setup,
       runsAt,
       ({ plan }) => plan.kills.length,
-      async ({ claim, place, plan, figures }, progress) => {
+      async (setup, { claim, place, plan, figures }, progress) => {
         const { events, counts } = await run(setup, place, plan, progress);
         const over = `${events.toLocaleString('en')} events, ${plan.kills.length} kills at ${new Set(plan.kills.map(({ point }) => point)).size} points`;
         return { claim, place: place.name, over, figures: figures(counts) };
@@ -38,6 +38,7 @@ export const handlers: Proof = {
 };
 
 interface Run {
+  readonly isControl?: true;
   readonly claim: string;
   readonly plan: Plan;
   readonly figures: (counts: Readonly<Record<string, number>>) => Figure[];
@@ -80,6 +81,7 @@ function runsAt({ size, quick, whole, seed, controls }: Setup, place: Place): Ru
   return [
     guarantee,
     {
+      isControl: true,
       claim: 'control: the same handlers without an inbox',
       plan: { withoutInbox: true, kills: [{ role: 'posts', point: 'consume:committed' }], size: 400 },
       figures: (counts) => wrong(counts, 'doubled', 'rows astray'),

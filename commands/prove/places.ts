@@ -76,38 +76,40 @@ export function onServers({ postgres, redis }: { postgres: string; redis: string
       if (nth === undefined) throw new Error(`More than ${REDIS_DATABASES.length} sites at once`);
       const redisUrl = new URL(redis);
       redisUrl.pathname = `/${nth}`;
-      await emptied(redisUrl.href);
+      const dataDir = await mkdtemp(FOLDER_PREFIX);
       const urls: Record<string, string> = {};
       const copies: string[] = [];
-      const found = await Promise.all(
-        Object.entries(tables).map(async ([service, of]) => [service, await templates.of(service, of)] as const),
-      );
-      await asAdmin(postgres, async (admin) => {
-        for (const [service, template] of found) {
-          const role = template.username;
-          const copy = `${role}_${randomBytes(4).toString('hex')}`;
-          await admin.query(`CREATE DATABASE ${copy} TEMPLATE ${role} OWNER ${role}`);
-          copies.push(copy);
-          urls[service] = Object.assign(new URL(template), { pathname: `/${copy}` }).href;
+      const clear = async (): Promise<void> => {
+        try {
+          await rm(dataDir, { recursive: true, force: true });
+          await asAdmin(postgres, async (admin) => {
+            for (const copy of copies) await admin.query(`DROP DATABASE ${copy} WITH (FORCE)`);
+          });
+          await emptied(redisUrl.href);
+        } finally {
+          free.push(nth);
         }
-      });
-      const dataDir = await mkdtemp(FOLDER_PREFIX);
-      return {
-        urls,
-        redisUrl: redisUrl.href,
-        dataDir,
-        clear: async () => {
-          try {
-            await rm(dataDir, { recursive: true, force: true });
-            await asAdmin(postgres, async (admin) => {
-              for (const copy of copies) await admin.query(`DROP DATABASE ${copy} WITH (FORCE)`);
-            });
-            await emptied(redisUrl.href);
-          } finally {
-            free.push(nth);
-          }
-        },
       };
+      try {
+        await emptied(redisUrl.href);
+        const found = await Promise.all(
+          Object.entries(tables).map(async ([service, of]) => [service, await templates.of(service, of)] as const),
+        );
+        await asAdmin(postgres, async (admin) => {
+          for (const [service, template] of found) {
+            const role = template.username;
+            const copy = `${role}_${randomBytes(4).toString('hex')}`;
+            await admin.query(`CREATE DATABASE ${copy} TEMPLATE ${role} OWNER ${role}`);
+            copies.push(copy);
+            urls[service] = Object.assign(new URL(template), { pathname: `/${copy}` }).href;
+          }
+        });
+      } catch (error) {
+        // What was wrong is told, and not that there is nobody who could clear.
+        await clear().catch(() => undefined);
+        throw error;
+      }
+      return { urls, redisUrl: redisUrl.href, dataDir, clear };
     },
     close: () =>
       asAdmin(postgres, async (admin) => {

@@ -32,7 +32,7 @@ export const sagas: Proof = {
       setup,
       showsAt,
       ({ plan }) => plan.points.length,
-      async ({ place, plan, rowOf }, progress) => ({
+      async (setup, { place, plan, rowOf }, progress) => ({
         place: place.name,
         ...rowOf(await run(setup, place, plan, progress)),
       }),
@@ -40,6 +40,7 @@ export const sagas: Proof = {
 };
 
 interface Show {
+  readonly isControl?: true;
   readonly plan: Plan;
   readonly rowOf: (outcome: Outcome) => Omit<Row, 'place'>;
 }
@@ -72,7 +73,11 @@ function showsAt({ size, quick, whole, seed, controls }: Setup, place: Place): S
       shows.push({ plan: { saga, accounts: 40, points: [], calm: true }, rowOf: (outcome) => costs(saga, outcome) });
   }
   if (controls && (whole || !isEmbedded))
-    shows.push({ plan: { saga: 'orchestrated', accounts: 8, points: ['saga:sliced'], naive: true }, rowOf: naively });
+    shows.push({
+      isControl: true,
+      plan: { saga: 'orchestrated', accounts: 8, points: ['saga:sliced'], naive: true },
+      rowOf: naively,
+    });
   return shows;
 }
 

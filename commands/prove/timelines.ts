@@ -10,7 +10,7 @@ import type { TimelineLimits } from '../../subgraphs/posts/timeline/lists.js';
 import { Member, killOneAt } from './crew.js';
 import { drawer } from './draw.js';
 import type { Place, Site } from './places.js';
-import { wrong, zeros, type Proof, type Row, type Setup } from './proof.js';
+import { untilItFails, wrong, zeros, type Proof, type Row, type Setup } from './proof.js';
 import type { TimelinesOrder } from './timelines.worker.js';
 
 /**
@@ -25,7 +25,7 @@ export const timelines: Proof = {
     const rows: Row[] = [];
     for (const place of setup.places) {
       rows.push(await filled(setup, place));
-      if (setup.controls) rows.push(await struckOff(setup, place));
+      if (setup.controls) rows.push(await untilItFails(setup, (setup) => struckOff(setup, place)));
     }
     return rows;
   },

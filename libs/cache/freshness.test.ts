@@ -39,9 +39,9 @@ function freshness(title: string, ours: () => Promise<Processes>, naive: () => P
       }
     });
 
-    it('control: without leases the same histories show older rows', async () => {
+    it('control: without leases such histories show older rows', async () => {
       let violations = 0;
-      for (let seed = 1; seed <= 20; seed++)
+      for (let seed = 1; seed <= 200 && violations === 0; seed++)
         violations += (await staleReads(without.two, seeded(seed), 200, randomUUID())).length;
       expect(violations).toBeGreaterThan(0);
     });

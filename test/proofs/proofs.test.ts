@@ -1,6 +1,5 @@
 import { beforeAll, expect, it } from '@jest/globals';
 import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import { ROOT } from '../../commands/root.js';
 import { plainEnvironment } from '../deploy/environment.js';
 import { withServer } from '../servers/needs.js';
@@ -16,26 +15,18 @@ withServer(['postgres', 'redis'], `npm run prove, in a hurry, with the seed ${SE
   const isControl = (row: string): boolean => row.includes('control: ');
 
   beforeAll(async () => {
-    const { stdout } = await promisify(execFile)(
-      process.execPath,
-      [
-        'commands/run.mjs',
-        'prove',
-        'events',
-        'handlers',
-        'leases',
-        'conflicts',
-        'sagas',
-        'timelines',
-        '--quick',
-        '--size',
-        '600',
-        '--seed',
-        SEED,
-      ],
-      { cwd: ROOT, env: { ...plainEnvironment(), TEST_DATABASE_URL: postgres, TEST_REDIS_URL: redis } },
-    );
-    table = stdout.split('\n').filter((line) => line.startsWith('| '));
+    const command = ['prove', 'events', 'handlers', 'leases', 'conflicts', 'sagas', 'timelines'];
+    const { out, err, code } = await new Promise<{ out: string; err: string; code: number }>((resolve) => {
+      execFile(
+        process.execPath,
+        ['commands/run.mjs', ...command, '--quick', '--size', '600', '--seed', SEED],
+        { cwd: ROOT, env: { ...plainEnvironment(), TEST_DATABASE_URL: postgres, TEST_REDIS_URL: redis } },
+        (error, out, err) => resolve({ out, err, code: error === null ? 0 : Number(error.code ?? 1) }),
+      );
+    });
+    table = out.split('\n').filter((line) => line.startsWith('| '));
+    // All of it is shown when something is not as it must be.
+    if (code !== 0) throw new Error(`It ended with ${code}.\n${out}\n${err.slice(-4_000)}`);
   }, 600_000);
 
   it('events: killed at every point, late, doubled and shuffled, none is lost, doubled or reordered; the naive ways are', () => {
