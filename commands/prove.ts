@@ -1,10 +1,10 @@
 import { mkdir, writeFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startPostgres, findPostgres } from '../test/servers/postgres.js';
 import { startRedis, findRedis } from '../test/servers/redis.js';
 import { chartOf } from './prove/chart.js';
+import { machine } from './machine.js';
 import { ROOT } from './root.js';
 import { embedded, onServers, type Place } from './prove/places.js';
 import { PROOFS } from './prove/proofs.js';
@@ -165,11 +165,6 @@ async function findPlaces(only: Place['name'] | undefined, durable: boolean) {
       }
     },
   };
-}
-
-function machine(): string {
-  const all = cpus();
-  return `Node ${process.version}, ${process.platform} ${process.arch}, ${all.length} × ${all[0]?.model ?? 'unknown'}`;
 }
 
 function read(args: string[]): Asked | undefined {

@@ -1,11 +1,14 @@
-import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { Redis } from 'ioredis';
 import { flat, mb, type Sample } from './faults/flat.js';
+import { askedWrongly, signedUp, type Person } from './faults/never-asked.js';
 import { openTown, SERVICES, type ProgramName, type Town } from './faults/town.js';
+import { machine } from './machine.js';
 import { ROOT } from './root.js';
 import { showProgress } from './seed/progress.js';
 
@@ -16,12 +19,13 @@ const WARM_UP = 0.4;
 const SMALL = { seconds: 120, operations: 0, light: 0, reloads: 100, reconnects: 1_000 };
 const LARGE = { seconds: 1_800, operations: 1_000_000, light: 31, reloads: 100, reconnects: 1_000 };
 
-const USAGE = `npm run soak [-- --seconds n --operations n --light n --reloads n --reconnects n --large --preload file]
+const USAGE = `npm run soak [-- --seconds n --operations n --light n --reloads n --reconnects n --large --preload file --save]
 
 Starts the gateway and the three services on a PostgreSQL and a Redis of their own, with the entity cache on, and keeps them busy:
 operations that were never asked before, every fourth of them no valid one, every eighth a mutation by somebody who is logged in;
 changed supergraphs, Redis connections that are cut. Whatever is not asked for is done as often as the seconds allow. Ends with 1 when
-a program keeps more and more memory or handles, when an operation was answered wrongly, or when a program ended.
+a program keeps more and more memory or handles, when an operation was answered wrongly, when a supergraph was not served or nobody
+connected again, or when a program ended.
 
 What a program keeps is looked at after its garbage was collected, and once its caches are full: for that they are made small
 (DOCUMENT_CACHE_BYTES, PLAN_CACHE_BYTES, ENTITY_CACHE_ANSWERS_BYTES; DATABASE_POOL_MAX of the services), and the first ${FILL} operations and
@@ -35,6 +39,7 @@ ${WARM_UP * 100} % of the time are not looked at.
   --reconnects  1000 where nothing is said, evenly over the seconds
   --large       ${LARGE.seconds} s, ${LARGE.operations.toLocaleString('en')} operations, ${LARGE.light} of ${LARGE.light + 1} of them light, ${LARGE.reloads} reloads, ${LARGE.reconnects.toLocaleString('en')} reconnects: before a release, by hand
   --preload     a module that the gateway loads first: with one that leaks it shows that leaks are found
+  --save        writes what it printed to docs/measured/soak.md
 `;
 
 /** With the connections of a pool fewer than the handles that may come: these are no leak, whenever they are opened. */
@@ -62,6 +67,7 @@ interface Asked {
   readonly reloads: number;
   readonly reconnects: number;
   readonly preload: string | undefined;
+  readonly save: boolean;
 }
 
 const asked = read(process.argv.slice(2));
@@ -103,6 +109,8 @@ async function soak(size: Asked): Promise<number> {
   const progress = showProgress(size.seconds, process.stderr, 's');
   const samples = new Map<ProgramName, Sample[]>(PROGRAMS.map((name) => [name, []]));
   const done = { operations: 0, wrong: 0, reloads: 0, reconnects: 0 };
+  // What the programs made of it.
+  const seen = { served: 0, connected: 0 };
   let example = '';
   let ended = '';
   try {
@@ -137,6 +145,7 @@ async function soak(size: Asked): Promise<number> {
     };
     const clients = people.map(client);
     while (done.operations < FILL) await sleep(20);
+    const connectedBefore = await connectionsOf(town.redis.url);
     began = performance.now();
     endAt = began + size.seconds * 1_000;
     await Promise.all([
@@ -153,6 +162,11 @@ async function soak(size: Asked): Promise<number> {
       }),
       ...clients,
     ]);
+    const served = (): number => town.logOf('gateway').split('Switched to a new supergraph').length - 1;
+    for (const until = performance.now() + SAYS_MS; served() < done.reloads && performance.now() < until;)
+      await sleep(100);
+    seen.served = served();
+    seen.connected = (await connectionsOf(town.redis.url)) - connectedBefore;
   } catch (error) {
     ended = error instanceof Error ? error.message : String(error);
   } finally {
@@ -161,125 +175,52 @@ async function soak(size: Asked): Promise<number> {
     rmSync(folder, { recursive: true, force: true });
   }
   const count = (n: number): string => n.toLocaleString('en');
-  console.log(
-    `${count(done.operations)} distinct operations${size.light > 0 ? `, ${size.light} of ${size.light + 1} light` : ''}, ${count(done.reloads)} supergraphs, Redis cut off ${count(done.reconnects)} times, in ${size.seconds} s or more\n`,
-  );
   const broken: string[] = ended === '' ? [] : [ended];
-  console.log(
+  const lines = [
+    `${count(done.operations)} distinct operations${size.light > 0 ? `, ${size.light} of ${size.light + 1} light` : ''}, ${count(done.wrong)} of them answered wrongly, in ${size.seconds} s or more; ${count(seen.served)} of ${count(done.reloads)} supergraphs served; Redis cut off ${count(done.reconnects)} times and connected to ${count(seen.connected)} times`,
+    '',
     '| program   | live after warm-up | at the end | beside V8’s heap | at the end |      rss | at the end | handles | at the end |',
-  );
-  console.log(
     '|-----------|-------------------:|-----------:|-----------------:|-----------:|---------:|-----------:|--------:|-----------:|',
-  );
+  ];
   for (const name of PROGRAMS) {
     const all = samples.get(name)!;
     const { first, last, grows } = flat(all.slice(Math.floor(all.length * WARM_UP)));
     const cells = (['live', 'native', 'rss'] as const).flatMap((what) => [mb(first[what]), mb(last[what])]);
     cells.push(String(first.handles), String(last.handles));
     const widths = [18, 10, 16, 10, 8, 10, 7, 10];
-    console.log(`| ${name.padEnd(9)} | ${cells.map((cell, nth) => cell.padStart(widths[nth]!)).join(' | ')} |`);
+    lines.push(`| ${name.padEnd(9)} | ${cells.map((cell, nth) => cell.padStart(widths[nth]!)).join(' | ')} |`);
     broken.push(...grows.map((what) => `${name} keeps ${what}`));
   }
+  console.log(lines.join('\n'));
+  if (size.save) keep(lines);
   if (done.wrong > 0) broken.push(`${count(done.wrong)} operations were answered wrongly, the first: ${example}`);
   if (done.operations < size.operations) broken.push(`only ${count(done.operations)} operations were asked`);
+  if (ended === '' && seen.served < done.reloads)
+    broken.push(`only ${count(seen.served)} of ${count(done.reloads)} supergraphs were served`);
+  if (ended === '' && seen.connected < done.reconnects)
+    broken.push(
+      `Redis was connected to ${count(seen.connected)} times only, and cut off ${count(done.reconnects)} times`,
+    );
   for (const line of broken) console.error(`✗ ${line}`);
   return broken.length > 0 ? 1 : 0;
 }
 
-interface Person {
-  readonly id: string;
-  readonly handle: string;
-  readonly token: string;
+function keep(lines: readonly string[]): void {
+  const folder = join(ROOT, 'docs/measured');
+  mkdirSync(folder, { recursive: true });
+  const command = ['npm run soak', process.argv.slice(2).join(' ')].filter(Boolean).join(' -- ');
+  const note = `${command} · ${new Date().toISOString().slice(0, 10)} · ${machine()}`;
+  writeFileSync(join(folder, 'soak.md'), `# soak\n\n\`${note}\`\n\n${lines.join('\n')}\n`);
 }
 
-interface Told {
-  readonly data?: Readonly<Record<string, unknown>> | null;
-  readonly errors?: readonly { readonly extensions?: { readonly code?: string } }[];
-}
-
-async function signedUp(town: Town, handle: string): Promise<Person> {
-  const input = { handle, email: `${handle}@example.com`, displayName: handle, password: 'tributary-soak' };
-  const query = 'mutation($input: SignUpInput!) { signUp(input: $input) { token user { id handle } } }';
-  const { told, text } = await ask(town, query, { input });
-  const session = told.data?.['signUp'] as { token: string; user: { id: string } } | undefined;
-  if (!session) throw new Error(`nobody could sign up: ${text}`);
-  return { id: session.user.id, handle, token: session.token };
-}
-
-/**
- * An operation that was never asked before: its name and its aliases are its number. A page, from the entity cache as far as it has it; what is
- * no valid document; a mutation; a question of somebody who is logged in. What is wrong with the answer, or nothing.
- */
-async function askedWrongly(town: Town, me: Person, nth: number, light: number): Promise<string | undefined> {
-  const [a, b] = [`a${nth}`, `b${nth}`];
-  const name = `Soak${nth}`;
-  const page = `query ${name}($handle: String!) { ${a}: userByHandle(handle: $handle) { id followerCount postCount ${b}: displayName } users(first: 2) { edges { node { handle ${b}: displayName } } } }`;
-  const kinds: readonly Kind[] = [
-    [page, { handle: me.handle }, undefined, (told) => isPage(told, a, b, me)],
-    [`query ${name} { ${a}: me { id ${b}: handle } }`, {}, me.token, ({ data }) => isPerson(data?.[a], b, me)],
-    [page, { handle: me.handle }, me.token, (told) => isPage(told, a, b, me)],
-    [`query ${name} { ${a}: nothing${nth} }`, {}, undefined, isRefused],
-    [page, { handle: me.handle }, undefined, (told) => isPage(told, a, b, me)],
-    [
-      `mutation ${name}($input: PublishPostInput!) { ${a}: publishPost(input: $input) { ${b}: body } }`,
-      { input: { body: `soak ${nth}` } },
-      me.token,
-      ({ data }) => (data?.[a] as Record<string, unknown> | null | undefined)?.[b] === `soak ${nth}`,
-    ],
-    [page, { handle: me.handle }, me.token, (told) => isPage(told, a, b, me)],
-    [`query ${name}($unused${nth}: Int) { ${a}: me { id } }`, {}, me.token, isRefused],
-  ];
-  const [query, variables, token, isRight] =
-    nth % (light + 1) === 0 ? kinds[(nth / (light + 1)) % kinds.length]! : answeredAlone(name, a, b);
+/** Connections that this Redis ever had. */
+async function connectionsOf(url: string): Promise<number> {
+  const redis = new Redis(url, { maxRetriesPerRequest: 1 });
   try {
-    const { told, status, text } = await ask(town, query, variables, token);
-    return isRight(told, status) ? undefined : `${query}: ${status} ${text.slice(0, 300)}`;
-  } catch (error) {
-    return String(error);
+    return Number(/total_connections_received:(\d+)/.exec(await redis.info('stats'))?.[1]);
+  } finally {
+    redis.disconnect();
   }
-}
-
-type Kind = readonly [
-  query: string,
-  variables: object,
-  token: string | undefined,
-  isRight: (told: Told, status: number) => boolean,
-];
-
-/** Read, validated, planned, compiled and kept like any other, with nothing for a subgraph to do. */
-function answeredAlone(name: string, a: string, b: string): Kind {
-  const query = `query ${name}($wanted: Boolean!) { ${a}: __typename ${b}: __typename @include(if: $wanted) }`;
-  return [query, { wanted: true }, undefined, ({ data }) => data?.[a] === 'Query' && data[b] === 'Query'];
-}
-
-function isPerson(found: unknown, alias: string, { id, handle }: Person): boolean {
-  const person = found as Record<string, unknown> | null | undefined;
-  return person?.['id'] === id && person[alias] === handle;
-}
-
-function isPage({ data, errors }: Told, a: string, b: string, me: Person): boolean {
-  const person = data?.[a] as { followerCount?: unknown; postCount?: unknown } | undefined;
-  const users = data?.['users'] as { edges: readonly unknown[] } | undefined;
-  const isCounted = person?.followerCount === 0 && Number.isInteger(person.postCount);
-  return errors === undefined && isPerson(person, b, me) && isCounted && users?.edges.length === 2;
-}
-
-function isRefused({ errors }: Told, status: number): boolean {
-  return status === 400 && errors?.[0]?.extensions?.code === 'GRAPHQL_VALIDATION_FAILED';
-}
-
-async function ask(town: Town, query: string, variables: object, token?: string) {
-  const response = await fetch(town.graphql, {
-    method: 'POST',
-    headers: {
-      'content-type': 'application/json',
-      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-    },
-    body: JSON.stringify({ query, variables }),
-    signal: AbortSignal.timeout(30_000),
-  });
-  const text = await response.text();
-  return { told: JSON.parse(text) as Told, status: response.status, text };
 }
 
 /** What it says when it is asked, and of its handles what Linux says. */
@@ -300,10 +241,9 @@ function read(args: string[]): Asked | undefined {
   try {
     const text = { type: 'string' } as const;
     const large = { type: 'boolean', default: false } as const;
-    const { values } = parseArgs({
-      args,
-      options: { seconds: text, operations: text, light: text, reloads: text, reconnects: text, preload: text, large },
-    });
+    const save = { type: 'boolean', default: false } as const;
+    const counts = { seconds: text, operations: text, light: text, reloads: text, reconnects: text };
+    const { values } = parseArgs({ args, options: { ...counts, preload: text, large, save } });
     const size = values.large ? LARGE : SMALL;
     const number = (name: keyof typeof SMALL, min: number, max: number): number =>
       whole(`--${name}`, values[name] ?? String(size[name]), min, max);
@@ -314,6 +254,7 @@ function read(args: string[]): Asked | undefined {
       reloads: number('reloads', 0, 1_000_000),
       reconnects: number('reconnects', 0, 1_000_000),
       preload: values.preload,
+      save: values.save,
     };
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n`);

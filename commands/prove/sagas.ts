@@ -65,8 +65,8 @@ function showsAt({ size, quick, whole, seed, controls }: Setup, place: Place): S
   const points = Array.from({ length: each }, (_, at) => POINTS[(seed + at) % POINTS.length] as CrashPoint);
   const accounts = whole ? Math.max(40, Math.round(size / 100)) : quick ? 10 : 20;
   const shows: Show[] = [];
-  // Embedded one of the two, and in a hurry the other one on servers.
-  const nth = (seed + (isEmbedded ? 0 : 1)) % 2;
+  // Embedded one of the two, and in a hurry the other one on servers; not by the digit that draws the points.
+  const nth = (Math.floor(seed / POINTS.length) + (isEmbedded ? 0 : 1)) % 2;
   for (const saga of whole || !(quick || isEmbedded) ? SAGAS : SAGAS.slice(nth, nth + 1)) {
     shows.push({ plan: { saga, accounts, points }, rowOf: (outcome) => killed(saga, outcome) });
     if (whole)

@@ -1,0 +1,97 @@
+import type { Town } from './town.js';
+
+export interface Person {
+  readonly id: string;
+  readonly handle: string;
+  readonly token: string;
+}
+
+interface Told {
+  readonly data?: Readonly<Record<string, unknown>> | null;
+  readonly errors?: readonly { readonly extensions?: { readonly code?: string } }[];
+}
+
+export async function signedUp(town: Town, handle: string): Promise<Person> {
+  const input = { handle, email: `${handle}@example.com`, displayName: handle, password: 'tributary-soak' };
+  const query = 'mutation($input: SignUpInput!) { signUp(input: $input) { token user { id handle } } }';
+  const { told, text } = await ask(town, query, { input });
+  const session = told.data?.['signUp'] as { token: string; user: { id: string } } | undefined;
+  if (!session) throw new Error(`nobody could sign up: ${text}`);
+  return { id: session.user.id, handle, token: session.token };
+}
+
+/**
+ * An operation that was never asked before: its name and its aliases are its number. A page, from the entity cache as far as it has it; what is
+ * no valid document; a mutation; a question of somebody who is logged in. What is wrong with the answer, or nothing.
+ */
+export async function askedWrongly(town: Town, me: Person, nth: number, light: number): Promise<string | undefined> {
+  const [a, b] = [`a${nth}`, `b${nth}`];
+  const name = `Soak${nth}`;
+  const page = `query ${name}($handle: String!) { ${a}: userByHandle(handle: $handle) { id followerCount postCount ${b}: displayName } users(first: 2) { edges { node { handle ${b}: displayName } } } }`;
+  const kinds: readonly Kind[] = [
+    [page, { handle: me.handle }, undefined, (told) => isPage(told, a, b, me)],
+    [`query ${name} { ${a}: me { id ${b}: handle } }`, {}, me.token, ({ data }) => isPerson(data?.[a], b, me)],
+    [page, { handle: me.handle }, me.token, (told) => isPage(told, a, b, me)],
+    [`query ${name} { ${a}: nothing${nth} }`, {}, undefined, isRefused],
+    [page, { handle: me.handle }, undefined, (told) => isPage(told, a, b, me)],
+    [
+      `mutation ${name}($input: PublishPostInput!) { ${a}: publishPost(input: $input) { ${b}: body } }`,
+      { input: { body: `soak ${nth}` } },
+      me.token,
+      ({ data }) => (data?.[a] as Record<string, unknown> | null | undefined)?.[b] === `soak ${nth}`,
+    ],
+    [page, { handle: me.handle }, me.token, (told) => isPage(told, a, b, me)],
+    [`query ${name}($unused${nth}: Int) { ${a}: me { id } }`, {}, me.token, isRefused],
+  ];
+  const [query, variables, token, isRight] =
+    nth % (light + 1) === 0 ? kinds[(nth / (light + 1)) % kinds.length]! : answeredAlone(name, a, b);
+  try {
+    const { told, status, text } = await ask(town, query, variables, token);
+    return isRight(told, status) ? undefined : `${query}: ${status} ${text.slice(0, 300)}`;
+  } catch (error) {
+    return String(error);
+  }
+}
+
+type Kind = readonly [
+  query: string,
+  variables: object,
+  token: string | undefined,
+  isRight: (told: Told, status: number) => boolean,
+];
+
+/** Read, validated, planned, compiled and kept like any other, with nothing for a subgraph to do. */
+function answeredAlone(name: string, a: string, b: string): Kind {
+  const query = `query ${name}($wanted: Boolean!) { ${a}: __typename ${b}: __typename @include(if: $wanted) }`;
+  return [query, { wanted: true }, undefined, ({ data }) => data?.[a] === 'Query' && data[b] === 'Query'];
+}
+
+function isPerson(found: unknown, alias: string, { id, handle }: Person): boolean {
+  const person = found as Record<string, unknown> | null | undefined;
+  return person?.['id'] === id && person[alias] === handle;
+}
+
+function isPage({ data, errors }: Told, a: string, b: string, me: Person): boolean {
+  const person = data?.[a] as { followerCount?: unknown; postCount?: unknown } | undefined;
+  const users = data?.['users'] as { edges: readonly unknown[] } | undefined;
+  const isCounted = person?.followerCount === 0 && Number.isInteger(person.postCount);
+  return errors === undefined && isPerson(person, b, me) && isCounted && users?.edges.length === 2;
+}
+
+function isRefused({ errors }: Told, status: number): boolean {
+  return status === 400 && errors?.[0]?.extensions?.code === 'GRAPHQL_VALIDATION_FAILED';
+}
+
+async function ask(town: Town, query: string, variables: object, token?: string) {
+  const response = await fetch(town.graphql, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/json',
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+    },
+    body: JSON.stringify({ query, variables }),
+    signal: AbortSignal.timeout(30_000),
+  });
+  const text = await response.text();
+  return { told: JSON.parse(text) as Told, status: response.status, text };
+}
