@@ -138,7 +138,8 @@ export async function openTown(
       const env = { ...environments[name], ...more[name], PORT: String(port) };
       const child = spawn(process.execPath, [join(ROOT, file)], {
         cwd: ROOT,
-        env: { PATH: process.env['PATH'], NODE_ENV: 'production', ...env },
+        // As the image sets it, and `npm start`.
+        env: { PATH: process.env['PATH'], NODE_ENV: 'production', MALLOC_ARENA_MAX: '2', ...env },
         stdio: ['ignore', 'ignore', 'pipe'],
       });
       const log = (logs[name] ??= []);
