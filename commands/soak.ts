@@ -116,9 +116,9 @@ async function soak(size: Asked): Promise<number> {
   try {
     let [began, endAt] = [Number.NaN, Number.POSITIVE_INFINITY];
     const goesOn = (): boolean => performance.now() < endAt || done.operations < size.operations;
-    const evenly = async (times: number, what: (nth: number) => void): Promise<void> => {
+    const evenly = async (times: number, what: (nth: number) => unknown): Promise<void> => {
       for (let nth = 0; nth < times && goesOn(); nth += 1) {
-        what(nth);
+        await what(nth);
         await sleep(Math.max(0, began + ((nth + 1) * size.seconds * 1_000) / times - performance.now()));
       }
     };
@@ -150,10 +150,14 @@ async function soak(size: Asked): Promise<number> {
     endAt = began + size.seconds * 1_000;
     await Promise.all([
       watch(),
-      evenly(size.reloads, (nth) => {
+      evenly(size.reloads, async (nth) => {
         writeFileSync(`${supergraph}.new`, `${sdl}\n# ${nth}\n`);
         renameSync(`${supergraph}.new`, supergraph);
         done.reloads += 1;
+        for (const until = performance.now() + SAYS_MS; seen.served < done.reloads && performance.now() < until;) {
+          await sleep(100);
+          seen.served = town.logOf('gateway').split('Switched to a new supergraph').length - 1;
+        }
       }),
       evenly(size.reconnects, () => {
         town.proxies.redis.set({ down: true });
@@ -162,10 +166,6 @@ async function soak(size: Asked): Promise<number> {
       }),
       ...clients,
     ]);
-    const served = (): number => town.logOf('gateway').split('Switched to a new supergraph').length - 1;
-    for (const until = performance.now() + SAYS_MS; served() < done.reloads && performance.now() < until;)
-      await sleep(100);
-    seen.served = served();
     seen.connected = (await connectionsOf(town.redis.url)) - connectedBefore;
   } catch (error) {
     ended = error instanceof Error ? error.message : String(error);

@@ -9,7 +9,7 @@ withServer(['postgres', 'redis'], 'npm run soak, on real programs', () => {
     const { code, out, err } = await runCommand('soak', ...size);
     expect({ code, err }).toEqual({ code: 0, err: expect.not.stringContaining('✗') });
     expect(out).toMatch(
-      /distinct operations, 0 of them .* 5 of 5 supergraphs served; Redis cut off 30 times and connected to/,
+      / 0 of them answered wrongly, .* ([1-9]) of \1 supergraphs served; Redis cut off [1-9]\d* times/,
     );
     expect(out).toMatch(/\| gateway .*MB/);
   }, 300_000);
