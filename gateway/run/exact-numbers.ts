@@ -11,18 +11,40 @@ const QUOTED_MARK = JSON.stringify(MARK).slice(0, -1);
 
 /** Something like a number that would be written differently: it may also be within a text, so what it finds is looked at again. */
 const SUSPECT = /[[,:\s]-?(?:[\d.]{16}|\d+(?:\.\d+)?[eE]|\d+\.\d*0(?=[\s,\]}])|0(?<=-0)(?=[\s,\]}]))/;
-const STRING_OR_NUMBER = /"[^"\\]*(?:\\.[^"\\]*)*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+const QUOTE_OR_NUMBER = /"|-?\d[\d.eE+-]*/g;
 
 /** `JSON.parse` that keeps every digit. A third of its time more for a text without such numbers. */
 export function parseExactly(text: string): unknown {
-  return SUSPECT.test(text) ? JSON.parse(marked(text)) : JSON.parse(text);
+  // First of all: what is no JSON is refused by who reads each character once.
+  const value: unknown = JSON.parse(text);
+  return SUSPECT.test(text) ? JSON.parse(marked(text)) : value;
 }
 
-/** Numbers that would change become texts with the mark; what is no JSON stays none. */
-function marked(text: string): string {
-  return text.replace(STRING_OR_NUMBER, (token) =>
-    token.startsWith('"') || String(Number(token)) === token ? token : `${QUOTED_MARK}${token}"`,
-  );
+/** Numbers that would change become texts with the mark. In JSON every text has an end, which is looked for from its beginning only. */
+function marked(json: string): string {
+  let written = '';
+  let from = 0;
+  QUOTE_OR_NUMBER.lastIndex = 0;
+  for (let found = QUOTE_OR_NUMBER.exec(json); found !== null; found = QUOTE_OR_NUMBER.exec(json)) {
+    const [token] = found;
+    if (token === '"') {
+      QUOTE_OR_NUMBER.lastIndex = endOfText(json, found.index);
+    } else if (String(Number(token)) !== token) {
+      written += `${json.slice(from, found.index)}${QUOTED_MARK}${token}"`;
+      from = found.index + token.length;
+    }
+  }
+  return written + json.slice(from);
+}
+
+/** Behind the quotation mark that ends it: the next one before which there is no backslash, or an even number of them. */
+function endOfText(json: string, begin: number): number {
+  for (let end = json.indexOf('"', begin + 1); end >= 0; end = json.indexOf('"', end + 1)) {
+    let before = end - 1;
+    while (json[before] === '\\') before -= 1;
+    if ((end - before) % 2 === 1) return end + 1;
+  }
+  return json.length;
 }
 
 /** The digits, when the text is a marked number. */

@@ -14,6 +14,8 @@ const get = (search: string, headers: Record<string, string> = PREFLIGHT): Messa
   path: `?${search}`,
   headers,
 });
+/** No JSON: a text of nothing but escaped quotation marks that never ends, behind a number that is kept to the digit. */
+const endless = '[1e1,"'.padEnd(LIMIT, String.raw`\"`);
 const me = 'query=%7Bme%7Bid%7D%7D';
 const wished = (accept: string): Message => ({ headers: { ...JSON_TYPE, accept }, body: ME });
 const typed = (type: string, more: object = {}): Message => ({ headers: { 'content-type': type, ...more }, body: ME });
@@ -27,6 +29,13 @@ const ENVELOPES: Table = {
   'B1 an empty list': [{ body: '[]' }, 400, BAD],
   'B1 nothing': [{ body: '' }, 400, BAD],
   'B2 cut JSON': [{ body: '{"query":' }, 400, BAD],
+  'B2 a text without an end, up to the body’s limit': [{ body: endless }, 400, BAD],
+  'B2 a text without an end, gzip': [{ headers: gzip, body: gzipSync(endless) }, 400, BAD],
+  'B2 texts of escapes that all end, up to the body’s limit': [
+    { body: `[1e1,"${String.raw`\"\\`.repeat(LIMIT / 4 - 3)}"]` },
+    400,
+    BAD,
+  ],
   'B3 a batch': [{ body: `[${ME}]` }, 400, BAD],
   ...each(['{}', '0', 'false', '[]'], (value) => [`B4 query ${value}`, [{ body: `{"query":${value}}` }, 400, BAD]]),
   ...each(['{}', '0', 'false', '[]'], (value) => [

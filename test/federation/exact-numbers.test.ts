@@ -24,14 +24,39 @@ describe('JSON with every digit', () => {
     for (const number of NUMBERS) expect(JSON.stringify(JSON.parse(number))).not.toBe(number);
   });
 
-  it.each(['01', '1.', '.5', '-', '1.5.2', '+1', '1e', '12345678901234567890abc', '[1.0', '"1.0', '0x10'])(
-    '%s stays no JSON',
-    (text) => expect(() => parseExactly(`{"value":${text}}`)).toThrow(SyntaxError),
-  );
+  it.each([
+    '01',
+    '1.',
+    '.5',
+    '-',
+    '1.5.2',
+    '+1',
+    '1e',
+    '12345678901234567890abc',
+    '[1.0',
+    '"1.0',
+    '0x10',
+    '1.0,"\\"\\"\\"',
+  ])('%s stays no JSON', (text) => expect(() => parseExactly(`{"value":${text}}`)).toThrow(SyntaxError));
 
   it('a text of megabytes is one text', () => {
     const text = JSON.stringify({ text: `${'x'.repeat(4_000_000)}"\\`.repeat(2), more: 1 }).replace('1}', '1.0}');
     expect(writeExactly(parseExactly(text))).toBe(text);
+  });
+
+  it.each([
+    ['nothing but escapes', String.raw`\"\\\n`.repeat(1_300_000)],
+    ['nothing but backslashes', '\\\\'.repeat(4_000_000)],
+    ['what looks like the beginnings of texts', '\\",\\"1.0'.repeat(900_000)],
+  ])('a text of megabytes may be %s', (_, written) => {
+    const text = `[1.0,"${written}","1.0",1.0]`;
+    expect(writeExactly(parseExactly(text)) === text).toBe(true);
+    expect(() => parseExactly(text.slice(0, -'","1.0",1.0]'.length))).toThrow(SyntaxError);
+  });
+
+  it('a number may be as long as an answer', () => {
+    const text = `[1e1,${'1'.repeat(4_000_000)}]`;
+    expect(writeExactly(parseExactly(text)) === text).toBe(true);
   });
 
   it('nobody who does not know the mark makes a text a number', () => {
