@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
-import { parseExactly } from '../run/exact-numbers.js';
+import { digitsOf, parseExactly } from '../run/exact-numbers.js';
 import type { Bodies } from './bodies.js';
 import { requireJson } from './media-type.js';
 import { withoutPrefix } from './persisted-documents.js';
@@ -68,10 +68,9 @@ function requestOf(parameters: Record<string, unknown>): GraphqlRequest {
   const { query, documentId, operationName, variables, extensions } = parameters;
   if (!isAbsent(extensions) && !isObject(extensions)) throw badRequest('extensions has to be an object.');
   const id = idOf(documentId, extensions ?? undefined);
-  if (id === undefined ? typeof query !== 'string' : !isAbsent(query) && typeof query !== 'string')
+  if (id === undefined ? !isText(query) : !isAbsent(query) && !isText(query))
     throw badRequest('query has to be a text: the GraphQL document.');
-  if (!isAbsent(operationName) && typeof operationName !== 'string')
-    throw badRequest('operationName has to be a text.');
+  if (!isAbsent(operationName) && !isText(operationName)) throw badRequest('operationName has to be a text.');
   if (!isAbsent(variables) && !isObject(variables)) throw badRequest('variables has to be an object.');
   return {
     query: (query as string | null | undefined) ?? undefined,
@@ -86,14 +85,14 @@ function requestOf(parameters: Record<string, unknown>): GraphqlRequest {
  */
 function idOf(documentId: unknown, extensions: Record<string, unknown> | undefined): GraphqlRequest['documentId'] {
   if (!isAbsent(documentId)) {
-    if (typeof documentId !== 'string' || documentId.length > ID_LENGTH_MAX)
+    if (!isText(documentId) || documentId.length > ID_LENGTH_MAX)
       throw badRequest('documentId has to be a text: the id of a registered document.');
     return { id: withoutPrefix(documentId), automatic: false };
   }
   const persisted = extensions?.['persistedQuery'];
   if (isAbsent(persisted)) return undefined;
   const { version, sha256Hash } = isObject(persisted) ? persisted : {};
-  const isKnown = version === 1 && typeof sha256Hash === 'string' && sha256Hash.length <= ID_LENGTH_MAX;
+  const isKnown = version === 1 && isText(sha256Hash) && sha256Hash.length <= ID_LENGTH_MAX;
   return { id: isKnown ? sha256Hash : undefined, automatic: true };
 }
 
@@ -144,6 +143,11 @@ function jsonOf(text: string, what: string): unknown {
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A number that is kept to the digit looks like one: what is told of a text would tell its mark. */
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && digitsOf(value) === undefined;
 }
 
 function isAbsent(value: unknown): value is null | undefined {

@@ -1,6 +1,6 @@
 import { isAscii } from 'node:buffer';
 import { Failure } from '#libs/failure';
-import { parseExactly } from './exact-numbers.js';
+import { parseExactly, roundedNumbers } from './exact-numbers.js';
 import { isObject, type JsonObject } from './json.js';
 
 /** A subgraph's answer, looked at as far as everything after relies on it. */
@@ -24,7 +24,8 @@ export function readAnswer(bytes: Buffer, exact: boolean): SubgraphAnswer {
   const errors = own(answer, 'errors');
   if (data !== undefined && data !== null && !isObject(data)) throw bad('`data` is no object.');
   if (errors !== undefined && errors !== null && !Array.isArray(errors)) throw bad('`errors` is no list.');
-  const list = (errors ?? []) as unknown[];
+  // What is told of an error goes to people and to logs.
+  const list = exact && errors ? roundedNumbers(errors as unknown[]) : ((errors ?? []) as unknown[]);
   if (!data && list.length === 0) throw bad('The answer has neither data nor errors.');
   return { data: data ?? null, errors: list.length === 0 ? none : list.map(errorOf) };
 }

@@ -9,6 +9,9 @@ import type { Json } from './json.js';
 const MARK = `\u0001${randomBytes(12).toString('hex')}:`;
 const QUOTED_MARK = JSON.stringify(MARK).slice(0, -1);
 
+const NUMBER = String.raw`-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?`;
+const WHOLE_NUMBER = new RegExp(`^${NUMBER}$`);
+
 /** Something like a number that would be written differently: it may also be within a text, so what it finds is looked at again. */
 const SUSPECT = /[[,:\s]-?(?:[\d.]{16}|\d+(?:\.\d+)?[eE]|\d+\.\d*0(?=[\s,\]}])|0(?<=-0)(?=[\s,\]}]))/;
 const QUOTE_OR_NUMBER = /"|-?\d[\d.eE+-]*/g;
@@ -47,9 +50,11 @@ function endOfText(json: string, begin: number): number {
   return json.length;
 }
 
-/** The digits, when the text is a marked number. */
+/** The digits, when the text is a marked number: whoever had come to know the mark could write numbers with it, and nothing else. */
 export function digitsOf(text: string): string | undefined {
-  return text.charCodeAt(0) === 1 && text.startsWith(MARK) ? text.slice(MARK.length) : undefined;
+  if (text.charCodeAt(0) !== 1 || !text.startsWith(MARK)) return undefined;
+  const digits = text.slice(MARK.length);
+  return WHOLE_NUMBER.test(digits) ? digits : undefined;
 }
 
 /** `JSON.stringify` of a value whose marked numbers become numbers again. */
@@ -63,7 +68,12 @@ export function quotedExactly(text: string): string {
   return JSON.stringify(digitsOf(text) ?? text);
 }
 
-const MARKED = new RegExp(`${QUOTED_MARK.replaceAll('\\', '\\\\')}([^"]*)"`, 'g');
+const MARKED = new RegExp(`${QUOTED_MARK.replaceAll('\\', '\\\\')}(${NUMBER})"`, 'g');
+
+/** A sentence in which values are written as JSON: marked numbers become numbers again. */
+export function withoutMarks(sentence: string): string {
+  return hasMarked(sentence) ? unmarked(sentence) : sentence;
+}
 
 function unmarked(text: string): string {
   return text.replace(MARKED, '$1');

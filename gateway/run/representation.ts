@@ -157,7 +157,7 @@ function writePlain(writers: readonly FieldWriter[], entity: JsonObject): string
     scratch.piece(bytes);
     if (typeof value === 'string' && value.charCodeAt(0) === MARKED) scratch.json(writeExactly(value));
     else if (typeof value === 'string') scratch.string(value);
-    else if (typeof value !== 'number') scratch.json(JSON.stringify(value));
+    else if (typeof value !== 'number') scratch.json(writeExactly(value));
     else if ((value | 0) === value) scratch.integer(value | 0);
     else scratch.json(numberText(value));
   }

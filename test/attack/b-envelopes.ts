@@ -50,6 +50,15 @@ const ENVELOPES: Table = {
     `B4 extensions ${value}`,
     [{ body: `{"query":"{me{id}}","extensions":${value}}` }, 400, BAD],
   ]),
+  ...each(['query', 'operationName', 'documentId'], (name) => [
+    `B4 a number that is kept to the digit as ${name}`,
+    [{ body: `{${name === 'query' ? '' : '"query":"{me{id}}",'}"${name}":1e1}` }, 400, { code: BAD, hides: /u0001/ }],
+  ]),
+  'B4 a number that is kept to the digit as a hash': [
+    { body: '{"extensions":{"persistedQuery":{"version":1,"sha256Hash":1e1}}}' },
+    400,
+    { code: BAD, hides: /u0001/ },
+  ],
   'B4 null everywhere': [{ body: '{"query":"{me{id}}","operationName":null,"variables":null,"extensions":null}' }, 200],
   'B5 bytes that are no UTF-8, in a text': [
     {

@@ -66,6 +66,21 @@ describe('JSON with every digit', () => {
   });
 });
 
+describe('who knows the mark of a number', () => {
+  const [marked = ''] = parseExactly('[1e1]') as string[];
+  const mark = marked.slice(0, -'1e1'.length);
+
+  it.each(['1},{"a":1', '1,2', '"', '', '1 ', '01', '1"', '{}', '1\n', '١'])(
+    'can write no JSON with it: %j',
+    (written) => {
+      const text = JSON.stringify({ value: `${mark}${written}` });
+      expect(writeExactly(parseExactly(text))).toBe(text);
+      expect(roundedNumbers(parseExactly(text))).toEqual(JSON.parse(text));
+      expect(digitsOf(`${mark}${written}`)).toBeUndefined();
+    },
+  );
+});
+
 const graph = federate({
   ledger: {
     sdl: `scalar Decimal scalar JSON input Money { amount: Decimal id: ID n: Int f: Float list: [Decimal!] }
@@ -74,7 +89,7 @@ const graph = federate({
     resolvers: {},
   },
   owners: {
-    sdl: `scalar Decimal type Account @key(fields: "number") { number: Decimal! owner: String limit: Decimal }`,
+    sdl: `scalar Decimal scalar JSON type Account @key(fields: "number") { number: Decimal! owner: String limit: Decimal details: JSON @external risk: Int @requires(fields: "details") }`,
   },
 });
 afterAll(() => graph.close());
@@ -104,6 +119,21 @@ describe('custom scalars', () => {
       });
       expect(calls).toHaveLength(2);
       expect(body).toBe('{"data":{"account":{"number":12345678901234567890,"owner":"Ada","limit":1.10}}}');
+    }
+  });
+
+  it('and within an object that another subgraph needs', async () => {
+    for (const way of ways) {
+      const { body, calls } = await graph.ask('{ account { risk } }', {
+        ...way,
+        instead: {
+          ledger: () => '{"data":{"account":{"__typename":"Account","number":1,"details":{"a":[1.50,"1.50"]}}}}',
+          owners: ({ query }) =>
+            `{"data":{"${/(\w+):\s*_entities/.exec(query)?.[1] ?? '_entities'}":[{"__typename":"Account","risk":3}]}}`,
+        },
+      });
+      expect(calls[1]?.body).toContain('"details":{"a":[1.50,"1.50"]}');
+      expect(body).toBe('{"data":{"account":{"risk":3}}}');
     }
   });
 
@@ -143,6 +173,17 @@ describe('custom scalars', () => {
       },
     });
     expect(asked.match(/\d{20}/g)).toEqual(numbers.slice(0, 2));
+  });
+
+  it('where a subgraph has the message of an error it is none', async () => {
+    const { errors } = await graph.ask('{ account { balance } }', {
+      instead: {
+        ledger: () =>
+          '{"data":{"account":null},"errors":[{"message":1.50,"path":["account",1.50],"extensions":{"code":"BAD_USER_INPUT"}}]}',
+      },
+    });
+    expect(JSON.stringify(errors)).toContain('without a message');
+    expect(JSON.stringify(errors)).not.toContain('u0001');
   });
 
   it('what is no custom scalar is what it was', async () => {
