@@ -16,7 +16,7 @@ import {
 import type { Operation, Variables } from '../engine.js';
 import { conditionVariables } from '../plan/conditions.js';
 import { jsonOf } from '../plan/literals.js';
-import { asBuiltIn, digitsOf, hasMarked, parseExactly } from '../run/exact-numbers.js';
+import { asBuiltIn, digitsOf, hasMarked, parseExactly, withoutMarks } from '../run/exact-numbers.js';
 import { Refusal } from './refusal.js';
 
 const DEPTH_MAX = 20;
@@ -57,11 +57,22 @@ function requireConditions({ definition, document }: Operation, values: Variable
   if (errors.length > 0) throw refused(errors);
 }
 
-/** graphql-js repeats the whole of an input in which one field is wrong: a password is none of a message's business. */
+/**
+ * graphql-js repeats the whole of an input in which one field is wrong, before the reason and sometimes in it: a password is none of a
+ * message's business, nor is our mark of a number. What the client wrote is not searched: it may look like anything.
+ */
 function withoutValue(error: GraphQLError): GraphQLError {
-  const message = error.message.replace(/ got invalid value \{[^]*\}; /, ' got a value that does not fit; ');
+  const reason = error.originalError?.message ?? '';
+  const value = error.message.indexOf(REPEATS) + REPEATS.length;
+  const isWhole = value > REPEATS.length && (error.message[value] === '{' || error.message[value] === '[');
+  const message = isWhole
+    ? `${error.message.slice(0, value - REPEATS.length)} got a value that does not fit; ${reason.replace(/ value: [[{][^]*$/, ' value.')}`
+    : withoutMarks(error.message);
   return message === error.message ? error : new GraphQLError(message, { nodes: error.nodes ?? null });
 }
+
+/** Behind the name of a variable, in which it cannot be. */
+const REPEATS = ' got invalid value ';
 
 function refused(errors: readonly GraphQLError[]): Refusal {
   return Refusal.of('BAD_USER_INPUT', 'The variables do not fit the operation.', { errors });

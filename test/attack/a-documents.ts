@@ -94,6 +94,13 @@ const DOCUMENTS: Table = {
     400,
     'BAD_USER_INPUT',
   ],
+  'A28 64 KiB that look like what is said of them': [
+    asks('query($f:Int!){people(first:$f){id}}', {
+      variables: { f: ' got invalid value {'.repeat(3_276) },
+    }),
+    400,
+    'BAD_USER_INPUT',
+  ],
   'A28 null where none may be': [
     asks('query($i:ID!){person(id:$i){id}}', { variables: { i: null } }),
     400,
