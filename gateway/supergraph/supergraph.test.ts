@@ -109,6 +109,15 @@ describe('a supergraph', () => {
     ['http://2852039166/', 'is at http://169.254.169.254'],
     ['http://[fe80::1]:4002/', 'which is not to be asked'],
     ['http://[::ffff:169.254.169.254]/', 'which is not to be asked'],
+    [
+      'http://posts.internal/graphql,http://169.254.169.254/latest',
+      'several addresses, which only an operator may give',
+    ],
+    [
+      'http://posts.internal/graphql,unix:///run/docker.sock?path=/x',
+      'several addresses, which only an operator may give',
+    ],
+    ['http://posts.internal/graphql#, \\tUNIX:/run/docker.sock', 'several addresses, which only an operator may give'],
     ['nowhere', 'has no usable address'],
     ['', 'has no usable address'],
   ])('with a subgraph at %j is refused', async (url, why) => {
@@ -127,12 +136,18 @@ describe('a supergraph', () => {
     ['http://apps/graphql', false],
     ['http://evilapps/graphql', false],
     ['http://169.254.169.254/', false],
+    ['http://posts.internal/graphql,http://169.254.169.254/latest', false],
+    ['http://posts.internal/graphql,unix:///run/docker.sock?path=/x', false],
+    ['http://posts.internal/graphql?of=a,b', true],
   ])('asks the hosts that are listed, and no others: %s', async (url, taken) => {
     const mayAsk = hostRule(['Posts.internal', '*.apps', '10.0.0.7:4001', '127.0.0.1', '[::1]']);
     const sdl = (await readFile('schema/supergraph.graphql', 'utf8')).replace('http://127.0.0.1:4002/graphql', url);
     const read = () => readSupergraph(sdl, undefined, mayAsk);
     if (taken) expect(read().subgraphs.get('posts')!.url).toBe(url);
-    else expect(read).toThrow('is not to be asked; list it in SUBGRAPH_HOSTS or set SUBGRAPH_URL_POSTS');
+    else
+      expect(read).toThrow(
+        /(is not to be asked; list it in SUBGRAPH_HOSTS or|which only an operator may give;) set SUBGRAPH_URL_POSTS/,
+      );
     // An operator may send it anywhere.
     expect(() => readSupergraph(sdl, () => 'http://169.254.7.7/graphql', mayAsk)).not.toThrow();
   });

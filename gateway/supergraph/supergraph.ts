@@ -138,11 +138,7 @@ function subgraphsOf(
       const url = given ?? (directive && textArgument(directive, 'url')) ?? '';
       if (given === undefined || !isAskable(given)) refuseUrl(name, url);
       // What an operator has set is theirs to answer for.
-      if (given === undefined && !mayAsk(new URL(url))) {
-        throw new SupergraphError(
-          `Subgraph ${name} is at ${new URL(url).origin}, which is not to be asked; list it in SUBGRAPH_HOSTS or set ${variableOf(name)}.`,
-        );
-      }
+      if (given === undefined) requireAskable(name, url, mayAsk);
       subgraphs.set(name, { name, graph: value.name.value, url });
     }
   }
@@ -173,6 +169,23 @@ function refuseUrl(name: string, url: string): void {
   if (username !== '' || password !== '') {
     throw new SupergraphError(
       `The address of subgraph ${name} carries a user name or password; identity goes by assertion.`,
+    );
+  }
+}
+
+/**
+ * A list is one address with a long path to the URL parser, which would look at the first host alone; whoever asks takes every address of
+ * it, and one may be a socket. So lists are an operator's.
+ */
+function requireAskable(name: string, url: string, mayAsk: HostRule): void {
+  if (splitAddresses(url).length !== 1) {
+    throw new SupergraphError(
+      `Subgraph ${name} has several addresses, which only an operator may give; set ${variableOf(name)}.`,
+    );
+  }
+  if (!mayAsk(new URL(url))) {
+    throw new SupergraphError(
+      `Subgraph ${name} is at ${new URL(url).origin}, which is not to be asked; list it in SUBGRAPH_HOSTS or set ${variableOf(name)}.`,
     );
   }
 }
