@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { brotliDecompress, gunzip, inflate } from 'node:zlib';
 import type { Dispatcher } from 'undici';
-import { Failure } from '#libs/failure';
+import { Failure, TIMEOUT_HEADER } from '#libs/failure';
 import type { Clock } from '#libs/telemetry';
 import { UP_TO_HEADER, WROTE_HEADER } from '#libs/consistency';
 import { ASSERTION_HEADER } from '#libs/identity';
@@ -31,9 +31,6 @@ export interface AttemptOptions {
   readonly heed: Heed;
   readonly clock: Clock;
 }
-
-/** How long the gateway will still wait for this answer, in ms: a subgraph need not work on what nobody waits for. */
-export const TIMEOUT_HEADER = 'tributary-timeout-ms';
 
 /** Headers of answers that every attempt looks at. */
 export const HEEDED = ['content-type', 'content-length', 'content-encoding', WROTE_HEADER];

@@ -7,8 +7,6 @@ import { Heed } from './heed.js';
 import type { Upstream, Target } from './upstream.js';
 import { Upstreams, type UpstreamsOptions } from './upstream.js';
 
-export { TIMEOUT_HEADER } from './attempt.js';
-
 export interface SubgraphClientOptions extends Omit<AttemptOptions, 'kept' | 'heed'>, UpstreamsOptions {
   /** Remember what an answer's headers say about keeping it (`headersOf`). */
   readonly cacheHeaders?: boolean;

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Column, Entity, PrimaryColumn, type MigrationInterface, type QueryRunner } from 'typeorm';
 import type { DomainEvent } from '#libs/events';
+import { Deadline } from '#libs/failure';
 import type { Database, Tx } from './database.js';
 
 @Entity({ name: 'accounts' })
@@ -120,6 +121,49 @@ export function databaseContract(kind: string, open: () => Promise<Database>): v
         database.source.transaction((manager) => work((text, values) => manager.query(text, values as []))),
       ).resolves.toBe('stored');
       expect(await balances()).toEqual([1]);
+    });
+
+    it('begins nothing for somebody who waits no longer, whether it came too late or waited for a connection too long', async () => {
+      let now = 0;
+      const hasty = database.until(new Deadline(50, () => now));
+      expect(await hasty.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
+      await hasty.transaction((tx) => tx.query('INSERT INTO accounts VALUES (1, 1)'));
+      // All connections are lent: what is asked for now waits for one.
+      let release = (): void => {};
+      const held = new Promise<void>((resolve) => (release = resolve));
+      const { max } = database.source.driver.options.extra as { max: number };
+      let begun = 0;
+      const holders = Array.from({ length: max }, () =>
+        database.transaction(async () => {
+          begun += 1;
+          await held;
+        }),
+      );
+      while (begun < max) await new Promise((resolve) => setTimeout(resolve, 1));
+      const before = database.statements;
+      const write = (id: number) => hasty.transaction((tx) => tx.query('INSERT INTO accounts VALUES ($1, 1)', [id]));
+      const waiting = [write(2), hasty.query('SELECT 1')];
+      now = 50;
+      const late = [write(3), hasty.query('SELECT 1')];
+      release();
+      const outcomes = await Promise.allSettled([...waiting, ...late]);
+      expect(outcomes.map((one) => one.status === 'rejected' && (one.reason as { code: string }).code)).toEqual(
+        Array<string>(4).fill('SUBGRAPH_TIMEOUT'),
+      );
+      await Promise.all(holders);
+      expect([database.statements - before, await balances()]).toEqual([0, [1]]);
+      // The connections are whole: as many as before may be used.
+      expect(database.connections.used).toBe(0);
+    });
+
+    it('goes on to its end with what was begun in time', async () => {
+      let now = 0;
+      const hasty = database.until(new Deadline(50, () => now));
+      await hasty.transaction(async (tx) => {
+        now = 50;
+        await tx.query('INSERT INTO accounts VALUES (1, 7)');
+      });
+      expect(await balances()).toEqual([7]);
     });
 
     it('refuses a query in a transaction that is over', async () => {

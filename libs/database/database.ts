@@ -2,6 +2,7 @@ import pg from 'pg';
 import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
 import { crashPoint } from '#libs/crash-point';
 import type { DomainEvent } from '#libs/events';
+import type { Deadline } from '#libs/failure';
 import type { Logger } from '#libs/telemetry';
 import { asTrouble, isConflict, isLost, isStalePlan, sqlState } from './trouble.js';
 
@@ -58,10 +59,18 @@ export class Database implements Statements {
     return { used: totalCount - idleCount, idle: idleCount, waiting: waitingCount };
   }
 
-  async query<Row = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<Row[]> {
+  query<Row = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<Row[]> {
+    return this.#query<Row>(text, values, undefined);
+  }
+
+  async #query<Row>(
+    text: string,
+    values: readonly unknown[] | undefined,
+    deadline: Deadline | undefined,
+  ): Promise<Row[]> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#once<Row>(text, values);
+        return await this.#once<Row>(text, values, deadline);
       } catch (error) {
         if (attempt > RETRIES_MAX || !isStalePlan(error)) throw asTrouble(error);
       }
@@ -72,14 +81,30 @@ export class Database implements Statements {
    * Runs `work` in one READ COMMITTED transaction. When PostgreSQL gave up on it for another's sake (a deadlock, a
    * serialization failure) it runs again, at most three times more, so `work` must do nothing outside the transaction.
    */
-  async transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+    return this.#transaction(work, undefined);
+  }
+
+  async #transaction<T>(work: (tx: Tx) => Promise<T>, deadline: Deadline | undefined): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#attempt(work);
+        return await this.#attempt(work, deadline);
       } catch (error) {
         if (attempt > RETRIES_MAX || !isConflict(error)) throw asTrouble(error);
       }
     }
+  }
+
+  /**
+   * The same for somebody who waits only so long. What is not begun by then, because it waited for a connection, is SUBGRAPH_TIMEOUT; what
+   * is begun goes on to its end.
+   */
+  until(deadline: Deadline | undefined): Pick<Database, 'query' | 'transaction'> {
+    if (deadline === undefined) return this;
+    return {
+      query: (text, values) => this.#query(text, values, deadline),
+      transaction: (work) => this.#transaction(work, deadline),
+    };
   }
 
   /** `listener` hears the events of every transaction once it is committed, before `transaction()` answers. */
@@ -95,8 +120,17 @@ export class Database implements Statements {
     return this.#closing;
   }
 
-  async #once<Row>(text: string, values: readonly unknown[] | undefined): Promise<Row[]> {
+  async #once<Row>(
+    text: string,
+    values: readonly unknown[] | undefined,
+    deadline: Deadline | undefined,
+  ): Promise<Row[]> {
+    deadline?.require();
     const client = await this.#parts.pool.connect();
+    if (deadline?.leftMs === 0) {
+      client.release();
+      deadline.require();
+    }
     try {
       const rows = await rowsOf<Row>(client, text, values);
       client.release();
@@ -108,13 +142,15 @@ export class Database implements Statements {
     }
   }
 
-  async #attempt<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
+  async #attempt<T>(work: (tx: Tx) => Promise<T>, deadline: Deadline | undefined): Promise<T> {
+    deadline?.require();
     const runner = this.source.createQueryRunner();
     const events: DomainEvent[] = [];
     let isOver = false;
     let result: T;
     try {
       const client = (await runner.connect()) as pg.PoolClient;
+      deadline?.require();
       await runner.startTransaction();
       const query: Tx['query'] = async (text, values, withinMs) => {
         // The connection is somebody else's by then.

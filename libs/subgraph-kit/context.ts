@@ -1,5 +1,5 @@
 import type { Write } from '#libs/consistency';
-import { Failure } from '#libs/failure';
+import { Failure, type Deadline } from '#libs/failure';
 import type { Key, Once } from '#libs/idempotency';
 
 /** One per request; loaders hang on it in a WeakMap. */
@@ -12,6 +12,8 @@ export interface RequestContext {
   /** Which client of the gateway's it comes from, and by which log-in; told with mutations only. */
   readonly client?: string | undefined;
   readonly session?: string | undefined;
+  /** Until when the gateway waits for the answer; absent: it has not said. */
+  readonly deadline?: Deadline | undefined;
   /** By which a mutation may be repeated; absent: the client has not said that it may. */
   readonly key?: Key | undefined;
   /** Of the root field that is resolved now, where there is a key. */

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { parseWrites, UP_TO_HEADER, type Write } from '#libs/consistency';
-import { asFailure, Failure } from '#libs/failure';
+import { asFailure, deadlineOf, Failure, TIMEOUT_HEADER } from '#libs/failure';
 import {
   ASSERTION_HEADER,
   CLIENT_HEADER,
@@ -12,6 +12,7 @@ import {
   type AssertionVerifier,
 } from '#libs/identity';
 import { keyOf } from '#libs/idempotency';
+import type { Clock } from '#libs/telemetry';
 import type { RequestContext } from './context.js';
 
 /**
@@ -24,6 +25,7 @@ export class Door {
   constructor(
     private readonly assertions: AssertionVerifier,
     private readonly open: readonly string[],
+    private readonly clock: Clock,
   ) {}
 
   readonly onRequest = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
@@ -38,6 +40,7 @@ export class Door {
         traceId: traceIdOf(request),
         client: callerOf(request, CLIENT_HEADER),
         session: callerOf(request, SESSION_HEADER),
+        deadline: deadlineOf(request.headers[TIMEOUT_HEADER], this.clock),
         key: this.#keyOf(request, viewer),
         upTo,
         fresh: false,

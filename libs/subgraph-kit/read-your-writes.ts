@@ -33,7 +33,8 @@ export function readYourWrites({
       return {
         async didResolveOperation({ contextValue, operation }) {
           if (contextValue.upTo.length === 0) return;
-          const { behind, justHeard } = await caughtUp.wait(contextValue.upTo, waitMs);
+          const { leftMs = waitMs } = contextValue.deadline ?? {};
+          const { behind, justHeard } = await caughtUp.wait(contextValue.upTo, Math.min(waitMs, leftMs));
           contextValue.fresh = justHeard || behind.length > 0;
           const copies = behind.some(({ source }) => source !== service);
           if (copies && late === 'refuse' && operation?.operation !== 'mutation') throw notCaughtUp();
@@ -53,8 +54,12 @@ function notCaughtUp(): GraphQLError {
   return new GraphQLError(originalError.message, { originalError, extensions: { http: { status: 200 } } });
 }
 
-/** The database for what this request writes: what it commits is what the writer is shown from then on. */
-export function writingFor(database: Database, context: RequestContext): Writable {
+/**
+ * The database for what this request writes: what it commits is what the writer is shown from then on. Nothing is begun for a gateway
+ * that has given up.
+ */
+export function writingFor(whole: Database, context: RequestContext): Writable {
+  const database = whole.until(context.deadline);
   return {
     query: (text, values) => database.query(text, values),
     async again(run) {

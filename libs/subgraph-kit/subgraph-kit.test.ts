@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Query, ResolveField, ResolveReference, Resolver } from '@nestjs/graphql';
-import { badInput, Failure } from '#libs/failure';
+import { badInput, Failure, TIMEOUT_HEADER } from '#libs/failure';
 import { ASSERTION_HEADER, AssertionSigner, AssertionVerifier, globalId, newId, parseGlobalId } from '#libs/identity';
 import type { Logger } from '#libs/telemetry';
 import { listen, requireViewer, subgraphModule, type Listening, type RequestContext } from './index.js';
@@ -11,7 +11,7 @@ import { listen, requireViewer, subgraphModule, type Listening, type RequestCont
 const SCHEMA = `
   extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@key"])
   scalar DateTime
-  type Query { whoAsks: String secret: String trouble: String born: DateTime contexts: Int }
+  type Query { whoAsks: String secret: String trouble: String born: DateTime left: [Int] }
   type User @key(fields: "id") { id: ID! shout: String }
   type Post @key(fields: "id") { id: ID! }
 `;
@@ -46,6 +46,14 @@ class Users {
   born(): Date {
     return new Date(0);
   }
+  /** How long the gateway waits for this answer, now and a while later. */
+  @Query()
+  left(_: unknown, __: unknown, { deadline }: RequestContext): (number | undefined)[] | null {
+    if (deadline === undefined) return null;
+    const { leftMs } = deadline;
+    now += 40;
+    return [leftMs, deadline.leftMs];
+  }
   @ResolveReference()
   async reference({ id }: { id: string }): Promise<object | null> {
     const uuid = parseGlobalId('user', id);
@@ -66,6 +74,8 @@ class Posts {
     return { id: parseGlobalId('post', id) };
   }
 }
+/** On the services' clock, which stands still. */
+let now = 0;
 const gone = newId();
 const hidden = newId();
 
@@ -86,6 +96,7 @@ beforeAll(async () => {
         name,
         schemaPath,
         logger,
+        clock: () => now,
         providers: [Users, Posts],
         needs: { database: () => database() },
         assertions: new AssertionVerifier({ subgraph: name, secret }),
@@ -115,6 +126,19 @@ describe('a subgraph', () => {
       status: 200,
       body: { data: { whoAsks: null } },
     });
+  });
+
+  it.each([
+    ['50', [50, 10]],
+    ['3000', [3_000, 2_960]],
+    ['0', [0, 0]],
+    ['999999', [999_999, 999_959]],
+    [undefined, null],
+    ...['1000000', '-1', '1e3', '0x10', '5.5', '50, 50', ' ', 'NaN'].map((wrong) => [wrong, null] as const),
+  ])('knows how long its gateway waits, and heeds nothing that it cannot have said: %s', async (timeout, left) => {
+    const { body } = await ask('{ left }', { timeout });
+    expect(body).toEqual({ data: { left } });
+    expect((await ask('{ left }', { timeout, assertion: undefined })).status).toBe(401);
   });
 
   it('lives beside another of the same type names in one process', async () => {
@@ -262,7 +286,7 @@ function entities(ids: readonly string[]) {
 
 async function ask(
   sent: string | object,
-  more: { url?: string; assertion?: string | undefined; requestId?: string } = {},
+  more: { url?: string; assertion?: string | undefined; requestId?: string; timeout?: string | undefined } = {},
 ): Promise<{ status: number; body: Body }> {
   const assertion = 'assertion' in more ? more.assertion : signer.sign('one', globalId('user', viewer));
   const response = await fetch(more.url ?? one.url, {
@@ -270,6 +294,7 @@ async function ask(
     headers: {
       'content-type': 'application/json',
       ...(assertion === undefined ? {} : { [ASSERTION_HEADER]: assertion }),
+      ...(more.timeout === undefined ? {} : { [TIMEOUT_HEADER]: more.timeout }),
       ...(more.requestId ? { 'x-request-id': more.requestId } : {}),
     },
     body: JSON.stringify(typeof sent === 'string' ? { query: sent } : sent),

@@ -9,7 +9,7 @@ import { HttpAdapterHost } from '@nestjs/core';
 import { GraphQLModule } from '@nestjs/graphql';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { AssertionVerifier } from '#libs/identity';
-import type { Logger } from '#libs/telemetry';
+import { systemClock, type Clock, type Logger } from '#libs/telemetry';
 import { DateTime } from './date-time.js';
 import { DOCUMENTS } from './documents.js';
 import { Door } from './door.js';
@@ -27,6 +27,7 @@ export interface SubgraphOptions {
   readonly schemaPath: URL | string;
   readonly assertions: AssertionVerifier;
   readonly logger: Logger;
+  readonly clock?: Clock;
   readonly providers: NonNullable<ModuleMetadata['providers']>;
   readonly controllers?: NonNullable<ModuleMetadata['controllers']>;
   /** Paths that answer everybody, besides the two of health. */
@@ -43,7 +44,8 @@ export interface SubgraphOptions {
  * directly; each decorated one goes through Nest's context creator, for every field of every row.
  */
 export function subgraphModule(options: SubgraphOptions): DynamicModule {
-  const door = new Door(options.assertions, ['/health/live', '/health/ready', ...(options.open ?? [])]);
+  const { assertions, clock = systemClock } = options;
+  const door = new Door(assertions, ['/health/live', '/health/ready', ...(options.open ?? [])], clock);
   @Module({})
   class SubgraphModule implements OnModuleInit {
     constructor(private readonly host: HttpAdapterHost) {}

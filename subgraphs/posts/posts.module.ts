@@ -28,6 +28,7 @@ export function postsModule(parts: ModuleParts): DynamicModule {
     schemaPath: new URL('./schema.graphql', import.meta.url),
     assertions,
     logger,
+    clock,
     consistency,
     needs: { database: () => database.query('SELECT 1') },
     providers: [

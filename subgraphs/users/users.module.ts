@@ -74,6 +74,7 @@ export function usersModule({
     schemaPath: new URL('./schema.graphql', import.meta.url),
     assertions,
     logger,
+    clock,
     consistency,
     needs: { database: () => database.query('SELECT 1') },
     controllers: [jwksController(tokens), endedSessionsController(database)],

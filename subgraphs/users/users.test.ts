@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { encodeCursor, type Tx } from '#libs/database';
+import { TIMEOUT_HEADER } from '#libs/failure';
 import {
   ASSERTION_HEADER,
   AssertionSigner,
@@ -75,10 +76,15 @@ class World {
     await rm(this.folder, { recursive: true });
   }
 
-  async ask(viewer: string | null, query: string, variables: object = {}): Promise<Answer> {
+  /** `waitsMs`: how long the gateway says that it waits. */
+  async ask(viewer: string | null, query: string, variables: object = {}, waitsMs = 3_000): Promise<Answer> {
     const response = await fetch(this.users.url, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', [ASSERTION_HEADER]: signer.sign('users', viewer) },
+      headers: {
+        'content-type': 'application/json',
+        [ASSERTION_HEADER]: signer.sign('users', viewer),
+        [TIMEOUT_HEADER]: String(waitsMs),
+      },
       body: JSON.stringify({ query, variables }),
     });
     return (await response.json()) as Answer;
@@ -301,6 +307,24 @@ describe('users, with its cache', () => {
     expect(kept).toMatchObject({ code: 'RATE_LIMITED', hashes: 0, sql: 0 });
     expect(await attempt('nobody_at_all')).toMatchObject({ code: 'RATE_LIMITED', hashes: 0, sql: 0 });
     expect(await attempt('iris')).toMatchObject({ code: 'RATE_LIMITED', hashes: 0, sql: 0 });
+  });
+
+  it('begins nothing for a gateway that waits no longer: no hash, no statement', async () => {
+    const lone = await world.signUp('lone');
+    const asked: readonly (readonly [string, object])[] = [
+      [LOG_IN, { input: { handle: 'lone', password } }],
+      [SIGN_UP, { input: { handle: 'lone2', email: 'l@example.org', password, displayName: 'l' } }],
+      [EDIT, { input: { bio: 'too late' } }],
+      [DELETE, { input: { password } }],
+      [PEOPLE, { first: 5 }],
+      ['{ unreadNotificationCount }', {}],
+    ];
+    const cost = await world.cost(async () => {
+      for (const [query, variables] of asked)
+        expect(codeOf(await world.ask(lone, query, variables, 0))).toBe('SUBGRAPH_TIMEOUT');
+    });
+    expect(cost).toEqual({ sql: 0, roundTrips: 0 });
+    expect((await world.ask(lone, ME)).data?.['me']).toMatchObject({ id: lone });
   });
 
   it('shows an e-mail address to its owner and to nobody else, in any order of reading, and keeps it in no cache', async () => {

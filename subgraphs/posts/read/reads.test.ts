@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { openCache, type Cache } from '#libs/cache';
-import { Failure } from '#libs/failure';
+import { Deadline, Failure } from '#libs/failure';
+import { newId } from '#libs/identity';
 import { PostCache } from '../post.cache.js';
 import { openScene, type Scene } from '../scene.contract.js';
 import { deletePost } from '../write/delete-post.js';
@@ -221,6 +222,20 @@ describe('after any story', () => {
   afterAll(async () => {
     await cache.close();
     await scene.close();
+  });
+
+  it('what only this request reads is not read once its gateway has given up; what others may wait for as well is', async () => {
+    const viewer = newId();
+    const deadline = new Deadline(0, Date.now);
+    const readAs = readsOf({ database: scene.database, kept, source: kept, cached: true });
+    const reads = readAs({ viewer, requestId: 'test', upTo: [], fresh: false, wrote: [], deadline });
+    const before = scene.database.statements;
+    const page = { first: 20, after: undefined };
+    for (const late of [reads.home(viewer, page), reads.repliesTo(newId(), page), reads.trending({ ...page, take: 5 })])
+      await expect(late).rejects.toMatchObject({ code: 'SUBGRAPH_TIMEOUT' });
+    expect(scene.database.statements - before).toBe(0);
+    expect(await reads.post(newId())).toBeNull();
+    expect(scene.database.statements - before).toBe(1);
   });
 
   const told = (cached: boolean, runs: number) =>

@@ -1,4 +1,5 @@
-import type { Statements } from '#libs/database';
+import type { Database, Statements } from '#libs/database';
+import type { Deadline } from '#libs/failure';
 import { keyed, perRequest, type Loader } from '#libs/loader';
 import type { RequestContext } from '#libs/subgraph-kit';
 import type { CountedPost } from '../post.js';
@@ -18,7 +19,7 @@ import {
 } from './revision.queries.js';
 
 export interface Reading {
-  readonly database: Statements;
+  readonly database: Pick<Database, 'query' | 'until'>;
   readonly kept: PostCache;
   /** As `kept`, but keeps nothing: for who must not be shown what is kept. */
   readonly source: PostCache;
@@ -41,21 +42,26 @@ export class Reads {
   readonly #newest: Loader<string, readonly string[] | null>;
   readonly #pages: Loader<PageKey, CountedPost[] | null>;
   readonly #replies: Loader<PageKey, CountedPost[] | null>;
+  /** For what is read for nobody else: what the cache loads, others may wait for as well, and longer. */
+  readonly #own: Statements;
 
   constructor(
     private readonly reading: Reading,
     private readonly viewer: string | null,
+    deadline?: Deadline,
   ) {
     const { database, kept } = reading;
+    const own = database.until(deadline);
+    this.#own = own;
     this.people = keyed((ids) => kept.people.getMany(ids, (missing) => peopleByIds(database, missing)));
     this.#posts = keyed((ids) => kept.posts.getMany(ids, (missing) => postsByIds(database, missing)));
     this.#newest = keyed((ids) => kept.newest.getMany(ids, (missing) => newestPostIds(database, missing)));
     this.liked = keyed((ids) => this.#edges(kept.likes, ids, like, likedBy));
     this.#blocks = keyed((ids) => this.#edges(kept.blocks, ids, pair, blockedWith));
-    this.#pages = keyed((keys) => pagesByAuthor(database, viewer, keys), { keyOf: textOf });
-    this.#replies = keyed((keys) => pagesByParent(database, viewer, keys), { keyOf: textOf });
-    this.history = keyed((keys) => historyPages(database, keys), { keyOf: historyText });
-    this.revisions = keyed((keys) => revisionsAt(database, keys), { keyOf: momentText });
+    this.#pages = keyed((keys) => pagesByAuthor(own, viewer, keys), { keyOf: textOf });
+    this.#replies = keyed((keys) => pagesByParent(own, viewer, keys), { keyOf: textOf });
+    this.history = keyed((keys) => historyPages(own, keys), { keyOf: historyText });
+    this.revisions = keyed((keys) => revisionsAt(own, keys), { keyOf: momentText });
   }
 
   /** Null also for a post that a block hides from the viewer. */
@@ -86,11 +92,11 @@ export class Reads {
   }
 
   async home(viewer: string, page: { first: number; after: string | undefined }): Promise<CountedPost[]> {
-    return this.#prime(await homePage(this.reading.database, viewer, { after: page.after, take: page.first + 1 }));
+    return this.#prime(await homePage(this.#own, viewer, { after: page.after, take: page.first + 1 }));
   }
 
   async trending(page: { after: { score: string; id: string } | undefined; take: number }): Promise<Trending> {
-    const trending = await trendingPage(this.reading.database, this.viewer, page);
+    const trending = await trendingPage(this.#own, this.viewer, page);
     this.#prime(trending.posts.map(({ post }) => post));
     return trending;
   }
@@ -146,7 +152,9 @@ export type ReadsOf = (context: RequestContext) => Reads;
 
 export function readsOf(reading: Reading): ReadsOf {
   const fresh = { ...reading, kept: reading.source, cached: false };
-  return perRequest((context: RequestContext) => new Reads(context.fresh ? fresh : reading, context.viewer));
+  return perRequest(
+    (context: RequestContext) => new Reads(context.fresh ? fresh : reading, context.viewer, context.deadline),
+  );
 }
 
 /** What is loaded early is awaited later, through its loader; if it fails, it fails there. */

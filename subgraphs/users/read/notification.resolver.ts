@@ -1,5 +1,5 @@
 import { Query, ResolveField, Resolver } from '@nestjs/graphql';
-import { connectionOf, pageArguments, type Connection, type Statements } from '#libs/database';
+import { connectionOf, pageArguments, type Connection, type Database } from '#libs/database';
 import { globalId, isId } from '#libs/identity';
 import { requireViewer, type RequestContext } from '#libs/subgraph-kit';
 import type { Person } from '../user.js';
@@ -9,9 +9,9 @@ import type { UserLoaders } from './user.loaders.js';
 @Resolver('Notification')
 export class NotificationResolver {
   readonly #loaders: (context: RequestContext) => UserLoaders;
-  readonly #database: Statements;
+  readonly #database: Pick<Database, 'query' | 'until'>;
 
-  constructor(loaders: (context: RequestContext) => UserLoaders, database: Statements) {
+  constructor(loaders: (context: RequestContext) => UserLoaders, database: Pick<Database, 'query' | 'until'>) {
     this.#loaders = loaders;
     this.#database = database;
   }
@@ -28,7 +28,10 @@ export class NotificationResolver {
       3,
       ([list, of, id = '']) => list === 'notifications' && of === viewer && isId(id),
     );
-    const found = await notificationsOf(this.#database, viewer, { after: after?.[2], take: first + 1 });
+    const found = await notificationsOf(this.#database.until(context.deadline), viewer, {
+      after: after?.[2],
+      take: first + 1,
+    });
     return connectionOf(
       found,
       first,
@@ -39,7 +42,7 @@ export class NotificationResolver {
 
   @Query()
   async unreadNotificationCount(_: unknown, __: unknown, context: RequestContext): Promise<number | null> {
-    return context.viewer === null ? null : unreadCountOf(this.#database, context.viewer);
+    return context.viewer === null ? null : unreadCountOf(this.#database.until(context.deadline), context.viewer);
   }
 
   @ResolveField()

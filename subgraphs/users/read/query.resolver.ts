@@ -1,5 +1,5 @@
 import { Query, Resolver } from '@nestjs/graphql';
-import { connectionOf, pageArguments, type Connection, type Statements } from '#libs/database';
+import { connectionOf, pageArguments, type Connection, type Database } from '#libs/database';
 import { globalId, isId, parseGlobalId } from '#libs/identity';
 import { requireViewer, type RequestContext } from '#libs/subgraph-kit';
 import { readHandle, type Person } from '../user.js';
@@ -11,9 +11,9 @@ import { peopleAfter } from './user.queries.js';
 @Resolver()
 export class QueryResolver {
   readonly #loaders: (context: RequestContext) => UserLoaders;
-  readonly #database: Statements;
+  readonly #database: Pick<Database, 'query' | 'until'>;
 
-  constructor(loaders: (context: RequestContext) => UserLoaders, database: Statements) {
+  constructor(loaders: (context: RequestContext) => UserLoaders, database: Pick<Database, 'query' | 'until'>) {
     this.#loaders = loaders;
     this.#database = database;
   }
@@ -32,14 +32,22 @@ export class QueryResolver {
   @Query()
   async accountDeletion(_: unknown, args: { id: string }, context: RequestContext): Promise<ShownDeletion | null> {
     const viewer = requireViewer(context);
-    const deletion = await deletionOf(this.#database, parseGlobalId('deletion', args.id), viewer);
+    const deletion = await deletionOf(
+      this.#database.until(context.deadline),
+      parseGlobalId('deletion', args.id),
+      viewer,
+    );
     return deletion && { ...deletion, id: globalId('deletion', deletion.id) };
   }
 
   @Query()
-  async users(_: unknown, args: { first?: number | null; after?: string | null }): Promise<Connection<Person>> {
+  async users(
+    _: unknown,
+    args: { first?: number | null; after?: string | null },
+    { deadline }: RequestContext,
+  ): Promise<Connection<Person>> {
     const { first, after } = pageArguments(args, 1, ([id = '']) => isId(id));
-    const people = await peopleAfter(this.#database, after?.[0], first + 1);
+    const people = await peopleAfter(this.#database.until(deadline), after?.[0], first + 1);
     return connectionOf(
       people,
       first,

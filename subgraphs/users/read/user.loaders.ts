@@ -1,4 +1,4 @@
-import type { Statements } from '#libs/database';
+import type { Database } from '#libs/database';
 import { keyed, perRequest, type Loader } from '#libs/loader';
 import type { RequestContext } from '#libs/subgraph-kit';
 import type { Person } from '../user.js';
@@ -13,13 +13,13 @@ export interface UserLoaders {
 }
 
 export function userLoaders(parts: {
-  database: Statements;
+  database: Pick<Database, 'query' | 'until'>;
   cache: UserCache;
   /** As `cache`, but keeps nothing: for who must not be shown what is kept. */
   source: UserCache;
 }): (context: RequestContext) => UserLoaders {
   const { database } = parts;
-  return perRequest<UserLoaders, RequestContext>(({ fresh }) => {
+  return perRequest<UserLoaders, RequestContext>(({ fresh, deadline }) => {
     const cache = fresh ? parts.source : parts.cache;
     const people = keyed<string, Person>((ids) => cache.byId.getMany(ids, (missing) => peopleByIds(database, missing)));
     const byHandle = keyed<string, Person>(async (handles) => {
@@ -32,7 +32,7 @@ export function userLoaders(parts: {
       const found = await people.loadMany([...ids.values()]);
       return new Map(found.flatMap((person) => (isPerson(person) ? [[person.handle, person]] : [])));
     });
-    return { people, byHandle, emails: keyed<string, string>((ids) => emailsOf(database, ids)) };
+    return { people, byHandle, emails: keyed<string, string>((ids) => emailsOf(database.until(deadline), ids)) };
   });
 }
 

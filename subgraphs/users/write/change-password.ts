@@ -1,5 +1,5 @@
 import type { Database } from '#libs/database';
-import { Failure } from '#libs/failure';
+import { Failure, type Deadline } from '#libs/failure';
 import { readPassword, takePassword } from '../user.js';
 import { UserRow } from '../user.entity.js';
 import { lockAccount, noAccount, personOf, type LoggedIn } from './account.js';
@@ -22,7 +22,7 @@ export class ChangePassword {
     } & EndSessionsParts,
   ) {}
 
-  async run(viewer: string, input: ChangePasswordInput): Promise<LoggedIn> {
+  async run(viewer: string, input: ChangePasswordInput, deadline?: Deadline): Promise<LoggedIn> {
     const { database, passwords, throttle } = this.parts;
     const password = readPassword(input.password);
     const chosen = takePassword(input.newPassword, 'newPassword');
@@ -32,9 +32,9 @@ export class ChangePassword {
       [viewer],
     );
     if (known === undefined) throw noAccount();
-    const right = password !== undefined && (await passwords.verify(known.passwordHash, password));
+    const right = password !== undefined && (await passwords.verify(known.passwordHash, password, deadline));
     if (!right) throw new Failure('FORBIDDEN', 'The password is wrong; it was not changed.');
-    const passwordHash = await passwords.hash(chosen);
+    const passwordHash = await passwords.hash(chosen, deadline);
     return database.transaction(async (tx) => {
       const row = await lockAccount(tx, viewer);
       // Somebody else was faster: what was checked above is not the password any more.

@@ -1,5 +1,5 @@
 import type { Database } from '#libs/database';
-import { Failure } from '#libs/failure';
+import { Failure, type Deadline } from '#libs/failure';
 import type { Saga } from '#libs/saga';
 import type { Clock } from '#libs/telemetry';
 import { beginDeletion, newDeletionId, type Patience } from '../deletion.store.js';
@@ -26,7 +26,7 @@ export class DeleteAccount {
   ) {}
 
   /** Answers the id of the deletion. */
-  async run(viewer: string, input: { readonly password: string }): Promise<string> {
+  async run(viewer: string, input: { readonly password: string }, deadline?: Deadline): Promise<string> {
     const { database, passwords, throttle, clock, saga, patience } = this.parts;
     const password = readPassword(input.password);
     await throttle.password(viewer);
@@ -36,7 +36,7 @@ export class DeleteAccount {
     );
     if (known === undefined) throw noAccount();
     if (known.frozenAt !== null) throw new Failure('ACCOUNT_FROZEN', 'This account is being deleted already.');
-    const right = password !== undefined && (await passwords.verify(known.passwordHash, password));
+    const right = password !== undefined && (await passwords.verify(known.passwordHash, password, deadline));
     if (!right) throw new Failure('FORBIDDEN', 'The password is wrong; the account was not deleted.');
     return database.transaction(async (tx) => {
       const { handle, version } = await lockAccount(tx, viewer);

@@ -1,5 +1,5 @@
 import type { Database } from '#libs/database';
-import { badInput, Failure } from '#libs/failure';
+import { badInput, Failure, type Deadline } from '#libs/failure';
 import { readHandle, readPassword } from '../user.js';
 import { UserRow } from '../user.entity.js';
 import type { Passwords } from './passwords.js';
@@ -21,7 +21,7 @@ export class LogIn {
     },
   ) {}
 
-  async run(input: LogInInput, client?: string): Promise<LoggedIn> {
+  async run(input: LogInInput, client?: string, deadline?: Deadline): Promise<LoggedIn> {
     const { database, passwords, throttle } = this.parts;
     const handle = readHandle(input.handle);
     const password = readPassword(input.password);
@@ -29,7 +29,7 @@ export class LogIn {
     await throttle.logIn(handle, client);
     // The generation is of the moment in which the password was right: when it is changed meanwhile, this log-in has ended.
     const [row] = await database.query<UserRow>(ACCOUNT, [handle]);
-    const right = await passwords.verify(row?.passwordHash, password);
+    const right = await passwords.verify(row?.passwordHash, password, deadline);
     if (row === undefined || !right)
       throw new Failure('UNAUTHENTICATED', 'Handle and password do not belong together.');
     await throttle.loggedIn(handle, client);

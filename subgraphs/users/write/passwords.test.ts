@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { Deadline } from '#libs/failure';
 import { Passwords } from './passwords.js';
 
 describe('passwords', () => {
@@ -27,6 +28,27 @@ describe('passwords', () => {
       Array.from({ length: 12 }, (_, n) => passwords.hash('correct horse').then(() => finished.push(n))),
     );
     expect(finished).toEqual(Array.from({ length: 12 }, (_, n) => n));
+  });
+
+  it('are not hashed for a gateway that has given up by the time it is their turn; without a deadline they are (control)', async () => {
+    const passwords = new Passwords({ atOnce: 1 });
+    const kept = await passwords.hash('correct horse');
+    const cost = async (leftMs?: number) => {
+      const before = passwords.work;
+      // Each hash that is begun takes 30 ms of this clock.
+      const deadline = leftMs === undefined ? undefined : new Deadline(leftMs, () => (passwords.work - before) * 30);
+      const logIn = () =>
+        passwords.verify(kept, 'correct horse', deadline).catch((error: unknown) => (error as { code: string }).code);
+      const outcomes = await Promise.all(Array.from({ length: 10 }, logIn));
+      return { outcomes, hashes: passwords.work - before };
+    };
+    expect(await cost(50)).toEqual({
+      outcomes: [true, true, ...Array<string>(8).fill('SUBGRAPH_TIMEOUT')],
+      hashes: 2,
+    });
+    expect(await cost()).toEqual({ outcomes: Array<boolean>(10).fill(true), hashes: 10 });
+    // Nobody's place is lost.
+    expect(await cost(3_000)).toMatchObject({ hashes: 10 });
   });
 
   it('make nobody wait without end: when a hundred wait, the next one is told to come back', async () => {

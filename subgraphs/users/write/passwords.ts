@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { hash, verify } from '@node-rs/argon2';
-import { Failure } from '#libs/failure';
+import { Failure, type Deadline } from '#libs/failure';
 
 /** OWASP's first choice. Algorithm and version are the library's defaults: argon2id, 0x13; a test reads them off a hash. */
 const COST = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
@@ -29,18 +29,18 @@ export class Passwords {
     return this.#work;
   }
 
-  hash(password: string): Promise<string> {
-    return this.#inLine(() => hash(password, COST));
+  hash(password: string, deadline?: Deadline): Promise<string> {
+    return this.#inLine(() => hash(password, COST), deadline);
   }
 
   /** `kept` is undefined when there is nobody: that takes as much work as a wrong password, and is as wrong. */
-  async verify(kept: string | undefined, password: string): Promise<boolean> {
+  async verify(kept: string | undefined, password: string, deadline?: Deadline): Promise<boolean> {
     const against = kept ?? (await this.#nobodys);
-    const right = await this.#inLine(() => verify(against, password));
+    const right = await this.#inLine(() => verify(against, password), deadline);
     return right && kept !== undefined;
   }
 
-  async #inLine<T>(work: () => Promise<T>): Promise<T> {
+  async #inLine<T>(work: () => Promise<T>, deadline: Deadline | undefined): Promise<T> {
     if (this.#running >= this.#atOnce) {
       if (this.#waiting.length >= WAITING_MAX) throw new Failure('OVERLOADED');
       // Whoever finishes hands its place over, so `running` stays as it is.
@@ -49,6 +49,8 @@ export class Passwords {
       this.#running += 1;
     }
     try {
+      // Whoever asked may have gone while this stood in line.
+      deadline?.require();
       this.#work += 1;
       return await work();
     } finally {

@@ -1,4 +1,5 @@
 import type { Database } from '#libs/database';
+import type { Deadline } from '#libs/failure';
 import { newId } from '#libs/identity';
 import { recordEvent } from '#libs/outbox';
 import type { Clock } from '#libs/telemetry';
@@ -26,7 +27,7 @@ export class SignUp {
     },
   ) {}
 
-  async run(input: SignUpInput, client?: string): Promise<LoggedIn> {
+  async run(input: SignUpInput, client?: string, deadline?: Deadline): Promise<LoggedIn> {
     const { database, passwords, throttle, clock } = this.parts;
     const handle = takeHandle(input.handle);
     const displayName = cleanDisplayName(input.displayName);
@@ -34,7 +35,7 @@ export class SignUp {
     const password = takePassword(input.password);
     await throttle.signUp(client);
     // Before the transaction: a hash takes longer than everything inside it.
-    const passwordHash = await passwords.hash(password);
+    const passwordHash = await passwords.hash(password, deadline);
     return database.transaction(async (tx) => {
       const id = newId({ now: clock() });
       await holdHandle(tx, handle, id);

@@ -58,12 +58,14 @@ export class UserMutations {
   @Mutation()
   async signUp(_: unknown, { input }: { input: SignUpInput }, context: RequestContext): Promise<Session> {
     const { signUp, again } = this.#writes(context);
-    return this.#session(await this.#stillGood(context, await again(() => signUp.run(input, context.client))));
+    return this.#session(
+      await this.#stillGood(context, await again(() => signUp.run(input, context.client, context.deadline))),
+    );
   }
 
   @Mutation()
   async logIn(_: unknown, { input }: { input: LogInInput }, context: RequestContext): Promise<Session> {
-    return this.#session(await this.#writes(context).logIn.run(input, context.client));
+    return this.#session(await this.#writes(context).logIn.run(input, context.client, context.deadline));
   }
 
   @Mutation()
@@ -80,7 +82,9 @@ export class UserMutations {
   ): Promise<Session> {
     const viewer = requireViewer(context);
     const { changePassword, again } = this.#writes(context);
-    return this.#session(await this.#stillGood(context, await again(() => changePassword.run(viewer, input))));
+    return this.#session(
+      await this.#stillGood(context, await again(() => changePassword.run(viewer, input, context.deadline))),
+    );
   }
 
   @Mutation()
@@ -94,7 +98,7 @@ export class UserMutations {
   async deleteAccount(_: unknown, { input }: { input: { password: string } }, context: RequestContext) {
     const viewer = requireViewer(context);
     const { deleteAccount, again } = this.#writes(context);
-    const id = await again(() => deleteAccount.run(viewer, input));
+    const id = await again(() => deleteAccount.run(viewer, input, context.deadline));
     const deletion = await this.#deletion(id, viewer);
     return deletion && { ...deletion, id: globalId('deletion', id) };
   }
