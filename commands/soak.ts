@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { Redis } from 'ioredis';
+import { tell, type RedisServer } from '../test/servers/redis.js';
 import { flat, mb, type Sample } from './faults/flat.js';
 import { askedWrongly, signedUp, type Person } from './faults/never-asked.js';
 import { openTown, SERVICES, type ProgramName, type Town } from './faults/town.js';
@@ -145,7 +145,7 @@ async function soak(size: Asked): Promise<number> {
     };
     const clients = people.map(client);
     while (done.operations < FILL) await sleep(20);
-    const connectedBefore = await connectionsOf(town.redis.url);
+    const connectedBefore = await connectionsOf(town.redis);
     began = performance.now();
     endAt = began + size.seconds * 1_000;
     await Promise.all([
@@ -166,7 +166,7 @@ async function soak(size: Asked): Promise<number> {
       }),
       ...clients,
     ]);
-    seen.connected = (await connectionsOf(town.redis.url)) - connectedBefore;
+    seen.connected = (await connectionsOf(town.redis)) - connectedBefore;
   } catch (error) {
     ended = error instanceof Error ? error.message : String(error);
   } finally {
@@ -214,13 +214,8 @@ function keep(lines: readonly string[]): void {
 }
 
 /** Connections that this Redis ever had. */
-async function connectionsOf(url: string): Promise<number> {
-  const redis = new Redis(url, { maxRetriesPerRequest: 1 });
-  try {
-    return Number(/total_connections_received:(\d+)/.exec(await redis.info('stats'))?.[1]);
-  } finally {
-    redis.disconnect();
-  }
+async function connectionsOf({ port }: RedisServer): Promise<number> {
+  return Number(/total_connections_received:(\d+)/.exec(await tell(port, 'INFO stats'))?.[1]);
 }
 
 /** What it says when it is asked, and of its handles what Linux says. */
