@@ -232,6 +232,41 @@ withServer(['postgres', 'redis'], 'relays that share an outbox', (url) => {
     expect(await onTheStream()).toEqual(['1:1', '1:2', '1:1', '1:2', '1:3']);
   });
 
+  it('one that slept before it published, while the aggregates were divided anew, is refused', async () => {
+    const [begun, go] = [gate(), gate()];
+    const slept = relay({ stream: held('before', begun.open, go.passed) });
+    await tell(scene.users, [[1, 1]]);
+    await begun.passed;
+    await runOut();
+    const next = relay({ ranges: 4 });
+    await tell(scene.users, [[1, 2]]);
+    await next.settled(20_000);
+    go.open();
+    await slept.close();
+    expect(await onTheStream()).toEqual(['1:1', '1:2']);
+    await next.close();
+    // Divided as before: it goes on, after what is retained.
+    await tell(scene.users, [[1, 3]]);
+    await relay().settled(20_000);
+    expect(await onTheStream()).toEqual(['1:1', '1:2', '1:1', '1:2', '1:3']);
+  });
+
+  it('one that slept after it published, while the aggregates were divided anew, marks nothing', async () => {
+    const [begun, go, nextBegun, goNext] = [gate(), gate(), gate(), gate()];
+    const slept = relay({ stream: held('after', begun.open, go.passed) });
+    await tell(scene.users, [[1, 1]]);
+    await begun.passed;
+    await runOut();
+    const next = relay({ ranges: 4, stream: held('before', nextBegun.open, goNext.passed) });
+    await nextBegun.passed;
+    go.open();
+    await slept.close();
+    const left = await unpublished();
+    goNext.open();
+    await next.settled(20_000);
+    expect([left, await unpublished()]).toEqual([1, 0]);
+  });
+
   it.each([5, -5])('clocks that are %d minutes wrong change nothing', async (minutes) => {
     const pair = [relay(), relay({ clock: () => Date.now() + minutes * 60_000 })];
     for (let version = 1; version <= 20; version++) await tell(scene.users, [[1, version]]);
@@ -316,6 +351,8 @@ withServer(['postgres', 'redis'], 'relays that share an outbox', (url) => {
 
   /** Positions begin anew. */
   const newPostgres = () => scene.users.query('TRUNCATE outbox, relay_leases, relays RESTART IDENTITY');
+
+  const runOut = () => scene.users.query('UPDATE relay_leases SET until = clock_timestamp()');
 
   async function unpublished(): Promise<number> {
     return (await scene.users.query('SELECT FROM outbox WHERE published_at IS NULL')).length;

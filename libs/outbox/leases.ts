@@ -15,6 +15,8 @@ export interface Lease {
   readonly token: number;
   /** What was told with this token or a lower one is to be told again: see `publishAgain`. */
   readonly again: number;
+  /** The ranges of other divisions, before RELAY_RANGES was changed: whoever slept meanwhile believes to have one of them. */
+  readonly former: readonly Range[];
 }
 
 interface Options {
@@ -41,6 +43,8 @@ export const RANGE = (of: string): string => `((hashtextextended(aggregate, 0) &
  * Relays share the ranges evenly; who is there stands in `relays`. A lease is renewed when a third of it is over, by a relay that is
  * between two batches; one that is closed gives its leases back at once. An embedded database is one process's, which its
  * folder's lock sees to: there a lease never runs out, and what another process held is free, for that process is dead.
+ *
+ * Where RELAY_RANGES was changed, the leases of the division before are waited for, then ended and given tokens that nobody has.
  */
 export class Leases {
   readonly #options: Options;
@@ -91,13 +95,14 @@ export class Leases {
     const { ranges, leaseMs } = this.#options;
     // One relay at a time looks who is there and takes.
     await tx.query(`SELECT pg_advisory_xact_lock(hashtext('tributary relays'))`);
-    const [live] = await tx.query<{ others: number; divided: boolean }>(
+    const [live] = await tx.query<{ others: number; divided: boolean; former: Range[] }>(
       `WITH here AS (
          INSERT INTO relays AS relay (holder, ranges, until) VALUES ($1, $2, ${UNTIL})
          ON CONFLICT (holder) DO UPDATE SET until = excluded.until),
        gone AS (DELETE FROM relays WHERE holder <> $1 AND ${isFree('relays')})
        SELECT count(*)::int AS others,
-         EXISTS (SELECT FROM relay_leases AS lease WHERE lease.ranges <> $2 AND NOT ${isFree('lease')}) AS divided
+         EXISTS (SELECT FROM relay_leases AS lease WHERE lease.ranges <> $2 AND NOT ${isFree('lease')}) AS divided,
+         (SELECT coalesce(json_agg(json_build_object('nth', nth, 'of', ranges)), '[]') FROM relay_leases WHERE ranges <> $2) AS former
        FROM relays WHERE holder <> $1 AND ranges = $2 AND NOT ${isFree('relays')}`,
       [this.#me, ranges, leaseMs, this.#isAlone, PROCESS],
     );
@@ -106,7 +111,9 @@ export class Leases {
     if (this.#above > 0) await this.#raise(tx);
     const share = Math.ceil(ranges / (live.others + 1));
     const rows = await tx.query<{ nth: number; token: string; again: string }>(
-      `WITH mine AS (SELECT nth FROM relay_leases WHERE ranges = $2 AND holder = $1 AND until > '-infinity'),
+      `WITH ended AS (
+         UPDATE relay_leases SET token = nextval('relay_token'), until = '-infinity' WHERE ranges <> $2 AND until > '-infinity'),
+       mine AS (SELECT nth FROM relay_leases WHERE ranges = $2 AND holder = $1 AND until > '-infinity'),
        kept AS (
          UPDATE relay_leases AS lease SET until = ${UNTIL}
          WHERE ranges = $2 AND nth IN (SELECT nth FROM mine ORDER BY nth LIMIT $6::bigint)
@@ -131,6 +138,7 @@ export class Leases {
       range: { nth, of: ranges },
       token: Number(token),
       again: Number(again),
+      former: live.former,
     }));
   }
 

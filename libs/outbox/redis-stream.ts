@@ -118,10 +118,10 @@ export class RedisStream implements Stream {
   }
 
   readonly marks: Marks = {
-    take: async (source, { range, token }) => {
+    take: async (source, { range, token, former }) => {
       await ready(this.#redis);
-      const taken = (await this.#redis.eval(TAKE_RANGE, 1, markKey(source, range), token)) as
-        (string | null)[] | number;
+      const keys = [range, ...former].map((one) => markKey(source, one));
+      const taken = (await this.#redis.eval(TAKE_RANGE, keys.length, ...keys, token)) as (string | null)[] | number;
       if (typeof taken === 'number') throw new LeaseLost(source, taken);
       const [life, highest, lastToken, last, lastIds] = taken;
       return {
@@ -181,11 +181,18 @@ end
 for i = 7, #ARGV do redis.call('XADD', KEYS[1], '*', 'event', ARGV[i]) end
 return #ARGV - 6`;
 
-/** What was added last is kept until the next batch, so whoever takes over can mark what its predecessor could not. */
+/**
+ * What was added last is kept until the next batch, so whoever takes over can mark what its predecessor could not. Behind the first
+ * key are those of former divisions: their relays are refused too.
+ */
 const TAKE_RANGE = `
 local token = redis.call('HGET', KEYS[1], 'token')
 if token and tonumber(token) > tonumber(ARGV[1]) then return tonumber(token) end
 redis.call('HSET', KEYS[1], 'token', ARGV[1])
+for i = 2, #KEYS do
+  local former = redis.call('HGET', KEYS[i], 'token')
+  if not former or tonumber(former) < tonumber(ARGV[1]) then redis.call('HSET', KEYS[i], 'token', ARGV[1]) end
+end
 return redis.call('HMGET', KEYS[1], 'life', 'highest', 'last-token', 'last', 'last-ids')`;
 
 const BEGIN = `

@@ -59,7 +59,7 @@ export interface Found {
 }
 
 export interface Marks {
-  /** From now on nobody with a lower token adds anything of this range; rejects with `LeaseLost` where a higher one was here. */
+  /** From now on nobody with a lower token adds anything of this range or a former one; rejects with `LeaseLost` where a higher one was here. */
   take(source: EventSource, lease: Lease): Promise<Found>;
   read(source: EventSource, range: Range): Promise<Mark | undefined>;
   /** Begins a new life of the stream, if the mark is still as it was `found`; answers what it is then. */
