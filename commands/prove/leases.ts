@@ -11,11 +11,13 @@ import type { RelayOrder } from './relay.worker.js';
 const POINTS = ['relay:read', 'relay:published'] as const satisfies CrashPoint[];
 const CLOCKS_MS = [5 * 60_000, -5 * 60_000];
 const PERSONS = 20;
+/** One for each relay, until one of them is gone. */
+const RANGES = 2;
 const STREAM = 'tributary:{events}:users';
 
 /**
- * Two relays run at once, one of them five minutes fast, the other five minutes slow. Whichever publishes is frozen (SIGSTOP)
- * longer than its lease, at either side of the publishing, then goes on (SIGCONT); then killed there. What is counted is the
+ * Two relays run at once, one of them five minutes fast, the other five minutes slow, and share two ranges. Whichever publishes
+ * first is frozen (SIGSTOP) longer than its lease, at either side of the publishing, then goes on (SIGCONT); then killed there. What is counted is the
  * stream itself, before any inbox.
  */
 export const leases: Proof = {
@@ -58,10 +60,11 @@ async function run(setup: Setup, place: Place, { withoutToken }: { withoutToken:
   const writer = new Writer(users);
   try {
     for (const clockMs of CLOCKS_MS) {
-      const order = (): RelayOrder => ({ site: { ...site }, leaseMs, clockMs, withoutToken });
+      const order = (): RelayOrder => ({ site: { ...site }, leaseMs, ranges: RANGES, clockMs, withoutToken });
       members.push(new Member({ job: './relay.worker.js', order }));
     }
     for (const point of points) {
+      await whileWriting(writer, untilShared(users));
       const frozen = await whileWriting(writer, freezeOneAt(members, point));
       await whileWriting(writer, sleep(setup.freezeMs));
       frozen.signal('SIGCONT');
@@ -73,7 +76,9 @@ async function run(setup: Setup, place: Place, { withoutToken }: { withoutToken:
     for (const member of members) await member.dismiss();
     const counts = compare(writer.committed, await onTheStream(site));
     return {
-      claim: withoutToken ? 'control: a lock without a token' : 'two relays; frozen, killed, clocks ±5 min',
+      claim: withoutToken
+        ? 'control: a lock without a token'
+        : `two relays, ${RANGES} ranges; frozen, killed, clocks ±5 min`,
       place: place.name,
       over: `${writer.committed.length.toLocaleString('en')} events, ${points.length} × SIGSTOP ${setup.freezeMs / 1_000} s, ${kills} kills`,
       figures: withoutToken ? wrong(counts, 'doubled') : zeros(counts),
@@ -128,6 +133,19 @@ async function whileWriting<T>(writer: Writer, work: Promise<T>): Promise<T> {
   }
   return over;
 }
+
+/** Until each relay has a range. */
+async function untilShared(users: Database): Promise<void> {
+  for (const until = performance.now() + SHARED_MS_MAX; performance.now() < until; await sleep(20)) {
+    const [row] = await users.query<{ holders: number }>(
+      'SELECT count(DISTINCT holder)::int AS holders FROM relay_leases WHERE until > clock_timestamp()',
+    );
+    if (row?.holders === CLOCKS_MS.length) return;
+  }
+  throw new Error(`The relays did not share their ranges within ${SHARED_MS_MAX / 1_000} s`);
+}
+
+const SHARED_MS_MAX = 60_000;
 
 async function onTheStream({ redisUrl = '' }: Site): Promise<Entry[]> {
   const redis = new Redis(redisUrl, { maxRetriesPerRequest: 1 });

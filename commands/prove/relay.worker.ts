@@ -8,13 +8,14 @@ import type { Boss } from './worker.js';
 export interface RelayOrder {
   readonly site: Pick<Site, 'urls' | 'redisUrl' | 'dataDir'>;
   readonly leaseMs: number;
+  readonly ranges: number;
   /** How wrong this process's clock is. */
   readonly clockMs: number;
   /** A control: the lease is the same, but the stream is not shown its token. */
   readonly withoutToken: boolean;
 }
 
-export async function work({ site, leaseMs, clockMs, withoutToken }: RelayOrder, boss: Boss): Promise<void> {
+export async function work({ site, leaseMs, ranges, clockMs, withoutToken }: RelayOrder, boss: Boss): Promise<void> {
   setClock(clockMs);
   const logger = createLogger('relay', 'error');
   const { urls, dataDir, redisUrl } = site;
@@ -28,7 +29,8 @@ export async function work({ site, leaseMs, clockMs, withoutToken }: RelayOrder,
   });
   // For a listener that never comes everything is kept, so that it can be counted afterwards.
   const stream = openStream({ redisUrl, logger, listeners: { users: ['nobody'] } });
-  const relay = new Relay({ database, stream: withoutToken ? tokenless(stream) : stream, pollMs: 20, leaseMs, logger });
+  const over = withoutToken ? tokenless(stream) : stream;
+  const relay = new Relay({ database, stream: over, pollMs: 20, leaseMs, ranges, logger });
   relay.start();
   const finished = new Promise<void>((resolve) => {
     boss.heard(({ finish }: { finish?: boolean }) => finish && resolve());
