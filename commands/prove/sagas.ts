@@ -17,6 +17,7 @@ import { killOneAt, Member } from './crew.js';
 import { drawer } from './draw.js';
 import type { Place, Site } from './places.js';
 import { eachKilled, wrong, zeros, type Proof, type Row, type Setup } from './proof.js';
+import { messagesOf } from './saga-messages.js';
 import { SERVICES, SIDE_BY_SIDE, TABLES, type SagasOrder, type Service } from './sagas.worker.js';
 
 /**
@@ -330,7 +331,7 @@ async function compared(stores: Stores, people: readonly Account[], plan: Plan):
     else halfDone += 1;
     if ((isGone && fails) || (isBack && !fails)) astray += 1;
   }
-  const messages = await messagesOf(stores);
+  const messages = await messagesOf(Object.values(stores));
   const [time] = await stores.users.query<{ p50: number | null }>(
     `SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY took)::float8 AS p50 FROM (
        SELECT extract(epoch FROM max(at) - min(at)) * 1000 AS took FROM account_deletion_steps GROUP BY deletion_id) AS each`,
@@ -346,19 +347,6 @@ async function compared(stores: Stores, people: readonly Account[], plan: Plan):
     messages: Math.round((messages / begun) * 10) / 10,
     p50Ms: Math.round(time?.p50 ?? 0),
   };
-}
-
-/** What the saga itself told; what its steps tell of posts and follows is the same for both. */
-async function messagesOf(stores: Stores): Promise<number> {
-  let count = 0;
-  for (const service of SERVICES) {
-    const [row] = await stores[service].query<{ count: number }>(
-      `SELECT count(*)::int AS count FROM outbox
-       WHERE type IN ('account-frozen', 'account-thawed', 'user-deleted', 'deletion-step-asked', 'posts-step-ended', 'follows-step-ended')`,
-    );
-    count += row?.count ?? 0;
-  }
-  return count;
 }
 
 /** While no worker has them: an embedded database is one process's. */

@@ -1,6 +1,8 @@
 import { expect, it } from '@jest/globals';
 import type { Database } from '#libs/database';
 import { parseGlobalId } from '#libs/identity';
+import type { Saga } from '#libs/saga';
+import { messagesOf } from '../../commands/prove/saga-messages.js';
 import { halfDoneDeletions, type HalfDone } from '../../commands/half-done.js';
 import { endWatch, seenAcrossBlocks, watchBlocks, type Kept } from '../../commands/prove/block-watch.js';
 import { partSlice } from '../../subgraphs/followers/on/dissolve-follows.js';
@@ -46,7 +48,7 @@ export function deletion(world: () => World): void {
   const post = async (by: Person, id: string) =>
     (await told<{ post: unknown }>(by, 'query($id: ID!) { post(id: $id) { id } }', { id })).post;
 
-  it('goes through its steps and leaves nothing personal in any table', async () => {
+  it('goes through its steps, by few messages, and leaves nothing personal in any table', async () => {
     const [a, b, c] = (await cast(world(), alice, bob, carol)) as [Person, Person, Person];
     await act(b, 'follow', a.id);
     await act(a, 'follow', b.id);
@@ -79,6 +81,7 @@ export function deletion(world: () => World): void {
         'ERASE_FOLLOWS DONE',
       ],
     });
+    expect(await messagesOfEach(world(), deletionId)).toBe(MESSAGES[await sagaOf(world(), deletionId)]);
     expect(await tablesWith(world(), secret)).toEqual([]);
     const places = await tablesWith(world(), uuid);
     expect(places.filter((place) => !KNOWS_THE_ID.includes(place))).toEqual([]);
@@ -229,6 +232,23 @@ const KNOWS_THE_ID = [
   ...['people', 'posts', 'post_events', 'deletion_parts', 'outbox', 'inbox'].map((name) => `posts.${name}`),
   ...['people', 'deletion_parts', 'outbox', 'inbox', 'idempotency_keys'].map((name) => `followers.${name}`),
 ];
+
+/** Frozen, deleted, and what posts and followers answer before and after; orchestrated, two steps are asked for besides. */
+const MESSAGES = { orchestrated: 8, choreographed: 6 };
+
+async function sagaOf(world: World, deletionId: string): Promise<Saga> {
+  const [row] = await world.users.database.query<{ saga: Saga }>('SELECT saga FROM account_deletions WHERE id = $1', [
+    parseGlobalId('deletion', deletionId),
+  ]);
+  return row?.saga as Saga;
+}
+
+function messagesOfEach({ subgraphs }: World, deletionId: string): Promise<number> {
+  return messagesOf(
+    subgraphs.map(({ database }) => database),
+    parseGlobalId('deletion', deletionId),
+  );
+}
 
 function kept(author: Person, from: Person): Kept {
   return { author: parseGlobalId('user', author.id), from: parseGlobalId('user', from.id) };
