@@ -10,16 +10,17 @@ import { homeTimelineModel } from '../../subgraphs/posts/timeline/read-model.js'
 import { postIdAt } from '../seed/posts.js';
 import { generateWorld } from '../seed/world.js';
 import { drawer } from './draw.js';
+import { BESIDE, fanOuts, TIMES } from './fan-out.js';
 import type { Place } from './places.js';
-import type { Figure, Proof, Row, Setup } from './proof.js';
+import type { Figure, Must, Proof, Row, Setup } from './proof.js';
 
 /**
- * How fast home timelines are written, read and built anew, in a world of the store of posts alone: `--size` people with 60 follows
+ * How fast home timelines are written, read and built anew, and how long a post is on its way to all lists, in a world of the store of posts alone: `--size` people with 60 follows
  * and 20 posts each, with the degrees of a real network. 50,000 people are 3 million follows.
  */
 export const timelineSpeed: Proof = {
   name: 'timeline-speed',
-  says: 'deliveries per second, the home timeline’s read time, the rate of a rebuild (wants the machine for itself)',
+  says: 'deliveries per second, how long a post takes to all lists, the home timeline’s read time, the rate of a rebuild (wants the machine for itself)',
   always: false,
   alone: true,
   async run(setup) {
@@ -36,6 +37,10 @@ const LIMITS = timelineLimits(readPostsConfig({}));
 const DELIVERED_POSTS = 3_000;
 const READS = 3_000;
 const THRESHOLDS = [100, 500, 2_000, 10_000];
+/** On real servers and with so many people deliveries and reads have an aim. */
+const AIMED_PEOPLE = 50_000;
+const DELIVERIES_MIN = 50_000;
+const READ_MS_MAX = 10;
 
 async function measure(setup: Setup, place: Place): Promise<Row[]> {
   const site = await place.prepare({ posts: postsTables });
@@ -58,15 +63,20 @@ async function measure(setup: Setup, place: Place): Promise<Row[]> {
     const reads = await read(database, people, draw, homePage);
     const fromSource = await read(database, people, draw, homePageFromSource);
     const rebuilt = await anew(setup, database, people.length);
-    const rate = deliveries.count / deliveries.seconds;
+    const isAimed = place.name === 'servers' && people.length >= AIMED_PEOPLE;
     const all: Row = {
       claim: `${people.length.toLocaleString('en')} people, ${(FOLLOWS_EACH * people.length).toLocaleString('en')} follows`,
       place: place.name,
       over: `${deliveries.count.toLocaleString('en')} deliveries, ${READS.toLocaleString('en')} reads`,
       figures: [
-        figure('deliveries', rate, '/s'),
+        figure(
+          'deliveries',
+          deliveries.count / deliveries.seconds,
+          '/s',
+          isAimed ? { atLeast: DELIVERIES_MIN } : undefined,
+        ),
         figure('read p50', reads.p50, 'ms'),
-        figure('read p99', reads.p99, 'ms'),
+        figure('read p99', reads.p99, 'ms', isAimed ? { atMost: READ_MS_MAX } : undefined),
         figure('from the source p50', fromSource.p50, 'ms'),
         figure('from the source p99', fromSource.p99, 'ms'),
         figure('first filled', people.length / built, 'people/s'),
@@ -75,7 +85,7 @@ async function measure(setup: Setup, place: Place): Promise<Row[]> {
       ],
     };
     const rows = [all];
-    for (const pushMax of THRESHOLDS) rows.push(await withThreshold(pushMax, rate, database, people, draw, place));
+    for (const pushMax of THRESHOLDS) rows.push(await withThreshold(pushMax, database, people, draw, place));
     return rows;
   } finally {
     await database.close();
@@ -83,10 +93,9 @@ async function measure(setup: Setup, place: Place): Promise<Row[]> {
   }
 }
 
-/** What choosing another TIMELINE_PUSH_MAX would mean: how many are merged in then, and what reading costs. */
+/** What choosing another TIMELINE_PUSH_MAX would mean: how many are merged in then, how long a post is on its way, and what reading costs. */
 async function withThreshold(
   pushMax: number,
-  rate: number,
   database: Database,
   people: readonly string[],
   draw: (below: number) => number,
@@ -104,14 +113,17 @@ async function withThreshold(
   );
   await database.query('VACUUM ANALYZE people').catch(() => undefined);
   const reads = await read(database, people, draw, homePage, 1_000);
+  const longest = await fanOuts(database, { ...LIMITS, pushMax }, people, draw);
   return {
     claim: `merged in above ${pushMax.toLocaleString('en')} followers`,
     place: place.name,
-    over: '1,000 reads',
+    over: `1,000 reads, 3 × ${TIMES} posts to ${longest.followers.toLocaleString('en')} followers`,
     figures: [
       figure('people merged in', counted?.pulled ?? 0, ''),
       figure('deliveries spared', counted?.spared ?? 0, '%'),
-      figure('longest fan-out', (1_000 * pushMax) / rate, 'ms'),
+      figure('longest fan-out alone', longest.alone, 'ms'),
+      figure(`beside ${BESIDE} by chance`, longest.besideSome, 'ms'),
+      figure(`beside the ${BESIDE} longest`, longest.besideLongest, 'ms'),
       figure('read p50', reads.p50, 'ms'),
       figure('read p99', reads.p99, 'ms'),
     ],
@@ -229,6 +241,6 @@ async function timed(work: () => Promise<void>): Promise<number> {
   return (performance.now() - started) / 1_000;
 }
 
-function figure(name: string, value: number, unit: string): Figure {
-  return { name, value, unit };
+function figure(name: string, value: number, unit: string, must?: Must): Figure {
+  return { name, value, unit, ...(must === undefined ? {} : { must }) };
 }
