@@ -4,56 +4,83 @@ import { Failure } from '#libs/failure';
 const FETCH_MS = 2_000;
 /** A token that names an unknown key makes us look again, at most this often. */
 const LOOK_AGAIN_MS = 30_000;
+/** Keys as old as this are renewed behind the requests' backs, so where tokens come all the time no request waits for it. */
+const RENEW_MS = 300_000;
+/** Keys older than this are not believed before they are renewed: what the issuer withdrew ends here, also where no token came meanwhile. */
 const REFRESH_MS = 600_000;
 /** How long known keys are believed while their issuer cannot be reached. */
 const BELIEVED_MS = 3_600_000;
+/** So long after the issuer could not be reached no request waits for it; it is asked on behind their backs. */
+const AWAY_MS = 2 * LOOK_AGAIN_MS;
 
 /**
- * The keys that an issuer publishes (JWKS). Fetched when the first token comes; renewed behind the requests' backs, so no request waits
- * for it and a short absence of the issuer logs nobody out.
+ * The keys that an issuer publishes (JWKS). Fetched when the first token comes, renewed while they are in use; a short absence of the
+ * issuer logs nobody out, and lets no request wait but the first that finds out.
  */
 export class RemoteKeys {
   readonly #keys;
   #fetchedAt = 0;
   #askedAt = 0;
+  /** Since then the issuer has not answered; undefined: its last answer was one. */
+  #failedAt: number | undefined;
+  #renewal: Promise<void> | undefined;
 
   constructor(
     url: URL,
     private readonly clock: () => number,
   ) {
+    // When to fetch is decided here, by our clock: by itself jose does so for the first token only.
     this.#keys = createRemoteJWKSet(url, {
       timeoutDuration: FETCH_MS,
-      cooldownDuration: LOOK_AGAIN_MS,
+      cooldownDuration: Infinity,
       cacheMaxAge: Infinity,
     });
   }
 
   readonly find = async (header?: JWSHeaderParameters, token?: FlattenedJWSInput) => {
-    const known = this.#keys.jwks() !== undefined;
-    const age = this.clock() - this.#fetchedAt;
-    if (known && age > BELIEVED_MS) await this.#renew();
-    else if (known && age > REFRESH_MS && this.clock() - this.#askedAt > LOOK_AGAIN_MS) this.#renew().catch(() => {});
+    await this.#keepYoung();
     try {
-      const key = await this.#keys(header, token);
-      if (!known) this.#fetchedAt = this.clock();
-      return key;
+      return await this.#keys(header, token);
     } catch (cause) {
-      // The keys are there, and this is none of them: the token's fault.
-      const mismatch = cause instanceof errors.JWKSNoMatchingKey || cause instanceof errors.JWKSMultipleMatchingKeys;
-      if (mismatch && !known) this.#fetchedAt = this.clock();
-      throw mismatch ? cause : unavailable(cause);
+      if (!isMismatch(cause)) throw unavailable(cause);
+      if (this.#renewal === undefined && this.clock() - this.#askedAt <= LOOK_AGAIN_MS)
+        throw this.#failedAt === undefined ? cause : unavailable(cause);
     }
+    await this.#renew();
+    // The keys are there, and this is none of them: the token's fault.
+    return this.#keys(header, token);
   };
 
-  async #renew(): Promise<void> {
-    this.#askedAt = this.clock();
+  async #keepYoung(): Promise<void> {
+    const now = this.clock();
+    const age = this.#keys.jwks() === undefined ? Infinity : now - this.#fetchedAt;
+    if (age > BELIEVED_MS) return this.#renew();
+    const isAway = this.#failedAt !== undefined && now - this.#failedAt <= AWAY_MS;
+    if (age > REFRESH_MS && !isAway) return this.#renew().catch(() => {});
+    if (age > RENEW_MS && now - this.#askedAt > LOOK_AGAIN_MS) this.#renew().catch(() => {});
+  }
+
+  /** One at a time: who needs it meanwhile waits for the same. */
+  #renew(): Promise<void> {
+    this.#renewal ??= this.#fetch().finally(() => (this.#renewal = undefined));
+    return this.#renewal;
+  }
+
+  async #fetch(): Promise<void> {
+    const askedAt = (this.#askedAt = this.clock());
     try {
       await this.#keys.reload();
     } catch (cause) {
+      this.#failedAt = this.clock();
       throw unavailable(cause);
     }
-    this.#fetchedAt = this.clock();
+    this.#failedAt = undefined;
+    this.#fetchedAt = askedAt;
   }
+}
+
+function isMismatch(cause: unknown): boolean {
+  return cause instanceof errors.JWKSNoMatchingKey || cause instanceof errors.JWKSMultipleMatchingKeys;
 }
 
 function unavailable(cause: unknown): Failure {

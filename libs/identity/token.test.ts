@@ -1,5 +1,5 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { CompactEncrypt, decodeJwt } from 'jose';
@@ -105,11 +105,14 @@ describe('keys that are fetched', () => {
   let server: Server;
   let fetched = 0;
   let published: object | undefined;
+  /** Who is kept waiting for an answer. */
+  let held: ServerResponse[] | undefined;
   let remote: TokenVerifier;
   const url = () => new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks`);
   beforeAll(async () => {
     server = createServer((_, response) => {
       fetched += 1;
+      if (held) return void held.push(response);
       response.statusCode = published ? 200 : 503;
       response.end(JSON.stringify(published ?? {}));
     });
@@ -151,7 +154,75 @@ describe('keys that are fetched', () => {
     published = tokens.jwks();
     expect(await remote.verify(await tokens.issue(user))).toEqual({ subject: claims.sub });
   });
+
+  const next = signingKeyOf(generateKeyPairSync('ed25519').privateKey);
+  const parts = { issuer, audience, lifetimeS: 3_600, clock };
+  const both = new TokenIssuer({ ...parts, key: next, before: [key] });
+
+  it('F18: one that is new is known half a minute after the last look, at the latest', async () => {
+    published = both.jwks();
+    const fresh = await both.issue(user);
+    await expect(remote.verify(fresh)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+    clockS += 31;
+    const before = fetched;
+    const verified = await Promise.all(Array.from({ length: 50 }, () => remote.verify(fresh)));
+    expect(new Set(verified.map(({ subject }) => subject))).toEqual(new Set([claims.sub]));
+    expect(fetched).toBe(before + 1);
+    expect(await remote.verify(await tokens.issue(user))).toEqual({ subject: claims.sub });
+  });
+
+  it('F18: one that is withdrawn is believed for ten minutes at the longest, also where nobody has asked meanwhile', async () => {
+    published = new TokenIssuer({ ...parts, key: next }).jwks();
+    const stolen = await tokens.issue(user);
+    clockS += 299;
+    expect(await remote.verify(stolen)).toEqual({ subject: claims.sub });
+    clockS += 302;
+    const before = fetched;
+    const answers = await Promise.allSettled(Array.from({ length: 50 }, () => remote.verify(stolen)));
+    expect(answers.filter(({ status }) => status === 'fulfilled')).toEqual([]);
+    await expect(remote.verify(stolen)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+    expect(fetched).toBe(before + 1);
+    expect(await remote.verify(await both.issue(user))).toEqual({ subject: claims.sub });
+  });
+
+  it('are renewed behind the requests’ backs where tokens come all the time', async () => {
+    published = both.jwks();
+    clockS += 301;
+    held = [];
+    const fresh = await both.issue(user);
+    expect(await remote.verify(fresh)).toEqual({ subject: claims.sub });
+    await until(() => held?.length === 1);
+    for (const response of held.splice(0)) response.end(JSON.stringify(published));
+    held = undefined;
+    // That answer was waited for by nobody; when it is there, the other key is known again.
+    await until(async () => (await remote.verify(await tokens.issue(user)).catch(() => undefined)) !== undefined);
+  });
+
+  it('keep nobody waiting while the issuer is away, but who finds out', async () => {
+    published = undefined;
+    clockS += 601;
+    const token = await both.issue(user);
+    const before = fetched;
+    expect(await remote.verify(token)).toEqual({ subject: claims.sub });
+    expect(fetched).toBe(before + 1);
+    held = [];
+    clockS += 31;
+    for (let n = 0; n < 3; n += 1) expect(await remote.verify(token)).toEqual({ subject: claims.sub });
+    await until(() => fetched === before + 2);
+    // A key that we do not know may be one that we could not hear of: that is not the client’s fault.
+    const another = signingKeyOf(generateKeyPairSync('ed25519').privateKey);
+    const unheard = await new TokenIssuer({ ...parts, key: another }).issue(user);
+    const waits = remote.verify(unheard);
+    for (const response of held.splice(0)) response.writeHead(503).end();
+    await expect(waits).rejects.toMatchObject({ code: 'SUBGRAPH_UNAVAILABLE' });
+    await expect(remote.verify(unheard)).rejects.toMatchObject({ code: 'SUBGRAPH_UNAVAILABLE' });
+    expect(fetched).toBe(before + 2);
+  });
 });
+
+async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await holds())) await new Promise((go) => setTimeout(go, 5));
+}
 
 function jwt(head: object, payload: object, by: KeyObject = key.privateKey): string {
   return rawJwt(head, JSON.stringify(payload), by);
