@@ -25,6 +25,26 @@ describe('an event from outside', () => {
     expect(check({ ...blocked, payload: { ...blocked.payload, why: 'spam' } })).toEqual(blocked);
   });
 
+  it('with keys of prototypes is its fields and nothing else, and changes no other object', () => {
+    const evil = '"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}},';
+    const text = JSON.stringify(blocked).replaceAll('{', `{${evil}`);
+    const event = check(JSON.parse(text));
+    expect([event, Object.keys(event), Object.keys(event.payload)]).toEqual([
+      blocked,
+      Object.keys(blocked),
+      Object.keys(blocked.payload),
+    ]);
+    expect([event, event.payload].map((one) => Object.getPrototypeOf(one) as unknown)).toEqual([
+      Object.prototype,
+      Object.prototype,
+    ]);
+    // Of a newer program it is kept as it came: data, and as data it is stored.
+    const kept = checkEnvelope(JSON.parse(text.replace('"block-started"', '"user-teleported"')));
+    expect(JSON.stringify(kept.payload)).toContain(evil);
+    expect(Object.keys(kept)).toEqual(Object.keys(blocked));
+    expect(({} as { polluted?: unknown }).polluted).toBeUndefined();
+  });
+
   it.each([
     ['nothing', null, 'not an event: the value'],
     ['a text', '{}', 'not an event: the value'],

@@ -109,6 +109,22 @@ describe('from a fact to its effect', () => {
     expect(await scene.users.query('SELECT FROM outbox')).toEqual([]);
   });
 
+  it('with keys of prototypes in it comes to its handler as its fields and nothing else', async () => {
+    const heard: DomainEvent[] = [];
+    const consumer = hear({ hear: { 'profile-edited': (_, one) => Promise.resolve(void heard.push(one)) } });
+    const evil = '"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}},';
+    const sent = event(1, 1);
+    await bring(consumer, JSON.parse(JSON.stringify(sent).replaceAll('{', `{${evil}`)) as DomainEvent);
+    expect(heard).toEqual([sent]);
+    for (const [came, meant] of [
+      [heard[0]!, sent],
+      [heard[0]!.payload, sent.payload],
+    ]) {
+      expect(Object.keys(came!)).toEqual(Object.keys(meant!));
+      expect(Object.getPrototypeOf(came)).toBe(Object.prototype);
+    }
+  });
+
   it('lets only one of two writers tell an aggregate’s next event', async () => {
     await tell(scene.users, [[1, 1]]);
     await expect(tell(scene.users, [[1, 1]])).rejects.toThrow('outbox_aggregate_version');
