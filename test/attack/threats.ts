@@ -36,15 +36,30 @@ export const THREATS: readonly Threat[] = [
   {
     id: 'S15',
     what: 'prototypes changed by a service or a cache',
-    rows: ['S15'],
-    tests: ['gateway/misbehaving-subgraphs.test.ts', 'libs/cache/redis-store.test.ts'],
+    rows: ['S15', 'C7'],
+    tests: [
+      'gateway/misbehaving-subgraphs.test.ts',
+      'libs/cache/redis-store.test.ts',
+      'libs/cache/aside.test.ts',
+      'libs/events/check.test.ts',
+      'libs/outbox/consume.test.ts',
+    ],
   },
-  { id: 'S16', what: 'services reached directly', rows: ['D1', 'D2', 'D3', 'D8'] },
+  {
+    id: 'S16',
+    what: 'services reached directly',
+    rows: ['D1', 'D2', 'D3', 'D8'],
+    tests: ['libs/identity/assertion.test.ts'],
+    missing:
+      'a credential that is good once: who reads one on its way may use it at that service for 35 s; TLS between them closes that (SUBGRAPH_TLS_*, SECURITY.md)',
+  },
   {
     id: 'S17',
     what: 'forged headers that say who asks',
     rows: ['E1', 'E2', 'E3', 'E5'],
-    tests: ['gateway/http/identity.test.ts'],
+    tests: ['gateway/http/identity.test.ts', 'libs/identity/assertion.test.ts'],
+    missing:
+      'the operation in what is signed: an assertion is for all that this person asks of this service, or identical reads could not be joined (SECURITY.md)',
   },
   {
     id: 'S18',
@@ -82,7 +97,7 @@ export const THREATS: readonly Threat[] = [
     id: 'S22',
     what: 'other people’s things by their id',
     rows: ['G2', 'G3', 'D6', 'S22'],
-    tests: ['test/journeys/blocks.contract.ts'],
+    tests: ['test/journeys/blocks.contract.ts', 'test/journeys/who-sees-what.contract.ts'],
   },
   { id: 'S23', what: 'authorization that composition gets around', tests: ['test/federation/authorization.test.ts'] },
   { id: 'S24', what: 'fields that are not the client’s to set', rows: ['S24'] },
