@@ -6,6 +6,7 @@ import { everyday } from './everyday.contract.js';
 import { farewell } from './farewell.contract.js';
 import { notifications } from './notifications.contract.js';
 import { repeats } from './repeats.contract.js';
+import { whoSeesWhat } from './who-sees-what.contract.js';
 
 describe.each(['apollo', 'tributary'])('in one process, on the embedded default, by the engine %s', (engine) => {
   let world: World;
@@ -14,6 +15,8 @@ describe.each(['apollo', 'tributary'])('in one process, on the embedded default,
   }, 180_000);
   afterAll(() => world?.close());
 
+  // First of all: it counts what is listed. Who is shown what is for the services to say, whatever the engine.
+  if (engine === 'tributary') whoSeesWhat(() => world);
   everyday(() => world);
   blocks(() => world);
   farewell(() => world);
