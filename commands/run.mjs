@@ -97,7 +97,7 @@ async function test(args) {
 
 /** Proof is built only when it is run by hand. */
 async function attack() {
-  for (const folder of ['test/attack', 'test/tiny', 'test/people.ts'])
+  for (const folder of ['test/attack', 'test/tiny', 'test/people.ts', 'test/schema-types.ts'])
     await run('node_modules/@swc/cli/bin/swc.js', [folder, '-d', 'dist', '--config-file', '.swcrc', '-q']);
   await load('dist/test/attack/main.js');
 }

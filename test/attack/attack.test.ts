@@ -59,8 +59,9 @@ describe('what an attack may not bring about', () => {
       return { body: query('{__typename}') };
     };
     const row: Attack = { id: 'X0', what: 'a loop that is blocked', to: 'gateway', send: block, come: { status: 200 } };
-    const { violations } = await attack(row, programs, { nextMs: 0, blockedMs: 20 });
+    const { violations } = await attack(row, programs, { ms: 0, nextMs: 0, blockedMs: 20 });
     expect(violations).toEqual([
+      expect.stringMatching(/^it was answered after \d+ ms$/),
       expect.stringMatching(/^the next one waited \d+ ms$/),
       expect.stringMatching(/^the event loop was blocked for \d+ ms$/),
     ]);

@@ -32,6 +32,27 @@ const keyed = ({ people }: Cast, who: Who, key: string | undefined, b: string): 
   body: query(PUBLISH, { variables: { b } }),
 });
 
+/** As a text it is nobody's prototype, and it names two people who cannot be. */
+const EVIL = '@__proto__ @constructor {"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}}';
+const IS_EVIL = { says: /@__proto__ @constructor \{\\"__proto__\\":\{\\"polluted\\":true\}/ };
+
+const SAVED: Table = {
+  'C7 a text that is such a value, saved': [by('alice', PUBLISH, { b: EVIL }), 200, IS_EVIL],
+  'C7 a person who is called like that': [nobody(SIGN_UP, card({ handle: '__proto__' })), 200, INPUT],
+  'C7 two people who are called like that, and not there': [
+    nobody('{__proto__:userByHandle(handle:"__proto__"){id} constructor:userByHandle(handle:"constructor"){id}}'),
+    200,
+    { says: /"__proto__":null,"constructor":null/ },
+  ],
+};
+const READ_BACK: Table = {
+  'C7 the text, read back by somebody else out of the cache': [
+    by('bob', '{userByHandle(handle:"alice"){posts(first:3){edges{node{body}}}}}'),
+    200,
+    IS_EVIL,
+  ],
+};
+
 const WRITES: Table = {
   'G1 thirty-one log-ins in one request': [
     nobody(`mutation{${al(31, 'logIn(input:{handle:"alice",password:"wrong horse"}){token}')}}`),
@@ -93,7 +114,7 @@ const WRITES: Table = {
       i: people.bob.id,
     })),
     200,
-    { says: /^\{"data":\{("a\d+":\{"followerCount":(\d+)\},?)+\}\}$/ },
+    { says: /^\{"data":\{"a0":\{"followerCount":([1-9]\d*)\}(,"a\d+":\{"followerCount":\1\}){29}\}\}$/ },
   ],
   'G5 the same key of somebody else': [
     (cast) => keyed(cast, 'bob', '"g5"', 'bob’s own'),
@@ -204,4 +225,9 @@ const REPEATED: Table = {
   ],
 };
 
-export const abuse: readonly Attack[] = [...attacks('social', REPEATED, { repeat: 2 }), ...attacks('social', WRITES)];
+export const abuse: readonly Attack[] = [
+  ...attacks('social', SAVED),
+  ...attacks('social', READ_BACK, { repeat: 3 }),
+  ...attacks('social', REPEATED, { repeat: 2 }),
+  ...attacks('social', WRITES),
+];

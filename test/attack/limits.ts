@@ -1,10 +1,12 @@
+import { Lexer, Source, TokenKind } from 'graphql';
 import {
   al,
   asks,
   attacks,
   JSON_TYPE,
+  lists,
   nest,
-  query,
+  PREFLIGHT,
   times,
   type Attack,
   type Message,
@@ -37,18 +39,36 @@ export const LIMITS: Readonly<Record<string, AtALimit>> = {
   },
 };
 
-/** Ways by which other gateways were made to look away (S4). */
-export const WAYS: Readonly<Record<string, (root: string, fragments: string) => string>> = {
-  'as it is': (root, fragments) => `{${root}} ${fragments}`,
-  'in an operation named __schema': (root, fragments) => `query __schema {${root}} ${fragments}`,
-  'in a fragment named __schema': (root, fragments) =>
-    `{...__schema} fragment __schema on Query {${root}} ${fragments}`,
-  'through an inline fragment': (root, fragments) => `{... on Query {${root}}} ${fragments}`,
-  'in the second of two operations': (root, fragments) => `query A{__typename} query B{${root}} ${fragments}`,
+/** Ways by which other gateways were made to look away (S4). `defines`: the operation's variables. */
+export const WAYS: Readonly<Record<string, (root: string, fragments: string, defines?: string) => string>> = {
+  'as it is': (root, fragments, defines = '') => `query${defines} {${root}} ${fragments}`,
+  'in an operation named __schema': (root, fragments, defines = '') =>
+    `query __schema${defines} {${root}} ${fragments}`,
+  'in a fragment named __schema': (root, fragments, defines = '') =>
+    `query${defines} {...__schema} fragment __schema on Query {${root}} ${fragments}`,
+  'through an inline fragment': (root, fragments, defines = '') =>
+    `query${defines} {... on Query {${root}}} ${fragments}`,
+  'in the second of two operations': (root, fragments, defines = '') =>
+    `query A{__typename} query B${defines} {${root}} ${fragments}`,
 };
 
-/** The same with limits that look at more than names: what pages multiply to, and what the whole thing costs. */
-const HEAVY: Readonly<Record<string, AtALimit & { readonly to?: Target }>> = {
+/** The same with limits that look at more than names. */
+interface Heavy {
+  readonly to?: Target;
+  /** `around`: how many tokens stand around the root selection. */
+  readonly at: string | ((around: number) => string);
+  readonly beyond: string | ((around: number) => string);
+  readonly fragments?: string;
+  readonly defines?: string;
+  /** What the variables are at the limit and beyond. */
+  readonly variables?: { readonly at: object; readonly beyond: object };
+  /** What is beyond is refused by this code. */
+  readonly code?: string;
+  /** No address is that long. */
+  readonly never?: 'by GET';
+}
+
+const HEAVY: Readonly<Record<string, Heavy>> = {
   ...LIMITS,
   // 100 + 100 × 199 = 20,000 items
   items: {
@@ -61,31 +81,74 @@ const HEAVY: Readonly<Record<string, AtALimit & { readonly to?: Target }>> = {
     at: 'people(first:10){friends(first:9){posts{id}}}',
     beyond: 'people(first:10){friends(first:9){posts{id}}} me{id}',
   },
+  tokens: {
+    at: (around) => zeros(2_000 - around),
+    beyond: (around) => zeros(2_001 - around),
+    code: 'GRAPHQL_PARSE_FAILED',
+  },
+  'depth of values': { at: `echo(deep:${lists(20)})`, beyond: `echo(deep:${lists(21)})` },
+  'depth of variables': {
+    at: 'echo(deep:$d)',
+    beyond: 'echo(deep:$d)',
+    defines: '($d:JSON)',
+    variables: { at: { d: nested(20) }, beyond: { d: nested(21) } },
+    code: 'BAD_USER_INPUT',
+  },
+  // {"t":"…"} is eight more
+  'bytes of variables': {
+    at: 'echo(text:$t)',
+    beyond: 'echo(text:$t)',
+    defines: '($t:String)',
+    variables: { at: { t: 'x'.repeat(65_528) }, beyond: { t: 'x'.repeat(65_529) } },
+    code: 'BAD_USER_INPUT',
+    never: 'by GET',
+  },
 };
+
+/** A root field of so many tokens: seven, and the zeros. */
+function zeros(tokens: number): string {
+  return `echo(deep:[${'0 '.repeat(tokens - 7)}])`;
+}
+
+function nested(levels: number): unknown {
+  return JSON.parse(lists(levels)) as unknown;
+}
+
+function tokensOf(text: string): number {
+  const lexer = new Lexer(new Source(text));
+  let count = 0;
+  while (lexer.advance().kind !== TokenKind.EOF) count += 1;
+  return count;
+}
 
 interface Way {
   readonly at: Message;
   readonly beyond: Message;
 }
 
-const wayRows: Attack[] = Object.entries(HEAVY).flatMap(([limit, { at, beyond, fragments = '', to = 'gateway' }]) => {
+const wayRows: Attack[] = Object.entries(HEAVY).flatMap(([limit, heavy]) => {
+  const { code = 'GRAPHQL_VALIDATION_FAILED', to = 'gateway' } = heavy;
   const ways: Record<string, Way> = {};
   for (const [name, write] of Object.entries(WAYS)) {
-    const asked = (root: string): Message =>
-      asks(write(root, fragments), name.includes('second') ? { operationName: 'B' } : {});
-    ways[name] = { at: asked(at), beyond: asked(beyond) };
+    const asked = (which: 'at' | 'beyond'): Message =>
+      asks(written(heavy, which, write), {
+        ...(name.includes('second') ? { operationName: 'B' } : {}),
+        ...variablesOf(heavy, which),
+      });
+    ways[name] = { at: asked('at'), beyond: asked('beyond') };
     // Sent once more: the text is known, and its plan.
     ways[`${name}, a second time`] = ways[name];
   }
-  ways['as a registered document'] = {
-    at: { body: JSON.stringify({ documentId: `${limit} at` }) },
-    beyond: { body: JSON.stringify({ documentId: `${limit} beyond` }) },
-  };
-  ways['by GET'] = { at: got(query(`{${at}} ${fragments}`)), beyond: got(query(`{${beyond}} ${fragments}`)) };
+  const registered = (which: 'at' | 'beyond'): Message => ({
+    body: JSON.stringify({ documentId: `${limit} ${which}`, ...variablesOf(heavy, which) }),
+  });
+  ways['as a registered document'] = { at: registered('at'), beyond: registered('beyond') };
+  ways['by GET'] = { at: got(heavy, 'at'), beyond: got(heavy, 'beyond') };
+  if (heavy.never) delete ways[heavy.never];
   const table: Table = Object.fromEntries(
     Object.entries(ways).flatMap(([name, way]): [string, Table[string]][] => [
       [`S4 ${limit}: at the limit, ${name}`, [way.at, 200]],
-      [`S4 ${limit}: one beyond, ${name}`, [way.beyond, 400, 'GRAPHQL_VALIDATION_FAILED']],
+      [`S4 ${limit}: one beyond, ${name}`, [way.beyond, 400, code]],
     ]),
   );
   return attacks(to, table).map((row, index) =>
@@ -93,14 +156,25 @@ const wayRows: Attack[] = Object.entries(HEAVY).flatMap(([limit, { at, beyond, f
   );
 });
 
+function written(heavy: Heavy, which: 'at' | 'beyond', write = WAYS['as it is']!): string {
+  const { fragments = '', defines } = heavy;
+  const root = heavy[which];
+  return write(typeof root === 'string' ? root : root(tokensOf(write('', fragments, defines))), fragments, defines);
+}
+
+function variablesOf({ variables }: Heavy, which: 'at' | 'beyond'): object {
+  return variables ? { variables: variables[which] } : {};
+}
+
 /** Each by another client, or the budget of one would be used up. */
 function byClient(message: Message, index: number): Message {
   return { ...message, headers: { ...JSON_TYPE, ...message.headers, 'x-forwarded-for': `198.51.100.${index}` } };
 }
 
-function got(body: string): Message {
-  const { query: text } = JSON.parse(body) as { query: string };
-  return { method: 'GET', path: `?query=${encodeURIComponent(text)}`, headers: { 'apollo-require-preflight': '1' } };
+function got(heavy: Heavy, which: 'at' | 'beyond'): Message {
+  const search = new URLSearchParams({ query: written(heavy, which) });
+  if (heavy.variables) search.set('variables', JSON.stringify(heavy.variables[which]));
+  return { method: 'GET', path: `?${search.toString()}`, headers: PREFLIGHT };
 }
 
 const tokens = (count: number): string => `{me{${'id '.repeat(count - 5)}}}`;
@@ -160,9 +234,9 @@ export const limits: readonly Attack[] = [...wayRows, ...attacks('gateway', SPRE
 /** What the gateway's PERSISTED_DOCUMENTS has for the rows above: each limit, at it and beyond. */
 export function registeredDocuments(): Record<string, string> {
   return Object.fromEntries(
-    Object.entries(HEAVY).flatMap(([limit, { at, beyond, fragments = '' }]) => [
-      [`${limit} at`, `{${at}} ${fragments}`],
-      [`${limit} beyond`, `{${beyond}} ${fragments}`],
+    Object.entries(HEAVY).flatMap(([limit, heavy]) => [
+      [`${limit} at`, written(heavy, 'at')],
+      [`${limit} beyond`, written(heavy, 'beyond')],
     ]),
   );
 }

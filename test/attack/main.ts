@@ -4,24 +4,26 @@ import { parseArgs } from 'node:util';
 import { showProgress } from '../../commands/seed/progress.js';
 import type { Attack } from './attack.js';
 import type { Programs } from './programs.js';
-import type { FromWorker } from './programs.worker.js';
+import type { FromWorker, ToWorker } from './programs.worker.js';
 import { ATTACKS } from './rows.js';
 import { attack, PROMISED, type Outcome } from './run.js';
 import { THREATS } from './threats.js';
+import { NO_STRAIN } from './watch.js';
 
-const USAGE = `npm run attack -- [id …] [--also file]
+const USAGE = `npm run attack -- [id …] [--also file] [--without-proto]
 
 Starts three gateways before a small graph, and the social graph with its gateway, as on the open internet (NODE_ENV=production), in a
 process of their own; sends every row of test/attack to them, and after each the question of an ordinary client. Prints what was
 sent, what had to come, what came and how long it took, and ends with 1 when anything is not as it must be: status, code, words,
-a leak, a service that was asked, another process, a changed prototype, a next client that waited more than ${PROMISED.nextMs} ms, an event
-loop that was blocked for more than ${PROMISED.blockedMs} ms.
+a leak, a service that was asked, another process, a changed prototype, an answer after more than ${PROMISED.ms} ms, a next client that
+waited more than ${PROMISED.nextMs} ms, an event loop that was blocked for more than ${PROMISED.blockedMs} ms, a body for which the process held more than 32 MB more.
 
   id      only the rows whose id begins so: A, S4, F17
   --also  a module that exports \`rows\`: they are sent last; with one that asks for what does not come it shows that this is told
+  --without-proto  what is attacked runs as node --disable-proto=delete
 `;
 
-const { wanted, also } = read(process.argv.slice(2));
+const { wanted, also, withoutProto } = read(process.argv.slice(2));
 const table = wanted.length === 0 ? ATTACKS : ATTACKS.filter(({ id }) => wanted.some((one) => belongs(id, one)));
 const rows = [...table, ...(await rowsOf(also))];
 if (table.length === 0) {
@@ -32,12 +34,20 @@ if (table.length === 0) {
 }
 
 /** What parseArgs does not know is no row either: the usage is printed. */
-function read(args: string[]): { wanted: readonly string[]; also: string | undefined } {
+function read(args: string[]): {
+  wanted: readonly string[];
+  also: string | undefined;
+  withoutProto: boolean;
+} {
   try {
-    const { positionals, values } = parseArgs({ args, allowPositionals: true, options: { also: { type: 'string' } } });
-    return { wanted: positionals, also: values.also };
+    const { positionals, values } = parseArgs({
+      args,
+      allowPositionals: true,
+      options: { also: { type: 'string' }, 'without-proto': { type: 'boolean', default: false } },
+    });
+    return { wanted: positionals, also: values.also, withoutProto: values['without-proto'] };
   } catch {
-    return { wanted: ['?'], also: undefined };
+    return { wanted: ['?'], also: undefined, withoutProto: false };
   }
 }
 
@@ -72,10 +82,11 @@ async function run(attacks: readonly Attack[]): Promise<number> {
     bar.stop();
     await programs.close();
   }
-  return report(outcomes, programs.ended());
+  return report(outcomes, programs);
 }
 
-function report(outcomes: readonly Outcome[], ended: string | undefined): number {
+function report(outcomes: readonly Outcome[], programs: Worker): number {
+  const ended = programs.ended();
   print(
     ['id', 'to', 'sent', 'must come', 'came', 'ms', 'as it must be'],
     outcomes.map(({ attack: row, seen, ms, violations }) => [
@@ -93,8 +104,9 @@ function report(outcomes: readonly Outcome[], ended: string | undefined): number
   const quick = outcomes.filter(({ attack: row }) => !row.slow);
   const longest = (of: (outcome: Outcome) => number): string => `${Math.max(...quick.map(of)).toFixed(0)} ms`;
   console.log(
-    `\n${outcomes.length} attacks, ${new Set(outcomes.map(({ attack: row }) => row.id)).size} ids: ${bad.length} violations. Longest: answer ${longest(({ ms }) => ms)}, next client ${longest(({ nextMs }) => nextMs)}, event loop blocked ${longest(({ blockedMs }) => blockedMs)}.`,
+    `\n${outcomes.length} attacks, ${new Set(outcomes.map(({ attack: row }) => row.id)).size} ids: ${bad.length} violations. Longest: answer ${longest(({ ms }) => ms)}, next client ${longest(({ nextMs }) => nextMs)}, event loop blocked ${longest(({ blockedMs }) => blockedMs)}. Most memory for a body: ${(Math.max(...outcomes.map(({ moreBytes }) => moreBytes)) / 1e6).toFixed(0)} MB.`,
   );
+  if (!programs.proto) console.log('What was attacked ran without __proto__.');
   for (const { attack: row, violations } of bad)
     console.log(`  ${row.id} ${row.what} → ${row.to}: ${violations.join('; ')}`);
   if (ended !== undefined) console.log(`  The process that was attacked has ended: ${ended}.`);
@@ -132,8 +144,14 @@ function codeOf(text: string): string {
   return /"code":"(\w+)"/.exec(text)?.[1] ?? '';
 }
 
-async function startWorker(): Promise<Programs & { ended(): string | undefined }> {
+interface Worker extends Programs {
+  readonly proto: boolean;
+  ended(): string | undefined;
+}
+
+async function startWorker(): Promise<Worker> {
   const child = fork(fileURLToPath(new URL('./programs.worker.js', import.meta.url)), {
+    execArgv: withoutProto ? ['--disable-proto=delete'] : [],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   let over = false;
@@ -141,18 +159,20 @@ async function startWorker(): Promise<Programs & { ended(): string | undefined }
   child.on('exit', (code, signal) => {
     if (!over) ended = `${signal ?? code}`;
   });
-  const first = await hear(child, (message) => ('ready' in message ? message.ready : undefined));
+  const { ready, proto } = await hear(child, (message) => ('ready' in message ? message : undefined));
   let asked = 0;
+  const say = (message: ToWorker): void => void child.send(message);
   return {
-    ...first,
-    async state() {
+    ...ready,
+    proto,
+    async state(how = {}) {
       if (ended !== undefined) return { ...NOTHING, polluted: `the process ended by ${ended}` };
       // Slow attacks ask beside others.
       const own = (asked += 1);
       const answer = hear(child, (message) =>
         'state' in message && message.asked === own ? message.state : undefined,
       );
-      child.send(own);
+      say({ asked: own, how });
       return answer;
     },
     ended: () => ended,
@@ -160,7 +180,7 @@ async function startWorker(): Promise<Programs & { ended(): string | undefined }
       over = true;
       if (child.exitCode !== null || child.signalCode !== null) return;
       const gone = new Promise((resolve) => child.once('exit', resolve));
-      child.send('close');
+      say('close');
       await gone;
     },
   };
@@ -169,7 +189,7 @@ async function startWorker(): Promise<Programs & { ended(): string | undefined }
 const NOTHING = {
   calls: 0,
   statements: { users: 0, posts: 0, followers: 0 },
-  blockedMs: 0,
+  ...NO_STRAIN,
   logged: 0,
   wrongInLog: [],
 };

@@ -1,21 +1,28 @@
 import { buildSchema, graphql } from 'graphql';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { gunzipSync } from 'node:zlib';
 
-/** GraphQL over HTTP as a first afternoon has it: no limits, and errors as they come. What the table of attacks finds in it. */
-export async function startNaive(): Promise<{ url: string; close: () => Promise<void> }> {
+/** GraphQL over HTTP as a first afternoon has it: no limits, and errors as they come, late. What the table of attacks finds in it. */
+export async function startNaive({ waitMs = 0 } = {}): Promise<{ url: string; close: () => Promise<void> }> {
   const schema = buildSchema(
     'type Query { me: Person people(first: Int!): [Person] } type Person { id: ID name: String friends: [Person] }',
   );
   const person = { id: '1', name: 'one', friends: [] };
   const root = { me: person, people: ({ first }: { first: number }) => Array.from({ length: first }, () => person) };
   const server = createServer((request, response) => {
-    let body = '';
-    request.setEncoding('utf8').on('data', (chunk: string) => (body += chunk));
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
-      Promise.resolve()
+      delay(waitMs)
         .then(() => {
-          const { query, variables } = JSON.parse(body) as { query: string; variables?: Record<string, unknown> };
+          const sent = Buffer.concat(chunks);
+          const body = request.headers['content-encoding'] === 'gzip' ? gunzipSync(sent) : sent;
+          const { query, variables } = JSON.parse(body.toString()) as {
+            query: string;
+            variables?: Record<string, unknown>;
+          };
           return graphql({ schema, source: query, rootValue: root, variableValues: variables ?? {} });
         })
         .then(

@@ -15,24 +15,30 @@ import { startTinyGraph } from '../tiny/tiny-graph.js';
 import type { Cast, Target } from './attack.js';
 import { ANSWER_BYTES_OF_OPEN, registeredDocuments } from './limits.js';
 import { WatchedLog } from './log.js';
+import { collectGarbage, NO_STRAIN, watchProcess, type Strain } from './watch.js';
 
 /** What is attacked, and what it says of itself. In this process, or in another one (programs.worker.ts). */
 export interface Programs {
   readonly pid: number;
   readonly urls: Readonly<Record<Target, string>>;
   readonly cast: Cast;
-  /** How it is, since this was asked last. */
-  state(): Promise<State>;
+  /** How it is, and what it went through since this was asked last. */
+  state(how?: How): Promise<State>;
   close(): Promise<void>;
 }
 
-export interface State {
+export interface How {
+  /** Asked beside others, whose strain is not taken from them. */
+  readonly beside?: boolean;
+  /** What is garbage by now is no part of what it holds. */
+  readonly collect?: boolean;
+}
+
+export interface State extends Strain {
   /** How often a gateway has asked one of its services. */
   readonly calls: number;
   /** SQL statements of the social graph's services, which are attacked behind their gateway's back, too. */
   readonly statements: Readonly<Record<'users' | 'posts' | 'followers', number>>;
-  /** The longest that the event loop was kept from its work, ms. */
-  readonly blockedMs: number;
   /** What an attack has changed in the prototypes of everything; undefined: nothing. */
   readonly polluted: string | undefined;
   /** How many lines the programs have logged since they started, and what is wrong with those since this was asked last. */
@@ -154,28 +160,22 @@ export async function startPrograms(): Promise<Programs> {
     };
     subscribe('undici:request:create', count);
     closers.push(async () => void unsubscribe('undici:request:create', count));
-    const loop = watchLoop();
-    closers.push(async () => loop.end());
+    const watch = watchProcess();
+    closers.push(async () => watch.end());
     return {
       pid: process.pid,
       urls,
       cast,
-      state: () => {
-        const blockedMs = loop.longestMs();
+      state: async ({ beside = false, collect = false } = {}) => {
+        if (collect) await collectGarbage();
+        const strain = beside ? NO_STRAIN : watch.strain();
         const calls = tiny.people.calls.length + tiny.posts.calls.length + asked;
         const statements = {
           users: everything.users.database.statements,
           posts: everything.posts.database.statements,
           followers: everything.followers.database.statements,
         };
-        return Promise.resolve({
-          calls,
-          statements,
-          blockedMs,
-          polluted: pollution(),
-          logged: log.lines,
-          wrongInLog: log.wrong(),
-        });
+        return { calls, statements, ...strain, polluted: pollution(), logged: log.lines, wrongInLog: log.wrong() };
       },
       close,
     };
@@ -183,30 +183,6 @@ export async function startPrograms(): Promise<Programs> {
     await close();
     throw error;
   }
-}
-
-/**
- * The longest that the loop was late since it was asked last, what is going on now with it. monitorEventLoopDelay() does not see what
- * begins within 5 ms of its reset(), which is when an attack arrives.
- */
-function watchLoop(everyMs = 5): { longestMs(): number; end(): void } {
-  let last = performance.now();
-  let longest = 0;
-  const look = (): void => {
-    const now = performance.now();
-    longest = Math.max(longest, now - last - everyMs);
-    last = now;
-  };
-  const timer = setInterval(look, everyMs).unref();
-  return {
-    longestMs() {
-      look();
-      const found = longest;
-      longest = 0;
-      return found;
-    },
-    end: () => clearInterval(timer),
-  };
 }
 
 async function castOf(url: string): Promise<Pick<Cast, 'people' | 'dansPost'>> {

@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
-import { parse } from 'graphql';
 import { asks, attacks, JSON_TYPE, query, type Attack, type Cast, type Message, type Table } from './attack.js';
 import { forgedTokens, privateKeyOf } from './forged-tokens.js';
+import { nearlyFields } from './names.js';
 
 const HUNDRED = query('{people(first:100){id}}');
 const TOO_MANY = { code: 'RATE_LIMITED', headers: { 'retry-after': /^\d+$/, 'cache-control': /^no-store$/ } };
@@ -107,15 +106,11 @@ const GUESSES: readonly Attack[] = [
   }),
 ];
 
-/** Every root field of the social graph without its last letter: nobody is told which one was meant. */
+/** Nobody is told which one was meant. */
 const SWEEP: Table = Object.fromEntries(
-  rootFields().map(({ type, name }) => [
-    `S9 ${type} ${name.slice(0, -1)}`,
-    [
-      asks(`${type === 'Query' ? 'query' : 'mutation'}{${name.slice(0, -1)}}`),
-      400,
-      { code: 'GRAPHQL_VALIDATION_FAILED', hides: new RegExp(`did you mean|\\b${name}\\b`, 'i') },
-    ],
+  nearlyFields().map(({ what, send, says, hides }) => [
+    `S9 ${what}`,
+    [send, 400, { code: 'GRAPHQL_VALIDATION_FAILED', says, hides }],
   ]),
 );
 
@@ -125,14 +120,3 @@ export const budgets: readonly Attack[] = [
   ...BUDGETS,
   ...GUESSES,
 ];
-
-function rootFields(): { type: 'Query' | 'Mutation'; name: string }[] {
-  const { definitions } = parse(readFileSync('schema/supergraph.graphql', 'utf8'));
-  return definitions.flatMap((one) => {
-    if (one.kind !== 'ObjectTypeDefinition') return [];
-    const { value: type } = one.name;
-    if (type !== 'Query' && type !== 'Mutation') return [];
-    const names = (one.fields ?? []).map(({ name }) => name.value);
-    return names.filter((name) => !names.includes(name.slice(0, -1))).map((name) => ({ type, name }));
-  });
-}

@@ -4,9 +4,12 @@ import type { Attack, Seen } from './attack.js';
 import { violations } from './check.js';
 import { runCommand } from '../faults/run-command.js';
 import { startNaive } from './naive.js';
+import type { Programs } from './programs.js';
 import { ATTACKS } from './rows.js';
+import { attack, PROMISED } from './run.js';
 import { send } from './send.js';
 import { THREATS } from './threats.js';
+import { collectGarbage, watchProcess } from './watch.js';
 
 const ids = new Set(ATTACKS.map(({ id }) => id));
 
@@ -29,11 +32,14 @@ describe('the table of attacks', () => {
   });
 
   it('is sent by npm run attack, which prints it and ends with 1 when a row is not as it must be', async () => {
-    const { code, out } = await runCommand('attack', 'A1', '--also', 'test/attack/wrong.fixture.mjs');
+    const also = ['--also', 'test/attack/wrong.fixture.mjs', '--without-proto'];
+    // Bombs, because memory is looked at only where who sends them is another process; C, without __proto__.
+    const { code, out } = await runCommand('attack', 'A1', 'B16', 'B17', 'C', ...also);
     const broken = out.split('\n').filter((line) => line.startsWith('| ') && line.includes('✗'));
     expect(broken).toEqual([expect.stringMatching(/^\| X0 .* ✗ status 200, not 400.*1 calls of a service/)]);
     expect(out).toMatch(/\n\| A1 .* ✓ /);
-    expect(out).toMatch(/\n\d+ attacks, 2 ids: 1 violations\./);
+    expect(out).toMatch(/\n\d+ attacks, 12 ids: 1 violations\..* Most memory for a body: [1-9]\d* MB\.\n/);
+    expect(out).toContain('\nWhat was attacked ran without __proto__.\n');
     expect(code).toBe(1);
   }, 180_000);
 
@@ -113,5 +119,36 @@ describe('control: the same rows against a gateway of a first afternoon', () => 
       if (violations(row, await send(naive.url, row.send)).length > 0) wrong.add(row.id);
     }
     expect([...wrong]).toEqual(['A1', 'A7', 'A10', 'A21', 'A23', 'B1', 'B2', 'B3', 'B7', 'B10', 'B16', 'B17']);
+  });
+
+  it('also how long it kept one waiting, and what it held for a body that it inflated as a whole', async () => {
+    const late = await startNaive({ waitMs: 60 });
+    const watch = watchProcess();
+    const programs = {
+      pid: process.pid,
+      urls: { gateway: late.url } as Programs['urls'],
+      cast: {} as Programs['cast'],
+      state: async ({ collect = false } = {}) => {
+        if (collect) await collectGarbage();
+        const statements = { users: 0, posts: 0, followers: 0 };
+        return { calls: 0, statements, ...watch.strain(), polluted: undefined, logged: 0, wrongInLog: [] };
+      },
+      close: late.close,
+    };
+    const bounds = { ms: 50, nextMs: Infinity, blockedMs: Infinity, moreBytes: PROMISED.moreBytes! };
+    const bomb = ATTACKS.find(({ what }) => what === '50 MB in 50 kB')!;
+    try {
+      // Each time: what one has left behind does not hide the next.
+      for (let time = 0; time < 3; time += 1) {
+        const { violations } = await attack({ ...bomb, come: { status: 500 } }, programs, bounds);
+        expect(violations.slice(-2)).toEqual([
+          expect.stringMatching(/^it was answered after \d+ ms$/),
+          expect.stringMatching(/^its process held \d+ MB more$/),
+        ]);
+      }
+    } finally {
+      watch.end();
+      await late.close();
+    }
   });
 });
