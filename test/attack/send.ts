@@ -48,6 +48,7 @@ function sendBytes(url: string, bytes: NonNullable<Message['bytes']>): Promise<S
     socket.setTimeout(ANSWER_MS, () => socket.destroy());
     socket.setEncoding('utf8').on('data', (chunk: string) => {
       text += chunk;
+      leaving?.refresh();
       if (isWhole(text)) socket.end();
     });
     socket.on('error', () => {});
