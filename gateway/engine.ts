@@ -102,6 +102,8 @@ export interface Answer {
   readonly body: string | Buffer;
   /** The body has `errors`: it is then sent with `Cache-Control: no-store`. */
   readonly hasErrors: boolean;
+  /** One of them is not its client's doing (http/client-errors.ts): whoever is on call is told. */
+  readonly hasFailed?: boolean;
 }
 
 /** Every engine's way to a subgraph: headers, identity, deadline, size limit and connections are settled here. */

@@ -10,7 +10,7 @@ export interface GatewayMetrics {
   call(subgraph: string, outcome: string, ms: number): void;
   /** It was sent a second time, because it was lost or because it was late. */
   repeated(subgraph: string, why: 'retry' | 'hedge'): void;
-  /** A request was answered: `whole`, `partial` (with errors), or the code of its refusal. */
+  /** A request was answered: `whole`, `partial` (the client asked for what it cannot have), `incomplete` (our side failed), or the code of its refusal. */
   answered(outcome: string): void;
   request(method: string, status: number, ms: number): void;
   /** What is read when somebody looks. */
@@ -32,7 +32,7 @@ export function gatewayMetrics(metrics: Metrics): GatewayMetrics {
   });
   const answers = metrics.counter({
     name: 'tributary_graphql_answers_total',
-    help: 'whole, partial (with errors), or the code of the refusal.',
+    help: 'whole, partial (asked for what cannot be had), incomplete (a service failed), or the code of the refusal.',
     labels: ['outcome'],
   });
   return {

@@ -71,6 +71,11 @@ export function clientErrors(
   return shown;
 }
 
+/** Is one of them our side's doing, a service's or the gateway's, and not what the client asked for? */
+export function hasFailed(errors: readonly FieldError[]): boolean {
+  return errors.some((error) => CODES[codeOf(error)].status >= 500);
+}
+
 /** Characters: who wrote the operation has chosen the names in it. */
 const LOGGED_PATH_MAX = 500;
 

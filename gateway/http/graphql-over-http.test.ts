@@ -247,6 +247,29 @@ describe('time', () => {
     }
   });
 
+  it('that a client takes to send is not taken from what is done for it (control: longer is 504 even so)', async () => {
+    const outcomes: string[] = [];
+    const observe = { request() {}, answered: (outcome: string) => void outcomes.push(outcome) };
+    const short = await startTinyHttp(schema, root, { timeoutMs: 100, observe });
+    const late = await startTinyHttp(schema, root, { timeoutMs: 1, observe, execute: () => new Promise(() => {}) });
+    const slowly = (to: TinyHttp): Promise<number | undefined> =>
+      new Promise((resolve, reject) => {
+        const outgoing = httpRequest(to.url, { method: 'POST', headers: JSON_TYPE, agent: false }, (incoming) => {
+          incoming.resume();
+          resolve(incoming.statusCode);
+        });
+        outgoing.on('error', reject);
+        outgoing.write('{"query":');
+        setTimeout(() => outgoing.end('"{me{id}}"}'), 200);
+      });
+    try {
+      expect(await Promise.all([slowly(short), slowly(late)])).toEqual([200, 504]);
+      expect(outcomes.sort()).toEqual(['GATEWAY_TIMEOUT', 'whole']);
+    } finally {
+      await Promise.all([short.close(), late.close()]);
+    }
+  });
+
   it('a client that goes away cancels what was done for it', async () => {
     const reached: { resolve?: () => void } = {};
     const started = new Promise<void>((resolve) => (reached.resolve = resolve));

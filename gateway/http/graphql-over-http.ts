@@ -81,8 +81,9 @@ export async function answerGraphql(
     requireMethod(request.method);
     refuseCrossSite(request.method!, request.headers, parts.cors);
     type = responseTypeFor(request.headers.accept);
-    const deadline = parts.clock() + parts.timeoutMs;
     const asked = await notForNothing(request, parts, readRequest(request, parts.bodyBytesMax, parts.bodies));
+    // From here on: a client that sends slowly would otherwise be counted as a service that answers late.
+    const deadline = parts.clock() + parts.timeoutMs;
     // Who has not said yet what it wants takes no place of those who have.
     if (admission) inside = takePlace(admission);
     const { answer, subject, consistency, responseHeaders } = await answered(
@@ -99,8 +100,9 @@ export async function answerGraphql(
     // What was answered to who has written is nobody else's.
     if (consistency) response.setHeader('cache-control', 'private, no-store');
     else if (answer.hasErrors || parts.explain?.(request.headers)) response.setHeader('cache-control', 'no-store');
-    observe?.answered(answer.hasErrors ? 'partial' : 'whole');
-    trace?.set({ 'tributary.outcome': answer.hasErrors ? 'partial' : 'whole' });
+    const outcome = outcomeOf(answer);
+    observe?.answered(outcome);
+    trace?.set({ 'tributary.outcome': outcome });
     write(request, response, 200, type, answer.body, requestId, parts);
   } catch (error) {
     if (response.destroyed || error === CLIENT_GONE) {
@@ -115,6 +117,12 @@ export async function answerGraphql(
     trace?.set({ 'http.response.status_code': status });
     trace?.end(status >= 500 ? String(status) : undefined);
   }
+}
+
+/** `incomplete`: our side failed; `partial`: only what the client asked for cannot be had, and that wakes nobody. */
+function outcomeOf({ hasErrors, hasFailed }: Answer): string {
+  if (!hasErrors) return 'whole';
+  return hasFailed ? 'incomplete' : 'partial';
 }
 
 function requestSpan(tracer: Tracer, request: IncomingMessage, requestId: string): Span {

@@ -2,7 +2,7 @@ import { Kind } from 'graphql';
 import type { Logger } from '#libs/telemetry';
 import type { Answer, RequestContext } from '../engine.js';
 import { AnswerTooLong } from '../http/answer-bytes.js';
-import { clientErrors, type FieldError } from '../http/client-errors.js';
+import { clientErrors, hasFailed, type FieldError } from '../http/client-errors.js';
 import type { NormalOperation } from '../plan/normalise.js';
 import { Output, type Trouble } from './output.js';
 import type { Projection } from './projection.js';
@@ -61,7 +61,7 @@ export function answerOf(
 ): Answer {
   if (errors.length === 0) return { body, hasErrors: false };
   const text = Buffer.from(`{"errors":${JSON.stringify(clientErrors(errors, asked, logger, more))},`);
-  return { body: Buffer.concat([text, body.subarray(1)]), hasErrors: true };
+  return { body: Buffer.concat([text, body.subarray(1)]), hasErrors: true, hasFailed: hasFailed(errors) };
 }
 
 function errorsOf(outcome: Outcome, troubles: readonly Trouble[], operation: NormalOperation): FieldError[] {

@@ -3,7 +3,7 @@ import { asFailure, Failure } from '#libs/failure';
 import type { Answer, Engine, EngineFactory, EngineOptions, Operation, RequestContext, Variables } from '../engine.js';
 import { ANSWER_BYTES_MAX, AnswerTooLong } from '../http/answer-bytes.js';
 import { roundedNumbers } from '../run/exact-numbers.js';
-import { clientErrors, type FieldError } from '../http/client-errors.js';
+import { clientErrors, hasFailed, type FieldError } from '../http/client-errors.js';
 import type { Supergraph } from '../supergraph/supergraph.js';
 import { BY_GATEWAY, SubgraphSource, type StockContext } from './subgraph-source.js';
 
@@ -115,6 +115,7 @@ class StockEngine implements Engine {
     return {
       body: JSON.stringify({ errors: clientErrors(errors, context, this.#options.logger), data }),
       hasErrors: true,
+      hasFailed: hasFailed(errors),
     };
   }
 }

@@ -1,4 +1,5 @@
 import { expect } from '@jest/globals';
+import { CODES, type Code } from '#libs/failure';
 import { silent, type Logger } from '#libs/telemetry';
 import type { Engine, EngineFactory, RequestContext, SubgraphClient } from '../../gateway/engine.js';
 import { openSubgraphClient } from '../../gateway/fetch/subgraph-client.js';
@@ -104,10 +105,12 @@ export class TinyEngine {
       ...more,
     };
     const operation = this.#documents.operation(text, undefined);
-    const { body: bytes, hasErrors } = await this.#engine.execute(operation, variables, context);
+    const { body: bytes, hasErrors, hasFailed = false } = await this.#engine.execute(operation, variables, context);
     const body = bytes.toString();
     const { data, errors } = JSON.parse(body) as { data: Record<string, unknown> | null; errors?: Told[] };
     expect(hasErrors).toBe(errors !== undefined);
+    const codes = errors?.map(({ extensions }) => extensions.code as Code) ?? [];
+    expect([codes, hasFailed]).toEqual([codes, codes.some((code) => CODES[code].status >= 500)]);
     expect(body).not.toMatch(LEAK);
     for (const { path, extensions } of errors ?? []) {
       expect(Array.isArray(path)).toBe(true);

@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { silent, type Logger } from '#libs/telemetry';
 import type { Engine, Operation, RequestContext, Variables } from '../../gateway/engine.js';
-import { clientErrors } from '../../gateway/http/client-errors.js';
+import { clientErrors, hasFailed } from '../../gateway/http/client-errors.js';
 import { Documents } from '../../gateway/http/documents.js';
 import { answerGraphql, type GraphqlOverHttpParts } from '../../gateway/http/graphql-over-http.js';
 import { noIdentity } from '../../gateway/http/identity.js';
@@ -59,6 +59,7 @@ export async function startTinyHttp(
       return {
         body: JSON.stringify({ errors: clientErrors(errors, context, logger), data: result.data }),
         hasErrors: true,
+        hasFailed: hasFailed(errors),
       };
     },
     close: () => Promise.resolve(),

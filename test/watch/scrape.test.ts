@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import { CODES, type Code } from '#libs/failure';
 import { ROOT } from '../../commands/root.js';
 import { startWorld, type World } from '../world.js';
 
@@ -113,5 +114,56 @@ describe('a scrape', () => {
       ),
     );
     expect(statuses).toEqual([401, 401, 401, 404, 200]);
+  });
+});
+
+describe('whom the alert about incomplete answers wakes', () => {
+  const { expr } = alerts.groups.flatMap(({ rules }) => rules).find(({ alert }) => alert === 'AnswersIncomplete')!;
+  const [failed, all] = [...expr.matchAll(/outcome=~"([^"]+)"/g)].map(([, pattern]) => new RegExp(`^(?:${pattern})$`));
+  const answers = async (which: RegExp): Promise<number> => {
+    const text = await (await scrape(TOKEN)).text();
+    const samples = [...text.matchAll(/^tributary_graphql_answers_total\{outcome="(\w+)"\} (\d+)$/gm)];
+    return samples.reduce((sum, [, outcome, count]) => sum + (which.test(outcome!) ? Number(count) : 0), 0);
+  };
+
+  it('is what our side fails, and not what is refused; of too many requests another one tells', () => {
+    for (const code of Object.keys(CODES) as Code[])
+      expect([code, failed!.test(code)]).toEqual([code, CODES[code].status >= 500 && code !== 'OVERLOADED']);
+    expect(['whole', 'partial', 'incomplete'].filter((outcome) => failed!.test(outcome))).toEqual(['incomplete']);
+    expect(['whole', 'partial', 'incomplete', 'BAD_REQUEST'].filter((outcome) => all!.test(outcome))).toHaveLength(3);
+  });
+
+  it('is nobody while a stranger sends nonsense, and asks for what is not theirs or not there', async () => {
+    const [before, carriedOut, other] = [await answers(failed!), await answers(all!), await answers(/^(?!whole$)/)];
+    const node = 'query($id: ID!) { node(id: $id) { id } }';
+    const nonsense = [
+      await world.ask('{ nonsense }'),
+      await world.ask('{'),
+      await world.ask(node),
+      await world.ask('{ me { id } }', {}, { authorization: 'Bearer nonsense' }),
+      await world.ask('{ me { id } }', {}, { 'content-type': 'text/plain' }),
+    ];
+    expect(nonsense.map(({ status }) => status)).toEqual([400, 400, 400, 401, 400]);
+    const cannotBeHad = [
+      await world.ask(node, { id: 'nobody' }),
+      await world.ask('{ homeTimeline { edges { cursor } } }'),
+    ];
+    expect(cannotBeHad.flatMap(({ errors }) => errors.map(({ extensions }) => extensions.code))).toEqual([
+      'BAD_USER_INPUT',
+      'UNAUTHENTICATED',
+    ]);
+    expect(await answers(failed!)).toBe(before);
+    expect(await answers(all!)).toBe(carriedOut + 2);
+    // (control) What is not whole is all of it.
+    expect(await answers(/^(?!whole$)/)).toBe(other + 7);
+  });
+
+  it('is whoever is on call when a service is gone', async () => {
+    const before = await answers(failed!);
+    await world.followers.close();
+    const { data, errors } = await world.ask('{ userByHandle(handle: "alice") { handle followerCount } }');
+    expect([data, errors[0]?.extensions.code]).toEqual([expect.anything(), 'SUBGRAPH_UNAVAILABLE']);
+    expect(await answers(failed!)).toBe(before + 1);
+    expect(await answers(/^incomplete$/)).toBe(before + 1);
   });
 });
