@@ -106,6 +106,118 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
     }
   }, 30_000);
 
+  it('that was replaced is left at the first write that it refuses (control: a pool that keeps what was merely refused)', async () => {
+    // As after a failover: what is open leads to what takes no writes any more, what is new does not.
+    const demote = `SELECT set_config('default_transaction_read_only', 'on', false), pg_sleep(0.1)`;
+    const insert = 'INSERT INTO accounts SELECT coalesce(max(id), 0) + 1, 0 FROM accounts';
+    const database = await opened();
+    const plain = new pg.Pool({ connectionString: url, max: 2 });
+    const refusalsOfFour = async (write: () => Promise<unknown>): Promise<number> => {
+      let refused = 0;
+      for (let nth = 0; nth < 4; nth += 1) await write().catch(() => (refused += 1));
+      return refused;
+    };
+    try {
+      await Promise.all([1, 2].map(() => database.query(demote)));
+      await Promise.all([1, 2].map(() => plain.query(demote)));
+      expect(await refusalsOfFour(() => database.transaction((tx) => tx.query(insert)))).toBe(1);
+      expect(await database.query('SELECT count(*)::int AS written FROM accounts')).toEqual([{ written: 3 }]);
+      const kept = async () => {
+        const client = await plain.connect();
+        await client.query(insert).finally(() => client.release());
+      };
+      expect(await refusalsOfFour(kept)).toBe(4);
+    } finally {
+      await plain.end();
+      await database.close();
+    }
+  });
+
+  it('that is read only on purpose is connected to anew once a second, and written to soon after that is over', async () => {
+    const database = await opened();
+    const naive = new pg.Pool({ connectionString: url, max: 2 });
+    const insert = 'INSERT INTO accounts VALUES (1, 1)';
+    const backend = 'SELECT pg_backend_pid() AS pid';
+    await admin.query(`ALTER ROLE ${prefix}users SET default_transaction_read_only = on`);
+    const began = performance.now();
+    try {
+      const asked = new Set<unknown>();
+      await database.query('SET default_transaction_read_only = on');
+      for (let nth = 0; nth < 20; nth += 1) {
+        await expect(database.query(insert)).rejects.toMatchObject({ code: 'SUBGRAPH_UNAVAILABLE' });
+        asked.add((await database.query(backend))[0]!['pid']);
+      }
+      expect(asked.size).toBeLessThanOrEqual(1 + Math.ceil((performance.now() - began) / 1_000));
+
+      // (control) Whoever gives up the connection of each refused write.
+      const asks = new Set<unknown>();
+      for (let nth = 0; nth < 20; nth += 1) {
+        const client = await naive.connect();
+        asks.add((await client.query<{ pid: number }>(backend)).rows[0]!.pid);
+        client.release(
+          await client.query(insert).then(
+            () => false,
+            () => true,
+          ),
+        );
+      }
+      expect(asks.size).toBe(20);
+
+      await admin.query(`ALTER ROLE ${prefix}users RESET default_transaction_read_only`);
+      const isWritten = () =>
+        database.query(insert).then(
+          () => true,
+          () => false,
+        );
+      const over = performance.now();
+      while (!(await isWritten())) await new Promise((resolve) => setTimeout(resolve, 20));
+      expect(performance.now() - over).toBeLessThan(3_000);
+    } finally {
+      await admin.query(`ALTER ROLE ${prefix}users RESET default_transaction_read_only`);
+      await naive.end();
+      await database.close();
+    }
+  });
+
+  it('ends a transaction that waits for its client for too long, and others get what it had locked', async () => {
+    const ended = new URL(url);
+    ended.searchParams.set('idle_in_transaction_session_timeout', '150');
+    const [database, short] = [await opened(), await openDatabase({ service: 'users', url: ended.href, ...tables })];
+    const plain = new pg.Client({ connectionString: url });
+    await plain.connect();
+    const shown = `SELECT current_setting('idle_in_transaction_session_timeout') AS after`;
+    const locked = 'SELECT FROM accounts WHERE id = 1 FOR UPDATE';
+    const wait = `SET LOCAL lock_timeout = '600ms'`;
+    try {
+      expect([await database.query(shown), await short.query(shown)]).toEqual([
+        [{ after: '5s' }],
+        [{ after: '150ms' }],
+      ]);
+      await database.query('INSERT INTO accounts VALUES (1, 1)');
+      const forgotten = short.transaction(async (tx) => {
+        await tx.query(locked);
+        // Somebody else waits for the row, and has it before this one goes on.
+        await database.transaction((other) => other.query(locked));
+        await tx.query('UPDATE accounts SET balance = 2');
+      });
+      await expect(forgotten).rejects.toMatchObject({ code: 'SUBGRAPH_UNAVAILABLE' });
+      expect(await short.query('SELECT balance FROM accounts')).toEqual([{ balance: 1 }]);
+
+      // (control) PostgreSQL as it comes waits for its client without end.
+      await plain.query('BEGIN');
+      await plain.query(locked);
+      const waits = database.transaction(async (tx) => {
+        await tx.query(wait);
+        await tx.query(locked);
+      });
+      await expect(waits).rejects.toMatchObject({ code: 'OVERLOADED' });
+      await plain.query('ROLLBACK');
+    } finally {
+      await plain.end();
+      await Promise.all([short.close(), database.close()]);
+    }
+  });
+
   it('is migrated once by several that start together', async () => {
     const databases = await Promise.all(
       Array.from({ length: 4 }, () => openDatabase({ service: 'users', url, ...tables })),
@@ -293,7 +405,6 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
   });
 });
 
-/** Resolves for all when `count` have come, once; later ones pass. */
 /** A transaction that has done this, and goes on until it is ended. */
 async function leftOpen(database: Database, statement: string): Promise<() => Promise<void>> {
   const [isDone, ends] = [meeting(2), meeting(2)];
@@ -309,6 +420,7 @@ async function leftOpen(database: Database, statement: string): Promise<() => Pr
   };
 }
 
+/** Resolves for all when `count` have come, once; later ones pass. */
 function meeting(count: number): () => Promise<void> {
   let come = 0;
   let open = (): void => {};

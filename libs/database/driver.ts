@@ -3,7 +3,7 @@ import pg from 'pg';
 import { Failure } from '#libs/failure';
 import { currentSpan } from '#libs/telemetry';
 import { tracedStatement } from './traced-statement.js';
-import { isSilent, isStalePlan } from './trouble.js';
+import { isReadOnly, isSilent, isStalePlan } from './trouble.js';
 
 export interface DriverOptions {
   /** Called for each statement that is sent and does more than open or close a transaction. */
@@ -25,6 +25,9 @@ export function pgDriver({ onStatement, busy, stream }: DriverOptions) {
   }
 
   class Pool extends pg.Pool {
+    readonly #openedAt = new WeakMap<pg.PoolClient, number>();
+    #leftAt = Number.NEGATIVE_INFINITY;
+
     constructor(config: pg.PoolConfig) {
       super({ ...config, Client: Client as unknown as new () => pg.ClientBase });
       const idle = new Set<pg.PoolClient>();
@@ -35,7 +38,10 @@ export function pgDriver({ onStatement, busy, stream }: DriverOptions) {
         else if (stream === undefined) cut(client);
       });
       this.on('remove', (client) => idle.delete(client));
-      this.on('connect', (client) => watch(client, { onStatement, onSilence: () => idle.forEach(forget) }));
+      this.on('connect', (client) => {
+        this.#openedAt.set(client, performance.now());
+        watch(client, { onStatement, onSilence: () => idle.forEach(forget), onReadOnly: () => this.#leave() });
+      });
       pools.push(this);
     }
 
@@ -43,10 +49,36 @@ export function pgDriver({ onStatement, busy, stream }: DriverOptions) {
     override connect(callback: Connected): void;
     override connect(callback?: Connected): Promise<pg.PoolClient> | void {
       if (callback !== undefined)
-        return super.connect((error, client, done) => callback(error && this.#explain(error), client, done));
-      return super.connect().catch((error: Error) => {
-        throw this.#explain(error);
-      });
+        return super.connect((error, client, done) => {
+          if (client === undefined || !this.#isLeft(client))
+            return callback(error && this.#explain(error), client, done);
+          done(true);
+          this.connect(callback);
+        });
+      return super.connect().then(
+        (client) => {
+          if (!this.#isLeft(client)) return client;
+          client.release(true);
+          return this.connect();
+        },
+        (error: Error) => {
+          throw this.#explain(error);
+        },
+      );
+    }
+
+    /**
+     * A write was refused as read only: these connections may lead to a primary that was replaced, and new ones to the one that takes its
+     * place. None of them is lent again; whoever has one keeps it. A database may be read only on purpose, too: then each refused write
+     * would be a new connection, so this is done once a second at most.
+     */
+    #leave(): void {
+      const now = performance.now();
+      if (stream === undefined && now - this.#leftAt > LEFT_AGAIN_MS) this.#leftAt = now;
+    }
+
+    #isLeft(client: pg.PoolClient): boolean {
+      return this.#openedAt.get(client)! < this.#leftAt;
     }
 
     #explain(error: Error): Error {
@@ -65,6 +97,8 @@ export function pgDriver({ onStatement, busy, stream }: DriverOptions) {
     },
   };
 }
+
+const LEFT_AGAIN_MS = 1_000;
 
 type Connected = (
   error: Error | undefined,
@@ -94,7 +128,11 @@ let connections = 0;
  */
 function watch(
   client: pg.PoolClient,
-  { onStatement, onSilence }: { readonly onStatement: () => void; readonly onSilence: () => void },
+  {
+    onStatement,
+    onSilence,
+    onReadOnly,
+  }: { readonly onStatement: () => void; readonly onSilence: () => void; readonly onReadOnly: () => void },
 ): void {
   // The pool listens to a connection only while nobody has it. One that is lost under a statement has told the statement;
   // unheard, its error event would end the whole process.
@@ -125,6 +163,7 @@ function watch(
   function failed(error: unknown): never {
     if (isStalePlan(error)) names.clear();
     if (isSilent(error)) onSilence();
+    if (isReadOnly(error)) onReadOnly();
     throw error;
   }
 }

@@ -54,6 +54,11 @@ export function isSilent(error: unknown): boolean {
   return types.isNativeError(error) && error.message === READ_TIMEOUT;
 }
 
+/** This session writes nothing: where it leads to, or as it was told. */
+export function isReadOnly(error: unknown): boolean {
+  return sqlState(error) === READ_ONLY;
+}
+
 const READ_TIMEOUT = 'Query read timeout';
 const QUERY_CANCELED = '57014';
 /** A primary that has become a replica, or that somebody told to take no writes: nothing was done, and it passes. */
