@@ -68,7 +68,7 @@ export const COVERAGE: Readonly<Record<string, Shown>> = {
     tests: ['libs/redis/connect', 'libs/cache/redis-store', 'gateway/cache/redis-faults'],
   },
   FR8: { says: 'FLUSHALL, a stream that is gone', rows: ['FR8'], tests: ['libs/outbox/lost-stream'] },
-  FR9: { says: 'Redis answers with errors', rows: ['FR9'], tests: ['libs/outbox/outage'] },
+  FR9: { says: 'Redis answers with errors', rows: ['FR9'], tests: ['libs/telemetry/outage'] },
   FR10: { says: 'reconnecting again and again', rows: ['FR10'], tests: ['test/faults/soak'] },
   FR11: { says: 'a kept value that is corrupt', tests: ['libs/cache/redis-store', 'gateway/cache/redis-faults'] },
   FD1: { says: 'a database down', rows: ['FD1', 'FD1-crash'], tests: ['libs/database/database'] },

@@ -25,6 +25,19 @@ describe('the short circuit', () => {
     expect(said).toEqual(['the cache fails; reads go to the database until it answers again']);
   });
 
+  it('says of a store that fails and answers by turns no more than twice a minute', async () => {
+    const { time, said, ask, works, fails } = setUp();
+    for (let round = 0; round < 100; round += 1) {
+      for (let times = 0; times < 3; times++) await expect(ask(fails)).rejects.toThrow('down');
+      time.now += 500;
+      expect(await ask(works)).toBe('answer');
+    }
+    expect(said).toEqual([
+      'the cache fails; reads go to the database until it answers again',
+      'the cache answers again',
+    ]);
+  });
+
   it('lets one call try after half a second, and goes on when it succeeds', async () => {
     const { time, said, ask, works, fails, calls } = setUp();
     for (let times = 0; times < 3; times++) await expect(ask(fails)).rejects.toThrow('down');

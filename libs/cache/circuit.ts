@@ -1,4 +1,4 @@
-import type { Clock, Logger } from '#libs/telemetry';
+import { Outage, type Clock, type Logger } from '#libs/telemetry';
 
 const FAILURES_MAX = 3;
 const PAUSE_MS = 500;
@@ -14,11 +14,21 @@ export class Circuit {
   private underWay = 0;
   private askAgainAt = 0;
   private trying = false;
+  private readonly outage: Outage;
 
   constructor(
     private readonly clock: Clock,
-    private readonly logger: Logger,
-  ) {}
+    logger: Logger,
+  ) {
+    this.outage = new Outage({
+      logger,
+      fields: {},
+      began: 'the cache fails; reads go to the database until it answers again',
+      lasts: 'the cache still fails',
+      over: 'the cache answers again',
+      clock,
+    });
+  }
 
   async ask<T>(call: () => Promise<T>): Promise<T> {
     const broken = this.failures >= FAILURES_MAX;
@@ -41,15 +51,13 @@ export class Circuit {
   }
 
   private succeeded(): void {
-    if (this.failures >= FAILURES_MAX) this.logger.info({}, 'the cache answers again');
+    if (this.failures >= FAILURES_MAX) this.outage.succeeded();
     this.failures = 0;
   }
 
   private failed(error: unknown): void {
     this.failures++;
     this.askAgainAt = this.clock() + PAUSE_MS;
-    if (this.failures === FAILURES_MAX) {
-      this.logger.warn({ error: String(error) }, 'the cache fails; reads go to the database until it answers again');
-    }
+    if (this.failures >= FAILURES_MAX) this.outage.failed(error);
   }
 }

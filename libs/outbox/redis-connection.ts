@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { connectRedis, type Connection, type Patience } from '#libs/redis';
-import type { Logger } from '#libs/telemetry';
+import type { Outage } from '#libs/telemetry';
 
 import { within } from './within.js';
 
@@ -14,18 +14,13 @@ export const COMMANDS: Patience = { ...PATIENCE, commandTimeout: 1_000 };
 /** Waiting for an event may take as long as the command says. */
 export const WAITS: Patience = { ...PATIENCE, blockingTimeout: 2_000 };
 
-export function connect(url: string, patience: Patience, logger: Logger): Connection {
+/** `outage`: of all connections of a stream together. One Redis is gone, or comes and goes, for all of them. */
+export function connect(url: string, patience: Patience, outage: Outage): Connection {
   const connection = connectRedis(url, patience);
   // Everybody who waits for a connection listens for it.
   connection.setMaxListeners(1_000);
-  let told = false;
-  connection.on('error', (error: Error) => {
-    if (!told) logger.warn({ err: error }, 'Redis is not reachable; events wait in the outbox');
-    told = true;
-  });
-  connection.on('ready', () => {
-    told = false;
-  });
+  connection.on('error', (error: Error) => outage.failed(error));
+  connection.on('ready', () => outage.succeeded());
   giveUpWhatAnswersNothing(connection);
   return connection;
 }

@@ -292,6 +292,46 @@ withServer('redis', 'the stream in Redis', (url) => {
   }, 30_000);
 });
 
+withServer('redis', 'a Redis that comes and goes', (url) => {
+  it('is told of once by all connections of a stream together (control: line by line it is one each time)', async () => {
+    const { hostname, port } = new URL(url);
+    const door = await startFaultProxy({ host: hostname, port: Number(port) });
+    const lines: string[] = [];
+    const logger: Logger = { ...silent, warn: (_fields, message) => void lines.push(message) };
+    const through = `redis://127.0.0.1:${door.port}/9`;
+    const stream = new RedisStream({ url: through, logger, listeners: LISTENERS });
+    const subscription = stream.subscribe('posts', ['users', 'followers'], async () => {});
+    const plain = new Redis(through, { retryStrategy: () => 20, maxRetriesPerRequest: null });
+    let [isTold, told] = [false, 0];
+    plain.on('error', () => {
+      if (!isTold) told += 1;
+      isTold = true;
+    });
+    plain.on('ready', () => (isTold = false));
+    try {
+      for (let nth = 0; nth < 4; nth += 1) {
+        await eventually(() => stream.kept('users'));
+        await plain.ping();
+        const noticed = new Promise<void>((resolve) => plain.once('close', resolve));
+        door.set({ down: true });
+        door.set({});
+        await noticed;
+      }
+      await eventually(() => stream.kept('users'));
+      expect(told).toBeGreaterThanOrEqual(3);
+      expect(lines.filter((line) => line.startsWith('Redis is'))).toEqual([
+        'Redis is not reachable; events wait in the outbox',
+        'Redis is reachable again',
+      ]);
+    } finally {
+      plain.disconnect();
+      await subscription.close();
+      await stream.close();
+      await door.close();
+    }
+  });
+});
+
 withServer('redis', 'the stream in a Redis Cluster', () => {
   it('keeps its keys in one slot, so scripts and transactions find them', async () => {
     const cluster = await startRedisCluster();

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
 import { LISTENERS, type DomainEvent, type EventSource } from '#libs/events';
-import { currentSpan, traced, type Logger } from '#libs/telemetry';
+import { currentSpan, Outage, traced, type Logger } from '#libs/telemetry';
 
 import { COMMANDS, connect, ready, WAITS, type Connection } from './redis-connection.js';
 import { RedisSubscription } from './redis-subscription.js';
@@ -45,13 +45,21 @@ const XADD = { 'db.system.name': 'redis', 'db.operation.name': 'XADD' };
  */
 export class RedisStream implements Stream {
   readonly #options: Required<RedisStreamOptions>;
+  readonly #outage: Outage;
   readonly #redis: Connection;
   readonly #subscriptions = new Set<RedisSubscription>();
   readonly #trimAt = new Map<EventSource, number>();
 
   constructor(options: RedisStreamOptions) {
     this.#options = { leaseMs: 2_000, trimEveryMs: 10_000, ...options };
-    this.#redis = connect(options.url, COMMANDS, options.logger);
+    this.#outage = new Outage({
+      logger: options.logger,
+      fields: {},
+      began: 'Redis is not reachable; events wait in the outbox',
+      lasts: 'Redis is still not reachable',
+      over: 'Redis is reachable again',
+    });
+    this.#redis = connect(options.url, COMMANDS, this.#outage);
   }
 
   async publish(events: readonly DomainEvent[], expected?: Expected): Promise<void> {
@@ -87,7 +95,7 @@ export class RedisStream implements Stream {
           handle,
           logger,
           redis: this.#redis,
-          waits: connect(url, WAITS, logger),
+          waits: connect(url, WAITS, this.#outage),
         }),
     );
     for (const part of parts) this.#subscriptions.add(part);

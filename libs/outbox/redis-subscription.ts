@@ -1,8 +1,7 @@
 import { checkEnvelope, EVENT_BYTES_MAX, type Envelope } from '#libs/events';
-import type { Logger } from '#libs/telemetry';
+import { Outage, type Logger } from '#libs/telemetry';
 
 import { ready, type Connection } from './redis-connection.js';
-import { Outage } from './outage.js';
 import { TOGETHER, type HandleEvents } from './stream.js';
 import { Nap, within } from './within.js';
 

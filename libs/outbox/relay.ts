@@ -1,12 +1,11 @@
 import { crashPoint } from '#libs/crash-point';
 import type { Database } from '#libs/database';
 import type { DomainEvent } from '#libs/events';
-import { systemClock, type Clock, type Logger, type Tracer } from '#libs/telemetry';
+import { Outage, systemClock, type Clock, type Logger, type Tracer } from '#libs/telemetry';
 
 import { Continuity } from './continuity.js';
 import { LEASE_MS, Leases, RANGE, type Lease } from './leases.js';
 import { cleanOutbox, KEEP_DAYS } from './retention.js';
-import { Outage } from './outage.js';
 import { LeaseLost, type Stream } from './stream.js';
 import { publishTraced } from './traced.js';
 import { Nap } from './within.js';

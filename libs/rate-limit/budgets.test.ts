@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { silent } from '#libs/telemetry';
+import { silent, type Logger } from '#libs/telemetry';
+import { startFaultProxy } from '../../test/servers/fault-proxy.js';
 import { withServer } from '../../test/servers/needs.js';
 import { startRedis, startRedisCluster, type RedisCluster, type RedisServer } from '../../test/servers/redis.js';
 import { openBudgets, type Budget, type Budgets } from './index.js';
@@ -91,6 +92,29 @@ withServer('redis', 'budgets in Redis', () => {
     await mine.stop();
     expect(allowed(await some(budget, 'one', 20))).toBe(5);
     await budgets.close();
+  });
+
+  it('say once that a Redis comes and goes, however often it does', async () => {
+    const door = await startFaultProxy({ port: redis.port });
+    const lines: string[] = [];
+    const logger: Logger = { ...silent, warn: (_fields, message) => void lines.push(message) };
+    const budgets = await openBudgets({ redisUrl: `redis://127.0.0.1:${door.port}`, logger });
+    try {
+      for (let nth = 0; nth < 5; nth += 1) {
+        while (door.connections() === 0) await new Promise((go) => setTimeout(go, 5));
+        await new Promise((go) => setTimeout(go, 50));
+        door.set({ down: true });
+        door.set({});
+      }
+      while (lines.length < 2) await new Promise((go) => setTimeout(go, 5));
+      expect(lines).toEqual([
+        'Redis is not reachable; each process counts its clients for itself',
+        'Redis is back; processes count their clients together',
+      ]);
+    } finally {
+      await budgets.close();
+      await door.close();
+    }
   });
 });
 

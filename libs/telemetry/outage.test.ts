@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { silent } from '#libs/telemetry';
+import { silent } from './logger.js';
 import { Outage } from './outage.js';
 
 let now: number;

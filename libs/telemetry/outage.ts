@@ -1,4 +1,4 @@
-import type { Logger } from '#libs/telemetry';
+import type { Logger } from './logger.js';
 
 interface Parts {
   readonly logger: Logger;
