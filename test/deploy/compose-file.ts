@@ -8,6 +8,7 @@ const service = z.strictObject({
   init: z.boolean().optional(),
   restart: z.string(),
   stop_grace_period: z.string().optional(),
+  ulimits: z.strictObject({ nofile: z.number() }).optional(),
   command: z.array(z.string()).optional(),
   environment: z.record(z.string(), z.string()).default({}),
   ports: z.array(z.string()).default([]),

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { readGatewayConfig } from '../../gateway/config.js';
 import { withServer } from '../servers/needs.js';
 import { readCompose, variablesOf, type ComposeFile } from './compose-file.js';
 import { readDockerfile } from './dockerfile.js';
@@ -68,6 +69,24 @@ describe('docker-compose.yml', () => {
       ['jaeger', ['127.0.0.1:16686:16686']],
       ['door', ['127.0.0.1:4000:4000']],
     ]);
+  });
+
+  it('lets nobody log in to Grafana by a password that comes with it', () => {
+    expect(file.services['grafana']!.environment).toMatchObject({
+      GF_AUTH_DISABLE_LOGIN_FORM: 'true',
+      GF_AUTH_BASIC_ENABLED: 'false',
+    });
+  });
+
+  it('gives Redis an end, at which it refuses and forgets nothing', () => {
+    const { command = [] } = file.services['redis']!;
+    const after = (flag: string) => command[command.indexOf(flag) + 1];
+    expect([after('--maxmemory'), after('--maxmemory-policy')]).toEqual(['512mb', 'noeviction']);
+  });
+
+  it('lets a gateway open a file for each client that it may have', () => {
+    for (const [, { ulimits, environment }] of running('dist/gateway/main.js'))
+      expect(ulimits!.nofile).toBeGreaterThan(readGatewayConfig(environment).CONNECTIONS_MAX + 1_000);
   });
 
   it('asks everything for its health, and starts again what ended', () => {

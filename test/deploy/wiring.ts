@@ -31,7 +31,12 @@ const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   haproxy: [],
   'prom/prometheus': [],
   'jaegertracing/all-in-one': ['COLLECTOR_OTLP_ENABLED', 'MEMORY_MAX_TRACES'],
-  'grafana/grafana': ['GF_AUTH_ANONYMOUS_ENABLED', 'GF_ANALYTICS_REPORTING_ENABLED'],
+  'grafana/grafana': [
+    'GF_AUTH_ANONYMOUS_ENABLED',
+    'GF_AUTH_DISABLE_LOGIN_FORM',
+    'GF_AUTH_BASIC_ENABLED',
+    'GF_ANALYTICS_REPORTING_ENABLED',
+  ],
 };
 
 /** Everything that is wrong with what the services are told, as sentences. */
