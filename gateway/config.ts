@@ -133,7 +133,7 @@ export const gatewaySettings = {
     max: 86_400,
     unit: 's',
     default: 300,
-    why: 'How long a write is remembered by such a token. Longer than events take on the worst day.',
+    why: 'How long a write is remembered by such a token. Longer than events take on the worst day: after it the writer is shown an old copy like everybody else, and is not told.',
   }),
   FORWARD_HEADERS: names({ default: [], why: 'Client headers that subgraphs get.' }),
   FORWARD_RESPONSE_HEADERS: names({

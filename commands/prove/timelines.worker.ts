@@ -1,5 +1,5 @@
 import { openDatabase } from '#libs/database';
-import { countersModel, rebuild, type Counted } from '#libs/read-model';
+import { countersModel, rebuild } from '#libs/read-model';
 import { createLogger } from '#libs/telemetry';
 import { postsCounted } from '../../subgraphs/posts/counters.js';
 import { postsTables } from '../../subgraphs/posts/posts.tables.js';
@@ -9,7 +9,7 @@ import { TimelineWorker } from '../../subgraphs/posts/timeline/worker.js';
 import type { Site } from './places.js';
 import type { Boss } from './worker.js';
 
-/** What it works off: new edges and posts on their way; everything anew; the posts' counts anew; or, naively, each post struck off before it is delivered. */
+/** What it works off: new edges and posts on their way; everything anew; all counts of posts anew; or, naively, each post struck off before it is delivered. */
 export interface TimelinesOrder {
   readonly site: Pick<Site, 'urls' | 'dataDir'>;
   readonly limits: TimelineLimits;
@@ -32,7 +32,8 @@ export async function work({ site, limits, does }: TimelinesOrder, boss: Boss): 
   } else if (does === 'rebuild') {
     await rebuild(database, homeTimelineModel(limits), { mend: true });
   } else if (does === 'recount') {
-    await rebuild(database, countersModel(postsCounted[0] as Counted, 20), { mend: true });
+    // Side by side, so that whichever of them is under way may be killed.
+    await Promise.all(postsCounted.map((counted) => rebuild(database, countersModel(counted, 20), { mend: true })));
   } else {
     for (;;) {
       const [post] = await database.transaction((tx) =>

@@ -140,7 +140,7 @@ export class RedisSubscription {
     }
     try {
       const text = fields[fields.indexOf('event') + 1] ?? '';
-      if (text.length > EVENT_BYTES_MAX) throw new RangeError(`it has more than ${EVENT_BYTES_MAX} bytes`);
+      if (Buffer.byteLength(text) > EVENT_BYTES_MAX) throw new RangeError(`it has more than ${EVENT_BYTES_MAX} bytes`);
       return [checkEnvelope(JSON.parse(text))];
     } catch (error) {
       this.#bury(id, String(error));

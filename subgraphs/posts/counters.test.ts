@@ -139,6 +139,60 @@ it('trending posts are as they were made, less what is gone, and say when that w
   expect(await ids()).not.toContain(answered.id);
 });
 
+withServer('postgres', 'trending posts that are made anew while others read them', (adminUrl) => {
+  let other: Scene;
+  beforeAll(async () => {
+    other = await openScene(adminUrl);
+  }, 60_000);
+  afterAll(() => other?.close());
+
+  /** Somebody has read them, and holds what a reader holds until `work` is done. */
+  const whileRead = (work: (tx: Tx) => Promise<void>): Promise<void> =>
+    other.database.transaction(async (tx) => {
+      await tx.query('SELECT FROM trending_posts LIMIT 1');
+      await work(tx);
+    });
+  const shown = async (): Promise<string[]> =>
+    (await trendingPage(other.database, null, { after: undefined, take: 10 })).posts.map(({ post }) => post.id);
+  /** The statement that waits for somebody. */
+  const waiting = async (): Promise<string> => {
+    for (;;) {
+      const [row] = await other.database.query<{ query: string }>(
+        `SELECT query FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+      );
+      if (row) return row.query;
+      await briefPause();
+    }
+  };
+
+  it('wait for nobody who has read, and whoever reads meanwhile has those of before', async () => {
+    const viewer = await other.person();
+    const { id } = await publishPost(other.writing, { viewer, body: 'x', inReplyToId: null });
+    await likePost(other.writing, { viewer: await other.person(), postId: id });
+    let refreshing: Promise<boolean> | undefined;
+    await whileRead(async (tx) => {
+      // Kept from its end: the view is made, and not committed.
+      await tx.query(`SELECT FROM read_models WHERE name = 'trending' FOR UPDATE`);
+      refreshing = refreshTrending(other.database, 0, 5_000);
+      refreshing.catch(() => {});
+      expect(await waiting()).toContain('UPDATE read_models');
+      expect(await shown()).toEqual([]);
+    });
+    expect(await refreshing).toBe(true);
+    expect(await shown()).toEqual([id]);
+  });
+
+  it('control: made anew in place, they wait for who has read', async () => {
+    await whileRead(async () => {
+      const inPlace = other.database.transaction(async (tx) => {
+        await tx.query(`SET LOCAL lock_timeout = '100ms'`);
+        await tx.query('REFRESH MATERIALIZED VIEW trending_posts');
+      });
+      await expect(inPlace).rejects.toMatchObject({ cause: { code: '55P03' } });
+    });
+  });
+});
+
 withServer('postgres', 'a count that is compared while others like', (adminUrl) => {
   let other: Scene;
   let author: string;

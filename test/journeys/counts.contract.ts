@@ -1,6 +1,7 @@
 import { expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { alice, bob, carol, dan, eve, PASSWORD } from '../people.js';
+import { SEED } from '../seed.js';
 import type { Person, World } from '../world.js';
 import { cast } from './cast.js';
 import { drift } from './drift.js';
@@ -33,8 +34,8 @@ export function counts(world: () => World, { runs }: { readonly runs: number }):
           expect(await drift(world())).toEqual([]);
         },
       ),
-      // The seed is fixed, so a failure is the same for everybody; of what runs side by side the order is not.
-      { seed: 20_261_120, numRuns: runs, endOnFailure: true },
+      // Of what runs side by side the order is not the seed's. One story is always told, so that every mutation is at work.
+      { seed: SEED, numRuns: runs, endOnFailure: true, examples: [[ONE_OF_EACH]] },
     );
     // What was refused was refused for a reason that a client may have; and every mutation was at work.
     const reasons = ['CONFLICT', 'FORBIDDEN', 'NOT_FOUND', 'UNAUTHENTICATED', 'ACCOUNT_FROZEN', 'BAD_USER_INPUT'];
@@ -94,6 +95,22 @@ const ACT: fc.Arbitrary<Act> = fc.record({
   who: fc.nat(4),
   what: fc.nat(20),
 });
+
+/** Each alone, and such that it is done: Alice's post, and Bob's of it; what Carol does to both; who goes in the end. */
+const ONE_OF_EACH: Act[][] = [
+  [{ verb: 'publishPost', who: 0, what: 0 }],
+  [{ verb: 'reply', who: 1, what: 0 }],
+  [{ verb: 'likePost', who: 2, what: 0 }],
+  [{ verb: 'unlikePost', who: 2, what: 0 }],
+  [{ verb: 'editPost', who: 0, what: 0 }],
+  [{ verb: 'follow', who: 2, what: 0 }],
+  [{ verb: 'unfollow', who: 2, what: 0 }],
+  [{ verb: 'block', who: 2, what: 1 }],
+  [{ verb: 'unblock', who: 2, what: 1 }],
+  [{ verb: 'editProfile', who: 3, what: 0 }],
+  [{ verb: 'deletePost', who: 0, what: 0 }],
+  [{ verb: 'deleteAccount', who: 4, what: 0 }],
+];
 
 function send(
   { verb, who, what }: Act,

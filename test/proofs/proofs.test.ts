@@ -2,10 +2,8 @@ import { beforeAll, expect, it } from '@jest/globals';
 import { execFile } from 'node:child_process';
 import { ROOT } from '../../commands/root.js';
 import { plainEnvironment } from '../deploy/environment.js';
+import { SEED } from '../seed.js';
 import { withServer } from '../servers/needs.js';
-
-/** Of the day, so that each sees other kills; what failed is seen again by `SEED=n npm test -- test/proofs`. */
-const SEED = process.env['SEED'] ?? String(Math.floor(Date.now() / 86_400_000));
 
 /** What a person runs, in a hurry, embedded and on servers at once. What a writer reads is recorded in test/consistency. */
 withServer(['postgres', 'redis'], `npm run prove, in a hurry, with the seed ${SEED}`, (postgres = '', redis = '') => {
@@ -19,7 +17,7 @@ withServer(['postgres', 'redis'], `npm run prove, in a hurry, with the seed ${SE
     const { out, err, code } = await new Promise<{ out: string; err: string; code: number }>((resolve) => {
       execFile(
         process.execPath,
-        ['commands/run.mjs', ...command, '--quick', '--size', '600', '--seed', SEED],
+        ['commands/run.mjs', ...command, '--quick', '--size', '600', '--seed', String(SEED)],
         { cwd: ROOT, env: { ...plainEnvironment(), TEST_DATABASE_URL: postgres, TEST_REDIS_URL: redis } },
         (error, out, err) => resolve({ out, err, code: error === null ? 0 : Number(error.code ?? 1) }),
       );
@@ -73,7 +71,7 @@ withServer(['postgres', 'redis'], `npm run prove, in a hurry, with the seed ${SE
   it('timelines: killed while they are filled and rebuilt they lack nothing; its control lacks posts', () => {
     const rows = rowsOf('timelines');
     // Rebuilt are the lists or the counts, by the seed.
-    const counts = Number(SEED) % 2 === 1 ? ', wrong counts 0' : '';
+    const counts = SEED % 2 === 1 ? ', wrong counts 0' : '';
     expect(rows.filter((row) => !isControl(row))).toEqual(
       ['embedded', 'servers'].map((place) =>
         expect.stringMatching(

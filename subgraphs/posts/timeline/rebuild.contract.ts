@@ -3,12 +3,13 @@ import { newId } from '#libs/identity';
 import { rebuild } from '#libs/read-model';
 import * as bulk from '../bulk.js';
 import { homePage, homePageFromSource } from '../read/home.queries.js';
-import { Load, type Scene } from '../scene.contract.js';
+import type { Scene } from '../scene.contract.js';
 import { publishPost } from '../write/publish-post.js';
 import { buildAllMissing } from './build.js';
 import { homeTimelineModel } from './read-model.js';
 import type { TimelineLimits } from './lists.js';
 import { briefPause } from '../../../test/brief-pause.js';
+import { Load } from '../../../test/load.js';
 import { isTheTruth, settle, settling } from './timeline.contract.js';
 
 const LIMITS: TimelineLimits = { pushMax: 1_000, length: 200, trimEvery: 4, sliceMax: 10 };

@@ -13,6 +13,7 @@ import { deletePost } from '../write/delete-post.js';
 import { publishPost } from '../write/publish-post.js';
 import { restorePost } from '../write/restore-post.js';
 import { briefPause } from '../../../test/brief-pause.js';
+import { SEED } from '../../../test/seed.js';
 import * as bulk from '../bulk.js';
 import { backfillStep } from './backfill.js';
 import { buildAllMissing } from './build.js';
@@ -80,7 +81,7 @@ export function timelines(open: () => Promise<Scene>, { runs }: { readonly runs:
     });
 
   it('equal the SQL truth after any follows, blocks, posts and deletions, and never show what may not be seen', async () => {
-    await fc.assert(story(homePage), { seed: 20_261_128, numRuns: runs, endOnFailure: true });
+    await fc.assert(story(homePage), { seed: SEED, numRuns: runs, endOnFailure: true });
   }, 300_000);
 
   it('somebody who was seen to follow before they were heard of has a list, without a start of posts', async () => {
@@ -207,6 +208,7 @@ export function timelines(open: () => Promise<Scene>, { runs }: { readonly runs:
   }
 
   it('control: a list that is read as it was written shows what may not be seen', async () => {
+    // Stories that are known to show it.
     const { failed } = await fc.check(story(asWritten), { seed: 20_261_128, numRuns: runs, endOnFailure: true });
     expect(failed).toBe(true);
   }, 300_000);
@@ -285,7 +287,6 @@ class Teller {
   }
 }
 
-/** Works everything off. */
 /** For a rebuild that waits: what was told is done meanwhile, and some time passes. */
 export function settling(scene: Scene, limits = SMALL): () => Promise<void> {
   return async () => {
@@ -294,13 +295,14 @@ export function settling(scene: Scene, limits = SMALL): () => Promise<void> {
   };
 }
 
+/** Works everything off. */
 export async function settle(scene: Scene, limits = SMALL): Promise<void> {
   await buildAllMissing(scene.database, limits);
   while ((await backfillStep(scene.database, limits)) > 0);
   while ((await deliverStep(scene.database, limits)).posts > 0);
 }
 
-/** Every page, of every size, is the page that the posts and edges say. */
+/** Every page, of every size, is the page that the posts and edges say; and so is what a page falls back to. */
 export async function isTheTruth(
   scene: Scene,
   read: ReadHome,
@@ -312,7 +314,8 @@ export async function isTheTruth(
     for (;;) {
       const page = { after, take };
       const told = await idsOf(() => read(scene.database, viewer, page));
-      expect(told).toEqual(await idsOf(() => homePageFromSource(scene.database, viewer, page)));
+      expect(told).toEqual(await truthOf(scene, viewer, page));
+      expect(await idsOf(() => homePageFromSource(scene.database, viewer, page))).toEqual(told);
       if (typeof told === 'string' || told.length < take) break;
       after = told.at(-1);
     }
@@ -320,10 +323,28 @@ export async function isTheTruth(
 }
 
 async function onlyWhatMayBeSeen(scene: Scene, read: ReadHome, viewer: string): Promise<void> {
-  const truth = await idsOf(() => homePageFromSource(scene.database, viewer, { after: undefined, take: 1_000 }));
+  const truth = await truthOf(scene, viewer, { after: undefined, take: 1_000 });
   const shown = await idsOf(() => read(scene.database, viewer, { after: undefined, take: 10 }));
   if (typeof truth === 'string') expect(shown).toEqual(truth);
   else expect((shown as string[]).filter((id) => !truth.includes(id))).toEqual([]);
+}
+
+type Page = Parameters<ReadHome>[2];
+
+/** In the plainest SQL, which shares nothing with what it judges: ids of posts, or why there are none. */
+async function truthOf({ database }: Scene, viewer: string, { after, take }: Page): Promise<string[] | string> {
+  const [row] = await database.query<{ state: string | null; ids: string[] }>(
+    `SELECT (SELECT state FROM people WHERE id = $1) AS state, ARRAY(
+       SELECT p.id::text FROM posts p
+       WHERE p.state = 'published' AND ($2::uuid IS NULL OR p.id < $2)
+         AND (p.author_id = $1 OR p.author_id IN (SELECT followee_id FROM follow_edges WHERE follower_id = $1))
+         AND p.author_id NOT IN (SELECT blocked_id FROM block_edges WHERE blocker_id = $1)
+         AND p.author_id NOT IN (SELECT blocker_id FROM block_edges WHERE blocked_id = $1)
+       ORDER BY p.id DESC LIMIT $3) AS ids`,
+    [viewer, after ?? null, take],
+  );
+  if (row?.state === 'deleted') return 'UNAUTHENTICATED';
+  return row?.state === 'frozen' ? 'ACCOUNT_FROZEN' : (row?.ids ?? []);
 }
 
 async function idsOf(read: () => Promise<CountedPost[]>): Promise<string[] | string> {

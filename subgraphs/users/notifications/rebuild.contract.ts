@@ -2,13 +2,20 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { newId } from '#libs/identity';
 import { rebuild } from '#libs/read-model';
 import { briefPause } from '../../../test/brief-pause.js';
+import { Load } from '../../../test/load.js';
+import { NIL } from './facts.js';
 import { notificationsModel } from './read-model.js';
 import type { Scene } from './scene.contract.js';
 
 /** A step is 200 people, so these are three. */
 const PEOPLE = 450;
 
-/** Everybody was liked by the next, once; whoever was liked again or no longer meanwhile is not among those who are looked at. */
+/** One of each step, to whom nothing happens; a reader looks at them all the time. */
+const QUIET = [5, 250, 440];
+/** One of the first step and one of the last, who are liked and no longer liked meanwhile. */
+const LIVELY = [0, 449];
+
+/** Everybody was liked by the next, once. */
 export function rebuilding(open: () => Promise<Scene>): void {
   let scene: Scene;
   let people: string[];
@@ -34,6 +41,12 @@ export function rebuilding(open: () => Promise<Scene>): void {
   };
   const shown = async (nth: number): Promise<string[]> => (await scene.shown(people[nth] as string)).told;
   const pause = briefPause;
+  const load = (): LikesAndReads =>
+    new LikesAndReads({
+      likes: () => scene.hear(...LIVELY.map((nth) => like(nth))),
+      unlikes: () => scene.hear(...LIVELY.map((nth) => unlike(nth))),
+      lacking: async (nth) => (await shown(nth)).join() !== `like ${posts[nth]}`,
+    });
 
   it('goes on where a process was killed, while others are notified, and no read lacks one', async () => {
     const killed = async (): Promise<void> => {
@@ -41,8 +54,11 @@ export function rebuilding(open: () => Promise<Scene>): void {
     };
     await expect(rebuild(scene.database, notificationsModel, { mend: false, onStep: killed })).rejects.toThrow();
     expect(await state()).toEqual({ serving: 1, building: 2, phase: 'filling', done: 200 });
+    const beside = load();
     // Of somebody whose list is built already, and of somebody whose list is not.
-    await scene.hear(unlike(0), unlike(449));
+    await beside.some();
+    // An embedded database has one connection: there the load comes between the steps, elsewhere at any moment.
+    if (scene.database.kind === 'server') beside.goOn();
     let resumedAt = 0;
     let steps = 0;
     const rebuilt = await rebuild(scene.database, notificationsModel, {
@@ -51,16 +67,18 @@ export function rebuilding(open: () => Promise<Scene>): void {
       onResume: (done) => void (resumedAt = done),
       onStep: async () => {
         steps += 1;
-        await scene.hear(...(steps % 2 === 1 ? [like(0), like(449)] : [unlike(0), unlike(449)]));
-        for (const nth of [5, 250, 440]) expect(await shown(nth)).toEqual([`like ${posts[nth]}`]);
+        await beside.some();
       },
     });
+    await beside.end();
+    expect([beside.lacking, beside.reads > 10]).toEqual([[], true]);
     expect(rebuilt).toEqual({ switched: true, differing: 0, resumed: true });
     expect([resumedAt, steps]).toEqual([200, 2 + 3]);
     expect(await state()).toMatchObject({ serving: 2, building: null, phase: 'idle' });
-    for (const nth of [0, 5, 250, 440, 449]) expect(await shown(nth)).toEqual([`like ${posts[nth]}`]);
-    await scene.hear(scene.deleted(posts[5] as string, people[5] as string));
-    expect(await shown(5)).toEqual([]);
+    await scene.hear(...LIVELY.map((nth) => like(nth)));
+    for (const nth of [...LIVELY, ...QUIET]) expect(await shown(nth)).toEqual([`like ${posts[nth]}`]);
+    await scene.hear(scene.deleted(posts[6] as string, people[6] as string));
+    expect(await shown(6)).toEqual([]);
   }, 60_000);
 
   it('does not switch to a version that answers otherwise, until it is told to', async () => {
@@ -73,4 +91,49 @@ export function rebuilding(open: () => Promise<Scene>): void {
     expect(await rebuild(scene.database, notificationsModel, { mend: true, pause })).toMatchObject({ switched: true });
     expect(await shown(7)).toEqual([`like ${posts[7]}`]);
   }, 60_000);
+
+  it('control: emptied and filled again in place, reads lack some meanwhile', async () => {
+    const { database } = scene;
+    const beside = load();
+    const [row] = await database.query<{ serving: number }>(
+      `SELECT serving FROM read_models WHERE name = 'notifications'`,
+    );
+    const slot = row?.serving as number;
+    await database.query('DELETE FROM notifications WHERE slot = $1', [slot]);
+    await beside.some();
+    for (let after: string | undefined = NIL; after !== undefined;) {
+      const from: string = after;
+      const step = await database.transaction((tx) => notificationsModel.fill(tx, slot, from));
+      after = step?.end ? undefined : step?.last;
+    }
+    expect(beside.lacking).toEqual(QUIET);
+    for (const nth of QUIET) expect(await shown(nth)).toEqual([`like ${posts[nth]}`]);
+  }, 60_000);
+}
+
+/** Likes that end and come again; and reads that know what they must see. */
+class LikesAndReads extends Load {
+  reads = 0;
+  readonly lacking: number[] = [];
+  #isLiked = true;
+
+  constructor(
+    private readonly parts: {
+      likes(): Promise<void>;
+      unlikes(): Promise<void>;
+      lacking(nth: number): Promise<boolean>;
+    },
+  ) {
+    super();
+  }
+
+  override async some(): Promise<void> {
+    const { likes, unlikes, lacking } = this.parts;
+    this.#isLiked = !this.#isLiked;
+    await (this.#isLiked ? likes() : unlikes());
+    for (const nth of QUIET) {
+      this.reads += 1;
+      if (await lacking(nth)) this.lacking.push(nth);
+    }
+  }
 }
