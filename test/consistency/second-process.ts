@@ -41,7 +41,11 @@ export async function secondProcess(
     };
     try {
       const running = await START[name](own, { stream, logger: silent });
-      return { url: running.url, close: () => running.close().finally(() => stream.close()) };
+      const close = async (): Promise<void> => {
+        await running.close();
+        await stream.close();
+      };
+      return { url: running.url, close };
     } catch (error) {
       await stream.close();
       throw error;
