@@ -34,8 +34,9 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
     const env = {
       ...servers.env,
       CONSISTENCY_WAIT_MS: '1500',
-      // What asks by itself every two seconds is not counted as somebody's read.
+      // What asks by itself every second or two is not counted as somebody's read.
       ENDED_SESSIONS_POLL_MS: '600000',
+      RELAY_LEASE_MS: '60000',
       ENGINE: 'tributary',
     };
     world = await startWorld(env);
