@@ -12,11 +12,12 @@ try {
     logger,
     progress: (text) => process.stderr.write(`${text}\n`),
   });
-  print(everything.gateway.url, everything.subgraphs, everything.seeded);
+  // Before it says that it runs: whoever reads that may end it at once.
   endOnSignals(async () => {
     await everything.close();
     process.stderr.write('Stopped.\n');
   }, logger);
+  print(everything.gateway.url, everything.subgraphs, everything.seeded);
 } catch (error) {
   process.stderr.write(`${error instanceof SettingsError || error instanceof Error ? error.message : String(error)}\n`);
   logger.debug({ err: error }, 'did not start');

@@ -23,11 +23,11 @@ try {
 
 async function run(config: GatewayConfig): Promise<void> {
   const gateway = config.workers > 1 ? await startWorkers(config, logger) : await startGateway(config, { logger });
-  logger.info({ url: gateway.url, workers: config.workers }, 'Listening');
   endOnSignals(async () => {
     await gateway.close();
     process.exit();
   }, logger);
+  logger.info({ url: gateway.url, workers: config.workers }, 'Listening');
 }
 
 /** What somebody can put right is told in a sentence; only our own mistakes come with a stack. */
