@@ -38,7 +38,7 @@ export const COVERAGE: Readonly<Record<string, Shown>> = {
   },
   FP11: {
     says: 'SIGTERM under load, rolling restart',
-    open: 'a service of one process is away while it is replaced; of two, a mutation that was cut is the client’s to repeat, with its key',
+    open: 'a service of one process is away while it is replaced',
     rows: ['FP11'],
     tests: ['test/faults/nothing-dropped'],
   },

@@ -113,6 +113,8 @@ export async function openTown(
         DATABASE_URL: through(databaseUrls[name], proxies.database[name]),
         REDIS_URL: redisUrl,
         ASSERTION_SECRET: assertions[name],
+        // One process of each: nobody else could be asked.
+        DRAIN_MS: '0',
         ...(name === 'users' ? { SIGNING_KEY: signingKey } : {}),
       }))),
       gateway: {

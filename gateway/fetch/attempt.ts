@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { brotliDecompress, gunzip, inflate } from 'node:zlib';
 import type { Dispatcher } from 'undici';
 import { Failure, TIMEOUT_HEADER } from '#libs/failure';
+import { AWAY_HEADER } from '#libs/lifecycle';
 import type { Clock } from '#libs/telemetry';
 import { UP_TO_HEADER, WROTE_HEADER } from '#libs/consistency';
 import { ASSERTION_HEADER } from '#libs/identity';
@@ -33,12 +34,12 @@ export interface AttemptOptions {
 }
 
 /** Headers of answers that every attempt looks at. */
-export const HEEDED = ['content-type', 'content-length', 'content-encoding', WROTE_HEADER];
+export const HEEDED = ['content-type', 'content-length', 'content-encoding', WROTE_HEADER, AWAY_HEADER];
 
 /**
  * What an attempt that was not answered tells:
  * - `unasked`: its address failed a moment ago; another one may be asked;
- * - `unsent`: no byte left us, so a mutation too may be sent elsewhere;
+ * - `unsent`: no byte left us, or who was asked is just starting and has begun nothing: a mutation too may be sent elsewhere;
  * - `lost`: it broke off, or 502, 503, 504 came; whatever may be asked twice may be asked again;
  * - `final`: asking again would help nobody.
  */
@@ -171,7 +172,10 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     const wrote = consistency && headers[WROTE_HEADER];
     if (typeof wrote === 'string') consistency?.note(this.#call.subgraph, wrote);
     if (this.#options.kept) this.#said = cacheHeadersOf(headers);
+    const away = headers[AWAY_HEADER] !== undefined;
+    if (away) this.target.endpoint.goesAway();
     const refused = whyRefused(status, headers, this.#options.bodyBytesMax);
+    if (refused && away && status === 503) return this.#miss(refused, 'unsent', 'fails');
     if (refused) return this.#refused(status, refused);
     for (const name of this.#options.forwardResponse) {
       const value = headers[name];

@@ -10,12 +10,18 @@ import type { SubgraphTls } from './tls.js';
 /** Calls that wait for a connection to one address; more are refused. */
 export const WAITING_MAX = 50_000;
 
+const KEEP_ALIVE_MS = 4_000;
+/** It says so again with the next answer. */
+const AWAY_MS = 2_000;
+
 export interface EndpointOptions {
   /** To one address; calls beyond wait in line for as long as their request has time. */
   readonly connections: number;
   readonly timeoutMs: number;
   /** Failures in a row after which an address is not asked for a moment; 0: never. */
   readonly breakerFailures?: number;
+  /** How long a connection is kept without a call; shorter than any service drains (DRAIN_MS). */
+  readonly keepAliveMs?: number;
   /** Whom https: addresses have to be, and who we are to them. */
   readonly tls?: SubgraphTls | undefined;
   readonly clock: Clock;
@@ -30,10 +36,12 @@ export class Endpoint {
   readonly limit: AdaptiveLimit;
   /** How long the call that was begun last has waited in line. */
   waitedMs = 0;
+  readonly #clock: Clock;
+  #awayUntil = 0;
   #retired = false;
 
   constructor({ origin, socketPath }: Address, ip: string | undefined, options: EndpointOptions) {
-    const { connections, timeoutMs, breakerFailures = 0, clock } = options;
+    const { connections, timeoutMs, breakerFailures = 0, keepAliveMs = KEEP_ALIVE_MS, clock } = options;
     this.origin = socketPath ?? (ip === undefined ? origin : `${origin} (${ip})`);
     this.pool = new Pool(origin, {
       connections,
@@ -46,15 +54,27 @@ export class Endpoint {
         ...(ip === undefined ? {} : { lookup: always(ip) }),
       },
       // Node's server closes after 5 s without a request; we let go first, so that neither writes into a closed socket.
-      keepAliveTimeout: 4_000,
+      keepAliveTimeout: keepAliveMs,
+      // Whatever a server says (keep-alive: timeout=75): past this nothing is left that could be sent to one that has begun to end.
+      keepAliveMaxTimeout: keepAliveMs,
       maxHeaderSize: 16 * 1024,
       // The whole call has one deadline, in Attempt.
       headersTimeout: 0,
       bodyTimeout: 0,
     });
+    this.#clock = clock;
     this.line = new Line(connections, WAITING_MAX);
     this.limit = new AdaptiveLimit(connections);
     this.breaker = new Breaker({ failuresMax: breakerFailures || Number.POSITIVE_INFINITY, clock });
+  }
+
+  /** It is starting or ending: who is asked instead, where there is somebody. */
+  goesAway(): void {
+    this.#awayUntil = this.#clock() + AWAY_MS;
+  }
+
+  get isAway(): boolean {
+    return this.#clock() < this.#awayUntil;
   }
 
   /** An attempt that was started is over. */

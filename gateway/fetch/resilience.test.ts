@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
+import { AWAY_HEADER } from '#libs/lifecycle';
 import { selfSigned } from '../../test/tiny/self-signed.js';
 import type { RequestContext, SubgraphCall } from '../engine.js';
 import { openSubgraphClient, type SubgraphClientOptions } from './subgraph-client.js';
@@ -31,14 +32,14 @@ async function listen(server: Server, on: number | string = 0, host = '127.0.0.1
 }
 
 /** A subgraph that answers what `says` says; `calls` counts what reached it. */
-async function subgraph(says: (call: number) => number = () => 200) {
+async function subgraph(says: (call: number) => number = () => 200, headers: Record<string, string> = {}) {
   const seen = { calls: 0, url: '' };
   const server = createServer((request, response) => {
     seen.calls += 1;
     const status = says(seen.calls);
     request.resume().on('end', () => {
       if (status === 0) request.socket.resetAndDestroy();
-      else if (status > 0) response.writeHead(status, JSON_TYPE).end('{"data":{}}');
+      else if (status > 0) response.writeHead(status, { ...JSON_TYPE, ...headers }).end('{"data":{}}');
     });
   });
   seen.url = `http://127.0.0.1:${await listen(server)}/graphql`;
@@ -174,6 +175,38 @@ describe('several addresses of one subgraph', () => {
     const both = `http://127.0.0.1:${port}/graphql,${good.url}`;
     expect(await count(40, () => one.ask(both, 'mutation'))).toEqual({ ok: 40 });
     expect(good.calls).toBe(40);
+  });
+
+  it('a mutation that one has not begun, because it is just starting, is sent to the other, once; control: after a mere 503 it is lost', async () => {
+    const good = await subgraph();
+    const busy = await subgraph(() => 503);
+    const starting = await subgraph(() => 503, { [AWAY_HEADER]: 'starting' });
+    // By chance 0.99 the second address is chosen first.
+    const ask = (url: string) => client({ random: () => 0.99 }).ask(`${good.url},${url}`, 'mutation');
+    expect([await ask(starting.url), starting.calls, good.calls]).toEqual(['ok', 1, 1]);
+    expect([await ask(busy.url), busy.calls, good.calls]).toEqual(['SUBGRAPH_UNAVAILABLE', 1, 1]);
+  });
+
+  it('one that says it is ending is asked again only where nobody else is, or after a while', async () => {
+    const [good, ending] = [await subgraph(), await subgraph(undefined, { [AWAY_HEADER]: 'ending' })];
+    let now = 0;
+    const one = client({ random: () => 0.99, clock: () => now });
+    const both = `${good.url},${ending.url}`;
+    expect([await count(50, () => one.ask(both, 'mutation')), ending.calls]).toEqual([{ ok: 50 }, 1]);
+    expect([await count(5, () => one.ask(ending.url)), ending.calls]).toEqual([{ ok: 5 }, 6]);
+    now += 2_000;
+    expect([await count(50, () => one.ask(both)), ending.calls]).toEqual([{ ok: 50 }, 7]);
+  });
+
+  it('a connection without a call is let go, for however long the other side would keep it', async () => {
+    const server = createServer({ keepAliveTimeout: 75_000 }, (request, response) => {
+      request.resume();
+      response.writeHead(200, JSON_TYPE).end('{"data":{}}');
+    });
+    const gone = new Promise((resolve) => server.on('connection', (socket) => socket.once('close', resolve)));
+    const port = await listen(server);
+    expect(await client({ keepAliveMs: 100 }).ask(`http://127.0.0.1:${port}/graphql`)).toBe('ok');
+    await gone;
   });
 
   it('one that is gone costs no call and no retry, however many are made before anything was saved up', async () => {

@@ -5,7 +5,10 @@ import { Failure } from '#libs/failure';
 /** What a service cannot answer without, by name; each rejects while that does not answer. */
 export type Needs = Readonly<Record<string, () => Promise<unknown>>>;
 
-/** /health/live: the process answers. /health/ready: what it needs answers too, within a second; if not, what it waits for and why. */
+/**
+ * /health/live: the process answers. /health/startup: it has started (until then listen.ts answers). /health/ready: what it needs
+ * answers too, within a second; if not, what it waits for and why.
+ */
 export function healthController(needs: Needs): Type {
   @Controller('health')
   class HealthController {
@@ -13,6 +16,12 @@ export function healthController(needs: Needs): Type {
     @Header('cache-control', 'no-store')
     live(): object {
       return { status: 'live' };
+    }
+
+    @Get('startup')
+    @Header('cache-control', 'no-store')
+    startup(): object {
+      return { status: 'started' };
     }
 
     @Get('ready')

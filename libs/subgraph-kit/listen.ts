@@ -1,75 +1,97 @@
-import type { DynamicModule, LoggerService } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
-import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Logger, Tracer } from '#libs/telemetry';
-import { traceRequests } from './traced-requests.js';
+import { AWAY_HEADER } from '#libs/lifecycle';
 
+/** A port that is listened on from the first moment to the last, whoever answers there. */
 export interface Listening {
   /** Where GraphQL is answered, for example http://127.0.0.1:40123/graphql */
   readonly url: string;
+  readonly server: Server;
+  /** From now on `handle` answers; until then /health says what is waited for. */
+  answerWith(handle: RequestListener): void;
+  /** Goes on answering, is not ready, and ends each connection with its next answer: others are asked before it closes. */
+  drain(): void;
   /** Ends what is under way, refuses what is new. */
   close(): Promise<void>;
 }
 
-/** Thousand representations are about 60 KB; the gateway refuses client bodies over 256 KiB. */
-const BODY_BYTES_MAX = 1024 * 1024;
 /** Longer than the gateway's pool keeps an idle connection, so that it is never we who cut one that is being used. */
 const KEEP_ALIVE_MS = 75_000;
 const REQUEST_MS = 15_000;
+/** Whoever is still at it then is cut: nobody waits longer for an answer, or nothing was ever asked. */
+const CLOSE_MS = 10_000;
 
-export async function listen(
-  module: DynamicModule,
-  {
-    host,
-    port,
-    logger,
-    answered,
-    tracer,
-  }: {
-    host: string;
-    port: number;
-    logger: Logger;
-    /** Told of each answer. */
-    answered?: ((method: string, status: number, ms: number) => void) | undefined;
-    /** Makes its spans; absent: nobody traces. */
-    tracer?: Tracer | undefined;
-  },
-): Promise<Listening> {
-  const adapter = new FastifyAdapter({
-    bodyLimit: BODY_BYTES_MAX,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    requestTimeout: REQUEST_MS,
-    forceCloseConnections: 'idle',
+/**
+ * Listens at once. Migrations may take minutes, and whoever looks whether the program lives would end it in the middle of an index if
+ * nobody answered.
+ */
+export async function listen({
+  host,
+  port,
+  waitingFor,
+}: {
+  host: string;
+  port: number;
+  /** What /health/startup and /health/ready say until somebody answers. */
+  waitingFor: readonly string[];
+}): Promise<Listening> {
+  let handle: RequestListener = (request, response) => {
+    const path = pathOf(request.url);
+    if (path === '/health/live') return tell(response, 200, { status: 'live' });
+    response.setHeader(AWAY_HEADER, 'starting');
+    tell(response, 503, { status: path === '/health/startup' ? 'starting' : 'waiting', waitingFor });
+  };
+  let ending = false;
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: REQUEST_MS }, (request, response) => {
+    if (ending) {
+      response.setHeader('connection', 'close');
+      response.setHeader(AWAY_HEADER, 'ending');
+      if (pathOf(request.url) === '/health/ready') return tell(response, 503, ENDING);
+    }
+    handle(request, response);
   });
-  const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
-    logger: nestLogger(logger),
-    abortOnError: false,
-    forceCloseConnections: false,
-  });
-  if (answered)
-    adapter.getInstance().addHook('onResponse', (request, reply, done) => {
-      answered(request.method, reply.statusCode, reply.elapsedTime);
-      done();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject).listen(port, host, () => {
+      server.off('error', reject);
+      resolve();
     });
-  if (tracer) traceRequests(adapter.getInstance(), tracer);
-  await app.listen(port, host);
-  const { port: bound } = app.getHttpServer().address() as AddressInfo;
-  return { url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}/graphql`, close: () => app.close() };
+  });
+  const { port: bound } = server.address() as AddressInfo;
+  let closed: Promise<void> | undefined;
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}/graphql`,
+    server,
+    answerWith(next) {
+      handle = next;
+    },
+    drain() {
+      ending = true;
+    },
+    close() {
+      ending = true;
+      closed ??= close(server);
+      return closed;
+    },
+  };
 }
 
-/** Nest tells each route it maps; that is for debugging. */
-function nestLogger(logger: Logger): LoggerService {
-  const to =
-    (level: keyof Logger) =>
-    (message: unknown, ...more: unknown[]) =>
-      logger[level]({ from: more.at(-1) }, String(message));
-  return {
-    log: to('debug'),
-    debug: to('debug'),
-    verbose: to('debug'),
-    warn: to('warn'),
-    error: to('error'),
-    fatal: to('error'),
-  };
+async function close(server: Server): Promise<void> {
+  const cut = setTimeout(() => server.closeAllConnections(), CLOSE_MS);
+  // A connection whose last answer is out is idle, and kept alive by its client for as long as it likes.
+  const idle = setInterval(() => server.closeIdleConnections(), 50);
+  await new Promise((resolve) => server.close(resolve));
+  clearInterval(idle);
+  clearTimeout(cut);
+}
+
+/** In the words of the gateway. */
+const ENDING = { status: 'waiting', waitingFor: ['nothing: it is ending'] };
+
+function tell(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store' });
+  response.end(JSON.stringify(body));
+}
+
+function pathOf(url = ''): string | undefined {
+  return url.split('?', 1)[0];
 }

@@ -10,7 +10,7 @@ import type { ServiceParts } from './start-service.js';
 
 /**
  * A subgraph as a program of its own: reads its settings, holds its DATA_DIR while its database is embedded, starts, and
- * stops clean at SIGTERM or SIGINT. Exit code 1 says why on standard error.
+ * stops clean at SIGTERM or SIGINT, after others had time to notice. Exit code 1 says why on standard error.
  */
 export async function runProgram<C extends ServiceConfig>(
   name: string,
@@ -33,8 +33,9 @@ export async function runProgram<C extends ServiceConfig>(
     closers.push(() => stream.close());
     const running = await start(config, { stream, logger });
     closers.push(() => running.close());
-    logger.info({ url: running.url }, `${name} listens`);
+    closers.push(() => running.drain());
     endOnSignals(close, logger);
+    logger.info({ url: running.url }, `${name} listens`);
   } catch (error) {
     if (error instanceof SettingsError || error instanceof DatabaseNotOpened)
       process.stderr.write(`${error.message}\n`);

@@ -10,5 +10,7 @@ export interface RunningSubgraph {
   readonly cache: Cache;
   /** Own outbox published, own subscriptions idle. */
   settle(): Promise<void>;
+  /** For DRAIN_MS it goes on answering and is not ready; after that nobody asks it who could ask another one. */
+  drain(): Promise<void>;
   close(): Promise<void>;
 }

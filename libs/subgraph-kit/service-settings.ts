@@ -51,6 +51,13 @@ export function serviceSettings(standardPort: number) {
       default: LEASE_MS,
       why: 'How long a range waits for a process that was killed before another one tells its events.',
     }),
+    DRAIN_MS: whole({
+      min: 0,
+      max: 300_000,
+      unit: 'ms',
+      default: 5_000,
+      why: 'At SIGTERM it answers for that long while /health/ready says 503 and each answer ends its connection: longer than a gateway keeps an idle one (4 s), and than a load balancer takes to notice. Not in npm start, where nobody else could be asked.',
+    }),
     DOCUMENT_CACHE_BYTES: whole({
       min: 65_536,
       max: 1_073_741_824,

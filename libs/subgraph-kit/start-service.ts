@@ -1,4 +1,5 @@
 import type { DynamicModule } from '@nestjs/common';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   allStale,
   entityNames,
@@ -38,6 +39,7 @@ import { keepingDocuments } from './documents.js';
 import { listen } from './listen.js';
 import type { ReadYourWrites } from './read-your-writes.js';
 import type { RunningSubgraph } from './running.js';
+import { serve } from './serve.js';
 import type { ServiceConfig } from './service-settings.js';
 
 /** What a service is given by whoever starts it: its own program, all in one, or a test. */
@@ -86,7 +88,7 @@ export interface Service {
   readonly background?: (parts: ModuleParts) => { settled(): Promise<void>; close(): Promise<void> };
 }
 
-/** Opens the store and the cache, hears events, tells its own, and answers the gateway. */
+/** Listens, opens the store and the cache, hears events, tells its own, and answers the gateway. */
 export async function startService(
   service: Service,
   config: ServiceConfig,
@@ -103,6 +105,8 @@ export async function startService(
     const tracing = parts.tracing ?? (await openTracing(config, logger));
     if (tracing && !parts.tracing) closers.push(() => tracing.close());
     const tracer = tracing?.tracer(name);
+    const listening = await listen({ host: config.HOST, port: config.PORT, waitingFor: MIGRATIONS });
+    closers.push(() => listening.close());
     const database = await openDatabase({
       service: name,
       url: config.DATABASE_URL,
@@ -205,23 +209,27 @@ export async function startService(
       closers.push(() => scraped.close());
       logger.info({ url: scraped.url }, 'Metrics');
     }
-    const listening = await listen(module, {
-      host: config.HOST,
-      port: config.PORT,
+    const serving = await serve(module, listening, {
       logger,
       answered: metrics && ((method, status, ms) => metrics.request(name, method, status, ms)),
       tracer,
     });
-    closers.push(() => listening.close());
+    closers.push(() => serving.close());
 
     const settle = async (): Promise<void> => {
       await subscription.settled();
       await background?.settled();
       await relay.settled();
     };
-    return { name, url: listening.url, database, cache, settle, close };
+    const drain = async (): Promise<void> => {
+      listening.drain();
+      await sleep(config.DRAIN_MS);
+    };
+    return { name, url: listening.url, database, cache, settle, drain, close };
   } catch (error) {
     await close();
     throw error;
   }
 }
+
+const MIGRATIONS = ['database: it is being opened, and migrations run'];

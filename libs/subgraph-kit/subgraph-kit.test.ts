@@ -6,7 +6,7 @@ import { Query, ResolveField, ResolveReference, Resolver } from '@nestjs/graphql
 import { badInput, Failure, TIMEOUT_HEADER } from '#libs/failure';
 import { ASSERTION_HEADER, AssertionSigner, AssertionVerifier, globalId, newId, parseGlobalId } from '#libs/identity';
 import type { Logger } from '#libs/telemetry';
-import { listen, requireViewer, subgraphModule, type Listening, type RequestContext } from './index.js';
+import { listen, requireViewer, serve, subgraphModule, type RequestContext } from './index.js';
 
 const SCHEMA = `
   extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@key"])
@@ -82,31 +82,28 @@ const hidden = newId();
 /** As it is at the moment. */
 let database: () => Promise<unknown> = async () => {};
 
-let one: Listening;
-let two: Listening;
+let one: Running;
+let two: Running;
 let folder: string;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'kit [odd] '));
   const schemaPath = join(folder, 'schema.graphql');
   await writeFile(schemaPath, SCHEMA);
-  const start = (name: string) =>
-    listen(
-      subgraphModule({
-        name,
-        schemaPath,
-        logger,
-        clock: () => now,
-        providers: [Users, Posts],
-        needs: { database: () => database() },
-        assertions: new AssertionVerifier({ subgraph: name, secret }),
-      }),
-      {
-        host: '127.0.0.1',
-        port: 0,
-        logger,
-      },
-    );
+  const start = async (name: string): Promise<Running> => {
+    const module = subgraphModule({
+      name,
+      schemaPath,
+      logger,
+      clock: () => now,
+      providers: [Users, Posts],
+      needs: { database: () => database() },
+      assertions: new AssertionVerifier({ subgraph: name, secret }),
+    });
+    const { url, ...listening } = await listen({ host: '127.0.0.1', port: 0, waitingFor: [] });
+    const { close } = await serve(module, { url, ...listening }, { logger });
+    return { url, drain: listening.drain, close };
+  };
   one = await start('one');
   two = await start('two');
 });
@@ -115,6 +112,12 @@ afterAll(async () => {
   await Promise.all([one.close(), two.close()]);
   await rm(folder, { recursive: true });
 });
+
+interface Running {
+  readonly url: string;
+  drain(): void;
+  close(): Promise<void>;
+}
 
 describe('a subgraph', () => {
   it('answers its gateway, and knows who asks', async () => {
@@ -248,8 +251,8 @@ describe('a subgraph', () => {
     expect({ status: answer.status, code: answer.body.errors?.[0]?.extensions.code }).toEqual({ status, code });
   });
 
-  it('is live and ready for everybody', async () => {
-    for (const path of ['/health/live', '/health/ready'])
+  it('is live, started and ready for everybody', async () => {
+    for (const path of ['/health/live', '/health/startup', '/health/ready'])
       expect((await fetch(one.url.replace('/graphql', path))).status).toBe(200);
   });
 
@@ -271,6 +274,14 @@ describe('a subgraph', () => {
     expect(await health('live')).toEqual({ status: 200, body: { status: 'live' } });
     database = async () => {};
     expect(await health('ready')).toEqual({ status: 200, body: { status: 'ready', waitingFor: [] } });
+  });
+
+  it('answers on while it says that it is ending', async () => {
+    two.drain();
+    const health = async (path: string) => (await fetch(two.url.replace('/graphql', `/health/${path}`))).status;
+    expect(await Promise.all(['live', 'startup', 'ready'].map(health))).toEqual([200, 200, 503]);
+    const answer = await ask('{ whoAsks }', { url: two.url, assertion: signer.sign('two', null) });
+    expect(answer.body).toEqual({ data: { whoAsks: null } });
   });
 });
 

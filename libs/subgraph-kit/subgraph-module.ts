@@ -30,7 +30,7 @@ export interface SubgraphOptions {
   readonly clock?: Clock;
   readonly providers: NonNullable<ModuleMetadata['providers']>;
   readonly controllers?: NonNullable<ModuleMetadata['controllers']>;
-  /** Paths that answer everybody, besides the two of health. */
+  /** Paths that answer everybody, besides those of health. */
   readonly open?: readonly string[];
   /** How readers are shown what they have written; absent: they are not waited for. */
   readonly consistency?: Omit<ReadYourWrites, 'service'> | undefined;
@@ -45,7 +45,8 @@ export interface SubgraphOptions {
  */
 export function subgraphModule(options: SubgraphOptions): DynamicModule {
   const { assertions, clock = systemClock } = options;
-  const door = new Door(assertions, ['/health/live', '/health/ready', ...(options.open ?? [])], clock);
+  const open = ['/health/live', '/health/startup', '/health/ready', ...(options.open ?? [])];
+  const door = new Door(assertions, open, clock);
   @Module({})
   class SubgraphModule implements OnModuleInit {
     constructor(private readonly host: HttpAdapterHost) {}

@@ -1,12 +1,17 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+import { provisionServices } from '#libs/database';
 import { EVENTS, type DomainEvent, type EventType, type Payload } from '#libs/events';
 import { ASSERTION_HEADER, AssertionSigner, globalId, newId, parseGlobalId } from '#libs/identity';
 import { openStream, type Stream } from '#libs/outbox';
 import type { RunningSubgraph } from '#libs/subgraph-kit';
 import { silent } from '#libs/telemetry';
+import { withServer } from '../../test/servers/needs.js';
+import { freePort } from '../../test/servers/postgres.js';
 import { readPostsConfig } from './config.js';
 import { startPosts } from './start.js';
 
@@ -710,5 +715,46 @@ describe('the budget of a profile page: 100 posts, a viewer logged in', () => {
     });
     expect(parents).toEqual([first, first, first, first]);
     expect(cost).toEqual({ sql: 3, roundTrips: 0 });
+  });
+});
+
+withServer('postgres', 'a start that waits for its migrations', (adminUrl = '') => {
+  it('lives, says what it waits for, and is started when they are done', async () => {
+    const prefix = `start_${newId().slice(-8)}_`;
+    const { posts: url = '' } = await provisionServices(adminUrl, ['posts'], { posts: secret }, { prefix });
+    const port = await freePort();
+    const stream = openStream({ logger: silent });
+    // The lock of another process that migrates.
+    const migrating = new pg.Client({ connectionString: url });
+    await migrating.connect();
+    await migrating.query(`SELECT pg_advisory_lock(hashtext('tributary migrations'))`);
+    const config = readPostsConfig({ DATABASE_URL: url, PORT: String(port), CACHE: 'off', ASSERTION_SECRET: secret });
+    const starting = startPosts(config, { stream, logger: silent });
+    const health = async (path: string) => {
+      const response = await fetch(`http://127.0.0.1:${port}/health/${path}`);
+      return { status: response.status, body: (await response.json()) as object };
+    };
+    try {
+      while ((await health('live').catch(() => undefined)) === undefined) await sleep(10);
+      const waitingFor = ['database: it is being opened, and migrations run'];
+      expect(await health('live')).toEqual({ status: 200, body: { status: 'live' } });
+      expect(await health('startup')).toEqual({ status: 503, body: { status: 'starting', waitingFor } });
+      expect(await health('ready')).toEqual({ status: 503, body: { status: 'waiting', waitingFor } });
+    } finally {
+      await migrating.end();
+    }
+    const running = await starting;
+    try {
+      expect(await health('startup')).toEqual({ status: 200, body: { status: 'started' } });
+      expect(await health('ready')).toEqual({ status: 200, body: { status: 'ready', waitingFor: [] } });
+    } finally {
+      await running.close();
+      await stream.close();
+      const admin = new pg.Client({ connectionString: adminUrl });
+      await admin.connect();
+      await admin.query(`DROP DATABASE ${prefix}posts WITH (FORCE)`);
+      await admin.query(`DROP ROLE ${prefix}posts`);
+      await admin.end();
+    }
   });
 });
