@@ -172,10 +172,10 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     const wrote = consistency && headers[WROTE_HEADER];
     if (typeof wrote === 'string') consistency?.note(this.#call.subgraph, wrote);
     if (this.#options.kept) this.#said = cacheHeadersOf(headers);
-    const away = headers[AWAY_HEADER] !== undefined;
-    if (away) this.target.endpoint.goesAway();
+    const away = headers[AWAY_HEADER];
+    if (away !== undefined) this.target.endpoint.goesAway();
     const refused = whyRefused(status, headers, this.#options.bodyBytesMax);
-    if (refused && away && status === 503) return this.#miss(refused, 'unsent', 'fails');
+    if (refused && away === 'starting' && status === 503) return this.#miss(refused, 'unsent', 'fails');
     if (refused) return this.#refused(status, refused);
     for (const name of this.#options.forwardResponse) {
       const value = headers[name];
