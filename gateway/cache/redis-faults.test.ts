@@ -1,10 +1,19 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { openRecordCache } from '#libs/cache';
+import { silent, type Logger } from '#libs/telemetry';
 import { federate, type Asked } from '../../test/federation/harness.js';
 import { HINTS } from '../../test/federation/hints.js';
+import { startFaultProxy } from '../../test/servers/fault-proxy.js';
 import { withServer } from '../../test/servers/needs.js';
-import { startRedis, startRedisCluster, tell, type RedisCluster, type RedisServer } from '../../test/servers/redis.js';
+import {
+  REDIS_ERRORS,
+  startRedis,
+  startRedisCluster,
+  tell,
+  type RedisCluster,
+  type RedisServer,
+} from '../../test/servers/redis.js';
 import { EntityCache } from './entity-cache.js';
 
 /** Five times the promise of 100 ms: the machine runs other tests meanwhile. */
@@ -177,6 +186,45 @@ withServer('redis', 'while something is wrong with Redis', () => {
     },
   );
 
+  // CLUSTERDOWN is below, from a cluster.
+  it.each(REDIS_ERRORS.filter((error) => !error.startsWith('CLUSTERDOWN')))(
+    'it answers everything with %s: reads go to the subgraphs, a write is seen, and the log has a line a second of each kind',
+    async (redisError) => {
+      const door = await startFaultProxy({ port: server.port });
+      const lines: string[] = [];
+      const say = (_: object, message: string) => void lines.push(message);
+      const logger: Logger = { ...silent, info: say, warn: say, error: say };
+      await entities.records.close();
+      const records = openRecordCache({ redisUrl: `redis://127.0.0.1:${door.port}`, logger });
+      entities = new EntityCache({ records, random: () => 0.5 });
+      await records.ready();
+      await warm();
+      await warm('b');
+      const began = performance.now();
+      door.set({ redisError });
+      await readsGoOn();
+      await rename();
+      // Longer than it is left alone once it has failed: it is asked, and answers with an error.
+      while (door.connections() === 0) await passing(10);
+      for (let nth = 0; nth < 30; nth++) {
+        await ask('b');
+        await passing(20);
+      }
+      await readsGoOn();
+      await nothingIsLeft();
+      const counts = new Map<string, number>();
+      for (const line of lines) counts.set(line, (counts.get(line) ?? 0) + 1);
+      const seconds = Math.ceil((performance.now() - began) / 1_000);
+      expect([...counts].filter(([, count]) => count > seconds)).toEqual([]);
+      expect(lines).toContain('the cache fails; reads go to the database until it answers again');
+      door.set({});
+      await readsGoOn();
+      await warm();
+      await warm('b');
+      await door.close();
+    },
+  );
+
   it('control: a client of Redis as it comes waits longer than all of that for one that hangs', async () => {
     const redis = new Redis(server.url);
     await redis.ping();
@@ -328,6 +376,24 @@ withServer('redis', 'while slots of a Redis Cluster move', () => {
       for (const { port } of cluster.nodes) await tell(port, `CLUSTER SETSLOT ${slot} NODE ${to}`);
       await readsGoOn();
     }
+    await warm();
+    await nothingIsLeft();
+  });
+
+  it('a node that has lost a slot answers CLUSTERDOWN: the same, and it is kept again when the slot is back', async () => {
+    await warm();
+    const [{ port }] = cluster.nodes as [RedisServer];
+    const node = new Redis(port);
+    const lost = (await node.cluster('SLOTS')).find(([, , primary]) => primary?.[1] === port)![0];
+    await node.cluster('DELSLOTS', lost);
+    while (!(await tell(port, 'CLUSTER INFO')).includes('cluster_state:fail')) await passing(10);
+    await expect(Promise.all((await node.keys('*')).map((key) => node.type(key)))).rejects.toThrow('CLUSTERDOWN');
+    await readsGoOn();
+    await rename();
+    await readsGoOn();
+    await node.cluster('ADDSLOTS', lost);
+    node.disconnect();
+    await readsGoOn();
     await warm();
     await nothingIsLeft();
   });

@@ -6,7 +6,7 @@ import { readGauges, silent, type Logger } from '#libs/telemetry';
 
 import { startFaultProxy } from '../../test/servers/fault-proxy.js';
 import { withServer } from '../../test/servers/needs.js';
-import { startRedis, startRedisCluster } from '../../test/servers/redis.js';
+import { REDIS_ERRORS, startRedis, startRedisCluster } from '../../test/servers/redis.js';
 import { RedisStream } from './redis-stream.js';
 import { event } from './scene.contract.js';
 import { streamGauges } from './stream-gauges.js';
@@ -257,6 +257,39 @@ withServer('redis', 'the stream in Redis', (url) => {
     expect(firsts(taken)).toEqual(['1:1', '1:2', '1:3', '1:4']);
     // However often it was tried meanwhile.
     expect(said.filter((message) => message.startsWith('The stream cannot be read'))).toHaveLength(1);
+    await server.stop();
+  });
+
+  it('a Redis that answers everything with an error fails a publish with it, fills no log, and goes on when it is over', async () => {
+    const server = await startRedis();
+    const door = await startFaultProxy({ port: server.port });
+    const said: string[] = [];
+    const say = (_: object, message: string): void => void said.push(message);
+    const logger: Logger = { ...silent, info: say, warn: say, error: say };
+    const stream = another({ url: `redis://127.0.0.1:${door.port}`, logger });
+    const taken: string[] = [];
+    stream.subscribe('posts', ['users'], async (events) => void taken.push(...events.map(numbers)));
+    await eventually(() => stream.publish([event(1, 1)]));
+    await eventually(() => taken.includes('1:1'));
+    for (const [nth, redisError] of REDIS_ERRORS.entries()) {
+      door.set({ redisError });
+      const [code = ''] = redisError.split(' ');
+      const publish = (): Promise<unknown> => stream.publish([event(1, nth + 2)]);
+      // Until the connection stands again.
+      await eventually(() => expect(publish()).rejects.toThrow(code));
+      said.length = 0;
+      for (let times = 0; times < 10; times += 1) {
+        await expect(publish()).rejects.toThrow(code);
+        await sleep(10);
+      }
+      expect(said.length).toBe(new Set(said).size);
+      door.set({});
+      await eventually(publish);
+    }
+    await eventually(() => taken.includes('1:4'));
+    expect(firsts(taken)).toEqual(['1:1', '1:2', '1:3', '1:4']);
+    await stream.close();
+    await door.close();
     await server.stop();
   });
 

@@ -12,6 +12,11 @@ export interface Toxics {
   readonly limitData?: number;
   /** An answer comes in pieces of so many bytes. */
   readonly slicer?: number;
+  /**
+   * Of a Redis: whatever is asked is answered with this error, but for INFO, by which a client looks whether it is there. Whoever is
+   * connected is cut off first: an answer that is still on its way would be taken for that of another command.
+   */
+  readonly redisError?: string;
 }
 
 export interface FaultProxy {
@@ -49,6 +54,8 @@ export async function startFaultProxy(to: { host?: string; port: number }): Prom
     upstream.on('error', end).on('close', end);
     client.on('close', end);
     client.on('data', (chunk: Buffer) => {
+      if (toxics.redisError !== undefined && !/\r\ninfo\r\n/i.test(chunk.toString('latin1')))
+        return void client.write(`-${toxics.redisError}\r\n`.repeat(commandsIn(chunk)));
       if (!toxics.timeout && !forgotten.has(pair)) upstream.write(chunk);
     });
     const give = (chunk: Buffer): void => {
@@ -79,7 +86,7 @@ export async function startFaultProxy(to: { host?: string; port: number }): Prom
     connections: () => pairs.size,
     set(next) {
       toxics = next;
-      if (next.down) cut();
+      if (next.down || next.redisError !== undefined) cut();
     },
     forgetOpen() {
       for (const pair of pairs) forgotten.add(pair);
@@ -94,4 +101,9 @@ export async function startFaultProxy(to: { host?: string; port: number }): Prom
         cut();
       }),
   };
+}
+
+/** By their heads: how many arguments follow, and how long the first one is. */
+function commandsIn(chunk: Buffer): number {
+  return chunk.toString('latin1').match(/\*\d+\r\n\$\d+\r\n/g)?.length ?? 0;
 }

@@ -117,6 +117,13 @@ sentinel down-after-milliseconds watched 1500
 sentinel failover-timeout watched 4000
 `;
 
+/** What a Redis says to whatever it is asked about a key while it starts, while its cluster has lost slots, and of a slot that is elsewhere. */
+export const REDIS_ERRORS = [
+  'LOADING Redis is loading the dataset in memory',
+  'CLUSTERDOWN Hash slot not served',
+  'MOVED 3999 127.0.0.1:1',
+];
+
 export function findRedis(): string | undefined {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/local/bin', '/usr/sbin'];
   return folders.map((folder) => join(folder, 'redis-server')).find((file) => existsSync(file));
