@@ -43,8 +43,9 @@ export const COVERAGE: Readonly<Record<string, Shown>> = {
     tests: ['test/faults/nothing-dropped'],
   },
   FP12: {
-    says: 'an exception that nobody catches',
-    open: 'none is thrown: a program that ends by itself is started by whoever runs it, and how soon it ends is not measured',
+    says: 'an exception or a rejection that nobody catches',
+    open: 'it is started again by whoever runs it; that it ends by a deadline is shown, how soon it does under load is not measured',
+    tests: ['libs/lifecycle/end-on-signals'],
   },
   FP13: { says: 'an event loop that is blocked', rows: ['FP13'], tests: ['gateway/http/admission'] },
   FP14: {
@@ -68,7 +69,11 @@ export const COVERAGE: Readonly<Record<string, Shown>> = {
     tests: ['libs/redis/connect', 'libs/cache/redis-store', 'gateway/cache/redis-faults'],
   },
   FR8: { says: 'FLUSHALL, a stream that is gone', rows: ['FR8'], tests: ['libs/outbox/lost-stream'] },
-  FR9: { says: 'Redis answers with errors', rows: ['FR9'], tests: ['libs/telemetry/outage'] },
+  FR9: {
+    says: 'Redis answers with errors: a wrong password, LOADING, CLUSTERDOWN, MOVED',
+    rows: ['FR9'],
+    tests: ['libs/telemetry/outage', 'libs/outbox/redis-stream', 'gateway/cache/redis-faults'],
+  },
   FR10: { says: 'reconnecting again and again', rows: ['FR10'], tests: ['test/faults/soak'] },
   FR11: { says: 'a kept value that is corrupt', tests: ['libs/cache/redis-store', 'gateway/cache/redis-faults'] },
   FD1: { says: 'a database down', rows: ['FD1', 'FD1-crash'], tests: ['libs/database/database'] },
@@ -79,7 +84,6 @@ export const COVERAGE: Readonly<Record<string, Shown>> = {
   FD6: {
     says: 'the primary of before comes back',
     open: 'where an address leads is the operator’s to say: that nothing is written to a primary that was replaced is not shown',
-    rows: ['FD11'],
   },
   FD7: { says: 'a replica that lags', open: 'nothing reads from replicas' },
   FD8: { says: 'a replica down', open: 'nothing reads from replicas' },
@@ -138,4 +142,11 @@ export function coverageTable(): string {
   const print = (row: readonly string[]): string =>
     `| ${row.map((cell, nth) => cell.padEnd(widths[nth]!)).join(' | ')} |`;
   return [print(head), `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`, ...rows.map(print)].join('\n');
+}
+
+/** How many lines of the table of faults such rows of `npm run faults` are about. */
+export function howManyOf(rows: readonly string[]): string {
+  const ids = Object.keys(COVERAGE);
+  const here = ids.filter((id) => rows.some((row) => row === id || row.startsWith(`${id}-`)));
+  return `${here.length} of ${ids.length} ids of the table of faults are here; the others: npm run faults -- --covered`;
 }

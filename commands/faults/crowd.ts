@@ -15,6 +15,10 @@ export interface Op {
   readonly follow?: { readonly followerId: string; readonly followeeId: string; readonly begins: boolean };
   /** Of a write that was tried again: how often nobody knew what became of it. */
   readonly unanswered?: number;
+  /** The code of each error that it was told, of whatever try; `no answer` where one had none. */
+  readonly told?: readonly string[];
+  /** How long its longest request took, ms. */
+  readonly requestMs: number;
   /** When it ended, ms. */
   readonly at: number;
 }
@@ -33,17 +37,32 @@ interface Person {
   readonly repeats: boolean;
 }
 
-type Written = Told & Pick<Op, 'outcome' | 'unanswered'>;
+type Outcome = Pick<Op, 'outcome' | 'unanswered' | 'told' | 'requestMs'>;
+type Written = Outcome & Pick<Answer, 'data'>;
 
-interface Told {
+interface Answer {
   data?: Record<string, unknown> | null;
   errors?: { extensions?: { code?: string } }[];
 }
 
+/** One request, whatever came of it. */
+interface Asked {
+  readonly answer: Answer | undefined;
+  readonly told: readonly string[];
+  readonly requestMs: number;
+}
+
 const PAUSE_MS = 20;
 const WAIT_MS = 15_000;
+const NO_ANSWER = 'no answer';
 /** A write that failed with one of these may have been carried out. */
-const UNKNOWN = new Set(['SUBGRAPH_TIMEOUT', 'SUBGRAPH_UNAVAILABLE', 'SUBGRAPH_BAD_RESPONSE', 'GATEWAY_TIMEOUT']);
+const UNKNOWN = new Set([
+  NO_ANSWER,
+  'SUBGRAPH_TIMEOUT',
+  'SUBGRAPH_UNAVAILABLE',
+  'SUBGRAPH_BAD_RESPONSE',
+  'GATEWAY_TIMEOUT',
+]);
 
 /** How long whoever repeats goes on, ms, and how long between two tries. */
 const REPEATS_MS = 20_000;
@@ -140,19 +159,15 @@ export class Crowd {
   }
 
   async #read(me: Person, other: Person): Promise<void> {
-    try {
-      const told = await this.#ask(
-        `query($handle: String!) { me { id email } userByHandle(handle: $handle) { id handle email followerCount postCount
-           posts(first: 5) { edges { node { id body author { handle email } } } } } }`,
-        { handle: other.handle },
-        me.token,
-      );
-      const seen = JSON.stringify(told.data ?? {}).matchAll(/canary-\w+@example\.com/g);
-      for (const [email] of seen) if (email !== me.email) this.foreign += 1;
-      this.#record('read', { outcome: told.errors === undefined ? 'ok' : 'fail' });
-    } catch {
-      this.#record('read', { outcome: 'fail' });
-    }
+    const { answer, ...asked } = await this.#request(
+      `query($handle: String!) { me { id email } userByHandle(handle: $handle) { id handle email followerCount postCount
+         posts(first: 5) { edges { node { id body author { handle email } } } } } }`,
+      { handle: other.handle },
+      me.token,
+    );
+    const seen = JSON.stringify(answer?.data ?? {}).matchAll(/canary-\w+@example\.com/g);
+    for (const [email] of seen) if (email !== me.email) this.foreign += 1;
+    this.#record('read', { outcome: asked.told.length === 0 ? 'ok' : 'fail', ...asked });
   }
 
   async #write(me: Person, query: string, variables: object): Promise<Written> {
@@ -161,33 +176,54 @@ export class Crowd {
     const until = performance.now() + REPEATS_MS;
     let told = await this.#try(me, query, variables, key);
     let unanswered = 0;
+    const codes = [...(told.told ?? [])];
+    let requestMs = told.requestMs;
     while (told.outcome !== 'ok' && performance.now() < until) {
       if (told.outcome === 'info') unanswered += 1;
       if (unanswered === 0) break;
       await sleep(AGAIN_MS);
       told = await this.#try(me, query, variables, key);
+      codes.push(...(told.told ?? []));
+      requestMs = Math.max(requestMs, told.requestMs);
     }
     // A later refusal says nothing of an earlier try.
-    return { ...told, unanswered, outcome: unanswered > 0 && told.outcome === 'fail' ? 'info' : told.outcome };
+    return {
+      ...told,
+      told: codes,
+      requestMs,
+      unanswered,
+      outcome: unanswered > 0 && told.outcome === 'fail' ? 'info' : told.outcome,
+    };
   }
 
   async #try(me: Person, query: string, variables: object, key?: string): Promise<Written> {
-    try {
-      const told = await this.#ask(query, variables, me.token, key);
-      if (told.errors === undefined) return { ...told, outcome: 'ok' };
-      const isUnknown = told.errors.some(({ extensions }) => UNKNOWN.has(extensions?.code ?? ''));
-      // What was written and could not be shown is written.
-      return { ...told, outcome: isUnknown ? 'info' : 'fail' };
-    } catch {
-      return { outcome: 'info' };
-    }
+    const { answer, ...asked } = await this.#request(query, variables, me.token, key);
+    // What was written and could not be shown is written.
+    const isUnknown = asked.told.some((code) => UNKNOWN.has(code));
+    const outcome = asked.told.length === 0 ? 'ok' : isUnknown ? 'info' : 'fail';
+    return { ...asked, outcome, data: answer?.data ?? null };
   }
 
-  #record(kind: Op['kind'], { outcome, unanswered }: Pick<Op, 'outcome' | 'unanswered'>, more: Partial<Op> = {}): void {
-    this.ops.push({ kind, outcome, at: performance.now(), ...(unanswered && { unanswered }), ...more });
+  #record(kind: Op['kind'], { outcome, unanswered, told, requestMs }: Outcome, more: Partial<Op> = {}): void {
+    this.ops.push({
+      kind,
+      outcome,
+      requestMs,
+      at: performance.now(),
+      ...(unanswered && { unanswered }),
+      ...(told?.length && { told }),
+      ...more,
+    });
   }
 
-  async #ask(query: string, variables: object, token?: string, key?: string): Promise<Told> {
+  async #request(query: string, variables: object, token?: string, key?: string): Promise<Asked> {
+    const began = performance.now();
+    const answer = await this.#ask(query, variables, token, key).catch(() => undefined);
+    const codes = answer?.errors?.map(({ extensions }) => extensions?.code ?? 'no code') ?? [];
+    return { answer, told: answer === undefined ? [NO_ANSWER] : codes, requestMs: performance.now() - began };
+  }
+
+  async #ask(query: string, variables: object, token?: string, key?: string): Promise<Answer> {
     const response = await fetch(this.#graphql, {
       method: 'POST',
       headers: {
@@ -198,6 +234,6 @@ export class Crowd {
       body: JSON.stringify({ query, variables }),
       signal: AbortSignal.timeout(WAIT_MS),
     });
-    return (await response.json()) as Told;
+    return (await response.json()) as Answer;
   }
 }

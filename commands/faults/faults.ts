@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FaultProxy, Toxics } from '../../test/servers/fault-proxy.js';
 import { startPostgres, type PostgresServer } from '../../test/servers/postgres.js';
-import { startRedis, tell, type RedisServer } from '../../test/servers/redis.js';
+import { REDIS_ERRORS, startRedis, tell, type RedisServer } from '../../test/servers/redis.js';
 import { fillDisk } from '../../test/servers/small-disk.js';
+import type { Bars } from './bars.js';
 import type { Databases } from './checker.js';
 import { SERVICES, type ProgramName, type ServiceName, type Town } from './town.js';
 
@@ -16,7 +17,7 @@ export interface Scene {
 }
 
 /** One line of the fault table. */
-export interface Fault {
+export interface Fault extends Bars {
   /** Of the table, and after it what tells it from another of the same number. */
   readonly id: string;
   readonly says: string;
@@ -24,20 +25,26 @@ export interface Fault {
   readonly control?: boolean;
   /** The databases have to be on a disk of their own: where this machine may mount one. */
   readonly fillsDisk?: boolean;
-  /** Nobody may notice it: whatever is asked meanwhile is answered whole. */
-  readonly unnoticed?: boolean;
   /** Before anybody is at work. */
   prepare?(scene: Scene): Promise<void>;
+  /** When all has been looked at: what `prepare` made otherwise is as it was. */
+  tidy?(scene: Scene): Promise<void>;
   /** Does it, and undoes it `ms` later where it does not undo itself. Resolves when it is healed. */
   strike(scene: Scene): Promise<void>;
 }
+
+/** The gateway waits three seconds for a service, and asks posts once for each thing that people do here; as long again for a busy machine. */
+const REQUEST_MS = 6_000;
 
 /**
  * Each fault of the table that concerns all of it together, in the order of its ids; what moves a server to another place comes
  * last. What concerns one part alone is shown by that part's tests: coverage.ts.
  */
 export const FAULTS: readonly Fault[] = [
-  killed('FP1', 'kill -9 of the gateway, and started again, twenty times', 'gateway', 20),
+  {
+    ...killed('FP1', 'kill -9 of the gateway, and started again, twenty times', 'gateway', 20),
+    longestMsMax: () => 5_000,
+  },
   killed('FP3', 'kill -9 of posts in the middle of its writes, and started again', 'posts'),
   killed('FP3-users', 'kill -9 of users, and started again', 'users'),
   {
@@ -67,13 +74,17 @@ export const FAULTS: readonly Fault[] = [
   stopped('FP13', 'the gateway is stopped (SIGSTOP) and goes on later', 'gateway'),
   behind('FR1', 'Redis refuses connections', { down: true }),
   behind('FR2', 'Redis is a black hole', { timeout: true }),
-  halfOpen('FR2-half', 'connections to Redis are half open: nothing comes on them, ever', ({ redis }) => redis),
+  {
+    ...halfOpen('FR2-half', 'connections to Redis are half open: nothing comes on them, ever', ({ redis }) => redis),
+    unnoticed: true,
+  },
   behind('FR3', 'Redis answers 200 ms late', { latency: 200 }),
   redis('FR4', 'Redis is full (maxmemory, noeviction)', 'CONFIG SET maxmemory 1', 'CONFIG SET maxmemory 0'),
   redis('FR5', 'Redis is read only', 'REPLICAOF 127.0.0.1 1', 'REPLICAOF NO ONE'),
   {
     id: 'FR6',
     says: 'Redis is killed and comes back empty',
+    unnoticed: true,
     async strike({ town, ms }) {
       await town.redis.stop();
       await sleep(ms);
@@ -81,10 +92,25 @@ export const FAULTS: readonly Fault[] = [
     },
   },
   redis('FR8', 'FLUSHALL', 'FLUSHALL', undefined),
-  redis('FR9', 'Redis allows nothing (NOPERM)', 'ACL SETUSER default -@all +acl', 'ACL SETUSER default +@all'),
+  {
+    id: 'FR9',
+    says: 'Redis answers with errors: NOPERM, then LOADING, CLUSTERDOWN, MOVED',
+    unnoticed: true,
+    async strike({ town, ms }) {
+      await tell(town.redis.port, 'ACL SETUSER default -@all +acl');
+      await sleep(ms / 4);
+      await tell(town.redis.port, 'ACL SETUSER default +@all');
+      for (const error of REDIS_ERRORS) {
+        town.proxies.redis.set({ redisError: error });
+        await sleep(ms / 4);
+      }
+      town.proxies.redis.set({});
+    },
+  },
   {
     id: 'FR10',
     says: 'Redis drops all connections, ten times',
+    unnoticed: true,
     async strike({ town, ms }) {
       for (let nth = 0; nth < 10; nth += 1) {
         town.proxies.redis.set({ down: true });
@@ -93,7 +119,11 @@ export const FAULTS: readonly Fault[] = [
       }
     },
   },
-  database('FD1', 'the database of posts refuses connections', { down: true }),
+  {
+    ...database('FD1', 'the database of posts refuses connections', { down: true }),
+    // Known at once: nobody waits until time is up.
+    onlyTold: ['SUBGRAPH_UNAVAILABLE', 'OVERLOADED'],
+  },
   {
     id: 'FD1-crash',
     says: 'a backend of PostgreSQL is killed (-9): all connections are lost and it recovers from its log',
@@ -104,9 +134,22 @@ export const FAULTS: readonly Fault[] = [
       process.kill(backend!.pid, 'SIGKILL');
     },
   },
-  database('FD2', 'the database of posts is a black hole', { timeout: true }),
-  halfOpen('FD2-half', 'connections to the database of posts are half open', ({ database: { posts } }) => posts),
-  database('FD3', 'the database of posts answers 400 ms late, so that its connections run out', { latency: 400 }),
+  {
+    ...database('FD2', 'the database of posts is a black hole', { timeout: true }),
+    recoverMsMax: 5_000,
+    requestMsMax: REQUEST_MS,
+  },
+  {
+    ...halfOpen('FD2-half', 'connections to the database of posts are half open', ({ database: { posts } }) => posts),
+    recoverMsMax: 5_000,
+  },
+  {
+    ...database('FD3', 'the database of posts answers 400 ms late, and its two connections run out', { latency: 400 }),
+    told: 'OVERLOADED',
+    requestMsMax: REQUEST_MS,
+    prepare: ({ town }) => replaced(town, 'posts', { DATABASE_POOL_MAX: '2' }),
+    tidy: ({ town }) => replaced(town, 'posts'),
+  },
   {
     id: 'FD4',
     says: 'posts may have one connection to its database, where it had ten (53300)',
@@ -164,14 +207,18 @@ export const FAULTS: readonly Fault[] = [
       await patiently(posts, 'ALTER TABLE posts DROP COLUMN expanded');
     },
   },
-  service('FG1', 'posts refuses connections', { down: true }),
-  service('FG2', 'posts answers eight seconds late', { latency: 8_000 }),
-  halfOpen('FG2-half', 'connections from the gateway to posts are half open', ({ service: { posts } }) => posts),
+  { ...service('FG1', 'posts refuses connections', { down: true }), onlyTold: ['SUBGRAPH_UNAVAILABLE'] },
+  { ...service('FG2', 'posts answers eight seconds late', { latency: 8_000 }), requestMsMax: REQUEST_MS },
+  {
+    ...halfOpen('FG2-half', 'connections from the gateway to posts are half open', ({ service: { posts } }) => posts),
+    requestMsMax: REQUEST_MS,
+  },
   service('FG4', 'answers of posts are cut by a reset after 300 bytes', { limitData: 300 }),
-  service('FG9', 'answers of posts come in pieces of 7 bytes', { slicer: 7 }),
+  { ...service('FG9', 'answers of posts come in pieces of 7 bytes', { slicer: 7 }), unnoticed: true },
   {
     id: 'FX3',
     says: 'posts gets a fifth of a processor',
+    unnoticed: true,
     async strike({ town, ms }) {
       for (const end = performance.now() + ms; performance.now() < end;) {
         town.signal('posts', 'SIGSTOP');
@@ -246,6 +293,11 @@ function killed(id: string, says: string, name: ProgramName, times = 1): Fault {
   };
 }
 
+async function replaced(town: Town, name: ProgramName, settings: Readonly<Record<string, string>> = {}): Promise<void> {
+  town.signal(name, 'SIGTERM');
+  await town.restart(name, settings);
+}
+
 function stopped(id: string, says: string, name: ProgramName): Fault {
   return {
     id,
@@ -271,6 +323,8 @@ function leaseLost(id: string, says: string, name: ServiceName): Fault {
   return {
     id,
     says,
+    // Stopped for longer than it waits for a connection, or the gateway for it; mostly nobody notices.
+    onlyTold: ['OVERLOADED', 'SUBGRAPH_TIMEOUT', 'SUBGRAPH_UNAVAILABLE'],
     async prepare(scene) {
       first = await holder(scene);
       end = await scene.town.second(name);
@@ -298,8 +352,9 @@ function leaseLost(id: string, says: string, name: ServiceName): Fault {
 
 const TAKEN_OVER_MS = 20_000;
 
+/** Redis is asked for what can be had without it, or can wait: nobody notices. */
 function behind(id: string, says: string, toxics: Toxics): Fault {
-  return during(id, says, ({ redis: door }) => door, toxics);
+  return { ...during(id, says, ({ redis: door }) => door, toxics), unnoticed: true };
 }
 
 function database(id: string, says: string, toxics: Toxics): Fault {
@@ -341,6 +396,7 @@ function redis(id: string, says: string, command: string, undo: string | undefin
   return {
     id,
     says,
+    unnoticed: true,
     async strike({ town, ms }) {
       await tell(town.redis.port, command);
       await sleep(ms);
@@ -354,6 +410,7 @@ function redisPromoted(): Fault {
   return {
     id: 'FR7',
     says: 'Redis is lost, and a replica that had heard nothing for a while takes its place',
+    unnoticed: true,
     async prepare({ town }) {
       replica = await startRedis();
       await tell(replica.port, `REPLICAOF 127.0.0.1 ${town.redis.port}`);
@@ -375,6 +432,7 @@ function standbyPromoted(): Fault {
   return {
     id: 'FD5',
     says: 'the primary of all databases is lost; its synchronous standby is promoted and takes its place',
+    longestMsMax: (ms) => ms + 30_000,
     async prepare({ town, databases: { admin } }) {
       standby = await startPostgres({ standbyOf: town.postgres, settings: { synchronous_commit: 'on' } });
       await admin.query(`ALTER SYSTEM SET synchronous_standby_names = '*'`);

@@ -32,8 +32,8 @@ export interface Town {
   signal(name: ProgramName, signal: NodeJS.Signals): void;
   /** Starts again what has ended; the names of those whom no signal of ours had ended. */
   revive(): Promise<ProgramName[]>;
-  /** Starts a program that has ended; resolves when it is ready. */
-  restart(name: ProgramName): Promise<void>;
+  /** Starts a program that has ended, this time with `settings` besides its own; resolves when it is ready. */
+  restart(name: ProgramName, settings?: Readonly<Record<string, string>>): Promise<void>;
   /** One more process of a service, which hears and tells beside the first and is asked nothing; ended by what is answered. */
   second(name: ServiceName): Promise<() => Promise<void>>;
   /** A Redis that kept nothing, at the same port. */
@@ -135,9 +135,9 @@ export async function openTown(
     const signalled = new Set<ProgramName>();
     const logs: Record<string, string[]> = {};
 
-    const run = (name: ProgramName, port: number) => {
+    const run = (name: ProgramName, port: number, settings: Readonly<Record<string, string>> = {}) => {
       const file = name === 'gateway' ? 'dist/gateway/main.js' : `dist/subgraphs/${name}/main.js`;
-      const env = { ...environments[name], ...more[name], PORT: String(port) };
+      const env = { ...environments[name], ...more[name], ...settings, PORT: String(port) };
       const child = spawn(process.execPath, [join(ROOT, file)], {
         cwd: ROOT,
         // As the image sets it, and `npm start`.
@@ -157,9 +157,9 @@ export async function openTown(
       };
       return { child, ended, ready };
     };
-    const restart = async (name: ProgramName): Promise<void> => {
+    const restart: Town['restart'] = async (name, settings) => {
       await programs.get(name)?.ended;
-      const running = run(name, name === 'gateway' ? gatewayPort : ports[name]);
+      const running = run(name, name === 'gateway' ? gatewayPort : ports[name], settings);
       programs.set(name, running);
       signalled.delete(name);
       await running.ready();

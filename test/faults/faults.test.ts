@@ -1,7 +1,9 @@
-import { expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { COVERAGE } from '../../commands/faults/coverage.js';
+import { brokenBars, type Bars, type Seen } from '../../commands/faults/bars.js';
+import { COVERAGE, howManyOf } from '../../commands/faults/coverage.js';
+import type { Op } from '../../commands/faults/crowd.js';
 import { FAULTS } from '../../commands/faults/faults.js';
 import { PROOFS } from '../../commands/prove/proofs.js';
 import { ROOT } from '../../commands/root.js';
@@ -14,6 +16,7 @@ withServer(['postgres', 'redis'], 'npm run faults, on real programs', () => {
     const { code, out, err } = await runCommand('faults', ...ids, '--ms', '500');
     expect({ code, err }).toEqual({ code: 0, err: expect.not.stringContaining('✗') });
     expect(violations(out)).toEqual(Object.fromEntries(ids.map((id) => [id, 0])));
+    expect(out.trimEnd().split('\n').at(-1)).toBe(howManyOf(ids));
   }, 300_000);
 
   it('control: what is changed behind everybody’s back is found, and the command says so by its code', async () => {
@@ -22,6 +25,84 @@ withServer(['postgres', 'redis'], 'npm run faults, on real programs', () => {
     expect(violations(out)['control']).toBeGreaterThan(0);
     for (const id of ['I1', 'I2', 'I4', 'I6', 'I7']) expect(err).toContain(`✗ control: ${id} (`);
   }, 300_000);
+});
+
+describe('what people may see of a fault', () => {
+  const ok: Op = { kind: 'read', outcome: 'ok', requestMs: 20, at: 0 };
+  const refused: Op = { kind: 'read', outcome: 'fail', told: ['OVERLOADED'], requestMs: 900, at: 1 };
+  const repeated: Op = { ...ok, kind: 'publish', told: ['SUBGRAPH_TIMEOUT'], unanswered: 1 };
+  const leaks: Op = { ...refused, told: ['INTERNAL_SERVER_ERROR'] };
+  const seen = (ops: readonly Op[], more: Partial<Seen> = {}): Seen => ({
+    ops,
+    ms: 2_000,
+    longestMs: 100,
+    recoverMs: 50,
+    ...more,
+  });
+
+  it.each<[string, Bars, Seen]>([
+    ['nobody noticed', { unnoticed: true }, seen([ok, ok])],
+    ['they noticed what they may', {}, seen([ok, refused, repeated])],
+    ['they were told what they may be', { onlyTold: ['OVERLOADED'] }, seen([refused, ok])],
+    ['somebody was told what somebody has to be told', { told: 'OVERLOADED' }, seen([ok, refused])],
+    ['a request took as long as one may', { requestMsMax: 900 }, seen([ok, refused])],
+    ['nothing went well for as long as may be', { longestMsMax: (ms) => ms + 100 }, seen([ok], { longestMs: 2_100 })],
+    ['all was good again as late as it may be', { recoverMsMax: 50 }, seen([ok])],
+  ])('is kept to where %s', (_, bars, what) => {
+    expect(brokenBars(bars, what)).toEqual([]);
+  });
+
+  it.each<[string, Bars, Seen]>([
+    ['somebody noticed it, of 2 operations in 1 (OVERLOADED 1)', { unnoticed: true }, seen([ok, refused])],
+    ['somebody noticed it, of 1 operations in 1 (SUBGRAPH_TIMEOUT 1)', { unnoticed: true }, seen([repeated])],
+    [
+      '1 operations were told what nobody may be (INTERNAL_SERVER_ERROR 1)',
+      { onlyTold: ['OVERLOADED', 'INTERNAL_SERVER_ERROR'] },
+      seen([ok, leaks]),
+    ],
+    ['1 operations were told what nobody may be (INTERNAL_SERVER_ERROR 1)', {}, seen([ok, leaks])],
+    [
+      '1 operations were told what nobody may be (SUBGRAPH_TIMEOUT 1)',
+      { onlyTold: ['OVERLOADED'] },
+      seen([repeated, ok, refused]),
+    ],
+    [
+      'nobody was told OVERLOADED, so it did not come about (SUBGRAPH_TIMEOUT 1)',
+      { told: 'OVERLOADED' },
+      seen([repeated]),
+    ],
+    ['one request took 0.90 s, which may be 0.80 s', { requestMsMax: 800 }, seen([ok, refused])],
+    [
+      'the longest without an answered operation was 5.10 s, which may be 5.00 s',
+      { longestMsMax: () => 5_000 },
+      seen([ok], { longestMs: 5_100 }),
+    ],
+    [
+      'healed, all was good again after 5.10 s, which may be 5.00 s',
+      { recoverMsMax: 5_000 },
+      seen([ok], { recoverMs: 5_100 }),
+    ],
+  ])('control: “%s” is a violation', (says, bars, what) => {
+    expect(brokenBars(bars, what)).toEqual([says]);
+  });
+
+  it('has a bar where the table of faults has one', () => {
+    const having = (bar: keyof Bars): string[] =>
+      FAULTS.filter((fault) => fault[bar] !== undefined).map(({ id }) => id);
+    const ofRedis = FAULTS.map(({ id }) => id).filter((id) => id.startsWith('FR'));
+    expect(having('unnoticed').sort()).toEqual([...ofRedis, 'FD12', 'FG9', 'FX3'].sort());
+    expect(having('onlyTold')).toEqual(['FP10', 'FP10-followers', 'FD1', 'FG1']);
+    expect(having('longestMsMax')).toEqual(['FP1', 'FD5']);
+    expect(having('recoverMsMax')).toEqual(['FD2', 'FD2-half']);
+    expect(having('requestMsMax')).toEqual(['FD2', 'FD3', 'FG2', 'FG2-half']);
+    expect(having('told')).toEqual(['FD3']);
+  });
+});
+
+it('says how much of the table of faults was tried', () => {
+  expect(howManyOf(['FR2', 'FR2-half', 'FD11-full', 'control'])).toBe(
+    '2 of 57 ids of the table of faults are here; the others: npm run faults -- --covered',
+  );
 });
 
 it('every line of the table of faults says where it is shown, and that is there', () => {
