@@ -90,6 +90,19 @@ describe('a door that can fail', () => {
     expect(one.pieces.join('').length).toBeLessThanOrEqual(3);
   });
 
+  it('redisError: each command is answered with it, but INFO; who is connected is cut off', async () => {
+    const before = client();
+    before.socket.write('hello');
+    await before.said('hello');
+    proxy.set({ redisError: 'LOADING' });
+    expect(await before.ended).toMatch(/ECONNRESET|closed/);
+    const [one, other] = [client(), client()];
+    one.socket.write('*1\r\n$4\r\nPING\r\n*2\r\n$3\r\nGET\r\n$1\r\na\r\n');
+    await one.said('-LOADING\r\n-LOADING\r\n');
+    other.socket.write('*1\r\n$4\r\ninfo\r\n');
+    await other.said('*1\r\n$4\r\ninfo\r\n');
+  });
+
   it('slicer: all of it comes', async () => {
     proxy.set({ slicer: 2 });
     const one = client();
