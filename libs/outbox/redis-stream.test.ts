@@ -255,8 +255,8 @@ withServer('redis', 'the stream in Redis', (url) => {
     await eventually(() => stream.publish([event(1, 4)]));
     await eventually(() => taken.includes('1:4'));
     expect(firsts(taken)).toEqual(['1:1', '1:2', '1:3', '1:4']);
-    // However often it was tried meanwhile.
-    expect(said.filter((message) => message.startsWith('The stream cannot be read'))).toHaveLength(1);
+    // However often it was tried meanwhile; on a busy machine it may be back before it was tried at all.
+    expect(said.filter((message) => message.startsWith('The stream cannot be read')).length).toBeLessThan(2);
     await server.stop();
   });
 
@@ -275,7 +275,9 @@ withServer('redis', 'the stream in Redis', (url) => {
       door.set({ redisError });
       const [code = ''] = redisError.split(' ');
       const publish = (): Promise<unknown> => stream.publish([event(1, nth + 2)]);
-      // Until the connection stands again.
+      // What is sent into a connection that is just being cut waits there for its second.
+      await sleep(50);
+      // Until there is another one.
       await eventually(() => expect(publish()).rejects.toThrow(code));
       said.length = 0;
       for (let times = 0; times < 10; times += 1) {
