@@ -83,7 +83,8 @@ export const COVERAGE: Readonly<Record<string, Shown>> = {
   FD5: { says: 'a standby is promoted', rows: ['FD5'] },
   FD6: {
     says: 'the primary of before comes back',
-    open: 'where an address leads is the operator’s to say: that nothing is written to a primary that was replaced is not shown',
+    open: 'where an address leads is the operator’s to say: one that was replaced and still takes writes is written to',
+    tests: ['libs/database/database'],
   },
   FD7: { says: 'a replica that lags', open: 'nothing reads from replicas' },
   FD8: { says: 'a replica down', open: 'nothing reads from replicas' },
