@@ -145,10 +145,17 @@ export const FAULTS: readonly Fault[] = [
     recoverMsMax: 5_000,
   },
   {
-    ...database('FD3', 'the database of posts answers 400 ms late, and its two connections run out', { latency: 400 }),
+    id: 'FD3',
+    says: 'the database of posts answers 400 ms late, and its two connections run out',
     told: 'OVERLOADED',
     requestMsMax: REQUEST_MS,
     prepare: ({ town }) => replaced(town, 'posts', { DATABASE_POOL_MAX: '2' }),
+    async strike({ town: { proxies }, ms }) {
+      proxies.database.posts.set({ latency: 400 });
+      // Whoever is refused has waited for a second.
+      await sleep(Math.max(ms, 3_000));
+      proxies.database.posts.set({});
+    },
     tidy: ({ town }) => replaced(town, 'posts'),
   },
   {
