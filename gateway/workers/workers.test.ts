@@ -19,11 +19,6 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'workers-'));
   file = join(folder, 'supergraph.graphql');
 });
-afterEach(async () => {
-  tiny.posts.misbehave = undefined;
-  await child?.destroy();
-  child = undefined;
-});
 afterAll(async () => {
   await tiny.close();
   rmSync(folder, { recursive: true });
@@ -134,15 +129,71 @@ function startCrowd(port: number, clients: number) {
   };
 }
 
-describe('workers', () => {
+describe('workers of one gateway', () => {
+  let program: Child;
+  let port: number;
+  beforeAll(async () => {
+    ({ program, port } = await start());
+  }, 300_000);
+  afterAll(() => program.destroy());
+
   it('are as many processes as WORKERS says, on one port, and all of them answer', async () => {
-    const { program, port } = await start();
     expect(childrenOf(program.pid)).toHaveLength(WORKERS);
     const answers = await Promise.all(Array.from({ length: 12 }, () => ask(port, '{ me { name posts { body } } }')));
     for (const { status, body } of answers) {
       expect([status, body]).toEqual([200, '{"data":{"me":{"name":"name of 1","posts":[{"body":"by 1"}]}}}']);
     }
   }, 300_000);
+
+  it('a supergraph that cannot be served leaves the last good one with all, and who is started later serves that too', async () => {
+    writeFileSync(file, tiny.sdl.replaceAll(tiny.posts.url, 'gopher://nowhere/'));
+    await program.said('the last good one stays');
+    const before = childrenOf(program.pid);
+    process.kill(before[0]!, 'SIGKILL');
+    await until(() => childrenOf(program.pid).filter((pid) => !before.includes(pid)).length === 1);
+    await until(async () => (await ask(port, '/health/ready')).status === 200);
+    const answers = await Promise.all(Array.from({ length: 12 }, () => ask(port, '{ newest { body } }')));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+  }, 300_000);
+
+  it('a new supergraph is served by all of them at once, or by none: one that has not built it yet holds all', async () => {
+    const slow = childrenOf(program.pid)[0]!;
+    process.kill(slow, 'SIGSTOP');
+    const built = () => program.output().split('Planning federated operations').length - 1;
+    const already = built();
+    writeFileSync(file, tiny.sdl.replaceAll('newest: Post', 'latest: Post'));
+    await until(() => built() === already + WORKERS - 1);
+    const held = await Promise.allSettled(
+      Array.from({ length: 9 }, () => ask(port, '{ newest { body } }', { withinMs: 10_000 })),
+    );
+    const answers = held.flatMap((one) => (one.status === 'fulfilled' ? [one.value.status] : []));
+    expect(answers.length).toBeGreaterThan(0);
+    expect(new Set(answers)).toEqual(new Set([200]));
+    process.kill(slow, 'SIGCONT');
+    await program.said('All workers serve the supergraph');
+    await until(async () => (await ask(port, '{ newest { body } }')).status === 400);
+    const now = await Promise.all(Array.from({ length: 12 }, () => ask(port, '{ latest { body } }')));
+    expect(new Set(now.map(({ status }) => status))).toEqual(new Set([200]));
+  }, 300_000);
+
+  it('one that is missing is told by all of them: a balancer sees one gateway', async () => {
+    const [stopped, ...others] = childrenOf(program.pid);
+    expect(others).toHaveLength(WORKERS - 1);
+    process.kill(stopped!, 'SIGKILL');
+    await until(async () => {
+      const { status, body } = await ask(port, '/health/ready');
+      return status === 503 && body.includes(`workers: ${WORKERS - 1} of ${WORKERS} are ready`);
+    });
+    await until(async () => (await ask(port, '/health/ready')).status === 200);
+  }, 300_000);
+});
+
+describe('workers', () => {
+  afterEach(async () => {
+    tiny.posts.misbehave = undefined;
+    await child?.destroy();
+    child = undefined;
+  });
 
   it('kill -9 of one under load: what it had in hand fails once, everything else is answered, and it is replaced', async () => {
     const { program, port } = await start();
@@ -176,51 +227,6 @@ describe('workers', () => {
     expect(new Set(second.map(({ client }) => client)).size).toBe(second.length);
     expect(second.filter(({ client }) => !inHand.includes(client))).toEqual([]);
     expect(inHand.length).toBeGreaterThan(0);
-  }, 300_000);
-
-  it('a new supergraph is served by all of them at once, or by none: one that has not built it yet holds all', async () => {
-    const { program, port } = await start();
-    const slow = childrenOf(program.pid)[0]!;
-    process.kill(slow, 'SIGSTOP');
-    const built = () => program.output().split('Planning federated operations').length - 1;
-    const already = built();
-    writeFileSync(file, tiny.sdl.replaceAll('newest: Post', 'latest: Post'));
-    await until(() => built() === already + WORKERS - 1);
-    const held = await Promise.allSettled(
-      Array.from({ length: 9 }, () => ask(port, '{ newest { body } }', { withinMs: 10_000 })),
-    );
-    const answers = held.flatMap((one) => (one.status === 'fulfilled' ? [one.value.status] : []));
-    expect(answers.length).toBeGreaterThan(0);
-    expect(new Set(answers)).toEqual(new Set([200]));
-    process.kill(slow, 'SIGCONT');
-    await program.said('All workers serve the supergraph');
-    await until(async () => (await ask(port, '{ newest { body } }')).status === 400);
-    const now = await Promise.all(Array.from({ length: 12 }, () => ask(port, '{ latest { body } }')));
-    expect(new Set(now.map(({ status }) => status))).toEqual(new Set([200]));
-  }, 300_000);
-
-  it('a supergraph that cannot be served leaves the last good one with all, and who is started later serves that too', async () => {
-    const { program, port } = await start();
-    writeFileSync(file, tiny.sdl.replaceAll(tiny.posts.url, 'gopher://nowhere/'));
-    await program.said('the last good one stays');
-    const before = childrenOf(program.pid);
-    process.kill(before[0]!, 'SIGKILL');
-    await until(() => childrenOf(program.pid).filter((pid) => !before.includes(pid)).length === 1);
-    await until(async () => (await ask(port, '/health/ready')).status === 200);
-    const answers = await Promise.all(Array.from({ length: 12 }, () => ask(port, '{ newest { body } }')));
-    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
-  }, 300_000);
-
-  it('one that is missing is told by all of them: a balancer sees one gateway', async () => {
-    const { program, port } = await start();
-    const [stopped, ...others] = childrenOf(program.pid);
-    expect(others).toHaveLength(WORKERS - 1);
-    process.kill(stopped!, 'SIGKILL');
-    await until(async () => {
-      const { status, body } = await ask(port, '/health/ready');
-      return status === 503 && body.includes(`workers: ${WORKERS - 1} of ${WORKERS} are ready`);
-    });
-    await until(async () => (await ask(port, '/health/ready')).status === 200);
   }, 300_000);
 
   it('SIGTERM: all of them end what is under way, then nobody is left', async () => {

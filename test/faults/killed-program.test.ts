@@ -29,7 +29,7 @@ describe('the program, all in one', () => {
     const acknowledged: string[] = [];
     const authors = new Set<string>();
 
-    for (let round = 0; round < 4; round++) {
+    for (let round = 0; round < 3; round++) {
       const [alice, dan, carol] = await Promise.all(['alice', 'dan', 'carol'].map((handle) => logIn(graph, handle)));
       if (!alice || !dan || !carol) throw new Error('nobody logged in');
       // carol follows dan in every other round; posts hears of it by an event. In the others she stops.
@@ -59,7 +59,7 @@ describe('the program, all in one', () => {
       const { nodes } = await told<{ nodes: unknown[] }>(bob, query, { ids: acknowledged });
       expect(nodes).toEqual(acknowledged.map((id) => ({ id })));
     }
-    expect(acknowledged.length).toBeGreaterThanOrEqual(4);
+    expect(acknowledged.length).toBeGreaterThanOrEqual(3);
 
     // bob follows alice, so what she wrote is in his timeline, and dan's is not.
     const bob = await logIn(graph, 'bob');
@@ -84,7 +84,7 @@ describe('the program, all in one', () => {
 
   it('killed again and again while it starts for the first time, starts at last, with the five people once', async () => {
     const dataDir = folder();
-    for (const afterMs of [300, 600, 900, 1_200, 1_500, 1_800]) {
+    for (const afterMs of [300, 800, 1_300, 1_800]) {
       const child = await spawnStart(dataDir);
       await Promise.race([sleep(afterMs), child.said(READY)]);
       child.end('SIGKILL').catch(() => {});
