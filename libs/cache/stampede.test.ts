@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { silent } from '#libs/telemetry';
 import { withServer } from '../../test/servers/needs.js';
+import { LEASE_MS } from './aside.js';
 import { Cache, openCache } from './cache.js';
 import { MemoryStore } from './memory-store.js';
 import { RedisStore } from './redis-store.js';
@@ -143,9 +144,11 @@ withServer('redis', 'a stampede on Redis', (url) => {
     const hot = caches.map((cache) => cache.aside<number>({ prefix: `hot.${callers}`, ttlMs: 60_000 }));
     const row = slowRow(3);
     const id = randomUUID();
+    const began = performance.now();
     const answers = await Promise.all(Array.from({ length: callers }, (_, at) => hot[at % 2]!.getMany([id], row.load)));
     expect(answers.every((found) => found.get(id) === 7)).toBe(true);
-    expect(row.loads).toBe(1);
+    // One for each lease, whose time is Redis': on a busy machine the first may run out before its load comes to an end.
+    expect(row.loads).toBeLessThanOrEqual(1 + Math.floor((performance.now() - began) / LEASE_MS));
     await Promise.all(caches.map((cache) => cache.close()));
   });
 });
