@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import cluster from 'node:cluster';
-import { endOnSignals } from '#libs/lifecycle';
+import { CLOSE_MS, endOnSignals } from '#libs/lifecycle';
 import { SettingsError } from '#libs/settings';
 import { createLogger } from '#libs/telemetry';
 import { readGatewayConfig, type GatewayConfig } from './config.js';
@@ -23,10 +23,11 @@ try {
 
 async function run(config: GatewayConfig): Promise<void> {
   const gateway = config.workers > 1 ? await startWorkers(config, logger) : await startGateway(config, { logger });
-  endOnSignals(async () => {
+  const close = async (): Promise<void> => {
     await gateway.close();
     process.exit();
-  }, logger);
+  };
+  endOnSignals(close, logger, CLOSE_MS + config.DRAIN_MS);
   logger.info({ url: gateway.url, workers: config.workers }, 'Listening');
 }
 

@@ -332,7 +332,8 @@ function leaseLost(id: string, says: string, name: ServiceName): Fault {
     id,
     says,
     // Stopped for longer than it waits for a connection, or the gateway for it; mostly nobody notices.
-    onlyTold: ['OVERLOADED', 'SUBGRAPH_TIMEOUT', 'SUBGRAPH_UNAVAILABLE'],
+    // A repeat may meet the first try, when both wake up with the process that was stopped.
+    onlyTold: ['OVERLOADED', 'SUBGRAPH_TIMEOUT', 'SUBGRAPH_UNAVAILABLE', 'IDEMPOTENCY_KEY_IN_USE'],
     async prepare(scene) {
       first = await holder(scene);
       end = await scene.town.second(name);

@@ -173,7 +173,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     if (typeof wrote === 'string') consistency?.note(this.#call.subgraph, wrote);
     if (this.#options.kept) this.#said = cacheHeadersOf(headers);
     const away = headers[AWAY_HEADER];
-    if (away !== undefined) this.target.endpoint.goesAway();
+    if (away === 'starting' || away === 'ending') this.target.endpoint.goesAway(away);
     const refused = whyRefused(status, headers, this.#options.bodyBytesMax);
     if (refused && away === 'starting' && status === 503) return this.#miss(refused, 'unsent', 'fails');
     if (refused) return this.#refused(status, refused);

@@ -14,6 +14,9 @@ const KEEP_ALIVE_MS = 4_000;
 /** It says so again with the next answer. */
 const AWAY_MS = 2_000;
 
+/** Who is `ending` answers for a while yet, who is `starting` does not. */
+export type Away = 'starting' | 'ending';
+
 export interface EndpointOptions {
   /** To one address; calls beyond wait in line for as long as their request has time. */
   readonly connections: number;
@@ -37,6 +40,7 @@ export class Endpoint {
   /** How long the call that was begun last has waited in line. */
   waitedMs = 0;
   readonly #clock: Clock;
+  #how: Away | undefined;
   #awayUntil = 0;
   #retired = false;
 
@@ -69,12 +73,13 @@ export class Endpoint {
   }
 
   /** It is starting or ending: who is asked instead, where there is somebody. */
-  goesAway(): void {
+  goesAway(how: Away): void {
+    this.#how = how;
     this.#awayUntil = this.#clock() + AWAY_MS;
   }
 
-  get isAway(): boolean {
-    return this.#clock() < this.#awayUntil;
+  get away(): Away | undefined {
+    return this.#clock() < this.#awayUntil ? this.#how : undefined;
   }
 
   /** An attempt that was started is over. */

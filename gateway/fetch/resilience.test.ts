@@ -198,6 +198,15 @@ describe('several addresses of one subgraph', () => {
     expect([await count(50, () => one.ask(both)), ending.calls]).toEqual([{ ok: 50 }, 7]);
   });
 
+  it('where all others are starting, one that is ending is asked', async () => {
+    const starting = [await subgraph(() => 503, { [AWAY_HEADER]: 'starting' }), await subgraph(() => 503, { [AWAY_HEADER]: 'starting' })] as const; // prettier-ignore
+    const ending = await subgraph(undefined, { [AWAY_HEADER]: 'ending' });
+    const one = client({ random: () => 0, clock: () => 0 });
+    for (const { url } of [...starting, ending]) await one.ask(url, 'mutation');
+    const all = [...starting, ending].map(({ url }) => url).join();
+    expect([await count(20, () => one.ask(all, 'mutation')), ending.calls]).toEqual([{ ok: 20 }, 21]);
+  });
+
   it('a connection without a call is let go, for however long the other side would keep it', async () => {
     const server = createServer({ keepAliveTimeout: 75_000 }, (request, response) => {
       request.resume();

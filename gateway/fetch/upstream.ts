@@ -33,14 +33,16 @@ export class Upstream {
 
   /**
    * Of two addresses by chance the one that has less to do (Mitzenmacher, "The Power of Two Choices", 2001), of those that answer;
-   * not the one that was tried already, nor one that is starting or ending, where there is another.
+   * not the one that was tried already, nor one that is ending, let alone starting, where there is another.
    */
   choose(tried: Target | undefined): Target {
     const { targets } = this;
     if (targets.length === 1) return targets[0]!;
     const fits = (target: Target) => target.endpoint.breaker.allows;
-    let choice = targets.filter((target) => target !== tried && fits(target) && !target.endpoint.isAway);
-    if (choice.length === 0) choice = targets.filter((target) => target !== tried && fits(target));
+    const others = targets.filter((target) => target !== tried && fits(target));
+    let choice = others.filter(({ endpoint }) => endpoint.away === undefined);
+    if (choice.length === 0) choice = others.filter(({ endpoint }) => endpoint.away === 'ending');
+    if (choice.length === 0) choice = others;
     if (choice.length === 0) choice = targets.filter(fits);
     if (choice.length === 0) choice = [...targets];
     const one = choice[Math.floor(this.#random() * choice.length)]!;

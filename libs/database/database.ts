@@ -127,9 +127,11 @@ export class Database implements Statements {
   ): Promise<Row[]> {
     deadline?.require();
     const client = await this.#parts.pool.connect();
-    if (deadline?.leftMs === 0) {
+    try {
+      deadline?.require();
+    } catch (error) {
       client.release();
-      deadline.require();
+      throw error;
     }
     try {
       const rows = await rowsOf<Row>(client, text, values);

@@ -2,8 +2,9 @@ import { createRemoteJWKSet, errors, type FlattenedJWSInput, type JWSHeaderParam
 import { Failure } from '#libs/failure';
 
 const FETCH_MS = 2_000;
-/** A token that names an unknown key makes us look again, at most this often. */
+/** A token that names an unknown key makes us look again, at most this often; sooner after a look that failed. */
 const LOOK_AGAIN_MS = 30_000;
+const FAILED_AGAIN_MS = 2_000;
 /** Keys as old as this are renewed behind the requests' backs, so where tokens come all the time no request waits for it. */
 const RENEW_MS = 300_000;
 /** Keys older than this are not believed before they are renewed: what the issuer withdrew ends here, also where no token came meanwhile. */
@@ -11,7 +12,7 @@ const REFRESH_MS = 600_000;
 /** How long known keys are believed while their issuer cannot be reached. */
 const BELIEVED_MS = 3_600_000;
 /** So long after the issuer could not be reached no request waits for it; it is asked on behind their backs. */
-const AWAY_MS = 2 * LOOK_AGAIN_MS;
+const AWAY_MS = 5_000;
 
 /**
  * The keys that an issuer publishes (JWKS). Fetched when the first token comes, renewed while they are in use; a short absence of the
@@ -43,7 +44,7 @@ export class RemoteKeys {
       return await this.#keys(header, token);
     } catch (cause) {
       if (!isMismatch(cause)) throw unavailable(cause);
-      if (this.#renewal === undefined && this.clock() - this.#askedAt <= LOOK_AGAIN_MS)
+      if (this.#renewal === undefined && this.clock() - this.#askedAt <= this.#pauseMs)
         throw this.#failedAt === undefined ? cause : unavailable(cause);
     }
     await this.#renew();
@@ -57,7 +58,11 @@ export class RemoteKeys {
     if (age > BELIEVED_MS) return this.#renew();
     const isAway = this.#failedAt !== undefined && now - this.#failedAt <= AWAY_MS;
     if (age > REFRESH_MS && !isAway) return this.#renew().catch(() => {});
-    if (age > RENEW_MS && now - this.#askedAt > LOOK_AGAIN_MS) this.#renew().catch(() => {});
+    if (age > RENEW_MS && now - this.#askedAt > this.#pauseMs) this.#renew().catch(() => {});
+  }
+
+  get #pauseMs(): number {
+    return this.#failedAt === undefined ? LOOK_AGAIN_MS : FAILED_AGAIN_MS;
   }
 
   /** One at a time: who needs it meanwhile waits for the same. */

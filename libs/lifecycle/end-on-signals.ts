@@ -3,8 +3,8 @@ import type { Logger } from '#libs/telemetry';
 
 /** Signals that come within it are one wish: Ctrl+C reaches a program that npm has started from the terminal and from npm. */
 const SAME_MS = 1_000;
-/** After an error closing may wait for what will never come; then the program ends all the same. */
-const CLOSE_MS = 15_000;
+/** After an error closing may wait for what will never come; then the program ends all the same. Beside it comes the time for which it drains. */
+export const CLOSE_MS = 15_000;
 const SAID_MAX = 10;
 
 /**

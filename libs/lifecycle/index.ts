@@ -1,2 +1,2 @@
 export { AWAY_HEADER } from './away.js';
-export { endOnError, endOnSignals } from './end-on-signals.js';
+export { CLOSE_MS, endOnError, endOnSignals } from './end-on-signals.js';

@@ -1,6 +1,6 @@
 import { DatabaseNotOpened, lockDataDir } from '#libs/database';
 import { LISTENERS } from '#libs/events';
-import { endOnSignals } from '#libs/lifecycle';
+import { CLOSE_MS, endOnSignals } from '#libs/lifecycle';
 import { openStream } from '#libs/outbox';
 import { SettingsError, type Environment } from '#libs/settings';
 import { createLogger } from '#libs/telemetry';
@@ -34,7 +34,7 @@ export async function runProgram<C extends ServiceConfig>(
     const running = await start(config, { stream, logger });
     closers.push(() => running.close());
     closers.push(() => running.drain());
-    endOnSignals(close, logger);
+    endOnSignals(close, logger, CLOSE_MS + config.DRAIN_MS);
     logger.info({ url: running.url }, `${name} listens`);
   } catch (error) {
     if (error instanceof SettingsError || error instanceof DatabaseNotOpened)
