@@ -52,10 +52,11 @@ describe('what an attack may not bring about', () => {
 
   it('control: a loop that is blocked, and a next client who waits for it, are seen', async () => {
     const block = (): Message => {
-      // When the question is on its way, and its time is being taken.
-      setTimeout(() => {
-        for (const until = performance.now() + 100; performance.now() < until;);
+      // Again and again, for as long as the question is on its way and its time is being taken.
+      const blocks = setInterval(() => {
+        for (const until = performance.now() + 50; performance.now() < until;);
       }, 1);
+      setTimeout(() => clearInterval(blocks), 800);
       return { body: query('{__typename}') };
     };
     const row: Attack = { id: 'X0', what: 'a loop that is blocked', to: 'gateway', send: block, come: { status: 200 } };
