@@ -1,10 +1,9 @@
-import type { LoggerService } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Logger } from '#libs/telemetry';
+import { nestLogger, type Logger } from '#libs/telemetry';
 import { GatewayModule } from '../gateway.module.js';
 import { answerGraphql, type GraphqlOverHttpParts } from './graphql-over-http.js';
 import type { Readiness } from './health.controller.js';
@@ -138,20 +137,4 @@ function statusOf(error: unknown): number {
   const { status, statusCode } = error as { status?: unknown; statusCode?: unknown };
   const found = typeof status === 'number' ? status : typeof statusCode === 'number' ? statusCode : 500;
   return found >= 400 && found < 600 ? found : 500;
-}
-
-/** Nest tells each route it maps; that is for debugging. */
-function nestLogger(logger: Logger): LoggerService {
-  const to =
-    (level: keyof Logger) =>
-    (message: unknown, ...more: unknown[]) =>
-      logger[level]({ from: more.at(-1) }, String(message));
-  return {
-    log: to('debug'),
-    debug: to('debug'),
-    verbose: to('debug'),
-    warn: to('warn'),
-    error: to('error'),
-    fatal: to('error'),
-  };
 }

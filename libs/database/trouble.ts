@@ -54,7 +54,7 @@ export function isSilent(error: unknown): boolean {
   return types.isNativeError(error) && error.message === READ_TIMEOUT;
 }
 
-/** This session writes nothing: where it leads to, or as it was told. */
+/** Nothing can be written on this connection: it leads to a replica, or its database was made read only. */
 export function isReadOnly(error: unknown): boolean {
   return sqlState(error) === READ_ONLY;
 }

@@ -19,7 +19,7 @@ export interface Listening {
 const KEEP_ALIVE_MS = 75_000;
 const REQUEST_MS = 15_000;
 /** Whoever is still at it then is cut: nobody waits longer for an answer, or nothing was ever asked. */
-const CLOSE_MS = 10_000;
+const CUT_MS = 10_000;
 
 /**
  * Listens at once. Migrations may take minutes, and whoever looks whether the program lives would end it in the middle of an index if
@@ -76,7 +76,7 @@ export async function listen({
 }
 
 async function close(server: Server): Promise<void> {
-  const cut = setTimeout(() => server.closeAllConnections(), CLOSE_MS);
+  const cut = setTimeout(() => server.closeAllConnections(), CUT_MS);
   // A connection whose last answer is out is idle, and kept alive by its client for as long as it likes.
   const idle = setInterval(() => server.closeIdleConnections(), 50);
   await new Promise((resolve) => server.close(resolve));

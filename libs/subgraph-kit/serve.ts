@@ -1,8 +1,8 @@
-import type { DynamicModule, LoggerService } from '@nestjs/common';
+import type { DynamicModule } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { RequestListener } from 'node:http';
-import type { Logger, Tracer } from '#libs/telemetry';
+import { nestLogger, type Logger, type Tracer } from '#libs/telemetry';
 import type { Listening } from './listen.js';
 import { traceRequests } from './traced-requests.js';
 
@@ -53,21 +53,5 @@ export async function serve(
       await listening.close();
       await app.close();
     },
-  };
-}
-
-/** Nest tells each route it maps; that is for debugging. */
-function nestLogger(logger: Logger): LoggerService {
-  const to =
-    (level: keyof Logger) =>
-    (message: unknown, ...more: unknown[]) =>
-      logger[level]({ from: more.at(-1) }, String(message));
-  return {
-    log: to('debug'),
-    debug: to('debug'),
-    verbose: to('debug'),
-    warn: to('warn'),
-    error: to('error'),
-    fatal: to('error'),
   };
 }

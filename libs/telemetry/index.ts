@@ -3,6 +3,7 @@ export { currentSpan, inSpan } from './current-span.js';
 export { readGauges, type Gauge, type Reading } from './gauge.js';
 export { createLogger, silent, type Logger } from './logger.js';
 export { Metrics, type MetricsServer } from './metrics.js';
+export { nestLogger } from './nest-logger.js';
 export { Outage } from './outage.js';
 export { tracingSettings, type TracingConfig } from './tracing-settings.js';
 export {
