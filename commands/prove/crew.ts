@@ -191,13 +191,22 @@ export async function freezeOneAt(members: readonly Member[], point: CrashPoint)
   for (const until = performance.now() + REACHED_MS_MAX; performance.now() < until;) {
     const [frozen, ...others] = members.filter(({ pid }) => standsStill(pid));
     if (frozen !== undefined) {
-      for (const other of others) other.signal('SIGCONT');
-      for (const member of members) if (member !== frozen) await member.disarm();
+      for (const member of members) if (member !== frozen) await disarmedAwake(member);
       return frozen;
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   throw new Error(`Nobody was frozen at ${point} within ${REACHED_MS_MAX / 1_000} s: nobody came there`);
+}
+
+/** It may come to the point before it hears that it need not stand still there, and would then hear nothing more. */
+async function disarmedAwake(member: Member): Promise<void> {
+  const wake = setInterval(() => member.signal('SIGCONT'), 20);
+  try {
+    await member.disarm();
+  } finally {
+    clearInterval(wake);
+  }
 }
 
 interface Ending {
