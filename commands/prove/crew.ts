@@ -189,7 +189,7 @@ export async function killOneAt(members: readonly Member[], point: CrashPoint, n
 export async function freezeOneAt(members: readonly Member[], point: CrashPoint): Promise<Member> {
   for (const member of members) await member.arm(point, 1, 'SIGSTOP');
   for (const until = performance.now() + REACHED_MS_MAX; performance.now() < until;) {
-    const [frozen, ...others] = members.filter(({ pid }) => standsStill(pid));
+    const frozen = members.find(({ pid }) => standsStill(pid));
     if (frozen !== undefined) {
       for (const member of members) if (member !== frozen) await disarmedAwake(member);
       return frozen;
