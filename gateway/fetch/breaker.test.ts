@@ -44,6 +44,22 @@ describe('a breaker', () => {
     expect(pauses).toEqual([250, 500, 1_000, 2_000, 2_000]);
   });
 
+  it('in a hurry it is tried after the first pause again; asked to hurry again and again, no later', () => {
+    const { one, pass, fail } = breaker();
+    fail(3);
+    for (let tries = 0; tries < 3; tries += 1) {
+      pass(2_000);
+      one.failed(one.begin(), false);
+    }
+    pass(100);
+    one.hurry();
+    pass(249);
+    one.hurry();
+    expect(one.allows).toBe(false);
+    pass(1);
+    expect([one.begin(), one.state]).toEqual([PROBE, 'half-open']);
+  });
+
   it('a try whose client went away is nobody’s try: the next one may', () => {
     const { one, pass, fail } = breaker();
     fail(3);

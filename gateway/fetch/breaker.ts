@@ -78,10 +78,20 @@ export class Breaker {
     if (call === PROBE) this.#probing = false;
   }
 
+  /** All others that answer are about to end: it is tried as soon as after the first failure, however often it was tried in vain. */
+  hurry(): void {
+    this.#pauseMs = PAUSE_MS;
+    this.#until = Math.min(this.#until, this.#afterPause());
+  }
+
   #openUp(): void {
-    const { clock, random = Math.random } = this.#options;
     this.#open = true;
-    // A quarter more or less, so that many gateways do not try in the same moment.
-    this.#until = clock() + this.#pauseMs * (0.75 + random() / 2);
+    this.#until = this.#afterPause();
+  }
+
+  /** A quarter more or less, so that many gateways do not try in the same moment. */
+  #afterPause(): number {
+    const { clock, random = Math.random } = this.#options;
+    return clock() + this.#pauseMs * (0.75 + random() / 2);
   }
 }

@@ -207,6 +207,26 @@ describe('several addresses of one subgraph', () => {
     expect([await count(20, () => one.ask(all, 'mutation')), ending.calls]).toEqual([{ ok: 20 }, 21]);
   });
 
+  it('one that was left alone for long is tried again soon where all others are ending; control: beside one that is not, it is not', async () => {
+    for (const [headers, calls] of [
+      [{ [AWAY_HEADER]: 'ending' }, 20],
+      [{}, 0],
+    ] as const) {
+      const other = await subgraph(undefined, headers);
+      const fresh = await subgraph((call) => (call <= 5 ? 503 : 200));
+      let now = 0;
+      const one = client({ breakerFailures: 1, clock: () => now });
+      for (let tries = 0; tries < 5; tries += 1, now += 2_500) await one.ask(fresh.url, 'mutation');
+      now -= 2_500;
+      await one.ask(other.url, 'mutation');
+      // It has 1.5 s left at least.
+      const both = `${fresh.url},${other.url}`;
+      expect([await one.ask(both, 'mutation'), fresh.calls]).toEqual(['ok', 5]);
+      now += 320;
+      expect([await count(20, () => one.ask(both, 'mutation')), fresh.calls]).toEqual([{ ok: 20 }, 5 + calls]);
+    }
+  });
+
   it('a connection without a call is let go, for however long the other side would keep it', async () => {
     const server = createServer({ keepAliveTimeout: 75_000 }, (request, response) => {
       request.resume();

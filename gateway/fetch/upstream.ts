@@ -41,7 +41,11 @@ export class Upstream {
     const fits = (target: Target) => target.endpoint.breaker.allows;
     const others = targets.filter((target) => target !== tried && fits(target));
     let choice = others.filter(({ endpoint }) => endpoint.away === undefined);
-    if (choice.length === 0) choice = others.filter(({ endpoint }) => endpoint.away === 'ending');
+    if (choice.length === 0) {
+      choice = others.filter(({ endpoint }) => endpoint.away === 'ending');
+      // It ends within seconds, and one that has just been started in its place may still be left alone for its refused connections.
+      if (choice.length > 0) for (const { endpoint } of targets) endpoint.breaker.hurry();
+    }
     if (choice.length === 0) choice = others;
     if (choice.length === 0) choice = targets.filter(fits);
     if (choice.length === 0) choice = [...targets];
