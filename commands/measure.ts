@@ -1,8 +1,8 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '../test/servers/free-port.js';
 import { ROOT } from './root.js';
 
 /**
@@ -92,17 +92,6 @@ function productionBytes(cwd: string): number {
   if (pruned.status !== 0) throw new Error(`npm prune failed: ${pruned.stderr}`);
   const used = spawnSync('du', ['-sk', 'node_modules'], { cwd, encoding: 'utf8' });
   return Number(used.stdout.split('\t')[0]) * 1024;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 function seconds(ms: number): string {

@@ -30,7 +30,7 @@ ${PROOFS.map(({ name, says, always = true }) => `  ${name.padEnd(12)} ${says}${a
   --quick    at most a minute: without names what starts many processes is shown in one place
   --freeze   how long a process is frozen, in seconds; 4 where nothing is said, 6 by name, 2 with --quick
   --place    embedded: PGlite and a stream in one process; servers: PostgreSQL and Redis, started here where their programs are
-             found, or those of TEST_DATABASE_URL and TEST_REDIS_URL (databases of its own; the logical databases 9 to 12 of Redis are emptied)
+             found, or those of TEST_DATABASE_URL and TEST_REDIS_URL (databases of its own; the logical databases 12 to 15 of Redis are emptied)
   --seed     the same seed draws the same kills
   --save     writes the table, and figures as a chart, to docs/measured/<names>.md and .svg
 `;

@@ -48,7 +48,7 @@ const SMALL_POOL = { DATABASE_POOL_MAX: '4' };
 const PROGRAMS: readonly ProgramName[] = ['gateway', ...SERVICES];
 /** So often each is looked at. */
 const SAMPLES = 30;
-const SAMPLE_MS_MIN = 1_000;
+const SAMPLE_MS_MIN = 300;
 /** A program that says nothing for so long has ended. */
 const SAYS_MS = 30_000;
 /** So small that they are full after a few hundred operations. */

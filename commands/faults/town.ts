@@ -1,10 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { provisionServices } from '#libs/database';
 import { startFaultProxy, type FaultProxy } from '../../test/servers/fault-proxy.js';
+import { freePort } from '../../test/servers/free-port.js';
 import { startPostgres, type PostgresServer } from '../../test/servers/postgres.js';
 import { startRedis, type RedisServer } from '../../test/servers/redis.js';
 import { ROOT } from '../root.js';
@@ -241,16 +241,4 @@ async function isReady(port: number): Promise<boolean> {
     ({ ok }) => ok,
     () => false,
   );
-}
-
-/** None of those that the system gives to whoever connects to somebody: until a program listens there, a minute may pass. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
-    const isFree = await new Promise<boolean>((resolve) => {
-      const probe = createServer().once('error', () => resolve(false));
-      probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
-    });
-    if (isFree) return port;
-  }
 }

@@ -56,8 +56,8 @@ export function embedded(): Place {
   };
 }
 
-/** The logical databases that are used, and emptied, of a Redis that was there before: one for each site at a time. */
-const REDIS_DATABASES = [9, 10, 11, 12];
+/** The logical databases that are used, and emptied, of a Redis that was there before: one for each site at a time. The tests have 7 to 11. */
+const REDIS_DATABASES = [12, 13, 14, 15];
 
 export function onServers({ postgres, redis }: { postgres: string; redis: string }): Place {
   const free = [...REDIS_DATABASES];

@@ -120,6 +120,7 @@ const TIMEOUTS = {
 };
 
 const BULK_TIMEOUTS = {
+  connectionTimeoutMillis: 60_000,
   statement_timeout: 600_000,
   query_timeout: 601_000,
   lock_timeout: 60_000,

@@ -11,7 +11,7 @@ import { openStream, type Stream } from '#libs/outbox';
 import type { RunningSubgraph } from '#libs/subgraph-kit';
 import { silent } from '#libs/telemetry';
 import { withServer } from '../../test/servers/needs.js';
-import { freePort } from '../../test/servers/postgres.js';
+import { freePort } from '../../test/servers/free-port.js';
 import { readPostsConfig } from './config.js';
 import { startPosts } from './start.js';
 

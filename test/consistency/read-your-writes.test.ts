@@ -8,7 +8,7 @@ import { startGateway, type RunningGateway } from '../../gateway/start.js';
 import { cast, publish } from '../journeys/cast.js';
 import { alice, bob, carol } from '../people.js';
 import { withServer } from '../servers/needs.js';
-import { startWorld, type Answer, type Person, type World } from '../world.js';
+import { PATIENT, startWorld, type Answer, type Person, type World } from '../world.js';
 import { ownServers, type OwnServers } from './own-servers.js';
 
 /** Redis' own number for a place apart. */
@@ -33,11 +33,12 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
     servers = await ownServers(adminUrl, redisUrl, REDIS_DATABASE);
     const env = {
       ...servers.env,
-      CONSISTENCY_WAIT_MS: '1500',
+      CONSISTENCY_WAIT_MS: '5000',
       // What asks by itself every second or two is not counted as somebody's read.
       ENDED_SESSIONS_POLL_MS: '600000',
       RELAY_LEASE_MS: '60000',
       ENGINE: 'tributary',
+      ...PATIENT,
     };
     world = await startWorld(env);
     other = await startGateway(

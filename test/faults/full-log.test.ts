@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { freePort } from '../servers/postgres.js';
+import { freePort } from '../servers/free-port.js';
 import { startTinyGraph, type TinyGraph } from '../tiny/tiny-graph.js';
 
 let tiny: TinyGraph;
@@ -56,7 +56,11 @@ function startOnAFullDisk(args: readonly string[], env: Record<string, string> =
         ({ errors }) => errors[0]?.extensions.code,
         () => 'nobody answers',
       );
-    for (let turn = 0; turn < 200 && gateway.exitCode === null && (await code()) !== 'SUBGRAPH_UNAVAILABLE'; turn += 1)
+    for (
+      let turn = 0;
+      turn < 1_200 && gateway.exitCode === null && (await code()) !== 'SUBGRAPH_UNAVAILABLE';
+      turn += 1
+    )
       await sleep(50);
     expect([await code(), await code(), gateway.exitCode]).toEqual([
       'SUBGRAPH_UNAVAILABLE',

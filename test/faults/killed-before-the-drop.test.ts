@@ -39,6 +39,8 @@ withServer(
         PORT: '0',
         DATABASE_URL: urls['users'] ?? '',
         REDIS_URL: ownRedis,
+        // The relay is woken by what is written; what is counted here it does not look for by itself.
+        RELAY_POLL_MS: '60000',
         ASSERTION_SECRET: secret,
         SIGNING_KEY: privateKey.export({ type: 'pkcs8', format: 'der' }).toString('base64'),
       };
@@ -112,7 +114,7 @@ withServer(
 
     /** Published, come back by the stream and taken note of; at most 20 s later. */
     async function heard(type: string, handle: string): Promise<void> {
-      const query = `SELECT FROM inbox i JOIN outbox o ON o.id = i.event_id WHERE o.type = $1 AND o.payload->>'handle' = $2`;
+      const query = `SELECT FROM inbox i JOIN outbox o ON o.id = i.event_id WHERE o.type = $1 AND o.payload->>'handle' = $2 AND o.published_at IS NOT NULL`;
       const deadline = Date.now() + 20_000;
       while ((await database.query(query, [type, handle])).rowCount !== 1) {
         if (Date.now() > deadline) throw new Error(`users has not heard its own ${type} of ${handle} within 20 s`);

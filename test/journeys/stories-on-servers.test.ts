@@ -18,7 +18,7 @@ jest.setTimeout(60_000);
 
 const SERVICES = ['users', 'posts', 'followers'] as const;
 const MAIN_TABLES = { users: 'users', posts: 'posts', followers: 'follows' };
-/** Redis' own number for a place apart, of which what a run before left is thrown away; npm run prove has 9, others 7, 8 and 10. */
+/** Redis' own number for a place apart, of which what a run before left is thrown away; npm run prove has 12 to 15, other tests 7 to 10. */
 const REDIS_DATABASE = 11;
 
 withServer(['postgres', 'redis'], 'on PostgreSQL and Redis', (adminUrl = '', redisUrl = '') => {

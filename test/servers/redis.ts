@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from './free-port.js';
 
 export interface RedisServer {
   readonly url: string;
@@ -12,6 +13,9 @@ export interface RedisServer {
   readonly pid: number;
   stop(): Promise<void>;
 }
+
+/** A node of a cluster takes a port for its bus so far above its own. */
+const BUS_ABOVE = 10_000;
 
 /**
  * A real Redis of its own on a free port, in a temporary folder, keeping nothing on disk. It never outlives this process, not
@@ -25,7 +29,7 @@ export async function startRedis(
   if (binary === undefined) throw new Error('There is no redis-server on the PATH');
   for (let attempt = 1; ; attempt++) {
     try {
-      return await startOn(options.port ?? (await freePort()), binary, options.settings ?? {});
+      return await startOn(options.port ?? (await freePort(BUS_ABOVE)), binary, options.settings ?? {});
     } catch (error) {
       // Somebody else may have taken the port between our asking and Redis' taking it.
       if (attempt === 5 || options.port !== undefined) throw error;
@@ -91,7 +95,7 @@ export async function startWatchedRedis(): Promise<WatchedRedis> {
     await until(async () => (await tell(replica.port, 'INFO replication')).includes('master_link_status:up'));
     const ports: number[] = [];
     for (let nth = 0; nth < 2; nth++) {
-      const sentinel = await startOn(await freePort(), findRedis()!, {}, `127.0.0.1 ${primary.port}`);
+      const sentinel = await startOn(await freePort(BUS_ABOVE), findRedis()!, {}, `127.0.0.1 ${primary.port}`);
       servers.push(sentinel);
       ports.push(sentinel.port);
     }
@@ -236,19 +240,4 @@ function lives(pid: number): boolean {
   } catch {
     return false;
   }
-}
-
-/** A port that is free together with the one that a cluster node takes for its bus, ten thousand above. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 20_000);
-    if ((await free(port)) && (await free(port + 10_000))) return port;
-  }
-}
-
-function free(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = createServer().once('error', () => resolve(false));
-    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
-  });
 }
