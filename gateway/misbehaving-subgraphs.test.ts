@@ -230,8 +230,8 @@ describe.each(Object.entries(ENGINES))('%s', (name, createEngine) => {
     if (late) engine.postsMs = 100;
     const began = performance.now();
     await hole(code, row);
-    // At its time: 200 ms later at most on a machine that does nothing else, and here five times that.
-    if (late) expect(performance.now() - began).toBeLessThan(100 + 5 * 200);
+    // At its time, and not at that of the call (30 s); a busy machine may take its own.
+    if (late) expect(performance.now() - began).toBeLessThan(10_000);
   });
 
   it('FG1 nobody listens: what others know comes, and a field that may not be null takes no more than its parent', async () => {

@@ -79,7 +79,7 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
     const door = await startFaultProxy({ host: hostname, port: Number(port) });
     const through = Object.assign(new URL(url), { hostname: '127.0.0.1', port: String(door.port) }).href;
     const database = await openDatabase({ service: 'users', url: through, ...tables, poolMax: 3 });
-    const naive = new pg.Pool({ connectionString: through, max: 3, query_timeout: 300 });
+    const naive = new pg.Pool({ connectionString: through, max: 3 });
     const threeOf = async (query: (text: string) => Promise<unknown>) =>
       Promise.all(Array.from({ length: 3 }, () => query('SELECT pg_sleep(0.1)')));
     const failures = async (query: (text: string) => Promise<unknown>): Promise<number> => {
@@ -97,7 +97,8 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
       door.forgetOpen();
       expect(await failures((text) => database.query(text))).toBe(1);
       // (control) A pool that waits for each of them.
-      expect(await failures((text) => naive.query(text))).toBe(3);
+      const waits = (text: string) => naive.query({ text, query_timeout: 300 } as pg.QueryConfig);
+      expect(await failures(waits)).toBeGreaterThanOrEqual(3);
     } finally {
       naive.on('error', () => {});
       await door.close();
@@ -171,7 +172,8 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
         );
       const over = performance.now();
       while (!(await isWritten())) await new Promise((resolve) => setTimeout(resolve, 20));
-      expect(performance.now() - over).toBeLessThan(3_000);
+      // At most a second, and here a busy machine's; by themselves connections live for 300 s.
+      expect(performance.now() - over).toBeLessThan(30_000);
     } finally {
       await admin.query(`ALTER ROLE ${prefix}users RESET default_transaction_read_only`);
       await naive.end();
@@ -387,8 +389,8 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
     expect(await database.query('SELECT * FROM accounts')).toEqual([]);
 
     // Without a transaction nobody but the driver listens to the connection: its end may not be the end of the process.
-    const alone = database.query('SELECT pg_sleep(1)');
-    const isRun = `SELECT FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(1)' AND state = 'active'`;
+    const alone = database.query('SELECT pg_sleep(1.9)');
+    const isRun = `SELECT FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(1.9)' AND state = 'active'`;
     while ((await admin.query(isRun)).length === 0);
     between.cut();
     await expect(alone).rejects.toMatchObject({ code: 'SUBGRAPH_UNAVAILABLE' });
