@@ -29,17 +29,25 @@ withServer('postgres', 'a PostgreSQL for the tests', () => {
 
   it('does not outlive the process that started it, not even when that is killed', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'tributary-owner-'));
-    const source = await readFile(fileURLToPath(new URL('./postgres.ts', import.meta.url)), 'utf8');
-    const { code } = transformSync(source, { jsc: { parser: { syntax: 'typescript' }, target: 'es2022' } });
-    const owner = join(folder, 'owner.mjs');
+    const compiled = async (name: string): Promise<string> => {
+      const source = await readFile(fileURLToPath(new URL(`./${name}.ts`, import.meta.url)), 'utf8');
+      return transformSync(source, { jsc: { parser: { syntax: 'typescript' }, target: 'es2022' } }).code;
+    };
+    await writeFile(join(folder, 'package.json'), '{ "type": "module" }');
+    for (const name of ['postgres', 'free-port']) await writeFile(join(folder, `${name}.js`), await compiled(name));
+    const owner = join(folder, 'owner.js');
     await writeFile(
       owner,
-      `${code}\nconst { pid, port, dataDir } = await startPostgres();\nconsole.log(JSON.stringify({ pid, port, dataDir }));\nsetInterval(() => {}, 1000);\n`,
+      `import { startPostgres } from './postgres.js';
+       const { pid, port, dataDir } = await startPostgres();
+       console.log(JSON.stringify({ pid, port, dataDir }));
+       setInterval(() => {}, 1000);`,
     );
     const child = spawn(process.execPath, [owner], { stdio: ['ignore', 'pipe', 'inherit'] });
-    const said = await new Promise<string>((resolve) =>
-      child.stdout.once('data', (chunk: Buffer) => resolve(chunk.toString())),
-    );
+    const said = await new Promise<string>((resolve, reject) => {
+      child.stdout.once('data', (chunk: Buffer) => resolve(chunk.toString()));
+      child.once('exit', (code) => reject(new Error(`it ended with ${code} and started nothing`)));
+    });
     const { port, dataDir } = JSON.parse(said) as { port: number; dataDir: string };
     expect(await listens(port)).toBe(true);
     child.kill('SIGKILL');
