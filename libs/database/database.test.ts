@@ -99,6 +99,16 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
       // (control) A pool that waits for each of them.
       const waits = (text: string) => naive.query({ text, query_timeout: 300 } as pg.QueryConfig);
       expect(await failures(waits)).toBeGreaterThanOrEqual(3);
+      // Nor by one transaction after another, whether it finds out at its BEGIN or at its COMMIT.
+      await threeOf((text) => database.query(text));
+      door.forgetOpen();
+      expect(await failures((text) => database.transaction((tx) => tx.query(text)))).toBe(1);
+      const uncertain = database.transaction(async (tx) => {
+        await tx.query('SELECT 1');
+        door.forgetOpen();
+      });
+      await expect(uncertain).rejects.toMatchObject({ code: 'SUBGRAPH_TIMEOUT' });
+      expect(await failures((text) => database.transaction((tx) => tx.query(text)))).toBe(0);
     } finally {
       naive.on('error', () => {});
       await door.close();

@@ -153,7 +153,10 @@ export class Database implements Statements {
     try {
       const client = (await runner.connect()) as pg.PoolClient;
       deadline?.require();
-      await runner.startTransaction();
+      await runner.startTransaction().catch((error: unknown) => {
+        if (isLost(error)) spoil(client, error);
+        throw error;
+      });
       const query: Tx['query'] = async (text, values, withinMs) => {
         // The connection is somebody else's by then.
         if (isOver) throw new Error('This transaction is over; a query in it was not awaited');
@@ -185,7 +188,10 @@ export class Database implements Statements {
     } catch (error) {
       // Without an answer it may well be committed, and to hear of a fact that was not is harmless: caches are dropped
       // for nothing and the outbox is looked at in vain. Not to hear of one that was leaves old rows cached.
-      if (isLost(error)) await this.#tell(events);
+      if (isLost(error)) {
+        spoil(client, error);
+        await this.#tell(events);
+      }
       throw error;
     }
     crashPoint('commit:after');
@@ -214,6 +220,11 @@ async function rollBack(client: pg.PoolClient, runner: QueryRunner, reason: unkn
     );
     if (rolledBack) return;
   }
+  spoil(client, reason);
+}
+
+/** The query runner returns it as broken: as a good one the pool would lend it first, again and again, three seconds each. */
+function spoil(client: pg.PoolClient, reason: unknown): void {
   client.emit('error', reason instanceof Error ? reason : new Error(String(reason)));
 }
 
