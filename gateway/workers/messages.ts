@@ -18,4 +18,6 @@ export type ToPrimary =
   | { readonly kind: 'listening'; readonly url: string }
   | { readonly kind: 'prepared'; readonly offer: number }
   | { readonly kind: 'refused'; readonly offer: number; readonly why: string }
-  | { readonly kind: 'readiness'; readonly readiness: Readiness };
+  | { readonly kind: 'readiness'; readonly readiness: Readiness }
+  /** It ends by itself, and answers until then. */
+  | { readonly kind: 'leaving' };

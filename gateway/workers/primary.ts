@@ -45,6 +45,9 @@ interface Member {
   /** Told of each offer that it answers. */
   answered: (message: (ToPrimary & { kind: 'prepared' | 'refused' }) | { kind: 'ended' }) => void;
   serves: string | undefined;
+  /** It said that it ends: it answers until then, and nothing new is for it. */
+  leaving: boolean;
+  replaced: boolean;
   ended: boolean;
 }
 
@@ -126,6 +129,8 @@ class Workers {
       readiness: undefined,
       answered: () => {},
       serves: undefined,
+      leaving: false,
+      replaced: false,
       ended: false,
     };
     this.#members.add(member);
@@ -152,6 +157,11 @@ class Workers {
       case 'readiness':
         member.readiness = message.readiness;
         break;
+      case 'leaving':
+        member.leaving = true;
+        // Each may be there twice, no more: of many errors in a row the later ones wait for the end of those before.
+        if (this.#leaving.length <= this.#config.workers) this.#replace(member, 'by itself');
+        break;
       default:
         member.answered(message);
     }
@@ -163,19 +173,28 @@ class Workers {
     this.#members.delete(member);
     member.answered({ kind: 'ended' });
     if (this.#ending.signal.aborted) return;
-    const pid = member.worker.process.pid;
     if (this.#started) {
       // Nothing that a second try would change: a port that is taken, an address that is not ours. It said so itself.
       this.#started.reject(new WorkersError('A worker could not start; see above.'));
       this.#started = undefined;
       return;
     }
+    this.#replace(member, how);
+    this.#tellOthers();
+  }
+
+  /** Once, when it says that it ends, or when it has. */
+  #replace(member: Member, how: string): void {
+    if (member.replaced || this.#started || this.#ending.signal.aborted) return;
+    member.replaced = true;
+    const { pid } = member.worker.process;
     this.#restarts = performance.now() - member.since > STEADY_MS ? 0 : this.#restarts + 1;
     const waitMs = Math.min(RESTART_MS_MAX, RESTART_MS * 2 ** Math.min(20, Math.max(0, this.#restarts - 1)));
-    this.#logger.error({ pid, how, waitMs }, 'A worker ended; another one is started');
-    this.#tellOthers();
     setTimeout(() => {
-      if (!this.#ending.signal.aborted) this.#fork();
+      // Ctrl+C reaches a worker as well, and sometimes before us.
+      if (this.#ending.signal.aborted) return;
+      this.#logger.error({ pid, how, waitMs }, 'A worker ended, or does; another one is started');
+      this.#fork();
     }, waitMs);
   }
 
@@ -183,11 +202,19 @@ class Workers {
   #tellOthers(): void {
     const { workers } = this.#config;
     const up = [...this.#members];
-    const ready = up.filter(({ url, readiness }) => url !== undefined && readiness?.ready === true).length;
-    const waitingFor = ready === workers ? [] : [`workers: ${ready} of ${workers} are ready`];
+    const ready = up.filter(
+      ({ leaving, url, readiness }) => !leaving && url !== undefined && readiness?.ready === true,
+    ).length;
+    // Who is leaving still answers: nobody is missed until it has gone.
+    const enough = Math.max(1, workers - this.#leaving.length);
+    const waitingFor = ready >= enough ? [] : [`workers: ${ready} of ${workers} are ready`];
     if (waitingFor.join() === this.#others) return;
     this.#others = waitingFor.join();
     for (const member of up) this.#tell(member, { kind: 'others', waitingFor });
+  }
+
+  get #leaving(): Member[] {
+    return [...this.#members].filter(({ leaving }) => leaving);
   }
 
   #tell(member: Member, message: ToWorker): void {
@@ -222,7 +249,7 @@ class Workers {
 
   /** All or none: each builds it beside what it serves, and only when all have it do they switch. */
   async #switch(sdl: string): Promise<void> {
-    const all = [...this.#members].filter(({ up }) => up);
+    const all = [...this.#members].filter(({ up, leaving }) => up && !leaving);
     const refused = await this.#offer(sdl, all);
     if (refused !== undefined) throw new WorkersError(refused);
     this.#served = sdl;

@@ -1,4 +1,4 @@
-import { endOnError } from '#libs/lifecycle';
+import { CLOSE_MS, endOnError } from '#libs/lifecycle';
 import type { Logger } from '#libs/telemetry';
 import type { GatewayConfig } from '../config.js';
 import type { Readiness } from '../http/health.controller.js';
@@ -18,6 +18,8 @@ export async function runWorker(config: GatewayConfig, logger: Logger): Promise<
   let others: readonly string[] = [];
   let decide: (message: ToWorker & { kind: 'switch' | 'drop' }) => void = () => {};
   let closing = false;
+  /** It ends alone, while its fellows go on. */
+  let leaving = false;
   let mayListen: () => void = () => {};
   const told = new Promise<void>((resolve) => (mayListen = resolve));
 
@@ -52,7 +54,8 @@ export async function runWorker(config: GatewayConfig, logger: Logger): Promise<
         throw new SupergraphError(said.why);
       },
       everybody: (own: Readiness) => {
-        const waitingFor = [...own.waitingFor, ...others];
+        // A balancer sees one gateway, and that goes on.
+        const waitingFor = leaving ? others : [...own.waitingFor, ...others];
         return { ...own, ready: waitingFor.length === 0, waitingFor };
       },
     },
@@ -77,6 +80,13 @@ export async function runWorker(config: GatewayConfig, logger: Logger): Promise<
     );
   };
 
+  const leave = (): void => {
+    if (closing) return;
+    leaving = true;
+    tell({ kind: 'leaving' });
+    close();
+  };
+
   process.on('message', (message: ToWorker) => {
     switch (message.kind) {
       case 'offer':
@@ -97,14 +107,19 @@ export async function runWorker(config: GatewayConfig, logger: Logger): Promise<
         mayListen();
         break;
       case 'close':
+        leaving = false;
         close();
     }
   });
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, close);
-  endOnError(() => {
-    close();
-    return undefined;
-  }, logger);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, leave);
+  endOnError(
+    () => {
+      leave();
+      return undefined;
+    },
+    logger,
+    CLOSE_MS + config.DRAIN_MS,
+  );
   tell({ kind: 'up' });
   tellReadiness(gateway, tell);
   await told;

@@ -5,6 +5,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { childrenOf, runs, startChild, stateOf, type Child } from '../../test/deploy/child.js';
 import { startTinyGraph, type TinyGraph } from '../../test/tiny/tiny-graph.js';
 
@@ -25,6 +26,19 @@ afterAll(async () => {
 });
 
 const WORKERS = 3;
+
+/** Loaded before the program: told by a signal it has an error that nobody catches, and its clock is five times as fast from then on. */
+const BREAKS = `
+  import { syncBuiltinESMExports } from 'node:module';
+  import timers from 'node:timers/promises';
+  process.on('SIGUSR2', () => {
+    const { setTimeout: later } = globalThis;
+    const { setTimeout: sleep } = timers;
+    globalThis.setTimeout = (call, ms, ...rest) => later(call, ms / 5, ...rest);
+    timers.setTimeout = (ms, ...rest) => sleep(ms / 5, ...rest);
+    syncBuiltinESMExports();
+    throw new Error('one bug');
+  });`;
 
 async function start(env: Record<string, string> = {}): Promise<{ program: Child; port: number }> {
   writeFileSync(file, tiny.sdl);
@@ -227,6 +241,53 @@ describe('workers', () => {
     expect(new Set(second.map(({ client }) => client)).size).toBe(second.length);
     expect(second.filter(({ client }) => !inHand.includes(client))).toEqual([]);
     expect(inHand.length).toBeGreaterThan(0);
+  }, 300_000);
+
+  it('one with an error that nobody caught drains for as long as DRAIN_MS says, is replaced at once, and no balancer hears of it', async () => {
+    const breaks = join(folder, 'breaks.mjs');
+    writeFileSync(breaks, BREAKS);
+    const { program, port } = await start({
+      WORKERS: '2',
+      DRAIN_MS: '300000',
+      // A busy machine is another reason to say 503.
+      OVERLOAD_MS: '0',
+      NODE_OPTIONS: `--import ${pathToFileURL(breaks).href}`,
+    });
+    const count = (text: string): number => program.output().split(text).length - 1;
+    const breakOne = async (pid: number): Promise<void> => {
+      const before = count('Nobody caught this error');
+      process.kill(pid, 'SIGUSR2');
+      await until(() => count('Nobody caught this error') === before + 1);
+    };
+    const [first, second] = childrenOf(program.pid) as [number, number];
+    const began = performance.now();
+    await breakOne(first);
+    const said: number[] = [];
+    // 15 s, after which it would be ended without DRAIN_MS, are three by its clock.
+    while (performance.now() - began < 3_500 || count('Serving the supergraph') < 3) {
+      const answers = await Promise.all([ask(port, '/health/ready'), ask(port, '{ me { name } }')]);
+      said.push(...answers.map(({ status }) => status));
+      await sleep(20);
+    }
+    expect(new Set(said)).toEqual(new Set([200]));
+    const [third, ...more] = childrenOf(program.pid).filter((pid) => pid !== first && pid !== second);
+    expect([runs(first), runs(second), more]).toEqual([true, true, []]);
+
+    // Of many errors in a row: there are never more than twice as many as WORKERS says.
+    await breakOne(second);
+    await until(() => childrenOf(program.pid).length === 4);
+    await breakOne(third!);
+    process.kill(third!, 'SIGKILL');
+    await until(() => count('another one is started') === 3);
+    const how = [...program.output().matchAll(/"pid":(\d+),"how":"([^"]+)"/g)].map(([, pid, why]) => [
+      Number(pid),
+      why,
+    ]);
+    expect(how).toEqual([
+      [first, 'by itself'],
+      [second, 'by itself'],
+      [third, 'SIGKILL'],
+    ]);
   }, 300_000);
 
   it('SIGTERM: all of them end what is under way, then nobody is left', async () => {
