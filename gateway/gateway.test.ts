@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { serverAudits } from 'graphql-http';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silent } from '#libs/telemetry';
@@ -295,6 +296,39 @@ describe('a new supergraph', () => {
     expect((await ask('{ newest { body } }')).status).toBe(200);
     writeFileSync(file(), tiny.sdl);
     await until(() => gateway.readiness()['newest'] === undefined);
+  });
+
+  it('that names another address is waited for there, and neither asks the old one nor tells of it any more', async () => {
+    const left = 'http://127.0.0.1:9';
+    const own = join(folder, 'moved.graphql');
+    writeFileSync(own, tiny.sdl.replaceAll(tiny.posts.url, `${left}/graphql`));
+    const moved = await startGateway(
+      readGatewayConfig({
+        SUPERGRAPH: own,
+        PORT: '0',
+        SUPERGRAPH_POLL_MS: '100',
+        SUBGRAPH_BREAKER_FAILURES: '1',
+        CONNECTIONS_MAX: '2',
+        METRICS_PORT: '0',
+      }),
+      { logger: silent },
+    );
+    const told = async (): Promise<string> => (await fetch(moved.metricsUrl()!)).text();
+    const ready = moved.ready();
+    const closed = `tributary_subgraph_breaker_state{server_address="${left}",state="closed"}`;
+    await until(async () => (await told()).includes(`${closed} 0\n`));
+    writeFileSync(own, tiny.sdl);
+    await ready;
+    expect(await told()).toContain(`server_address="${new URL(tiny.posts.url).origin}"`);
+    expect(await told()).not.toContain(left);
+
+    // And of clients: how many are there, and how many found no place.
+    const clients = Array.from({ length: 3 }, () => connect(Number(new URL(moved.url).port), '127.0.0.1'));
+    for (const client of clients) client.on('error', () => {});
+    await until(async () => (await told()).includes('tributary_rejected_connections_total 1\n'));
+    expect(await told()).toContain('tributary_active_connections 2\n');
+    for (const client of clients) client.destroy();
+    await moved.close();
   });
 
   it('is composed from what running services say of themselves, and followed when they change', async () => {

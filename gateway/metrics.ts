@@ -1,7 +1,9 @@
+import type { EndedSessions } from '#libs/identity';
 import type { Metrics } from '#libs/telemetry';
 import type { Endpoint } from './fetch/endpoint.js';
 import type { Upstreams } from './fetch/upstream.js';
 import type { Admission } from './http/admission.js';
+import type { HttpServer } from './http/serve.js';
 import type { ServedSupergraph } from './supergraph/served.js';
 
 /** What the gateway has to tell whoever is on call. */
@@ -13,8 +15,16 @@ export interface GatewayMetrics {
   /** A request was answered: `whole`, `partial` (the client asked for what it cannot have), `incomplete` (our side failed), or the code of its refusal. */
   answered(outcome: string): void;
   request(method: string, status: number, ms: number): void;
+  /** A client's connection was closed at once: there were as many as may be. */
+  rejected(): void;
   /** What is read when somebody looks. */
-  watch(parts: { upstreams: Upstreams; admission: Admission | undefined; served: ServedSupergraph }): void;
+  watch(parts: {
+    upstreams: Upstreams;
+    admission: Admission | undefined;
+    served: ServedSupergraph;
+    server: HttpServer;
+    ended: EndedSessions | undefined;
+  }): void;
 }
 
 const STATES = ['closed', 'half-open', 'open'] as const;
@@ -35,16 +45,22 @@ export function gatewayMetrics(metrics: Metrics): GatewayMetrics {
     help: 'whole, partial (asked for what cannot be had), incomplete (a service failed), or the code of the refusal.',
     labels: ['outcome'],
   });
+  const rejected = metrics.counter({
+    name: 'tributary_rejected_connections_total',
+    help: 'Connections of clients that were closed at once: CONNECTIONS_MAX were open.',
+  });
   return {
     call: (subgraph, outcome, ms) => calls.labels(subgraph, outcome).observe(ms / 1_000),
     repeated: (subgraph, why) => repeats.labels(subgraph, why).inc(),
     answered: (outcome) => answers.labels(outcome).inc(),
     request: (method, status, ms) => metrics.request('gateway', method, status, ms),
+    rejected: () => rejected.inc(),
     watch: (parts) => watch(metrics, parts),
   };
 }
 
-function watch(metrics: Metrics, { upstreams, admission, served }: Parameters<GatewayMetrics['watch']>[0]): void {
+function watch(metrics: Metrics, parts: Parameters<GatewayMetrics['watch']>[0]): void {
+  const { upstreams, admission, served, server, ended } = parts;
   metrics.gauge(
     {
       name: 'tributary_subgraph_breaker_state',
@@ -75,6 +91,18 @@ function watch(metrics: Metrics, { upstreams, admission, served }: Parameters<Ga
   metrics.gauge({ name: 'tributary_requests_limit', help: 'Requests that are taken at once.' }, (gauge) =>
     gauge.set(admission?.limit ?? Number.POSITIVE_INFINITY),
   );
+  metrics.gauge(
+    { name: 'tributary_active_connections', help: 'Connections of clients that are open.' },
+    async (gauge) => gauge.set(await server.connections()),
+  );
+  if (ended)
+    metrics.gauge(
+      {
+        name: 'tributary_ended_sessions_age_seconds',
+        help: 'Since it was last known which log-ins have ended, or since the start.',
+      },
+      (gauge) => gauge.set(ended.ageMs / 1_000),
+    );
   metrics.gauge(
     {
       name: 'tributary_supergraph_served',

@@ -209,9 +209,13 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     build: parts.agree ? (sdl) => parts.agree!(() => build(sdl)) : build,
     pollMs: config.SUPERGRAPH_POLL_MS,
     logger,
+    used(supergraphs) {
+      reachable.keep(supergraphs);
+      client.upstreams.keep(
+        new Set(supergraphs.flatMap(({ subgraphs }) => [...subgraphs.values()].map(({ url }) => url))),
+      );
+    },
   });
-
-  observe?.watch({ upstreams: client.upstreams, admission, served });
 
   let ending = false;
   function ownReadiness(): Readiness {
@@ -241,6 +245,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     host: config.HOST,
     port: config.PORT,
     connectionsMax: config.CONNECTIONS_MAX,
+    rejected: observe?.rejected,
     closeMs: config.REQUEST_TIMEOUT_MS,
     logger,
     playground,
@@ -277,6 +282,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       newId,
     },
   });
+  observe?.watch({ upstreams: client.upstreams, admission, served, server, ended });
   let first: Promise<void> | undefined;
   const operator =
     entities && config.ENTITY_CACHE_PORT !== undefined
@@ -309,8 +315,12 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     async ready() {
       await first;
       await served.served();
-      const current = served.current;
-      if (current) await reachable.all(current.supergraph);
+      let current: Serving | undefined;
+      // One that was switched out meanwhile is waited for no longer.
+      while (current !== served.current) {
+        current = served.current;
+        if (current) await reachable.all(current.supergraph);
+      }
     },
     readiness,
     ownReadiness,

@@ -88,7 +88,7 @@ export class Endpoint {
     if (this.#retired) this.retire();
   }
 
-  /** Its name stands for other machines now: who is under way or in line is still answered. */
+  /** Its name stands for other machines now, or nobody names it: who is under way or in line is still answered. */
   retire(): void {
     this.#retired = true;
     if (this.line.inside === 0 && !this.pool.closed) void this.pool.close();

@@ -279,6 +279,44 @@ describe('several addresses of one subgraph', () => {
     await one.upstreams.lookUp();
   });
 
+  it('what no supergraph names any more is forgotten, a breaker that is open too; what was under way is answered', async () => {
+    let release: () => void = () => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    let arrived: () => void = () => {};
+    const isThere = new Promise<void>((resolve) => (arrived = resolve));
+    const slow = createServer((request, response) => {
+      request.resume();
+      arrived();
+      void held.then(() => response.writeHead(200, JSON_TYPE).end('{"data":{}}'));
+    });
+    const origin = `http://127.0.0.1:${await listen(slow)}`;
+    const [named, dead] = [await subgraph(), await subgraph(() => 500)];
+    const one = client({ breakerFailures: 1 });
+    const known = () => [...one.upstreams.endpoints].map((endpoint) => [endpoint.origin, endpoint.breaker.state]);
+    await one.ask(named.url);
+    await one.ask(dead.url);
+    const underWay = one.ask(`${origin}/graphql`);
+    await isThere;
+    expect(known()).toContainEqual([new URL(dead.url).origin, 'open']);
+    one.upstreams.keep(new Set([named.url]));
+    expect(known()).toEqual([[new URL(named.url).origin, 'closed']]);
+    release();
+    expect(await underWay).toBe('ok');
+    // Named again it is asked like one that nobody knows.
+    expect([await one.ask(dead.url), dead.calls]).toEqual(['SUBGRAPH_UNAVAILABLE', 2]);
+  });
+
+  it('a name that is left while it is looked up leaves nothing behind', async () => {
+    let found: (machines: string[]) => void = () => {};
+    const one = client({ dnsMs: 600_000, lookup: () => new Promise((resolve) => (found = resolve)) });
+    one.upstreams.of('http://posts.test:1/graphql');
+    const looking = one.upstreams.lookUp();
+    one.upstreams.keep(new Set());
+    found(['127.0.0.1', '127.0.0.2']);
+    await looking;
+    expect([...one.upstreams.endpoints]).toEqual([]);
+  });
+
   it('a socket of this machine is asked like an address', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'tributary-socket-'));
     closers.push(async () => rmSync(folder, { recursive: true, force: true }));

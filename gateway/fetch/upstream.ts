@@ -84,7 +84,7 @@ export class Upstreams {
       upstream = new Upstream(addressesOf(text), this.#options.random ?? Math.random);
       upstream.targets = upstream.addresses.map((address) => this.#target(address, undefined));
       this.#upstreams.set(text, upstream);
-      void this.#lookUp(upstream);
+      void this.#lookUp(text, upstream);
       const { dnsMs = 0 } = this.#options;
       if (dnsMs > 0) this.#timer ??= setInterval(() => void this.lookUp(), dnsMs).unref();
     }
@@ -93,7 +93,15 @@ export class Upstreams {
 
   /** Asks for all names again. */
   async lookUp(): Promise<void> {
-    await Promise.all([...this.#upstreams.values()].map((upstream) => this.#lookUp(upstream)));
+    await Promise.all([...this.#upstreams].map(([text, upstream]) => this.#lookUp(text, upstream)));
+  }
+
+  /** Forgets whatever no supergraph names any more: nobody would ask it again, and what it was like last would be told for ever. */
+  keep(named: ReadonlySet<string>): void {
+    const left = [...this.#upstreams.keys()].filter((text) => !named.has(text));
+    if (left.length === 0) return;
+    for (const text of left) this.#upstreams.delete(text);
+    this.#retireUnused();
   }
 
   async close(): Promise<void> {
@@ -104,7 +112,7 @@ export class Upstreams {
     this.#endpoints.clear();
   }
 
-  async #lookUp(upstream: Upstream): Promise<void> {
+  async #lookUp(text: string, upstream: Upstream): Promise<void> {
     const { dnsMs = 0, lookup: ask = lookUpAll } = this.#options;
     if (dnsMs === 0 || upstream.addresses.every(({ host }) => host === undefined)) return;
     let targets: Target[];
@@ -116,7 +124,7 @@ export class Upstreams {
           return ips.length < 2 ? [{ address, ip: undefined }] : ips.map((ip) => ({ address, ip }));
         }),
       );
-      if (this.#closed) return;
+      if (this.#closed || this.#upstreams.get(text) !== upstream) return;
       targets = found.flat().map(({ address, ip }) => this.#target(address, ip));
     } catch {
       // What was known stays: a name server that is away is no reason to forget where the machines are.

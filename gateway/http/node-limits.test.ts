@@ -5,13 +5,19 @@ import { answerBrokenRequest, limitServer, SERVER_OPTIONS } from './node-limits.
 
 /** Node's own server with our limits, their times a hundred times shorter. */
 let server: Server;
+let rejected = 0;
 beforeAll(async () => {
   const times = { headersTimeout: 100, requestTimeout: 150, connectionsCheckingInterval: 10 };
   server = createServer({ ...SERVER_OPTIONS, ...times }, (request, response) => {
     request.resume().on('end', () => response.end('{}'));
   });
   server.on('clientError', answerBrokenRequest);
-  limitServer(server, 3, () => 'r1');
+  limitServer(
+    server,
+    3,
+    () => 'r1',
+    () => (rejected += 1),
+  );
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
 });
 afterAll(
@@ -71,6 +77,7 @@ describe('connections', () => {
     const one = connect(port, '127.0.0.1');
     one.on('error', () => {});
     await dropped;
+    expect(rejected).toBe(1);
     one.destroy();
     const answered = new Promise<string>((resolve) =>
       open[0]!.once('data', (chunk: Buffer) => resolve(chunk.toString())),

@@ -15,10 +15,12 @@ export const SERVER_OPTIONS = {
   requireHostHeader: false,
 };
 
-export function limitServer(server: Server, connectionsMax: number, newId: () => string): void {
+/** `rejected`: told of each connection beyond the most that may be, which Node closes without a word. */
+export function limitServer(server: Server, connectionsMax: number, newId: () => string, rejected?: () => void): void {
   server.maxHeadersCount = 100;
   server.maxRequestsPerSocket = 1_000;
   server.maxConnections = connectionsMax;
+  if (rejected) server.on('drop', rejected);
   server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
     response.setHeader('connection', 'close');
     answerProblem(response, 417, 'Only Expect: 100-continue can be met.', newId());

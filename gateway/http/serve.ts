@@ -14,6 +14,8 @@ import { answerProblem } from './problem.js';
 export interface HttpServer {
   /** Takes connections from now on. */
   listen(): Promise<AddressInfo>;
+  /** How many clients have open. */
+  connections(): Promise<number>;
   /** Still answers, and ends each connection with its next answer: clients move on before it stops listening. */
   drain(): void;
   close(): Promise<void>;
@@ -24,6 +26,8 @@ export async function serve(parts: {
   host: string;
   port: number;
   connectionsMax: number;
+  /** Told of each connection beyond them. */
+  rejected?: (() => void) | undefined;
   /** How long requests under way may take when it closes. */
   closeMs: number;
   graphql: GraphqlOverHttpParts;
@@ -100,12 +104,16 @@ export async function serve(parts: {
   await app.init();
   await fastify.ready();
   const server = app.getHttpServer() as Server;
-  limitServer(server, parts.connectionsMax, newId);
+  limitServer(server, parts.connectionsMax, newId, parts.rejected);
   return {
     async listen() {
       await app.listen({ port: parts.port, host: parts.host, backlog: BACKLOG });
       return server.address() as AddressInfo;
     },
+    connections: () =>
+      new Promise((resolve, reject) =>
+        server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
+      ),
     drain() {
       closing = true;
     },

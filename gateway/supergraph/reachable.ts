@@ -15,6 +15,8 @@ export class Reachable {
   readonly #client: SubgraphClient;
   readonly #logger: Logger;
   readonly #clock: Clock;
+  /** Those that are asked for, until they have answered or nobody names them. */
+  readonly #named = new Set<string>();
   readonly #seen = new Set<string>();
   readonly #troubles = new Map<string, string>();
   readonly #closed = new AbortController();
@@ -34,9 +36,15 @@ export class Reachable {
       .map(({ name }) => `subgraph ${name}: ${this.#troubles.get(name) ?? 'it has not answered yet'}`);
   }
 
-  /** Resolves when every subgraph of it has answered. */
+  /** Resolves when every subgraph of it has answered, or is no longer named. */
   async all(supergraph: Supergraph): Promise<void> {
     await Promise.all([...supergraph.subgraphs.values()].map((subgraph) => this.#until(subgraph)));
+  }
+
+  /** Asks no others any more. */
+  keep(supergraphs: readonly Supergraph[]): void {
+    const named = new Set(supergraphs.flatMap(({ subgraphs }) => [...subgraphs.values()].map(keyOf)));
+    for (const key of this.#named) if (!named.has(key)) this.#named.delete(key);
   }
 
   close(): void {
@@ -44,9 +52,11 @@ export class Reachable {
   }
 
   async #until(subgraph: { name: string; url: string }): Promise<void> {
+    const key = keyOf(subgraph);
+    this.#named.add(key);
     for (
       let waitMs = RETRY_MS;
-      !this.#seen.has(keyOf(subgraph)) && !this.#closed.signal.aborted;
+      !this.#seen.has(key) && this.#named.has(key) && !this.#closed.signal.aborted;
       waitMs = Math.min(waitMs * 1.5, RETRY_MS_MAX)
     ) {
       try {
@@ -61,7 +71,7 @@ export class Reachable {
             responseHeaders: [],
           },
         );
-        this.#seen.add(keyOf(subgraph));
+        this.#seen.add(key);
         this.#troubles.delete(subgraph.name);
       } catch (error) {
         const trouble = TROUBLES[(error as { code?: string }).code ?? ''] ?? 'it does not answer';

@@ -24,6 +24,8 @@ export class ServedSupergraph {
   readonly #build: (sdl: string) => Promise<Serving>;
   readonly #pollMs: number;
   readonly #logger: Logger;
+  readonly #used: (supergraphs: readonly Supergraph[]) => void;
+  readonly #inUse = new Set<Counted>();
   readonly #waiting = new Set<() => void>();
   #current: Counted | undefined;
   #trouble: string | undefined = 'it has not been read yet';
@@ -37,11 +39,14 @@ export class ServedSupergraph {
     build: (sdl: string) => Promise<Serving>;
     pollMs: number;
     logger: Logger;
+    /** Told at each look, and when an old one has ended, by which supergraphs somebody is answered. */
+    used?: (supergraphs: readonly Supergraph[]) => void;
   }) {
     this.#source = parts.source;
     this.#build = parts.build;
     this.#pollMs = parts.pollMs;
     this.#logger = parts.logger;
+    this.#used = parts.used ?? (() => {});
   }
 
   /** Begins to read and to watch; resolves after the first try, whatever came of it. */
@@ -82,6 +87,7 @@ export class ServedSupergraph {
     this.#reading ??= this.#read().finally(() => {
       this.#reading = undefined;
       if (this.#closed.signal.aborted) return;
+      this.#tellUsed();
       const wait =
         this.#failures === 0
           ? this.#pollMs
@@ -112,6 +118,7 @@ export class ServedSupergraph {
       }
       const old = this.#current;
       this.#current = { serving, inFlight: 0, retired: false };
+      this.#inUse.add(this.#current);
       this.#trouble = undefined;
       const { supergraph, engine } = serving;
       this.#logger.info(
@@ -144,9 +151,16 @@ export class ServedSupergraph {
     if (now) counted.retired = true;
     if (!counted.retired || counted.inFlight > 0 || counted.ended) return;
     counted.ended = true;
+    this.#inUse.delete(counted);
+    // One that is being built is told of when it is served, or is not.
+    if (this.#reading === undefined) this.#tellUsed();
     counted.serving.engine
       .close()
       .catch((error: unknown) => this.#logger.error({ error: String(error) }, 'An old engine did not close'));
+  }
+
+  #tellUsed(): void {
+    this.#used([...this.#inUse].map(({ serving }) => serving.supergraph));
   }
 }
 

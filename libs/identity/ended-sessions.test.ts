@@ -142,6 +142,30 @@ describe('the list', () => {
     await list.close();
   });
 
+  it('says how old it is: since it last came whole, or since it is waited for', async () => {
+    let now = 1_000;
+    let answers = false;
+    const { list } = ended(
+      () => {
+        if (!answers) throw new Error('not there');
+        return NOTHING;
+      },
+      () => now,
+    );
+    const ages: number[] = [];
+    for (const then of [true, false]) {
+      now += 90_000;
+      await list.refresh();
+      ages.push(list.ageMs);
+      answers = then;
+      now += 1_000;
+      await list.refresh();
+      ages.push(list.ageMs);
+    }
+    expect(ages).toEqual([90_000, 0, 0, 1_000]);
+    await list.close();
+  });
+
   it('is asked for once, however many wait for it', async () => {
     let reads = 0;
     const { list } = ended(async () => {

@@ -39,6 +39,7 @@ export class EndedSessions {
   readonly #report: (trouble: string | undefined) => void;
   readonly #sessions = new Map<string, number>();
   readonly #people = new Map<string, { readonly generation: number; readonly until: number }>();
+  readonly #begun: number;
   #since = 0;
   #readAt: number | undefined;
   #reading: Promise<void> | undefined;
@@ -56,6 +57,7 @@ export class EndedSessions {
     this.#clock = parts.clock;
     this.#pollMs = parts.pollMs;
     this.#report = parts.report;
+    this.#begun = parts.clock();
   }
 
   /** Begins to ask. */
@@ -66,6 +68,11 @@ export class EndedSessions {
   /** How many it knows. */
   get size(): number {
     return this.#sessions.size + this.#people.size;
+  }
+
+  /** Since the list last came whole; since it is waited for, where it never has. */
+  get ageMs(): number {
+    return this.#clock() - (this.#readAt ?? this.#begun);
   }
 
   /** Throws for a log-in that has ended. Waits only before the first list has come. */

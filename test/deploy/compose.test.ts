@@ -1,11 +1,16 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, get } from 'node:http';
+import { connect, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readGatewayConfig } from '../../gateway/config.js';
 import { withServer } from '../servers/needs.js';
+import { freePort } from '../servers/free-port.js';
+import { startChild } from './child.js';
 import { readCompose, variablesOf, type ComposeFile } from './compose-file.js';
 import { readDockerfile } from './dockerfile.js';
 import { haproxyHere } from './haproxy-here.js';
@@ -160,6 +165,44 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
   it('control: a word that HAProxy does not know is refused', () => {
     expect(() => check(config.replace('balance', 'ballance'))).toThrow('ballance');
   });
+
+  it('takes a tenth of its connections from one address, while others are served; control: without that rule it takes more', async () => {
+    const rule = /\n *tcp-request connection reject if \{ src_conn_cur ge (\d+) \}/;
+    const most = Number(rule.exec(config)![1]);
+    expect(config).toMatch(new RegExp(`\n *maxconn ${10 * most}\n`));
+    const gateway = createServer((_request, response) => response.end('{}')).listen(0, '127.0.0.1');
+    await once(gateway, 'listening');
+    const { port: at } = gateway.address() as AddressInfo;
+    const withAsMany = async (source: string, work: (from: (address: string) => Promise<number>) => Promise<void>) => {
+      const door = await freePort();
+      const file = join(folder, 'running.cfg');
+      writeFileSync(file, haproxyHere(source, { door, gateways: { 'gateway-1': at, 'gateway-2': at } }));
+      const child = await startChild('door', [haproxy, '-db', '-f', file], { cwd: folder, env: {} });
+      /** The status, or 0: closed without an answer. */
+      const from = (localAddress: string): Promise<number> =>
+        new Promise((resolve) => {
+          get({ port: door, host: '127.0.0.1', localAddress, agent: false }, (response) => {
+            response.resume().on('end', () => resolve(response.statusCode!));
+          }).on('error', () => resolve(0));
+        });
+      while ((await from('127.0.0.3')) !== 200) await new Promise((resolve) => setTimeout(resolve, 20));
+      const held = Array.from({ length: most }, () => connect(door, '127.0.0.1').on('error', () => {}));
+      await Promise.all(held.map((socket) => once(socket, 'connect')));
+      await work(from);
+      for (const socket of held) socket.destroy();
+      await child.destroy();
+    };
+    await withAsMany(config, async (from) => {
+      // Connected is not yet counted.
+      while ((await from('127.0.0.1')) !== 0);
+      expect(await from('127.0.0.2')).toBe(200);
+    });
+    await withAsMany(config.replace(rule, ''), async (from) => {
+      expect([await from('127.0.0.1'), await from('127.0.0.2')]).toEqual([200, 200]);
+    });
+    gateway.close();
+    gateway.closeAllConnections();
+  }, 60_000);
 
   it('serves both gateways of the compose file, and asks whether they are ready', () => {
     const gateways = Object.keys(read().services).filter((name) => name.startsWith('gateway-'));

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { CODES, type Code } from '#libs/failure';
+import { Breaker, PROBE } from '../../gateway/fetch/breaker.js';
 import { ROOT } from '../../commands/root.js';
 import { startWorld, type World } from '../world.js';
 
@@ -103,6 +104,13 @@ describe('a scrape', () => {
     }
   });
 
+  it('tells of connections, and how long it is since the list of ended log-ins came', () => {
+    expect(scraped).toMatch(/^tributary_active_connections \d+$/m);
+    expect(scraped).toMatch(/^tributary_rejected_connections_total 0$/m);
+    const [, age] = /^tributary_ended_sessions_age_seconds (\S+)$/m.exec(scraped)!;
+    expect(Number(age)).toBeLessThan(60);
+  });
+
   it('says nothing of people: no handle, no id, no query', () => {
     expect(scraped).not.toMatch(/alice|user_[0-9a-hjkmnp-tv-z]{26}|userByHandle|@/);
   });
@@ -114,6 +122,26 @@ describe('a scrape', () => {
       ),
     );
     expect(statuses).toEqual([401, 401, 401, 404, 200]);
+  });
+});
+
+describe('the alert about a service that is not asked', () => {
+  it('is on at every look while the service hangs; control: that its breaker is open is true at less than half of them', () => {
+    const { expr } = alerts.groups.flatMap(({ rules }) => rules).find(({ alert }) => alert === 'ServiceNotAsked')!;
+    const [, not, state] = /state(!?)="([^"]+)"/.exec(expr)!;
+    let now = 0;
+    const breaker = new Breaker({ failuresMax: 1, clock: () => now, random: () => 0.5 });
+    breaker.failed(breaker.begin(), true);
+    // Somebody asks all the time, and each call that is let through is given up after three seconds.
+    let until = 0;
+    const seen: string[] = [];
+    for (; now < 120_000; now += 100) {
+      if (breaker.state === 'half-open' && now >= until) breaker.failed(PROBE, true);
+      else if (breaker.allows && breaker.begin() === PROBE) until = now + 3_000;
+      if (now % 5_000 === 0) seen.push(breaker.state);
+    }
+    expect(seen.filter((one) => (one === state) !== (not === '!'))).toEqual(seen);
+    expect(seen.filter((one) => one === 'open').length).toBeLessThan(seen.length / 2);
   });
 });
 
