@@ -199,8 +199,10 @@ const SELECTED: Readonly<Record<string, string>> = { changePassword: 'token', de
 async function loggedInAgain(world: World, viewer: Asking | Person): Promise<Asking> {
   if (!('handle' in viewer)) return viewer;
   const logIn = 'mutation($i: LogInInput!) { logIn(input: $i) { token } }';
-  const { data } = await world.ask(logIn, { i: { handle: viewer.handle, password: PASSWORD } });
-  return loggedIn(world, (data?.['logIn'] as { token: string }).token);
+  const { data, text } = await world.ask(logIn, { i: { handle: viewer.handle, password: PASSWORD } });
+  const session = data?.['logIn'] as { token: string } | undefined;
+  if (!session) throw new Error(`${viewer.handle} could not log in: ${text}`);
+  return loggedIn(world, session.token);
 }
 
 function loggedIn(world: World, token: string): Asking {
