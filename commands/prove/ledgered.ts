@@ -1,6 +1,6 @@
 import { crashPoint } from '#libs/crash-point';
 import type { Database, Tx } from '#libs/database';
-import type { DomainEvent, Envelope } from '#libs/events';
+import { isEventType, type DomainEvent, type Envelope } from '#libs/events';
 import { consume, sourcesOf, type Handlers, type Stream, type Subscription } from '#libs/outbox';
 import { createLogger } from '#libs/telemetry';
 
@@ -43,7 +43,14 @@ export function hearLedgered({ hear, draw, stumblesAt, withoutInbox, ...parts }:
   if (!withoutInbox) {
     return consume({
       ...parts,
-      hear: Object.fromEntries(Object.keys(hear).map((type) => [type, enter])),
+      hear: {
+        ...Object.fromEntries(
+          Object.keys(hear)
+            .filter(isEventType)
+            .map((type) => [type, enter]),
+        ),
+        ...(hear.first && { first: hear.first }),
+      },
       logger: createLogger(group, 'silent'),
       pausesMs: [10, 40, 160, 640, 640, 640, 640],
     });

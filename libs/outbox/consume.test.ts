@@ -130,6 +130,27 @@ describe('from a fact to its effect', () => {
     await expect(tell(scene.users, [[1, 1]])).rejects.toThrow('outbox_aggregate_version');
   });
 
+  it('what goes first goes before every effect of its transaction, with all that has one, and out of quarantine again', async () => {
+    const calls: string[][] = [];
+    let failures = 2;
+    const consumer = hear({
+      hear: {
+        first: async (_, events) => void calls.push(events.map(numbers)),
+        'profile-edited': async (tx, one) => {
+          calls.push([`effect ${numbers(one)}`]);
+          if (numbers(one) === '9:1' && failures-- > 0) throw new Error('not yet');
+          await enter(tx, one);
+        },
+      },
+    });
+    await bring(consumer, event(1, 1), event(2, 1), event(1, 2));
+    expect(calls.splice(0)).toEqual([['1:1', '2:1', '1:2'], ['effect 1:1'], ['effect 2:1'], ['effect 1:2']]);
+    // What was heard before has no effect. With the other, alone, and out of quarantine.
+    await bring(consumer, event(1, 2), event(9, 1));
+    expect(calls).toEqual(Array.from({ length: 3 }, () => [['9:1'], ['effect 9:1']]).flat());
+    expect(await scene.effects()).toEqual(['1:1', '2:1', '1:2', '9:1']);
+  });
+
   it('effects that one statement can have are had together: each aggregate once in a call, in order', async () => {
     const calls: string[][] = [];
     const consumer = consume({

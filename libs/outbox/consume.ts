@@ -24,7 +24,10 @@ interface Many<T extends EventType> {
 }
 
 /** What a consumer does about each event that it hears: the files of its `on/` folder. */
-export type Handlers = { readonly [T in EventType]?: One<T> | Many<T> };
+export type Handlers = { readonly [T in EventType]?: One<T> | Many<T> } & {
+  /** Before all effects of a transaction, with all events that have one: locks of several effects are taken here, in one order. */
+  readonly first?: (tx: Tx, events: readonly DomainEvent[]) => Promise<void>;
+};
 
 interface Options {
   readonly database: Database;
@@ -67,7 +70,7 @@ export function consume(options: Options): Subscription {
     logger,
     pausesMs,
     lookMs,
-    handle: (tx, event, isNew) => effects(tx, [{ event, isNew }]),
+    handle: (tx, event, isNew) => takeEffect(tx, [{ event, isNew }]),
     tracer,
   });
   const subscription = stream.subscribe(group, sourcesOf(hear), async (events) => {
@@ -141,8 +144,23 @@ export function consume(options: Options): Subscription {
         if (arrival?.is === 'heard') again += 1;
       }
     }
-    for (const run of runsOf(arrived.filter((one) => one !== undefined))) await effects(tx, run);
+    await takeEffect(
+      tx,
+      arrived.filter((one) => one !== undefined),
+    );
     return { toTry, waiting, again };
+  }
+
+  async function takeEffect(tx: Tx, arrived: readonly Arrived[]): Promise<void> {
+    if (hear.first !== undefined) {
+      const news = arrived.filter(({ event, isNew }) => isNew && isEventType(event.type) && hear[event.type]);
+      if (news.length > 0)
+        await hear.first(
+          tx,
+          news.map(({ event }) => check(event)),
+        );
+    }
+    for (const run of runsOf(arrived)) await effects(tx, run);
   }
 
   /** An event that was heard before has no effect, yet it is told to `afterCommit`: a process may have died before it dropped its caches. */

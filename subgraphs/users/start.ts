@@ -8,6 +8,7 @@ import { deletionWork } from './on/deletion.js';
 import { heardBy } from './on/heard.js';
 import { usersModule } from './users.module.js';
 import { usersTables } from './users.tables.js';
+import { EndedSessionsRetention } from './write/forget-ended-sessions.js';
 import { Passwords } from './write/passwords.js';
 import { Throttle } from './write/throttle.js';
 
@@ -38,7 +39,14 @@ export async function startUsers(config: UsersConfig, parts: ServiceParts): Prom
         hear: heardBy(patience),
         gauges: usersGauges,
         module: (built) => usersModule({ ...built, tokens, passwords, throttle, saga: config.DELETION_SAGA, patience }),
-        background: ({ database, logger }) => deletionWork({ database, logger, patience }),
+        background: ({ database, logger }) => {
+          const deletions = deletionWork({ database, logger, patience });
+          const ended = new EndedSessionsRetention({ database, logger });
+          return {
+            settled: () => deletions.settled(),
+            close: async () => void (await Promise.all([deletions.close(), ended.close()])),
+          };
+        },
       },
       config,
       parts,

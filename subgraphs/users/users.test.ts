@@ -23,6 +23,7 @@ import { EndedSessionsOnce1764547200004 } from './migrations/0005-ended-sessions
 import { startUsers } from './start.js';
 import { Passwords } from './write/passwords.js';
 import { UserRow } from './user.entity.js';
+import { forgetEndedSessions } from './write/forget-ended-sessions.js';
 import { LogIn } from './write/log-in.js';
 import { LogOut } from './write/log-out.js';
 import { Throttle } from './write/throttle.js';
@@ -422,11 +423,17 @@ describe('users, with its cache', () => {
         { session: 'r2', generation: null },
         { session: null, generation: 10 },
       ]);
-      // Long after: what has run out goes, and what ends then stays.
-      const later = new LogOut({ database: world.users.database, clock: () => Date.now() + 3_600_000, lifetimeS: 60 });
-      await later.run(id, undefined, true);
-      await later.run(newId(), 'of somebody else', false);
-      expect(await rows(id)).toEqual([{ session: null, generation: 11 }]);
+    });
+
+    it('are forgotten when their tokens have run out, though nobody logs out, and not before', async () => {
+      const id = newId();
+      const { database } = world.users;
+      const before = new LogOut({ database, clock: () => Date.now() - 3_600_000, lifetimeS: 60 });
+      for (const session of ['s1', 's2']) await before.run(id, session, false);
+      await new LogOut({ database, clock: Date.now, lifetimeS: 60 }).run(id, 's3', false);
+      expect(await rows(id)).toHaveLength(3);
+      await forgetEndedSessions(database);
+      expect(await rows(id)).toEqual([{ session: 's3', generation: null }]);
     });
 
     it('come in pages, which are all of them together; all at once for a gateway that asks for no pages', async () => {

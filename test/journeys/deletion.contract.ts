@@ -61,11 +61,23 @@ export function deletion(world: () => World): void {
     await told(a, await example('edit-post'), { input: { id, body: `second ${secret}` } });
     await act(a, 'deletePost', await publish(a, `deleted ${secret}`));
     await told(a, await example('edit-profile'), { input: { displayName: secret, bio: secret } });
+    type LoggedIn = { logIn: { token: string } };
+    const { logIn } = await told<LoggedIn>(world(), await example('log-in'), {
+      input: { handle: a.handle, password: PASSWORD },
+    });
+    const other = { authorization: `Bearer ${logIn.token}` };
+    expect((await world().ask('mutation { logOut { everywhere } }', {}, other)).errors).toEqual([]);
     await world().settle();
     expect(await tablesWith(world(), secret)).not.toEqual([]);
     const uuid = parseGlobalId('user', a.id);
     expect(await tablesWith(world(), uuid)).toEqual(
-      expect.arrayContaining(['posts.likes', 'posts.block_edges', 'followers.relations', 'users.notifications_1']),
+      expect.arrayContaining([
+        'posts.likes',
+        'posts.block_edges',
+        'followers.relations',
+        'users.notifications_1',
+        'users.ended_sessions',
+      ]),
     );
 
     const deletionId = await begin(a);
@@ -228,7 +240,9 @@ export function deletion(world: () => World): void {
 
 /** Where an id may stay that is nobody's any more: see docs/decisions/0016-erasure-by-overwriting.md. */
 const KNOWS_THE_ID = [
-  ...['users', 'handles', 'account_deletions', 'deletion_parts', 'outbox', 'inbox'].map((name) => `users.${name}`),
+  ...['users', 'handles', 'ended_sessions', 'account_deletions', 'deletion_parts', 'outbox', 'inbox'].map(
+    (name) => `users.${name}`,
+  ),
   ...['people', 'posts', 'post_events', 'deletion_parts', 'outbox', 'inbox'].map((name) => `posts.${name}`),
   ...['people', 'deletion_parts', 'outbox', 'inbox', 'idempotency_keys'].map((name) => `followers.${name}`),
 ];

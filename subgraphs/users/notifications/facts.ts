@@ -3,7 +3,7 @@ import type { Statements, Tx } from '#libs/database';
 export type NotificationKind = 'follow' | 'like' | 'reply' | 'mention';
 
 export interface Fact {
-  /** Of the notification: given when it is heard, so that what comes later is never behind what was read. */
+  /** Of the notification, by the clock of who hears it; a later one is given where there is one at or behind it already. */
   readonly id: string;
   readonly recipientId: string;
   readonly kind: NotificationKind;
@@ -23,14 +23,29 @@ export const ACTIVE_SLOTS = `(
   SELECT slot FROM read_models, unnest(ARRAY[serving, building]) AS slot WHERE name = 'notifications' AND slot IS NOT NULL
 )`;
 
-/** Nobody hears of themselves, nor of somebody who left; what holds already is not told twice. */
+/** By the same shard and chance, a millisecond behind all that this person was told or has read. */
+const BEHIND_ALL = `(
+  SELECT CASE WHEN last.id >= f.id
+    THEN (lpad(to_hex(('x' || left(replace(last.id::text, '-', ''), 12))::bit(48)::bigint + 1), 12, '0') ||
+      substr(replace(f.id::text, '-', ''), 13))::uuid
+    ELSE f.id END
+  FROM (SELECT greatest(
+    (SELECT t.id FROM notification_facts t WHERE t.recipient_id = f.recipient_id ORDER BY t.id DESC LIMIT 1),
+    (SELECT r.read_to FROM notification_reads r WHERE r.user_id = f.recipient_id)
+  ) AS id) last
+)`;
+
+/**
+ * Nobody hears of themselves, nor of somebody who left; what holds already is not told twice. The caller holds the lists of the
+ * recipients (hold.ts): so what comes later is never behind what was there or was read, whatever clock it comes by.
+ */
 export async function notify(tx: Tx, facts: readonly Fact[]): Promise<void> {
   const others = facts.filter(({ recipientId, actorId }) => recipientId !== actorId);
   if (others.length === 0) return;
   await tx.query(
     `WITH told AS (
        INSERT INTO notification_facts (recipient_id, kind, actor_id, post_id, id, at)
-       SELECT f.* FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[], $6::timestamptz[])
+       SELECT f.recipient_id, f.kind, f.actor_id, f.post_id, ${BEHIND_ALL}, f.at FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::uuid[], $6::timestamptz[])
          AS f (recipient_id, kind, actor_id, post_id, id, at)
        WHERE NOT EXISTS (SELECT FROM users u WHERE u.id IN (f.recipient_id, f.actor_id) AND u.deleted_at IS NOT NULL)
          AND EXISTS (SELECT FROM users u WHERE u.id = f.recipient_id)
@@ -142,12 +157,17 @@ export async function keepNewest(tx: Tx, recipientIds: readonly string[], max: n
   await drop(tx, old);
 }
 
-/** Who is meant by `@handle` in a text: at most ten, and only who has the handle now. */
-export async function mentionedIn(statements: Statements, body: string): Promise<string[]> {
+/** What is written as `@handle` in a text: at most ten. */
+export function handlesIn(body: string): string[] {
   const handles = [...body.matchAll(/(?<![\w@])@([A-Za-z0-9_]{2,30})(?!\w)/g)].map((match) =>
     (match[1] ?? '').toLowerCase(),
   );
-  const named = [...new Set(handles)].slice(0, MENTIONS_MAX);
+  return [...new Set(handles)].slice(0, MENTIONS_MAX);
+}
+
+/** Who is meant by that: only who has the handle now. */
+export async function mentionedIn(statements: Statements, body: string): Promise<string[]> {
+  const named = handlesIn(body);
   if (named.length === 0) return [];
   const rows = await statements.query<{ id: string }>(
     `SELECT u.id FROM handles h JOIN users u ON u.id = h.user_id AND u.handle = h.handle AND u.deleted_at IS NULL

@@ -74,6 +74,22 @@ export class Scene {
     return this.event('post-unliked', `like:${postId}:${userId}`, userId, { postId, userId });
   }
 
+  followed(followerId: string, followeeId: string): DomainEvent {
+    const payload = { followerId, followeeId, followedAt: new Date().toISOString() };
+    return this.event('follow-started', `relation:${followerId}:${followeeId}`, followerId, payload);
+  }
+
+  unfollowed(followerId: string, followeeId: string): DomainEvent {
+    return this.event('follow-ended', `relation:${followerId}:${followeeId}`, followerId, { followerId, followeeId });
+  }
+
+  published(authorId: string, body: string, inReplyToAuthorId: string | null): DomainEvent {
+    const postId = newId();
+    const [inReplyToId, createdAt] = [inReplyToAuthorId && newId(), new Date().toISOString()];
+    const payload = { postId, authorId, body, inReplyToId, inReplyToAuthorId, createdAt };
+    return this.event('post-published', `post:${postId}`, authorId, payload);
+  }
+
   deleted(postId: string, authorId: string): DomainEvent {
     const payload = { postId, authorId, inReplyToId: null, reason: 'author' as const };
     return this.event('post-deleted', `post:${postId}`, authorId, payload);

@@ -6,6 +6,7 @@ import {
   blockStarted,
   followEnded,
   followStarted,
+  holdNotified,
   postDeleted,
   postLiked,
   postPublished,
@@ -21,6 +22,7 @@ export function heardBy(patience: Patience): Handlers {
   const stepEnded = onStepEnded(patience);
   const stepGoesOn = onStepGoesOn(patience);
   return {
+    first: holdNotified,
     'user-registered': onOwnEvent,
     'profile-edited': onOwnEvent,
     'account-frozen': onOwnEvent,

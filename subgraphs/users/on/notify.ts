@@ -1,8 +1,27 @@
 import type { Tx } from '#libs/database';
 import type { DomainEvent } from '#libs/events';
 import { newId } from '#libs/identity';
-import { mentionedIn, notify, withdraw, type Fact } from '../notifications/facts.js';
+import { handlesIn, mentionedIn, notify, withdraw, type Fact } from '../notifications/facts.js';
 import { hidePost, showPost } from '../notifications/gone-posts.js';
+import { holdLists } from '../notifications/hold.js';
+
+/**
+ * Everybody whom these events may concern, before the first of them is told: with each event its own, two transactions would wait for
+ * each other. Of a mention it is whoever has or had the handle; who takes it only now is told without.
+ */
+export async function holdNotified(tx: Tx, events: readonly DomainEvent[]): Promise<void> {
+  const ids: string[] = [];
+  const handles: string[] = [];
+  for (const { type, payload } of events) {
+    if (type === 'follow-started') ids.push(payload.followeeId);
+    if (type === 'post-liked' && payload.authorId !== undefined) ids.push(payload.authorId);
+    if (type === 'post-published') {
+      if (payload.inReplyToAuthorId) ids.push(payload.inReplyToAuthorId);
+      handles.push(...handlesIn(payload.body));
+    }
+  }
+  await holdLists(tx, ids, handles);
+}
 
 /**
  * What others do that concerns somebody, and its end. What ends because an account is being deleted stays, and is not shown while the

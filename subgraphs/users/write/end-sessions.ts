@@ -46,20 +46,19 @@ async function remember(
   { clock, lifetimeS }: EndSessionsParts,
 ): Promise<void> {
   const now = clock();
-  // One statement: what nobody needs any more goes when something comes. Of this person that is what a higher generation
-  // says as well; nothing else of theirs, for a row that goes and comes in one statement would be gone after it.
+  // With it goes what a higher generation says as well; nothing else of theirs, for a row that goes and comes in one statement would
+  // be gone after it. What has run out goes by the clock: forget-ended-sessions.ts.
   await database.query(
     `WITH forgotten AS (
-       DELETE FROM ended_sessions WHERE (until < $5 AND user_id <> $2) OR (user_id = $2 AND generation < $4)
+       DELETE FROM ended_sessions WHERE user_id = $2 AND generation < $4
      )
-     INSERT INTO ended_sessions (id, user_id, session, generation, at, until) VALUES ($1, $2, $3, $4, now(), $6)
+     INSERT INTO ended_sessions (id, user_id, session, generation, at, until) VALUES ($1, $2, $3, $4, now(), $5)
      ON CONFLICT (user_id, session) DO NOTHING`,
     [
       newId({ now }),
       ended.userId,
       ended.session,
       ended.generation,
-      new Date(now),
       // A minute more, for clocks that are behind.
       new Date(now + (lifetimeS + 60) * 1_000),
     ],

@@ -1,4 +1,5 @@
 import type { Database } from '#libs/database';
+import { holdLists } from '../notifications/hold.js';
 import { lockAccount } from './account.js';
 
 /** Everything up to this notification, or everything there is. What was read stays read: an older id changes nothing. */
@@ -9,6 +10,7 @@ export async function markNotificationsRead(
 ): Promise<void> {
   await database.transaction(async (tx) => {
     await lockAccount(tx, viewer);
+    await holdLists(tx, [viewer]);
     await tx.query(
       `INSERT INTO notification_reads AS r (user_id, read_to)
        SELECT $1, n.id FROM (
