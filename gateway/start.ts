@@ -36,6 +36,7 @@ import { PersistedDocuments } from './http/persisted-documents.js';
 import { Playground } from './http/playground.js';
 import { clientOf, Rates } from './http/rates.js';
 import { serve } from './http/serve.js';
+import { Untaken } from './http/untaken.js';
 import { gatewayMetrics } from './metrics.js';
 import { listSizesOf, weightsOf } from './supergraph/cost-directives.js';
 import { Reachable } from './supergraph/reachable.js';
@@ -264,6 +265,11 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       client: config.IDENTITY === 'jwt' ? (request) => clientOf(request, config.TRUSTED_PROXIES) : undefined,
       bodyBytesMax: config.BODY_BYTES,
       bodies: new Bodies(Math.max(config.BODIES_BYTES, 4 * config.BODY_BYTES)),
+      untaken: new Untaken({
+        bytesMax: Math.max(config.UNTAKEN_BYTES, 4 * config.ANSWER_BYTES),
+        ms: config.UNTAKEN_MS,
+        told: (bytes) => logger.info({ bytes }, 'A client that did not take its answers was cut'),
+      }),
       timeoutMs: config.REQUEST_TIMEOUT_MS,
       suggestions: config.introspection,
       grants:

@@ -20,6 +20,7 @@ import { textOnly, type DocumentText } from './persisted-documents.js';
 import type { Rates } from './rates.js';
 import { readRequest, type GraphqlRequest } from './read-request.js';
 import { NOT_TAKEN, notTaken, Refusal, refusalBody, refusalOf } from './refusal.js';
+import type { Untaken } from './untaken.js';
 import { coerceVariables } from './variables.js';
 
 export interface GraphqlOverHttpParts {
@@ -46,6 +47,8 @@ export interface GraphqlOverHttpParts {
   readonly bodyBytesMax: number;
   /** How much of all bodies together may have come before they are whole; absent: any number of them. */
   readonly bodies?: Bodies | undefined;
+  /** How much of all answers together may wait for their clients, and how long; absent: all of it, as long as they like. */
+  readonly untaken?: Untaken | undefined;
   readonly timeoutMs: number;
   readonly suggestions: boolean;
   /** What a request may have, where that is not only its token's to say (POLICY_MODULE). */
@@ -70,7 +73,10 @@ export async function answerGraphql(
 ): Promise<void> {
   const requestId = requestIdOf(request.headers, parts.newId);
   if (request.method === 'OPTIONS') return preflight(request, response, parts);
-  if (request.method === 'GET' && parts.page && wantsPage(request.headers.accept)) return parts.page(request, response);
+  if (request.method === 'GET' && parts.page && wantsPage(request.headers.accept)) {
+    parts.untaken?.add(response);
+    return parts.page(request, response);
+  }
   let type: ResponseType = 'application/json';
   const { admission, observe } = parts;
   if (admission?.full()) return refuseUnread(request, response, requestId, parts);
@@ -370,6 +376,7 @@ function write(
   else if (typeof body !== 'string' && body.length <= ONE_PIECE_BYTES && isAscii(body))
     response.end(body.toString('latin1'), 'latin1');
   else response.end(body);
+  if (response.writableLength > 0) parts.untaken?.add(response);
 }
 
 const ONE_PIECE_BYTES = 16 * 1024;
@@ -383,4 +390,5 @@ function preflight(request: IncomingMessage, response: ServerResponse, parts: Gr
   response
     .writeHead(204, { allow: 'GET, POST, OPTIONS', ...preflightHeaders(request.headers.origin, parts.cors) })
     .end();
+  if (response.writableLength > 0) parts.untaken?.add(response);
 }

@@ -46,7 +46,10 @@ export async function serve(parts: {
   function graphqlFirst(otherwise: RequestListener): RequestListener {
     return (request, response) => {
       const url = request.url ?? '';
-      if (!url.startsWith('/graphql') || (url.length > 8 && url[8] !== '?')) return otherwise(request, response);
+      if (!url.startsWith('/graphql') || (url.length > 8 && url[8] !== '?')) {
+        parts.graphql.untaken?.add(response);
+        return otherwise(request, response);
+      }
       const refused = whyNotTaken(request);
       if (closing || refused) response.setHeader('connection', 'close');
       if (refused) return answerProblem(response, refused.status, refused.message, newId());

@@ -8,12 +8,15 @@ export interface Message {
   /** Instead of `content-type: application/json`. */
   readonly headers?: Readonly<Record<string, string | readonly string[]>>;
   readonly body?: string | Buffer | undefined;
-  /** Instead of all that: these bytes on a socket, each as one character. `every`: they go one after another, so many ms apart. */
-  readonly bytes?: string | { readonly parts: readonly string[]; readonly every: number };
+  /**
+   * Instead of all that: these bytes on a socket, each as one character. `every`: they go one after another, so many ms apart. `unreadMs`:
+   * nothing is read for so long, and answers that are not all whole then are as good as none.
+   */
+  readonly bytes?: string | { readonly parts: readonly string[]; readonly every: number; readonly unreadMs?: number };
 }
 
 export interface Seen {
-  /** 0: the connection was closed without an answer. */
+  /** 0: the connection was closed without an answer, or in the middle of one that was to be whole. */
   readonly status: number;
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
   readonly text: string;

@@ -1,4 +1,5 @@
-import { attacks, query, times, type Attack, type Table } from './attack.js';
+import { attacks, query, times, type Attack, type Message, type Table } from './attack.js';
+import { long } from './limits.js';
 
 const POST = 'POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n';
 const BAD = 'BAD_REQUEST';
@@ -69,4 +70,23 @@ const SLOW: Table = {
   ],
 };
 
-export const sockets: readonly Attack[] = [...attacks('gateway', SOCKETS), ...attacks('gateway', SLOW, { slow: true })];
+/** The same question so often on one connection, of which no answer is read for so long. They are far more than the kernel takes. */
+function unread(count: number, body: string, unreadMs: number): Message {
+  const one = (more: string): string => `${POST}content-length: ${body.length}\r\n${more}\r\n${body}`;
+  return { bytes: { parts: [one('').repeat(count - 1) + one('connection: close\r\n')], every: 0, unreadMs } };
+}
+
+/** 350 kB: a hundred names, each under thirty long names. */
+const NAMES = query(`{people(first:100){${times(30, (index) => `${`a${index}`.padEnd(100, '_')}:name`)}}}`);
+
+/** `gateway` cuts who takes nothing for 2 s, and `open` who leaves more than 1 MiB. */
+const UNREAD: readonly Attack[] = [
+  ...attacks('gateway', { 'S13 sixty long answers, none of them read': [unread(60, NAMES, 8_000), 0] }, { slow: true }),
+  ...attacks('open', { 'S13 more answers unread than may be': [unread(150, long(0).body as string, 1_000), 0] }),
+];
+
+export const sockets: readonly Attack[] = [
+  ...attacks('gateway', SOCKETS),
+  ...attacks('gateway', SLOW, { slow: true }),
+  ...UNREAD,
+];

@@ -204,7 +204,7 @@ const SPREAD: Table = {
 };
 
 /** A hundred names, each written thirty times; `more` characters longer than what `open` may answer. */
-const long = (more: number): Message =>
+export const long = (more: number): Message =>
   asks(`{people(first:100){${times(30, (index) => `${aliasOf(index, more)}:name`)}}}`);
 const aliasOf = (index: number, more: number): string =>
   `a${index}`.padEnd(50, '_') + (index === 0 ? '_'.repeat(more) : '');

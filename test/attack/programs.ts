@@ -103,12 +103,14 @@ export async function startPrograms(): Promise<Programs> {
     const gateway = await start({
       CORS_ORIGINS: 'https://app.example',
       CORS_CREDENTIALS: 'true',
+      UNTAKEN_MS: '2000',
       PERSISTED_DOCUMENTS: documents,
     });
     const open = await start({
       INTROSPECTION: 'on',
       COST_LIMIT: '1000',
       ANSWER_BYTES: String(ANSWER_BYTES_OF_OPEN),
+      UNTAKEN_BYTES: '1048576',
     });
     const metered = await start({
       PERSISTED_DOCUMENTS: documents,

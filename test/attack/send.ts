@@ -32,7 +32,7 @@ function sendRequest(url: string, { method = 'POST', path = '', headers, body }:
 
 function sendBytes(url: string, bytes: NonNullable<Message['bytes']>): Promise<Seen> {
   const { port, hostname } = new URL(url);
-  const { parts, every } = typeof bytes === 'string' ? { parts: [bytes], every: 0 } : bytes;
+  const { parts, every, unreadMs = 0 } = typeof bytes === 'string' ? { parts: [bytes], every: 0 } : bytes;
   return new Promise((resolve) => {
     let text = '';
     const rest = [...parts];
@@ -40,14 +40,17 @@ function sendBytes(url: string, bytes: NonNullable<Message['bytes']>): Promise<S
       const part = rest.shift();
       if (part !== undefined) socket.write(Buffer.from(part, 'latin1'));
       // Whoever has said all that it has to say, and is not answered, goes.
-      else if (every === 0) leaving ??= setTimeout(() => socket.end(), 2_000);
+      else if (every === 0 && unreadMs === 0) leaving ??= setTimeout(() => socket.end(), 2_000);
     };
     let leaving: NodeJS.Timeout | undefined;
     const socket = connect(Number(port), hostname, write);
     const timer = setInterval(write, Math.max(every, 50));
     socket.setTimeout(ANSWER_MS, () => socket.destroy());
+    if (unreadMs > 0) socket.pause();
+    const reading = setTimeout(() => socket.resume(), unreadMs);
     socket.setEncoding('utf8').on('data', (chunk: string) => {
       text += chunk;
+      if (unreadMs > 0) return;
       leaving?.refresh();
       if (isWhole(text)) socket.end();
     });
@@ -55,7 +58,8 @@ function sendBytes(url: string, bytes: NonNullable<Message['bytes']>): Promise<S
     socket.on('close', () => {
       clearInterval(timer);
       clearTimeout(leaving);
-      resolve(seenOf(text));
+      clearTimeout(reading);
+      resolve(unreadMs > 0 && !areWhole(text) ? { status: 0, headers: {}, text: '' } : seenOf(text));
     });
   });
 }
@@ -66,6 +70,18 @@ function isWhole(text: string): boolean {
   if (end < 0 || text.startsWith('HTTP/1.1 200')) return false;
   const length = /^content-length: (\d+)$/im.exec(text.slice(0, end))?.[1];
   return length !== undefined && text.length >= end + 4 + Number(length);
+}
+
+/** Answers one behind another, each with its length, in ASCII. */
+function areWhole(text: string): boolean {
+  let at = 0;
+  while (at < text.length) {
+    const end = text.indexOf('\r\n\r\n', at);
+    const length = /^content-length: (\d+)$/im.exec(text.slice(at, Math.max(at, end)))?.[1];
+    if (length === undefined) return false;
+    at = end + 4 + Number(length);
+  }
+  return at > 0 && at === text.length;
 }
 
 function seenOf(text: string): Seen {

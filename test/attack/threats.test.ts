@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync } from 'node:fs';
-import type { Attack, Seen } from './attack.js';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Attack, Message, Seen } from './attack.js';
 import { violations } from './check.js';
+import { ANSWER_BYTES_OF_OPEN } from './limits.js';
 import { runCommand } from '../faults/run-command.js';
 import { startNaive } from './naive.js';
 import type { Programs } from './programs.js';
@@ -149,6 +152,22 @@ describe('control: the same rows against a gateway of a first afternoon', () => 
     } finally {
       watch.end();
       await late.close();
+    }
+  });
+
+  it('and that it keeps what its clients do not read for as long as they like', async () => {
+    const row = ATTACKS.find(({ what }) => what === 'more answers unread than may be')!;
+    const body = Buffer.alloc(ANSWER_BYTES_OF_OPEN, '{}');
+    const server = createServer((request, response) => {
+      request.resume();
+      response.writeHead(200, { 'content-type': 'application/json', 'content-length': body.length }).end(body);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    try {
+      const seen = await send(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, row.send as Message);
+      expect(violations(row, seen)).toEqual([expect.stringMatching(/^status 200, not 0: \{\}/)]);
+    } finally {
+      server.close();
     }
   });
 });

@@ -28,9 +28,9 @@ export const THREATS: readonly Threat[] = [
   { id: 'S12', what: 'bodies that inflate', rows: ['B16', 'B17'] },
   {
     id: 'S13',
-    what: 'slow and broken senders',
-    rows: ['H1', 'H2', 'H3', 'H4', 'H5', 'E8'],
-    tests: ['gateway/http/node-limits.test.ts'],
+    what: 'slow and broken senders, and readers that do not read',
+    rows: ['H1', 'H2', 'H3', 'H4', 'H5', 'E8', 'S13'],
+    tests: ['gateway/http/node-limits.test.ts', 'gateway/http/untaken.test.ts'],
   },
   { id: 'S14', what: 'prototypes changed by a client', rows: ['C1', 'C2', 'C3', 'C4', 'C5', 'C6', 'C7', 'C8'] },
   {
