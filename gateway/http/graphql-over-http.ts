@@ -87,6 +87,8 @@ export async function answerGraphql(
     requireMethod(request.method);
     refuseCrossSite(request.method!, request.headers, parts.cors);
     type = responseTypeFor(request.headers.accept);
+    // Somebody who says who they are may have something left where others there have not: that is asked when it is known.
+    if (request.headers.authorization === undefined) parts.rates?.requireLeft(request, null);
     const asked = await notForNothing(request, parts, readRequest(request, parts.bodyBytesMax, parts.bodies));
     // From here on: a client that sends slowly would otherwise be counted as a service that answers late.
     const deadline = parts.clock() + parts.timeoutMs;
@@ -221,6 +223,7 @@ async function answered(
 }> {
   const { text, bearer } = await notForNothing(request, parts, identified(asked, request, parts));
   const subject = bearer?.subject ?? null;
+  parts.rates?.requireLeft(request, subject);
   const responseHeaders: RequestContext['responseHeaders'] = [];
   let consistency: RequestConsistency | undefined;
   const answer = await parts.served.with(async ({ documents, supergraph, engine }: Serving) => {

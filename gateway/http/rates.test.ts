@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { buildSchema } from 'graphql';
+import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Failure } from '#libs/failure';
 import { openBudgets, type Budgets } from '#libs/rate-limit';
 import { silent } from '#libs/telemetry';
@@ -134,6 +137,54 @@ describe('a client that asks for more than it may', () => {
     for (let turn = 0; turn < 11; turn += 1)
       statuses.push((await post(`203.0.113.7, ${what.length}.0.0.1`, body, headers)).status);
     expect(statuses).toEqual([...Array.from({ length: 10 }, () => status), 429]);
+  });
+
+  it('has no document parsed and no body read once it has nothing left (control: before, and somebody else, has)', async () => {
+    let nth = 0;
+    const anew = async (client: string, headers = {}): Promise<[number, number]> => {
+      const before = tiny.documents.size;
+      const { status } = await ask(client, `query N${(nth += 1)} {${'me{id} '.repeat(5)}}`, headers);
+      return [status, tiny.documents.size - before];
+    };
+    expect(await anew('203.0.113.11')).toEqual([200, 1]);
+    expect((await ask('203.0.113.11', '{people(first:100){id}}')).status).toBe(429);
+    for (let turn = 0; turn < 10; turn += 1) expect(await anew('203.0.113.11')).toEqual([429, 0]);
+    // It says how long its body is, and never sends it.
+    const { port } = new URL(tiny.url);
+    const socket = connect(Number(port), '127.0.0.1');
+    socket.write(
+      'POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-forwarded-for: 203.0.113.11\r\ncontent-length: 9\r\n\r\n',
+    );
+    expect(String((await once(socket, 'data'))[0])).toMatch(/^HTTP\/1\.1 429 [^]*retry-after: \d/);
+    socket.destroy();
+    expect(await anew('203.0.113.12')).toEqual([200, 1]);
+
+    const dora = { authorization: 'dora' };
+    expect(await anew('203.0.113.12', dora)).toEqual([200, 1]);
+    for (const status of [200, 429])
+      expect((await ask('203.0.113.12', '{people(first:100){id}}', dora)).status).toBe(status);
+    for (let turn = 0; turn < 10; turn += 1) expect(await anew('203.0.113.12', dora)).toEqual([429, 0]);
+    // Nobody else there is meant, and who has a token is not kept out by those who have none.
+    expect(await anew('203.0.113.12')).toEqual([200, 1]);
+    expect(await anew('203.0.113.11', { authorization: 'eli' })).toEqual([200, 1]);
+  });
+
+  it('has something left again when its window ends', async () => {
+    const rates = new Rates({
+      person: undefined,
+      address: budgets.of({ name: 'short', points: 1, windowS: 1 }),
+      proxies: 0,
+    });
+    const request = asked('203.0.113.13');
+    rates.requireLeft(request, null);
+    await rates.take(request, null, 1);
+    rates.requireLeft(request, null);
+    await expect(rates.take(request, null, 1)).rejects.toThrow(Refusal);
+    expect(() => rates.requireLeft(request, null)).toThrow('Too many requests; wait 1 s.');
+    expect(() => rates.requireLeft(asked('203.0.113.14'), null)).not.toThrow();
+    await delay(1_100);
+    rates.requireLeft(request, null);
+    await rates.take(request, null, 1);
   });
 
   it('does not pay for what is our fault', async () => {

@@ -1,11 +1,15 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
+import { LRUCache } from 'lru-cache';
 import type { Budget } from '#libs/rate-limit';
 import { Refusal } from './refusal.js';
 
 /** What was no operation that could run has cost us this much. */
 const REFUSED = 10;
+
+/** Of so many clients it is remembered that they have nothing left; of others it is found out by what they ask. */
+const SPENT_MAX = 10_000;
 
 /** How much each client may ask for. */
 export class Rates {
@@ -13,6 +17,8 @@ export class Rates {
   readonly #address: Budget | undefined;
   readonly #people: Budget | undefined;
   readonly #proxies: number;
+  /** Until when they have nothing left: what is over is over, whatever it costs, until a window ends. */
+  readonly #spent = new Map<Budget, LRUCache<string, number>>();
 
   /**
    * Absent: as much as they like. `people`: all who are logged in at one address, together. `proxies`: how many stand before us
@@ -43,18 +49,48 @@ export class Rates {
 
   async #spend(budget: Budget | undefined, request: IncomingMessage, who: string | undefined, cost: number) {
     if (!budget) return;
-    const waitMs = await budget.take(who ?? clientOf(request, this.#proxies), Math.max(1, cost));
+    const key = who ?? clientOf(request, this.#proxies);
+    const waitMs = await budget.take(key, Math.max(1, cost));
     if (waitMs === 0) return;
-    const seconds = Math.ceil(waitMs / 1_000);
-    throw Refusal.of('RATE_LIMITED', `Too many requests; wait ${seconds} s.`, {
-      headers: { 'retry-after': String(seconds) },
-    });
+    let spent = this.#spent.get(budget);
+    if (!spent) this.#spent.set(budget, (spent = new LRUCache({ max: SPENT_MAX })));
+    spent.set(key, performance.now() + waitMs);
+    throw tooMany(waitMs);
+  }
+
+  /**
+   * Throws RATE_LIMITED when it is known that this client has nothing left: before its body is read, its document parsed and validated. Those
+   * are the dearest things that are done for somebody who is refused, and a new document each time misses every cache. Asks no Redis.
+   */
+  requireLeft(request: IncomingMessage, subject: string | null): void {
+    if (this.#spent.size === 0) return;
+    if (subject === null) return this.#requireLeft(this.#address, request, undefined);
+    this.#requireLeft(this.#person, request, subject);
+    this.#requireLeft(this.#people, request, undefined);
+  }
+
+  #requireLeft(budget: Budget | undefined, request: IncomingMessage, who: string | undefined): void {
+    const spent = budget && this.#spent.get(budget);
+    if (!spent || spent.size === 0) return;
+    const key = who ?? clientOf(request, this.#proxies);
+    const until = spent.get(key);
+    if (until === undefined) return;
+    const waitMs = until - performance.now();
+    if (waitMs > 0) throw tooMany(waitMs);
+    spent.delete(key);
   }
 
   /** Counts what was refused before it had a cost: neither documents that are none, nor bodies and tokens that are none, are free. */
   refused(request: IncomingMessage, subject: string | null): Promise<void> {
     return this.take(request, subject, REFUSED);
   }
+}
+
+function tooMany(waitMs: number): Refusal {
+  const seconds = Math.ceil(waitMs / 1_000);
+  return Refusal.of('RATE_LIMITED', `Too many requests; wait ${seconds} s.`, {
+    headers: { 'retry-after': String(seconds) },
+  });
 }
 
 /** Which client it is, in as many words as it takes to count it; its address cannot be read off it. */

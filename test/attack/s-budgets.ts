@@ -22,6 +22,27 @@ function tokenOf({ signing }: Cast): string {
 const BUDGETS: readonly Attack[] = [
   ...attacks('metered', { 'S30 the tenth question of a hundred': [from('203.0.113.1'), 200] }, { repeat: 10 }),
   ...attacks('metered', { 'S30 the eleventh': [from('203.0.113.1'), 429, TOO_MANY] }),
+  ...attacks('metered', {
+    'S30 one who has nothing left, whose body is not waited for': [
+      {
+        bytes:
+          'POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-forwarded-for: 203.0.113.1\r\ncontent-length: 1000\r\n\r\n',
+      },
+      429,
+      TOO_MANY,
+    ],
+  }),
+  ...attacks(
+    'metered',
+    {
+      'S30 one who has nothing left, with a document that is dear and new each time': [
+        (_cast, turn) => from('203.0.113.1', query(`query N${turn}{${'person(id:"a"){id} '.repeat(215)}}`)),
+        429,
+        TOO_MANY,
+      ],
+    },
+    { repeat: 20 },
+  ),
   ...attacks('metered', { 'S30 somebody else meanwhile': [from('203.0.113.2'), 200] }),
   ...attacks(
     'metered',

@@ -15,6 +15,7 @@ import type { Supergraph } from '../../gateway/supergraph/supergraph.js';
 export interface TinyHttp {
   readonly url: string;
   readonly server: Server;
+  readonly documents: Documents;
   /** What reached the engine. */
   readonly executed: {
     readonly operation: Operation;
@@ -74,19 +75,20 @@ export async function startTinyHttp(
     selections: 1_000,
     items: 20_000,
   };
+  const documents = new Documents(schema, {
+    limits,
+    introspection,
+    suggestions: introspection,
+    cacheBytes: 1_000_000,
+    cost: { limit: 0, listSize: 10, listSizes: new Map(), weights: new Map() },
+  });
   const served = new ServedSupergraph({
     source: { from: 'a test', read: () => Promise.resolve('once') },
     build: () =>
       Promise.resolve({
         supergraph: { schema, subgraphs: new Map(), id: 'tiny' } as unknown as Supergraph,
         engine,
-        documents: new Documents(schema, {
-          limits,
-          introspection,
-          suggestions: introspection,
-          cacheBytes: 1_000_000,
-          cost: { limit: 0, listSize: 10, listSizes: new Map(), weights: new Map() },
-        }),
+        documents,
       }),
     pollMs: 600_000,
     logger: silent,
@@ -114,6 +116,7 @@ export async function startTinyHttp(
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/graphql`,
     server,
+    documents,
     executed,
     async close() {
       await served.close();
