@@ -4,29 +4,38 @@ import { connect, type AddressInfo } from 'node:net';
 import { answerBrokenRequest, limitServer, SERVER_OPTIONS } from './node-limits.js';
 
 /** Node's own server with our limits, their times a hundred times shorter. */
+const SHORT = { headersTimeout: 100, requestTimeout: 150, connectionsCheckingInterval: 10 };
 let server: Server;
+/** One whose times are its own: a connection on which nothing was asked for a tenth of a second is in its time. */
+let patient: Server;
 let rejected = 0;
 beforeAll(async () => {
-  const times = { headersTimeout: 100, requestTimeout: 150, connectionsCheckingInterval: 10 };
-  server = createServer({ ...SERVER_OPTIONS, ...times }, (request, response) => {
+  server = await started(SHORT);
+  patient = await started({});
+});
+afterAll(() => Promise.all([server, patient].map(ended)));
+
+async function started(times: Partial<typeof SHORT>): Promise<Server> {
+  const made = createServer({ ...SERVER_OPTIONS, ...times }, (request, response) => {
     request.resume().on('end', () => response.end('{}'));
   });
-  server.on('clientError', answerBrokenRequest);
+  made.on('clientError', answerBrokenRequest);
   limitServer(
-    server,
+    made,
     3,
     () => 'r1',
     () => (rejected += 1),
   );
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-});
-afterAll(
-  () =>
-    new Promise((resolve) => {
-      server.close(resolve);
-      server.closeAllConnections();
-    }),
-);
+  await new Promise<void>((resolve) => made.listen(0, '127.0.0.1', resolve));
+  return made;
+}
+
+function ended(made: Server): Promise<unknown> {
+  return new Promise((resolve) => {
+    made.close(resolve);
+    made.closeAllConnections();
+  });
+}
 
 /** Sends the parts with pauses until the other side ends; what it said. */
 function drip(parts: readonly string[]): Promise<string> {
@@ -63,7 +72,7 @@ describe('a client that takes its time', () => {
 
 describe('connections', () => {
   it('beyond the most that may be are closed, and those that are there go on', async () => {
-    const { port } = server.address() as AddressInfo;
+    const { port } = patient.address() as AddressInfo;
     const open = await Promise.all(
       [1, 2, 3].map(
         () =>
@@ -73,7 +82,7 @@ describe('connections', () => {
           }),
       ),
     );
-    const dropped = new Promise((resolve) => server.once('drop', resolve));
+    const dropped = new Promise((resolve) => patient.once('drop', resolve));
     const one = connect(port, '127.0.0.1');
     one.on('error', () => {});
     await dropped;
