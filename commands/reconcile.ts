@@ -18,7 +18,7 @@ import { withStores } from './stores.js';
 const USAGE = `npm run reconcile [-- --mend]
 
 Compares every count that is kept beside its rows (likes, replies, posts, followers, following) with COUNT(*), looks for deletions of
-accounts that are half done and for what older versions left of those that are gone (likes, follows, pairs), and shows what tells whether
+accounts that are half done and for what older versions left of those that are gone (likes, follows, pairs, lists), and shows what tells whether
 events flow and read models follow. Ends with 1 when a count is wrong or something was left, which --mend corrects and erases, or when a
 deletion is half done. Stopped while it mends, it does what is left when it is called again.
 

@@ -1,5 +1,6 @@
 export { ReadModelMigration } from './migration.js';
-export { rebuild, type Progress, type ReadModel, type Rebuilt, type Slots, type Step } from './rebuild.js';
+export { BUILDING, rebuild, type Progress, type ReadModel, type Rebuilt, type Slots, type Step } from './rebuild.js';
+export { rebuildAge } from './gauges.js';
 export { DriftWatch } from './drift-watch.js';
 export { answering, inBoth } from './count-versions.js';
 export { countersModel } from './counters-model.js';

@@ -97,6 +97,15 @@ interface Row {
   readonly young: boolean;
 }
 
+/** Of one that is not too old to be switched to: the version that it builds, writers leave out soon. */
+async function underWay(tx: Tx, name: string): Promise<Row> {
+  const row = await locked(tx, name);
+  if (row.phase === 'idle' || row.young) return row;
+  throw new Error(
+    `This rebuild of ${name} began more than ${RESUMED_WITHIN_HOURS} hours ago and is given up; begin again`,
+  );
+}
+
 async function locked(tx: Tx, name: string): Promise<Row> {
   const [row] = await tx.query<Row>(
     `SELECT serving, building, phase, cursor, done::text, differing::text,
@@ -154,7 +163,7 @@ async function writersOfBefore(database: Store, pause: (ms: number) => Promise<v
 
 function fillStep(database: Store, model: ReadModel): Promise<Step | undefined> {
   return database.transaction(async (tx) => {
-    const row = await locked(tx, model.name);
+    const row = await underWay(tx, model.name);
     if (row.phase !== 'filling' || row.building === null) return undefined;
     const step = await model.fill(tx, row.building, row.cursor);
     crashPoint('project:filled');
@@ -174,7 +183,7 @@ async function compareStep(
   pause: (ms: number) => Promise<void>,
 ): Promise<Step | undefined> {
   const compared = await database.transaction(async (tx) => {
-    const { phase, serving, building, cursor } = await locked(tx, model.name);
+    const { phase, serving, building, cursor } = await underWay(tx, model.name);
     if (phase !== 'comparing' || building === null) return undefined;
     const step = await model.compare(tx, { serving, building }, cursor);
     return step && { step, slots: { serving, building }, cursor };
@@ -202,7 +211,7 @@ async function finish(
   { mend, pause, serving }: { mend: boolean; pause: (ms: number) => Promise<void>; serving: number },
 ): Promise<{ switched: boolean; differing: number }> {
   const end = await database.transaction(async (tx) => {
-    const row = await locked(tx, model.name);
+    const row = await underWay(tx, model.name);
     const differing = Number(row.differing);
     // Another process was faster, and may have left the old one.
     if (row.phase !== 'comparing' || row.building === null)
@@ -250,6 +259,13 @@ async function patiently<T>(pause: (ms: number) => Promise<void>, work: () => Pr
 const NIL = '00000000-0000-0000-0000-000000000000';
 /** What was compared longer ago says nothing of what would be switched to now. */
 const RESUMED_WITHIN_HOURS = 24;
+
+/**
+ * The version that is written beside the one that answers, as SQL over `read_models`; NULL: there is none. One that was begun so long ago
+ * that nobody may switch to it is written no more, an hour later: a step may be under way.
+ */
+export const BUILDING = `CASE WHEN began_at > now() - interval '${RESUMED_WITHIN_HOURS + 1} hours' THEN building END`;
+
 const AGAIN_MS = 250;
 const TRIES = 40;
 const WRITERS_TRIES = 240;

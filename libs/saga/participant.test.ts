@@ -71,6 +71,29 @@ describe('a service that takes part in deletions', () => {
     expect(happened).not.toContain('back');
   });
 
+  it('does not begin again what it has undone: it was asked before anybody heard that it had failed', async () => {
+    fails = 'go';
+    await begin('go', first);
+    await worked();
+    fails = undefined;
+    expect(await begin('go', first, true, 'back')).toEqual({ late: true });
+    await worked();
+    expect(happened.at(-1)).toBe('go failed 1');
+    // To undo it and to erase are begun all the same, and so is what is still being done.
+    expect([await begin('back', first), await begin('erase', first)]).toEqual([{}, {}]);
+    await worked();
+    expect(happened.at(-1)).toBe('erase done 2');
+    // The control: not knowing what undoes it, it does it, and nobody asks to undo it again.
+    const others = newId();
+    fails = 'go';
+    await begin('go', second, true, undefined, others);
+    await worked();
+    fails = undefined;
+    await begin('go', second, true, undefined, others);
+    await worked();
+    expect(happened.at(-1)).toBe('go done 2');
+  });
+
   it('does not turn an erasure round that was begun while the step before it failed for the last time', async () => {
     fails = 'go';
     let isBegun = false;
@@ -152,9 +175,9 @@ describe('of several deletions of one account', () => {
 const userId = newId();
 const [first, second, third] = [1, 2, 3].map((now) => newId({ now })) as [string, string, string];
 
-function begin(step: Step, deletionId: string, tells = true): Promise<Begun> {
+function begin(step: Step, deletionId: string, tells = true, undo?: Step, who = userId): Promise<Begun> {
   return database.transaction((tx) =>
-    beginStep<Step>(tx, { deletionId, userId, saga: 'orchestrated', step, last: 'erase', tells }),
+    beginStep<Step>(tx, { deletionId, userId: who, saga: 'orchestrated', step, last: 'erase', tells, undo }),
   );
 }
 

@@ -188,30 +188,35 @@ const WAKES: ReadonlySet<string> = new Set(['account-frozen', 'account-thawed', 
 export interface Begun {
   /** It is under way, and slices were done since this was last told: the version of the event that tells it again. */
   readonly goesOn?: number;
+  /** It came too late, and is nothing. */
+  readonly late?: true;
 }
 
 interface Beginning<Step> {
   readonly last: Step;
   /** The caller tells `goesOn` to whoever asked. If it does not, no version may be spent on it: whoever hears would wait for it for ever. */
   readonly tells: boolean;
+  /** What undoes the step. A deletion that has come there begins it no more: it was asked before anybody heard that it had failed. */
+  readonly undo?: Step | undefined;
 }
 
 /**
  * Begins a step in the transaction that hears of it; the caller wakes the participant after COMMIT. What is under way goes on,
  * what is done is told again, and whatever an earlier deletion of the same account was still undoing is this one's now. What comes
- * late is nothing: a step of a deletion that another followed, or one from before the erasure (`last`) that was begun.
+ * late is nothing: a step of a deletion that another followed, one from before the erasure (`last`) that was begun, or one that was undone.
  */
 export async function beginStep<Step extends string>(
   tx: Tx,
-  { deletionId, userId, saga, step, last, tells }: Omit<Part<Step>, 'cursor'> & Beginning<Step>,
+  { deletionId, userId, saga, step, last, tells, undo }: Omit<Part<Step>, 'cursor'> & Beginning<Step>,
 ): Promise<Begun> {
   // Whoever begins another step for the same account is waited for, and then seen.
   await tx.query('SELECT FROM deletion_parts WHERE user_id = $1 ORDER BY deletion_id FOR UPDATE', [userId]);
   const [later] = await tx.query(
-    `SELECT FROM deletion_parts WHERE user_id = $1 AND (deletion_id > $2 OR step = $3) AND $4::text <> $3 LIMIT 1`,
-    [userId, deletionId, last, step],
+    `SELECT FROM deletion_parts WHERE user_id = $1 AND $4::text <> $3
+       AND (deletion_id > $2 OR step = $3 OR (deletion_id = $2 AND step = $5 AND failing IS NULL)) LIMIT 1`,
+    [userId, deletionId, last, step, undo ?? null],
   );
-  if (later !== undefined) return {};
+  if (later !== undefined) return { late: true };
   await tx.query(
     `UPDATE deletion_parts SET state = 'done' WHERE user_id = $1 AND deletion_id <> $2 AND state = 'working'`,
     [userId, deletionId],

@@ -63,11 +63,11 @@ export class RelationCache {
       }
       case 'user-registered':
       case 'account-frozen':
+      case 'deletion-step-asked':
       case 'account-thawed':
       case 'user-deleted':
         return [this.counts.keyOf(event.payload.userId)];
       case 'profile-edited':
-      case 'deletion-step-asked':
       case 'posts-step-ended':
       case 'posts-step-goes-on':
       case 'follows-step-ended':
@@ -93,6 +93,7 @@ export function staleEntities(event: DomainEvent): Stale[] {
   switch (event.type) {
     case 'user-registered':
     case 'account-frozen':
+    case 'deletion-step-asked':
     case 'account-thawed':
     case 'user-deleted':
       return [user(event.payload.userId)];

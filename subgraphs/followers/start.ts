@@ -1,3 +1,4 @@
+import { rebuildAge } from '#libs/read-model';
 import { stuckSteps } from '#libs/saga';
 import { startService, type RunningSubgraph, type ServiceParts } from '#libs/subgraph-kit';
 import type { FollowersConfig } from './config.js';
@@ -15,7 +16,7 @@ export function startFollowers(config: FollowersConfig, parts: ServiceParts): Pr
       hear: HEARD,
       module: followersModule,
       counted: followersCounted,
-      gauges: (database) => [stuckSteps(database)],
+      gauges: (database) => [rebuildAge(database), stuckSteps(database)],
       background: followsParticipant,
     },
     config,

@@ -1,4 +1,5 @@
 import type { Database } from '#libs/database';
+import { rebuildAge } from '#libs/read-model';
 import { stuckSteps } from '#libs/saga';
 import type { Gauge } from '#libs/telemetry';
 
@@ -24,6 +25,7 @@ export function postsGauges(database: Database): Gauge[] {
       'The age of the trending posts; about TRENDING_REFRESH_S at most.',
       `SELECT extract(epoch FROM now() - refreshed_at)::float8 AS value FROM read_models WHERE name = 'trending'`,
     ),
+    rebuildAge(database),
     stuckSteps(database),
   ];
 }

@@ -45,6 +45,7 @@ export class PostCache {
         return [this.people.keyOf(event.payload.userId)];
       // The person's posts and likes have events of their own.
       case 'account-frozen':
+      case 'deletion-step-asked':
       case 'account-thawed':
       case 'user-deleted':
         return [this.people.keyOf(event.payload.userId), this.newest.keyOf(event.payload.userId)];
@@ -70,7 +71,6 @@ export class PostCache {
       case 'block-ended':
         return [this.blocks.keyOf(pair(event.payload.blockerId, event.payload.blockedId))];
       case 'profile-edited':
-      case 'deletion-step-asked':
       case 'posts-step-ended':
       case 'posts-step-goes-on':
       case 'follow-started':
@@ -89,6 +89,7 @@ export function staleEntities(event: DomainEvent): Stale[] {
   switch (event.type) {
     case 'user-registered':
     case 'account-frozen':
+    case 'deletion-step-asked':
     case 'account-thawed':
     case 'user-deleted':
       return [user(event.payload.userId)];

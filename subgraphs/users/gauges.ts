@@ -1,12 +1,14 @@
 import type { Database } from '#libs/database';
+import { rebuildAge } from '#libs/read-model';
 import type { Gauge } from '#libs/telemetry';
 
 /** A deletion of which nothing was heard for so long is stuck. */
 export const STUCK_S = 600;
 
-/** Whether deletions of accounts end. */
+/** Whether deletions of accounts end, and rebuilds. */
 export function usersGauges(database: Database): Gauge[] {
   return [
+    rebuildAge(database),
     {
       name: 'tributary_stuck_sagas',
       help: `Deletions of accounts of which nothing was heard for ${STUCK_S / 60} minutes; npm run reconcile lists them. Should be 0.`,

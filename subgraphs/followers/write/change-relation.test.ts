@@ -295,17 +295,57 @@ function deletions(open: () => Promise<Database>): void {
     expect(await wrongCounts(database)).toBe(0);
   });
 
+  const ask = (userId: string, deletionId: string) =>
+    database.transaction((tx) =>
+      stepAsked(tx, {
+        ...deletion(userId),
+        type: 'deletion-step-asked',
+        payload: { deletionId, userId, step: 'dissolve-follows' },
+      }),
+    );
+
+  it('asked before it has heard that the account is frozen, it freezes', async () => {
+    const [leaving = '', other = ''] = people;
+    const deletionId = newId();
+    await ask(leaving, deletionId);
+    await expect(change.run('follow', leaving, other)).rejects.toMatchObject({ code: 'ACCOUNT_FROZEN' });
+    await expect(change.run('follow', other, leaving)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await done();
+    await database.transaction((tx) => accountThawed(tx, thawed(leaving, deletionId)));
+    await change.run('follow', leaving, other);
+  });
+
+  it('asked once more for what has failed and was undone, it leaves the account as it is', async () => {
+    const [leaving = '', other = ''] = people;
+    const deletionId = newId();
+    await change.run('follow', leaving, other);
+    await database.query(
+      `INSERT INTO deletion_parts (deletion_id, user_id, saga, step, state) VALUES ($1, $2, 'orchestrated', 'restore-follows', 'failed')`,
+      [deletionId, leaving],
+    );
+    await database.transaction((tx) => accountThawed(tx, thawed(leaving, deletionId)));
+    await ask(leaving, deletionId);
+    await done();
+    expect(await followsOf(database, leaving)).toEqual([other]);
+    await change.run('unfollow', leaving, other);
+  });
+
+  it('a thaw that comes after the question of the next deletion does not thaw', async () => {
+    const [leaving = '', other = ''] = people;
+    const [first, second] = [newId({ now: NOW }), newId({ now: NOW + 1 })];
+    await ask(leaving, second);
+    await database.transaction((tx) => accountThawed(tx, thawed(leaving, first)));
+    await expect(change.run('follow', leaving, other)).rejects.toMatchObject({ code: 'ACCOUNT_FROZEN' });
+    await database.transaction((tx) => accountThawed(tx, thawed(leaving, second)));
+    await change.run('follow', leaving, other);
+  });
+
   it('asked again for what it is at, it tells that it goes on', async () => {
     const [leaving = ''] = people;
     const deletionId = newId();
-    const asked = () => ({
-      ...deletion(leaving),
-      type: 'deletion-step-asked' as const,
-      payload: { deletionId, userId: leaving, step: 'dissolve-follows' as const },
-    });
-    await database.transaction((tx) => stepAsked(tx, asked()));
+    await ask(leaving, deletionId);
     await database.query('UPDATE deletion_parts SET slices = 1 WHERE deletion_id = $1', [deletionId]);
-    await database.transaction((tx) => stepAsked(tx, asked()));
+    await ask(leaving, deletionId);
     await done();
     const events = await database.query<{ type: string }>(
       'SELECT type FROM outbox WHERE aggregate = $1 ORDER BY aggregate_version',

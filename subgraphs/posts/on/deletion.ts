@@ -47,7 +47,9 @@ export async function accountFrozen(tx: Tx, { payload }: DomainEvent<'account-fr
 export async function stepAsked(tx: Tx, { payload }: DomainEvent<'deletion-step-asked'>): Promise<void> {
   const { deletionId, userId, step } = payload;
   if (!isOurs(step)) return;
-  const { goesOn } = await begin(tx, { deletionId, userId, saga: 'orchestrated', step }, true);
+  const { goesOn, late } = await begin(tx, { deletionId, userId, saga: 'orchestrated', step }, true);
+  // `account-frozen` keeps another order and may come after this; what this person did until then would be seen for the whole deletion.
+  if (step === 'withdraw-posts' && !late) await freeze(tx, userId);
   if (goesOn === undefined) return;
   await recordEvent(tx, {
     type: 'posts-step-goes-on',
@@ -62,7 +64,13 @@ export async function stepAsked(tx: Tx, { payload }: DomainEvent<'deletion-step-
 export async function accountThawed(tx: Tx, { payload }: DomainEvent<'account-thawed'>): Promise<void> {
   const { deletionId, userId, saga } = payload;
   if (saga === 'choreographed') await begin(tx, { deletionId, userId, saga, step: 'restore-posts' });
-  await tx.query(`UPDATE people SET state = 'registered' WHERE id = $1 AND state = 'frozen'`, [userId]);
+  await tx.query('SELECT FROM people WHERE id = $1 FOR UPDATE', [userId]);
+  // The next deletion may have been asked for already: it has frozen.
+  await tx.query(
+    `UPDATE people SET state = 'registered' WHERE id = $1 AND state = 'frozen' AND NOT EXISTS (
+       SELECT FROM deletion_parts WHERE user_id = $1 AND deletion_id > $2 AND step <> 'restore-posts')`,
+    [userId, deletionId],
+  );
 }
 
 /** The point of no return is passed. An event of a program that knew no freezing is as if it had frozen. */
@@ -85,7 +93,7 @@ async function freeze(tx: Tx, userId: string): Promise<void> {
 }
 
 function begin(tx: Tx, step: Omit<Part<Step>, 'cursor'>, tells = false): Promise<Begun> {
-  return beginStep<Step>(tx, { ...step, last: 'erase-posts', tells });
+  return beginStep<Step>(tx, { ...step, last: 'erase-posts', tells, undo: STEPS[step.step].undo });
 }
 
 function isOurs(step: string): step is Step {

@@ -1,5 +1,5 @@
 import type { Database, Tx } from '#libs/database';
-import { holdLists, NIL, type TimelineLimits } from './lists.js';
+import { ACTIVE_SLOTS, holdLists, NIL, type TimelineLimits } from './lists.js';
 
 /** People of one transaction. */
 export const PEOPLE_PER_STEP = 25;
@@ -38,8 +38,9 @@ export async function beginList(tx: Tx, userId: string): Promise<void> {
   await holdLists(tx, [userId]);
   await tx.query(
     `INSERT INTO home_timelines (slot, user_id, floor)
-     SELECT slot, $1, '${NIL}' FROM read_models, unnest(ARRAY[serving, building]) AS slot
-     WHERE name = 'home-timeline' AND slot IS NOT NULL AND NOT EXISTS (SELECT FROM follow_edges WHERE follower_id = $1)
+     SELECT slot, $1, '${NIL}' FROM ${ACTIVE_SLOTS} s
+     WHERE NOT EXISTS (SELECT FROM follow_edges WHERE follower_id = $1)
+       AND NOT EXISTS (SELECT FROM people WHERE id = $1 AND state = 'deleted')
      ON CONFLICT DO NOTHING`,
     [userId],
   );

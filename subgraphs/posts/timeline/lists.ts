@@ -1,4 +1,5 @@
 import type { Tx } from '#libs/database';
+import { BUILDING } from '#libs/read-model';
 
 /** How the lists are kept. */
 export interface TimelineLimits {
@@ -16,7 +17,7 @@ export const NIL = '00000000-0000-0000-0000-000000000000';
 
 /** The versions that every change goes into: the one that answers, and the one that is being built. */
 export const ACTIVE_SLOTS = `(
-  SELECT slot FROM read_models, unnest(ARRAY[serving, building]) AS slot WHERE name = 'home-timeline' AND slot IS NOT NULL
+  SELECT slot FROM read_models, unnest(ARRAY[serving, ${BUILDING}]) AS slot WHERE name = 'home-timeline' AND slot IS NOT NULL
 )`;
 
 /** Keeps `length` posts of each of these lists; what is older than its floor is read from the source. */

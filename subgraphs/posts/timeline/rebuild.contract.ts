@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { newId } from '#libs/identity';
-import { rebuild } from '#libs/read-model';
+import { rebuild, rebuildAge } from '#libs/read-model';
 import * as bulk from '../bulk.js';
 import { homePage, homePageFromSource } from '../read/home.queries.js';
 import type { Scene } from '../scene.contract.js';
@@ -85,6 +85,48 @@ export function rebuilding(open: () => Promise<Scene>): void {
     expect(load.reads).toBeGreaterThan(10);
     expect(await serving(scene)).toMatchObject({ serving: 3 - before.serving, phase: 'idle', building: null });
     await settle(scene, LIMITS);
+    await allAreTrue();
+  }, 120_000);
+
+  it('stopped and forgotten, it is written no more after a day; who is still at it then is told to begin again', async () => {
+    const { database } = scene;
+    const { serving: slot } = await serving(scene);
+    const began = (hoursAgo: number) =>
+      database.query(`UPDATE read_models SET began_at = now() - $1 * interval '1 hour' WHERE name = 'home-timeline'`, [
+        hoursAgo,
+      ]);
+    /** The versions that a post which is published now is in. */
+    const writtenInto = async (): Promise<number[]> => {
+      const author = people[5] as string;
+      const post = await publishPost(scene.writing, { viewer: author, body: 'new', inReplyToId: null });
+      const { id: postId, authorId, body, inReplyToId, createdAt } = post;
+      await scene.hear('post-published', { postId, authorId, body, inReplyToId, createdAt });
+      await settle(scene, LIMITS);
+      const rows = await database.query<{ slot: number }>(
+        'SELECT DISTINCT slot FROM home_entries WHERE post_id = $1 ORDER BY slot',
+        [postId],
+      );
+      return rows.map((row) => row.slot);
+    };
+    const stopped = rebuild(database, MODEL, {
+      mend: false,
+      onStep: () => {
+        throw new Error('killed');
+      },
+    });
+    await expect(stopped).rejects.toThrow('killed');
+    expect(await writtenInto()).toEqual([1, 2]);
+    const late = rebuild(database, MODEL, { mend: true, onStep: async () => void (await began(24.5)) });
+    await expect(late).rejects.toThrow('began more than 24 hours ago');
+    // Its last step may be under way.
+    expect(await writtenInto()).toEqual([1, 2]);
+    await began(26);
+    expect(await writtenInto()).toEqual([slot]);
+    expect(await rebuildAge(database).read()).toBeCloseTo(26 * 3_600, -2);
+
+    const again = await rebuild(database, MODEL, { mend: false, pause: settling(scene, LIMITS) });
+    expect(again).toEqual({ switched: true, differing: 0, resumed: false });
+    expect(await rebuildAge(database).read()).toBe(0);
     await allAreTrue();
   }, 120_000);
 

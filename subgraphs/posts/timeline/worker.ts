@@ -67,7 +67,10 @@ export class TimelineWorker {
     try {
       while (this.#again && !this.#closed) {
         this.#again = false;
-        if (await this.#step()) this.#again = true;
+        const { did, held } = await this.#step();
+        if (did) this.#again = true;
+        // By another process, which does it, or by one that is gone, until the server gives up its transaction: no event tells of that.
+        nextMs = held ? this.#parts.retryMs : this.#parts.lookMs;
       }
     } catch (error) {
       this.#parts.logger.error(
@@ -82,8 +85,8 @@ export class TimelineWorker {
     }
   }
 
-  /** True when there was something to do, so there may be more. */
-  async #step(): Promise<boolean> {
+  /** `did`: there was something to do, so there may be more. `held`: there is, and somebody else holds all of it. */
+  async #step(): Promise<{ readonly did: boolean; readonly held: boolean }> {
     const { database, limits } = this.#parts;
     const [there] = await database.query<{ edges: boolean; posts: boolean; serving: number | null }>(
       `SELECT EXISTS (SELECT FROM follow_edges WHERE NOT pushed) AS edges, EXISTS (SELECT FROM timeline_work) AS posts,
@@ -93,9 +96,10 @@ export class TimelineWorker {
     // A version that was built has no list of who came late while it was.
     if (serving !== this.#serving) this.#everybody = true;
     this.#serving = serving;
-    let did = false;
-    if (there?.edges) did = (await backfillStep(database, limits)) > 0;
-    if (there?.posts) did = (await deliverStep(database, limits)).posts > 0 || did;
+    const edges = there?.edges ? await backfillStep(database, limits) : undefined;
+    const posts = there?.posts ? (await deliverStep(database, limits)).posts : undefined;
+    const held = edges === 0 || posts === 0;
+    let did = (edges ?? 0) + (posts ?? 0) > 0;
     const heardOf = [...this.#heardOf].slice(0, PEOPLE_PER_STEP);
     if (heardOf.length > 0) {
       await buildMissingOf(database, heardOf, limits);
@@ -107,7 +111,7 @@ export class TimelineWorker {
       this.#after = (await buildMissing(database, this.#after, limits))?.last;
       did ||= this.#after !== undefined || this.#everybody;
     }
-    return did;
+    return { did, held };
   }
 }
 

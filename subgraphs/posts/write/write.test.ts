@@ -314,6 +314,53 @@ describe('when an account is deleted', () => {
     expect([await find(true), await find(true)]).toEqual([1, 0]);
     expect([await likes(gone), await edgesOf(gone), (await likes(still)).length]).toEqual([[], [], 450]);
     expect(await scene.drift()).toEqual([]);
+
+    for (const table of ['home_entries', 'home_timelines']) {
+      await scene.database.query(`INSERT INTO ${table} VALUES (2, $1, $2)`, [gone, newId()]);
+      expect([await find(false), await find(true), await find(false)]).toEqual([1, 1, 0]);
+    }
+  });
+
+  it('asked before it has heard that the account is frozen, it freezes; the other order changes nothing', async () => {
+    const [dan, deletionId] = [await scene.person(), newId()];
+    const [user, saga] = [{ userId: dan, handle: 'dan', deletionId }, 'orchestrated' as const];
+    await scene.hear('deletion-step-asked', { deletionId, userId: dan, step: 'withdraw-posts' });
+    await expect(publish(dan)).rejects.toEqual(code('ACCOUNT_FROZEN'));
+    // The control: not frozen, and withdrawn already, what is published now is seen until the deletion ends.
+    await scene.database.query(`UPDATE people SET state = 'registered' WHERE id = $1`, [dan]);
+    const { id } = await publish(dan);
+    await scene.hear('account-frozen', { ...user, saga });
+    expect(await rowOf(id)).toMatchObject({ state: 'published' });
+
+    await scene.hear('deletion-step-asked', { deletionId, userId: dan, step: 'restore-posts' });
+    await expect(publish(dan)).rejects.toEqual(code('ACCOUNT_FROZEN'));
+    await scene.hear('account-thawed', { ...user, saga });
+    await publish(dan);
+  });
+
+  it('asked once more for what has failed and was undone, it leaves the account as it is', async () => {
+    const [dan, deletionId] = [await scene.person(), newId()];
+    const { id } = await publish(dan);
+    await scene.database.query(
+      `INSERT INTO deletion_parts (deletion_id, user_id, saga, step, state) VALUES ($1, $2, 'orchestrated', 'restore-posts', 'failed')`,
+      [deletionId, dan],
+    );
+    await scene.hear('account-thawed', { userId: dan, handle: 'dan', deletionId, saga: 'orchestrated' });
+    await scene.hear('deletion-step-asked', { deletionId, userId: dan, step: 'withdraw-posts' });
+    await publish(dan);
+    expect(await rowOf(id)).toMatchObject({ state: 'published' });
+    expect(await scene.told(`withdrawal:${deletionId}`)).toEqual([]);
+  });
+
+  it('a thaw that comes after the question of the next deletion does not thaw', async () => {
+    const [dan, first, second] = [await scene.person(), newId({ now: 1 }), newId({ now: 2 })];
+    const thaw = (deletionId: string) =>
+      scene.hear('account-thawed', { userId: dan, handle: 'dan', deletionId, saga: 'orchestrated' });
+    await scene.hear('deletion-step-asked', { deletionId: second, userId: dan, step: 'withdraw-posts' });
+    await thaw(first);
+    await expect(publish(dan)).rejects.toEqual(code('ACCOUNT_FROZEN'));
+    await thaw(second);
+    await publish(dan);
   });
 
   it('asked again for what it is at, it tells that it goes on', async () => {

@@ -1,0 +1,143 @@
+import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
+import type { Database } from '#libs/database';
+import { newId } from '#libs/identity';
+import type { Part } from '#libs/saga';
+import { silent } from '#libs/telemetry';
+import { eraseSlice } from '../on/erase-posts.js';
+import type { Scene } from '../scene.contract.js';
+import { publishPost } from '../write/publish-post.js';
+import { backfillStep } from './backfill.js';
+import { deliverStep, pushPost } from './deliver.js';
+import { settle, SMALL } from './timeline.contract.js';
+import { TimelineWorker } from './worker.js';
+
+/** Where a transaction of somebody else is open meanwhile, so not on the one connection of an embedded database. */
+export function atOnce(open: () => Promise<Scene>): void {
+  let scene: Scene;
+  let author: string;
+  let reader: string;
+  beforeAll(async () => {
+    scene = await open();
+  }, 60_000);
+  afterAll(() => scene?.close());
+  beforeEach(async () => {
+    [author, reader] = [await scene.person(), await scene.person()];
+    await scene.hear('follow-started', {
+      followerId: reader,
+      followeeId: author,
+      followedAt: new Date().toISOString(),
+    });
+  });
+
+  const count = async (query: string, values: readonly unknown[] = []): Promise<number> =>
+    (await scene.database.query(query, [...values])).length;
+  const onItsWay = () => scene.database.transaction((tx) => pushPost(tx, { postId: newId(), authorId: author }));
+
+  it.each([
+    ['posts on their way', 'SELECT FROM timeline_work'],
+    ['new edges', 'SELECT FROM follow_edges WHERE NOT pushed'],
+  ])('%s that are all held are looked for again soon, though nothing tells when they are free', async (_, work) => {
+    await onItsWay();
+    const left = () => count(work);
+    const worker = (retryMs: number) =>
+      new TimelineWorker({ database: scene.database, logger: silent, limits: SMALL, retryMs });
+    /** Looks while another transaction holds everything, which then ends. */
+    const looksAndItEnds = async (one: TimelineWorker): Promise<void> => {
+      const end = await heldOpen(scene.database, ({ transaction }) =>
+        transaction((tx) => tx.query(`${work} FOR UPDATE`)),
+      );
+      one.wake();
+      await one.settled();
+      await end();
+    };
+    const [soon, late] = [worker(20), worker(60_000)];
+    try {
+      // The control: one that waits until it looks anyway.
+      await looksAndItEnds(late);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      expect(await left()).toBe(1);
+
+      await looksAndItEnds(soon);
+      while ((await left()) > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    } finally {
+      await Promise.all([soon.close(), late.close()]);
+    }
+    await settle(scene);
+  });
+
+  it('a post that is being delivered to somebody who is erased is not in their list in the end', async () => {
+    await settle(scene);
+    await onItsWay();
+    const end = await heldOpen(scene.database, (database) => deliverStep(database, SMALL));
+    const erasing = await erasingOf(reader);
+    while ((await erasing.state()) !== 'deleted') await erasing.slice();
+    for (let times = 0; times < 3; times++) expect(await erasing.slice()).toMatch(/^late /);
+    await end();
+    // The control: an erasure that has ended by now.
+    expect(await count('SELECT FROM home_entries WHERE user_id = $1', [reader])).toBe(1);
+    while ((await erasing.slice()) !== undefined);
+    expect(await count('SELECT FROM home_entries WHERE user_id = $1', [reader])).toBe(0);
+  });
+
+  it('a new edge that is being copied is waited for by the erasure of either of its people', async () => {
+    for (const erased of ['reader', 'author']) {
+      const [follower, followee] = [await scene.person(), await scene.person()];
+      await publishPost(scene.writing, { viewer: followee, body: 'x', inReplyToId: null });
+      await settle(scene);
+      await scene.hear('follow-started', {
+        followerId: follower,
+        followeeId: followee,
+        followedAt: new Date().toISOString(),
+      });
+      const end = await heldOpen(scene.database, (database) => backfillStep(database, SMALL));
+      // The control: by what it can delete, there is nothing left.
+      const edges = 'SELECT FROM follow_edges WHERE follower_id = $1';
+      expect(await count(`${edges} FOR UPDATE SKIP LOCKED`, [follower])).toBe(0);
+      const erasing = await erasingOf(erased === 'reader' ? follower : followee);
+      while ((await erasing.slice()) !== 'edges');
+      for (let times = 0; times < 3; times++) expect(await erasing.slice()).toBe('edges');
+      await end();
+      while ((await erasing.slice()) !== undefined);
+      expect(await count(edges, [follower])).toBe(0);
+      const left = await count('SELECT FROM home_entries WHERE user_id = $1', [follower]);
+      expect([erased, left > 0]).toEqual([erased, erased === 'author']);
+    }
+  });
+
+  /** An erasure whose slices the test calls for. */
+  async function erasingOf(userId: string) {
+    await scene.database.query(`UPDATE people SET state = 'frozen' WHERE id = $1`, [userId]);
+    let cursor: string | undefined = '';
+    return {
+      async slice(): Promise<string | undefined> {
+        const part = { userId, cursor } as Part;
+        cursor = await scene.database.transaction((tx) => eraseSlice(tx, part));
+        return cursor;
+      },
+      async state(): Promise<string | undefined> {
+        const [row] = await scene.database.query<{ state: string }>('SELECT state FROM people WHERE id = $1', [userId]);
+        return row?.state;
+      },
+    };
+  }
+}
+
+/** Does this in a transaction that stays open, as another process would. Answers how it ends. */
+async function heldOpen<T>(database: Database, work: (held: Database) => Promise<T>): Promise<() => Promise<T>> {
+  let [worked, end] = [(): void => {}, (): void => {}];
+  const hasWorked = new Promise<void>((resolve) => (worked = resolve));
+  const mayEnd = new Promise<void>((resolve) => (end = resolve));
+  const transaction: Database['transaction'] = (inner) =>
+    database.transaction(async (tx) => {
+      const result = await inner(tx);
+      worked();
+      await mayEnd;
+      return result;
+    });
+  const working = work({ transaction } as Database);
+  await Promise.race([hasWorked, working]);
+  return () => {
+    end();
+    return working;
+  };
+}
