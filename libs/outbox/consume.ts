@@ -84,9 +84,8 @@ export function consume(options: Options): Subscription {
     try {
       await hearTraced(tracer, group, events, () => hearTogether(events));
     } catch (error) {
-      if (isUnavailable(error)) throw error;
       if (events.length > 1) for (const event of events) await hearAlone(event);
-      else if (events[0] !== undefined) await quarantine.take(events[0], error);
+      else if (events[0] !== undefined) await holdBack(events[0], error);
     }
   });
   quarantine.start();
@@ -105,10 +104,14 @@ export function consume(options: Options): Subscription {
     try {
       await hearTraced(tracer, group, [event], () => hearTogether([event]));
     } catch (error) {
-      // Rejected, as also when the quarantine cannot take it, the stream brings the event again.
-      if (isUnavailable(error)) throw error;
-      await quarantine.take(event, error);
+      await holdBack(event, error);
     }
+  }
+
+  /** When this rejects (no database: whether it says so itself, or cannot take the event into quarantine), the stream brings the event again. */
+  async function holdBack(event: Envelope, error: unknown): Promise<void> {
+    if (isUnavailable(error)) throw error;
+    await quarantine.take(event, error);
   }
 
   async function hearTogether(events: readonly Envelope[]): Promise<void> {
