@@ -10,8 +10,9 @@ What each service tells the others. An event is recorded in the transaction of i
 in order within its aggregate (\`libs/outbox/README.md\`). Every event has \`id\` (UUIDv7), \`type\`, \`version\` of the payload's
 shape, \`source\`, \`aggregate\` (whose order it keeps), \`aggregateVersion\` (1, 2, 3 … without gaps), \`at\` (RFC 3339, UTC,
 milliseconds), \`actor\` (a user's uuid, or null for the system), \`payload\`, and \`trace\` where it
-is part of a trace that is kept (W3C's \`traceparent\`). A change is a new version, never another
-meaning. Printed from \`libs/events/catalogue.ts\` by \`npm run docs\`.
+is part of a trace that is kept (W3C's \`traceparent\`). A field may be added to a version, and is \`or absent\` then; every
+other change is a new version, and events of those before are still heard. A program that does not know the new one yet keeps it
+in quarantine: replaced, it takes it when it is replayed (docs/running.md). Printed from \`libs/events/catalogue.ts\` by \`npm run docs\`.
 ${sources.map((source) => section(source)).join('')}`;
 }
 
@@ -31,9 +32,9 @@ ${rows.join('\n')}
 }
 
 function fields(payload: z.ZodObject): string {
-  const { properties = {} } = z.toJSONSchema(payload);
+  const { properties = {}, required = [] } = z.toJSONSchema(payload);
   return Object.entries(properties)
-    .map(([name, field]) => `\`${name}\` ${kindOf(field)}`)
+    .map(([name, field]) => `\`${name}\` ${kindOf(field)}${required.includes(name) ? '' : ' or absent'}`)
     .join(', ');
 }
 

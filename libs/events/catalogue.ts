@@ -7,9 +7,28 @@ const postsStep = z.enum(['withdraw-posts', 'restore-posts', 'erase-posts']);
 const followsStep = z.enum(['dissolve-follows', 'restore-follows', 'erase-follows']);
 const outcome = z.enum(['done', 'failed']);
 
+/** How one type of event is told, and how it is heard. */
+interface Kind {
+  readonly source: string;
+  readonly version: number;
+  readonly payload: z.ZodObject;
+  /** The payload of each version before, made into that of the next: older programs, outboxes, streams and quarantines have them. */
+  readonly before?: Readonly<Record<number, z.ZodType>>;
+}
+
+export type Catalogue = Readonly<Record<string, Kind>>;
+
 /**
  * Every fact that one service tells the others: name, version, payload. Ids are the stored uuids, times RFC 3339 UTC with
- * milliseconds. A contract: change it only forward, by a new version. `aggregate` says whose order the event keeps.
+ * milliseconds. `aggregate` says whose order the event keeps.
+ *
+ * A contract. A field may be added to a version as optional: who does not know it leaves it out, and an event from before is without it.
+ * Whatever else changes is a new version, with the payload of before in `before`:
+ *
+ *     version: 2, before: { 1: z.object({ … }).transform((old) => ({ ...old, … })) }
+ *
+ * `golden.json` has an event of every version that was ever told, and is only added to. A program from before the new version keeps it in
+ * quarantine until it is replaced and the event is replayed.
  */
 export const EVENTS = {
   // users; aggregate user:<userId>
@@ -35,7 +54,7 @@ export const EVENTS = {
   'user-deleted': {
     source: 'users',
     version: 1,
-    // By which deletion; absent in events that were recorded before 29 November 2026.
+    // By which deletion; absent in what was recorded before 29 November 2026.
     payload: z.object({ userId: id, handle: z.string(), deletionId: id.optional(), saga: saga.optional() }),
   },
   // users; aggregate deletion:<deletionId>: what the coordinator of an orchestrated deletion asks of the others
@@ -53,7 +72,7 @@ export const EVENTS = {
       authorId: id,
       body: z.string(),
       inReplyToId: id.nullable(),
-      // Absent in events that were recorded before 28 November 2026.
+      // Absent in what was recorded before 28 November 2026.
       inReplyToAuthorId: id.nullable().optional(),
       createdAt: instant,
     }),
@@ -84,7 +103,8 @@ export const EVENTS = {
   'post-liked': {
     source: 'posts',
     version: 1,
-    // The post's author; absent in events that were recorded before 28 November 2026.
+    // The post's author, who is notified. Absent where nobody is: of a like that comes back with an account, as its notification does,
+    // and in what was recorded before 28 November 2026.
     payload: z.object({ postId: id, userId: id, authorId: id.optional() }),
   },
   'post-unliked': { source: 'posts', version: 1, payload: z.object({ postId: id, userId: id }) },
@@ -120,7 +140,7 @@ export const EVENTS = {
     version: 1,
     payload: z.object({ deletionId: id, userId: id, step: followsStep }),
   },
-} as const;
+} as const satisfies Catalogue;
 
 export type EventType = keyof typeof EVENTS;
 export type EventSource = (typeof EVENTS)[EventType]['source'];

@@ -1,6 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
 
-import { check, checkEnvelope, UnknownEvent } from './index.js';
+import { check, checkEnvelope, checkOf, EVENTS, isEventType, UnknownEvent } from './index.js';
+
+/** Events as some program told them once. Only ever added to. */
+const goldens = JSON.parse(await readFile(new URL('golden.json', import.meta.url), 'utf8')) as readonly {
+  type: string;
+  version: number;
+  payload: Record<string, unknown>;
+}[];
 
 const alice = '0190c9a0-0000-7000-8000-000000000001';
 const bob = '0190c9a0-0000-7000-8000-000000000002';
@@ -72,5 +81,55 @@ describe('an event from outside', () => {
   it('of a newer program is still an envelope, so it can be kept', () => {
     const newer = { ...blocked, type: 'user-teleported', version: 7, payload: { to: 'Mars' } };
     expect(checkEnvelope(newer)).toEqual(newer);
+  });
+});
+
+describe('an event of a version that was ever told', () => {
+  const id = z.uuid();
+  const first = goldens.find(({ type }) => type === 'post-liked');
+  const told = { ...blocked, type: 'post-liked', source: 'posts', payload: first?.payload };
+  const liked = EVENTS['post-liked'];
+  /** It has been raised twice: who likes is `likerId` since version 2, and since version 3 it says how much. */
+  const raised = {
+    'post-liked': {
+      source: 'posts',
+      version: 3,
+      payload: z.object({ postId: id, likerId: id, weight: z.int() }),
+      before: {
+        1: liked.payload.transform(({ postId, userId }) => ({ postId, likerId: userId })),
+        2: z.object({ postId: id, likerId: id }).transform((old) => ({ ...old, weight: 1 })),
+      },
+    },
+  };
+
+  it('has a golden event, and is read as today’s', () => {
+    const kept = new Set(goldens.map(({ type, version }) => `${type} ${version}`));
+    const versions = Object.entries(EVENTS).flatMap(([type, { version }]) =>
+      Array.from({ length: version }, (_, nth) => `${type} ${nth + 1}`),
+    );
+    expect([...kept].sort()).toEqual(versions.sort());
+    for (const { type, version, payload } of goldens) {
+      const source = isEventType(type) ? EVENTS[type].source : '';
+      const event = check({ ...blocked, type, source, version, payload });
+      // Nothing that was told is left out, where the version is still today's.
+      if (version === event.version) expect(event.payload).toEqual(payload);
+    }
+  });
+
+  it('comes out as one of the newest, through each version between', () => {
+    const { postId, userId } = first?.payload ?? {};
+    const today = { ...told, version: 3, payload: { postId, likerId: userId, weight: 1 } };
+    const second = { ...told, version: 2, payload: { postId, likerId: userId } };
+    expect([told, second, today].map((one) => checkOf(raised)(one))).toEqual([today, today, today]);
+  });
+
+  it('is refused where the newest has no way from it (control), is newer, or was not what its version says', () => {
+    const { before: _, ...abrupt } = raised['post-liked'];
+    expect(() => checkOf({ 'post-liked': abrupt })(told)).toThrow('post-liked is version 3 here; came 1');
+    expect(() => checkOf(raised)({ ...told, version: 4 })).toThrow('post-liked is version 3 here; came 4');
+    expect(() => checkOf(raised)({ ...told, version: 2 })).toThrow('payload of post-liked: likerId');
+    // A payload that is tightened within its version (control).
+    const tightened = { 'post-liked': { ...liked, payload: liked.payload.required() } };
+    expect(() => checkOf(tightened)(told)).toThrow('payload of post-liked: authorId');
   });
 });

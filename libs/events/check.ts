@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { EVENTS, type EventType } from './catalogue.js';
+import { EVENTS, type Catalogue, type EventType } from './catalogue.js';
 import type { DomainEvent } from './event.js';
 
 const envelope = z.object({
@@ -33,21 +33,35 @@ const AHEAD_MS_MAX = 86_400_000;
 
 /**
  * Parses a value from outside as an event of this catalogue; throws `UnknownEvent` saying what was expected and what came.
- * Both sides do: who records an event before it is stored, who hears it before it takes effect.
+ * Both sides do: who records an event before it is stored, who hears it before it takes effect. One of a version before comes out as
+ * one of today's.
  */
-export function check(value: unknown, nowMs = Date.now()): DomainEvent {
-  const event = checkEnvelope(value);
-  const known = isEventType(event.type) ? EVENTS[event.type] : undefined;
-  if (known === undefined) throw new UnknownEvent(`no event type ${event.type} here`);
-  if (known.version !== event.version)
-    throw new UnknownEvent(`${event.type} is version ${known.version} here; came ${event.version}`);
-  if (known.source !== event.source)
-    throw new UnknownEvent(`${event.type} is told by ${known.source}; came from ${event.source}`);
-  if (Date.parse(event.at) > nowMs + AHEAD_MS_MAX)
-    throw new UnknownEvent(`at: ${event.at} is more than a day ahead of the clock here`);
-  const payload = known.payload.safeParse(event.payload);
-  if (!payload.success) throw new UnknownEvent(`payload of ${event.type}: ${says(payload.error)}`);
-  return { ...event, payload: payload.data } as DomainEvent;
+export const check = checkOf(EVENTS);
+
+export function checkOf(catalogue: Catalogue): (value: unknown, nowMs?: number) => DomainEvent {
+  return (value, nowMs = Date.now()) => {
+    const event = checkEnvelope(value);
+    const { type, source, at } = event;
+    const known = Object.hasOwn(catalogue, type) ? catalogue[type] : undefined;
+    if (known === undefined) throw new UnknownEvent(`no event type ${type} here`);
+    if (known.version < event.version) throw new UnknownEvent(versionOf(event, known.version));
+    if (known.source !== source) throw new UnknownEvent(`${type} is told by ${known.source}; came from ${source}`);
+    if (Date.parse(at) > nowMs + AHEAD_MS_MAX)
+      throw new UnknownEvent(`at: ${at} is more than a day ahead of the clock here`);
+    let { payload } = event;
+    for (let version = event.version; version <= known.version; version += 1) {
+      const schema = version === known.version ? known.payload : known.before?.[version];
+      if (schema === undefined) throw new UnknownEvent(versionOf(event, known.version));
+      const parsed = schema.safeParse(payload);
+      if (!parsed.success) throw new UnknownEvent(`payload of ${type}: ${says(parsed.error)}`);
+      payload = parsed.data;
+    }
+    return { ...event, version: known.version, payload } as DomainEvent;
+  };
+}
+
+function versionOf({ type, version }: Envelope, known: number): string {
+  return `${type} is version ${known} here; came ${version}`;
 }
 
 /** Parses only what every event has, so that an event of a newer program can be kept for later. */

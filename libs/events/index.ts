@@ -1,4 +1,4 @@
 export { EVENTS, type EventSource, type EventType, type Payload } from './catalogue.js';
-export { check, checkEnvelope, EVENT_BYTES_MAX, isEventType, UnknownEvent, type Envelope } from './check.js';
+export { check, checkEnvelope, checkOf, EVENT_BYTES_MAX, isEventType, UnknownEvent, type Envelope } from './check.js';
 export type { DomainEvent } from './event.js';
 export { LISTENERS } from './listeners.js';

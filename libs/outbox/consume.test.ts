@@ -246,6 +246,29 @@ describe('an event that comes again', () => {
     expect([...(await scene.effects())].sort()).toEqual(told.map((one) => numbers(one)).sort());
   });
 
+  it('has no effect and holds nothing back when it cannot be read any more, also in quarantine from before; said once', async () => {
+    const said: object[] = [];
+    const logger = { ...silent, warn: (fields: object) => void said.push(fields) };
+    const consumer = hear({ logger });
+    const [one, two] = [event(1, 1), event(1, 2)];
+    // As they were agreed when they were heard.
+    const once = (heard: DomainEvent): DomainEvent =>
+      ({ ...heard, payload: { was: 'agreed' } }) as unknown as DomainEvent;
+    await bring(consumer, one, two);
+    await scene.posts.query(
+      `INSERT INTO quarantine (consumer, aggregate, aggregate_version, event, tries, reason, due_at)
+       VALUES ('posts', $1, 1, $2, 0, 'payload of profile-edited', now())`,
+      [one.aggregate, JSON.stringify(once(one))],
+    );
+    await bring(consumer, once(one), once(two), event(1, 3));
+    expect(await scene.effects()).toEqual(['1:1', '1:2', '1:3']);
+    expect(await quarantined(scene.posts)).toEqual([]);
+    expect(said).toEqual([expect.objectContaining({ err: expect.objectContaining({ name: 'UnknownEvent' }) })]);
+    // Control: one that is new waits for somebody.
+    await bring(consumer, once(event(1, 4)));
+    expect(await quarantined(scene.posts)).toHaveLength(1);
+  });
+
   it('is told to afterCommit again: the process may have died before its caches were dropped', async () => {
     const dropped: string[] = [];
     scene.posts.afterCommit(async (events) => void dropped.push(...events.map((one) => one.id)));
@@ -333,6 +356,71 @@ describe('an event whose handler fails', () => {
     expect(await scene.effects()).toEqual([]);
   });
 
+  describe('by the database and not by the event', () => {
+    let failing: string[];
+    let calls: number;
+    beforeEach(() => {
+      failing = [];
+      calls = 0;
+    });
+    const entering = async (...[tx, came]: Parameters<typeof enter>): Promise<void> => {
+      calls += 1;
+      const state = failing.shift();
+      if (state !== undefined)
+        await tx.query(`DO $$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = '${state}'; END $$`);
+      await enter(tx, came);
+    };
+    /** Whose trouble it is cannot be seen any more; so it is counted. */
+    const naive: typeof entering = async (...heard) => {
+      await entering(...heard).catch((error: Error) => Promise.reject(new Error(error.message)));
+    };
+    const [SHUTDOWN, READ_ONLY, LOST, LOCKED, CANCELED] = ['57P01', '25006', '08006', '55P03', '57014'];
+
+    it('is brought again by the stream until the database is there again, and is not in quarantine meanwhile', async () => {
+      const consumer = hear({ hear: { 'profile-edited': entering } });
+      const told = [event(1, 1), event(2, 1)];
+      // Met by both together, then by the first alone.
+      failing = [SHUTDOWN, READ_ONLY, LOST, SHUTDOWN, READ_ONLY, LOST, CANCELED, LOST].map(String);
+      for (let times = 0; times < 4; times += 1) {
+        await expect(stream.publish(told)).rejects.toMatchObject({ code: 'SUBGRAPH_UNAVAILABLE' });
+        expect(await quarantined(scene.posts)).toEqual([]);
+      }
+      await bring(consumer, ...told);
+      expect(await scene.effects()).toEqual(['1:1', '2:1']);
+    });
+
+    it('is tried again in quarantine until the database is there again', async () => {
+      const consumer = hear({ hear: { 'profile-edited': entering }, troubleMs: 1 });
+      failing = [CANCELED, LOCKED, SHUTDOWN, READ_ONLY, LOCKED, LOST, LOCKED].map(String);
+      await bring(consumer, event(1, 1));
+      expect([calls, await scene.effects()]).toEqual([8, ['1:1']]);
+      expect(await quarantined(scene.posts)).toEqual([]);
+    });
+
+    it('waits a second for its next try, which is the second', async () => {
+      const consumer = hear({ hear: { 'profile-edited': entering } });
+      failing = [CANCELED, LOCKED].map(String);
+      await stream.publish([event(1, 1)]);
+      while (calls < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+      const row = `SELECT tries, due_at - now() BETWEEN '0 s' AND '1 s' AS soon FROM quarantine`;
+      await eventually(async () => (await scene.posts.query<{ soon: boolean }>(row))[0]?.soon === true);
+      expect(await scene.posts.query(row)).toEqual([{ tries: 1, soon: true }]);
+      await consumer.settled();
+      expect(await scene.effects()).toEqual(['1:1']);
+    });
+
+    it.each([
+      ['control: counted, five of them leave a good event there', naive, [SHUTDOWN, LOCKED, LOST, LOCKED, READ_ONLY]],
+      ['a statement that takes too long is counted', entering, Array.from({ length: 5 }, () => CANCELED)],
+    ])('%s', async (_, handler, states) => {
+      const consumer = hear({ hear: { 'profile-edited': handler }, troubleMs: 1 });
+      failing = states.map(String);
+      await bring(consumer, event(1, 1));
+      expect([calls, await scene.effects()]).toEqual([5, []]);
+      expect(await quarantined(scene.posts)).toEqual([expect.objectContaining({ tries: 5 })]);
+    });
+  });
+
   it('is left to the stream, which brings it again, when there is no database to hold it', async () => {
     const gone = { transaction: () => Promise.reject(new Error('no database')), query: () => Promise.resolve([]) };
     const first = hear({ database: gone as unknown as Database });
@@ -405,4 +493,12 @@ describe('an event of a newer program', () => {
 
 function numbers(one: DomainEvent): string {
   return `${Number(one.aggregate.slice(-12))}:${one.aggregateVersion}`;
+}
+
+/** 10 s at most. */
+async function eventually(holds: () => Promise<boolean>): Promise<void> {
+  for (const deadline = performance.now() + 10_000; !(await holds());) {
+    if (performance.now() > deadline) throw new Error(`in vain: ${holds.toString()}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
 }

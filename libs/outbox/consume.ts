@@ -12,9 +12,10 @@ import {
 import type { Logger, Tracer } from '#libs/telemetry';
 
 import { arrive } from './inbox.js';
-import { Quarantine } from './quarantine.js';
+import { named, Quarantine } from './quarantine.js';
 import type { Stream, Subscription } from './stream.js';
 import { hearTraced } from './traced.js';
+import { isUnavailable } from './trouble.js';
 
 type One<T extends EventType> = (tx: Tx, event: DomainEvent<T>) => Promise<void>;
 
@@ -39,6 +40,8 @@ interface Options {
   readonly pausesMs?: readonly number[];
   /** How often the quarantine is looked into when nothing in it is due: finds what `replay` has released elsewhere. */
   readonly lookMs?: number;
+  /** How soon an event is tried again that could not be, because of the database and not of the event. */
+  readonly troubleMs?: number;
   /** Told what was heard, after its transaction is committed and `afterCommit` has been told. */
   readonly heard?: (events: readonly Envelope[]) => void;
   /** Told how many events came that had taken effect before, and so had none now, after their transaction is committed. */
@@ -60,6 +63,7 @@ export function consume(options: Options): Subscription {
     logger,
     pausesMs = [100, 400, 1_600, 6_400],
     lookMs = 30_000,
+    troubleMs = 1_000,
     heard = () => {},
     heardAgain = () => {},
     tracer,
@@ -70,16 +74,18 @@ export function consume(options: Options): Subscription {
     logger,
     pausesMs,
     lookMs,
+    troubleMs,
     handle: (tx, event, isNew) => takeEffect(tx, [{ event, isNew }]),
     tracer,
   });
+  const passedOver = new Set<string>();
   const subscription = stream.subscribe(group, sourcesOf(hear), async (events) => {
     crashPoint('consume:given');
     try {
       await hearTraced(tracer, group, events, () => hearTogether(events));
     } catch (error) {
       if (events.length > 1) for (const event of events) await hearAlone(event);
-      else if (events[0] !== undefined) await quarantine.take(events[0], error);
+      else if (events[0] !== undefined) await holdBack(events[0], error);
     }
   });
   quarantine.start();
@@ -98,9 +104,14 @@ export function consume(options: Options): Subscription {
     try {
       await hearTraced(tracer, group, [event], () => hearTogether([event]));
     } catch (error) {
-      // When the quarantine cannot take it either (no database), this rejects, and the stream brings the event again.
-      await quarantine.take(event, error);
+      await holdBack(event, error);
     }
+  }
+
+  /** When this rejects (no database: whether it says so itself, or cannot take the event into quarantine), the stream brings the event again. */
+  async function holdBack(event: Envelope, error: unknown): Promise<void> {
+    if (isUnavailable(error)) throw error;
+    await quarantine.take(event, error);
   }
 
   async function hearTogether(events: readonly Envelope[]): Promise<void> {
@@ -168,11 +179,30 @@ export function consume(options: Options): Subscription {
     const type = arrived[0]?.event.type ?? '';
     const handler = (isEventType(type) ? hear[type] : undefined) as One<EventType> | Many<EventType> | undefined;
     if (handler === undefined) return;
-    const known = arrived.map(({ event, isNew }) => ({ event: check(event), isNew }));
+    const known = arrived.flatMap(({ event, isNew }) => {
+      try {
+        return [{ event: check(event), isNew }];
+      } catch (error) {
+        if (isNew) throw error;
+        passOver(event, error);
+        return [];
+      }
+    });
     const news = known.filter(({ isNew }) => isNew).map(({ event }) => event);
     if (typeof handler === 'function') for (const event of news) await handler(tx, event);
     else if (news.length > 0) await handler.many(tx, news);
     tx.events.push(...known.map(({ event }) => event));
+  }
+
+  /** It had its effect when it was what was agreed; in quarantine it would hold back all that comes after it. Said once of many. */
+  function passOver(event: Envelope, error: unknown): void {
+    const kind = `${event.type} ${event.version}`;
+    if (passedOver.has(kind)) return;
+    passedOver.add(kind);
+    logger.warn(
+      { group, event: named(event), err: error },
+      'An event that had its effect before came again, and cannot be read any more; it is passed over, as are others of its type and version',
+    );
   }
 }
 

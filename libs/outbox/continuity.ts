@@ -85,11 +85,16 @@ export class Continuity {
     return true;
   }
 
-  /** For an idle relay: asks the stream, not the database, and at most once a second. False: there is something to publish again. */
+  /**
+   * For an idle relay: asks the stream, not the database, and at most once a second. False: there is something to publish again. What was
+   * published last is trimmed here: nobody publishes behind it.
+   */
   async holds(): Promise<boolean> {
     if (this.#stream.marks === undefined || performance.now() < this.#lookAt) return true;
     this.#lookAt = performance.now() + LOOK_EVERY_MS;
-    return this.#look();
+    const holds = await this.#look();
+    await this.#stream.trim?.(this.#source);
+    return holds;
   }
 
   get #source(): EventSource {

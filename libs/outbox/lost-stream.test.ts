@@ -167,6 +167,38 @@ withServer('redis', 'a Redis that loses events nobody has heard', () => {
   });
 
   describe('that lost nothing', () => {
+    it('keeps nothing that all have heard, though nobody publishes (control: trimmed behind what is published, it keeps the last)', async () => {
+      const trimmed = new RedisStream({
+        url: server.url,
+        logger: silent,
+        listeners: { users: ['posts'] },
+        trimEveryMs: 0,
+      });
+      const publishes: Stream = {
+        marks: trimmed.marks,
+        publish: (...told) => trimmed.publish(...told),
+        subscribe: (...heard) => trimmed.subscribe(...heard),
+        close: () => trimmed.close(),
+      };
+      opened.push(trimmed);
+      const consumer = hear();
+      const said = async (over: Stream, nth: number): Promise<void> => {
+        const outbox = relay(over, 10);
+        outbox.start();
+        await tell(scene.users, [[nth, 1]]);
+        await outbox.settled();
+        await consumer.settled();
+        if (over === trimmed) await eventually(async () => (await redis.xlen(KEY)) === 0);
+        // Time for one look.
+        else await new Promise((resolve) => setTimeout(resolve, 1_100));
+        await outbox.close();
+      };
+      await said(publishes, 1);
+      expect(await redis.xlen(KEY)).toBe(1);
+      await said(trimmed, 2);
+      expect(await scene.effects()).toEqual(['1:1', '2:1']);
+    });
+
     it('is not given anything twice by a relay that starts anew', async () => {
       const first = relay();
       await tell(scene.users, [[1, 1]]);

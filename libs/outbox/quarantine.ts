@@ -5,6 +5,7 @@ import type { Logger, Tracer } from '#libs/telemetry';
 
 import { arrive } from './inbox.js';
 import { hearTraced } from './traced.js';
+import { isOfDatabase } from './trouble.js';
 import { Nap } from './within.js';
 
 interface Parts {
@@ -13,6 +14,7 @@ interface Parts {
   readonly logger: Logger;
   readonly pausesMs: readonly number[];
   readonly lookMs: number;
+  readonly troubleMs: number;
   readonly handle: (tx: Tx, event: Envelope, isNew: boolean) => Promise<void>;
   readonly tracer: Tracer | undefined;
 }
@@ -23,7 +25,8 @@ const HEADS_MAX = 100;
 /**
  * Where an event goes whose handler failed, in the consumer's own database, so the stream need not wait for it. Later
  * events of its aggregate line up behind it; all others flow. The head of each line is tried again after each pause, and
- * after the last one it stays until somebody calls `replay`. Tries are counted in the row: a crash does not reset them.
+ * after the last one it stays until somebody calls `replay`. Tries are counted in the row: a crash does not reset them. One that
+ * could not be because of the database (gone, a lock that did not come free) is not counted: it says nothing of the event.
  */
 export class Quarantine {
   readonly #parts: Parts;
@@ -127,7 +130,7 @@ export class Quarantine {
 
   /** False: another process of this group was faster, or is at it. */
   async #tryAgain(event: Envelope): Promise<boolean> {
-    const { database, group, handle, logger, pausesMs, tracer } = this.#parts;
+    const { database, group, handle, logger, pausesMs, troubleMs, tracer } = this.#parts;
     const take = (): Promise<boolean> =>
       database.transaction(async (tx) => {
         const mine = await tx.query(
@@ -146,10 +149,18 @@ export class Quarantine {
       return await hearTraced(tracer, group, [event], take);
     } catch (error) {
       const [row] = await database.query<{ tries: number }>(
-        `UPDATE quarantine SET tries = tries + 1, reason = $4,
-           due_at = now() + coalesce(($5::int[])[tries + 1], 0) * interval '1 ms'
+        `UPDATE quarantine SET tries = tries + $6, reason = $4,
+           due_at = now() + CASE $6 WHEN 0 THEN $7 ELSE coalesce(($5::int[])[tries + 1], 0) END * interval '1 ms'
          WHERE consumer = $1 AND aggregate = $2 AND aggregate_version = $3 RETURNING tries`,
-        [group, event.aggregate, event.aggregateVersion, sentence(error), pausesMs],
+        [
+          group,
+          event.aggregate,
+          event.aggregateVersion,
+          sentence(error),
+          pausesMs,
+          isOfDatabase(error) ? 0 : 1,
+          troubleMs,
+        ],
       );
       if (row !== undefined && row.tries >= this.#triesMax) {
         logger.error({ group, event: named(event), err: error }, 'An event stays in quarantine until it is replayed');
@@ -217,7 +228,7 @@ export async function replay(database: Database, group: string, aggregate?: stri
   return released.length;
 }
 
-function named(event: Envelope): object {
+export function named(event: Envelope): object {
   return { id: event.id, type: event.type, aggregate: event.aggregate, aggregateVersion: event.aggregateVersion };
 }
 

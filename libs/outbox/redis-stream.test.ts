@@ -7,7 +7,7 @@ import { readGauges, silent, type Logger } from '#libs/telemetry';
 import { startFaultProxy } from '../../test/servers/fault-proxy.js';
 import { withServer } from '../../test/servers/needs.js';
 import { REDIS_ERRORS, startRedis, startRedisCluster } from '../../test/servers/redis.js';
-import { RedisStream } from './redis-stream.js';
+import { RedisStream, type RedisStreamOptions } from './redis-stream.js';
 import { event } from './scene.contract.js';
 import { streamGauges } from './stream-gauges.js';
 import { firsts, gate, numbers, streamContract } from './stream.contract.js';
@@ -23,7 +23,7 @@ withServer('redis', 'the stream in Redis', (url) => {
     await redis.flushdb();
     return another(options);
   };
-  const another = (options: { leaseMs?: number; trimEveryMs?: number; url?: string; logger?: Logger } = {}) => {
+  const another = (options: Partial<RedisStreamOptions> = {}) => {
     const stream = new RedisStream({ url: address, logger: silent, listeners: LISTENERS, ...options });
     opened.push(stream);
     return stream;
@@ -153,6 +153,42 @@ withServer('redis', 'the stream in Redis', (url) => {
       await slow.settled();
       await stream.publish([event(1, 10)]);
       expect(await redis.xlen(KEY)).toBeLessThanOrEqual(2);
+    });
+
+    it('takes away the last too when all have heard it, and who comes then waits for nothing and misses nothing', async () => {
+      const stream = await open({ trimEveryMs: 0 });
+      await stream.trim('users');
+      const taken: string[] = [];
+      const posts = stream.subscribe('posts', ['users'], async (events) => void taken.push(...events.map(numbers)));
+      await stream.publish([event(1, 1), event(1, 2)]);
+      await posts.settled();
+      await stream.trim('users');
+      expect(await redis.xlen(KEY)).toBe(0);
+      const late = stream.subscribe('late', ['users'], async (events) => void taken.push(...events.map(numbers)));
+      await late.settled(2_000);
+      await stream.publish([event(1, 3)]);
+      await Promise.all([posts.settled(), late.settled()]);
+      expect(taken).toEqual(['1:1', '1:2', '1:3', '1:3']);
+      expect(await stream.unheardMs('users', 'late')).toBe(0);
+    });
+
+    it('waits for a group that it does not know while somebody reads for it, then no longer, and says so once', async () => {
+      const said: object[] = [];
+      const logger = { ...silent, warn: (fields: object) => void said.push(fields) };
+      await redis.flushdb();
+      const stream = another({ logger, trimEveryMs: 0, strangerMs: 300 });
+      const posts = stream.subscribe('posts', ['users'], async () => undefined);
+      const renamed = stream.subscribe('renamed', ['users'], async () => undefined);
+      await stream.publish([event(1, 1)]);
+      await Promise.all([posts.settled(), renamed.settled()]);
+      await renamed.close();
+      await stream.publish([event(1, 2)]);
+      await posts.settled();
+      await stream.trim('users');
+      expect([await redis.xlen(KEY), said]).toEqual([1, []]);
+      await sleep(310);
+      for (let times = 0; times < 3; times += 1) await stream.trim('users');
+      expect([await redis.xlen(KEY), said]).toEqual([0, [expect.objectContaining({ group: 'renamed' })]]);
     });
 
     it('waits for a listener that has never been there', async () => {

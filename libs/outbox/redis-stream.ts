@@ -26,6 +26,8 @@ export interface RedisStreamOptions {
   readonly leaseMs?: number;
   /** How often what every group has acknowledged is trimmed away. */
   readonly trimEveryMs?: number;
+  /** For how long a group that is not of `listeners` is waited for when nobody reads for it any more. */
+  readonly strangerMs?: number;
 }
 
 /** One hash tag, so that on a Redis Cluster every script finds its keys in one place. */
@@ -41,7 +43,8 @@ const XADD = { 'db.system.name': 'redis', 'db.operation.name': 'XADD' };
 
 /**
  * Redis Streams: one stream per source. It keeps an event until all of `listeners` have acknowledged it and never trims
- * by length, which would take the payload from under a slow group.
+ * by length, which would take the payload from under a slow group. Other groups are waited for while somebody reads for them: a
+ * newer program's, which the relays of before do not know. Of one that was renamed or removed nobody does.
  */
 export class RedisStream implements Stream {
   readonly #options: Required<RedisStreamOptions>;
@@ -49,9 +52,10 @@ export class RedisStream implements Stream {
   readonly #redis: Connection;
   readonly #subscriptions = new Set<RedisSubscription>();
   readonly #trimAt = new Map<EventSource, number>();
+  readonly #toldOf = new Set<string>();
 
   constructor(options: RedisStreamOptions) {
-    this.#options = { leaseMs: 2_000, trimEveryMs: 10_000, ...options };
+    this.#options = { leaseMs: 2_000, trimEveryMs: 10_000, strangerMs: 3_600_000, ...options };
     this.#outage = new Outage({
       logger: options.logger,
       fields: {},
@@ -78,7 +82,7 @@ export class RedisStream implements Stream {
       );
       if (Number(added) < 0) throw new LeaseLost(source, -Number(added));
       if (added !== texts.length) throw new StreamLostEvents(`the stream of ${source} is not the one it was`);
-      await this.#trim(source);
+      await this.trim(source);
     }
   }
 
@@ -152,16 +156,29 @@ export class RedisStream implements Stream {
   };
 
   /** Forgets what every group has acknowledged; nothing while a listener has not yet made its group. */
-  async #trim(source: EventSource): Promise<void> {
+  async trim(source: EventSource): Promise<void> {
     const now = performance.now();
+    const { listeners, logger, strangerMs, trimEveryMs } = this.#options;
     if (now < (this.#trimAt.get(source) ?? 0)) return;
-    this.#trimAt.set(source, now + this.#options.trimEveryMs);
-    const needed = this.#options.listeners[source] ?? LISTENERS[source];
+    this.#trimAt.set(source, now + trimEveryMs);
+    const needed = listeners[source] ?? LISTENERS[source];
     try {
-      await this.#redis.eval(TRIM, 1, streamKey(source), ...needed);
+      const left = (await this.#redis.eval(TRIM, 1, streamKey(source), strangerMs, ...needed)) as string[];
+      for (const group of left) this.#tellOf(source, group);
     } catch (error) {
-      this.#options.logger.warn({ source, err: error }, 'The stream could not be trimmed');
+      logger.warn({ source, err: error }, 'The stream could not be trimmed');
     }
+  }
+
+  #tellOf(source: EventSource, group: string): void {
+    const named = `${source} ${group}`;
+    if (this.#toldOf.has(named)) return;
+    this.#toldOf.add(named);
+    const remove = `XGROUP DESTROY ${streamKey(source)} ${group}`;
+    this.#options.logger.warn(
+      { source, group, remove },
+      'A group that no service is of, and for which nobody reads, is in Redis; the stream does not wait for it',
+    );
   }
 }
 
@@ -234,27 +251,44 @@ end
 local now = redis.call('TIME')
 return math.max(0, now[1] * 1000 + math.floor(now[2] / 1000) - tonumber(string.match(oldest, '^%d+')))`;
 
-/** Up to the oldest id that some group still needs: its oldest pending one, or the last that it was given. Nobody listens: all but the last. */
+/**
+ * Up to the oldest id that some group still needs: its oldest pending one, or the next behind the last that it was given; so nothing is
+ * left when all have heard all. Nobody listens: all. Answers the groups that it did not wait for.
+ */
 const TRIM = `
-local missing = {}
-for _, name in ipairs(ARGV) do missing[name] = true end
+if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
+local isListener, missing, left = {}, {}, {}
+for i = 2, #ARGV do isListener[ARGV[i]], missing[ARGV[i]] = true, true end
 local oldest = nil
 local function parts(id) local ms, n = string.match(id, '^(%d+)-(%d+)$'); return tonumber(ms), tonumber(n) end
+local function after(id) local ms, n = parts(id); return string.format('%.0f-%.0f', ms, n + 1) end
 local function before(a, b)
   local am, an = parts(a); local bm, bn = parts(b)
   return am < bm or (am == bm and an < bn)
 end
+local function isRead(name)
+  for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], name)) do
+    local reader = {}
+    for i = 1, #info, 2 do reader[info[i]] = info[i + 1] end
+    if reader['idle'] < tonumber(ARGV[1]) then return true end
+  end
+  return false
+end
 for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   local group = {}
   for i = 1, #info, 2 do group[info[i]] = info[i + 1] end
-  missing[group['name']] = nil
-  local needs = group['last-delivered-id']
-  if group['pending'] > 0 then needs = redis.call('XPENDING', KEYS[1], group['name'])[2] end
-  if oldest == nil or before(needs, oldest) then oldest = needs end
+  local name = group['name']
+  missing[name] = nil
+  if isListener[name] or isRead(name) then
+    local needs = after(group['last-delivered-id'])
+    if group['pending'] > 0 then needs = redis.call('XPENDING', KEYS[1], name)[2] end
+    if oldest == nil or before(needs, oldest) then oldest = needs end
+  else left[#left + 1] = name end
 end
-if next(missing) ~= nil then return 0 end
+if next(missing) ~= nil then return left end
 if oldest == nil then
   local info = redis.call('XINFO', 'STREAM', KEYS[1])
-  for i = 1, #info, 2 do if info[i] == 'last-generated-id' then oldest = info[i + 1] end end
+  for i = 1, #info, 2 do if info[i] == 'last-generated-id' then oldest = after(info[i + 1]) end end
 end
-return redis.call('XTRIM', KEYS[1], 'MINID', oldest)`;
+redis.call('XTRIM', KEYS[1], 'MINID', oldest)
+return left`;

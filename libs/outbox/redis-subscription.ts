@@ -110,10 +110,7 @@ export class RedisSubscription {
       return (await redis.eval(TAKE, 2, key, leaseKey(key, group), group, me, leaseMs, TOGETHER)) as Taken;
     } catch (error) {
       if (!String(error).includes('NOGROUP')) throw error;
-      // From the beginning: the inbox knows what of it was heard already.
-      await redis.xgroup('CREATE', key, group, '0', 'MKSTREAM').catch((again: unknown) => {
-        if (!String(again).includes('BUSYGROUP')) throw again;
-      });
+      await redis.eval(BEGIN, 1, key, group, me);
       return ['entries', [], []];
     }
   }
@@ -157,6 +154,12 @@ export class RedisSubscription {
 
 const leaseKey = (key: string, group: string): string => `${key}:reader:${group}`;
 
+/** From the beginning: the inbox knows what of it was heard already. In one step with its reader, without whom nothing waits for a group that is not listed. */
+const BEGIN = `
+local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
+if made['err'] and not string.find(made['err'], 'BUSYGROUP', 1, true) then return made end
+return redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], ARGV[1], ARGV[2])`;
+
 const TAKE = `
 local stream, lease, group, me = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local reader = redis.call('GET', lease)
@@ -187,18 +190,15 @@ const LEAVE = `
 if redis.call('GET', KEYS[2]) == ARGV[1] then return redis.call('DEL', KEYS[2]) end
 return 0`;
 
-/** 1 while the group has not been given the last entry, or has not acknowledged one. */
+/** 1 while the group has not been given an entry that is there, or has not acknowledged one. What was before it came may be trimmed away. */
 const BEHIND = `
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-local last = nil
-local stream = redis.call('XINFO', 'STREAM', KEYS[1])
-for i = 1, #stream, 2 do if stream[i] == 'last-generated-id' then last = stream[i + 1] end end
 for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   local group = {}
   for i = 1, #info, 2 do group[info[i]] = info[i + 1] end
   if group['name'] == ARGV[1] then
-    if group['pending'] == 0 and group['last-delivered-id'] == last then return 0 end
-    return 1
+    if group['pending'] > 0 then return 1 end
+    return #redis.call('XRANGE', KEYS[1], '(' .. group['last-delivered-id'], '+', 'COUNT', 1)
   end
 end
 return 1`;

@@ -20,6 +20,8 @@ export interface Stream {
   unheardMs?(source: EventSource, group: string): Promise<number>;
   /** How many events of a source it holds, heard or not. */
   kept?(source: EventSource): Promise<number>;
+  /** Only of a stream that keeps events: forgets what everybody has heard. Called often; does it now and then, and never rejects. */
+  trim?(source: EventSource): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -37,7 +37,7 @@ export async function followEnded(tx: Tx, { payload, actor }: DomainEvent<'follo
   await withdraw(tx, { kind: 'follow', recipientId: payload.followeeId, actorId: payload.followerId });
 }
 
-/** Of likes that were told before they named the author nobody is notified. */
+/** Without its author it notifies nobody: it came back with an account, as its notification does, or was told before likes named them. */
 export async function postLiked(tx: Tx, { payload, at }: DomainEvent<'post-liked'>): Promise<void> {
   const { authorId, userId: actorId, postId } = payload;
   if (authorId !== undefined)
