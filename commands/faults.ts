@@ -145,6 +145,7 @@ async function struck(fault: Fault, scene: Scene, crowd: Crowd): Promise<Line> {
   const from = performance.now();
   crowd.start();
   await sleep(CALM_MS);
+  const began = performance.now();
   try {
     await within(STRIKE_MS, fault.strike(scene));
   } catch (error) {
@@ -164,7 +165,9 @@ async function struck(fault: Fault, scene: Scene, crowd: Crowd): Promise<Line> {
   const ops = [...crowd.ops];
   const longestMs = Math.max(longestGap(ops, 'publish', from, stopped), longestGap(ops, 'read', from, stopped));
   const recoverMs = recovered - healed;
-  broken.push(...brokenBars(fault, { ops, ms: scene.ms, longestMs, recoverMs }));
+  const calmMs = typical(ops.filter(({ at }) => at <= began));
+  const typicalMs = typical(ops.filter(({ at }) => at > began && at <= healed));
+  broken.push(...brokenBars(fault, { ops, ms: scene.ms, calmMs, typicalMs, longestMs, recoverMs }));
   for (const name of await town.revive())
     broken.push(`${name} ended by itself. It logged:\n${town.logOf(name).slice(-2_000)}`);
   if (!(await settled(databases)))
@@ -204,6 +207,11 @@ async function within<T>(ms: number, what: Promise<T>): Promise<T> {
     clock.abort();
     late.catch(() => {});
   }
+}
+
+function typical(ops: readonly Op[]): number {
+  const took = ops.map(({ requestMs }) => requestMs).sort((one, other) => one - other);
+  return took[Math.floor(took.length / 2)] ?? 0;
 }
 
 /** The longest time in which nothing of a kind went well. */

@@ -264,6 +264,44 @@ describe.each(Object.entries(ENGINES))('%s', (name, createEngine) => {
     expect(engine.logged[0]).toMatchObject({ count: 10_000 });
   });
 
+  it('what a client is told of what it sent is not logged beside what failed', async () => {
+    const said = 'a handle takes 2 to 30 characters; came "alice@example.org"';
+    tiny.people.misbehave = answers(
+      JSON.stringify({
+        data: { me: null },
+        errors: [{ message: said, path: ['me'], extensions: { code: 'BAD_USER_INPUT' } }],
+      }),
+    );
+    tiny.posts.misbehave = answers(
+      '{"data":{"newest":null},"errors":[{"message":"relation is gone","path":["newest"]}]}',
+    );
+    const { errors } = await engine.ask('{ me { id } newest { body } }');
+    // The control: the client is told all of it.
+    expect(errors!.map(({ message }) => message).sort()).toEqual(['Internal server error', said]);
+    expect(engine.logged).toHaveLength(1);
+    const logged = engine.logged[0]!['errors'] as Record<string, unknown>[];
+    expect(logged.find(({ path }) => path === 'me')).toEqual({
+      path: 'me',
+      code: 'BAD_USER_INPUT',
+      subgraph: 'people',
+    });
+    expect(logged.find(({ path }) => path === 'newest')).toMatchObject({ message: 'relation is gone' });
+    expect(JSON.stringify(engine.logged)).not.toContain('alice');
+  });
+
+  it.each([
+    ['an object for a text', 'people', '{"data":{"me":{"id":"1","name":{"first":"Alice"}}}}'],
+    ['a text for an entity', 'posts', '{"data":{"_entities":["Alice"]}}'],
+    ['no JSON', 'posts', '{"data":{"_entities":[Alice]}}'],
+  ] as const)('of what a subgraph answered the log has no word: %s', async (what, who, body) => {
+    tiny[who].misbehave = answers(body);
+    await engine.ask(who === 'people' ? '{ me { name } }' : '{ me { posts { body } } }');
+    expect(engine.logged).toHaveLength(1);
+    // The control: what went wrong is there.
+    expect(JSON.stringify(engine.logged)).toContain(what === 'no JSON' ? 'is not JSON' : 'SUBGRAPH_BAD_RESPONSE');
+    expect(JSON.stringify(engine.logged)).not.toContain('Alice');
+  });
+
   it('FG9 of a gigabyte no more is taken than the limit and what is on its way', async () => {
     tiny.posts.misbehave = ENDLESS;
     await hole('SUBGRAPH_BAD_RESPONSE');

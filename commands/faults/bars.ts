@@ -11,6 +11,8 @@ export interface Bars {
   readonly told?: Code;
   /** The longest one request may take, answered or not, ms. */
   readonly requestMsMax?: number;
+  /** Half of all requests that end while it lasts may take no longer, ms, where half of those before took `calmMs`. */
+  readonly typicalMsMax?: (calmMs: number) => number;
   /** The longest time in which nothing of a kind goes well, ms, of a fault that lasts `ms`. */
   readonly longestMsMax?: (ms: number) => number;
   /** How long after it is healed each kind has to have gone well again, ms. */
@@ -20,12 +22,15 @@ export interface Bars {
 export interface Seen {
   readonly ops: readonly Op[];
   readonly ms: number;
+  /** What half of all requests took at most: before it, and while it lasted. */
+  readonly calmMs: number;
+  readonly typicalMs: number;
   readonly longestMs: number;
   readonly recoverMs: number;
 }
 
 /** A sentence for each bar that is broken. */
-export function brokenBars(bars: Bars, { ops, ms, longestMs, recoverMs }: Seen): string[] {
+export function brokenBars(bars: Bars, { ops, ms, calmMs, typicalMs, longestMs, recoverMs }: Seen): string[] {
   const broken: string[] = [];
   const bad = noticed(ops);
   if (bars.unnoticed && bad.length > 0)
@@ -41,6 +46,7 @@ export function brokenBars(bars: Bars, { ops, ms, longestMs, recoverMs }: Seen):
       broken.push(`${what} ${seconds(tookMs)}, which may be ${seconds(maxMs)}`);
   };
   slow('one request took', Math.max(0, ...ops.map(({ requestMs }) => requestMs)), bars.requestMsMax);
+  slow('half of all requests took', typicalMs, bars.typicalMsMax?.(calmMs));
   slow('the longest without an answered operation was', longestMs, bars.longestMsMax?.(ms));
   slow('healed, all was good again after', recoverMs, bars.recoverMsMax);
   return broken;

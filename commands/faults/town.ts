@@ -123,6 +123,11 @@ export async function openTown(
         IDENTITY: 'jwt',
         JWKS_URL: `http://127.0.0.1:${ports.users}/.well-known/jwks.json`,
         CONSISTENCY_SECRET: secret(),
+        ENDED_SESSIONS_URL: `http://127.0.0.1:${ports.users}/ended-sessions`,
+        REDIS_URL: redisUrl,
+        // Counted, and more than anybody spends.
+        RATE_LIMIT_PERSON: '1000000000',
+        RATE_LIMIT_ADDRESS: '1000000000',
         ...Object.fromEntries(
           SERVICES.flatMap((name) => [
             [`SUBGRAPH_URL_${name.toUpperCase()}`, `http://127.0.0.1:${proxies.service[name].port}/graphql`],

@@ -4,7 +4,7 @@ import type { Logger } from '#libs/telemetry';
 import type { RequestContext } from '../engine.js';
 import { MESSAGE_LENGTH_MAX } from './refusal.js';
 
-/** Something went wrong with one field, as an engine knows it: everything, for the log. */
+/** Something went wrong with one field, as an engine knows it. */
 export interface FieldError {
   readonly message: string;
   /** Where in the answer: from the root, indices and all. Every error that nulled a field has one. */
@@ -49,8 +49,8 @@ const SUBGRAPH_MEANS: ReadonlySet<unknown> = new Set([
 ]);
 
 /**
- * The one place that decides what leaves the house; every engine goes through it. The whole of it is logged once. `more`: errors
- * that nobody has kept.
+ * The one place that decides what leaves the house; every engine goes through it. What is kept from the client is logged once.
+ * `more`: errors that nobody has kept.
  */
 export function clientErrors(
   errors: readonly FieldError[],
@@ -102,14 +102,21 @@ function report(
   logger: Logger,
 ): void {
   const hidden = shown.some(({ extensions }) => !CODES[extensions.code].says);
-  const details = errors.slice(0, 10).map(({ message, path, code, subgraph, cause }) => ({
-    message: message.slice(0, 2_000),
-    path: cut(path.join('.'), LOGGED_PATH_MAX),
-    code,
-    subgraph,
-    ...(cause === undefined ? {} : { cause: inspect(cause, { depth: 3 }).slice(0, 2_000) }),
+  const details = errors.slice(0, 10).map((error, nth) => ({
+    ...(CODES[shown[nth]!.extensions.code].says ? {} : wordsOf(error)),
+    path: cut(error.path.join('.'), LOGGED_PATH_MAX),
+    code: error.code,
+    subgraph: error.subgraph,
   }));
   const fields = { ...ids, errors: details, count: errors.length + more };
   if (hidden) logger.error(fields, 'Fields failed');
   else logger.debug(fields, 'Fields were refused');
+}
+
+/** Only of what the client is not told: a refusal repeats what somebody has written, an address of theirs for example. */
+function wordsOf({ message, cause }: FieldError): { message: string; cause?: string } {
+  return {
+    message: message.slice(0, 2_000),
+    ...(cause === undefined ? {} : { cause: inspect(cause, { depth: 3 }).slice(0, 2_000) }),
+  };
 }

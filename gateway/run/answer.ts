@@ -37,8 +37,9 @@ function parsed(bytes: Buffer, exact: boolean): unknown {
     // Twice as fast, and most answers are plain.
     const text = bytes.toString(isAscii(bytes) ? 'latin1' : 'utf8');
     return exact ? parseExactly(text) : JSON.parse(text);
-  } catch (error) {
-    throw bad('The answer is not JSON.', error);
+  } catch {
+    // What JSON.parse says has a piece of the text in it.
+    throw bad(`The answer of ${bytes.length} bytes is not JSON.`);
   }
 }
 
@@ -66,6 +67,6 @@ function own(object: JsonObject, key: string): JsonObject[string] {
   return Object.hasOwn(object, key) ? object[key] : undefined;
 }
 
-function bad(message: string, cause?: unknown): Failure {
-  return new Failure('SUBGRAPH_BAD_RESPONSE', message, { cause });
+function bad(message: string): Failure {
+  return new Failure('SUBGRAPH_BAD_RESPONSE', message);
 }

@@ -1,4 +1,4 @@
-import { writeExactly } from './exact-numbers.js';
+import { digitsOf, writeExactly } from './exact-numbers.js';
 
 /** Values as `JSON.parse` makes them. */
 export type Json = string | number | boolean | null | Json[] | JsonObject;
@@ -8,6 +8,16 @@ export interface JsonObject {
 
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** What a value is, in words that say nothing of what is in it: it may be about people. */
+export function kindOf(value: Json | undefined): string {
+  if (value === undefined) return 'nothing';
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object') return 'an object';
+  if (typeof value === 'string' && digitsOf(value) === undefined) return 'a text';
+  return typeof value === 'boolean' ? 'a boolean' : 'a number';
 }
 
 /**

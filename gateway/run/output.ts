@@ -1,6 +1,6 @@
 import { AnswerTooLong } from '../http/answer-bytes.js';
 import { quotedExactly } from './exact-numbers.js';
-import type { Json } from './json.js';
+import { kindOf, type Json } from './json.js';
 
 /**
  * The answer's bytes while they are written, and what went wrong on the way. Bytes and not strings: joining strings makes
@@ -138,9 +138,9 @@ export const BROKEN = -1;
 
 export type Write = (value: Json | undefined, output: Output) => typeof WRITTEN | typeof NULL | typeof BROKEN;
 
-/** Told when a value is none of its type; it then counts as null. */
-export function invalid(output: Output, what: string, expected: string, came: unknown): typeof BROKEN {
-  output.trouble('invalid', `${what} should be ${expected}, and ${JSON.stringify(came)?.slice(0, 60)} came.`);
+/** Told when a value is none of its type; it then counts as null. The log is told of it, so the value itself is not in it. */
+export function invalid(output: Output, what: string, expected: string, came: Json | undefined): typeof BROKEN {
+  output.trouble('invalid', `${what} should be ${expected}, and ${kindOf(came)} came.`);
   return BROKEN;
 }
 

@@ -1,6 +1,6 @@
 import type { SubgraphAnswer, SubgraphError } from './answer.js';
 import type { CompiledRoot, Unit } from './compile.js';
-import { isObject, type Json, type JsonObject } from './json.js';
+import { isObject, kindOf, type JsonObject } from './json.js';
 import { merge } from './merge.js';
 import type { GrowingOutcome } from './outcome.js';
 import type { Part } from './requests.js';
@@ -60,7 +60,8 @@ export class PutIn {
       const told = errors[0] ?? answer.errors[0];
       this.#lacking(
         part,
-        told ?? `${fetch.subgraph} was asked for ${count} entities and answered ${describe(entities)}.`,
+        told ??
+          `${fetch.subgraph} was asked for ${count} entities and answered ${Array.isArray(entities) ? entities.length : kindOf(entities)}.`,
       );
       return;
     }
@@ -72,8 +73,7 @@ export class PutIn {
     for (let i = 0; i < count; i += 1) {
       const entity = entities[i];
       if (isObject(entity) || (entity === null && !lost.has(i))) this.entity(part, offset + i, entity);
-      else
-        this.#lacking(part, lost.get(i) ?? `${fetch.subgraph} answered ${describe(entity)} where an entity was due.`);
+      else this.#lacking(part, lost.get(i) ?? `${fetch.subgraph} answered ${kindOf(entity)} where an entity was due.`);
     }
     for (const error of errors) this.#entityError(part, offset, lost, error);
     for (const error of answer.errors) {
@@ -124,9 +124,4 @@ export class PutIn {
   #firstPath(unit: Unit): (string | number)[] {
     return unit.locators[0]?.findPaths(this.#outcome.data)[0]?.path ?? [];
   }
-}
-
-function describe(value: Json | undefined): string {
-  if (Array.isArray(value)) return `${value.length}`;
-  return value === undefined ? 'nothing' : (JSON.stringify(value) ?? '').slice(0, 60);
 }

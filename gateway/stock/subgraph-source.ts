@@ -93,8 +93,8 @@ function parsed(bytes: Buffer): Record<string, unknown> {
   let value: unknown;
   try {
     value = JSON.parse(bytes.toString('utf8'));
-  } catch (cause) {
-    throw new Failure('SUBGRAPH_BAD_RESPONSE', 'The answer is not JSON.', { cause });
+  } catch {
+    throw new Failure('SUBGRAPH_BAD_RESPONSE', `The answer of ${bytes.length} bytes is not JSON.`);
   }
   if (!isObject(value)) throw new Failure('SUBGRAPH_BAD_RESPONSE', 'The answer is no JSON object.');
   return value;

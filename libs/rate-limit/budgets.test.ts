@@ -1,9 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { RateLimiterMemory, RateLimiterRedis } from 'rate-limiter-flexible';
 import { silent, type Logger } from '#libs/telemetry';
-import { startFaultProxy } from '../../test/servers/fault-proxy.js';
+import { startFaultProxy, type FaultProxy } from '../../test/servers/fault-proxy.js';
 import { withServer } from '../../test/servers/needs.js';
-import { startRedis, startRedisCluster, type RedisCluster, type RedisServer } from '../../test/servers/redis.js';
+import { startRedis, startRedisCluster, tell, type RedisCluster, type RedisServer } from '../../test/servers/redis.js';
 import { openBudgets, type Budget, type Budgets } from './index.js';
+import { connect } from './redis.js';
+
+const AWAY = 'Redis is not reachable; each process counts its clients for itself';
+const BACK = 'Redis is back; processes count their clients together';
 
 const some = (budget: Budget, key: string, times: number, points = 1): Promise<number[]> =>
   Array.from({ length: times }, () => points).reduce<Promise<number[]>>(
@@ -94,6 +99,78 @@ withServer('redis', 'budgets in Redis', () => {
     await budgets.close();
   });
 
+  describe('where Redis does not answer', () => {
+    const rule = { points: 1_000, windowS: 600 };
+    /** Of takes over a second, one after another, how many waited. */
+    const waited = async (take: () => Promise<unknown>, times: number): Promise<number> => {
+      let count = 0;
+      for (let nth = 0; nth < times; nth += 1) {
+        const began = performance.now();
+        await take();
+        if (performance.now() - began >= 90) count += 1;
+        await new Promise((go) => setTimeout(go, 1_000 / times));
+      }
+      return count;
+    };
+    /** Takes until Redis has counted one. */
+    const untilCounted = async (budgets: Budgets, name: string): Promise<void> => {
+      const budget = budgets.of({ name, ...rule });
+      const key = `tributary:budget:${name}:one`;
+      do await budget.take('one');
+      while (!(await tell(redis.port, `EXISTS ${key}`)).includes('1'));
+    };
+
+    it.each<[string, string, (door: FaultProxy) => void, string[]]>([
+      ['says nothing', 'silent', (door) => door.set({ timeout: true }), [AWAY, BACK]],
+      ['answers 200 ms late', 'late', (door) => door.set({ latency: 200 }), [AWAY, BACK]],
+      ['is gone without a word (half open)', 'half', (door) => door.forgetOpen(), []],
+    ])('that %s, hardly anybody waits for it, and it counts again when it is back', async (_, name, fail, said) => {
+      const door = await startFaultProxy({ port: redis.port });
+      const lines: string[] = [];
+      const logger: Logger = { ...silent, warn: (_fields, message) => void lines.push(message) };
+      const budgets = await openBudgets({ redisUrl: `redis://127.0.0.1:${door.port}`, logger });
+      try {
+        await untilCounted(budgets, `${name}-before`);
+        fail(door);
+        const budget = budgets.of({ name, points: 20, windowS: 600 });
+        const waits: number[] = [];
+        const count = await waited(async () => waits.push(await budget.take('one')), 60);
+        expect(count).toBeGreaterThan(0);
+        // One, and some more where the machine is busy.
+        expect(count).toBeLessThan(20);
+        // As much as there is here, and as much in Redis where it was reached again.
+        expect(allowed(waits)).toBeLessThanOrEqual(40);
+        door.set({});
+        await untilCounted(budgets, `${name}-after`);
+        expect(lines).toEqual(expect.arrayContaining(said));
+      } finally {
+        await budgets.close();
+        await door.close();
+      }
+    });
+
+    it('control: a limiter as it comes waits each time', async () => {
+      const door = await startFaultProxy({ port: redis.port });
+      const { redis: storeClient } = connect(`redis://127.0.0.1:${door.port}`, silent);
+      await new Promise<void>((resolve) => storeClient.once('ready', () => resolve()));
+      const points = { points: 1_000, duration: 600 };
+      const limiter = new RateLimiterRedis({
+        ...points,
+        storeClient,
+        rejectIfRedisNotReady: true,
+        insuranceLimiter: new RateLimiterMemory(points),
+      });
+      try {
+        await limiter.consume('one');
+        door.set({ timeout: true });
+        expect(await waited(() => limiter.consume('one'), 6)).toBe(6);
+      } finally {
+        storeClient.disconnect();
+        await door.close();
+      }
+    });
+  });
+
   it('say once that a Redis comes and goes, however often it does', async () => {
     const door = await startFaultProxy({ port: redis.port });
     const lines: string[] = [];
@@ -107,10 +184,7 @@ withServer('redis', 'budgets in Redis', () => {
         door.set({});
       }
       while (lines.length < 2) await new Promise((go) => setTimeout(go, 5));
-      expect(lines).toEqual([
-        'Redis is not reachable; each process counts its clients for itself',
-        'Redis is back; processes count their clients together',
-      ]);
+      expect(lines).toEqual([AWAY, BACK]);
     } finally {
       await budgets.close();
       await door.close();

@@ -1,6 +1,6 @@
 import type { RateLimiterAbstract, RateLimiterRes } from 'rate-limiter-flexible';
 import type { Logger } from '#libs/telemetry';
-import { connect, type Connection } from './redis.js';
+import { connect, type Shared } from './redis.js';
 
 export interface BudgetRule {
   /** Part of its keys, and what it is called in the log. */
@@ -27,8 +27,8 @@ export interface Budgets {
 /**
  * Budgets that all processes with the same Redis share (rate-limiter-flexible's fixed windows: one script on one key each, so a
  * Redis Cluster will do). While Redis is away, or without one, each process counts for itself: of N processes each gives as much
- * as they gave together, and nobody is let through uncounted or kept out. A key that has used everything up is refused from memory
- * until its window ends, so a flood is no flood for Redis.
+ * as they gave together, and nobody is let through uncounted or kept out, nor waits for it but the first who find out. A key that
+ * has used everything up is refused from memory until its window ends, so a flood is no flood for Redis.
  */
 export async function openBudgets({
   redisUrl,
@@ -39,54 +39,62 @@ export async function openBudgets({
 }): Promise<Budgets> {
   // Only those who limit something load it.
   const { RateLimiterMemory, RateLimiterRedis } = await import('rate-limiter-flexible');
-  const redis = redisUrl === undefined ? undefined : connect(redisUrl, logger);
+  const together = redisUrl === undefined ? undefined : connect(redisUrl, logger);
   return {
     of({ name, points, windowS }) {
       const rule = { keyPrefix: `tributary:budget:${name}`, points, duration: windowS };
       const own = new RateLimiterMemory(rule);
-      const limiter: RateLimiterAbstract =
-        redis === undefined
-          ? own
-          : new RateLimiterRedis({
-              ...rule,
-              storeClient: redis,
-              rejectIfRedisNotReady: true,
-              insuranceLimiter: own,
-              inMemoryBlockOnConsumed: points + 1,
-            });
+      const shared =
+        together &&
+        new RateLimiterRedis({
+          ...rule,
+          storeClient: together.redis,
+          rejectIfRedisNotReady: true,
+          inMemoryBlockOnConsumed: points + 1,
+        });
+      const consume = async (limiter: RateLimiterAbstract, key: string, taken: number): Promise<number> => {
+        try {
+          await limiter.consume(key, Math.max(1, Math.ceil(taken)));
+          return 0;
+        } catch (refused) {
+          return waitOf(refused, windowS);
+        }
+      };
       return {
         async take(key, taken = 1) {
+          const began = performance.now();
           try {
-            await limiter.consume(key, Math.max(1, Math.ceil(taken)));
-            return 0;
-          } catch (refused) {
-            return waitOf(refused, windowS);
+            if (shared) return await consume(shared, key, taken);
+          } catch (error) {
+            together?.unanswered(error, performance.now() - began);
           }
+          // The library's own trouble, if it has any, keeps nobody out.
+          return consume(own, key, taken).catch(() => 0);
         },
         async forget(key) {
-          // Where the limiter in use cannot be told, its window ends by itself.
-          await limiter.delete(key).catch(() => false);
+          // Where a limiter cannot be told, its window ends by itself.
+          for (const limiter of shared ? [shared, own] : [own]) await limiter.delete(key).catch(() => false);
         },
       };
     },
     async close() {
-      await end(redis);
+      await end(together);
     },
   };
 }
 
-/** The library rejects with what is left; anything else is its own trouble, and then nobody is kept out by it. */
+/** The library rejects with what is left; an error is no refusal: nothing was counted. */
 function waitOf(refused: unknown, windowS: number): number {
-  if (refused instanceof Error) return 0;
+  if (refused instanceof Error) throw refused;
   const { msBeforeNext } = refused as RateLimiterRes;
   return Math.min(Math.max(1, msBeforeNext), windowS * 1_000);
 }
 
-async function end(redis: Connection | undefined): Promise<void> {
-  if (!redis) return;
+async function end(together: Shared | undefined): Promise<void> {
+  if (!together) return;
   try {
-    await redis.quit();
+    await together.redis.quit();
   } catch {
-    redis.disconnect();
+    together.redis.disconnect();
   }
 }

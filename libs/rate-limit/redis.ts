@@ -1,11 +1,29 @@
 import { connectRedis, type Connection } from '#libs/redis';
 import { Outage, type Logger } from '#libs/telemetry';
 
-export type { Connection };
+/** Where all count together. */
+export interface Shared {
+  readonly redis: Connection;
+  /** Told by whoever has waited in vain, and for how long, ms. */
+  unanswered(error: unknown, waitedMs: number): void;
+}
 
-/** Whoever counts does not wait for a Redis that is away: there is a second counter in the process. */
-export function connect(url: string, logger: Logger): Connection {
-  const redis = connectRedis(url, { connectTimeout: 500, commandTimeout: 100, maxRetriesPerRequest: 0 });
+const WAIT_MS = 100;
+/** Who waited longer than this beyond it was kept by our own busy event loop, and the answer may lie in the socket. */
+const LATE_MS = 20;
+
+/**
+ * Whoever counts does not wait for a Redis that is away: there is a second counter in the process. Who has waited in vain ends the
+ * connection, and until Redis has answered on a new one (ioredis asks for INFO, and waits as long) nobody else waits: else each
+ * request would, for as long as Redis is slow or silent, and for a quarter of an hour (TCP) on a connection whose other end is gone.
+ */
+export function connect(url: string, logger: Logger): Shared {
+  const redis = connectRedis(url, {
+    connectTimeout: 500,
+    disconnectTimeout: WAIT_MS,
+    commandTimeout: WAIT_MS,
+    maxRetriesPerRequest: 0,
+  });
   const outage = new Outage({
     logger,
     fields: {},
@@ -15,5 +33,18 @@ export function connect(url: string, logger: Logger): Connection {
   });
   redis.on('error', (error: Error) => outage.failed(error));
   redis.on('ready', () => outage.succeeded());
-  return redis;
+  let isEnding = false;
+  redis.on('close', () => (isEnding = false));
+  return {
+    redis,
+    unanswered(error, waitedMs) {
+      if (isEnding || redis.status !== 'ready' || !isTimeout(error) || waitedMs >= WAIT_MS + LATE_MS) return;
+      isEnding = true;
+      redis.disconnect(true);
+    },
+  };
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && error.message === 'Command timed out';
 }

@@ -35,6 +35,8 @@ describe('what people may see of a fault', () => {
   const seen = (ops: readonly Op[], more: Partial<Seen> = {}): Seen => ({
     ops,
     ms: 2_000,
+    calmMs: 20,
+    typicalMs: 20,
     longestMs: 100,
     recoverMs: 50,
     ...more,
@@ -46,6 +48,7 @@ describe('what people may see of a fault', () => {
     ['they were told what they may be', { onlyTold: ['OVERLOADED'] }, seen([refused, ok])],
     ['somebody was told what somebody has to be told', { told: 'OVERLOADED' }, seen([ok, refused])],
     ['a request took as long as one may', { requestMsMax: 900 }, seen([ok, refused])],
+    ['half of all requests took as long as they may', { typicalMsMax: (calmMs) => calmMs }, seen([ok])],
     ['nothing went well for as long as may be', { longestMsMax: (ms) => ms + 100 }, seen([ok], { longestMs: 2_100 })],
     ['all was good again as late as it may be', { recoverMsMax: 50 }, seen([ok])],
   ])('is kept to where %s', (_, bars, what) => {
@@ -73,6 +76,11 @@ describe('what people may see of a fault', () => {
     ],
     ['one request took 0.90 s, which may be 0.80 s', { requestMsMax: 800 }, seen([ok, refused])],
     [
+      'half of all requests took 0.25 s, which may be 0.12 s',
+      { typicalMsMax: (calmMs) => calmMs + 100 },
+      seen([ok], { typicalMs: 250 }),
+    ],
+    [
       'the longest without an answered operation was 5.10 s, which may be 5.00 s',
       { longestMsMax: () => 5_000 },
       seen([ok], { longestMs: 5_100 }),
@@ -94,7 +102,8 @@ describe('what people may see of a fault', () => {
     expect(having('onlyTold')).toEqual(['FP10', 'FP10-followers', 'FD1', 'FG1']);
     expect(having('longestMsMax')).toEqual(['FP1', 'FD5']);
     expect(having('recoverMsMax')).toEqual(['FD2', 'FD2-half']);
-    expect(having('requestMsMax')).toEqual(['FD2', 'FD3', 'FG2', 'FG2-half']);
+    expect(having('requestMsMax')).toEqual(['FR2', 'FR3', 'FD2', 'FD3', 'FG2', 'FG2-half']);
+    expect(having('typicalMsMax')).toEqual(['FR2', 'FR3']);
     expect(having('told')).toEqual(['FD3']);
   });
 });
