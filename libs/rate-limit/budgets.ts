@@ -33,13 +33,16 @@ export interface Budgets {
 export async function openBudgets({
   redisUrl,
   logger,
+  waitMs,
 }: {
   readonly redisUrl: string | undefined;
   readonly logger: Logger;
+  /** For Redis, 100 where nothing is said; who waits longer is counted here. */
+  readonly waitMs?: number;
 }): Promise<Budgets> {
   // Only those who limit something load it.
   const { RateLimiterMemory, RateLimiterRedis } = await import('rate-limiter-flexible');
-  const together = redisUrl === undefined ? undefined : connect(redisUrl, logger);
+  const together = redisUrl === undefined ? undefined : connect(redisUrl, logger, waitMs);
   return {
     of({ name, points, windowS }) {
       const rule = { keyPrefix: `tributary:budget:${name}`, points, duration: windowS };

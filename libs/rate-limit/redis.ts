@@ -8,7 +8,7 @@ export interface Shared {
   unanswered(error: unknown, waitedMs: number): void;
 }
 
-const WAIT_MS = 100;
+export const WAIT_MS = 100;
 /** Who waited longer than this beyond it was kept by our own busy event loop, and the answer may lie in the socket. */
 const LATE_MS = 20;
 
@@ -17,11 +17,11 @@ const LATE_MS = 20;
  * connection, and until Redis has answered on a new one (ioredis asks for INFO, and waits as long) nobody else waits: else each
  * request would, for as long as Redis is slow or silent, and for a quarter of an hour (TCP) on a connection whose other end is gone.
  */
-export function connect(url: string, logger: Logger): Shared {
+export function connect(url: string, logger: Logger, waitMs = WAIT_MS): Shared {
   const redis = connectRedis(url, {
     connectTimeout: 500,
-    disconnectTimeout: WAIT_MS,
-    commandTimeout: WAIT_MS,
+    disconnectTimeout: waitMs,
+    commandTimeout: waitMs,
     maxRetriesPerRequest: 0,
   });
   const outage = new Outage({
@@ -38,7 +38,7 @@ export function connect(url: string, logger: Logger): Shared {
   return {
     redis,
     unanswered(error, waitedMs) {
-      if (isEnding || redis.status !== 'ready' || !isTimeout(error) || waitedMs >= WAIT_MS + LATE_MS) return;
+      if (isEnding || redis.status !== 'ready' || !isTimeout(error) || waitedMs >= waitMs + LATE_MS) return;
       isEnding = true;
       redis.disconnect(true);
     },
