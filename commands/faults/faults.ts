@@ -40,7 +40,7 @@ const REQUEST_MS = 6_000;
  * Of a Redis that does not answer in time. Nearly everybody is answered without waiting for it: a gateway that waits for each budget takes
  * 200 ms more. The first wait in the gateway, and at each step of services; on a busy machine that is a second and more.
  */
-const AT_ONCE: Bars = { typicalMsMax: (calmMs) => 2 * calmMs + 100, requestMsMax: 3_000 };
+const AT_ONCE: Bars = { typicalMsMax: (calmMs) => calmMs + Math.max(100, calmMs / 2), requestMsMax: 3_000 };
 
 /**
  * Each fault of the table that concerns all of it together, in the order of its ids; what moves a server to another place comes
