@@ -282,7 +282,7 @@ export const gatewaySettings = {
     min: 100,
     max: 3_600_000,
     unit: 'ms',
-    default: 60_000,
+    default: 180_000,
     why: 'A client that takes nothing of its answer for so long is cut, and so is one that takes ten times as long for all of it.',
   }),
   LIMIT_TOKENS: whole({ min: 10, max: 100_000, default: 2_000, why: 'Lexical tokens of a document.' }),

@@ -44,6 +44,20 @@ describe('a breaker', () => {
     expect(pauses).toEqual([250, 500, 1_000, 2_000, 2_000]);
   });
 
+  it('that nobody asks for half a minute after its pause is closed: nothing is known any more', () => {
+    const { one, pass, fail } = breaker();
+    fail(3);
+    pass(250 + 29_999);
+    expect(one.state).toBe('open');
+    pass(1);
+    expect([one.state, one.begin() >= 0]).toEqual(['closed', true]);
+    // As if it had never failed: it takes as many failures again.
+    fail(2);
+    expect(one.state).toBe('closed');
+    fail(1);
+    expect(one.state).toBe('open');
+  });
+
   it('in a hurry it is tried after the first pause again; asked to hurry again and again, no later', () => {
     const { one, pass, fail } = breaker();
     fail(3);

@@ -2,6 +2,8 @@ import type { Clock } from '#libs/telemetry';
 
 const PAUSE_MS = 250;
 const PAUSE_MS_MAX = 2_000;
+/** What was known of an address that nobody has asked for so long is old. */
+const OLD_MS = 30_000;
 
 /** How a call may go: the number of its cohort, or one of these. */
 export const PROBE = -1;
@@ -38,11 +40,13 @@ export class Breaker {
   }
 
   get state(): 'closed' | 'open' | 'half-open' {
+    this.#forgetOld();
     return this.#open ? (this.#probing ? 'half-open' : 'open') : 'closed';
   }
 
   /** Would `begin` let a call through? */
   get allows(): boolean {
+    this.#forgetOld();
     return !this.#open || (!this.#probing && this.#options.clock() >= this.#until);
   }
 
@@ -82,6 +86,15 @@ export class Breaker {
   hurry(): void {
     this.#pauseMs = PAUSE_MS;
     this.#until = Math.min(this.#until, this.#afterPause());
+  }
+
+  /** Nobody asks at night: an address that is long well again would be told of as one that fails until the morning. */
+  #forgetOld(): void {
+    const { clock } = this.#options;
+    if (!this.#open || this.#probing || clock() < this.#until + OLD_MS) return;
+    this.#open = false;
+    this.#inARow = 0;
+    this.#pauseMs = PAUSE_MS;
   }
 
   #openUp(): void {

@@ -60,15 +60,20 @@ export function clientErrors(
 ): ClientError[] {
   const shown = errors.slice(0, CLIENT_ERRORS_MAX).map((error) => {
     const code = codeOf(error);
-    const own = error.by === 'subgraph' ? SUBGRAPH_SAYS.has(code) : CODES[code].says;
     return {
-      message: own ? cut(error.message, MESSAGE_LENGTH_MAX) : CODES[code].message,
+      message: isTold(error) ? cut(error.message, MESSAGE_LENGTH_MAX) : CODES[code].message,
       path: error.path,
       extensions: { code, requestId, ...waitOf(code, error.retryAfter) },
     };
   });
   report(errors, more, shown, { requestId, ...(trace && { traceId: trace.traceId }) }, logger);
   return shown;
+}
+
+/** Has the client its own words? */
+function isTold(error: FieldError): boolean {
+  const code = codeOf(error);
+  return error.by === 'subgraph' ? SUBGRAPH_SAYS.has(code) : CODES[code].says;
 }
 
 /** Is one of them our side's doing, a service's or the gateway's, and not what the client asked for? */
@@ -102,8 +107,8 @@ function report(
   logger: Logger,
 ): void {
   const hidden = shown.some(({ extensions }) => !CODES[extensions.code].says);
-  const details = errors.slice(0, 10).map((error, nth) => ({
-    ...(CODES[shown[nth]!.extensions.code].says ? {} : wordsOf(error)),
+  const details = errors.slice(0, 10).map((error) => ({
+    ...(isTold(error) ? {} : wordsOf(error)),
     path: cut(error.path.join('.'), LOGGED_PATH_MAX),
     code: error.code,
     subgraph: error.subgraph,

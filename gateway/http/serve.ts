@@ -52,7 +52,10 @@ export async function serve(parts: {
       }
       const refused = whyNotTaken(request);
       if (closing || refused) response.setHeader('connection', 'close');
-      if (refused) return answerProblem(response, refused.status, refused.message, newId());
+      if (refused) {
+        parts.graphql.untaken?.add(response);
+        return answerProblem(response, refused.status, refused.message, newId());
+      }
       answerGraphql(request, response, parts.graphql).catch((error: unknown) => failed(response, error));
     };
   }

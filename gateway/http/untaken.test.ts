@@ -146,10 +146,10 @@ describe('when all together leave too much', () => {
   });
 
   it('it is first who has been still for longest', async () => {
-    const untaken = await start({ bytesMax: 40 * MB, ms: 2_000 });
+    const untaken = await start({ bytesMax: 40 * MB, ms: 3_000 });
     const still = ask('16');
     await until(() => untaken.bytes > 0);
-    await delay(1_300);
+    await delay(2_000);
     const most = ask('24');
     await until(() => untaken.bytes > 20 * MB && untaken.bytes < 30 * MB);
     most.take();

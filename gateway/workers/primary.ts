@@ -250,6 +250,11 @@ class Workers {
   /** All or none: each builds it beside what it serves, and only when all have it do they switch. */
   async #switch(sdl: string): Promise<void> {
     const all = [...this.#members].filter(({ up, leaving }) => up && !leaving);
+    if (all.length === 0) {
+      // Whoever comes next would be given what nobody has built: the last good one stays until somebody can.
+      this.#again = sdl;
+      throw new WorkersError('no worker is there to build it; it is tried again');
+    }
     const refused = await this.#offer(sdl, all);
     if (refused !== undefined) throw new WorkersError(refused);
     this.#served = sdl;

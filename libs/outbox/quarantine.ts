@@ -1,7 +1,7 @@
 import { crashPoint } from '#libs/crash-point';
 import type { Database, Tx } from '#libs/database';
 import { UnknownEvent, type Envelope } from '#libs/events';
-import type { Logger, Tracer } from '#libs/telemetry';
+import { Outage, type Logger, type Tracer } from '#libs/telemetry';
 
 import { arrive } from './inbox.js';
 import { hearTraced } from './traced.js';
@@ -33,12 +33,21 @@ export class Quarantine {
   /** The first try, and one after each pause. */
   readonly #triesMax: number;
   readonly #nap = new Nap();
+  /** What is not counted as a try is told of here. */
+  readonly #trouble: Outage;
   #running: Promise<void> | undefined;
   #closed = false;
 
   constructor(parts: Parts) {
     this.#parts = parts;
     this.#triesMax = parts.pausesMs.length + 1;
+    this.#trouble = new Outage({
+      logger: parts.logger,
+      fields: { group: parts.group },
+      began: 'Events that are held back cannot be tried for want of the database; that is no try',
+      lasts: 'Events that are held back still cannot be tried',
+      over: 'Events that are held back are tried again',
+    });
   }
 
   start(): void {
@@ -145,9 +154,14 @@ export class Quarantine {
         await handle(tx, event, arrival?.is === 'new');
         return true;
       });
+    const began = performance.now();
     try {
-      return await hearTraced(tracer, group, [event], take);
+      const mine = await hearTraced(tracer, group, [event], take);
+      this.#trouble.succeeded();
+      return mine;
     } catch (error) {
+      const isTrouble = isOfDatabase(error);
+      if (isTrouble) this.#trouble.failed(error);
       const [row] = await database.query<{ tries: number }>(
         `UPDATE quarantine SET tries = tries + $6, reason = $4,
            due_at = now() + CASE $6 WHEN 0 THEN $7 ELSE coalesce(($5::int[])[tries + 1], 0) END * interval '1 ms'
@@ -158,8 +172,9 @@ export class Quarantine {
           event.aggregateVersion,
           sentence(error),
           pausesMs,
-          isOfDatabase(error) ? 0 : 1,
-          troubleMs,
+          isTrouble ? 0 : 1,
+          // Whoever waits for a lock has the others wait for half the time at most.
+          Math.ceil(Math.max(troubleMs, performance.now() - began)),
         ],
       );
       if (row !== undefined && row.tries >= this.#triesMax) {

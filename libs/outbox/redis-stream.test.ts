@@ -179,7 +179,7 @@ withServer('redis', 'the stream in Redis', (url) => {
       const said: object[] = [];
       const logger = { ...silent, warn: (fields: object) => void said.push(fields) };
       await redis.flushdb();
-      const stream = another({ logger, trimEveryMs: 0, strangerMs: 300 });
+      const stream = another({ logger, trimEveryMs: 0, strangerMs: 3_000 });
       const posts = stream.subscribe('posts', ['users'], async () => undefined);
       const renamed = stream.subscribe('renamed', ['users'], async () => undefined);
       await stream.publish([event(1, 1)]);
@@ -189,7 +189,7 @@ withServer('redis', 'the stream in Redis', (url) => {
       await posts.settled();
       await stream.trim('users');
       expect([await redis.xlen(KEY), said]).toEqual([1, []]);
-      await sleep(310);
+      await sleep(3_010);
       for (let times = 0; times < 3; times += 1) await stream.trim('users');
       expect([await redis.xlen(KEY), said]).toEqual([0, [expect.objectContaining({ group: 'renamed' })]]);
     });

@@ -67,7 +67,11 @@ export async function openBudgets({
         async take(key, taken = 1) {
           const began = performance.now();
           try {
-            if (shared) return await consume(shared, key, taken);
+            if (shared) {
+              const wait = await consume(shared, key, taken);
+              together?.answered();
+              return wait;
+            }
           } catch (error) {
             together?.unanswered(error, performance.now() - began);
           }

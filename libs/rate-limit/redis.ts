@@ -4,6 +4,8 @@ import { Outage, type Logger } from '#libs/telemetry';
 /** Where all count together. */
 export interface Shared {
   readonly redis: Connection;
+  /** Told by whoever was answered. */
+  answered(): void;
   /** Told by whoever has waited in vain, and for how long, ms. */
   unanswered(error: unknown, waitedMs: number): void;
 }
@@ -11,6 +13,8 @@ export interface Shared {
 export const WAIT_MS = 100;
 /** Who waited longer than this beyond it was kept by our own busy event loop, and the answer may lie in the socket. */
 const LATE_MS = 20;
+/** Yet not so often in a row. */
+const IN_A_ROW = 5;
 
 /**
  * Whoever counts does not wait for a Redis that is away: there is a second counter in the process. Who has waited in vain ends the
@@ -34,11 +38,16 @@ export function connect(url: string, logger: Logger, waitMs = WAIT_MS): Shared {
   redis.on('error', (error: Error) => outage.failed(error));
   redis.on('ready', () => outage.succeeded());
   let isEnding = false;
+  let inARow = 0;
   redis.on('close', () => (isEnding = false));
   return {
     redis,
+    answered: () => (inARow = 0),
     unanswered(error, waitedMs) {
-      if (isEnding || redis.status !== 'ready' || !isTimeout(error) || waitedMs >= waitMs + LATE_MS) return;
+      // Of a cluster the other nodes may well answer, and would be left with it.
+      if (isEnding || redis.isCluster || redis.status !== 'ready' || !isTimeout(error)) return;
+      inARow = waitedMs >= waitMs + LATE_MS ? inARow + 1 : IN_A_ROW;
+      if (inARow < IN_A_ROW) return;
       isEnding = true;
       redis.disconnect(true);
     },

@@ -82,7 +82,11 @@ const NAMES = query(`{people(first:100){${times(30, (index) => `${`a${index}`.pa
 /** `gateway` cuts who takes nothing for 2 s, and `open` who leaves more than 1 MiB. */
 const UNREAD: readonly Attack[] = [
   ...attacks('gateway', { 'S13 sixty long answers, none of them read': [unread(60, NAMES, 8_000), 0] }, { slow: true }),
-  ...attacks('open', { 'S13 more answers unread than may be': [unread(150, long(0).body as string, 1_000), 0] }),
+  ...attacks(
+    'open',
+    { 'S13 more answers unread than may be': [unread(150, long(0).body as string, 8_000), 0] },
+    { slow: true },
+  ),
 ];
 
 export const sockets: readonly Attack[] = [

@@ -148,6 +148,9 @@ describe('the Dockerfile', () => {
   });
 });
 
+/** Addresses of this machine: the first is a private one to deploy/haproxy.cfg, the others are anybody's. */
+const [OURS, CLIENT, ANOTHER] = ['127.0.0.1', '127.0.0.2', '127.0.0.3'];
+
 withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
   const config = readFileSync(join(root, 'deploy/haproxy.cfg'), 'utf8');
   const folder = mkdtempSync(join(tmpdir(), 'tributary-haproxy-'));
@@ -167,7 +170,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
   });
 
   it('takes a tenth of its connections from one address, while others are served; control: without that rule it takes more', async () => {
-    const rule = /\n *tcp-request connection reject if \{ src_conn_cur ge (\d+) \}/;
+    const rule = /\n *tcp-request connection reject if \{ sc0_conn_cur gt (\d+) \}/;
     const most = Number(rule.exec(config)![1]);
     expect(config).toMatch(new RegExp(`\n *maxconn ${10 * most}\n`));
     const gateway = createServer((_request, response) => response.end('{}')).listen(0, '127.0.0.1');
@@ -185,8 +188,10 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
             response.resume().on('end', () => resolve(response.statusCode!));
           }).on('error', () => resolve(0));
         });
-      while ((await from('127.0.0.3')) !== 200) await new Promise((resolve) => setTimeout(resolve, 20));
-      const held = Array.from({ length: most }, () => connect(door, '127.0.0.1').on('error', () => {}));
+      while ((await from(OURS)) !== 200) await new Promise((resolve) => setTimeout(resolve, 20));
+      const held = Array.from({ length: most }, () =>
+        connect({ port: door, host: '127.0.0.1', localAddress: CLIENT }).on('error', () => {}),
+      );
       await Promise.all(held.map((socket) => once(socket, 'connect')));
       await work(from);
       for (const socket of held) socket.destroy();
@@ -194,11 +199,15 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     };
     await withAsMany(config, async (from) => {
       // Connected is not yet counted.
-      while ((await from('127.0.0.1')) !== 0);
-      expect(await from('127.0.0.2')).toBe(200);
+      while ((await from(CLIENT)) !== 0);
+      expect(await from(ANOTHER)).toBe(200);
     });
     await withAsMany(config.replace(rule, ''), async (from) => {
-      expect([await from('127.0.0.1'), await from('127.0.0.2')]).toEqual([200, 200]);
+      expect([await from(CLIENT), await from(ANOTHER)]).toEqual([200, 200]);
+    });
+    // A proxy of ours brings as many as it likes.
+    await withAsMany(config.replace('127.0.0.1 10.', `${CLIENT} 10.`), async (from) => {
+      expect([await from(CLIENT), await from(ANOTHER)]).toEqual([200, 200]);
     });
     gateway.close();
     gateway.closeAllConnections();
