@@ -125,7 +125,10 @@ describe('with the cache off', () => {
       expect(errors).toEqual([]);
     };
     const key = { 'idempotency-key': '"budget"' };
-    const [quiet, naive] = [await costOf(async () => {}), await costOf(edit('without a key', {}))];
+    const quiet = await costOf(async () => {});
+    // The first one after nothing was done has one look of the relay more.
+    await costOf(edit('the first', {}));
+    const naive = await costOf(edit('without a key', {}));
     expect(naive).toBeGreaterThan(quiet + 2);
     expect(await costOf(edit('under a key', key))).toBe(naive + 2);
     expect(await costOf(edit('under a key', key))).toBe(quiet + 2);

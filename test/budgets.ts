@@ -25,19 +25,21 @@ export const BUDGETS: Readonly<Record<string, Budget>> = {
   'post-as-of': { calls: cost(0, 1, 0), statements: cost(0, 3, 0), warm: { statements: 1, roundTrips: 2 } },
   notifications: { calls: cost(1, 1, 0), statements: cost(4, 2, 0), warm: { statements: 3, roundTrips: 5 } },
   'trending-posts': { calls: cost(1, 1, 0), statements: cost(1, 1, 0), warm: { statements: 1, roundTrips: 1 } },
-  'mark-notifications-read': { calls: cost(1, 0, 0), statements: cost(7, 4, 4) },
+  // It holds the list: what is told meanwhile comes later, and is not read.
+  'mark-notifications-read': { calls: cost(1, 0, 0), statements: cost(8, 4, 4) },
   // posts looks once more for who has no timeline yet.
   'sign-up': { calls: cost(1, 0, 0), statements: cost(12, 10, 7) },
   'log-in': { calls: cost(1, 0, 0), statements: cost(5, 4, 4) },
   'edit-profile': { calls: cost(1, 0, 0), statements: cost(12, 6, 6) },
   publish: { calls: cost(1, 1, 0), statements: cost(9, 21, 4) },
   'edit-post': { calls: cost(0, 1, 0), statements: cost(5, 15, 4) },
-  like: { calls: cost(0, 1, 0), statements: cost(7, 16, 4) },
+  // users holds the list of whoever is told of it.
+  like: { calls: cost(0, 1, 0), statements: cost(8, 16, 4) },
   unlike: { calls: cost(0, 1, 0), statements: cost(7, 16, 4) },
   'delete-post': { calls: cost(0, 1, 0), statements: cost(7, 17, 4) },
   // users forgets that it was gone.
   'restore-post': { calls: cost(0, 1, 0), statements: cost(6, 22, 4) },
-  follow: { calls: cost(0, 0, 1), statements: cost(7, 14, 20) },
+  follow: { calls: cost(0, 0, 1), statements: cost(8, 14, 20) },
   unfollow: { calls: cost(0, 0, 1), statements: cost(7, 7, 20) },
   block: { calls: cost(0, 0, 1), statements: cost(6, 7, 18) },
   unblock: { calls: cost(0, 0, 1), statements: cost(6, 7, 18) },
