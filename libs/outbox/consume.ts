@@ -163,35 +163,31 @@ export function consume(options: Options): Subscription {
   }
 
   async function takeEffect(tx: Tx, arrived: readonly Arrived[]): Promise<void> {
-    if (hear.first !== undefined) {
-      const news = arrived.filter(({ event, isNew }) => isNew && isEventType(event.type) && hear[event.type]);
-      if (news.length > 0)
-        await hear.first(
-          tx,
-          news.map(({ event }) => check(event)),
-        );
+    const known = arrived.flatMap(readable);
+    const news = known.filter(({ isNew }) => isNew).map(({ event }) => event);
+    if (news.length > 0) await hear.first?.(tx, news);
+    for (const run of runsOf(known)) await effects(tx, run);
+  }
+
+  /** None of what nobody here hears, or what cannot be read any more and need not be. */
+  function readable({ event, isNew }: Arrived): Known[] {
+    if (!isEventType(event.type) || hear[event.type] === undefined) return [];
+    try {
+      return [{ event: check(event), isNew }];
+    } catch (error) {
+      if (isNew) throw error;
+      passOver(event, error);
+      return [];
     }
-    for (const run of runsOf(arrived)) await effects(tx, run);
   }
 
   /** An event that was heard before has no effect, yet it is told to `afterCommit`: a process may have died before it dropped its caches. */
-  async function effects(tx: Tx, arrived: readonly Arrived[]): Promise<void> {
-    const type = arrived[0]?.event.type ?? '';
-    const handler = (isEventType(type) ? hear[type] : undefined) as One<EventType> | Many<EventType> | undefined;
-    if (handler === undefined) return;
-    const known = arrived.flatMap(({ event, isNew }) => {
-      try {
-        return [{ event: check(event), isNew }];
-      } catch (error) {
-        if (isNew) throw error;
-        passOver(event, error);
-        return [];
-      }
-    });
-    const news = known.filter(({ isNew }) => isNew).map(({ event }) => event);
+  async function effects(tx: Tx, run: readonly Known[]): Promise<void> {
+    const handler = hear[run[0]!.event.type] as One<EventType> | Many<EventType>;
+    const news = run.filter(({ isNew }) => isNew).map(({ event }) => event);
     if (typeof handler === 'function') for (const event of news) await handler(tx, event);
     else if (news.length > 0) await handler.many(tx, news);
-    tx.events.push(...known.map(({ event }) => event));
+    tx.events.push(...run.map(({ event }) => event));
   }
 
   /** It had its effect when it was what was agreed; in quarantine it would hold back all that comes after it. Said once of many. */
@@ -211,11 +207,17 @@ interface Arrived {
   readonly isNew: boolean;
 }
 
+/** An event of a type that is heard here, as one of today's version. */
+interface Known {
+  readonly event: DomainEvent;
+  readonly isNew: boolean;
+}
+
 /** Those of one type that follow one another, each of another aggregate. */
-function runsOf(arrived: readonly Arrived[]): Arrived[][] {
-  const runs: Arrived[][] = [];
+function runsOf(known: readonly Known[]): Known[][] {
+  const runs: Known[][] = [];
   const named = new Set<string>();
-  for (const one of arrived) {
+  for (const one of known) {
     const run = runs.at(-1);
     if (run?.[0]?.event.type === one.event.type && !named.has(one.event.aggregate)) run.push(one);
     else {
