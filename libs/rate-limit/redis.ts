@@ -10,7 +10,7 @@ export interface Shared {
   unanswered(error: unknown, waitedMs: number): void;
 }
 
-export const WAIT_MS = 100;
+const WAIT_MS = 100;
 /** Who waited longer than this beyond it was kept by our own busy event loop, and the answer may lie in the socket. */
 const LATE_MS = 20;
 /** Yet not so often in a row. */
@@ -44,7 +44,7 @@ export function connect(url: string, logger: Logger, waitMs = WAIT_MS): Shared {
     redis,
     answered: () => (inARow = 0),
     unanswered(error, waitedMs) {
-      // Of a cluster the other nodes may well answer, and would be left with it.
+      // Of a cluster the other nodes may well answer, and would be dropped with it.
       if (isEnding || redis.isCluster || redis.status !== 'ready' || !isTimeout(error)) return;
       inARow = waitedMs >= waitMs + LATE_MS ? inARow + 1 : IN_A_ROW;
       if (inARow < IN_A_ROW) return;
