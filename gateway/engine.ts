@@ -80,6 +80,8 @@ export interface RequestContext {
    * for a query that came without a token. Part of what makes two reads equal.
    */
   readonly consistency?: RequestConsistency | undefined;
+  /** The client is to be shown nothing that anybody keeps, nor what was asked for before it came: each owner is asked anew. */
+  readonly pastCaches?: boolean;
   /** The answer is to carry `extensions.explain`, from an engine that can (gateway/explain). */
   readonly explain?: boolean;
   /** What its spans hang on, and subgraphs are told; absent: nobody traces. */

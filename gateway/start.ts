@@ -258,6 +258,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       tracer,
       identity,
       consistency: consistencyOf(config, clock),
+      noCacheOf: NO_CACHE_OF[config.NO_CACHE],
       cors: config.cors,
       forward: config.FORWARD_HEADERS,
       ...(persisted ? { documentText: persisted.textOf } : {}),
@@ -419,6 +420,13 @@ function ratesOf(config: GatewayConfig, budgets: Budgets): Rates {
     proxies: config.TRUSTED_PROXIES,
   });
 }
+
+/** Whose `Cache-Control: no-cache` is heeded. */
+const NO_CACHE_OF = {
+  nobody: undefined,
+  people: (subject: string | null) => subject !== null,
+  everybody: () => true,
+};
 
 function consistencyOf(config: GatewayConfig, clock: Clock): Consistency | undefined {
   const { CONSISTENCY_SECRET: secret, CONSISTENCY_TOKEN_S: lifetimeS } = config;

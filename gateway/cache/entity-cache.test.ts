@@ -225,6 +225,24 @@ describe('fields are kept under their own names', () => {
     expect(data).toEqual({ user: { label: 'to Anna' } });
   });
 
+  it('who wants nothing that is kept is answered by the services, and joins nobody; control: who does not say so', async () => {
+    const query = '{ user(id: "a") { name } }';
+    await ask(query);
+    // A drop that was lost.
+    people.get('a')!.name = 'Anna';
+    expect((await ask(query)).data).toEqual({ user: { name: 'Ann' } });
+    expect((await ask(query, { pastCaches: true })).data).toEqual({ user: { name: 'Anna' } });
+
+    loads = 0;
+    slowMs = 20;
+    const other = '{ user(id: "b") { name } }';
+    await Promise.all([1, 2, 3].map(() => control(other, { join: true })));
+    expect(loads).toBe(1);
+    await Promise.all([1, 2, 3].map(() => control(other, { join: true, pastCaches: true })));
+    expect(loads).toBe(4);
+    slowMs = 0;
+  });
+
   it('that there is none is known, too, and forgotten when one comes', async () => {
     expect((await ask('{ user(id: "c") { name } }')).data).toEqual({ user: null });
     expect((await ask('{ user(id: "c") { name } }')).calls).toEqual([]);

@@ -311,6 +311,7 @@ function headersOf(
   if (context.trace !== undefined) tellTrace(context.trace, headers);
   headers[TIMEOUT_HEADER] = String(timeoutMs);
   if (context.consistency?.upTo) headers[UP_TO_HEADER] = context.consistency.upTo;
+  if (context.pastCaches) headers['cache-control'] = 'no-cache';
   const assertion = options.assertion(call.subgraph, context.subject);
   if (assertion !== undefined) headers[ASSERTION_HEADER] = assertion;
   return headers;

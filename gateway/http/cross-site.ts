@@ -83,6 +83,7 @@ export function preflightHeaders(origin: string | undefined, cors: CorsRules): R
       'authorization',
       'x-request-id',
       'consistency-token',
+      'cache-control',
       'idempotency-key',
       'tributary-cost',
       ...PREFLIGHTED,

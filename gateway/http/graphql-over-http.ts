@@ -1,6 +1,7 @@
 import { isAscii } from 'node:buffer';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { inspect } from 'node:util';
+import { asksPastCaches } from '#libs/consistency';
 import { CODES, Failure } from '#libs/failure';
 import { CLIENT_HEADER, IDEMPOTENCY_HEADER, SESSION, SESSION_HEADER } from '#libs/identity';
 import { traced, type Attributes, type Clock, type Logger, type Span, type Tracer } from '#libs/telemetry';
@@ -35,6 +36,8 @@ export interface GraphqlOverHttpParts {
   readonly identity: Identity;
   /** How a client is shown what it wrote; undefined: there are no tokens. */
   readonly consistency?: Consistency | undefined;
+  /** Whose reads may ask for nothing that is kept; absent: nobody's. */
+  readonly noCacheOf?: ((subject: string | null) => boolean) | undefined;
   readonly cors: CorsRules;
   /** Names of client headers that subgraphs get, lower case. */
   readonly forward: readonly string[];
@@ -94,7 +97,7 @@ export async function answerGraphql(
     const deadline = parts.clock() + parts.timeoutMs;
     // Who has not said yet what it wants takes no place of those who have.
     if (admission) inside = takePlace(admission);
-    const { answer, subject, consistency, responseHeaders } = await answered(
+    const { answer, subject, consistency, pastCaches, responseHeaders } = await answered(
       request,
       response,
       { asked, requestId, deadline, trace },
@@ -105,8 +108,8 @@ export async function answerGraphql(
     if (parts.consistency && consistency?.hasWritten)
       for (const [name, value] of parts.consistency.headers(request, subject, consistency))
         response.appendHeader(name, value);
-    // What was answered to who has written is nobody else's.
-    if (consistency) response.setHeader('cache-control', 'private, no-store');
+    // What was answered to who has written is nobody else's, and what is to be new is not to be kept.
+    if (consistency || pastCaches) response.setHeader('cache-control', 'private, no-store');
     else if (answer.hasErrors || parts.explain?.(request.headers)) response.setHeader('cache-control', 'no-store');
     const outcome = outcomeOf(answer);
     observe?.answered(outcome);
@@ -219,12 +222,14 @@ async function answered(
   answer: Answer;
   subject: string | null;
   consistency: RequestConsistency | undefined;
+  pastCaches: boolean;
   responseHeaders: RequestContext['responseHeaders'];
 }> {
   const { text, bearer } = await notForNothing(request, parts, identified(asked, request, parts));
   const subject = bearer?.subject ?? null;
   parts.rates?.requireLeft(request, subject);
   const responseHeaders: RequestContext['responseHeaders'] = [];
+  const pastCaches = parts.noCacheOf?.(subject) === true && asksPastCaches(request.headers['cache-control']);
   let consistency: RequestConsistency | undefined;
   const answer = await parts.served.with(async ({ documents, supergraph, engine }: Serving) => {
     const prepare = () => {
@@ -258,6 +263,7 @@ async function answered(
         deadline,
         responseHeaders,
         consistency,
+        pastCaches,
         explain,
         trace,
       }),
@@ -265,7 +271,7 @@ async function answered(
     return key === undefined ? run : run.then((answer) => refuseKey(answer, operation));
   });
   if (answer === undefined) throw new Failure('OVERLOADED', 'There is no supergraph to serve yet.');
-  return { answer, subject, consistency, responseHeaders };
+  return { answer, subject, consistency, pastCaches, responseHeaders };
 }
 
 /** A name of the client's choosing, as far as a name goes; nothing else of what it asks. */

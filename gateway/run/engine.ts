@@ -110,7 +110,7 @@ export class TributaryEngine implements Engine {
     const denial = decision && 'then' in decision ? await decision : decision;
     const normal = this.normalOf(operation, variables, denial);
     if (denial && this.#options.unauthorized === 'reject') refuseDenied(normal);
-    const joins = this.#options.join && operation.type === 'query';
+    const joins = this.#options.join && operation.type === 'query' && !context.pastCaches;
     const identity = joins ? identityOf(context) : undefined;
     if (context.explain) return this.#explained(operation, normal, variables, context, identity);
     const written =
@@ -138,7 +138,7 @@ export class TributaryEngine implements Engine {
     const compiled =
       known ?? (await traced(context.trace, 'internal', 'plan', {}, () => this.plans.compiled(normal, overrides)));
     recording?.planned(compiled, known !== undefined);
-    const entities = operation.type === 'query' ? this.#entities : undefined;
+    const entities = operation.type === 'query' && !context.pastCaches ? this.#entities : undefined;
     const variants = entities && variantsOf(context);
     const key = variants && !recording ? wholeKeyOf(compiled, operation, variables, variants) : undefined;
     const whole = key === undefined ? undefined : await entities!.cache.answers.recall(key, context);

@@ -22,7 +22,7 @@ export interface RequestContext {
   readonly upTo: readonly Write[];
   /**
    * True: what is kept of this service's own data (caches, read models that follow its events) may be older than what the
-   * reader has written, so read what they are made of.
+   * reader has written, or the reader has asked for nothing that is kept (`Cache-Control: no-cache`); so read what they are made of.
    */
   fresh: boolean;
   /** What this request has written so far; told to the gateway. */

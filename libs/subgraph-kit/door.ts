@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { parseWrites, UP_TO_HEADER, type Write } from '#libs/consistency';
+import { asksPastCaches, parseWrites, UP_TO_HEADER, type Write } from '#libs/consistency';
 import { asFailure, deadlineOf, Failure, TIMEOUT_HEADER } from '#libs/failure';
 import {
   ASSERTION_HEADER,
@@ -43,7 +43,7 @@ export class Door {
         deadline: deadlineOf(request.headers[TIMEOUT_HEADER], this.clock),
         key: this.#keyOf(request, viewer),
         upTo,
-        fresh: false,
+        fresh: asksPastCaches(request.headers['cache-control']),
         wrote: [],
       });
     } catch (error) {

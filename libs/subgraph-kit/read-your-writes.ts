@@ -35,7 +35,7 @@ export function readYourWrites({
           if (contextValue.upTo.length === 0) return;
           const { leftMs = waitMs } = contextValue.deadline ?? {};
           const { behind, justHeard } = await caughtUp.wait(contextValue.upTo, Math.min(waitMs, leftMs));
-          contextValue.fresh = justHeard || behind.length > 0;
+          if (justHeard || behind.length > 0) contextValue.fresh = true;
           const copies = behind.some(({ source }) => source !== service);
           if (copies && late === 'refuse' && operation?.operation !== 'mutation') throw notCaughtUp();
         },

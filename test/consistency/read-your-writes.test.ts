@@ -158,6 +158,26 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
       expect(read.headers.get('cache-control')).toBe('private, no-store');
     });
 
+    it('is answered by the database where a service keeps it, with no-cache; control: nobody’s is not heeded', async () => {
+      const [a] = (await cast(world, alice)) as [Person];
+      const query = 'query($handle: String!) { userByHandle(handle: $handle) { bio } }';
+      // The fewest of three: what a service does by itself now and then is counted as well.
+      const statements = async (who: Person | null, headers: Record<string, string>): Promise<number> => {
+        const counts: number[] = [];
+        for (let nth = 0; nth < 3; nth += 1) {
+          const cost = await world.count(() => ask(second(), who, query, { handle: a.handle }, headers));
+          counts.push(cost.statements['users'] ?? 0);
+        }
+        return Math.min(...counts);
+      };
+      await statements(a, {});
+      expect(await statements(a, {})).toBe(0);
+      expect(await statements(a, { 'cache-control': 'no-cache' })).toBeGreaterThan(0);
+      expect(await statements(null, { 'cache-control': 'no-cache' })).toBe(0);
+      const { headers } = await ask(second(), a, query, { handle: a.handle }, { 'cache-control': 'no-cache' });
+      expect(headers.get('cache-control')).toBe('private, no-store');
+    });
+
     it('is told NOT_CAUGHT_UP, and nothing old, when it takes too long; others are answered', async () => {
       const [a, b, c] = (await cast(world, alice, bob, carol)) as [Person, Person, Person];
       await holdBack();

@@ -18,10 +18,22 @@ const REDIS_DATABASE = 7;
 /** Each round everybody writes once, and then something is another process than before. */
 const ROUNDS = 7;
 const WRITE = `mutation($id: ID!, $bio: String!) { follow(userId: $id) { id } editProfile(input: { bio: $bio }) { id } }`;
-const READ = `query($handle: String!) {
-  userByHandle(handle: $handle) { bio }
+const READ = `query($own: String!) {
+  own: userByHandle(handle: $own) { id bio }
   homeTimeline(first: ${ROUNDS}) { edges { node { body } } }
 }`;
+const READ_ALL = `query($own: String!, $left: String!, $right: String!) {
+  own: userByHandle(handle: $own) { id bio }
+  left: userByHandle(handle: $left) { id bio }
+  right: userByHandle(handle: $right) { id bio }
+}`;
+
+/** What clients read, and what they say with it. */
+interface Way {
+  readonly what: 'what they wrote' | 'what all wrote';
+  readonly token?: boolean;
+  readonly noCache?: boolean;
+}
 
 /**
  * DESIGN §1, row 5: three clients write and read, each its own graph, through three gateways in turn. Two of these keep entities in
@@ -75,14 +87,14 @@ withServer(['postgres', 'redis'], 'recorded histories of clients of three gatewa
     await servers?.drop();
   }, 60_000);
 
-  async function record(rounds: number, withToken: boolean): Promise<Violation[]> {
+  async function record(rounds: number, way: Way): Promise<Violation[]> {
     const people = await cast(world, alice, bob, carol);
     const gateways = await Promise.all([0, 1, 2].map((nth) => openGateway(nth)));
     const history: Operation[] = [];
     const slow = await slowConsumer(servers.postsUrl);
     try {
       for (let round = 0; round < rounds; round += 1) {
-        await Promise.all(people.map((who) => turn(who, gateways, round, history, withToken)));
+        await Promise.all(people.map((who) => turn(who, people, gateways, round, history, way)));
         if (round === rounds - 1) break;
         const restarted = round % (seconds.length + gateways.length);
         const nth = restarted - seconds.length;
@@ -104,24 +116,28 @@ withServer(['postgres', 'redis'], 'recorded histories of clients of three gatewa
   /** Writes through one gateway, and reads through it and then the others. */
   async function turn(
     who: Person,
+    people: readonly Person[],
     gateways: readonly RunningGateway[],
     round: number,
     history: Operation[],
-    withToken: boolean,
+    way: Way,
   ): Promise<void> {
     const via = (nth: number) => gateways[(round + nth) % gateways.length] as RunningGateway;
     const value = round + 1;
     const did = (kind: Operation['kind'], began: number, values: Readonly<Record<string, number>>): void => {
       const ended = performance.now();
       for (const [what, value] of Object.entries(values))
-        history.push({ client: who.id, key: `${what} of ${who.id}`, kind, value, began, ended });
+        history.push({ client: who.id, key: what, kind, value, began, ended });
     };
+    const [left, right] = people.filter((other) => other !== who).map(({ handle }) => handle);
+    const [query, asked] =
+      way.what === 'what all wrote' ? [READ_ALL, { own: who.handle, left, right }] : [READ, { own: who.handle }];
     const began = performance.now();
-    await ask(via(0), who, WRITE, { id: authors[round]?.id, bio: `text ${value}` }, withToken);
-    did('write', began, { bio: value, follows: value });
+    await ask(via(0), who, WRITE, { id: authors[round]?.id, bio: `text ${value}` }, way);
+    did('write', began, { [`bio of ${who.id}`]: value, [`follows of ${who.id}`]: value });
     for (let read = 0; read < gateways.length; read += 1) {
       const readBegan = performance.now();
-      did('read', readBegan, seenIn(await ask(via(read), who, READ, { handle: who.handle }, withToken)));
+      did('read', readBegan, seenIn(await ask(via(read), who, query, asked, way), who.id));
     }
   }
 
@@ -130,15 +146,16 @@ withServer(['postgres', 'redis'], 'recorded histories of clients of three gatewa
     who: Person,
     query: string,
     variables: object,
-    withToken: boolean,
+    way: Way,
   ): Promise<Record<string, unknown>> {
-    const token = withToken ? tokens.get(who.id) : undefined;
+    const token = way.token === true ? tokens.get(who.id) : undefined;
     const response = await fetch(gateway.url, {
       method: 'POST',
       headers: {
         'content-type': 'application/json',
         authorization: `Bearer ${who.token}`,
         ...(token === undefined ? {} : { 'consistency-token': token }),
+        ...(way.noCache === true ? { 'cache-control': 'no-cache' } : {}),
       },
       body: JSON.stringify({ query, variables }),
     });
@@ -150,25 +167,49 @@ withServer(['postgres', 'redis'], 'recorded histories of clients of three gatewa
   }
 
   it('show every client what it wrote, and never go back behind it, with the token', async () => {
-    expect(await record(ROUNDS, true)).toEqual([]);
+    expect(await record(ROUNDS, { what: 'what they wrote', token: true })).toEqual([]);
   }, 120_000);
 
   it('control: without the token the same clients are shown what is older than their writes, and go back', async () => {
     const found = new Set<string>();
     for (let tries = 0; tries < 5 && found.size < 2; tries += 1)
-      for (const { guarantee } of await record(2, false)) found.add(guarantee);
+      for (const { guarantee } of await record(2, { what: 'what they wrote' })) found.add(guarantee);
     expect([...found].sort()).toEqual(['monotonic reads', 'read your writes']);
+  }, 120_000);
+
+  it('never go back behind what a client has read, whoever wrote it, with no-cache', async () => {
+    expect(await record(ROUNDS, { what: 'what all wrote', noCache: true })).toEqual([]);
+  }, 120_000);
+
+  it('control: without no-cache they are shown what another has written, and then what was before', async () => {
+    const others = new Set<string>();
+    for (let tries = 0; tries < 5 && others.size === 0; tries += 1)
+      for (const { guarantee, of } of await record(2, { what: 'what all wrote' }))
+        if (of.key !== `bio of ${of.client}`) others.add(guarantee);
+    expect([...others]).toEqual(['monotonic reads']);
   }, 120_000);
 });
 
 /** The last write of each kind that is shown: of the follows the last before which none is lacking. */
-function seenIn(data: Record<string, unknown>): { bio: number; follows: number } {
-  const { bio } = data['userByHandle'] as { bio: string };
-  const { edges } = data['homeTimeline'] as { edges: { node: { body: string } }[] };
-  const bodies = new Set(edges.map(({ node }) => node.body));
+function seenIn(data: Record<string, unknown>, viewer: string): Record<string, number> {
+  const { homeTimeline, ...profiles } = data as { homeTimeline?: Home; own: Profile; left?: Profile; right?: Profile };
+  const seen = Object.fromEntries(
+    Object.values(profiles).map(({ id, bio }) => [`bio of ${id}`, Number(/^text (\d+)$/.exec(bio)?.[1] ?? 0)]),
+  );
+  if (homeTimeline === undefined) return seen;
+  const bodies = new Set(homeTimeline.edges.map(({ node }) => node.body));
   let follows = 0;
   while (bodies.has(`post ${follows + 1}`)) follows += 1;
-  return { bio: Number(/^text (\d+)$/.exec(bio)?.[1] ?? 0), follows };
+  return { ...seen, [`follows of ${viewer}`]: follows };
+}
+
+interface Profile {
+  readonly id: string;
+  readonly bio: string;
+}
+
+interface Home {
+  readonly edges: readonly { readonly node: { readonly body: string } }[];
 }
 
 /** Holds what the consumer of posts writes to, again and again, for a moment each time: its effects are always late. */

@@ -89,6 +89,8 @@ export interface AskOptions extends Partial<
   readonly logger?: Logger;
   /** Also how it was answered. */
   readonly explain?: boolean;
+  /** Nothing that is kept may be the answer. */
+  readonly pastCaches?: boolean;
   /** Headers of a subgraph's answers, by its name. */
   readonly answerHeaders?: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
@@ -124,6 +126,7 @@ export class Federation {
       deadline: Date.now() + 10_000,
       responseHeaders: [],
       explain: options.explain ?? false,
+      pastCaches: options.pastCaches ?? false,
     };
     const calls: Call[] = [];
     this.#open.set(context.signal, { options, calls });
