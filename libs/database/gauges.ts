@@ -20,9 +20,10 @@ export function databaseGauges(database: Database): Gauge[] {
       read: async () => database.connections.waiting,
     },
     {
-      name: 'tributary_sql_statements',
+      name: 'tributary_sql_statements_total',
       help: 'Statements sent since the start.',
       labels,
+      grows: true,
       read: async () => database.statements,
     },
   ];

@@ -5,6 +5,8 @@ export interface Gauge {
   /** What it tells, and what it should be. */
   readonly help: string;
   readonly labels?: Readonly<Record<string, string>>;
+  /** It only grows while the program runs: to Prometheus a counter, whose rate may be asked for. */
+  readonly grows?: true;
   read(): Promise<number>;
 }
 

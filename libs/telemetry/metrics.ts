@@ -76,23 +76,28 @@ export class Metrics {
   gauges(gauges: readonly Gauge[]): void {
     const added: string[] = [];
     for (const one of gauges) {
-      const existing = this.#registry.getSingleMetric(one.name) as PromGauge | undefined;
+      const existing = this.#registry.getSingleMetric(one.name);
       const all = this.#read.get(one.name) ?? [];
       all.push(one);
       this.#read.set(one.name, all);
       if (existing === undefined) added.push(one.name);
     }
     for (const name of new Set(added)) {
-      const [{ help, labels = {} }] = this.#read.get(name) as [Gauge];
-      this.gauge({ name, help, labels: Object.keys(labels) }, async (gauge) => {
-        gauge.reset();
-        await Promise.all(
-          this.#read.get(name)!.map(async (one) => {
-            const value = await within(READ_MS, one.read()).catch(() => Number.NaN);
-            if (!Number.isNaN(value)) gauge.set({ ...one.labels }, value);
-          }),
-        );
-      });
+      const [{ help, labels = {}, grows }] = this.#read.get(name) as [Gauge];
+      const read = (one: Gauge): Promise<number> => within(READ_MS, one.read()).catch(() => Number.NaN);
+      /** All are set at once when all are read: of two that look together, neither sees a half. */
+      const collect = async (metric: Counter | PromGauge): Promise<void> => {
+        const all = [...this.#read.get(name)!];
+        const values = await Promise.all(all.map(read));
+        metric.reset();
+        all.forEach((one, at) => {
+          if (!Number.isNaN(values[at])) metric.inc({ ...one.labels }, values[at]!);
+        });
+      };
+      const options = { name, help, labelNames: Object.keys(labels), registers: [this.#registry] };
+      const made: Counter | PromGauge = grows
+        ? new this.#client.Counter({ ...options, collect: () => collect(made) })
+        : new this.#client.Gauge({ ...options, collect: () => collect(made) });
     }
   }
   readonly #read = new Map<string, Gauge[]>();
