@@ -15,6 +15,8 @@ export interface Deployment {
   /** Through the one port that compose publishes. */
   readonly door: string;
   readonly children: Readonly<Record<string, Child>>;
+  /** By the address that compose has, such as `users:9464`: on which port its metrics are here. */
+  readonly metrics: ReadonlyMap<string, number>;
   destroy(): Promise<void>;
 }
 
@@ -42,13 +44,16 @@ export async function deploy(
   const programs = Object.entries(file.services).filter(([, service]) => service.build !== undefined);
   const ports = new Map<string, number>();
   for (const [name] of [...programs, ['door']] as [string][]) ports.set(name, await freePort());
+  const metrics = new Map<string, number>();
+  for (const [name, { environment }] of programs)
+    metrics.set(`${name}:${environment['METRICS_PORT']}`, await freePort());
   const children: Record<string, Child> = {};
   const destroy = async (): Promise<void> => {
     await Promise.all(Object.values(children).map((child) => child.destroy()));
   };
 
   const start = async (name: string, service: ComposeService): Promise<void> => {
-    const env = { PATH: process.env['PATH'], ...image.env, ...environmentHere(name, service, ports, servers) };
+    const env = { PATH: process.env['PATH'], ...image.env, ...environmentHere(name, service, ports, servers, metrics) };
     const command = service.command as [string, ...string[]];
     const child = await startChild(name, command, { cwd: image.folder, env, account });
     children[name] = child;
@@ -78,7 +83,7 @@ export async function deploy(
     });
     children['door'] = await startChild('door', [haproxy, '-db', '-f', config], { cwd: folder, env: {}, account });
     await until(async () => (await fetch(`http://127.0.0.1:${door}/health/ready`)).ok, children['door']);
-    return { door: `http://127.0.0.1:${door}/graphql`, children, destroy };
+    return { door: `http://127.0.0.1:${door}/graphql`, children, metrics, destroy };
   } catch (error) {
     await destroy();
     throw error;
@@ -91,11 +96,12 @@ function environmentHere(
   { environment }: ComposeService,
   ports: ReadonlyMap<string, number>,
   servers: Readonly<Record<string, string>>,
+  metrics: ReadonlyMap<string, number>,
 ): Record<string, string> {
   return Object.fromEntries(
     Object.entries(environment).map(([variable, value]) => {
       if (variable === 'PORT') return [variable, String(ports.get(name))];
-      if (variable === 'METRICS_PORT') return [variable, '0'];
+      if (variable === 'METRICS_PORT') return [variable, String(metrics.get(`${name}:${value}`))];
       if (!/^[a-z]+:\/\//.test(value)) return [variable, value];
       const { hostname, host } = new URL(value);
       const port = ports.get(hostname);

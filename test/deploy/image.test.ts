@@ -10,6 +10,7 @@ import { alice, bob, PASSWORD, type Card } from '../people.js';
 import { withServer } from '../servers/needs.js';
 import { startRedis, type RedisServer } from '../servers/redis.js';
 import { startCollector, type Collector } from '../watch/collector.js';
+import { watchedByPrometheus } from '../watch/prometheus.contract.js';
 import { startChild, type Account } from './child.js';
 import { readCompose, variablesOf } from './compose-file.js';
 import { provision } from './databases.js';
@@ -149,6 +150,14 @@ withServer(
         for (const edges of [await home(wrote), await home(wrote)]) expect(edges).toHaveLength(length);
       }
     }, 180_000);
+
+    watchedByPrometheus({
+      metrics: () => deployment.metrics,
+      ask: async () => {
+        for (let page = 0; page < 4; page++)
+          expect(await ask('profile-page', { handle: 'alice' })).toMatchObject({ status: 200 });
+      },
+    });
 
     it('answers on while one of the two gateways is killed', async () => {
       const { token } = (await ask('log-in', { input: { handle: 'bob', password: PASSWORD } })).data![

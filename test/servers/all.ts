@@ -30,7 +30,7 @@ export async function startServers(
     found[NEEDS.redis.variable] = redis.url;
   }
   if (canMount()) found[NEEDS.mount.variable] = 'yes';
-  for (const program of ['chromium', 'haproxy'] as const) {
+  for (const program of ['chromium', 'haproxy', 'prometheus'] as const) {
     const path = env[NEEDS[program].variable] ?? onPath(program, env);
     if (path !== undefined) found[NEEDS[program].variable] = path;
   }

@@ -4,6 +4,7 @@ export const NEEDS = {
   redis: { variable: 'TEST_REDIS_URL', get: 'install redis-server, or give TEST_REDIS_URL' },
   chromium: { variable: 'TEST_CHROMIUM', get: 'install chromium, or give TEST_CHROMIUM=/path/to/it' },
   haproxy: { variable: 'TEST_HAPROXY', get: 'install haproxy, or give TEST_HAPROXY=/path/to/it' },
+  prometheus: { variable: 'TEST_PROMETHEUS', get: 'install prometheus, or give TEST_PROMETHEUS=/path/to/it' },
   mount: {
     variable: 'TEST_MOUNT',
     get: 'run the tests as root, on Linux, where mounting is allowed',

@@ -1,11 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { parse } from 'yaml';
 import { CODES, type Code } from '#libs/failure';
 import { Breaker, PROBE } from '../../gateway/fetch/breaker.js';
-import { ROOT } from '../../commands/root.js';
 import { startWorld, type World } from '../world.js';
+import { RULES } from './queries.js';
 
 const TOKEN = 'what-prometheus-says-and-nobody-else-knows';
 let world: World;
@@ -26,67 +23,6 @@ function scrape(token?: string, path = ''): Promise<Response> {
   return fetch(url, { headers: token === undefined ? {} : { authorization: `Bearer ${token}` } });
 }
 
-const dashboard = JSON.parse(readFileSync(join(ROOT, 'deploy/grafana/tributary.json'), 'utf8')) as {
-  panels: { title: string; targets: { expr: string }[] }[];
-};
-const alerts = parse(readFileSync(join(ROOT, 'deploy/alerts.yml'), 'utf8')) as {
-  groups: { rules: { alert: string; expr: string }[] }[];
-};
-
-/** What a query names that no scrape has: metrics, and labels of theirs. */
-function unknownIn(query: string, scrape: string): string[] {
-  const labels = new Map<string, Set<string>>();
-  for (const line of scrape.split('\n')) {
-    const told = /^# TYPE (\S+) (\S+)/.exec(line);
-    if (told) {
-      for (const suffix of told[2] === 'histogram' ? ['_bucket', '_sum', '_count'] : [''])
-        labels.set(`${told[1]}${suffix}`, new Set());
-      continue;
-    }
-    const sample = /^([a-z_][a-z0-9_]*)(?:\{(.*)\})? /i.exec(line);
-    if (!sample) continue;
-    for (const [, label] of (sample[2] ?? '').matchAll(/(\w+)="/g)) labels.get(sample[1]!)?.add(label!);
-  }
-  // Prometheus adds them.
-  const own = ['instance', 'job'];
-  const names = [...query.matchAll(/\b(?:http|db|tributary|process|nodejs)_[a-z0-9_]+/g)]
-    .map(([name]) => name)
-    .filter((name) => !/^http_(request_method|response_status_code)$/.test(name));
-  const unknown = names.filter((name) => !labels.has(name));
-  const all = new Set([...own, ...names.flatMap((name) => [...(labels.get(name) ?? [])])]);
-  const used = [
-    ...[...query.matchAll(/\bby \(([^)]*)\)/g)].flatMap(([, list]) => list!.split(',').map((label) => label.trim())),
-    ...[...query.matchAll(/[{,]\s*(\w+)\s*(?:!?[=~])/g)].map(([, label]) => label!),
-  ];
-  // Counters have no sample before the first time; what they are named by is in metrics.ts.
-  const silent = names.some((name) => labels.get(name)?.size === 0 && !/^(process|nodejs)_/.test(name));
-  return [...unknown, ...(silent ? [] : used.filter((label) => !all.has(label)))];
-}
-
-describe('the dashboard and the alerts', () => {
-  it('ask for what a scrape has, by labels that it has', () => {
-    const queries = [
-      ...dashboard.panels.flatMap(({ title, targets }) => targets.map(({ expr }) => [title, expr] as const)),
-      ...alerts.groups.flatMap(({ rules }) =>
-        rules.map(({ alert, expr }) => [alert, expr.replace(/^up\b/, 'process_cpu_seconds_total')] as const),
-      ),
-    ];
-    expect(queries.length).toBeGreaterThan(30);
-    for (const [of, expr] of queries) {
-      expect([of, expr]).toEqual([of, expect.stringMatching(/[a-z]+_[a-z]+/)]);
-      expect([of, unknownIn(expr, scraped)]).toEqual([of, []]);
-    }
-  });
-
-  it('control: a metric and a label that nobody has are found', () => {
-    expect(unknownIn('rate(tributary_graphql_answer_total[1m])', scraped)).toEqual(['tributary_graphql_answer_total']);
-    expect(unknownIn('sum by (outcom) (tributary_graphql_answers_total{result="x"})', scraped)).toEqual([
-      'outcom',
-      'result',
-    ]);
-  });
-});
-
 describe('a scrape', () => {
   it('counts requests, calls and answers, of the gateway and of each service', () => {
     expect(scraped).toMatch(/tributary_graphql_answers_total\{outcome="whole"\} [1-9]/);
@@ -102,6 +38,18 @@ describe('a scrape', () => {
       expect(scraped).toMatch(new RegExp(`tributary_unheard_seconds\\{service="${service}",source="users"\\} 0`));
       if (service !== 'users') expect(scraped).toContain(`tributary_count_drift{service="${service}"} 0`);
     }
+  });
+
+  it('counts what only grows as a counter, also when several look at once', async () => {
+    const statements = () => world.posts.database.statements;
+    const before = statements();
+    const texts = await Promise.all([1, 2, 3].map(async () => (await scrape(TOKEN)).text()));
+    const counted = texts.map((text) =>
+      Number(/^tributary_sql_statements_total\{service="posts"\} (\d+)$/m.exec(text)![1]),
+    );
+    expect(texts[0]).toContain('# TYPE tributary_sql_statements_total counter');
+    expect(Math.min(...counted)).toBeGreaterThanOrEqual(before);
+    expect(Math.max(...counted)).toBeLessThanOrEqual(statements());
   });
 
   it('tells of connections, and how long it is since the list of ended log-ins came', () => {
@@ -127,7 +75,7 @@ describe('a scrape', () => {
 
 describe('the alert about a service that is not asked', () => {
   it('is on at every look while the service hangs; control: that its breaker is open is true at less than half of them', () => {
-    const { expr } = alerts.groups.flatMap(({ rules }) => rules).find(({ alert }) => alert === 'ServiceNotAsked')!;
+    const { expr } = RULES.find(({ alert }) => alert === 'ServiceNotAsked')!;
     const [, not, state] = /state(!?)="([^"]+)"/.exec(expr)!;
     let now = 0;
     const breaker = new Breaker({ failuresMax: 1, clock: () => now, random: () => 0.5 });
@@ -146,7 +94,7 @@ describe('the alert about a service that is not asked', () => {
 });
 
 describe('whom the alert about incomplete answers wakes', () => {
-  const { expr } = alerts.groups.flatMap(({ rules }) => rules).find(({ alert }) => alert === 'AnswersIncomplete')!;
+  const { expr } = RULES.find(({ alert }) => alert === 'AnswersIncomplete')!;
   const [failed, all] = [...expr.matchAll(/outcome=~"([^"]+)"/g)].map(([, pattern]) => new RegExp(`^(?:${pattern})$`));
   const answers = async (which: RegExp): Promise<number> => {
     const text = await (await scrape(TOKEN)).text();

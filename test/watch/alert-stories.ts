@@ -1,0 +1,213 @@
+import type { Rule } from './queries.js';
+
+/** By the name of a series, its values every 15 seconds, as promtool writes them: `1+0x120` is 1 for half an hour. */
+type Series = Readonly<Record<string, string>>;
+
+export interface AlertStory {
+  /** Nobody is told, however long it goes on: as bad as may be. */
+  readonly well: Series;
+  /** Somebody is told, by when and of what. */
+  readonly bad: Series;
+  readonly by: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+const always = (value: number): string => `${value}+0x120`;
+const growing = (each: number): string => `0+${each}x120`;
+const answers = (outcome: string): string =>
+  `tributary_graphql_answers_total{instance="gateway-1:9464",outcome="${outcome}"}`;
+const took = (service: string, le: string): string =>
+  `http_server_request_duration_seconds_bucket{service_name="${service}",le="${le}"}`;
+const breaker = (state: string): string =>
+  `tributary_subgraph_breaker_state{server_address="http://users:4001",state="${state}"}`;
+const [gateway, users] = [{ instance: 'gateway-1:9464' }, { instance: 'users:9464' }];
+
+/** Of every alert, when it is on and when it is not. */
+export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
+  ProgramDown: {
+    // Three scrapes fail.
+    well: { 'up{instance="users:9464"}': '1+0x20 0 0 0 1+0x100' },
+    bad: { 'up{instance="users:9464"}': always(0) },
+    by: '1m',
+    labels: users,
+  },
+  ProgramCrashes: {
+    // Two releases, one shortly after the other.
+    well: { 'process_start_time_seconds{instance="users:9464"}': '100+0x20 400+0x20 700+0x80' },
+    bad: { 'process_start_time_seconds{instance="users:9464"}': '100+0x11 300+0x11 500+0x11 700+0x80' },
+    by: '11m',
+    labels: users,
+  },
+  RequestsRefused: {
+    well: { [answers('OVERLOADED')]: growing(1), [answers('whole')]: growing(150) },
+    bad: { [answers('OVERLOADED')]: growing(3), [answers('whole')]: growing(150) },
+    by: '6m',
+    labels: {},
+  },
+  ConnectionsRejected: {
+    // Once, and no more.
+    well: { 'tributary_rejected_connections_total{instance="gateway-1:9464"}': '0+0x20 9+0x100' },
+    bad: { 'tributary_rejected_connections_total{instance="gateway-1:9464"}': growing(1) },
+    by: '6m',
+    labels: gateway,
+  },
+  AnswersIncomplete: {
+    // Most of what comes is nonsense, and much of what is asked for cannot be had.
+    well: {
+      [answers('BAD_REQUEST')]: growing(900),
+      [answers('partial')]: growing(46),
+      [answers('whole')]: growing(50),
+      [answers('incomplete')]: growing(4),
+    },
+    bad: {
+      [answers('BAD_REQUEST')]: growing(900),
+      [answers('whole')]: growing(94),
+      [answers('incomplete')]: growing(3),
+      [answers('SUBGRAPH_TIMEOUT')]: growing(3),
+    },
+    by: '6m',
+    labels: {},
+  },
+  AnswersSlow: {
+    // A service is slow, and the gateway does not wait for it.
+    well: {
+      [took('users', '1')]: growing(0),
+      [took('users', '2.5')]: growing(100),
+      [took('users', '+Inf')]: growing(100),
+      [took('gateway', '1')]: growing(995),
+      [took('gateway', '2.5')]: growing(1000),
+      [took('gateway', '+Inf')]: growing(1000),
+    },
+    bad: {
+      [took('gateway', '1')]: growing(980),
+      [took('gateway', '2.5')]: growing(1000),
+      [took('gateway', '+Inf')]: growing(1000),
+    },
+    by: '11m',
+    labels: {},
+  },
+  ServiceNotAsked: {
+    // It was, for three scrapes.
+    well: {
+      [breaker('open')]: '0+0x20 1 1 1 0+0x100',
+      [breaker('half-open')]: always(0),
+      [breaker('closed')]: always(1),
+    },
+    // It is tried again and again.
+    bad: {
+      [breaker('open')]: '1 0 '.repeat(60),
+      [breaker('half-open')]: '0 1 '.repeat(60),
+      [breaker('closed')]: always(0),
+    },
+    by: '1m',
+    labels: { server_address: 'http://users:4001' },
+  },
+  LogOutsUnknown: {
+    well: { 'tributary_ended_sessions_age_seconds{instance="gateway-1:9464"}': always(59) },
+    bad: { 'tributary_ended_sessions_age_seconds{instance="gateway-1:9464"}': growing(15) },
+    by: '3m',
+    labels: gateway,
+  },
+  SupergraphNotServed: {
+    well: { 'tributary_supergraph_served{instance="gateway-1:9464"}': always(1) },
+    bad: { 'tributary_supergraph_served{instance="gateway-1:9464"}': always(0) },
+    by: '5m',
+    labels: gateway,
+  },
+  EventsWait: {
+    well: { 'tributary_outbox_age_seconds{service="posts"}': always(59) },
+    bad: { 'tributary_outbox_age_seconds{service="posts"}': growing(15) },
+    by: '3m',
+    labels: { service: 'posts' },
+  },
+  EventsUnheard: {
+    well: { 'tributary_unheard_seconds{service="posts",source="users"}': always(59) },
+    bad: { 'tributary_unheard_seconds{service="posts",source="users"}': growing(15) },
+    by: '3m',
+    labels: { service: 'posts', source: 'users' },
+  },
+  EventsQuarantined: {
+    well: { 'tributary_quarantined_events{service="posts"}': always(0) },
+    bad: { 'tributary_quarantined_events{service="posts"}': always(1) },
+    by: '1m',
+    labels: { service: 'posts' },
+  },
+  ReadModelBehind: {
+    // Trending posts are as old as their refresh is rare.
+    well: {
+      'tributary_read_model_lag_seconds{service="posts",model="home-timeline"}': always(59),
+      'tributary_read_model_lag_seconds{service="posts",model="trending"}': always(600),
+    },
+    bad: { 'tributary_read_model_lag_seconds{service="posts",model="home-timeline"}': always(61) },
+    by: '5m',
+    labels: { model: 'home-timeline' },
+  },
+  RebuildForgotten: {
+    well: { 'tributary_rebuild_age_seconds{service="posts"}': always(21_600) },
+    bad: { 'tributary_rebuild_age_seconds{service="posts"}': always(21_601) },
+    by: '10m',
+    labels: { service: 'posts' },
+  },
+  CountsDrift: {
+    well: { 'tributary_count_drift{service="followers"}': always(0) },
+    bad: { 'tributary_count_drift{service="followers"}': always(1) },
+    by: '1m',
+    labels: { service: 'followers' },
+  },
+  SagasStuck: {
+    well: { 'tributary_stuck_sagas{service="users"}': always(0) },
+    bad: { 'tributary_stuck_sagas{service="users"}': always(1) },
+    by: '10m',
+    labels: { service: 'users' },
+  },
+  DatabaseConnectionsWaited: {
+    well: { 'db_client_connection_pending_requests{service="users"}': always(10) },
+    bad: { 'db_client_connection_pending_requests{service="users"}': always(11) },
+    by: '2m',
+    labels: { service: 'users' },
+  },
+  EventLoopLate: {
+    well: { 'nodejs_eventloop_lag_p99_seconds{instance="users:9464"}': always(0.2) },
+    bad: { 'nodejs_eventloop_lag_p99_seconds{instance="users:9464"}': always(0.21) },
+    by: '5m',
+    labels: users,
+  },
+};
+
+/** The stories as `promtool test rules` reads them (JSON is YAML): side by side in one world, but for those that are about the same metric. */
+export function unitTests(rulesFile: string, rules: readonly Rule[]): string {
+  const worlds: World[] = [];
+  const tell = (series: Series, expected: World['alert_rule_test']): void => {
+    const metrics = new Set(Object.keys(series).map(metricOf));
+    let world = worlds.find(({ input_series }) => !input_series.some((one) => metrics.has(metricOf(one.series))));
+    if (!world) worlds.push((world = { interval: '15s', input_series: [], alert_rule_test: [] }));
+    world.input_series.push(...Object.entries(series).map(([name, values]) => ({ series: name, values })));
+    world.alert_rule_test.push(...expected);
+  };
+  for (const { alert, for: lasting, labels: said, annotations } of rules) {
+    const { well, bad, by, labels } = ALERT_STORIES[alert]!;
+    const filled = (text: string): string =>
+      text.replace(/\{\{ \$labels\.(\w+) \}\}/g, (_, label: string) => labels[label] ?? '<none>');
+    const told = {
+      exp_labels: { ...said, ...labels },
+      exp_annotations: Object.fromEntries(Object.entries(annotations).map(([name, text]) => [name, filled(text)])),
+    };
+    const at = (time: string, ...alerts: object[]) => ({ eval_time: time, alertname: alert, exp_alerts: alerts });
+    tell(well, [at('5m45s'), at('15m'), at('29m')]);
+    // A moment before it may be on, and when it must be.
+    tell(bad, [at(`${Number.parseInt(lasting) * 60 - 15}s`), at(by, told)]);
+  }
+  return JSON.stringify({ rule_files: [rulesFile], evaluation_interval: '15s', tests: worlds });
+}
+
+interface World {
+  readonly interval: string;
+  readonly input_series: { readonly series: string; readonly values: string }[];
+  readonly alert_rule_test: {
+    readonly eval_time: string;
+    readonly alertname: string;
+    readonly exp_alerts: readonly object[];
+  }[];
+}
+
+const metricOf = (series: string): string => series.replace(/\{.*/, '');

@@ -1,0 +1,63 @@
+import { afterAll, expect, it } from '@jest/globals';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { withServer } from '../servers/needs.js';
+import { ALERT_STORIES, unitTests } from './alert-stories.js';
+import { RULES, RULES_FILE } from './queries.js';
+
+it('every alert has a story of when it is on, and each is for a whole number of minutes', () => {
+  expect(Object.keys(ALERT_STORIES)).toEqual(RULES.map(({ alert }) => alert));
+  for (const { alert, for: lasting } of RULES)
+    expect([alert, lasting]).toEqual([alert, expect.stringMatching(/^\d+m$/)]);
+});
+
+withServer('prometheus', 'the alerts', (prometheus = '') => {
+  const folder = mkdtempSync(join(tmpdir(), 'tributary-alerts-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const promtool = (...args: string[]): string => {
+    const { status, stdout, stderr } = spawnSync(join(dirname(prometheus), 'promtool'), args, { encoding: 'utf8' });
+    return `${status}\n${stdout}${stderr}`;
+  };
+  const tested = (rulesFile: string, rules = RULES): string => {
+    const file = join(folder, 'tests.yml');
+    writeFileSync(file, unitTests(rulesFile, rules));
+    return promtool('test', 'rules', file);
+  };
+
+  it('are rules as Prometheus understands them', () => {
+    expect(promtool('check', 'rules', RULES_FILE)).toMatch(new RegExp(`^0\n[^]*SUCCESS: ${RULES.length} rules found`));
+  });
+
+  it('are on when they should be, with the labels that they speak of, and not while all is well', () => {
+    expect(tested(RULES_FILE)).toMatch(/^0\n/);
+  });
+
+  it('control: a parenthesis in the wrong place, labels that do not match and a bound that is too high are found', () => {
+    const text = readFileSync(RULES_FILE, 'utf8');
+    const planted = (alert: string, from: string | RegExp, to: string): string => {
+      const changed = text.replace(from, to);
+      expect(changed).not.toBe(text);
+      const file = join(folder, 'alerts.yml');
+      writeFileSync(file, changed);
+      return tested(
+        file,
+        RULES.filter((rule) => rule.alert === alert),
+      );
+    };
+    const notOn = (alert: string) =>
+      expect.stringMatching(new RegExp(`^1\n[^]*alertname: ?${alert}[^]*got:\\[\\s*\\]`));
+    expect(planted('RequestsRefused', /(OVERLOADED"\}\[5m\])\)\) \/ (.*?) > 0.01/, '$1) / $2) > 0.01')).toEqual(
+      notOn('RequestsRefused'),
+    );
+    const [sum, byOutcome] = [
+      'sum(rate(tributary_graphql_answers_total{outcome="OVER',
+      'sum by (outcome) (rate(tributary_graphql_answers_total{outcome="OVER',
+    ];
+    expect(planted('RequestsRefused', sum, byOutcome)).toEqual(notOn('RequestsRefused'));
+    expect(planted('DatabaseConnectionsWaited', 'pending_requests) > 10', 'pending_requests) > 11')).toEqual(
+      notOn('DatabaseConnectionsWaited'),
+    );
+  });
+});
