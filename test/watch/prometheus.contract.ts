@@ -72,7 +72,7 @@ export function watchedByPrometheus({ metrics, ask }: Watched): void {
         [...metrics()].map(() => ['up', '']),
       );
       const seconds = Number(/scrape_interval: (\d+)s/.exec(config)![1]);
-      const ranges = [...queries.flatMap(({ expr }) => [...expr.matchAll(/\[(\w+)\]/g)])].map(([, range]) => range!);
+      const ranges = queries.flatMap(({ expr }) => [...expr.matchAll(/\[(\w+)\]/g)].map(([, range]) => range!));
       expect(ranges.filter((range) => !/^\d+m$/.test(range))).toEqual([]);
       // As Grafana advises: one scrape may be late and one lost.
       expect(Math.min(...ranges.map((range) => Number.parseInt(range) * 60))).toBeGreaterThanOrEqual(4 * seconds);

@@ -40,18 +40,6 @@ describe('a scrape', () => {
     }
   });
 
-  it('counts what only grows as a counter, also when several look at once', async () => {
-    const statements = () => world.posts.database.statements;
-    const before = statements();
-    const texts = await Promise.all([1, 2, 3].map(async () => (await scrape(TOKEN)).text()));
-    const counted = texts.map((text) =>
-      Number(/^tributary_sql_statements_total\{service="posts"\} (\d+)$/m.exec(text)![1]),
-    );
-    expect(texts[0]).toContain('# TYPE tributary_sql_statements_total counter');
-    expect(Math.min(...counted)).toBeGreaterThanOrEqual(before);
-    expect(Math.max(...counted)).toBeLessThanOrEqual(statements());
-  });
-
   it('tells of connections, and how long it is since the list of ended log-ins came', () => {
     expect(scraped).toMatch(/^tributary_active_connections \d+$/m);
     expect(scraped).toMatch(/^tributary_rejected_connections_total 0$/m);
