@@ -62,6 +62,7 @@ export class PgliteSocket extends Duplex {
   async #exchange(messages: Buffer): Promise<void> {
     this.#turn ??= await this.#session.turn();
     const answer = await this.#session.exchange(messages);
+    await this.#session.pause();
     if (answer.length > 0) this.push(answer);
     if (isIdle(answer)) this.#release();
   }
@@ -123,6 +124,14 @@ export class Session {
         void before.then(() => take(giveBack));
       });
     });
+  }
+
+  /**
+   * A turn of the event loop after each exchange. PGlite answers in promises alone, so whoever awaits one statement after the other
+   * would keep timers and sockets waiting: 3,000 of them took 3.8 s, in which a timer of 5 ms did not fire once.
+   */
+  pause(): Promise<void> {
+    return new Promise((resolve) => setImmediate(resolve));
   }
 
   /**
