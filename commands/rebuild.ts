@@ -5,7 +5,7 @@ import { followersCounted } from '../subgraphs/followers/counters.js';
 import { postsCounted } from '../subgraphs/posts/counters.js';
 import { readPostsConfig, timelineLimits } from '../subgraphs/posts/config.js';
 import { homeTimelineModel } from '../subgraphs/posts/timeline/read-model.js';
-import { refreshTrending } from '../subgraphs/posts/trending/refresh.js';
+import { remakeTrending } from '../subgraphs/posts/trending/refresh.js';
 import { notificationsModel } from '../subgraphs/users/notifications/read-model.js';
 import type { Service } from './databases.js';
 import { showProgress } from './seed/progress.js';
@@ -50,7 +50,7 @@ const MODELS: Readonly<Record<string, (mend: boolean) => Promise<number>>> = {
   trending: () =>
     withStores('rebuild', ['posts'], process.env, async ({ posts }) => {
       const started = performance.now();
-      await refreshTrending(posts as Database, 0, 600_000);
+      await remakeTrending(posts as Database, 600_000);
       console.log(`trending: made anew in ${seconds(started)} s`);
       return 0;
     }),

@@ -37,8 +37,15 @@ const LIMITS: TimelineLimits = { pushMax: 1_000, length: 1_000, trimEvery: 32, s
 /** Where each job is killed. The last of a rebuild has switched: the next process builds anew. */
 const POINTS: Readonly<Record<TimelinesOrder['does'], readonly CrashPoint[]>> = {
   deliver: ['project:backfilled', 'project:delivered', 'commit:before', 'commit:after'],
-  rebuild: ['project:filled', 'commit:before', 'commit:after', 'project:compared', 'project:switched'],
-  recount: ['project:filled', 'project:compared', 'project:switched'],
+  rebuild: [
+    'project:filled',
+    'commit:before',
+    'commit:after',
+    'project:compared',
+    'project:switching',
+    'project:switched',
+  ],
+  recount: ['project:filled', 'project:compared', 'project:switching', 'project:switched'],
   'strike-off': ['commit:before', 'commit:after'],
 };
 
@@ -101,7 +108,7 @@ async function run(setup: Setup, place: Place, { jobs, rounds, most }: Plan) {
       const member = hire();
       for (const point of pointsOf(does)) {
         // It is switched once.
-        await killedAtWork(member, point, point === 'project:switched' ? 1 : 1 + draw(3));
+        await killedAtWork(member, point, point.startsWith('project:switch') ? 1 : 1 + draw(3));
         progress.add(1, point);
       }
       await member.dismiss();

@@ -22,6 +22,7 @@ export const CRASH_POINTS = {
   'project:backfilled': 'what new followees published is copied, not committed',
   'project:filled': 'a slice of the second version is filled, its cursor is where it was',
   'project:compared': 'a slice of both versions is compared, not noted',
+  'project:switching': 'all is compared, the second version is to answer, not committed',
   'project:switched': 'the second version answers, the first is not emptied',
   // saga: libs/saga/participant.ts, subgraphs/users/deletion.store.ts, subgraphs/users/on/step-ended.ts
   'saga:slice': 'a slice of a step is worked off, not committed',

@@ -222,6 +222,7 @@ async function finish(
       `UPDATE read_models SET serving = 3 - $2, building = NULL, phase = 'idle', refreshed_at = now() WHERE name = $1`,
       [model.name, left],
     );
+    crashPoint('project:switching');
     return { switched, differing, left };
   });
   const { left, ...outcome } = end;

@@ -14,6 +14,8 @@ import type { Writing } from './write/as-person.js';
 /** The posts service without its edges: its store, what a client may do, what it hears. For tests. */
 export interface Scene {
   readonly database: Database;
+  /** Of its server; absent: embedded. */
+  readonly url: string | undefined;
   readonly writing: Writing;
   /** Somebody whom posts has heard of. */
   person(): Promise<string>;
@@ -77,6 +79,7 @@ export async function openScene(adminUrl?: string): Promise<Scene> {
 
   return {
     database,
+    url,
     writing,
     hear,
     person: async () => {

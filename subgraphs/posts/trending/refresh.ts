@@ -20,6 +20,25 @@ export function refreshTrending(database: Database, maxAgeMs: number, withinMs =
   });
 }
 
+/**
+ * Computes them anew for somebody who asked for it, after whoever is at it already: that one may have begun before what was to be seen was
+ * there, or be what a killed process has left behind on the server, which works on to its end for nobody.
+ */
+export async function remakeTrending(
+  database: Database,
+  withinMs: number,
+  pause: (ms: number) => Promise<unknown> = (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+): Promise<void> {
+  const deadline = performance.now() + withinMs;
+  while (!(await refreshTrending(database, 0, withinMs))) {
+    if (performance.now() > deadline)
+      throw new Error('Another process has been making the trending posts all the time (pg_stat_activity)');
+    await pause(AGAIN_MS);
+  }
+}
+
+const AGAIN_MS = 250;
+
 /** A week of many posts takes longer than a request may, and nobody waits for it. */
 const REFRESH_MS_MAX = 60_000;
 

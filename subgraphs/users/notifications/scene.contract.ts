@@ -17,6 +17,8 @@ export class Scene {
 
   private constructor(
     readonly database: Database,
+    /** Of its server; absent: embedded. */
+    readonly url: string | undefined,
     private readonly stream: Stream,
     private readonly consumer: Subscription,
     private readonly dataDir: string,
@@ -32,6 +34,7 @@ export class Scene {
     const hear = heardBy({ stepTimeoutMs: 60_000, triesMax: 1 });
     return new Scene(
       database,
+      url,
       stream,
       consume({ database, stream, group: 'users', hear, logger: silent, pausesMs: [1] }),
       dataDir,

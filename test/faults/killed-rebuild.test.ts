@@ -1,0 +1,287 @@
+import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import type { CrashPoint } from '#libs/crash-point';
+import type { RebuildOrder, RebuildTold } from '../../commands/prove/rebuild.worker.js';
+import { ROOT } from '../../commands/root.js';
+import { trendingPage, type Trending } from '../../subgraphs/posts/read/trending.queries.js';
+import { refreshTrending } from '../../subgraphs/posts/trending/refresh.js';
+import { briefPause } from '../brief-pause.js';
+import { Load } from '../load.js';
+import { SEED } from '../seed.js';
+import { withServer } from '../servers/needs.js';
+import { openFollowersStore, openPostsStore, openUsersStore, type Store } from './rebuilt-stores.js';
+
+const OPEN = { posts: openPostsStore, users: openUsersStore, followers: openFollowersStore };
+type Service = keyof typeof OPEN;
+const SERVICES = Object.keys(OPEN) as Service[];
+
+/** Everything that `npm run rebuild` builds in slices, and how many of its keys are one. */
+const MODELS = [
+  { model: 'home-timeline', service: 'posts', perSlice: 25 },
+  { model: 'notifications', service: 'users', perSlice: 200 },
+  { model: 'post-counts', service: 'posts', perSlice: 25 },
+  { model: 'author-counts', service: 'posts', perSlice: 25 },
+  { model: 'follow-counts', service: 'followers', perSlice: 25 },
+] as const satisfies readonly { model: string; service: Service; perSlice: number }[];
+type Model = (typeof MODELS)[number]['model'];
+
+/** Its third slice is filled, and is lost, or is kept; two transactions come before the first. By the day, one model this way and the next that. */
+const WHILE_FILLING = [
+  { until: { point: 'project:filled', nth: 3 }, kept: 2 },
+  { until: { point: 'commit:after', nth: 5 }, kept: 3 },
+] as const;
+const fillingOf = (model: Model) => WHILE_FILLING[(SEED + MODELS.findIndex((one) => one.model === model)) % 2]!;
+
+const children: ChildProcess[] = [];
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill('SIGKILL');
+});
+
+withServer('postgres', `processes that rebuild read models, ended by kill -9, with the seed ${SEED}`, (admin = '') => {
+  const stores = {} as Record<Service, Store>;
+  const besides = {} as Record<Service, WritesAndReads>;
+  const urls = {} as Record<Service, string>;
+  let before: Each<State>;
+  let [first, second, third, fourth]: Each<Slices>[] = [];
+  beforeAll(async () => {
+    for (const service of SERVICES) {
+      stores[service] = await OPEN[service](admin);
+      urls[service] = stores[service].url;
+      besides[service] = new WritesAndReads(stores[service]);
+    }
+    before = await states();
+    // They go on whatever is killed.
+    for (const beside of Object.values(besides)) beside.goOn();
+  }, 60_000);
+  afterAll(async () => {
+    await Promise.all(Object.values(besides).map((beside) => beside.end()));
+    await Promise.all(Object.values(stores).map((store) => store.close()));
+  });
+
+  const states = (): Promise<Each<State>> => each(async ({ model, service }) => stateOf(stores[service], model));
+  /** All models by one process; killed when each of them stands where it is to. */
+  const rebuildAll = (
+    until: (model: Model) => Until | undefined,
+    meanwhile: Meanwhile = {
+      between: (model) => besides[MODELS.find((one) => one.model === model)!.service].some(),
+    },
+  ): Promise<Each<Slices>> =>
+    run({ urls, models: MODELS.map(({ model }) => ({ model, until: until(model) })) }, meanwhile);
+  const other = (model: Model): number => 3 - before[model].serving;
+
+  it('in the middle of filling: the old version answers on, and what is filled is known', async () => {
+    first = await rebuildAll((model) => fillingOf(model).until);
+    expect(await states()).toEqual(
+      await each(({ model, perSlice }) => ({
+        serving: before[model].serving,
+        building: other(model),
+        phase: 'filling',
+        // Where the third slice begins, or behind it.
+        cursor: fillingOf(model).kept === 2 ? first![model].fills[2] : expect.any(String),
+        done: fillingOf(model).kept * perSlice,
+      })),
+    );
+    expect(await each(({ model }) => first![model].fills.length)).toEqual(await each(() => 3));
+  }, 60_000);
+
+  it('in the middle of comparing: the second process had filled the rest, and no slice that the first had', async () => {
+    const cursors = await states();
+    second = await rebuildAll(() => ({ point: 'project:compared', nth: 2 }));
+    expect(await each(({ model }) => second![model].fills[0])).toEqual(
+      await each(({ model }) => cursors[model].cursor),
+    );
+    const kept = (model: Model): readonly string[] => first![model].fills.slice(0, fillingOf(model).kept);
+    expect(await each(({ model }) => second![model].fills.filter((at) => kept(model).includes(at)))).toEqual(
+      await each(() => []),
+    );
+    expect(await states()).toMatchObject(
+      await each(({ model }) => ({
+        serving: before[model].serving,
+        phase: 'comparing',
+        cursor: second![model].compares[1],
+      })),
+    );
+  }, 60_000);
+
+  it('when all is compared and it is about to switch: the third had only compared the rest, and nothing is switched', async () => {
+    third = await rebuildAll(() => ({ point: 'project:switching', nth: 1 }));
+    expect(await each(({ model }) => [third![model].fills, third![model].compares[0]])).toEqual(
+      await each(({ model }) => [[], second![model].compares[1]]),
+    );
+    expect(await each(({ model }) => third![model].compares.includes(second![model].compares[0]!))).toEqual(
+      await each(() => false),
+    );
+    expect(await states()).toMatchObject(
+      await each(({ model }) => ({ serving: before[model].serving, building: other(model), phase: 'comparing' })),
+    );
+  }, 60_000);
+
+  it('when it has switched: the fourth did nothing else, all is what plain SQL says, and no read was wrong', async () => {
+    const cursors = await states();
+    fourth = await rebuildAll(() => ({ point: 'project:switched', nth: 1 }));
+    // It looks whether something has come behind the last.
+    expect(fourth).toEqual(
+      await each(({ model }) => ({ fills: [], compares: [cursors[model].cursor], ended: undefined })),
+    );
+    expect(await states()).toMatchObject(
+      await each(({ model }) => ({ serving: other(model), building: null, phase: 'idle' })),
+    );
+    await Promise.all(Object.values(besides).map((beside) => beside.end()));
+    expect(Object.values(besides).map(({ wrong, rounds }) => [wrong, rounds > 20])).toEqual(
+      SERVICES.map(() => [[], true]),
+    );
+    for (const { model, service } of MODELS) await stores[service].isTrue(model);
+  }, 60_000);
+
+  it('what it has left of the old version is in nobody’s way when all is built once more', async () => {
+    const fifth = await rebuildAll(() => undefined, {});
+    expect(await each(({ model }) => fifth[model].ended)).toEqual(
+      await each(() => ({ switched: true, differing: 0, resumed: false })),
+    );
+    expect(await states()).toMatchObject(
+      await each(({ model }) => ({ serving: before[model].serving, phase: 'idle' })),
+    );
+    for (const { model, service } of MODELS) await stores[service].isTrue(model);
+  }, 60_000);
+
+  it('control: emptied and filled in place, by who knows only from memory how far, reads lack what is not filled, and all of it is done again', async () => {
+    const models = (['notifications', 'follow-counts'] as const).map((model) => ({ model }));
+    const until = { point: 'commit:after', nth: 3 } as const;
+    const stopped = await run({ urls, models: models.map((one) => ({ ...one, until })), naively: true });
+    expect(await stores.users.read()).not.toEqual([]);
+    expect(await stores.followers.read()).not.toEqual([]);
+    const again = await run({ urls, models, naively: true });
+    for (const { model } of models) {
+      expect(stopped[model].fills).toHaveLength(2);
+      expect(again[model].fills.slice(0, 2)).toEqual(stopped[model].fills);
+    }
+    expect([await stores.users.read(), await stores.followers.read()]).toEqual([[], []]);
+  }, 60_000);
+
+  it('trending posts, one statement of the server, are as they were until the next one has made them anew, also while what the dead one had asked for goes on', async () => {
+    const { database, write } = stores.posts;
+    const page = (): Promise<Trending> => trendingPage(database, null, { after: undefined, take: 20 });
+    const order = { urls, models: [{ model: 'trending' }] };
+    await refreshTrending(database, 0);
+    const old = await page();
+    await write();
+    let next: Promise<unknown> | undefined;
+    await database.transaction(async (tx) => {
+      await tx.query(`SELECT FROM read_models WHERE name = 'trending' FOR UPDATE`);
+      const isMade = async (): Promise<boolean> => {
+        await briefPause();
+        // A transaction that does nothing for long is ended, and one that looks twice sees the same.
+        await tx.query('SELECT');
+        const waiting = await database.query(
+          `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'UPDATE read_models%'`,
+        );
+        return waiting.length > 0;
+      };
+      const dead = run(order);
+      while (!(await isMade()));
+      children.at(-1)?.kill('SIGKILL');
+      await dead;
+      expect([await isMade(), await page()]).toEqual([true, old]);
+      // The control: who asks once, and takes what is being made for made.
+      expect([await refreshTrending(database, 0), await page()]).toEqual([false, old]);
+      let hasBegun = false;
+      next = run(order, { onBegun: () => (hasBegun = true) });
+      while (!hasBegun) await isMade();
+    });
+    await next;
+    expect(Date.parse((await page()).asOf)).toBeGreaterThan(Date.parse(old.asOf));
+  }, 60_000);
+});
+
+type Until = { readonly point: CrashPoint; readonly nth: number };
+type Each<T> = Record<Model, T>;
+
+async function each<T>(of: (one: (typeof MODELS)[number]) => T | Promise<T>): Promise<Each<T>> {
+  const entries = MODELS.map(async (one) => [one.model, await of(one)] as const);
+  return Object.fromEntries(await Promise.all(entries)) as Each<T>;
+}
+
+/** Where each slice began that was filled, or compared. */
+interface Slices {
+  readonly fills: string[];
+  readonly compares: string[];
+  ended: unknown;
+}
+
+interface Meanwhile {
+  /** What happens between any two slices of a model. */
+  readonly between?: (model: Model) => Promise<void>;
+  readonly onBegun?: () => void;
+}
+
+/** A process of our libraries, without Nest, to its end: by itself, or by SIGKILL when all its models stand. */
+async function run(order: RebuildOrder, { between, onBegun }: Meanwhile = {}): Promise<Each<Slices>> {
+  const worker = join(ROOT, 'dist/commands/prove/worker.js');
+  const child = fork(worker, ['./rebuild.worker.js', JSON.stringify(order)], {
+    env: { PATH: process.env['PATH'] ?? '' },
+    execArgv: [],
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  });
+  children.push(child);
+  let said = '';
+  child.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  const slices = await each((): Slices => ({ fills: [], compares: [], ended: undefined }));
+  const stand = new Set<string>();
+  let trouble: unknown;
+  child.on('message', (told: RebuildTold) => {
+    const model = told.model as Model;
+    const { fills, compares } = slices[model] ?? { fills: [], compares: [] };
+    // What PostgreSQL gave up on, a deadlock for example, is begun again by the same process.
+    if (told.fills !== undefined && told.fills !== fills.at(-1)) fills.push(told.fills);
+    if (told.compares !== undefined && told.compares !== compares.at(-1)) compares.push(told.compares);
+    if (told.ended !== undefined && slices[model]) slices[model].ended = told.ended;
+    if (told.begun) onBegun?.();
+    if (told.stands && stand.add(model).size === order.models.length) child.kill('SIGKILL');
+    if (told.stepped)
+      Promise.resolve(between?.(model)).then(
+        () => child.connected && child.send({ goOn: model }, () => {}),
+        (error: unknown) => {
+          trouble = error;
+          child.kill('SIGKILL');
+        },
+      );
+  });
+  // All that it told is here when it has let go of the line.
+  const [[code, signal]] = await Promise.all([once(child, 'exit'), once(child, 'disconnect')]);
+  if (trouble !== undefined) throw trouble;
+  if (code !== 0 && signal !== 'SIGKILL') throw new Error(`The worker ended with ${code ?? signal}: ${said}`);
+  return slices;
+}
+
+interface State {
+  readonly serving: number;
+  readonly building: number | null;
+  readonly phase: string;
+  readonly cursor: string;
+  readonly done: number;
+}
+
+async function stateOf({ database }: Store, model: string): Promise<State> {
+  const [row] = await database.query<State>(
+    'SELECT serving, building, phase, cursor, done::int FROM read_models WHERE name = $1',
+    [model],
+  );
+  return row as State;
+}
+
+class WritesAndReads extends Load {
+  rounds = 0;
+  readonly wrong: unknown[] = [];
+
+  constructor(private readonly store: Store) {
+    super();
+  }
+
+  override async some(): Promise<void> {
+    await this.store.write();
+    this.wrong.push(...(await this.store.read()));
+    this.rounds += 1;
+  }
+}

@@ -1,0 +1,226 @@
+import { expect } from '@jest/globals';
+import { openDatabase, provisionServices, type Database } from '#libs/database';
+import { newId } from '#libs/identity';
+import { ChangeRelation } from '../../subgraphs/followers/write/change-relation.js';
+import { Waiting } from '../../subgraphs/followers/write/until-heard-of.js';
+import * as followersBulk from '../../subgraphs/followers/bulk.js';
+import { followersTables } from '../../subgraphs/followers/followers.tables.js';
+import { countsOf } from '../../subgraphs/followers/read/relation.queries.js';
+import * as postsBulk from '../../subgraphs/posts/bulk.js';
+import { homePage, homePageFromSource } from '../../subgraphs/posts/read/home.queries.js';
+import { peopleByIds, postsByIds } from '../../subgraphs/posts/read/post.queries.js';
+import { openScene as openPosts } from '../../subgraphs/posts/scene.contract.js';
+import { isTheTruth, settle } from '../../subgraphs/posts/timeline/timeline.contract.js';
+import { deletePost } from '../../subgraphs/posts/write/delete-post.js';
+import { likePost } from '../../subgraphs/posts/write/like-post.js';
+import { publishPost } from '../../subgraphs/posts/write/publish-post.js';
+import { unlikePost } from '../../subgraphs/posts/write/unlike-post.js';
+import { notify } from '../../subgraphs/users/notifications/facts.js';
+import { Scene as Users } from '../../subgraphs/users/notifications/scene.contract.js';
+
+/**
+ * The store of a service on a server, with what its read models are made of, enough for some slices of each. Nothing is written to the
+ * third slice of any: there a process stands, holding what it fills, until it is killed.
+ */
+export interface Store {
+  readonly database: Database;
+  readonly url: string;
+  /** Some of what changes what the models say. */
+  write(): Promise<void>;
+  /** What nobody writes to meanwhile, asked as the service asks it; what was not answered as it must be. */
+  read(): Promise<unknown[]>;
+  /** When nobody writes: a model answers what plain SQL says. */
+  isTrue(model: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+const PEOPLE = 110;
+const FOLLOWED_EACH = 10;
+const POSTS_EACH = 2;
+const LIKES_EACH = 3;
+const LONG_AGO = Date.parse('2026-01-01T00:00:00.000Z');
+
+const peopleOfLongAgo = (): string[] => Array.from({ length: PEOPLE }, (_, nth) => newId({ now: LONG_AGO + nth }));
+
+/** Everybody follows the ten behind them. */
+const followsAmong = (people: readonly string[]) =>
+  people.flatMap((followerId, nth) =>
+    Array.from({ length: FOLLOWED_EACH }, (_, k) => ({
+      followerId,
+      followeeId: people[(nth + 1 + k) % PEOPLE] as string,
+    })),
+  );
+
+/** The first ten write and are read by nobody whose page is looked at; the first post is liked by nobody more. */
+export async function openPostsStore(adminUrl: string): Promise<Store> {
+  const scene = await openPosts(adminUrl);
+  const { database, writing } = scene;
+  const limits = { pushMax: 1_000, length: 200, trimEvery: 4, sliceMax: 10 };
+  const people = peopleOfLongAgo();
+  const posts = Array.from({ length: PEOPLE * POSTS_EACH }, (_, nth) => newId({ now: LONG_AGO + 1_000_000 + nth }));
+  await postsBulk.loadPeople(database, people);
+  await postsBulk.loadEdges(database, followsAmong(people));
+  await postsBulk.loadPosts(
+    database,
+    posts.map((id, nth) => ({
+      id,
+      authorId: people[nth % PEOPLE] as string,
+      body: 'x',
+      createdAt: new Date(LONG_AGO + 1_000_000 + nth).toISOString(),
+      inReplyToId: null,
+    })),
+  );
+  const likers = people.slice(-LIKES_EACH);
+  await postsBulk.loadLikes(
+    database,
+    posts.flatMap((postId) => likers.map((userId) => ({ postId, userId }))),
+  );
+  await postsBulk.fillTimelines(database, limits);
+  await postsBulk.recount(database);
+  // As after the migration that brought them: never built.
+  await database.query('UPDATE posts SET like_count_2 = NULL, reply_count_2 = NULL');
+  await database.query('UPDATE people SET post_count_2 = NULL');
+
+  const quiet = { post: posts[20] as string, author: people[20] as string, readers: [20, 40, 60, 80] };
+  const idsOf = async (read: typeof homePage, viewer: string): Promise<string> =>
+    (await read(database, viewer, { after: undefined, take: 15 })).map(({ id }) => id).join();
+  const pages = new Map<string, string>();
+  for (const nth of quiet.readers)
+    pages.set(people[nth] as string, await idsOf(homePageFromSource, people[nth] as string));
+  let nth = 0;
+  return {
+    database,
+    url: scene.url as string,
+    async write() {
+      nth += 1;
+      const viewer = people[nth % 10] as string;
+      const liked = posts[75 + ((nth * 7) % (posts.length - 75))] as string;
+      const post = await publishPost(writing, { viewer, body: 'new', inReplyToId: nth % 2 === 0 ? liked : null });
+      const { id: postId, authorId, body, inReplyToId, createdAt } = post;
+      await scene.hear('post-published', { postId, authorId, body, inReplyToId, createdAt });
+      await settle(scene, limits);
+      await likePost(writing, { viewer, postId: liked });
+      if (nth % 3 === 0) await unlikePost(writing, { viewer, postId: liked });
+      if (nth % 3 === 1) await deletePost(writing, { viewer, id: post.id });
+    },
+    async read() {
+      const wrong: unknown[] = [];
+      for (const [viewer, page] of pages) if ((await idsOf(homePage, viewer)) !== page) wrong.push({ viewer });
+      const post = (await postsByIds(database, [quiet.post])).get(quiet.post);
+      if (post?.likeCount !== LIKES_EACH) wrong.push({ post });
+      const author = (await peopleByIds(database, [quiet.author])).get(quiet.author);
+      if (author?.postCount !== POSTS_EACH) wrong.push({ author });
+      return wrong;
+    },
+    async isTrue(model) {
+      await settle(scene, limits);
+      if (model === 'home-timeline') for (const viewer of people) await isTheTruth(scene, homePage, viewer, [50]);
+      else expect(await scene.drift()).toEqual([]);
+    },
+    close: () => scene.close(),
+  };
+}
+
+/** More than four slices of people, each of whom was liked by the next, once. */
+export async function openUsersStore(adminUrl: string): Promise<Store> {
+  const scene = await Users.open(adminUrl);
+  const { database } = scene;
+  const people = (await scene.people(850)).toSorted();
+  const posts = people.map(() => newId());
+  const fanOf = (nth: number): string => people[(nth + 1) % people.length] as string;
+  const at = new Date(LONG_AGO).toISOString();
+  await database.transaction((tx) =>
+    notify(
+      tx,
+      people.map((recipientId, nth) => ({
+        id: newId({ now: LONG_AGO + nth }),
+        recipientId,
+        kind: 'like' as const,
+        actorId: fanOf(nth),
+        postId: posts[nth] as string,
+        at,
+      })),
+    ),
+  );
+  const quiet = [5, 250, 450, 650, 840];
+  const lively = [0, 300, 849];
+  let nth = 0;
+  return {
+    database,
+    url: scene.url as string,
+    async write() {
+      nth += 1;
+      const one = lively[nth % lively.length] as number;
+      const [post, author, fan] = [posts[one] as string, people[one] as string, fanOf(one + (nth % 50))];
+      await scene.hear(scene.liked(post, author, fan));
+      if (nth % 2 === 0) await scene.hear(scene.unliked(post, fan));
+    },
+    async read() {
+      const wrong: unknown[] = [];
+      for (const one of quiet) {
+        const shown = await scene.shown(people[one] as string);
+        if (shown.told.join() !== `like ${posts[one]}` || shown.unread !== 1) wrong.push({ one, shown });
+      }
+      return wrong;
+    },
+    async isTrue(model) {
+      const columns = 'recipient_id, id, kind, actor_id, post_id, at';
+      const heard = `SELECT ${columns} FROM notification_facts`;
+      const listed = `SELECT ${columns} FROM notifications WHERE slot = (SELECT serving FROM read_models WHERE name = '${model}')`;
+      expect(await database.query(`(${heard} EXCEPT ${listed}) UNION ALL (${listed} EXCEPT ${heard}) LIMIT 3`)).toEqual(
+        [],
+      );
+    },
+    close: () => scene.close(),
+  };
+}
+
+/** The first fifty follow each other and no longer. */
+export async function openFollowersStore(adminUrl: string): Promise<Store> {
+  const prefix = `test_${newId().replaceAll('-', '').slice(-12)}_`;
+  const { followers: url = '' } = await provisionServices(
+    adminUrl,
+    ['followers'],
+    { followers: 'followers' },
+    { prefix },
+  );
+  const database = await openDatabase({ service: 'followers', url, ...followersTables });
+  const people = peopleOfLongAgo();
+  await followersBulk.loadPeople(database, people);
+  const followedAt = new Date(LONG_AGO).toISOString();
+  await followersBulk.loadFollows(
+    database,
+    followsAmong(people).map((follow) => ({ ...follow, followedAt })),
+  );
+  await followersBulk.recount(database);
+  await database.query('UPDATE people SET follower_count_2 = NULL, following_count_2 = NULL');
+
+  const lively = people.slice(0, 50);
+  const quiet = people.slice(50 + FOLLOWED_EACH);
+  const change = new ChangeRelation({ database, clock: Date.now, waiting: new Waiting() });
+  let nth = 0;
+  return {
+    database,
+    url,
+    async write() {
+      nth += 1;
+      const [one, other] = [lively[nth % 50] as string, lively[(nth * 7 + 1) % 50] as string];
+      if (one !== other) await change.run(nth % 3 === 0 ? 'unfollow' : 'follow', one, other);
+    },
+    async read() {
+      const counts = await countsOf(database, quiet);
+      return [...counts].filter(
+        ([, { followers, following }]) => followers !== FOLLOWED_EACH || following !== FOLLOWED_EACH,
+      );
+    },
+    async isTrue() {
+      const counted = await database.query<{ id: string; followers: number; following: number }>(
+        `SELECT p.user_id AS id, (SELECT count(*)::int FROM follows WHERE followee_id = p.user_id) AS followers,
+           (SELECT count(*)::int FROM follows WHERE follower_id = p.user_id) AS following FROM people p`,
+      );
+      const told = await countsOf(database, people);
+      expect(told).toEqual(new Map(counted.map(({ id, ...counts }) => [id, counts])));
+    },
+    close: () => database.close(),
+  };
+}
