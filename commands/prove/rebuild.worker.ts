@@ -77,9 +77,7 @@ export async function work({ urls, models, naively = false }: RebuildOrder, boss
       };
       const store = new Standing(database, until, () => tell({ stands: true }));
       const ended = await standing.run(store, () =>
-        naively
-          ? inPlace(store, slices, empty, onStep)
-          : rebuild(store, slices, { mend: false, pause: (ms) => pause(ms / 5), onStep }),
+        naively ? inPlace(store, slices, empty, onStep) : rebuild(store, slices, { mend: false, onStep }),
       );
       tell({ ended: ended ?? true });
     }),

@@ -230,6 +230,16 @@ async function run(order: RebuildOrder, { between, onBegun }: Meanwhile = {}): P
   const slices = await each((): Slices => ({ fills: [], compares: [], ended: undefined }));
   const stand = new Set<string>();
   let trouble: unknown;
+  // All models go in step: who begins waits for transactions of before, so none is to stand in one before all have begun, nor for long.
+  const steps = new Map(order.models.map(({ model }) => [model, 0]));
+  const waiting: { step: number; go: () => void }[] = [];
+  const reached = (model: string, step: number): void => {
+    steps.set(model, step);
+    for (const one of waiting.splice(0)) {
+      if (one.step <= Math.min(...steps.values())) one.go();
+      else waiting.push(one);
+    }
+  };
   child.on('message', (told: RebuildTold) => {
     const model = told.model as Model;
     const { fills, compares } = slices[model] ?? { fills: [], compares: [] };
@@ -239,14 +249,22 @@ async function run(order: RebuildOrder, { between, onBegun }: Meanwhile = {}): P
     if (told.ended !== undefined && slices[model]) slices[model].ended = told.ended;
     if (told.begun) onBegun?.();
     if (told.stands && stand.add(model).size === order.models.length) child.kill('SIGKILL');
-    if (told.stepped)
-      Promise.resolve(between?.(model)).then(
-        () => child.connected && child.send({ goOn: model }, () => {}),
-        (error: unknown) => {
-          trouble = error;
-          child.kill('SIGKILL');
-        },
-      );
+    if (told.stands || told.ended !== undefined) reached(model, Number.POSITIVE_INFINITY);
+    if (told.stepped) {
+      const step = 1 + (steps.get(model) ?? 0);
+      new Promise<void>((go) => {
+        waiting.push({ step, go });
+        reached(model, step);
+      })
+        .then(() => between?.(model))
+        .then(
+          () => child.connected && child.send({ goOn: model }, () => {}),
+          (error: unknown) => {
+            trouble = error;
+            child.kill('SIGKILL');
+          },
+        );
+    }
   });
   // All that it told is here when it has let go of the line.
   const [[code, signal]] = await Promise.all([once(child, 'exit'), once(child, 'disconnect')]);
