@@ -1,16 +1,13 @@
 import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
-import { fork, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { join } from 'node:path';
 import type { CrashPoint } from '#libs/crash-point';
-import type { RebuildOrder, RebuildTold } from '../../commands/prove/rebuild.worker.js';
-import { ROOT } from '../../commands/root.js';
+import type { RebuildOrder } from '../../commands/prove/rebuild.worker.js';
 import { trendingPage, type Trending } from '../../subgraphs/posts/read/trending.queries.js';
 import { refreshTrending } from '../../subgraphs/posts/trending/refresh.js';
 import { briefPause } from '../brief-pause.js';
 import { Load } from '../load.js';
 import { SEED } from '../seed.js';
 import { withServer } from '../servers/needs.js';
+import { startRebuild, type Meanwhile, type Slices } from './rebuild-process.js';
 import { openFollowersStore, openPostsStore, openUsersStore, type Store } from './rebuilt-stores.js';
 
 const OPEN = { posts: openPostsStore, users: openUsersStore, followers: openFollowersStore };
@@ -34,9 +31,9 @@ const WHILE_FILLING = [
 ] as const;
 const fillingOf = (model: Model) => WHILE_FILLING[(SEED + MODELS.findIndex((one) => one.model === model)) % 2]!;
 
-const children: ChildProcess[] = [];
+const started: ReturnType<typeof startRebuild>[] = [];
 afterEach(() => {
-  for (const child of children.splice(0)) child.kill('SIGKILL');
+  for (const one of started.splice(0)) one.kill();
 });
 
 withServer('postgres', `processes that rebuild read models, ended by kill -9, with the seed ${SEED}`, (admin = '') => {
@@ -179,15 +176,15 @@ withServer('postgres', `processes that rebuild read models, ended by kill -9, wi
         );
         return waiting.length > 0;
       };
-      const dead = run(order);
+      const dead = start(order);
       while (!(await isMade()));
-      children.at(-1)?.kill('SIGKILL');
-      await dead;
+      dead.kill();
+      await dead.ended;
       expect([await isMade(), await page()]).toEqual([true, old]);
       // The control: who asks once, and takes what is being made for made.
       expect([await refreshTrending(database, 0), await page()]).toEqual([false, old]);
       let hasBegun = false;
-      next = run(order, { onBegun: () => (hasBegun = true) });
+      next = start(order, { onBegun: () => (hasBegun = true) }).ended;
       while (!hasBegun) await isMade();
     });
     await next;
@@ -195,82 +192,20 @@ withServer('postgres', `processes that rebuild read models, ended by kill -9, wi
   }, 60_000);
 });
 
+function start(order: RebuildOrder, meanwhile?: Meanwhile): ReturnType<typeof startRebuild> {
+  const rebuilding = startRebuild(order, meanwhile);
+  started.push(rebuilding);
+  return rebuilding;
+}
+
+const run = async (order: RebuildOrder, meanwhile?: Meanwhile) => (await start(order, meanwhile).ended) as Each<Slices>;
+
 type Until = { readonly point: CrashPoint; readonly nth: number };
 type Each<T> = Record<Model, T>;
 
 async function each<T>(of: (one: (typeof MODELS)[number]) => T | Promise<T>): Promise<Each<T>> {
   const entries = MODELS.map(async (one) => [one.model, await of(one)] as const);
   return Object.fromEntries(await Promise.all(entries)) as Each<T>;
-}
-
-/** Where each slice began that was filled, or compared. */
-interface Slices {
-  readonly fills: string[];
-  readonly compares: string[];
-  ended: unknown;
-}
-
-interface Meanwhile {
-  /** What happens between any two slices of a model. */
-  readonly between?: (model: Model) => Promise<void>;
-  readonly onBegun?: () => void;
-}
-
-/** A process of our libraries, without Nest, to its end: by itself, or by SIGKILL when all its models stand. */
-async function run(order: RebuildOrder, { between, onBegun }: Meanwhile = {}): Promise<Each<Slices>> {
-  const worker = join(ROOT, 'dist/commands/prove/worker.js');
-  const child = fork(worker, ['./rebuild.worker.js', JSON.stringify(order)], {
-    env: { PATH: process.env['PATH'] ?? '' },
-    execArgv: [],
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-  });
-  children.push(child);
-  let said = '';
-  child.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()));
-  const slices = await each((): Slices => ({ fills: [], compares: [], ended: undefined }));
-  const stand = new Set<string>();
-  let trouble: unknown;
-  // All models go in step: who begins waits for transactions of before, so none is to stand in one before all have begun, nor for long.
-  const steps = new Map(order.models.map(({ model }) => [model, 0]));
-  const waiting: { step: number; go: () => void }[] = [];
-  const reached = (model: string, step: number): void => {
-    steps.set(model, step);
-    for (const one of waiting.splice(0)) {
-      if (one.step <= Math.min(...steps.values())) one.go();
-      else waiting.push(one);
-    }
-  };
-  child.on('message', (told: RebuildTold) => {
-    const model = told.model as Model;
-    const { fills, compares } = slices[model] ?? { fills: [], compares: [] };
-    // What PostgreSQL gave up on, a deadlock for example, is begun again by the same process.
-    if (told.fills !== undefined && told.fills !== fills.at(-1)) fills.push(told.fills);
-    if (told.compares !== undefined && told.compares !== compares.at(-1)) compares.push(told.compares);
-    if (told.ended !== undefined && slices[model]) slices[model].ended = told.ended;
-    if (told.begun) onBegun?.();
-    if (told.stands && stand.add(model).size === order.models.length) child.kill('SIGKILL');
-    if (told.stands || told.ended !== undefined) reached(model, Number.POSITIVE_INFINITY);
-    if (told.stepped) {
-      const step = 1 + (steps.get(model) ?? 0);
-      new Promise<void>((go) => {
-        waiting.push({ step, go });
-        reached(model, step);
-      })
-        .then(() => between?.(model))
-        .then(
-          () => child.connected && child.send({ goOn: model }, () => {}),
-          (error: unknown) => {
-            trouble = error;
-            child.kill('SIGKILL');
-          },
-        );
-    }
-  });
-  // All that it told is here when it has let go of the line.
-  const [[code, signal]] = await Promise.all([once(child, 'exit'), once(child, 'disconnect')]);
-  if (trouble !== undefined) throw trouble;
-  if (code !== 0 && signal !== 'SIGKILL') throw new Error(`The worker ended with ${code ?? signal}: ${said}`);
-  return slices;
 }
 
 interface State {
