@@ -1,7 +1,7 @@
 import type { ApolloServerPlugin } from '@apollo/server';
 import { unwrapResolverError } from '@apollo/server/errors';
-import type { GraphQLFormattedError } from 'graphql';
-import { CODES, Failure, isCode } from '#libs/failure';
+import type { GraphQLError, GraphQLFormattedError } from 'graphql';
+import { CODES, cut, Failure, isCode, type Code } from '#libs/failure';
 import type { Logger } from '#libs/telemetry';
 import type { RequestContext } from './context.js';
 
@@ -15,36 +15,69 @@ export function formatError(formatted: GraphQLFormattedError, error: unknown): G
   };
 }
 
-/** What is not told is logged, once, with the request's id, so the two can be brought together. */
+/**
+ * What is not told is logged, with the request's id, so the two can be brought together. While a database is away every key of a batch
+ * fails by one error, and by as many loaders as a page has fields: one line for each thing that went wrong, not for each field.
+ */
 export function logMasked(logger: Logger): ApolloServerPlugin<RequestContext> {
   return {
     async requestDidStart() {
       return {
-        async didEncounterErrors({ errors, contextValue, operationName }) {
-          for (const error of errors) {
-            const thrown = unwrapResolverError(error);
-            const { code } = told({ message: error.message, extensions: error.extensions }, error);
-            if (CODES[code].says) continue;
-            const fields = {
-              requestId: contextValue.requestId,
-              traceId: contextValue.traceId,
-              operationName,
-              path: error.path?.join('.'),
-              code,
-              err: thrown,
-            };
-            logger.error(fields, 'A field failed');
+        async didEncounterErrors({ errors, contextValue: { requestId, traceId }, operationName }) {
+          const kinds = masked(errors);
+          // Who wrote the operation has chosen the names in it.
+          const ids = { requestId, traceId, operationName: operationName && cut(operationName, NAME_MAX) };
+          for (const { first, thrown, code, count } of kinds.slice(0, LINES_MAX)) {
+            const path = first.path && cut(first.path.join('.'), PATH_MAX);
+            logger.error({ ...ids, path, count, code, err: thrown }, 'A field failed');
           }
+          const more = kinds.slice(LINES_MAX).reduce((sum, { count }) => sum + count, 0);
+          if (more > 0) logger.error({ ...ids, count: more }, 'More fields failed, each kind by another error');
         },
       };
     },
   };
 }
 
+/** Of one request. */
+const LINES_MAX = 10;
+/** Characters. */
+const NAME_MAX = 100;
+const PATH_MAX = 500;
+
+interface Kind {
+  /** As GraphQL has it; its path is where this was met first. */
+  readonly first: GraphQLError;
+  readonly thrown: unknown;
+  readonly code: Code;
+  count: number;
+}
+
+/** Those that a client is not told of, equal ones together, the most frequent first. */
+function masked(errors: readonly GraphQLError[]): Kind[] {
+  const kinds = new Map<string, Kind>();
+  for (const error of errors) {
+    const thrown = unwrapResolverError(error);
+    const { code } = told({ message: error.message, extensions: error.extensions }, error);
+    if (CODES[code].says) continue;
+    const key = wordsOf(thrown);
+    const known = kinds.get(key);
+    if (known) known.count += 1;
+    else kinds.set(key, { first: error, thrown, code, count: 1 });
+  }
+  return [...kinds.values()].toSorted((one, other) => other.count - one.count);
+}
+
+/** By its words and its cause's: who waits for one load together may be given an error each. */
+function wordsOf(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return String(thrown);
+  return `${thrown.name} ${thrown.message} ${thrown.cause instanceof Error ? thrown.cause.message : ''}`;
+}
+
 function told(
   formatted: GraphQLFormattedError,
   error: unknown,
-): { message: string; code: keyof typeof CODES; retryAfter?: number | undefined } {
+): { message: string; code: Code; retryAfter?: number | undefined } {
   const thrown = unwrapResolverError(error);
   if (thrown instanceof Failure)
     return { message: thrown.clientMessage, code: thrown.code, retryAfter: thrown.retryAfterS };

@@ -5,13 +5,15 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Query, ResolveField, ResolveReference, Resolver } from '@nestjs/graphql';
 import { badInput, Failure, TIMEOUT_HEADER } from '#libs/failure';
 import { ASSERTION_HEADER, AssertionSigner, AssertionVerifier, globalId, newId, parseGlobalId } from '#libs/identity';
+import { keyed, perRequest, type Loader } from '#libs/loader';
 import type { Logger } from '#libs/telemetry';
 import { listen, requireViewer, serve, subgraphModule, type RequestContext } from './index.js';
 
 const SCHEMA = `
   extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@key"])
   scalar DateTime
-  type Query { whoAsks: String secret: String trouble: String born: DateTime left: [Int] }
+  type Query { whoAsks: String secret: String trouble: String troubles: [Trouble] born: DateTime left: [Int] }
+  type Trouble { same: String own: String }
   type User @key(fields: "id") { id: ID! shout: String }
   type Post @key(fields: "id") { id: ID! }
 `;
@@ -43,6 +45,10 @@ class Users {
     throw new Error('select * from passwords at 10.0.0.7');
   }
   @Query()
+  troubles(): object[] {
+    return Array.from({ length: 100 }, (_, nth) => ({ nth }));
+  }
+  @Query()
   born(): Date {
     return new Date(0);
   }
@@ -65,6 +71,22 @@ class Users {
   shout({ id }: { id: string }): string {
     if (id === '') throw badInput('never');
     return id.toUpperCase();
+  }
+}
+@Resolver('Trouble')
+class Troubles {
+  /** All hundred are asked of the database in one statement. */
+  readonly #names = perRequest<Loader<number, string | null>, RequestContext>(() =>
+    keyed(() => Promise.reject(new Error('connect ECONNREFUSED'))),
+  );
+
+  @ResolveField()
+  same({ nth }: { nth: number }, _: unknown, context: RequestContext): Promise<string | null> {
+    return this.#names(context).load(nth);
+  }
+  @ResolveField()
+  own({ nth }: { nth: number }): string {
+    throw new Error(`trouble ${nth}`);
   }
 }
 @Resolver('Post')
@@ -96,7 +118,7 @@ beforeAll(async () => {
       schemaPath,
       logger,
       clock: () => now,
-      providers: [Users, Posts],
+      providers: [Users, Posts, Troubles],
       needs: { database: () => database() },
       assertions: new AssertionVerifier({ subgraph: name, secret }),
     });
@@ -224,11 +246,34 @@ describe('a subgraph', () => {
       errors: [{ message: 'Internal server error', path: ['trouble'], extensions: { code: 'INTERNAL_SERVER_ERROR' } }],
     });
     expect(logged).toEqual([
-      { message: 'A field failed', fields: expect.objectContaining({ requestId: 'req-1', path: 'trouble' }) },
+      { message: 'A field failed', fields: expect.objectContaining({ requestId: 'req-1', path: 'trouble', count: 1 }) },
     ]);
     expect(logged[0]?.fields).toMatchObject({
       err: expect.objectContaining({ message: 'select * from passwords at 10.0.0.7' }),
     });
+  });
+
+  it('logs one line of a batch of a hundred that was rejected, with how many there were and where the first is', async () => {
+    logged.length = 0;
+    const alias = 'a'.repeat(1_000);
+    const { body } = await ask(`query ${alias} { ${alias}: troubles { same } }`, { requestId: 'req-2' });
+    expect(body.errors).toHaveLength(100);
+    expect(logged).toEqual([
+      {
+        message: 'A field failed',
+        fields: expect.objectContaining({ requestId: 'req-2', code: 'INTERNAL_SERVER_ERROR', count: 100 }),
+      },
+    ]);
+    const { path, operationName } = logged[0]!.fields as { path: string; operationName: string };
+    expect([path.length, operationName.length]).toEqual([501, 101]);
+  });
+
+  it('logs a line of each error that is another, up to ten, and how many more there were', async () => {
+    logged.length = 0;
+    expect((await ask('{ troubles { same own } }')).body.errors).toHaveLength(200);
+    const counts = logged.map(({ fields }) => (fields as { count: number }).count);
+    expect(counts).toEqual([100, ...Array<number>(9).fill(1), 91]);
+    expect(logged.at(-1)!.message).toBe('More fields failed, each kind by another error');
   });
 
   it('asks for a log-in where a field needs one', async () => {
