@@ -51,7 +51,18 @@ export const FLOORS: Readonly<Record<string, { readonly atLeast: string; readonl
   jose: { atLeast: '6.0.0', because: 'GHSA-hhhv-q57g-882q, GHSA-jv3g-j58f-9mq9' },
   ioredis: { atLeast: '4.27.8', because: 'SNYK-JS-IOREDIS-1567196' },
   'body-parser': { atLeast: '2.4.0', because: 'charset tricks that 2.3 accepts' },
-  '@fastify/middie': { atLeast: '9.2.0', because: 'CVE-2026-2880' },
+  '@nestjs/common': { atLeast: '11.0.16', because: 'CVE-2024-29409' },
+  '@nestjs/core': { atLeast: '11.1.18', because: 'CVE-2026-35515, lines into server-sent events' },
+  '@nestjs/platform-fastify': {
+    atLeast: '12.0.2',
+    because:
+      'GHSA-9c5c-9qcx-q35q, CVE-2025-69211, CVE-2026-2293, CVE-2026-33011, CVE-2026-54281: middleware is passed by',
+  },
+  fastify: {
+    atLeast: '5.12.2',
+    because: 'GHSA-p68q-wchp-6fh7, GHSA-hwr6-493r-vm6h; CVE-2026-25223, CVE-2026-33806, validation by content type',
+  },
+  '@fastify/middie': { atLeast: '9.3.4', because: 'GHSA-hx87-8wv7-pjv8, CVE-2026-2880, CVE-2026-6270' },
   'node-fetch': { atLeast: '2.6.7', because: 'CVE-2022-0235' },
 };
 
