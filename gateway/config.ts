@@ -328,7 +328,7 @@ export const gatewaySettings = {
     min: 0,
     max: 1_000_000_000,
     default: 0,
-    why: 'What the operations of one logged-in person may cost in RATE_LIMIT_WINDOW_S, each at least 1; more is answered 429 with Retry-After. 0: anything.',
+    why: 'What the operations of one logged-in person may cost in RATE_LIMIT_WINDOW_S, each at least 1, and what had to be read and planned because nobody had asked for it; more is answered 429 with Retry-After. 0: anything.',
   }),
   RATE_LIMIT_ADDRESS: whole({
     min: 0,

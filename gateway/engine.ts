@@ -84,6 +84,8 @@ export interface RequestContext {
   readonly pastCaches?: boolean;
   /** The answer is to carry `extensions.explain`, from an engine that can (gateway/explain). */
   readonly explain?: boolean;
+  /** Told, once or twice, that the operation has to be normalised or planned now: nothing is kept of it with these conditions. */
+  readonly willPlan?: (() => void) | undefined;
   /** What its spans hang on, and subgraphs are told; absent: nobody traces. */
   readonly trace?: Span | undefined;
 }

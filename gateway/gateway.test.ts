@@ -271,6 +271,55 @@ describe('a new supergraph', () => {
     expect((await planned('{ people(first: 1) { name prefs } }')).planCached).toBe(false);
   });
 
+  it('costs nobody the reading of what is asked most (control: what nobody has asked)', async () => {
+    const own = join(folder, 'metered.graphql');
+    writeFileSync(own, tiny.sdl);
+    const metered = await startGateway(
+      readGatewayConfig({
+        SUPERGRAPH: own,
+        PORT: '0',
+        SUPERGRAPH_POLL_MS: '100',
+        COST_LIMIT: '99',
+        RATE_LIMIT_ADDRESS: '99',
+        RATE_LIMIT_WINDOW_S: '3600',
+        TRUSTED_PROXIES: '1',
+      }),
+      { logger: silent },
+    );
+    try {
+      await metered.ready();
+      const statuses = async (client: string, query: string, count: number, kinds = count): Promise<number[]> => {
+        const found: number[] = [];
+        for (let turn = 0; turn < count; turn += 1) {
+          const [a, b, c] = [1, 2, 4].map((bit) => ((turn % kinds) & bit) === 0);
+          const body = JSON.stringify({ query, variables: { a, b, c } });
+          const headers = { 'content-type': 'application/json', 'x-forwarded-for': client };
+          found.push((await fetch(metered.url, { method: 'POST', headers, body })).status);
+        }
+        return found;
+      };
+      const often = 'query Often($a: Boolean!) { people(first: 1) { name posts @include(if: $a) { body } } }';
+      for (const client of ['203.0.113.1', '203.0.113.2']) await statuses(client, often, 2);
+      const before = metered.readiness()['supergraph'];
+      writeFileSync(own, `${tiny.sdl}# another\n`);
+      await until(() => metered.readiness()['supergraph'] !== before);
+      // One person, and ten posts: nine times eleven is all there is.
+      expect(await statuses('203.0.113.3', often, 10)).toEqual([...Array<number>(9).fill(200), 429]);
+      expect((await statuses('203.0.113.4', often.replace('Often', 'Never'), 9)).at(-1)).toBe(429);
+
+      // Each combination of conditions is planned: 45 for the first, 28 for each that follows.
+      const choose =
+        'query Choose($a: Boolean!, $b: Boolean!, $c: Boolean!) { me { id @skip(if: $a) name @skip(if: $b) prefs @skip(if: $c) } }';
+      expect(await statuses('203.0.113.5', choose, 8)).toEqual([
+        ...Array<number>(3).fill(200),
+        ...Array<number>(5).fill(429),
+      ]);
+      expect(await statuses('203.0.113.6', choose, 20, 3)).toEqual(Array<number>(20).fill(200));
+    } finally {
+      await metered.close();
+    }
+  });
+
   it('that cannot be served leaves the last good one, and /health/ready says so', async () => {
     writeFileSync(file(), 'type Query { me: Int }');
     await until(() => gateway.readiness()['newest'] !== undefined);

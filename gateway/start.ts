@@ -261,7 +261,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       noCacheOf: NO_CACHE_OF[config.NO_CACHE],
       cors: config.cors,
       forward: config.FORWARD_HEADERS,
-      ...(persisted ? { documentText: persisted.textOf } : {}),
+      ...(persisted ? { documentText: persisted.textOf, registered: persisted.has } : {}),
       rates: budgets && ratesOf(config, budgets),
       client: config.IDENTITY === 'jwt' ? (request) => clientOf(request, config.TRUSTED_PROXIES) : undefined,
       bodyBytesMax: config.BODY_BYTES,

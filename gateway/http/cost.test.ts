@@ -212,6 +212,27 @@ describe('the default limit', () => {
     expect(cost('log-in.graphql')).toBe(10 + 100 + 1);
   });
 
+  it('leaves a front end far inside of a budget of 60,000 that reads three hundred texts for the first time, each as long as the profile page', () => {
+    const documents = new Documents(social.schema, {
+      limits: LIMITS,
+      introspection: true,
+      suggestions: true,
+      cacheBytes: 32 * 1024 * 1024,
+    });
+    const reading = (file: string, turn = 0): number => {
+      const text = readFileSync(`examples/${file}`, 'utf8').replace(/(query|mutation) (\w+)/, `$1 $2_${turn}`);
+      let paid = 0;
+      const operation = documents.operation(text, undefined, (cost) => (paid += cost));
+      return paid === 0 ? 0 : paid + documents.planning(operation);
+    };
+    expect([reading('follow.graphql'), reading('profile-page.graphql')]).toEqual([32, 72]);
+    // It is known now.
+    expect([reading('follow.graphql'), reading('profile-page.graphql')]).toEqual([0, 0]);
+    let all = 0;
+    for (let turn = 1; turn <= 300; turn += 1) all += reading('profile-page.graphql', turn);
+    expect(all).toBeLessThan(60_000 / 2);
+  });
+
   it('lets what is measured run: the published shape, and a list of 10,000', () => {
     const schema = buildSchema(`
       type Query { users: [User] topProducts(first: Int = 5): [Product] catalog(first: Int!): [Product] }

@@ -18,6 +18,7 @@ import { costCounter, requireAffordable, type CostRules, type CountCost } from '
 import { itemCounter, requireItems, type CountItems } from './items.js';
 import { checkLimits, type Limits } from './limits.js';
 import type { ListSizes } from './page-sizes.js';
+import { readingCost, type Reading } from './reading.js';
 import { Refusal, type RefusedError } from './refusal.js';
 
 export interface DocumentRules {
@@ -46,6 +47,7 @@ export class Documents {
   readonly #known: LRUCache<string, Known>;
   readonly #items = new WeakMap<Operation, CountItems>();
   readonly #costs = new WeakMap<Operation, CountCost | Refusal>();
+  readonly #planning = new WeakMap<Operation, number>();
 
   constructor(schema: GraphQLSchema, rules: DocumentRules) {
     this.#schema = schema;
@@ -54,25 +56,35 @@ export class Documents {
     this.#validation = rules.introspection ? specifiedRules : [...specifiedRules, introspectionIsOff];
     this.#known = new LRUCache({
       maxSize: rules.cacheBytes,
-      sizeCalculation: (known, text) => 2 * text.length + (known instanceof Refusal ? bytesOf(known) : known.bytes),
+      sizeCalculation: (known, text) => 2 * text.length + known.bytes,
       maxEntrySize: rules.cacheBytes,
     });
   }
 
-  /** The operation that `name` means in `text`; throws a Refusal when there is none that may run. */
-  operation(text: string, name: string | undefined): Operation {
+  /**
+   * The operation that `name` means in `text`; throws a Refusal when there is none that may run. `charge` is told first what it has cost to
+   * read the text, where nobody had sent it before (reading.ts).
+   */
+  operation(text: string, name: string | undefined, charge?: (cost: number) => void): Operation {
     let known = this.#known.get(text);
     if (known === undefined) {
       known = this.#read(text);
       this.#known.set(text, known);
+      charge?.(known.read);
     }
-    if (known instanceof Refusal) throw known;
+    if ('refusal' in known) throw known.refusal;
     let operation = known.operations.get(name);
     if (operation === undefined) {
       operation = operationOf(text, known.document, name);
       known.operations.set(name, operation);
+      this.#planning.set(operation, known.plan);
     }
     return operation;
+  }
+
+  /** What it costs to have `operation` planned. */
+  planning(operation: Operation): number {
+    return this.#planning.get(operation) ?? 0;
   }
 
   /** Throws a Refusal when the pages of `operation` multiply to too many items with these variables. */
@@ -114,32 +126,34 @@ export class Documents {
   }
 
   #read(text: string): Known {
+    const { limits, suggestions } = this.#rules;
+    // What is refused by a limit was hardly looked at.
+    let costs = readingCost(0, 0);
     try {
-      const document = parseDocument(text, this.#rules.limits.tokens);
-      checkLimits(document, this.#rules.limits);
+      const document = parseDocument(text, limits.tokens);
+      const fields = checkLimits(document, limits);
+      const tokens = tokensOf(document);
+      costs = readingCost(tokens, fields);
       const errors = validate(this.#schema, document, this.#validation, {
         maxErrors: VALIDATION_ERRORS_MAX,
-        hideSuggestions: !this.#rules.suggestions,
+        hideSuggestions: !suggestions,
       });
       if (errors.length > 0)
-        return Refusal.of('GRAPHQL_VALIDATION_FAILED', 'The operation does not fit the schema.', {
+        throw Refusal.of('GRAPHQL_VALIDATION_FAILED', 'The operation does not fit the schema.', {
           errors: errors.map(said),
         });
-      return { document, bytes: tokensOf(document) * TOKEN_BYTES, operations: new Map() };
+      return { ...costs, document, bytes: tokens * TOKEN_BYTES, operations: new Map() };
     } catch (error) {
-      if (error instanceof Refusal) return error;
+      if (error instanceof Refusal) return { ...costs, refusal: error, bytes: bytesOf(error) };
       throw error;
     }
   }
 }
 
-type Known =
-  | Refusal
-  | {
-      readonly document: DocumentNode;
-      readonly bytes: number;
-      readonly operations: Map<string | undefined, Operation>;
-    };
+type Known = Reading & { readonly bytes: number } & (
+    | { readonly refusal: Refusal }
+    | { readonly document: DocumentNode; readonly operations: Map<string | undefined, Operation> }
+  );
 
 /**
  * A GraphQLError has nodes, whose locations have all the tokens of the document: 285 kB for a text of 1.2 kB. What is kept of it is what

@@ -43,6 +43,8 @@ export interface GraphqlOverHttpParts {
   readonly forward: readonly string[];
   /** Which text a request means, when it may say so by an id. */
   readonly documentText?: DocumentText;
+  /** Texts of which nobody pays for the reading. */
+  readonly registered?: ((text: string) => boolean) | undefined;
   /** How much each client may ask for; absent: as much as they like. */
   readonly rates?: Rates | undefined;
   /** Which client it is, for subgraphs that count what each does; absent: they are not told. */
@@ -232,18 +234,21 @@ async function answered(
   const pastCaches = parts.noCacheOf?.(subject) === true && asksPastCaches(request.headers['cache-control']);
   let consistency: RequestConsistency | undefined;
   const answer = await parts.served.with(async ({ documents, supergraph, engine }: Serving) => {
+    const { rates } = parts;
+    const paying = rates && parts.registered?.(text) !== true ? rates : undefined;
+    let reading = 0;
     const prepare = () => {
-      const found = documents.operation(text, asked.operationName);
+      const found = documents.operation(text, asked.operationName, paying && ((points) => (reading = points)));
       if (found.type === 'mutation' && request.method === 'GET')
         throw methodNotAllowed('A mutation has to be POSTed.', 'POST');
       const values = coerceVariables(supergraph.schema, found, asked.variables, parts.suggestions);
       documents.requireItems(found, values);
       return { operation: found, variables: values, cost: documents.cost(found, values) };
     };
-    const { rates } = parts;
     const { operation, variables, cost } = rates
-      ? await traced(trace, 'internal', 'budget', {}, () => affordable(request, subject, rates, prepare))
+      ? await traced(trace, 'internal', 'budget', {}, () => affordable(request, subject, rates, prepare, () => reading))
       : prepare();
+    const willPlan = paying && once(() => void paying.owe(request, subject, documents.planning(operation)));
     if (trace?.recorded) trace.set(asAttributes(operation));
     if (request.headers[COST_HEADER] !== undefined) responseHeaders.push([COST_HEADER, String(cost)]);
     consistency = parts.consistency?.of(request, subject, operation.type);
@@ -265,6 +270,7 @@ async function answered(
         consistency,
         pastCaches,
         explain,
+        willPlan,
         trace,
       }),
     );
@@ -288,21 +294,34 @@ const NAME_MAX = 100;
 /** A client that sends it is told in the same header what its operation costs. */
 const COST_HEADER = 'tributary-cost';
 
-/** What `prepare` finds, when this client may still ask for as much; what it refuses is counted as well. */
+function once(told: () => void): () => void {
+  let isTold = false;
+  return () => {
+    if (!isTold) told();
+    isTold = true;
+  };
+}
+
+/**
+ * What `prepare` finds, when this client may still ask for as much; what it refuses is counted as well. `reading`: what was read because
+ * nobody had sent it before. That is counted afterwards: a client who is sent away for it would have it for nothing when it comes again.
+ */
 async function affordable<Asked extends { readonly cost: number }>(
   request: IncomingMessage,
   subject: string | null,
   rates: Rates,
   prepare: () => Asked,
+  reading: () => number,
 ): Promise<Asked> {
   let asked: Asked;
   try {
     asked = prepare();
   } catch (error) {
-    await rates.refused(request, subject);
+    await rates.refused(request, subject, reading());
     throw error;
   }
   await rates.take(request, subject, asked.cost);
+  if (reading() > 0) await rates.owe(request, subject, reading());
   return asked;
 }
 

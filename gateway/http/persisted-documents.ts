@@ -74,6 +74,8 @@ export class PersistedDocuments {
     return query;
   };
 
+  readonly has = (text: string): boolean => this.#texts.has(text);
+
   get size(): number {
     return this.#byId.size;
   }

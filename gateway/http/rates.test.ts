@@ -79,6 +79,7 @@ describe('a client that asks for more than it may', () => {
           if (asked.query?.startsWith('#unregistered')) throw Refusal.of('FORBIDDEN', 'not registered');
           return textOnly(asked);
         },
+        registered: (text) => text.startsWith('query Registered'),
         rates: new Rates({
           person: budgets.of({ name: 'person', points: 200, windowS: 600 }),
           address: budgets.of({ name: 'address', points: 100, windowS: 600 }),
@@ -125,6 +126,49 @@ describe('a client that asks for more than it may', () => {
     const statuses: number[] = [];
     for (let turn = 0; turn < 11; turn += 1) statuses.push((await ask('203.0.113.4', `{me{nothing${turn}}}`)).status);
     expect(statuses).toEqual([...Array.from({ length: 10 }, () => 400), 429]);
+  });
+
+  /** What becomes of so many of them, one after another. */
+  const outcomes = async (client: string, count: number, body: (turn: number) => string): Promise<number[]> => {
+    const statuses: number[] = [];
+    for (let turn = 0; turn < count; turn += 1) statuses.push((await post(client, body(turn))).status);
+    return statuses;
+  };
+  const times = (count: number, status: number): number[] => Array<number>(count).fill(status);
+
+  it('pays for what has to be read and planned because nobody had asked for it (control: the same text, again and again)', async () => {
+    // To be read 8, to be planned 18, to be run 1: the fourth is answered, and takes more than was left.
+    const anew = (turn: number): string => query(`query N${turn}{me{id}}`);
+    expect(await outcomes('203.0.113.20', 6, anew)).toEqual([...times(4, 200), ...times(2, 429)]);
+    expect(await outcomes('203.0.113.21', 101, () => anew(0))).toEqual([...times(100, 200), 429]);
+  });
+
+  it('pays for a text that is dear by what it is: one of 480 fields, twice, takes all', async () => {
+    const dear = (turn: number): string =>
+      query(`query D${turn}{me{...F ...F}} fragment F on Person{${'id '.repeat(480)}}`);
+    expect(await outcomes('203.0.113.22', 3, dear)).toEqual([200, 429, 429]);
+    expect(await outcomes('203.0.113.23', 100, () => dear(0))).toEqual(times(100, 200));
+  });
+
+  it('pays as much for one that is refused, and for what is known to be refused what any refusal costs', async () => {
+    const wrong = (turn: number): string => query(`query W${turn}{me{nothing ${'id '.repeat(480)}}}`);
+    expect(await outcomes('203.0.113.24', 2, wrong)).toEqual([429, 429]);
+    expect(await outcomes('203.0.113.25', 11, () => wrong(0))).toEqual([...times(10, 400), 429]);
+  });
+
+  it('pays for each operation of one text that nobody had asked for', async () => {
+    const operations = Array.from({ length: 9 }, (_, nth) => `query O${nth}{me{id}}`).join(' ');
+    const named = (turn: number): string => JSON.stringify({ query: operations, operationName: `O${turn}` });
+    // 22 to be read, then 1 and 32 for each.
+    expect(await outcomes('203.0.113.26', 5, named)).toEqual([...times(3, 200), ...times(2, 429)]);
+    expect(await outcomes('203.0.113.27', 5, (turn) => named(turn % 3))).toEqual(times(5, 200));
+  });
+
+  it('does not pay for the reading of what was registered', async () => {
+    expect(await outcomes('203.0.113.30', 101, (turn) => query(`query Registered${turn}{me{id}}`))).toEqual([
+      ...times(100, 200),
+      429,
+    ]);
   });
 
   it.each<[string, string, object, number]>([
@@ -210,7 +254,10 @@ describe('a client that asks for more than it may', () => {
     expect(statuses).toEqual([200, 429]);
   });
 
-  it('is told what an operation costs when it asks', async () => {
+  it('is told what an operation costs when it asks, whether it had to be read or not', async () => {
+    expect(
+      (await ask('203.0.113.6', '{people(first:7){id}}', { 'tributary-cost': '1' })).headers.get('tributary-cost'),
+    ).toBe('7');
     expect(
       (await ask('203.0.113.6', '{people(first:7){id}}', { 'tributary-cost': '1' })).headers.get('tributary-cost'),
     ).toBe('7');

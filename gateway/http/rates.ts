@@ -5,7 +5,7 @@ import { LRUCache } from 'lru-cache';
 import type { Budget } from '#libs/rate-limit';
 import { Refusal } from './refusal.js';
 
-/** What was no operation that could run has cost us this much. */
+/** What was no operation that could run has cost us this much, or what it was to read it. */
 const REFUSED = 10;
 
 /** Of so many clients it is remembered that they have nothing left; of others it is found out by what they ask. */
@@ -47,6 +47,13 @@ export class Rates {
     await this.#spend(this.#people, request, undefined, cost);
   }
 
+  /** Counts what has been done for this client already: it has its answer, and is refused from its next request on if that was too much. */
+  async owe(request: IncomingMessage, subject: string | null, cost: number): Promise<void> {
+    await this.take(request, subject, cost).catch((error: unknown) => {
+      if (!(error instanceof Refusal)) throw error;
+    });
+  }
+
   async #spend(budget: Budget | undefined, request: IncomingMessage, who: string | undefined, cost: number) {
     if (!budget) return;
     const key = who ?? clientOf(request, this.#proxies);
@@ -80,9 +87,12 @@ export class Rates {
     spent.delete(key);
   }
 
-  /** Counts what was refused before it had a cost: neither documents that are none, nor bodies and tokens that are none, are free. */
-  refused(request: IncomingMessage, subject: string | null): Promise<void> {
-    return this.take(request, subject, REFUSED);
+  /**
+   * Counts what was refused before it had a cost: neither documents that are none, nor bodies and tokens that are none, are free. `reading`:
+   * what the document was to read.
+   */
+  refused(request: IncomingMessage, subject: string | null, reading = 0): Promise<void> {
+    return this.take(request, subject, Math.max(REFUSED, reading));
   }
 }
 

@@ -56,8 +56,9 @@ describe('planning', () => {
         compile: (plan) => plan,
       });
       const normal = { key: 'k', planned: LARGE, definition: { operation: 'query' } } as unknown as NormalOperation;
-      const ask = () => plans.compiled(normal, { labels: [], percent: 100 });
-      return { plans, ask, ended: () => ended?.catch(() => undefined) };
+      const begun = { times: 0 };
+      const ask = () => plans.compiled(normal, { labels: [], percent: 100 }, () => (begun.times += 1));
+      return { plans, ask, begun, ended: () => ended?.catch(() => undefined) };
     };
     const refused = { code: 'GATEWAY_TIMEOUT', message: 'Planning took longer than 1 ms.' };
     const keeps = late();
@@ -65,13 +66,14 @@ describe('planning', () => {
     expect(crowd).toMatchObject(Array.from({ length: 3 }, () => ({ status: 'rejected', reason: refused })));
     while (keeps.plans.size === 0) await sleep(1);
     expect((await keeps.ask()).root).toBeDefined();
-    expect(keeps.plans.planned).toBe(1);
+    // Of the four, one is told that it is planned for them: that one pays.
+    expect([keeps.plans.planned, keeps.begun.times]).toEqual([1, 1]);
     // (control) Thrown away, it is late for the next as well.
     const forgets = late(0);
     for (let nth = 1; nth <= 2; nth += 1) {
       await expect(forgets.ask()).rejects.toMatchObject(refused);
       await forgets.ended();
-      expect([forgets.plans.size, forgets.plans.planned]).toEqual([0, nth]);
+      expect([forgets.plans.size, forgets.plans.planned, forgets.begun.times]).toEqual([0, nth, nth]);
     }
     await planner.close();
   });

@@ -59,9 +59,10 @@ export class Plans<Compiled> {
     });
   }
 
-  async compiled(operation: NormalOperation, overrides: Overrides): Promise<Compiled> {
+  /** `begins`: told that it is this call which has it planned; others wait for the same. */
+  async compiled(operation: NormalOperation, overrides: Overrides, begins?: () => void): Promise<Compiled> {
     const key = this.#keyOf(operation, overrides);
-    const entry = this.#known.get(key) ?? (await this.#plan(key, operation, overrides));
+    const entry = this.#known.get(key) ?? (await this.#plan(key, operation, overrides, begins));
     entry.times += 1;
     return entry.compiled;
   }
@@ -100,9 +101,15 @@ export class Plans<Compiled> {
       : `${operation.key}\n${JSON.stringify([labels, percent])}`;
   }
 
-  async #plan(key: string, operation: NormalOperation, overrides: Overrides): Promise<Entry<Compiled>> {
+  async #plan(
+    key: string,
+    operation: NormalOperation,
+    overrides: Overrides,
+    begins?: () => void,
+  ): Promise<Entry<Compiled>> {
     let underWay = this.#underWay.get(key);
     if (!underWay || underWay.wanted.signal.aborted) {
+      begins?.();
       underWay = this.#begin(key, operation, overrides);
       this.#underWay.set(key, underWay);
     }

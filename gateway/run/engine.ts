@@ -108,7 +108,7 @@ export class TributaryEngine implements Engine {
   async execute(operation: Operation, variables: Variables, context: RequestContext): Promise<Answer> {
     const decision = this.authorization?.deny(operation, context.grants);
     const denial = decision && 'then' in decision ? await decision : decision;
-    const normal = this.normalOf(operation, variables, denial);
+    const normal = this.normalOf(operation, variables, denial, context.willPlan);
     if (denial && this.#options.unauthorized === 'reject') refuseDenied(normal);
     const joins = this.#options.join && operation.type === 'query' && !context.pastCaches;
     const identity = joins ? identityOf(context) : undefined;
@@ -136,7 +136,10 @@ export class TributaryEngine implements Engine {
     const overrides = this.#overrides();
     const known = this.plans.known(normal, overrides);
     const compiled =
-      known ?? (await traced(context.trace, 'internal', 'plan', {}, () => this.plans.compiled(normal, overrides)));
+      known ??
+      (await traced(context.trace, 'internal', 'plan', {}, () =>
+        this.plans.compiled(normal, overrides, context.willPlan),
+      ));
     recording?.planned(compiled, known !== undefined);
     const entities = operation.type === 'query' && !context.pastCaches ? this.#entities : undefined;
     const variants = entities && variantsOf(context);
@@ -257,8 +260,11 @@ export class TributaryEngine implements Engine {
     return ready;
   }
 
-  /** What the operation asks for with these values of the variables in its `@skip` and `@include`, and with this denied. */
-  normalOf(operation: Operation, variables: Variables, denial?: Denial): NormalOperation {
+  /**
+   * What the operation asks for with these values of the variables in its `@skip` and `@include`, and with this denied. `begins` is told
+   * that it is not known yet.
+   */
+  normalOf(operation: Operation, variables: Variables, denial?: Denial, begins?: () => void): NormalOperation {
     let known = this.#normal.get(operation);
     if (!known) {
       known = { conditions: conditionVariables(operation.document, operation.definition), byConditions: new Map() };
@@ -269,6 +275,7 @@ export class TributaryEngine implements Engine {
     const key = denial ? `${chosen} ${denial.key}` : chosen;
     let normal = byConditions.get(key);
     if (!normal) {
+      begins?.();
       const decided = Object.fromEntries(conditions.map((name) => [name, variables[name] === true]));
       const { schema } = this.#supergraph;
       normal = normalise(operation.document, operation.definition, schema, this.#names, decided, (node) =>

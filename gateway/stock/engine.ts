@@ -51,6 +51,7 @@ class StockEngine implements Engine {
   readonly #options: EngineOptions;
   readonly #execute: Executor;
   readonly #stop: () => Promise<void>;
+  readonly #asked = new WeakSet<Operation>();
 
   constructor(supergraph: Supergraph, options: EngineOptions, execute: Executor, stop: () => Promise<void>) {
     this.#supergraph = supergraph;
@@ -60,6 +61,8 @@ class StockEngine implements Engine {
   }
 
   async execute(operation: Operation, variables: Variables, context: RequestContext): Promise<Answer> {
+    if (!this.#asked.has(operation)) context.willPlan?.();
+    this.#asked.add(operation);
     const asked: StockContext = { context, type: operation.type, calls: 0 };
     let result: StockResult;
     try {

@@ -18,8 +18,43 @@ function tokenOf({ signing }: Cast): string {
   return token;
 }
 
+/** Costs 1 to run, and is as dear to read as two thousand tokens can be made. */
+const dearToRead = (name: string): string =>
+  query(`query ${name}{person(id:"a"){...F ...F}} fragment F on Person{${'id '.repeat(480)}}`);
+
 /** A thousand for each client and each person, and no operation dearer than that. */
 const BUDGETS: readonly Attack[] = [
+  ...attacks('metered', {
+    'S30 a text that somebody has sent': [from('203.0.113.200'), 200],
+    'S30 one that is dear to read, and has been read': [from('203.0.113.201', dearToRead('Known')), 200],
+  }),
+  ...attacks(
+    'metered',
+    { 'S30 the hundredth time of it, by another': [from('203.0.113.202', dearToRead('Known')), 200] },
+    { repeat: 100 },
+  ),
+  ...attacks(
+    'metered',
+    {
+      'S30 the third one of such, each new': [
+        (_cast, turn) => from('203.0.113.203', dearToRead(`New${turn}`)),
+        429,
+        TOO_MANY,
+      ],
+    },
+    { repeat: 3 },
+  ),
+  ...attacks(
+    'metered',
+    {
+      'S30 the fourth one of such that are wrong besides': [
+        (_cast, turn) => from('203.0.113.204', dearToRead(`Wrong${turn}`).replace('...F ...F', '...F ...F nothing')),
+        429,
+        TOO_MANY,
+      ],
+    },
+    { repeat: 4 },
+  ),
   ...attacks('metered', { 'S30 the tenth question of a hundred': [from('203.0.113.1'), 200] }, { repeat: 10 }),
   ...attacks('metered', { 'S30 the eleventh': [from('203.0.113.1'), 429, TOO_MANY] }),
   ...attacks('metered', {

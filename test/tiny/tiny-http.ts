@@ -38,9 +38,12 @@ export async function startTinyHttp(
 ): Promise<TinyHttp> {
   const { introspection = true, logger = silent } = options;
   const executed: TinyHttp['executed'] = [];
+  const planned = new WeakSet<Operation>();
   const engine: Engine = {
     about: {},
     async execute(operation, variables, context) {
+      if (!planned.has(operation)) context.willPlan?.();
+      planned.add(operation);
       executed.push({ operation, variables, context });
       if (options.execute) return options.execute(operation, variables, context);
       const result = await execute({
