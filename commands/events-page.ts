@@ -11,8 +11,8 @@ in order within its aggregate (\`libs/outbox/README.md\`). Every event has \`id\
 shape, \`source\`, \`aggregate\` (whose order it keeps), \`aggregateVersion\` (1, 2, 3 … without gaps), \`at\` (RFC 3339, UTC,
 milliseconds), \`actor\` (a user's uuid, or null for the system), \`payload\`, and \`trace\` where it
 is part of a trace that is kept (W3C's \`traceparent\`). A field may be added to a version, and is \`or absent\` then; every
-other change is a new version, and events of those before are still heard. A program that does not know the new one yet keeps it
-in quarantine: replaced, it takes it when it is replayed (docs/running.md). Printed from \`libs/events/catalogue.ts\` by \`npm run docs\`.
+other change is a new version, and events of those before are still heard. A program that does not know a type or version yet keeps it
+in quarantine, and what comes after it in its aggregate; the program that replaces it takes it by itself (docs/running.md). Printed from \`libs/events/catalogue.ts\` by \`npm run docs\`.
 ${sources.map((source) => section(source)).join('')}`;
 }
 

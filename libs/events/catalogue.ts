@@ -27,8 +27,10 @@ export type Catalogue = Readonly<Record<string, Kind>>;
  *
  *     version: 2, before: { 1: z.object({ … }).transform((old) => ({ ...old, … })) }
  *
- * `golden.json` has an event of every version that was ever told, and is only added to. A program from before the new version keeps it in
- * quarantine until it is replaced and the event is replayed.
+ * `golden.json` has an event of every version that was ever told, and is only added to; no type is taken away. A program from before a new
+ * type or version keeps it in quarantine, and with it what comes after in its aggregate, until one that knows it runs. So a type goes
+ * into the catalogue a release before anybody tells it. Who begins to hear a type that their program of before knew has to take what that
+ * one passed over from elsewhere, once it has ended.
  */
 export const EVENTS = {
   // users; aggregate user:<userId>

@@ -25,6 +25,11 @@ export class UnknownEvent extends Error {
   override name = 'UnknownEvent';
 }
 
+/** Of a type or version that this catalogue does not have yet: a newer program's will. */
+export class NewerEvent extends UnknownEvent {
+  override name = 'NewerEvent';
+}
+
 /** Most bytes of an event as it travels; the largest of the catalogue, a post of 5,000 bytes, stays far below. */
 export const EVENT_BYTES_MAX = 262_144;
 
@@ -43,8 +48,8 @@ export function checkOf(catalogue: Catalogue): (value: unknown, nowMs?: number) 
     const event = checkEnvelope(value);
     const { type, source, at } = event;
     const known = Object.hasOwn(catalogue, type) ? catalogue[type] : undefined;
-    if (known === undefined) throw new UnknownEvent(`no event type ${type} here`);
-    if (known.version < event.version) throw new UnknownEvent(versionOf(event, known.version));
+    if (known === undefined) throw new NewerEvent(`no event type ${type} here`);
+    if (known.version < event.version) throw new NewerEvent(versionOf(event, known.version));
     if (known.source !== source) throw new UnknownEvent(`${type} is told by ${known.source}; came from ${source}`);
     if (Date.parse(at) > nowMs + AHEAD_MS_MAX)
       throw new UnknownEvent(`at: ${at} is more than a day ahead of the clock here`);

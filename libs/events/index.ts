@@ -1,4 +1,13 @@
-export { EVENTS, type EventSource, type EventType, type Payload } from './catalogue.js';
-export { check, checkEnvelope, checkOf, EVENT_BYTES_MAX, isEventType, UnknownEvent, type Envelope } from './check.js';
+export { EVENTS, type Catalogue, type EventSource, type EventType, type Payload } from './catalogue.js';
+export {
+  check,
+  checkEnvelope,
+  checkOf,
+  EVENT_BYTES_MAX,
+  isEventType,
+  NewerEvent,
+  UnknownEvent,
+  type Envelope,
+} from './check.js';
 export type { DomainEvent } from './event.js';
 export { LISTENERS } from './listeners.js';

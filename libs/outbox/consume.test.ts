@@ -1,16 +1,18 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 
 import type { Database } from '#libs/database';
-import type { DomainEvent } from '#libs/events';
-import { silent } from '#libs/telemetry';
+import { EVENTS, type Catalogue, type DomainEvent } from '#libs/events';
+import { readGauges, silent } from '#libs/telemetry';
 
 import {
   consume,
   openStream,
+  outboxGauges,
   quarantined,
   recordEvent,
   Relay,
   replay,
+  type Handlers,
   type Stream,
   type Subscription,
 } from './index.js';
@@ -473,11 +475,88 @@ describe('an event that is not the next of its aggregate', () => {
 });
 
 describe('an event of a newer program', () => {
-  it('of a type that nobody here hears is passed over, and counts in its aggregate’s order', async () => {
+  it('of a type that is known and that nobody here hears is passed over, and counts in its aggregate’s order', async () => {
     const consumer = hear();
-    const newer = { ...event(1, 2), type: 'profile-painted', payload: { colour: 'red' } } as unknown as DomainEvent;
-    await bring(consumer, event(1, 1), newer, event(1, 3));
+    await bring(consumer, event(1, 1), registered(1, 2), event(1, 3));
     expect(await scene.effects()).toEqual(['1:1', '1:3']);
+  });
+
+  const { 'profile-edited': edited, ...before } = EVENTS;
+  const raised: Catalogue = { ...EVENTS, 'profile-edited': { ...edited, version: 2, before: { 1: edited.payload } } };
+  const both: Handlers = { 'user-registered': enter, 'profile-edited': enter };
+
+  describe.each<[string, Catalogue, Catalogue, number, string]>([
+    ['type', before, EVENTS, 1, 'no event type profile-edited here'],
+    ['version', EVENTS, raised, 2, 'profile-edited is version 1 here; came 2'],
+  ])('of a %s that is not known', (_, older, newer, version, reason) => {
+    const newOne = (...of: [number, number]) => ({ ...event(...of), version }) as DomainEvent;
+    /** Beside another: nothing comes to it by its stream. */
+    const beside = (options: Parameters<typeof hear>[0]): Subscription => {
+      const own = openStream({ logger: silent });
+      opened.push(own);
+      return hear({ stream: own, ...options });
+    };
+    const has = (...effects: string[]): Promise<void> =>
+      eventually(async () => (await scene.effects()).join(' ') === effects.join(' '));
+
+    it('holds back its own aggregate until the program is replaced, which hears it by itself', async () => {
+      const warned: unknown[] = [];
+      const logger = { ...silent, warn: (fields: object) => void warned.push(fields) };
+      const former = hear({ catalogue: older, hear: both, logger });
+      const wrong = { ...registered(4, 1), payload: { userId: 'x' } } as unknown as DomainEvent;
+      await bring(former, registered(1, 1), newOne(1, 2), registered(1, 3), newOne(2, 1), registered(3, 1), wrong);
+      expect(await scene.effects()).toEqual(['1:1', '3:1']);
+      const held = { tries: 5, reason };
+      expect(await quarantined(scene.posts)).toEqual([
+        expect.objectContaining({ ...held, behind: 1 }),
+        expect.objectContaining({ ...held, behind: 0 }),
+        expect.objectContaining({ tries: 5, reason: expect.stringContaining('payload of user-registered') }),
+      ]);
+      expect(await figures()).toEqual({ fails: 1, newer: 3 });
+      // Of its type and version once, and of the wrong one.
+      expect(warned).toHaveLength(2);
+      // Replayed there it is not tried in vain.
+      await replay(scene.posts, 'posts');
+      await former.settled();
+      expect((await quarantined(scene.posts)).map(({ tries }) => tries)).toEqual([5, 5, 5]);
+      expect(await figures()).toEqual({ fails: 1, newer: 3 });
+      await former.close();
+
+      hear({ catalogue: newer, hear: both });
+      await eventually(async () => (await scene.effects()).length === 5);
+      expect((await scene.effects()).filter((one) => one.startsWith('1:'))).toEqual(['1:1', '1:2', '1:3']);
+      // The control: what fails for another reason waits for somebody.
+      expect(await quarantined(scene.posts)).toHaveLength(1);
+      expect(await figures()).toEqual({ fails: 1, newer: 0 });
+    });
+
+    it('is heard by a program that runs beside the one before it, which still reads', async () => {
+      const former = hear({ catalogue: older, hear: both });
+      beside({ catalogue: newer, hear: both, lookMs: 20 });
+      await stream.publish([registered(1, 1), newOne(1, 2)]);
+      await has('1:1', '1:2');
+      await stream.publish([newOne(1, 3), registered(1, 4)]);
+      await has('1:1', '1:2', '1:3', '1:4');
+      await former.settled();
+      expect(await quarantined(scene.posts)).toEqual([]);
+    });
+
+    it('is passed over by a program that knows it and does not hear it', async () => {
+      hear({ catalogue: older, hear: { 'user-registered': enter } });
+      // A version of a type that it does not hear is nothing to it.
+      await stream.publish([registered(1, 1), newOne(1, 2), registered(1, 3)]);
+      beside({ catalogue: newer, hear: { 'user-registered': enter } });
+      await has('1:1', '1:3');
+      expect(await quarantined(scene.posts)).toEqual([]);
+    });
+
+    it('is passed over by a program that knew it, and never heard by the one after it (control)', async () => {
+      const knowing = hear({ catalogue: newer, hear: { 'user-registered': enter } });
+      await bring(knowing, registered(1, 1), newOne(1, 2), registered(1, 3));
+      await knowing.close();
+      await bring(hear({ catalogue: newer, hear: both }), newOne(1, 2));
+      expect(await scene.effects()).toEqual(['1:1', '1:3']);
+    });
   });
 
   it('of a known type but another version, or with another payload, is kept in quarantine at once', async () => {
@@ -494,6 +573,17 @@ describe('an event of a newer program', () => {
     ]);
   });
 });
+
+function registered(nth: number, version: number): DomainEvent<'user-registered'> {
+  const { payload, ...told } = event(nth, version);
+  return { ...told, type: 'user-registered', payload: { userId: payload.userId, handle: payload.handle } };
+}
+
+/** Of what is in quarantine, as an alarm sees it. */
+async function figures(): Promise<Record<string, number>> {
+  const gauges = outboxGauges(scene.posts).filter(({ name }) => name === 'tributary_quarantined_events');
+  return Object.fromEntries((await readGauges(gauges)).map(({ gauge, value }) => [gauge.labels?.['why'], value]));
+}
 
 function numbers(one: DomainEvent): string {
   return `${Number(one.aggregate.slice(-12))}:${one.aggregateVersion}`;

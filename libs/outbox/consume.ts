@@ -1,9 +1,10 @@
 import { crashPoint } from '#libs/crash-point';
 import type { Database, Tx } from '#libs/database';
 import {
-  check,
+  checkOf,
   EVENTS,
   isEventType,
+  type Catalogue,
   type DomainEvent,
   type Envelope,
   type EventSource,
@@ -36,9 +37,11 @@ interface Options {
   readonly group: string;
   readonly hear: Handlers;
   readonly logger: Logger;
+  /** What this program knows; another one only where programs of several releases are meant to run side by side. */
+  readonly catalogue?: Catalogue;
   /** Pauses before a failed event is tried again; when it fails after the last, it stays in quarantine. */
   readonly pausesMs?: readonly number[];
-  /** How often the quarantine is looked into when nothing in it is due: finds what `replay` has released elsewhere. */
+  /** How often the quarantine is looked into when nothing in it is due: finds what `replay` has released elsewhere, and what an older program did not know. */
   readonly lookMs?: number;
   /** How soon an event is tried again that could not be, because of the database and not of the event. */
   readonly troubleMs?: number;
@@ -61,6 +64,7 @@ export function consume(options: Options): Subscription {
     group,
     hear,
     logger,
+    catalogue = EVENTS,
     pausesMs = [100, 400, 1_600, 6_400],
     lookMs = 30_000,
     troubleMs = 1_000,
@@ -72,12 +76,14 @@ export function consume(options: Options): Subscription {
     database,
     group,
     logger,
+    catalogue,
     pausesMs,
     lookMs,
     troubleMs,
     handle: (tx, event, isNew) => takeEffect(tx, [{ event, isNew }]),
     tracer,
   });
+  const check = checkOf(catalogue);
   const passedOver = new Set<string>();
   const subscription = stream.subscribe(group, sourcesOf(hear), async (events) => {
     crashPoint('consume:given');
@@ -169,9 +175,12 @@ export function consume(options: Options): Subscription {
     for (const run of runsOf(known)) await effects(tx, run);
   }
 
-  /** None of what nobody here hears, or what cannot be read any more and need not be. */
+  /**
+   * None of what nobody here hears, or what cannot be read any more and need not be. A type that is not in the catalogue is another
+   * matter: the program that replaces this one may hear it, and the inbox would tell it that it had.
+   */
   function readable({ event, isNew }: Arrived): Known[] {
-    if (!isEventType(event.type) || hear[event.type] === undefined) return [];
+    if (Object.hasOwn(catalogue, event.type) && hear[event.type as EventType] === undefined) return [];
     try {
       return [{ event: check(event), isNew }];
     } catch (error) {

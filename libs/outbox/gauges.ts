@@ -19,11 +19,20 @@ export function outboxGauges(database: Database): Gauge[] {
          )), 0)::float8 AS value`,
       ),
     },
-    {
+    // One is what anybody has to look at, the other what ends by itself when an update does.
+    ...[
+      { why: 'fails', isNewer: false },
+      { why: 'newer', isNewer: true },
+    ].map(({ why, isNewer }) => ({
       name: 'tributary_quarantined_events',
-      help: 'Events that could not take effect and hold back their aggregate; npm run events -- quarantined lists them. Should be 0.',
-      labels,
-      read: read('SELECT count(*)::float8 AS value FROM quarantine'),
-    },
+      help: 'Events that could not take effect, with those behind them; of a newer program, or because they fail: npm run events -- quarantined. Should be 0.',
+      labels: { ...labels, why },
+      read: read(
+        `SELECT count(*)::float8 AS value FROM (
+           SELECT coalesce(first_value(newer) OVER (PARTITION BY consumer, aggregate ORDER BY aggregate_version), false) AS newer
+           FROM quarantine
+         ) AS held WHERE newer = ${isNewer}`,
+      ),
+    })),
   ];
 }

@@ -41,8 +41,26 @@ export class OutboxTraceMigration implements MigrationInterface {
   }
 }
 
+/** Whether an event in quarantine waits for a program that knows its type and version: see quarantine.ts. */
+export class QuarantineNewerMigration implements MigrationInterface {
+  readonly name = 'QuarantineNewer1700000000003';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE quarantine ADD COLUMN newer boolean');
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE quarantine DROP COLUMN newer');
+  }
+}
+
 /** All of the event path, for a service's list of migrations. */
-export const outboxMigrations = [OutboxMigration, RelayLeasesMigration, OutboxTraceMigration] as const;
+export const outboxMigrations = [
+  OutboxMigration,
+  RelayLeasesMigration,
+  OutboxTraceMigration,
+  QuarantineNewerMigration,
+] as const;
 
 const LEASES = [
   // Every lease has a token of its own, higher than all before it.

@@ -1,6 +1,6 @@
 import { crashPoint } from '#libs/crash-point';
 import type { Database, Tx } from '#libs/database';
-import { UnknownEvent, type Envelope } from '#libs/events';
+import { NewerEvent, UnknownEvent, type Catalogue, type Envelope } from '#libs/events';
 import { Outage, type Logger, type Tracer } from '#libs/telemetry';
 
 import { arrive } from './inbox.js';
@@ -12,6 +12,7 @@ interface Parts {
   readonly database: Database;
   readonly group: string;
   readonly logger: Logger;
+  readonly catalogue: Catalogue;
   readonly pausesMs: readonly number[];
   readonly lookMs: number;
   readonly troubleMs: number;
@@ -26,7 +27,8 @@ const HEADS_MAX = 100;
  * Where an event goes whose handler failed, in the consumer's own database, so the stream need not wait for it. Later
  * events of its aggregate line up behind it; all others flow. The head of each line is tried again after each pause, and
  * after the last one it stays until somebody calls `replay`. Tries are counted in the row: a crash does not reset them. One that
- * could not be because of the database (gone, a lock that did not come free) is not counted: it says nothing of the event.
+ * could not be because of the database (gone, a lock that did not come free) is not counted: it says nothing of the event. One of a newer
+ * program stays until such a program looks, which is of the same group and may run already while this one is being replaced.
  */
 export class Quarantine {
   readonly #parts: Parts;
@@ -35,6 +37,9 @@ export class Quarantine {
   readonly #nap = new Nap();
   /** What is not counted as a try is told of here. */
   readonly #trouble: Outage;
+  /** Types and versions of newer programs that were told of. */
+  readonly #newer = new Set<string>();
+  #newerAt = 0;
   #running: Promise<void> | undefined;
   #closed = false;
 
@@ -54,12 +59,19 @@ export class Quarantine {
     this.#running = this.#run();
   }
 
-  /** Takes an event whose handler failed; waits for the first pause, or for `replay` when no try can help. */
+  /** Takes an event whose handler failed; waits for the first pause, or for `replay` or a newer program when no try can help. */
   async take(event: Envelope, error: unknown): Promise<void> {
     const { database, logger, group } = this.#parts;
     const hopeless = error instanceof UnknownEvent;
-    logger.warn({ group, event: named(event), err: error, hopeless }, 'An event could not be handled; it is held back');
-    await database.transaction((tx) => this.hold(tx, event, sentence(error), hopeless ? this.#triesMax : 1));
+    const newer = error instanceof NewerEvent;
+    if (!newer)
+      logger.warn(
+        { group, event: named(event), err: error, hopeless },
+        'An event could not be handled; it is held back',
+      );
+    else this.#tellOfNewer(event, error);
+    const tries = hopeless ? this.#triesMax : 1;
+    await database.transaction((tx) => this.hold(tx, event, sentence(error), tries, newer));
     crashPoint('consume:held');
     this.wake();
   }
@@ -70,10 +82,10 @@ export class Quarantine {
   }
 
   /** Puts an event into its aggregate's line, in the caller's transaction, after which it calls `wake`. */
-  async hold(tx: Tx, event: Envelope, reason: string, tries = 0): Promise<void> {
+  async hold(tx: Tx, event: Envelope, reason: string, tries = 0, newer = false): Promise<void> {
     await tx.query(
-      `INSERT INTO quarantine (consumer, aggregate, aggregate_version, event, tries, reason, due_at)
-       VALUES ($1, $2, $3, $4, $5, $6, now() + $7 * interval '1 ms')
+      `INSERT INTO quarantine (consumer, aggregate, aggregate_version, event, tries, reason, due_at, newer)
+       VALUES ($1, $2, $3, $4, $5, $6, now() + $7 * interval '1 ms', nullif($8, false))
        ON CONFLICT (consumer, aggregate, aggregate_version) DO NOTHING`,
       [
         this.#parts.group,
@@ -83,6 +95,7 @@ export class Quarantine {
         tries,
         reason,
         this.#parts.pausesMs[Math.max(0, tries - 1)] ?? 0,
+        newer,
       ],
     );
   }
@@ -111,6 +124,7 @@ export class Quarantine {
     while (!this.#closed) {
       let pauseMs = this.#parts.lookMs;
       try {
+        await this.#releaseNewer();
         while (!this.#closed && (await this.#tryHeads()) > 0);
         // Due and yet not tried is what another process is at.
         pauseMs = Math.min(pauseMs, Math.max(25, (await this.#nextDue()) ?? pauseMs));
@@ -120,6 +134,41 @@ export class Quarantine {
       }
       if (!this.#closed) await this.#nap.take(pauseMs);
     }
+  }
+
+  /**
+   * What an older program did not know and this one does: tried from the start, or passed over where nobody here hears it. The older one
+   * may go on taking such events until it ends, so at every look.
+   */
+  async #releaseNewer(): Promise<void> {
+    const { catalogue, database, group, logger, lookMs } = this.#parts;
+    const now = performance.now();
+    if (now < this.#newerAt) return;
+    this.#newerAt = now + lookMs;
+    const kinds = Object.entries(catalogue);
+    const released = await database.query(
+      `UPDATE quarantine SET tries = 0, due_at = now(), newer = NULL WHERE ctid = ANY(ARRAY(
+         SELECT held.ctid FROM quarantine AS held JOIN unnest($2::text[], $3::int[]) AS known (type, version)
+           ON held.event ->> 'type' = known.type AND (held.event ->> 'version')::int <= known.version
+         WHERE held.consumer = $1 AND held.newer FOR UPDATE OF held SKIP LOCKED)) RETURNING 1`,
+      [group, kinds.map(([type]) => type), kinds.map(([, { version }]) => version)],
+    );
+    if (released.length > 0)
+      logger.info(
+        { group, events: released.length },
+        'Events that an older program did not know are tried by this one',
+      );
+  }
+
+  /** Once of each type and version: until this program is replaced there may be many. */
+  #tellOfNewer(event: Envelope, error: NewerEvent): void {
+    const kind = `${event.type} ${event.version}`;
+    if (this.#newer.has(kind)) return;
+    this.#newer.add(kind);
+    this.#parts.logger.warn(
+      { group: this.#parts.group, event: named(event), err: error },
+      'An event of a newer program came; it and all of its type and version are held back until such a program runs here',
+    );
   }
 
   /** How many it tried itself. */
@@ -162,8 +211,9 @@ export class Quarantine {
     } catch (error) {
       const isTrouble = isOfDatabase(error);
       if (isTrouble) this.#trouble.failed(error);
+      const newer = error instanceof NewerEvent;
       const [row] = await database.query<{ tries: number }>(
-        `UPDATE quarantine SET tries = tries + $6, reason = $4,
+        `UPDATE quarantine SET tries = CASE WHEN $8 THEN greatest(tries, $9) ELSE tries + $6 END, newer = nullif($8, false), reason = $4,
            due_at = now() + CASE $6 WHEN 0 THEN $7 ELSE coalesce(($5::int[])[tries + 1], 0) END * interval '1 ms'
          WHERE consumer = $1 AND aggregate = $2 AND aggregate_version = $3 RETURNING tries`,
         [
@@ -175,9 +225,12 @@ export class Quarantine {
           isTrouble ? 0 : 1,
           // Whoever waits for a lock has the others wait for half the time at most.
           Math.ceil(Math.max(troubleMs, performance.now() - began)),
+          newer,
+          this.#triesMax,
         ],
       );
-      if (row !== undefined && row.tries >= this.#triesMax) {
+      if (newer) this.#tellOfNewer(event, error);
+      else if (row !== undefined && row.tries >= this.#triesMax) {
         logger.error({ group, event: named(event), err: error }, 'An event stays in quarantine until it is replayed');
       }
       return true;

@@ -20,6 +20,7 @@ const took = (service: string, le: string): string =>
   `http_server_request_duration_seconds_bucket{service_name="${service}",le="${le}"}`;
 const breaker = (state: string): string =>
   `tributary_subgraph_breaker_state{server_address="http://users:4001",state="${state}"}`;
+const quarantined = (why: string): string => `tributary_quarantined_events{service="posts",why="${why}"}`;
 const [gateway, users] = [{ instance: 'gateway-1:9464' }, { instance: 'users:9464' }];
 
 /** Of every alert, when it is on and when it is not. */
@@ -127,9 +128,17 @@ export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
     labels: { service: 'posts', source: 'users' },
   },
   EventsQuarantined: {
-    well: { 'tributary_quarantined_events{service="posts"}': always(0) },
-    bad: { 'tributary_quarantined_events{service="posts"}': always(1) },
+    // What an update brings, however much.
+    well: { [quarantined('fails')]: always(0), [quarantined('newer')]: always(100) },
+    bad: { [quarantined('fails')]: always(1), [quarantined('newer')]: always(0) },
     by: '1m',
+    labels: { service: 'posts' },
+  },
+  EventsOfNewerPrograms: {
+    // An update of a quarter of an hour.
+    well: { [quarantined('newer')]: '1+0x60 0+0x60', [quarantined('fails')]: always(1) },
+    bad: { [quarantined('newer')]: always(1), [quarantined('fails')]: always(0) },
+    by: '20m',
     labels: { service: 'posts' },
   },
   ReadModelBehind: {
