@@ -10,6 +10,7 @@ import { postsCounted } from '../subgraphs/posts/counters.js';
 import { postsGauges } from '../subgraphs/posts/gauges.js';
 import { postsLeftBehind } from '../subgraphs/posts/on/erase-posts.js';
 import { usersGauges } from '../subgraphs/users/gauges.js';
+import { usersLeftBehind } from '../subgraphs/users/on/erase-account.js';
 import { SERVICES, type Service } from './databases.js';
 import { halfDoneDeletions } from './half-done.js';
 import { showProgress } from './seed/progress.js';
@@ -18,7 +19,7 @@ import { withStores } from './stores.js';
 const USAGE = `npm run reconcile [-- --mend]
 
 Compares every count that is kept beside its rows (likes, replies, posts, followers, following) with COUNT(*), looks for deletions of
-accounts that are half done and for what older versions left of those that are gone (likes, follows, pairs, lists), and shows what tells whether
+accounts that are half done and for what older versions left of those that are gone (likes, follows, pairs, lists, notifications), and shows what tells whether
 events flow and read models follow. Ends with 1 when a count is wrong or something was left, which --mend corrects and erases, or when a
 deletion is half done. Stopped while it mends, it does what is left when it is called again.
 
@@ -122,19 +123,20 @@ function reconcileAll(mending: boolean): Promise<number> {
   });
 }
 
-/** In how many accounts that are gone there was something left, those of posts and of followers together. */
+/** In how many accounts that are gone there was something left, those of each service together. */
 async function leftBehind(
-  { posts, followers }: Readonly<Record<Service, Database>>,
+  { users, posts, followers }: Readonly<Record<Service, Database>>,
   mending: boolean,
 ): Promise<number> {
   const accounts = {
+    users: await eraseLeftBehind(users, usersLeftBehind, { mend: mending }),
     posts: await eraseLeftBehind(posts, postsLeftBehind, { mend: mending }),
     followers: await eraseLeftBehind(followers, followsLeftBehind, { mend: mending }),
   };
   for (const [service, count] of Object.entries(accounts))
     if (count > 0)
       console.log(`  ${service}: ${show(count)} accounts that are gone had left something${mending ? '; erased' : ''}`);
-  return accounts.posts + accounts.followers;
+  return accounts.users + accounts.posts + accounts.followers;
 }
 
 function sumOf(drift: readonly Drift[]): number {

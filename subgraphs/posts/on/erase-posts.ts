@@ -1,7 +1,7 @@
 import type { Tx } from '#libs/database';
 import { forgetKeysOf } from '#libs/idempotency';
 import { inBoth } from '#libs/read-model';
-import type { LeftBehind, Slice } from '#libs/saga';
+import { othersOfNow, type LeftBehind, type Slice } from '#libs/saga';
 import { dropList } from '../timeline/build.js';
 import { SLICE, withdrawSlice } from './withdraw-posts.js';
 
@@ -24,7 +24,7 @@ const LISTS = [
  */
 export const eraseSlice: Slice<string> = async (tx, part) => {
   const { userId, cursor } = part;
-  const [phase, after = NIL, tries = '0'] = (cursor || 'withdraw').split(' ');
+  const [phase, after = NIL] = (cursor || 'withdraw').split(' ');
   switch (phase) {
     case 'withdraw': {
       // Nothing, unless the account goes by an event of a program that knew no freezing.
@@ -38,10 +38,9 @@ export const eraseSlice: Slice<string> = async (tx, part) => {
     case 'likes':
       return (await forgetLikes(tx, userId)) ? 'likes' : 'edges';
     case 'late': {
-      // Who was delivering a post may have read an edge before it went, and write into the list of who is gone. That transaction had its
-      // xid before it read, so it is over when all of before this one are; whatever else is open on the server, it has no more time than this.
-      if (after === NIL) return `late ${await currentXid(tx)}`;
-      if (Number(tries) < LATE_TRIES && !(await isOver(tx, after))) return `late ${after} ${Number(tries) + 1}`;
+      // Who was delivering a post may have read an edge before it went, and write into the list of who is gone.
+      const place = await othersOfNow(tx, cursor.slice('late '.length));
+      if (place !== undefined) return `late ${place}`;
       await dropList(tx, userId);
       return undefined;
     }
@@ -125,21 +124,4 @@ async function forgetEdges(tx: Tx, userId: string): Promise<boolean> {
   return false;
 }
 
-async function currentXid(tx: Tx): Promise<string> {
-  const [row] = await tx.query<{ xid: string }>('SELECT pg_current_xact_id()::text AS xid');
-  return row?.xid ?? '';
-}
-
-/** Whether every transaction that had an xid when this one was given out is over. If not, a moment has passed. */
-async function isOver(tx: Tx, xid: string): Promise<boolean> {
-  const [row] = await tx.query<{ over: boolean }>(
-    'SELECT pg_snapshot_xmin(pg_current_snapshot()) > $1::text::xid8 AS over',
-    [xid],
-  );
-  if (!row?.over) await tx.query('SELECT pg_sleep(0.1)');
-  return row?.over ?? false;
-}
-
-/** Half a minute: a statement of a service has 2 s, and 5 s until the next one. */
-const LATE_TRIES = 300;
 const NIL = '00000000-0000-0000-0000-000000000000';

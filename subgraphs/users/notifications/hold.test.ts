@@ -1,8 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Database, Tx } from '#libs/database';
+import type { DomainEvent } from '#libs/events';
 import { newId } from '#libs/identity';
+import type { Part } from '#libs/saga';
 import { withServer } from '../../../test/servers/needs.js';
-import { followEnded, holdNotified } from '../on/notify.js';
+import { eraseSlice } from '../on/erase-account.js';
+import { blockStarted, followEnded, followStarted, holdNotified } from '../on/notify.js';
 import { notificationsOf, unreadCountOf } from '../read/notification.queries.js';
 import { markNotificationsRead } from '../write/mark-notifications-read.js';
 import { NIL, notify, type Fact } from './facts.js';
@@ -185,6 +188,53 @@ withServer('postgres', 'notifications, on PostgreSQL', (adminUrl) => {
       batch.goOn();
       await batch.ended;
       expect(free.map(({ id }) => id)).toEqual([author, nobody]);
+    });
+
+    it.each<[string, (who: string, other: string) => DomainEvent]>([
+      ['somebody is told', (who, other) => scene.followed(other, who)],
+      ['somebody is told of', (who, other) => scene.followed(who, other)],
+      ['somebody has blocked', (who, other) => scene.blocked(who, other)],
+      ['hides somebody', (who, other) => scene.blocked(other, who)],
+    ])('what %s who is erased meanwhile is gone in the end', async (_, happened) => {
+      const [who = '', other = ''] = await scene.people(2);
+      const event = happened(who, other);
+      const left = async (): Promise<number> => {
+        const [row] = await database.query<{ n: number }>(
+          `SELECT (SELECT count(*) FROM notification_facts WHERE $1 IN (recipient_id, actor_id))::int
+             + (SELECT count(*) FROM notifications WHERE $1 IN (recipient_id, actor_id))::int
+             + (SELECT count(*) FROM block_edges WHERE $1 IN (blocker_id, blocked_id))::int AS n`,
+          [who],
+        );
+        return row?.n ?? 0;
+      };
+      const hear = async (tx: Tx): Promise<void> => {
+        // As the inbox does, before its effect.
+        await tx.query('SELECT pg_current_xact_id()');
+        await holdNotified(tx, [event]);
+        if (event.type === 'follow-started') await followStarted(tx, event);
+        if (event.type === 'block-started') await blockStarted(tx, event);
+      };
+      let cursor: string | undefined = '';
+      const slice = async (): Promise<string | undefined> => {
+        const part = { userId: who, cursor } as Part;
+        return (cursor = await database.transaction((tx) => eraseSlice(tx, part)));
+      };
+
+      const heard = keptOpen(database, hear);
+      await heard.opened;
+      await database.query('UPDATE users SET deleted_at = now() WHERE id = $1', [who]);
+      while ((await slice()) === '');
+      for (let times = 0; times < 3; times += 1) expect(await slice()).toMatch(/^late /);
+      expect(await left()).toBe(0);
+      heard.goOn();
+      await heard.ended;
+      // The control: an erasure that has ended by now.
+      expect(await left()).toBeGreaterThan(0);
+      while ((await slice()) !== undefined);
+      expect(await left()).toBe(0);
+      // And what comes after that is nothing.
+      await database.transaction(hear);
+      expect(await left()).toBe(0);
     });
 
     /** Runs of so many transactions at once, each of which holds all these people, begun at another one. */

@@ -86,6 +86,10 @@ export class Scene {
     return this.event('follow-ended', `relation:${followerId}:${followeeId}`, followerId, { followerId, followeeId });
   }
 
+  blocked(blockerId: string, blockedId: string): DomainEvent {
+    return this.event('block-started', `relation:${blockerId}:${blockedId}`, blockerId, { blockerId, blockedId });
+  }
+
   published(authorId: string, body: string, inReplyToAuthorId: string | null): DomainEvent {
     const postId = newId();
     const [inReplyToId, createdAt] = [inReplyToAuthorId && newId(), new Date().toISOString()];

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { openDatabase, type Database, type Tx } from '#libs/database';
 import { EVENTS, type DomainEvent, type EventType, type Payload } from '#libs/events';
 import { newId, timeOf } from '#libs/identity';
-import type { Saga } from '#libs/saga';
+import { eraseLeftBehind, type Saga } from '#libs/saga';
 import { silent } from '#libs/telemetry';
 import { loadUsers } from '../bulk.js';
 import type { Ended } from '../deletion.js';
@@ -14,6 +14,7 @@ import { stuckDeletions } from '../gauges.js';
 import { NIL } from '../notifications/facts.js';
 import { usersTables } from '../users.tables.js';
 import { deletionWork } from './deletion.js';
+import { usersLeftBehind } from './erase-account.js';
 import { heardBy } from './heard.js';
 import { LateSteps } from './late-steps.js';
 
@@ -109,6 +110,23 @@ describe('an account that is erased', () => {
       await database.query('DELETE FROM quarantine');
     },
   );
+
+  it('may have left something when an older program erased it, which is found and erased, and nobody else’s is', async () => {
+    const [gone, leaving, there] = [await account(), await begin(), await account()];
+    await fill(gone, there);
+    await database.query('INSERT INTO notification_reads VALUES ($1, $1)', [leaving.userId]);
+    const find = (mend: boolean) => eraseLeftBehind(database, usersLeftBehind, { mend });
+    expect(await find(true)).toBe(0);
+    const erase = `UPDATE users SET deleted_at = now() WHERE id = ANY($1::uuid[])`;
+    await database.query(erase, [[gone, leaving.userId]]);
+    // Of one that is being erased there may be something.
+    await hear('user-deleted', { userId: leaving.userId, handle: '', deletionId: leaving.id, saga: 'orchestrated' });
+    expect([await find(false), await find(true), await find(true)]).toEqual([1, 1, 0]);
+    expect(await kept(gone)).toEqual({ facts: 0, list: 0, reads: 0, blocks: 0, words: 0 });
+    expect(await kept(there)).toMatchObject({ facts: 1, list: 1, reads: 1 });
+    expect(await kept(leaving.userId)).toMatchObject({ reads: 1 });
+    await database.query('DELETE FROM quarantine');
+  });
 
   it('is not done before that is: the others’ answers alone do not end it', async () => {
     const { id } = await begin();

@@ -1,23 +1,54 @@
 import type { Tx } from '#libs/database';
 import { forgetKeysOf } from '#libs/idempotency';
-import type { Slice } from '#libs/saga';
+import { othersOfNow, type LeftBehind, type Slice } from '#libs/saga';
+import { ERASE_OWN } from '../deletion.store.js';
 import { forgetPerson } from '../notifications/facts.js';
 
 /** Rows of one slice: who is followed by 100,000 has caused as many notifications. */
 export const SLICE = 200;
 
-/** With an account goes what it was told and what it was told of, and their words in what could not be heard. */
+/**
+ * With an account goes what it was told and what it was told of, and their words in what could not be heard. Who notified them, or of
+ * them, may have seen them as they were and not have committed when all that can be seen is gone; so it is looked at twice.
+ */
 export const eraseSlice: Slice<string> = async (tx, { userId, cursor }) => {
   if (cursor.startsWith('quarantine ')) {
     const last = await eraseQuarantined(tx, userId, JSON.parse(cursor.slice('quarantine '.length)) as Place);
     return last && `quarantine ${JSON.stringify(last)}`;
   }
-  if (await forgetPerson(tx, userId, SLICE)) return '';
+  const isLate = cursor.startsWith('late');
+  if (isLate) {
+    const place = await othersOfNow(tx, cursor.slice('late '.length));
+    if (place !== undefined) return `late ${place}`;
+  }
+  if (await forgetSome(tx, userId)) return cursor;
+  return isLate ? `quarantine ${JSON.stringify(['', '', 0] satisfies Place)}` : 'late';
+};
+
+/** Older versions looked once, and kept what came after. Each is a look into an index of its own. */
+export const usersLeftBehind: LeftBehind<typeof ERASE_OWN> = {
+  accounts: `SELECT u.id FROM users u WHERE u.id > $1 AND u.deleted_at IS NOT NULL
+    AND NOT EXISTS (SELECT FROM deletion_parts WHERE user_id = u.id AND state = 'working')
+    AND (${[
+      ['notification_facts', 'recipient_id'],
+      ['notification_facts', 'actor_id'],
+      ['notification_reads', 'user_id'],
+      ['block_edges', 'blocker_id'],
+      ['block_edges', 'blocked_id'],
+    ]
+      .map(([table, column]) => `EXISTS (SELECT FROM ${table} WHERE ${column} = u.id)`)
+      .join(' OR ')}) ORDER BY u.id LIMIT $2`,
+  step: ERASE_OWN,
+  slice: eraseSlice,
+};
+
+/** Answers whether any of it is left. */
+async function forgetSome(tx: Tx, userId: string): Promise<boolean> {
+  if (await forgetPerson(tx, userId, SLICE)) return true;
   await tx.query('DELETE FROM notification_reads WHERE user_id = $1', [userId]);
   await forgetKeysOf(tx, userId);
-  if (await forgetBlocks(tx, userId)) return '';
-  return `quarantine ${JSON.stringify(['', '', 0] satisfies Place)}`;
-};
+  return forgetBlocks(tx, userId);
+}
 
 async function forgetBlocks(tx: Tx, userId: string): Promise<boolean> {
   for (const column of ['blocker_id', 'blocked_id']) {

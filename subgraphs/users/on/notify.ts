@@ -77,10 +77,12 @@ export async function postRestored(tx: Tx, { payload }: DomainEvent<'post-restor
 }
 
 export async function blockStarted(tx: Tx, { payload }: DomainEvent<'block-started'>): Promise<void> {
-  await tx.query('INSERT INTO block_edges (blocker_id, blocked_id) VALUES ($1, $2) ON CONFLICT DO NOTHING', [
-    payload.blockerId,
-    payload.blockedId,
-  ]);
+  // Of somebody who is gone it may come late, out of quarantine for example.
+  await tx.query(
+    `INSERT INTO block_edges (blocker_id, blocked_id) SELECT $1::uuid, $2::uuid
+     WHERE NOT EXISTS (SELECT FROM users WHERE id IN ($1, $2) AND deleted_at IS NOT NULL) ON CONFLICT DO NOTHING`,
+    [payload.blockerId, payload.blockedId],
+  );
 }
 
 export async function blockEnded(tx: Tx, { payload }: DomainEvent<'block-ended'>): Promise<void> {
