@@ -144,6 +144,25 @@ export function timelines(open: () => Promise<Scene>, { runs }: { readonly runs:
     }
   });
 
+  it('somebody who was frozen while another version was built has a list in it when they are back, without a start of posts', async () => {
+    const worker = new TimelineWorker({ database: scene.database, logger: silent, limits: SMALL });
+    try {
+      const leaving = await scene.person();
+      const of = { userId: leaving, handle: 'x', deletionId: newId(), saga: 'orchestrated' as const };
+      await scene.hear('account-frozen', of);
+      await rebuild(scene.database, homeTimelineModel(SMALL), { mend: true, pause: settling(scene) });
+      worker.wake();
+      await worker.settled();
+      const lists = `SELECT FROM home_timelines JOIN read_models ON name = 'home-timeline' AND slot = serving WHERE user_id = $1`;
+      expect(await scene.database.query(lists, [leaving])).toEqual([]);
+      await scene.hear('account-thawed', of);
+      await worker.settled();
+      expect(await scene.database.query(lists, [leaving])).toHaveLength(1);
+    } finally {
+      await worker.close();
+    }
+  });
+
   it('more newcomers than can be remembered, while everybody is looked at, have everybody looked at once more', async () => {
     const early = newId({ now: Date.parse('2025-01-01T00:00:00.000Z') });
     let tell: (events: readonly DomainEvent[]) => Promise<void> = async () => {};

@@ -33,9 +33,11 @@ export class TimelineWorker {
   }) {
     this.#parts = { lookMs: LOOK_MS, retryMs: 1_000, ...parts };
     parts.database.afterCommit(async (events) => {
-      // Somebody new has a list at once, unless they were seen to follow before they were heard of. Only they are looked at: an event
-      // that is told again is of somebody who came long ago, and everybody came after them.
-      for (const { type, payload } of events) if (type === 'user-registered') this.#heard(payload.userId);
+      // Somebody new has a list at once, unless they were seen to follow before they were heard of; somebody who is back, unless the other
+      // version has begun to answer while they were frozen. Only they are looked at: an event that is told again is of somebody who came
+      // long ago, and everybody came after them.
+      for (const { type, payload } of events)
+        if (type === 'user-registered' || type === 'account-thawed') this.#heard(payload.userId);
       if (events.some(givesWork)) this.wake();
     });
   }
@@ -122,6 +124,10 @@ const LOOK_MS = 60_000;
 
 function givesWork({ type }: DomainEvent): boolean {
   return (
-    type === 'user-registered' || type === 'follow-started' || type === 'post-published' || type === 'post-restored'
+    type === 'user-registered' ||
+    type === 'account-thawed' ||
+    type === 'follow-started' ||
+    type === 'post-published' ||
+    type === 'post-restored'
   );
 }
