@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
-import type { Database } from '#libs/database';
+import type { Database, Tx } from '#libs/database';
 import { newId } from '#libs/identity';
 import type { Part } from '#libs/saga';
 import { silent } from '#libs/telemetry';
@@ -7,7 +7,9 @@ import { eraseSlice } from '../on/erase-posts.js';
 import type { Scene } from '../scene.contract.js';
 import { publishPost } from '../write/publish-post.js';
 import { backfillStep } from './backfill.js';
+import { buildMissingOf } from './build.js';
 import { deliverStep, pushPost } from './deliver.js';
+import { homeTimelineModel } from './read-model.js';
 import { settle, SMALL } from './timeline.contract.js';
 import { TimelineWorker } from './worker.js';
 
@@ -104,6 +106,36 @@ export function atOnce(open: () => Promise<Scene>): void {
     }
   });
 
+  it.each<[string, (database: Database, userId: string) => Promise<unknown>]>([
+    ['by who gives a list to whoever has none', (database, userId) => buildMissingOf(database, [userId], SMALL)],
+    [
+      'into the version that is being built',
+      async (database, userId) => {
+        const [last] = await scene.database.query<{ id: string }>(
+          'SELECT id FROM people WHERE id < $1 ORDER BY id DESC LIMIT 1',
+          [userId],
+        );
+        await database.transaction((tx) => homeTimelineModel(SMALL).fill(tx, 2, last?.id ?? ''));
+      },
+    ],
+  ])('a list that is written, %s, when its person is erased meanwhile, is not there in the end', async (_, build) => {
+    const leaving = await scene.person();
+    await settle(scene);
+    await scene.database.query('DELETE FROM home_timelines WHERE user_id = $1', [leaving]);
+    const goOn = await stalledAtLists(scene.database, (database) => build(database, leaving));
+    const erasing = await erasingOf(leaving);
+    while ((await erasing.slice()) !== undefined);
+    await goOn();
+    expect(await count('SELECT FROM home_timelines WHERE user_id = $1', [leaving])).toBe(0);
+    // The control: somebody else's is written.
+    const staying = await scene.person();
+    await scene.database.query('DELETE FROM home_timelines WHERE user_id = $1', [staying]);
+    await (
+      await stalledAtLists(scene.database, (database) => build(database, staying))
+    )();
+    expect(await count('SELECT FROM home_timelines WHERE user_id = $1', [staying])).toBe(1);
+  });
+
   /** An erasure whose slices the test calls for. */
   async function erasingOf(userId: string) {
     await scene.database.query(`UPDATE people SET state = 'frozen' WHERE id = $1`, [userId]);
@@ -120,6 +152,33 @@ export function atOnce(open: () => Promise<Scene>): void {
       },
     };
   }
+}
+
+/** Does this in a transaction that stands still before it holds the lists of people whom it has found. Answers how it goes on. */
+async function stalledAtLists<T>(
+  database: Database,
+  work: (stalling: Database) => Promise<T>,
+): Promise<() => Promise<T>> {
+  let [stalled, goOn] = [(): void => {}, (): void => {}];
+  const isStalled = new Promise<void>((resolve) => (stalled = resolve));
+  const mayGoOn = new Promise<void>((resolve) => (goOn = resolve));
+  const transaction: Database['transaction'] = (inner) =>
+    database.transaction((tx) => {
+      const query = (async (text: string, values?: unknown[]) => {
+        if (text.includes('pg_advisory_xact_lock')) {
+          stalled();
+          await mayGoOn;
+        }
+        return tx.query(text, values);
+      }) as Tx['query'];
+      return inner({ ...tx, query });
+    });
+  const working = work({ transaction } as Database);
+  await Promise.race([isStalled, working]);
+  return () => {
+    goOn();
+    return working;
+  };
 }
 
 /** Does this in a transaction that stays open, as another process would. Answers how it ends. */

@@ -6,9 +6,14 @@ export const PEOPLE_PER_STEP = 25;
 /** People of whom one step asks whether they have a list. */
 const PEOPLE_PER_LOOK = 1_000;
 
-/** Writes the lists of these people from the source, into one version. Answers how many posts they hold. */
+/** Writes the lists of these people from the source, into one version. Answers how many posts they hold. Who is gone has none. */
 export async function buildLists(tx: Tx, slot: number, userIds: readonly string[], length: number): Promise<number> {
   await holdLists(tx, userIds);
+  // Since the caller found them somebody may have been erased, and an erasure waits only for whom it finds here, or who has written.
+  const there = await tx.query<{ id: string }>(
+    `SELECT id FROM people WHERE id = ANY($1::uuid[]) AND state <> 'deleted' ORDER BY id FOR KEY SHARE`,
+    [userIds],
+  );
   const [row] = await tx.query<{ stored: number }>(
     `WITH newest AS MATERIALIZED (
        SELECT u.id AS user_id, ARRAY(
@@ -28,7 +33,7 @@ export async function buildLists(tx: Tx, slot: number, userIds: readonly string[
        SELECT $1, user_id, coalesce(ids[$3 + 1], '${NIL}') FROM newest ORDER BY user_id
        ON CONFLICT (slot, user_id) DO UPDATE SET floor = greatest(h.floor, excluded.floor)
      ) SELECT count(*)::int AS stored FROM stored`,
-    [slot, userIds, length],
+    [slot, there.map(({ id }) => id), length],
   );
   return row?.stored ?? 0;
 }
