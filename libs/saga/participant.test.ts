@@ -2,10 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { openDatabase, type Database } from '#libs/database';
+import { openDatabase, provisionServices, type Database } from '#libs/database';
 import { newId } from '#libs/identity';
 import { outboxMigrations } from '#libs/outbox';
 import { silent } from '#libs/telemetry';
+import { withServer } from '../../test/servers/needs.js';
 import { PARTS_INDEXES, PARTS_PROGRESS, PARTS_TABLE, type Part } from './part.js';
 import { beginStep, partOf, Participant, type Begun } from './participant.js';
 
@@ -172,6 +173,70 @@ describe('of several deletions of one account', () => {
   });
 });
 
+withServer('postgres', 'a step that another process is at', (adminUrl) => {
+  let shared: Database;
+  /** Transactions, each of them a look at the deletion. */
+  let looks: number;
+  beforeAll(async () => {
+    const prefix = `test_${newId().replaceAll('-', '').slice(-12)}_`;
+    const url = (await provisionServices(adminUrl, ['posts'], { posts: 'posts' }, { prefix }))['posts'];
+    const migrations = [...outboxMigrations];
+    shared = await openDatabase({ service: 'posts', url, dataDir, entities: [], migrations, logger: silent });
+    for (const statement of [PARTS_TABLE, ...PARTS_INDEXES, ...PARTS_PROGRESS]) await shared.query(statement);
+  });
+  afterAll(() => shared?.close());
+  beforeEach(async () => {
+    await shared.query('DELETE FROM deletion_parts');
+    await shared.transaction((tx) =>
+      beginStep<Step>(tx, {
+        deletionId: first,
+        userId,
+        saga: 'choreographed',
+        step: 'go',
+        last: 'erase',
+        tells: false,
+      }),
+    );
+    looks = 0;
+  });
+
+  const counting: Pick<Database, 'query' | 'transaction'> = {
+    query: (...asked) => shared.query(...asked),
+    transaction: (work) => {
+      looks += 1;
+      return shared.transaction(work);
+    },
+  };
+  const looked = async (times: number): Promise<void> => {
+    while (looks < times) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  /** Holds the deletion as a slice does, until another one has looked for work so often. */
+  async function whileHeld(other: Participant<Step>, times: number, pauseMs = 0): Promise<void> {
+    await shared.transaction(async (tx) => {
+      await tx.query('SELECT FROM deletion_parts FOR UPDATE');
+      other.wake();
+      await looked(times);
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    });
+  }
+
+  it('is looked at again after a pause, and done when that one is gone', async () => {
+    const other = participantOn(counting, { heldMs: 700 });
+    await whileHeld(other, 1, 200);
+    expect(looks).toBe(1);
+    while (happened.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+    await other.close();
+    expect(happened).toEqual(['go', 'go done 1']);
+    expect(looks).toBeLessThan(4);
+  });
+
+  it('is looked at without an end where there is no pause (control)', async () => {
+    const other = participantOn(counting, { heldMs: 0 });
+    await whileHeld(other, 10);
+    await other.close();
+  });
+});
+
 const userId = newId();
 const [first, second, third] = [1, 2, 3].map((now) => newId({ now })) as [string, string, string];
 
@@ -181,7 +246,10 @@ function begin(step: Step, deletionId: string, tells = true, undo?: Step, who = 
   );
 }
 
-function participantOn(on: Pick<Database, 'query' | 'transaction'>): Participant<Step> {
+function participantOn(
+  on: Pick<Database, 'query' | 'transaction'>,
+  { heldMs }: { heldMs?: number } = {},
+): Participant<Step> {
   const slice = async (_: unknown, { step }: Part<Step>) => {
     happened.push(step);
     if (happened.length === endsAt) void participant.close();
@@ -196,6 +264,7 @@ function participantOn(on: Pick<Database, 'query' | 'transaction'>): Participant
     logger: silent,
     pausesMs: [1, 1],
     lookMs: 10,
+    ...(heldMs === undefined ? {} : { heldMs }),
   });
 }
 

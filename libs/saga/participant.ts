@@ -13,6 +13,8 @@ interface Options<Step extends string> {
   readonly pausesMs?: readonly number[];
   /** How often somebody looks for work that a process has left which died. */
   readonly lookMs?: number;
+  /** How soon it is looked again where another process is at all there is to do. */
+  readonly heldMs?: number;
 }
 
 interface Row<Step extends string> extends Part<Step> {
@@ -39,8 +41,8 @@ export class Participant<Step extends string> {
   #look: NodeJS.Timeout | undefined;
 
   constructor(options: Options<Step>) {
-    const { pausesMs = [100, 400, 1_600, 6_400], lookMs = 60_000 } = options;
-    this.#options = { ...options, pausesMs, lookMs };
+    const { pausesMs = [100, 400, 1_600, 6_400], lookMs = 60_000, heldMs = 500 } = options;
+    this.#options = { ...options, pausesMs, lookMs, heldMs };
   }
 
   /** Work was begun, or may have been left by a process before this one. */
@@ -73,19 +75,24 @@ export class Participant<Step extends string> {
   }
 
   async #run(): Promise<void> {
-    const { database, logger, lookMs } = this.#options;
+    const { database, heldMs, logger, lookMs } = this.#options;
     let nextMs = lookMs;
     try {
+      let isHeld = false;
       while (!this.#closed) {
         this.#again = false;
         const due = await database.query<{ id: string }>(
           `SELECT deletion_id AS id FROM deletion_parts WHERE state = 'working' AND due_at <= now() ORDER BY due_at LIMIT $1`,
           [TOGETHER],
         );
-        for (const { id } of due) if (!this.#closed) await this.#slice(id);
-        if (due.length === 0 && !this.#again) break;
+        let did = 0;
+        for (const { id } of due) if (!this.#closed && (await this.#slice(id))) did += 1;
+        isHeld = due.length > 0 && did === 0;
+        if (did === 0 && !this.#again) break;
       }
       nextMs = await this.#nextDueMs();
+      // Another process is at a slice, which may take seconds; when it dies, what it holds is free and nobody tells.
+      if (isHeld) nextMs = Math.max(nextMs, heldMs);
     } catch (error) {
       logger.error({ err: error }, 'The steps of deletions cannot be worked off; it is tried again');
     } finally {
@@ -103,10 +110,12 @@ export class Participant<Step extends string> {
     return Math.min(this.#options.lookMs, Math.max(5, next?.ms ?? this.#options.lookMs));
   }
 
-  async #slice(id: string): Promise<void> {
+  /** False: another process is at it, or was. */
+  async #slice(id: string): Promise<boolean> {
     const { database, steps } = this.#options;
     const began = performance.now();
     let step: Step | undefined;
+    let isMine = true;
     try {
       await database.transaction(async (tx) => {
         const [row] = await tx.query<Row<Step>>(
@@ -114,6 +123,7 @@ export class Participant<Step extends string> {
           [id],
         );
         step = row?.step;
+        isMine = row !== undefined;
         if (row === undefined) return;
         const cursor = await steps[row.step].slice(tx, row);
         crashPoint('saga:slice');
@@ -131,6 +141,7 @@ export class Participant<Step extends string> {
     }
     // As long again as it took: the connection is for others too.
     await new Promise((resolve) => setTimeout(resolve, Math.min(50, performance.now() - began)));
+    return isMine;
   }
 
   /** A step that was undone because it gave up is told as the one that failed. */
