@@ -74,14 +74,15 @@ async function run(setup: Setup, place: Place, { withoutToken }: { withoutToken:
       progress.add(1, `killed at ${point}`);
     }
     for (const member of members) await member.dismiss();
-    const counts = compare(writer.committed, await onTheStream(site));
+    const told = await onTheStream(site);
+    const counts = { ...compare(writer.committed, told), backwards: backwards(told) };
     return {
       claim: withoutToken
         ? 'control: a lock without a token'
         : `two relays, ${RANGES} ranges; frozen, killed, clocks ±5 min`,
       place: place.name,
       over: `${writer.committed.length.toLocaleString('en')} events, ${points.length} × SIGSTOP ${setup.freezeMs / 1_000} s, ${kills} kills`,
-      figures: withoutToken ? wrong(counts, 'doubled') : zeros(counts),
+      figures: withoutToken ? wrong(counts, 'doubled', 'backwards') : zeros(counts),
     };
   } finally {
     progress.stop();
@@ -89,6 +90,16 @@ async function run(setup: Setup, place: Place, { withoutToken }: { withoutToken:
     await users.close();
     await site.clear();
   }
+}
+
+/** How many came after a later one of their aggregate, the first time or again: whoever has no inbox goes back by them. */
+function backwards(told: readonly Entry[]): number {
+  const last = new Map<string, number>();
+  return told.filter(({ aggregate, version }) => {
+    const highest = last.get(aggregate) ?? 0;
+    last.set(aggregate, Math.max(highest, version));
+    return version < highest;
+  }).length;
 }
 
 class Writer {
