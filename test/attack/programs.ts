@@ -13,6 +13,7 @@ import { startGateway } from '../../gateway/start.js';
 import { PASSWORD } from '../people.js';
 import { startTinyGraph } from '../tiny/tiny-graph.js';
 import type { Cast, Target } from './attack.js';
+import { CONNECTIONS_OF_CROWDED } from './h-sockets.js';
 import { ANSWER_BYTES_OF_OPEN, registeredDocuments } from './limits.js';
 import { WatchedLog } from './log.js';
 import { collectGarbage, NO_STRAIN, watchProcess, type Strain } from './watch.js';
@@ -120,6 +121,7 @@ export async function startPrograms(): Promise<Programs> {
       RATE_LIMIT_WINDOW_S: '3600',
       TRUSTED_PROXIES: '1',
     });
+    const crowded = await start({ CONNECTIONS_MAX: String(CONNECTIONS_OF_CROWDED) });
 
     const everything = await startEverything(
       {
@@ -138,6 +140,7 @@ export async function startPrograms(): Promise<Programs> {
       gateway: gateway.url,
       open: open.url,
       metered: metered.url,
+      crowded: crowded.url,
       social: everything.gateway.url,
       users: everything.users.url,
       posts: everything.posts.url,
