@@ -293,6 +293,51 @@ describe('time', () => {
     }
   });
 
+  it('a client that goes away before its request is whole, or while its token is looked at, is a figure and no line of the log', async () => {
+    const levels: string[] = [];
+    const noted = (level: string) => () => void levels.push(level);
+    const logger = { debug: noted('debug'), info: noted('info'), warn: noted('warn'), error: noted('error') };
+    const told: { resolve?: (status: number) => void } = {};
+    const observe = { request: (_method: string, status: number) => told.resolve!(status), answered() {} };
+    const looking: { resolve?: () => void } = {};
+    const to = await startTinyHttp(schema, root, {
+      logger,
+      observe,
+      identity: {
+        // Who is looked at is gone before it is known.
+        bearer: ({ headers, socket }) =>
+          headers.authorization === undefined
+            ? null
+            : new Promise<never>((_, reject) => {
+                socket.once('close', () => setImmediate(reject, new Failure('UNAUTHENTICATED')));
+                looking.resolve!();
+              }),
+        assertion: () => undefined,
+      },
+    });
+    const leave = async (headers: object): Promise<number> => {
+      const status = new Promise<number>((resolve) => (told.resolve = resolve));
+      const looked = new Promise<void>((resolve) => (looking.resolve = resolve));
+      const outgoing = httpRequest(to.url, {
+        method: 'POST',
+        headers: { ...JSON_TYPE, ...headers, 'content-length': 100 },
+        agent: false,
+      });
+      outgoing.on('error', () => {});
+      const arrived = new Promise((resolve) => to.server.once('request', resolve));
+      outgoing.flushHeaders();
+      await ('authorization' in headers ? looked : arrived);
+      outgoing.destroy();
+      return status;
+    };
+    try {
+      expect([await leave({}), await leave({ authorization: 'Bearer x' })]).toEqual([499, 499]);
+      expect(levels).toEqual(['debug', 'debug']);
+    } finally {
+      await to.close();
+    }
+  });
+
   it('a bug of ours is 500 and a request id; the stack is in the log, once', async () => {
     const lines: { message: string; fields: object }[] = [];
     const logger = {

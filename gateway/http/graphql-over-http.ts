@@ -92,17 +92,21 @@ export async function answerGraphql(
     requireMethod(request.method);
     refuseCrossSite(request.method!, request.headers, parts.cors);
     type = responseTypeFor(request.headers.accept);
-    // Somebody who says who they are may have something left where others there have not: that is asked when it is known.
-    if (request.headers.authorization === undefined) parts.rates?.requireLeft(request, null);
-    const asked = await notForNothing(request, parts, readRequest(request, parts.bodyBytesMax, parts.bodies));
+    const found = whoAsks(request, parts.identity);
+    const who = found instanceof Promise ? await found : found;
+    // Meanwhile: nobody would tell who reads the body that it does not come.
+    if (request.destroyed) throw CLIENT_GONE;
+    const subject = who.bearer?.subject ?? null;
+    parts.rates?.requireLeft(request, subject);
+    const asked = await notForNothing(request, subject, parts, readRequest(request, parts.bodyBytesMax, parts.bodies));
     // From here on: a client that sends slowly would otherwise be counted as a service that answers late.
     const deadline = parts.clock() + parts.timeoutMs;
     // Who has not said yet what it wants takes no place of those who have.
     if (admission) inside = takePlace(admission);
-    const { answer, subject, consistency, pastCaches, responseHeaders } = await answered(
+    const { answer, consistency, pastCaches, responseHeaders } = await answered(
       request,
       response,
-      { asked, requestId, deadline, trace },
+      { asked, who, requestId, deadline, trace },
       parts,
     );
     if (response.destroyed) return;
@@ -119,7 +123,8 @@ export async function answerGraphql(
     write(request, response, 200, type, answer.body, requestId, parts);
   } catch (error) {
     if (response.destroyed || error === CLIENT_GONE) {
-      parts.logger.info({ requestId, ...traceIdOf(trace), status: 499 }, 'The client went away');
+      // Nobody pays for it: were it a line of every log, strangers would fill the disk. How many there are is a figure (499).
+      parts.logger.debug({ requestId, ...traceIdOf(trace), status: 499 }, 'The client went away');
       return void response.destroy();
     }
     refuse(request, response, type, refusalOf(error), requestId, trace, parts);
@@ -177,16 +182,26 @@ function takePlace(admission: Admission): true {
 }
 
 /** What cannot even be asked (no JSON, a token that is none, a document that may not run) costs its client something. */
-function notForNothing<T>(request: IncomingMessage, { rates }: GraphqlOverHttpParts, work: Promise<T>): Promise<T> {
-  return rates ? orCounted(request, rates, work) : work;
+function notForNothing<T>(
+  request: IncomingMessage,
+  subject: string | null,
+  { rates }: GraphqlOverHttpParts,
+  work: Promise<T>,
+): Promise<T> {
+  return rates ? orCounted(request, subject, rates, work) : work;
 }
 
-async function orCounted<T>(request: IncomingMessage, rates: Rates, work: Promise<T>): Promise<T> {
+async function orCounted<T>(
+  request: IncomingMessage,
+  subject: string | null,
+  rates: Rates,
+  work: Promise<T>,
+): Promise<T> {
   try {
     return await work;
   } catch (error) {
     if (error !== CLIENT_GONE && refusalOf(error).status < 500)
-      await rates.refused(request, null).catch((limit: unknown) => {
+      await rates.refused(request, subject).catch((limit: unknown) => {
         // What was not read of a body is not read now either.
         throw request.complete ? limit : error;
       });
@@ -194,15 +209,34 @@ async function orCounted<T>(request: IncomingMessage, rates: Rates, work: Promis
   }
 }
 
-/** Which document is meant, and who asks. */
-async function identified(
+interface Asking {
+  /** Null: nobody, as far as we know. */
+  readonly bearer: Bearer | null;
+  /** Why the token is none. Told when nothing else is wrong with the request. */
+  readonly wrong?: unknown;
+}
+
+/** Who asks, by the headers alone: before the body of somebody who has nothing left would be read. */
+function whoAsks(request: IncomingMessage, identity: Identity): Asking | Promise<Asking> {
+  const isNone = (wrong: unknown): Asking => ({ bearer: null, wrong });
+  try {
+    const bearer = identity.bearer(request);
+    return bearer instanceof Promise ? bearer.then((known) => ({ bearer: known }), isNone) : { bearer };
+  } catch (error) {
+    return isNone(error);
+  }
+}
+
+/** Which document is meant, where whoever asks for it may be answered. */
+async function meant(
   asked: GraphqlRequest,
-  request: IncomingMessage,
+  { bearer, wrong }: Asking,
   { documentText = textOnly, identity }: GraphqlOverHttpParts,
-): Promise<{ text: string; bearer: Bearer | null }> {
+): Promise<string> {
   const text = documentText(asked);
-  const who = identity.bearer(request);
-  return { text, bearer: who instanceof Promise ? await who : who };
+  if (wrong !== undefined) throw wrong;
+  if (bearer) identity.requireStill?.(bearer);
+  return text;
 }
 
 async function answered(
@@ -210,11 +244,13 @@ async function answered(
   response: ServerResponse,
   {
     asked,
+    who,
     requestId,
     deadline,
     trace,
   }: {
     readonly asked: GraphqlRequest;
+    readonly who: Asking;
     readonly requestId: string;
     readonly deadline: number;
     readonly trace: Span | undefined;
@@ -222,13 +258,13 @@ async function answered(
   parts: GraphqlOverHttpParts,
 ): Promise<{
   answer: Answer;
-  subject: string | null;
   consistency: RequestConsistency | undefined;
   pastCaches: boolean;
   responseHeaders: RequestContext['responseHeaders'];
 }> {
-  const { text, bearer } = await notForNothing(request, parts, identified(asked, request, parts));
+  const { bearer } = who;
   const subject = bearer?.subject ?? null;
+  const text = await notForNothing(request, subject, parts, meant(asked, who, parts));
   parts.rates?.requireLeft(request, subject);
   const responseHeaders: RequestContext['responseHeaders'] = [];
   const pastCaches = parts.noCacheOf?.(subject) === true && asksPastCaches(request.headers['cache-control']);
@@ -277,7 +313,7 @@ async function answered(
     return key === undefined ? run : run.then((answer) => refuseKey(answer, operation));
   });
   if (answer === undefined) throw new Failure('OVERLOADED', 'There is no supergraph to serve yet.');
-  return { answer, subject, consistency, pastCaches, responseHeaders };
+  return { answer, consistency, pastCaches, responseHeaders };
 }
 
 /** A name of the client's choosing, as far as a name goes; nothing else of what it asks. */

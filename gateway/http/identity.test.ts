@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Failure } from '#libs/failure';
 import {
   AssertionSigner,
   AssertionVerifier,
@@ -105,6 +106,49 @@ describe('a token', () => {
       expect(lost.executed).toHaveLength(0);
     } finally {
       await lost.close();
+    }
+  });
+});
+
+describe('a log-in that ends', () => {
+  it('while the rest of its request is on its way is ended (control: where it goes on, it is answered)', async () => {
+    const over = new Set<string>();
+    const requireNow = (_subject: string, { jti }: Readonly<Record<string, unknown>>): void => {
+      if (over.has(String(jti))) throw new Failure('UNAUTHENTICATED', 'This log-in has ended; log in again.');
+    };
+    const parts = {
+      verifier: new TokenVerifier({ keys: tokens.jwks(), issuer, audience }),
+      signer: { sign: () => '' },
+      ended: { known: true, require: () => Promise.resolve(), requireNow },
+    };
+    const slow = await startTinyHttp(
+      buildSchema('type Query { me: String }'),
+      { me: () => 'me' },
+      { identity: tokenIdentity(parts) },
+    );
+    const answered = (jti: string): Promise<number> =>
+      new Promise((resolve, reject) => {
+        const headers = {
+          'content-type': 'application/json',
+          authorization: `Bearer ${signed(head, { ...claims, jti })}`,
+        };
+        const outgoing = httpRequest(slow.url, { method: 'POST', headers, agent: false }, (incoming) => {
+          incoming.resume();
+          resolve(incoming.statusCode!);
+        });
+        outgoing.on('error', reject);
+        outgoing.write('{"query":');
+        slow.server.once('request', () =>
+          setTimeout(() => {
+            if (jti === 'ends') over.add(jti);
+            outgoing.end('"{me}"}');
+          }, 50),
+        );
+      });
+    try {
+      expect([await answered('goes on'), await answered('ends')]).toEqual([200, 401]);
+    } finally {
+      await slow.close();
     }
   });
 });

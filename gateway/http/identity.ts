@@ -9,6 +9,8 @@ import { grantsOf, type Grants } from '../authorization/grants.js';
 export interface Identity {
   /** Whose token it is, null when there is none; a bad token is UNAUTHENTICATED and nothing runs. */
   bearer(request: IncomingMessage): Promise<Bearer> | Bearer | null;
+  /** Throws when this log-in has ended since: the rest of the request may have come late. */
+  requireStill?(bearer: Bearer): void;
   /** What `subgraph` is told, or undefined when nobody is told anything. */
   assertion(subgraph: string, subject: string | null): string | undefined;
 }
@@ -73,6 +75,9 @@ export function tokenIdentity(parts: {
       if (now < known.until && now >= known.until - BELIEVED_MS) return unlessEnded(known.bearer);
       believed.delete(token);
       return verified(token).then(unlessEnded);
+    },
+    requireStill({ subject, claims }) {
+      ended?.requireNow(subject, claims);
     },
     assertion: (subgraph, subject) => signer.sign(subgraph, subject),
   };

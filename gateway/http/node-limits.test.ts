@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { createServer, type Server } from 'node:http';
-import { connect, type AddressInfo } from 'node:net';
+import { createServer, get, type Server } from 'node:http';
+import { connect, type AddressInfo, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { answerBrokenRequest, limitServer, SERVER_OPTIONS } from './node-limits.js';
 
 /** Node's own server with our limits, their times a hundred times shorter. */
@@ -15,11 +16,14 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all([server, patient].map(ended)));
 
-async function started(times: Partial<typeof SHORT>): Promise<Server> {
+async function started(
+  times: Partial<typeof SHORT>,
+  answerBroken: (error: Error, socket: Socket) => void = answerBrokenRequest,
+): Promise<Server> {
   const made = createServer({ ...SERVER_OPTIONS, ...times }, (request, response) => {
     request.resume().on('end', () => response.end('{}'));
   });
-  made.on('clientError', answerBrokenRequest);
+  made.on('clientError', answerBroken);
   limitServer(
     made,
     3,
@@ -70,6 +74,43 @@ describe('a client that takes its time', () => {
   });
 });
 
+describe('a client that heeds no goodbye', () => {
+  /** Three that say nothing, read, and never end their half. */
+  function held(made: Server): { port: number; told: () => number; open: () => Promise<number>; end: () => void } {
+    const { port } = made.address() as AddressInfo;
+    let told = 0;
+    const sockets = [1, 2, 3].map(() =>
+      connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+        .on('error', () => {})
+        .once('data', (chunk: Buffer) => (told += Number(chunk.toString().startsWith('HTTP/1.1 408 ')))),
+    );
+    return {
+      port,
+      told: () => told,
+      open: () => new Promise((resolve) => made.getConnections((_error, count) => resolve(count))),
+      end: () => sockets.forEach((socket) => socket.destroy()),
+    };
+  }
+
+  const answered = (port: number): Promise<boolean> =>
+    new Promise((resolve) => {
+      get({ port, host: '127.0.0.1', agent: false }, (response) => {
+        response.resume();
+        resolve(true);
+      }).on('error', () => resolve(false));
+    });
+
+  it('is told 408 and let go, and others have its place; control: by end() alone it keeps it', async () => {
+    const ours = await started(SHORT);
+    const naive = await started(SHORT, (_error, socket) => void socket.end('HTTP/1.1 408 Request Timeout\r\n\r\n'));
+    const [letGo, kept] = [held(ours), held(naive)];
+    while (letGo.told() < 3 || kept.told() < 3 || (await letGo.open()) > 0) await delay(10);
+    expect([await answered(letGo.port), await kept.open(), await answered(kept.port)]).toEqual([true, 3, false]);
+    for (const { end } of [letGo, kept]) end();
+    await Promise.all([ours, naive].map(ended));
+  });
+});
+
 describe('connections', () => {
   it('beyond the most that may be are closed, and those that are there go on', async () => {
     const { port } = patient.address() as AddressInfo;
@@ -82,11 +123,12 @@ describe('connections', () => {
           }),
       ),
     );
+    const before = rejected;
     const dropped = new Promise((resolve) => patient.once('drop', resolve));
     const one = connect(port, '127.0.0.1');
     one.on('error', () => {});
     await dropped;
-    expect(rejected).toBe(1);
+    expect(rejected).toBe(before + 1);
     one.destroy();
     const answered = new Promise<string>((resolve) =>
       open[0]!.once('data', (chunk: Buffer) => resolve(chunk.toString())),

@@ -32,7 +32,13 @@ const ANSWERS: Record<string, { status: string; message: string }> = {
   ERR_HTTP_REQUEST_TIMEOUT: { status: '408 Request Timeout', message: 'The request took too long to arrive.' },
 };
 
-/** What is not even HTTP gets the same JSON as everything else, and the connection ends. */
+/** So long a client has to read why its connection ends. */
+const LET_GO_MS = 1_000;
+
+/**
+ * What is not even HTTP gets the same JSON as everything else, and the connection ends: also for a client that does not end its half of
+ * it. Node has looked at it for the last time when it told us, and it would keep a place of `connectionsMax` for as long as that likes.
+ */
 export function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
   if (socket.destroyed || !socket.writable) return void socket.destroy();
   const { status, message } = ANSWERS[error.code ?? ''] ?? {
@@ -42,6 +48,8 @@ export function answerBrokenRequest(error: Error & { code?: string }, socket: So
   const body = JSON.stringify({ errors: [{ message, extensions: { code: 'BAD_REQUEST' } }] });
   const head = `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json; charset=utf-8\r\ncache-control: no-store\r\n`;
   socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+  const cut = setTimeout(() => socket.destroy(), LET_GO_MS);
+  socket.once('close', () => clearTimeout(cut));
 }
 
 /** What a request lacks, or has too much of, whatever it asks for. */

@@ -60,6 +60,8 @@ describe('the address of a client', () => {
 describe('a client that asks for more than it may', () => {
   let budgets: Budgets;
   let tiny: TinyHttp;
+  /** How many tokens were looked at. */
+  let looks = 0;
   beforeAll(async () => {
     budgets = await openBudgets({ redisUrl: undefined, logger: silent });
     tiny = await startTinyHttp(
@@ -69,6 +71,7 @@ describe('a client that asks for more than it may', () => {
         identity: {
           bearer({ headers: { authorization } }) {
             if (authorization === undefined) return null;
+            looks += 1;
             if (authorization === 'forged') throw new Failure('UNAUTHENTICATED');
             if (authorization === 'unknown') throw new Failure('SUBGRAPH_UNAVAILABLE');
             return { subject: authorization, claims: {}, grants: grantsOf({}) };
@@ -101,6 +104,18 @@ describe('a client that asks for more than it may', () => {
       body,
     });
   const ask = (client: string, text: string, headers = {}): Promise<Response> => post(client, query(text), headers);
+  /** The status of one that says how long its body is, and does not send it; or that it is waited for. */
+  const withoutBody = async (client: string, authorization?: string): Promise<string> => {
+    const socket = connect(Number(new URL(tiny.url).port), '127.0.0.1');
+    const more = authorization === undefined ? '' : `authorization: ${authorization}\r\n`;
+    socket.write(
+      `POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-forwarded-for: ${client}\r\n${more}content-length: 9\r\n\r\n`,
+    );
+    const told = once(socket, 'data').then(([chunk]) => /^HTTP\/1\.1 (\d+)/.exec(String(chunk))![1]!);
+    const status = await Promise.race([told, delay(100, 'waited for')]);
+    socket.destroy();
+    return status;
+  };
 
   it('is told 429 and when it may ask again; nothing runs, and others are as they were', async () => {
     expect((await ask('203.0.113.1', '{people(first:100){id}}')).status).toBe(200);
@@ -183,6 +198,15 @@ describe('a client that asks for more than it may', () => {
     expect(statuses).toEqual([...Array.from({ length: 10 }, () => status), 429]);
   });
 
+  it('who is logged in pays for those as well, and not the others at the address', async () => {
+    const fay = { authorization: 'fay' };
+    const statuses: number[] = [];
+    for (let turn = 0; turn < 21; turn += 1) statuses.push((await post('203.0.113.15', '{', fay)).status);
+    expect(statuses).toEqual([...Array.from({ length: 20 }, () => 400), 429]);
+    expect(await withoutBody('203.0.113.15', 'fay')).toBe('429');
+    expect((await ask('203.0.113.15', '{me{id}}')).status).toBe(200);
+  });
+
   it('has no document parsed and no body read once it has nothing left (control: before, and somebody else, has)', async () => {
     let nth = 0;
     const anew = async (client: string, headers = {}): Promise<[number, number]> => {
@@ -193,24 +217,26 @@ describe('a client that asks for more than it may', () => {
     expect(await anew('203.0.113.11')).toEqual([200, 1]);
     expect((await ask('203.0.113.11', '{people(first:100){id}}')).status).toBe(429);
     for (let turn = 0; turn < 10; turn += 1) expect(await anew('203.0.113.11')).toEqual([429, 0]);
-    // It says how long its body is, and never sends it.
-    const { port } = new URL(tiny.url);
-    const socket = connect(Number(port), '127.0.0.1');
-    socket.write(
-      'POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-forwarded-for: 203.0.113.11\r\ncontent-length: 9\r\n\r\n',
-    );
-    expect(String((await once(socket, 'data'))[0])).toMatch(/^HTTP\/1\.1 429 [^]*retry-after: \d/);
-    socket.destroy();
     expect(await anew('203.0.113.12')).toEqual([200, 1]);
+    const told = [withoutBody('203.0.113.11'), withoutBody('203.0.113.12'), withoutBody('203.0.113.12', 'forged')];
+    expect(await Promise.all(told)).toEqual(['429', 'waited for', 'waited for']);
+    // Whatever is written where a token goes.
+    expect(await withoutBody('203.0.113.11', 'forged')).toBe('429');
+    expect(await withoutBody('203.0.113.11', 'unknown')).toBe('429');
+    expect((await ask('203.0.113.11', '{me{id}}', { authorization: 'forged' })).status).toBe(429);
 
     const dora = { authorization: 'dora' };
     expect(await anew('203.0.113.12', dora)).toEqual([200, 1]);
     for (const status of [200, 429])
       expect((await ask('203.0.113.12', '{people(first:100){id}}', dora)).status).toBe(status);
     for (let turn = 0; turn < 10; turn += 1) expect(await anew('203.0.113.12', dora)).toEqual([429, 0]);
+    expect(await withoutBody('203.0.113.12', 'dora')).toBe('429');
     // Nobody else there is meant, and who has a token is not kept out by those who have none.
     expect(await anew('203.0.113.12')).toEqual([200, 1]);
+    expect(await withoutBody('203.0.113.11', 'eli')).toBe('waited for');
+    looks = 0;
     expect(await anew('203.0.113.11', { authorization: 'eli' })).toEqual([200, 1]);
+    expect(looks).toBe(1);
   });
 
   it('has something left again when its window ends', async () => {

@@ -1,5 +1,5 @@
-/** What stands at the other end: three gateways before the tiny graph, the social graph, and its subgraphs reached directly. */
-export type Target = 'gateway' | 'open' | 'metered' | 'social' | 'users' | 'posts' | 'followers';
+/** What stands at the other end: four gateways before the tiny graph, the social graph, and its subgraphs reached directly. */
+export type Target = 'gateway' | 'open' | 'metered' | 'crowded' | 'social' | 'users' | 'posts' | 'followers';
 
 /** A request as it is written, by a client that sends what it is told and adds nothing. */
 export interface Message {
@@ -13,6 +13,19 @@ export interface Message {
    * nothing is read for so long, and answers that are not all whole then are as good as none.
    */
   readonly bytes?: string | { readonly parts: readonly string[]; readonly every: number; readonly unreadMs?: number };
+  /** Instead of all that: many at once. */
+  readonly crowd?: Crowd;
+}
+
+/** Connections of clients that read and heed no goodbye: what comes is the answer to an ordinary question that is asked at last. */
+export interface Crowd {
+  readonly connections: number;
+  /** All that each says. */
+  readonly says?: string;
+  /** Held for so long. */
+  readonly ms: number;
+  /** Ordinary questions are asked meanwhile; one that fails is what comes. */
+  readonly beside?: boolean;
 }
 
 export interface Seen {
@@ -20,6 +33,8 @@ export interface Seen {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
   readonly text: string;
+  /** How long ordinary questions took, all but one of a hundred: without a crowd and beside it. */
+  readonly p99Ms?: { readonly alone: number; readonly beside: number };
 }
 
 export interface Expected {

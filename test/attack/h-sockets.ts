@@ -1,3 +1,4 @@
+import { SERVER_OPTIONS } from '../../gateway/http/node-limits.js';
 import { attacks, query, times, type Attack, type Message, type Table } from './attack.js';
 import { long } from './limits.js';
 
@@ -94,3 +95,40 @@ export const sockets: readonly Attack[] = [
   ...attacks('gateway', SLOW, { slow: true }),
   ...UNREAD,
 ];
+
+/** What `crowded` may have at a time. */
+export const CONNECTIONS_OF_CROWDED = 600;
+
+export interface CrowdSizes {
+  /** How long five hundred are idle. */
+  readonly idleMs: number;
+  /** How many connect and say nothing; to see whether there is an end, more than `crowded` may have. */
+  readonly connects: number;
+  /** They take their time beside all others. */
+  readonly slow: boolean;
+}
+
+/** Until each was told 408, and a second more until it is let go (gateway/http/node-limits.ts). */
+const LET_GO_MS = SERVER_OPTIONS.headersTimeout + SERVER_OPTIONS.connectionsCheckingInterval + 2_500;
+const HELLO = `${POST}content-length: ${query('{__typename}').length}\r\n\r\n${query('{__typename}')}`;
+
+export function crowds({ idleMs, connects, slow }: CrowdSizes): readonly Attack[] {
+  return [
+    ...attacks('gateway', {
+      'S13 beside five hundred connections that are idle': [
+        { crowd: { connections: 500, says: HELLO, ms: idleMs, beside: true } },
+        200,
+      ],
+    }),
+    ...attacks(
+      'crowded',
+      {
+        'H5 after more connections than may be, on which nothing is said and no goodbye is heeded': [
+          { crowd: { connections: connects, ms: LET_GO_MS } },
+          200,
+        ],
+      },
+      { slow },
+    ),
+  ];
+}

@@ -5,14 +5,14 @@ import { showProgress } from '../../commands/seed/progress.js';
 import type { Attack } from './attack.js';
 import type { Programs } from './programs.js';
 import type { FromWorker, ToWorker } from './programs.worker.js';
-import { ATTACKS } from './rows.js';
-import { attack, PROMISED, type Outcome } from './run.js';
+import { attacksWith } from './rows.js';
+import { attack, PROMISED, takesItsTime, type Outcome } from './run.js';
 import { THREATS } from './threats.js';
 import { NO_STRAIN } from './watch.js';
 
-const USAGE = `npm run attack -- [id …] [--also file] [--without-proto]
+const USAGE = `npm run attack -- [id …] [--also file] [--without-proto] [--idle 60] [--connects 10000]
 
-Starts three gateways before a small graph, and the social graph with its gateway, as on the open internet (NODE_ENV=production), in a
+Starts four gateways before a small graph, and the social graph with its gateway, as on the open internet (NODE_ENV=production), in a
 process of their own; sends every row of test/attack to them, and after each the question of an ordinary client. Prints what was
 sent, what had to come, what came and how long it took, and ends with 1 when anything is not as it must be: status, code, words,
 a leak, a service that was asked, another process, a changed prototype, an answer after more than ${PROMISED.ms} ms, a next client that
@@ -20,11 +20,14 @@ waited more than ${PROMISED.nextMs} ms, an event loop that was blocked for more 
 
   id      only the rows whose id begins so: A, S4, F17
   --also  a module that exports \`rows\`: they are sent last; with one that asks for what does not come it shows that this is told
+  --idle  so many seconds five hundred connections are held idle, and questions beside them may not take a fifth longer (S13)
+  --connects  so many connect and say nothing (H5)
   --without-proto  what is attacked runs as node --disable-proto=delete
 `;
 
-const { wanted, also, withoutProto } = read(process.argv.slice(2));
-const table = wanted.length === 0 ? ATTACKS : ATTACKS.filter(({ id }) => wanted.some((one) => belongs(id, one)));
+const { wanted, also, withoutProto, ...sizes } = read(process.argv.slice(2));
+const everything = attacksWith({ ...sizes, slow: false });
+const table = wanted.length === 0 ? everything : everything.filter(({ id }) => wanted.some((one) => belongs(id, one)));
 const rows = [...table, ...(await rowsOf(also))];
 if (table.length === 0) {
   process.stderr.write(USAGE);
@@ -38,16 +41,22 @@ function read(args: string[]): {
   wanted: readonly string[];
   also: string | undefined;
   withoutProto: boolean;
+  idleMs: number;
+  connects: number;
 } {
+  const options = {
+    also: { type: 'string' },
+    'without-proto': { type: 'boolean', default: false },
+    idle: { type: 'string', default: '60' },
+    connects: { type: 'string', default: '10000' },
+  } as const;
   try {
-    const { positionals, values } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: { also: { type: 'string' }, 'without-proto': { type: 'boolean', default: false } },
-    });
-    return { wanted: positionals, also: values.also, withoutProto: values['without-proto'] };
+    const { positionals, values } = parseArgs({ args, allowPositionals: true, options });
+    const [idleMs, connects] = [1_000 * Number(values.idle), Number(values.connects)];
+    if (!Number.isInteger(idleMs) || !Number.isInteger(connects)) throw new TypeError('whole numbers');
+    return { wanted: positionals, also: values.also, withoutProto: values['without-proto'], idleMs, connects };
   } catch {
-    return { wanted: ['?'], also: undefined, withoutProto: false };
+    return { wanted: ['?'], also: undefined, withoutProto: false, idleMs: 0, connects: 0 };
   }
 }
 
@@ -94,7 +103,7 @@ function report(outcomes: readonly Outcome[], programs: Worker): number {
       row.to,
       row.what,
       [[row.come.status].flat().join('/'), [row.come.code ?? []].flat().join('/')].filter(Boolean).join(' '),
-      `${seen.status} ${codeOf(seen.text)}`.trim(),
+      [seen.status, codeOf(seen.text), p99Of(seen)].filter((part) => part !== '').join(' '),
       ms.toFixed(0),
       violations.length === 0 ? '✓' : `✗ ${violations.join('; ')}`,
     ]),
@@ -102,15 +111,21 @@ function report(outcomes: readonly Outcome[], programs: Worker): number {
   if (wanted.length === 0) printThreats(outcomes);
   const bad = outcomes.filter(({ violations }) => violations.length > 0);
   const quick = outcomes.filter(({ attack: row }) => !row.slow);
-  const longest = (of: (outcome: Outcome) => number): string => `${Math.max(...quick.map(of)).toFixed(0)} ms`;
+  const longest = (of: (outcome: Outcome) => number, among = quick): string =>
+    `${Math.max(...among.map(of)).toFixed(0)} ms`;
+  const atOnce = quick.filter(({ attack: row }) => !takesItsTime(row));
   console.log(
-    `\n${outcomes.length} attacks, ${new Set(outcomes.map(({ attack: row }) => row.id)).size} ids: ${bad.length} violations. Longest: answer ${longest(({ ms }) => ms)}, next client ${longest(({ nextMs }) => nextMs)}, event loop blocked ${longest(({ blockedMs }) => blockedMs)}. Most memory for a body: ${(Math.max(...outcomes.map(({ moreBytes }) => moreBytes)) / 1e6).toFixed(0)} MB.`,
+    `\n${outcomes.length} attacks, ${new Set(outcomes.map(({ attack: row }) => row.id)).size} ids: ${bad.length} violations. Longest: answer ${longest(({ ms }) => ms, atOnce)}, next client ${longest(({ nextMs }) => nextMs)}, event loop blocked ${longest(({ blockedMs }) => blockedMs)}. Most memory for a body: ${(Math.max(...outcomes.map(({ moreBytes }) => moreBytes)) / 1e6).toFixed(0)} MB.`,
   );
   if (!programs.proto) console.log('What was attacked ran without __proto__.');
   for (const { attack: row, violations } of bad)
     console.log(`  ${row.id} ${row.what} → ${row.to}: ${violations.join('; ')}`);
   if (ended !== undefined) console.log(`  The process that was attacked has ended: ${ended}.`);
   return bad.length === 0 && ended === undefined ? 0 : 1;
+}
+
+function p99Of({ p99Ms }: Outcome['seen']): string {
+  return p99Ms ? `p99 ${p99Ms.alone.toFixed(1)} → ${p99Ms.beside.toFixed(1)} ms` : '';
 }
 
 /** Each threat, how much was sent for it, and what else looks after it. */

@@ -13,6 +13,7 @@ import { startGateway } from '../../gateway/start.js';
 import { PASSWORD } from '../people.js';
 import { startTinyGraph } from '../tiny/tiny-graph.js';
 import type { Cast, Target } from './attack.js';
+import { CONNECTIONS_OF_CROWDED } from './h-sockets.js';
 import { ANSWER_BYTES_OF_OPEN, registeredDocuments } from './limits.js';
 import { WatchedLog } from './log.js';
 import { collectGarbage, NO_STRAIN, watchProcess, type Strain } from './watch.js';
@@ -49,7 +50,7 @@ export interface State extends Strain {
 const ISSUER = 'https://issuer.example/';
 const AUDIENCE = 'attacked';
 /** A busy machine is no part of what is tested. */
-const PATIENT = { SUBGRAPH_TIMEOUT_MS: '60000', REQUEST_TIMEOUT_MS: '60000' };
+const PATIENT = { SUBGRAPH_TIMEOUT_MS: '60000', REQUEST_TIMEOUT_MS: '60000', OVERLOAD_MS: '0' };
 /** What a service does by itself is done so seldom that it is never taken for an answer to an attack. */
 const CALM = { RELAY_POLL_MS: '60000', TRENDING_REFRESH_S: '86400', ENDED_SESSIONS_POLL_MS: '60000' };
 const EXPOSED = {
@@ -120,6 +121,7 @@ export async function startPrograms(): Promise<Programs> {
       RATE_LIMIT_WINDOW_S: '3600',
       TRUSTED_PROXIES: '1',
     });
+    const crowded = await start({ CONNECTIONS_MAX: String(CONNECTIONS_OF_CROWDED) });
 
     const everything = await startEverything(
       {
@@ -138,6 +140,7 @@ export async function startPrograms(): Promise<Programs> {
       gateway: gateway.url,
       open: open.url,
       metered: metered.url,
+      crowded: crowded.url,
       social: everything.gateway.url,
       users: everything.users.url,
       posts: everything.posts.url,

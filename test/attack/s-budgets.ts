@@ -11,6 +11,11 @@ const from = (address: string, body: string = HUNDRED, headers: Record<string, s
   body,
 });
 
+/** Says how long its body is, and does not send it. */
+const withoutBody = (address: string, authorization?: string): Message => ({
+  bytes: `POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-forwarded-for: ${address}\r\n${authorization === undefined ? '' : `authorization: ${authorization}\r\n`}content-length: 1000\r\n\r\n`,
+});
+
 let token: string | undefined;
 function tokenOf({ signing }: Cast): string {
   const { pem, ...rest } = signing;
@@ -58,14 +63,8 @@ const BUDGETS: readonly Attack[] = [
   ...attacks('metered', { 'S30 the tenth question of a hundred': [from('203.0.113.1'), 200] }, { repeat: 10 }),
   ...attacks('metered', { 'S30 the eleventh': [from('203.0.113.1'), 429, TOO_MANY] }),
   ...attacks('metered', {
-    'S30 one who has nothing left, whose body is not waited for': [
-      {
-        bytes:
-          'POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-forwarded-for: 203.0.113.1\r\ncontent-length: 1000\r\n\r\n',
-      },
-      429,
-      TOO_MANY,
-    ],
+    'S30 one who has nothing left, whose body is not waited for': [withoutBody('203.0.113.1'), 429, TOO_MANY],
+    'S30 the same with a token that is none': [withoutBody('203.0.113.1', 'Bearer a.b.c'), 429, TOO_MANY],
   }),
   ...attacks(
     'metered',
@@ -95,6 +94,13 @@ const BUDGETS: readonly Attack[] = [
     },
     { repeat: 11 },
   ),
+  ...attacks('metered', {
+    'S30 one person who has nothing left, whose body is not waited for': [
+      (cast) => withoutBody('203.0.113.200', `Bearer ${tokenOf(cast)}`),
+      429,
+      TOO_MANY,
+    ],
+  }),
   ...attacks(
     'metered',
     {

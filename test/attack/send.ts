@@ -1,12 +1,15 @@
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import type { Message, Seen } from './attack.js';
+import { sendCrowd } from './crowd.js';
 
 const ANSWER_MS = 60_000;
 
 /** By Node's own client, which sends what it is told and adds nothing; or as bytes on a socket. Never rejects: no answer is status 0. */
 export function send(url: string, message: Message): Promise<Seen> {
-  return message.bytes === undefined ? sendRequest(url, message) : sendBytes(url, message.bytes);
+  const { bytes, crowd } = message;
+  if (crowd) return sendCrowd(url, crowd, (ordinary) => sendRequest(url, ordinary));
+  return bytes === undefined ? sendRequest(url, message) : sendBytes(url, bytes);
 }
 
 function sendRequest(url: string, { method = 'POST', path = '', headers, body }: Message): Promise<Seen> {

@@ -2,9 +2,10 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Attack, Message, Seen } from './attack.js';
+import type { Attack, Crowd, Message, Seen } from './attack.js';
 import { violations } from './check.js';
 import { ANSWER_BYTES_OF_OPEN } from './limits.js';
+import { crowds } from './h-sockets.js';
 import { runCommand } from '../faults/run-command.js';
 import { startNaive } from './naive.js';
 import type { Programs } from './programs.js';
@@ -126,18 +127,7 @@ describe('control: the same rows against a gateway of a first afternoon', () => 
 
   it('also how long it kept one waiting, and what it held for a body that it inflated as a whole', async () => {
     const late = await startNaive({ waitMs: 60 });
-    const watch = watchProcess();
-    const programs = {
-      pid: process.pid,
-      urls: { gateway: late.url } as Programs['urls'],
-      cast: {} as Programs['cast'],
-      state: async ({ collect = false } = {}) => {
-        if (collect) await collectGarbage();
-        const statements = { users: 0, posts: 0, followers: 0 };
-        return { calls: 0, statements, ...watch.strain(), polluted: undefined, logged: 0, wrongInLog: [] };
-      },
-      close: late.close,
-    };
+    const { programs, end } = watched(late.url);
     const bounds = { ms: 50, nextMs: Infinity, blockedMs: Infinity, moreBytes: PROMISED.moreBytes! };
     const bomb = ATTACKS.find(({ what }) => what === '50 MB in 50 kB')!;
     try {
@@ -150,9 +140,46 @@ describe('control: the same rows against a gateway of a first afternoon', () => 
         ]);
       }
     } finally {
-      watch.end();
+      end();
       await late.close();
     }
+  });
+
+  it('that it takes longer for each who is connected', async () => {
+    const server = createServer((request, response) => {
+      request.resume();
+      const answer = (): void =>
+        void response.setHeader('content-type', 'application/json; charset=utf-8').end('{"data":{}}');
+      server.getConnections((_error, open) => setTimeout(answer, open / 2));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { programs, end } = watched(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    const [row] = crowds({ idleMs: 100, connects: 0, slow: false }) as [Attack];
+    const bounds = { ms: Infinity, nextMs: Infinity, blockedMs: Infinity, besideMs: 20 };
+    try {
+      const { violations: found } = await attack(row, programs, bounds);
+      expect(found).toEqual([
+        expect.stringMatching(/^of a hundred questions beside it one took \d+\.\d ms, and without it /),
+      ]);
+    } finally {
+      end();
+      server.close();
+      server.closeAllConnections();
+    }
+  });
+
+  it('that nobody has a place who comes after those that heed no goodbye', async () => {
+    const short = { headersTimeout: 100, requestTimeout: 150, connectionsCheckingInterval: 10 };
+    const server = createServer(short, (_request, response) => response.end('{"data":{}}'));
+    server.on('clientError', (_error, socket) => void socket.end('HTTP/1.1 408 Request Timeout\r\n\r\n'));
+    server.maxConnections = 50;
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const [, row] = crowds({ idleMs: 0, connects: 60, slow: false }) as [Attack, Attack];
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    // With ours they are gone by then (gateway/http/node-limits.test.ts).
+    const seen = await send(url, { crowd: { ...(row.send as { crowd: Crowd }).crowd, ms: 1_600 } });
+    expect(violations(row, seen)).toEqual([expect.stringMatching(/^status 0, not 200/)]);
+    await new Promise((resolve) => server.close(resolve).closeAllConnections());
   });
 
   it('and that it keeps what its clients do not read for as long as they like', async () => {
@@ -171,3 +198,22 @@ describe('control: the same rows against a gateway of a first afternoon', () => 
     }
   });
 });
+
+/** As if the naive one were a gateway. */
+function watched(gateway: string): { programs: Programs; end: () => void } {
+  const watch = watchProcess();
+  return {
+    programs: {
+      pid: process.pid,
+      urls: { gateway } as Programs['urls'],
+      cast: {} as Programs['cast'],
+      state: async ({ collect = false } = {}) => {
+        if (collect) await collectGarbage();
+        const statements = { users: 0, posts: 0, followers: 0 };
+        return { calls: 0, statements, ...watch.strain(), polluted: undefined, logged: 0, wrongInLog: [] };
+      },
+      close: () => Promise.resolve(),
+    },
+    end: () => watch.end(),
+  };
+}

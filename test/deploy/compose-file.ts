@@ -7,6 +7,7 @@ const service = z.strictObject({
   build: z.string().optional(),
   init: z.boolean().optional(),
   restart: z.string(),
+  logging: z.strictObject({ driver: z.string(), options: z.record(z.string(), z.string()) }).optional(),
   stop_grace_period: z.string().optional(),
   ulimits: z.strictObject({ nofile: z.number() }).optional(),
   command: z.array(z.string()).optional(),

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readGatewayConfig } from '../../gateway/config.js';
+import { clientAddress } from '../../gateway/http/rates.js';
 import { withServer } from '../servers/needs.js';
 import { freePort } from '../servers/free-port.js';
 import { startChild } from './child.js';
@@ -19,6 +20,7 @@ import { mistakesIn, programOf } from './wiring.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const text = readFileSync(join(root, 'docker-compose.yml'), 'utf8');
+const running = readFileSync(join(root, 'docs/running.md'), 'utf8');
 const example = readFileSync(join(root, '.env.example'), 'utf8');
 const read = (source = text): ComposeFile => readCompose(source, secretsFor(variablesOf(source)));
 
@@ -26,7 +28,7 @@ describe('docker-compose.yml', () => {
   const file = read();
   const services = Object.entries(file.services);
   const ofImage = (image: string) => services.filter(([, service]) => service.image.startsWith(`${image}:`));
-  const running = (program: string) => services.filter(([, { command }]) => command?.[1] === program);
+  const programs = (program: string) => services.filter(([, { command }]) => command?.[1] === program);
 
   it('gives every program what it reads, and nothing else, and leads to services that listen', () => {
     expect(mistakesIn(file)).toEqual([]);
@@ -58,7 +60,7 @@ describe('docker-compose.yml', () => {
   });
 
   it('has two gateways that share with each subgraph what that subgraph knows', () => {
-    const gateways = running('dist/gateway/main.js').map(([, { environment }]) => environment);
+    const gateways = programs('dist/gateway/main.js').map(([, { environment }]) => environment);
     expect(gateways).toHaveLength(2);
     for (const environment of gateways) {
       for (const subgraph of ['users', 'posts', 'followers']) {
@@ -90,8 +92,29 @@ describe('docker-compose.yml', () => {
   });
 
   it('lets a gateway open a file for each client that it may have', () => {
-    for (const [, { ulimits, environment }] of running('dist/gateway/main.js'))
+    for (const [, { ulimits, environment }] of programs('dist/gateway/main.js'))
       expect(ulimits!.nofile).toBeGreaterThan(readGatewayConfig(environment).CONNECTIONS_MAX + 1_000);
+  });
+
+  it('gives each client the budget that docs/running.md advises, which both gateways count together', () => {
+    const advised = (name: string) => new RegExp(`\`${name}=(\\d+)\``).exec(running)?.[1];
+    for (const [, { environment }] of programs('dist/gateway/main.js')) {
+      const { RATE_LIMIT_PERSON, RATE_LIMIT_ADDRESS, REDIS_URL } = readGatewayConfig(environment);
+      expect([RATE_LIMIT_PERSON, RATE_LIMIT_ADDRESS].map(String)).toEqual([
+        advised('RATE_LIMIT_PERSON'),
+        advised('RATE_LIMIT_ADDRESS'),
+      ]);
+      expect(REDIS_URL).toBeDefined();
+    }
+  });
+
+  it('lets no log fill the disk', () => {
+    const [each] = /(\d+) MB of the log of each container/.exec(running)!.slice(1).map(Number);
+    for (const [name, { logging }] of services) {
+      const { 'max-size': size = '', 'max-file': files = '' } = logging?.options ?? {};
+      expect([name, logging?.driver, parseInt(size) * Number(files)]).toEqual([name, 'json-file', each]);
+      expect(size).toMatch(/^\d+m$/);
+    }
   });
 
   it('asks everything for its health, and starts again what ended', () => {
@@ -211,6 +234,37 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     });
     gateway.close();
     gateway.closeAllConnections();
+  }, 60_000);
+
+  it('tells the gateways by whom it was asked, whatever that says itself; control: with fewer TRUSTED_PROXIES all are one', async () => {
+    const { TRUSTED_PROXIES } = readGatewayConfig(read().services['gateway-1']!.environment);
+    /** Of each request, with one proxy fewer than the compose file says, as many, and one more. */
+    const counted: string[][] = [];
+    const gateway = createServer((request, response) => {
+      if (request.url === '/graphql')
+        counted.push([-1, 0, 1].map((more) => clientAddress(request, TRUSTED_PROXIES + more)));
+      response.end('{}');
+    }).listen(0, '127.0.0.1');
+    await once(gateway, 'listening');
+    const { port: at } = gateway.address() as AddressInfo;
+    const door = await freePort();
+    const file = join(folder, 'telling.cfg');
+    writeFileSync(file, haproxyHere(config, { door, gateways: { 'gateway-1': at, 'gateway-2': at } }));
+    const child = await startChild('door', [haproxy, '-db', '-f', file], { cwd: folder, env: {} });
+    const from = (localAddress: string, path = '/graphql'): Promise<number> =>
+      new Promise((resolve) => {
+        const headers = { 'x-forwarded-for': '203.0.113.9' };
+        get({ port: door, host: '127.0.0.1', localAddress, path, headers, agent: false }, (response) => {
+          response.resume().on('end', () => resolve(response.statusCode!));
+        }).on('error', () => resolve(0));
+      });
+    while ((await from(OURS, '/')) !== 200) await new Promise((resolve) => setTimeout(resolve, 20));
+    expect([await from(CLIENT), await from(ANOTHER)]).toEqual([200, 200]);
+    await child.destroy();
+    gateway.close();
+    gateway.closeAllConnections();
+    // Behind one more proxy, which would have written what these clients say.
+    expect(counted).toEqual([CLIENT, ANOTHER].map((address) => [OURS, address, '203.0.113.9']));
   }, 60_000);
 
   it('serves both gateways of the compose file, and asks whether they are ready', () => {
