@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { childrenOf, runs, startChild, stateOf, type Child } from '../../test/deploy/child.js';
+import { freePort } from '../../test/servers/free-port.js';
 import { startTinyGraph, type TinyGraph } from '../../test/tiny/tiny-graph.js';
 
 /** Real processes: the program that `npm run gateway` starts (`npm test` builds it first), before two subgraphs in this process. */
@@ -322,6 +323,8 @@ describe('workers', () => {
       writeFileSync(code, preload);
       const { program, port } = await start({
         WORKERS: '2',
+        // The last one takes a port that nobody chose with it.
+        PORT: String(await freePort()),
         IDENTITY: 'jwt',
         JWKS_URL: tiny.people.url,
         ASSERTION_SECRET_PEOPLE: 'p'.repeat(40),
