@@ -83,7 +83,7 @@ export const FAULTS: readonly Fault[] = [
     },
   },
   stopped('FP13', 'the gateway is stopped (SIGSTOP) and goes on later', 'gateway'),
-  heapFull('FP14', 'the gateway fills its heap up to its limit, is ended by V8, and started again', 'gateway'),
+  heapFull('FP14', 'the gateway fills its heap up to its limit, says so, is ended by V8, and started again', 'gateway'),
   heapFull('FP14-posts', 'the same of posts', 'posts'),
   behind('FR1', 'Redis refuses connections', { down: true }),
   { ...behind('FR2', 'Redis is a black hole', { timeout: true }), ...AT_ONCE },
@@ -339,18 +339,36 @@ function heapFull(id: string, says: string, name: ProgramName): Fault {
   return {
     id,
     says,
-    // Two seconds until it is full; then it does little but collect, and where others want the processor as well, for long.
+    // Three seconds until it is full; then it does little but collect, and where others want the processor as well, for long.
     longestMsMax: () => 30_000,
     prepare: ({ town }) => replaced(town, name, { NODE_OPTIONS: `${HEAP} --import ${leaks}` }),
     async strike({ town }) {
+      const ended = town.ended(name);
+      const says = untilNotReady(town, name, 'heap: it is nearly full', ended);
       town.signal(name, 'SIGUSR2');
-      const how = await town.ended(name);
+      const how = await ended;
       if (how !== 'SIGABRT') throw new Error(`it ended by ${how}, and not at the limit of its heap`);
-      if (!town.logOf(name).includes('The heap is nearly full'))
-        throw new Error('it did not say that its heap is nearly full');
+      if (!town.logOf(name).includes('The heap is nearly full')) throw new Error('its log does not say why it ends');
+      if (!(await says)) throw new Error('it was ready to the end');
       await town.restart(name);
     },
   };
+}
+
+/** Whether it told for this reason that it is not ready, before it ended. */
+async function untilNotReady(town: Town, name: ProgramName, why: string, ended: Promise<unknown>): Promise<boolean> {
+  const { port } = name === 'gateway' ? new URL(town.graphql) : town.proxies.service[name];
+  let isOver = false;
+  void ended.then(() => (isOver = true));
+  while (!isOver) {
+    const told = await fetch(`http://127.0.0.1:${port}/health/ready`, { signal: AbortSignal.timeout(5_000) }).then(
+      async (response) => (response.status === 503 ? response.text() : ''),
+      () => '',
+    );
+    if (told.includes(why)) return true;
+    await sleep(20);
+  }
+  return false;
 }
 
 async function replaced(town: Town, name: ProgramName, settings: Readonly<Record<string, string>> = {}): Promise<void> {
