@@ -1,9 +1,10 @@
-import { endOnSignals } from '#libs/lifecycle';
+import { endOnSignals, requireOpenFiles, SERVICE_FILES_MIN } from '#libs/lifecycle';
 import { SettingsError } from '#libs/settings';
 import { createLogger } from '#libs/telemetry';
-import { startEverything } from './everything.js';
 
 /** `npm start`: everything in one process, seeded at the first start, addresses printed, until SIGTERM or SIGINT. */
+requireOpenFiles('Tributary', SERVICE_FILES_MIN);
+const { startEverything } = await import('./everything.js');
 const started = Date.now();
 const logger = createLogger('tributary', process.env['LOG_LEVEL'] ?? 'warn');
 

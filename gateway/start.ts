@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ConsistencyTokens } from '#libs/consistency';
 import { ASSERTION_HEADER, AssertionSigner, TokenVerifier, type EndedSessions } from '#libs/identity';
+import { HeapWatch, openFilesMax } from '#libs/lifecycle';
 import { openBudgets, type Budgets } from '#libs/rate-limit';
 import {
   systemClock,
@@ -38,6 +39,7 @@ import { clientOf, Rates } from './http/rates.js';
 import { serve } from './http/serve.js';
 import { Untaken } from './http/untaken.js';
 import { gatewayMetrics } from './metrics.js';
+import { connectionsWithin } from './open-files.js';
 import { listSizesOf, weightsOf } from './supergraph/cost-directives.js';
 import { Reachable } from './supergraph/reachable.js';
 import { ServedSupergraph, type Serving } from './supergraph/served.js';
@@ -118,13 +120,22 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   const observe = metrics && gatewayMetrics(metrics);
   const tracing = parts.tracing ?? (await openTracing(config, logger));
   const tracer = tracing?.tracer('gateway');
+  const wanted = { clients: config.CONNECTIONS_MAX, calls: config.SUBGRAPH_CONNECTIONS };
+  const files = openFilesMax();
+  const connections = connectionsWithin(files, wanted);
+  if (connections.clients < wanted.clients || connections.calls < wanted.calls)
+    logger.warn(
+      { files, ...connections },
+      'It may have fewer open files than CONNECTIONS_MAX and SUBGRAPH_CONNECTIONS say: so many clients are let in, and so many calls made to each address',
+    );
+  const heap = new HeapWatch(logger);
   const admission =
-    config.OVERLOAD_MS === 0 ? undefined : new Admission({ lateMs: config.OVERLOAD_MS, max: config.CONNECTIONS_MAX });
-  admission?.watch();
+    config.OVERLOAD_MS === 0 ? undefined : new Admission({ lateMs: config.OVERLOAD_MS, max: connections.clients });
+  admission?.watch(() => heap.full);
   const pools = openSubgraphClient({
     timeoutMs: config.SUBGRAPH_TIMEOUT_MS,
     bodyBytesMax: config.SUBGRAPH_BODY_BYTES,
-    connections: config.SUBGRAPH_CONNECTIONS,
+    connections: connections.calls,
     assertion: (subgraph, subject) => identity.assertion(subgraph, subject),
     forwardResponse: config.FORWARD_RESPONSE_HEADERS,
     cacheHeaders: config.ENTITY_CACHE === 'on',
@@ -237,15 +248,18 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   function readiness(): Readiness {
     const said = parts.everybody?.(ownReadiness()) ?? ownReadiness();
     // Of this process alone: its fellows (workers/) go on.
-    if (!admission || admission.pressedMs < PRESSED_MS) return said;
-    return { ...said, ready: false, waitingFor: [...said.waitingFor, 'event loop: its steps take too long'] };
+    const own = [
+      ...(admission && admission.pressedMs >= PRESSED_MS ? ['event loop: its steps take too long'] : []),
+      ...(heap.full ? ['heap: it is nearly full'] : []),
+    ];
+    return own.length === 0 ? said : { ...said, ready: false, waitingFor: [...said.waitingFor, ...own] };
   }
 
   const playground = config.playground ? new Playground() : undefined;
   const server = await serve({
     host: config.HOST,
     port: config.PORT,
-    connectionsMax: config.CONNECTIONS_MAX,
+    connectionsMax: connections.clients,
     rejected: observe?.rejected,
     closeMs: config.REQUEST_TIMEOUT_MS,
     logger,
@@ -342,6 +356,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       }
       reachable.close();
       admission?.close();
+      heap.close();
       persisted?.close();
       await operator?.close();
       await ended?.close();

@@ -17,7 +17,12 @@ export const COVERAGE: Readonly<Record<string, Shown>> = {
     rows: ['FP1'],
     tests: ['gateway/workers/workers'],
   },
-  FP2: { says: 'kill -9 before a transaction begins', proofs: ['events'] },
+  FP2: {
+    says: 'kill -9 before a transaction begins',
+    open: 'no kill has its point there; those of the row, and of the proof where it is not in a hurry, come wherever a writer is',
+    rows: ['FP3'],
+    proofs: ['events'],
+  },
   FP3: { says: 'kill -9 between INSERT and COMMIT', rows: ['FP3', 'FP3-users'], proofs: ['events'] },
   FP4: {
     says: 'kill -9 after COMMIT, before the answer; repeated with its key',
@@ -45,13 +50,18 @@ export const COVERAGE: Readonly<Record<string, Shown>> = {
   FP12: {
     says: 'an exception or a rejection that nobody catches',
     open: 'it is started again by whoever runs it; that it ends by a deadline is shown, how soon it does under load is not measured',
-    tests: ['libs/lifecycle/end-on-signals'],
+    tests: ['libs/lifecycle/end-on-signals', 'gateway/workers/workers'],
   },
-  FP13: { says: 'an event loop that is blocked', rows: ['FP13'], tests: ['gateway/http/admission'] },
+  FP13: {
+    says: 'an event loop that is blocked',
+    rows: ['FP13'],
+    tests: ['gateway/http/admission', 'gateway/gateway'],
+  },
   FP14: {
     says: 'a heap at its limit',
-    open: 'shown of the native planner only; no whole program is brought to its limit',
-    tests: ['gateway/plan/planner-faults'],
+    open: 'by a program that keeps more and more; many long answers at once brought none of them there',
+    rows: ['FP14', 'FP14-posts'],
+    tests: ['libs/lifecycle/limits', 'gateway/http/admission'],
   },
   FR1: { says: 'Redis down', rows: ['FR1'], tests: ['libs/cache/fail-open', 'gateway/cache/redis-faults'] },
   FR2: {
@@ -75,7 +85,10 @@ export const COVERAGE: Readonly<Record<string, Shown>> = {
     tests: ['libs/telemetry/outage', 'libs/outbox/redis-stream', 'gateway/cache/redis-faults'],
   },
   FR10: { says: 'reconnecting again and again', rows: ['FR10'], tests: ['test/faults/soak'] },
-  FR11: { says: 'a kept value that is corrupt', tests: ['libs/cache/redis-store', 'gateway/cache/redis-faults'] },
+  FR11: {
+    says: 'a kept value that is corrupt, of another type, or too long',
+    tests: ['libs/cache/redis-store', 'gateway/cache/redis-faults'],
+  },
   FD1: { says: 'a database down', rows: ['FD1', 'FD1-crash'], tests: ['libs/database/database'] },
   FD2: { says: 'a database a black hole', rows: ['FD2', 'FD2-half'], tests: ['libs/database/database'] },
   FD3: { says: 'connections used up by slow statements', rows: ['FD3'], tests: ['libs/database/database'] },
@@ -122,12 +135,28 @@ export const COVERAGE: Readonly<Record<string, Shown>> = {
     tests: ['gateway/misbehaving-subgraphs'],
   },
   FS1: { says: 'events twice, late, in another order', tests: ['libs/outbox/consume'], proofs: ['events'] },
-  FS2: { says: 'events that cannot be taken', tests: ['libs/outbox/consume'] },
-  FS3: { says: 'a consumer ten times slower', tests: ['libs/outbox/redis-stream'] },
+  FS2: { says: 'events that cannot be taken', tests: ['libs/outbox/consume', 'libs/outbox/redis-stream'] },
+  FS3: {
+    says: 'a consumer ten times slower',
+    open: 'one that is down or never comes, whose events are kept; a slower one is not measured',
+    tests: ['libs/outbox/redis-stream'],
+  },
   FC1: { says: 'clocks that jump', proofs: ['leases'] },
-  FX1: { says: 'a supergraph that cannot be served', tests: ['gateway/gateway'] },
-  FX2: { says: 'a subgraph that is deployed first', tests: ['test/contracts/schemas'] },
-  FX3: { says: 'a starved processor, too many connections', rows: ['FX3'], open: 'a limit of open files is not tried' },
+  FX1: {
+    says: 'a supergraph that cannot be served, nor reached',
+    tests: ['gateway/gateway', 'gateway/workers/workers'],
+  },
+  FX2: {
+    says: 'a subgraph that is deployed first',
+    open: 'the gate before it; what comes of a field that a running subgraph has lost is not tried',
+    tests: ['test/contracts/schemas'],
+  },
+  FX3: {
+    says: 'a starved processor, few open files',
+    open: 'a client beyond those that fit is closed without a word, not told 503; a service does not start with 256',
+    rows: ['FX3', 'FX3-files'],
+    tests: ['libs/lifecycle/limits', 'gateway/open-files', 'libs/subgraph-kit/listen'],
+  },
 };
 
 export function coverageTable(): string {

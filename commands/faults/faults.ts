@@ -1,10 +1,14 @@
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import type { FaultProxy, Toxics } from '../../test/servers/fault-proxy.js';
 import { startPostgres, type PostgresServer } from '../../test/servers/postgres.js';
 import { REDIS_ERRORS, startRedis, tell, type RedisServer } from '../../test/servers/redis.js';
 import { fillDisk } from '../../test/servers/small-disk.js';
+import { ROOT } from '../root.js';
 import type { Bars } from './bars.js';
 import type { Databases } from './checker.js';
+import { crush } from './crush.js';
 import { SERVICES, type ProgramName, type ServiceName, type Town } from './town.js';
 
 /** What a fault may reach for; `databases` are past the doors that fail. */
@@ -79,6 +83,8 @@ export const FAULTS: readonly Fault[] = [
     },
   },
   stopped('FP13', 'the gateway is stopped (SIGSTOP) and goes on later', 'gateway'),
+  heapFull('FP14', 'the gateway fills its heap up to its limit, says so, is ended by V8, and started again', 'gateway'),
+  heapFull('FP14-posts', 'the same of posts', 'posts'),
   behind('FR1', 'Redis refuses connections', { down: true }),
   { ...behind('FR2', 'Redis is a black hole', { timeout: true }), ...AT_ONCE },
   {
@@ -242,6 +248,24 @@ export const FAULTS: readonly Fault[] = [
       }
     },
   },
+  {
+    id: 'FX3-files',
+    says: 'the gateway may have 256 open files, and 600 clients come, ask and stay',
+    // More than it can do at once may be asked of it and of users; nobody is told of files.
+    onlyTold: ['OVERLOADED', 'SUBGRAPH_TIMEOUT', 'SUBGRAPH_UNAVAILABLE'],
+    async prepare({ town }) {
+      town.signal('gateway', 'SIGTERM');
+      await town.restart('gateway', {}, 256);
+    },
+    async strike({ town, ms }) {
+      const { answered, closed } = await crush(Number(new URL(town.graphql).port), 600, ms);
+      if (answered === 0 || closed === 0) throw new Error(`of 600 clients ${answered} were answered, ${closed} closed`);
+      // Who was let in has files for what has to be fetched for them.
+      const why = /.*EMFILE.*/.exec(town.logOf('gateway'))?.[0];
+      if (why !== undefined) throw new Error(`no file was left: ${why}`);
+    },
+    tidy: ({ town }) => replaced(town, 'gateway'),
+  },
   redisPromoted(),
   standbyPromoted(),
   {
@@ -305,6 +329,46 @@ function killed(id: string, says: string, name: ProgramName, times = 1): Fault {
       }
     },
   };
+}
+
+/** Of 96 MB each has more than half free. */
+const HEAP = '--max-old-space-size=96';
+
+function heapFull(id: string, says: string, name: ProgramName): Fault {
+  const leaks = pathToFileURL(join(ROOT, 'dist/commands/faults/leaks.js')).href;
+  return {
+    id,
+    says,
+    // Three seconds until it is full; then it does little but collect, and where others want the processor as well, for long.
+    longestMsMax: () => 30_000,
+    prepare: ({ town }) => replaced(town, name, { NODE_OPTIONS: `${HEAP} --import ${leaks}` }),
+    async strike({ town }) {
+      const ended = town.ended(name);
+      const says = untilNotReady(town, name, 'heap: it is nearly full', ended);
+      town.signal(name, 'SIGUSR2');
+      const how = await ended;
+      if (how !== 'SIGABRT') throw new Error(`it ended by ${how}, and not at the limit of its heap`);
+      if (!town.logOf(name).includes('The heap is nearly full')) throw new Error('its log does not say why it ends');
+      if (!(await says)) throw new Error('it was ready to the end');
+      await town.restart(name);
+    },
+  };
+}
+
+/** Whether it told for this reason that it is not ready, before it ended. */
+async function untilNotReady(town: Town, name: ProgramName, why: string, ended: Promise<unknown>): Promise<boolean> {
+  const { port } = name === 'gateway' ? new URL(town.graphql) : town.proxies.service[name];
+  let isOver = false;
+  void ended.then(() => (isOver = true));
+  while (!isOver) {
+    const told = await fetch(`http://127.0.0.1:${port}/health/ready`, { signal: AbortSignal.timeout(5_000) }).then(
+      async (response) => (response.status === 503 ? response.text() : ''),
+      () => '',
+    );
+    if (told.includes(why)) return true;
+    await sleep(20);
+  }
+  return false;
 }
 
 async function replaced(town: Town, name: ProgramName, settings: Readonly<Record<string, string>> = {}): Promise<void> {

@@ -32,8 +32,10 @@ export interface Town {
   signal(name: ProgramName, signal: NodeJS.Signals): void;
   /** Starts again what has ended; the names of those whom no signal of ours had ended. */
   revive(): Promise<ProgramName[]>;
-  /** Starts a program that has ended, this time with `settings` besides its own; resolves when it is ready. */
-  restart(name: ProgramName, settings?: Readonly<Record<string, string>>): Promise<void>;
+  /** Starts a program that has ended, this time with `settings` besides its own, and with room for `openFiles`; resolves when it is ready. */
+  restart(name: ProgramName, settings?: Readonly<Record<string, string>>, openFiles?: number): Promise<void>;
+  /** How it ended, by itself or not: an exit code or a signal. Whoever asks expects it, so `revive` does not tell of it. */
+  ended(name: ProgramName): Promise<number | NodeJS.Signals>;
   /** One more process of a service, which hears and tells beside the first and is asked nothing; ended by what is answered. */
   second(name: ServiceName): Promise<() => Promise<void>>;
   /** A Redis that kept nothing, at the same port. */
@@ -136,14 +138,22 @@ export async function openTown(
         ),
       },
     };
-    const programs = new Map<ProgramName, { child: ChildProcess; ended: Promise<void> }>();
+    const programs = new Map<ProgramName, { child: ChildProcess; ended: Promise<number | NodeJS.Signals> }>();
     const signalled = new Set<ProgramName>();
     const logs: Record<string, string[]> = {};
 
-    const run = (name: ProgramName, port: number, settings: Readonly<Record<string, string>> = {}) => {
+    const run = (
+      name: ProgramName,
+      port: number,
+      settings: Readonly<Record<string, string>> = {},
+      openFiles?: number,
+    ) => {
       const file = name === 'gateway' ? 'dist/gateway/main.js' : `dist/subgraphs/${name}/main.js`;
       const env = { ...environments[name], ...more[name], ...settings, PORT: String(port) };
-      const child = spawn(process.execPath, [join(ROOT, file)], {
+      const program = [process.execPath, join(ROOT, file)];
+      const limited = ['/bin/sh', '-c', `ulimit -n ${openFiles}; exec "$@"`, name, ...program];
+      const [command = '', ...args] = openFiles === undefined ? program : limited;
+      const child = spawn(command, args, {
         cwd: ROOT,
         // As the image sets it, and `npm start`.
         env: { PATH: process.env['PATH'], NODE_ENV: 'production', MALLOC_ARENA_MAX: '2', ...env },
@@ -151,20 +161,22 @@ export async function openTown(
       });
       const log = (logs[name] ??= []);
       child.stderr.on('data', (chunk: Buffer) => log.push(chunk.toString()));
-      const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+      const ended = new Promise<number | NodeJS.Signals>((resolve) =>
+        child.once('exit', (code, signal) => resolve(signal ?? code ?? 0)),
+      );
       const ready = async (): Promise<void> => {
         const deadline = Date.now() + READY_MS;
         while (!(await isReady(port))) {
-          if (child.exitCode !== null || Date.now() > deadline)
+          if (child.exitCode !== null || child.signalCode !== null || Date.now() > deadline)
             throw new Error(`${name} did not become ready. It logged:\n${log.join('').slice(-4_000)}`);
           await sleep(50);
         }
       };
       return { child, ended, ready };
     };
-    const restart: Town['restart'] = async (name, settings) => {
+    const restart: Town['restart'] = async (name, settings, openFiles) => {
       await programs.get(name)?.ended;
-      const running = run(name, name === 'gateway' ? gatewayPort : ports[name], settings);
+      const running = run(name, name === 'gateway' ? gatewayPort : ports[name], settings, openFiles);
       programs.set(name, running);
       signalled.delete(name);
       await running.ready();
@@ -203,6 +215,10 @@ export async function openTown(
         return unexpected;
       },
       restart,
+      ended(name) {
+        signalled.add(name);
+        return programs.get(name)!.ended;
+      },
       async second(name) {
         const { child, ended, ready } = run(name, await freePort());
         seconds.add(child);

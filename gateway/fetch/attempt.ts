@@ -214,6 +214,10 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     this.#abort = undefined;
     // A server may also close a kept-alive connection just as we write into it.
     const { code } = error as { code?: unknown };
+    if (OURS.has(code)) {
+      const why = `No file is left for a connection to ${this.#call.subgraph}: ${describe(error)}`;
+      return this.#miss(new Failure('OVERLOADED', why, { cause: error }), 'final', 'nothing');
+    }
     const missed = UNSENT.has(code) ? 'unsent' : !this.#answered && BROKEN.has(code) ? 'lost' : 'final';
     // What cannot be sent at all, because of what a client made us forward, tells nothing of the address.
     this.#miss(unavailable(this.#call.subgraph, error), missed, code === 'UND_ERR_INVALID_ARG' ? 'nothing' : 'fails');
@@ -295,6 +299,8 @@ const UNSENT: ReadonlySet<unknown> = new Set([
   'ENOENT',
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
+/** This process has as many files open as it may, or the machine has: nobody was asked. */
+const OURS: ReadonlySet<unknown> = new Set(['EMFILE', 'ENFILE']);
 const BROKEN: ReadonlySet<unknown> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 
 function headersOf(

@@ -134,6 +134,16 @@ describe('an admission', () => {
     expect(few.limit).toBe(10_000);
   });
 
+  it('takes fewer as well while the heap is nearly full, late or not', () => {
+    const admission = new Admission({ lateMs: 1_000, max: 1_000 });
+    for (let i = 0; i < 100; i += 1) admission.enter();
+    admission.look(0.5, 100, false);
+    expect(admission.limit).toBe(1_000);
+    admission.look(0.5, 100, true);
+    expect(admission.limit).toBe(75);
+    expect(admission.pressedMs).toBe(0);
+  });
+
   it('is not moved by lateness of less than it may have', () => {
     const admission = new Admission({ lateMs: 100, max: 1_000 });
     admission.late(100);

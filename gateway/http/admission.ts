@@ -28,7 +28,7 @@ export interface AdmissionOptions {
 /**
  * Refuses what could only wait. While the event loop never sleeps, as many requests are taken at once as the gateway gets done in a quarter of
  * `lateMs`, and a quarter fewer at each look until it is so (Little's law: who is taken then waits about as long); while a step of the loop is itself that late, a quarter fewer at each
- * look; when it keeps up, a twentieth more. A gateway that waits for a slow subgraph sleeps, and refuses nobody. Whoever is refused is
+ * look; when it keeps up, a twentieth more. The same while its heap is nearly full. A gateway that waits for a slow subgraph sleeps, and refuses nobody. Whoever is refused is
  * not parsed and not planned, and no subgraph is called. Without this each of ten times too many waits until its deadline, and nearly
  * all that is done is done for nobody ("Handling Overload", Site Reliability Engineering, 2016, chapter 21).
  *
@@ -98,7 +98,7 @@ export class Admission {
   }
 
   /** Looks at what was late since the last time, and how much of that time the event loop was at work. */
-  look(utilization = 0, elapsedMs = TICK_MS): void {
+  look(utilization = 0, elapsedMs = TICK_MS, heapFull = false): void {
     const { lateMs, max } = this.#options;
     const done = this.#done / Math.max(1, elapsedMs);
     this.#donePerMs = this.#donePerMs === undefined ? done : this.#donePerMs + RECENT * (done - this.#donePerMs);
@@ -108,7 +108,8 @@ export class Admission {
     // Late with a handful of requests under way, it is late for another reason: a start, a new supergraph.
     const pressed = this.#lateMs > lateMs && this.#most > LEAST;
     this.#pressedMs = pressed ? this.#pressedMs + elapsedMs : 0;
-    if (pressed) this.#limit = Math.max(LEAST, Math.min(this.#limit, this.#most) * BACK_OFF);
+    if (pressed || (heapFull && this.#most > LEAST))
+      this.#limit = Math.max(LEAST, Math.min(this.#limit, this.#most) * BACK_OFF);
     else if (this.#busyMs >= BUSY_MS) {
       const bearable = Math.min(max, this.#donePerMs * lateMs * (this.#busyInAllMs < YOUNG_MS ? YOUNG_SHARE : SHARE));
       this.#limit = Math.max(LEAST, bearable, Math.min(this.#limit, this.#most) * BACK_OFF);
@@ -119,8 +120,8 @@ export class Admission {
     this.#most = this.#inside;
   }
 
-  /** Looks ten times a second, and at the event loop. */
-  watch(): void {
+  /** Looks ten times a second, and at the event loop. `heapFull`: whoever is taken takes of what is hardly there. */
+  watch(heapFull: () => boolean = () => false): void {
     let expected = performance.now() + TICK_MS;
     let before = performance.eventLoopUtilization();
     this.#timer = setInterval(() => {
@@ -129,7 +130,7 @@ export class Admission {
       const elapsedMs = now - expected + TICK_MS;
       expected = now + TICK_MS;
       const seen = performance.eventLoopUtilization();
-      this.look(performance.eventLoopUtilization(seen, before).utilization, elapsedMs);
+      this.look(performance.eventLoopUtilization(seen, before).utilization, elapsedMs, heapFull());
       before = seen;
     }, TICK_MS).unref();
   }

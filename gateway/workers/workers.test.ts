@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { childrenOf, runs, startChild, stateOf, type Child } from '../../test/deploy/child.js';
+import { freePort } from '../../test/servers/free-port.js';
 import { startTinyGraph, type TinyGraph } from '../../test/tiny/tiny-graph.js';
 
 /** Real processes: the program that `npm run gateway` starts (`npm test` builds it first), before two subgraphs in this process. */
@@ -39,6 +40,25 @@ const BREAKS = `
     syncBuiltinESMExports();
     throw new Error('one bug');
   });`;
+
+/** Loaded before the program: no worker begins while the file is there. */
+const HELD_BACK = `
+  import cluster from 'node:cluster';
+  import { existsSync } from 'node:fs';
+  import { setTimeout as sleep } from 'node:timers/promises';
+  while (cluster.isWorker && existsSync(process.env.HELD_BACK)) await sleep(10);`;
+
+/** The same, and nobody looks whether a worker is there (control). */
+const NOBODY_LOOKS = `${HELD_BACK}
+  import { register } from 'node:module';
+  register('data:text/javascript,' + encodeURIComponent(\`
+    export async function load(url, context, next) {
+      const loaded = await next(url, context);
+      if (!url.endsWith('/gateway/workers/primary.js')) return loaded;
+      const parts = String(loaded.source).split('all.length === 0');
+      if (parts.length !== 2) throw new Error('there is no such look any more');
+      return { ...loaded, source: parts.join('false') };
+    }\`));`;
 
 async function start(env: Record<string, string> = {}): Promise<{ program: Child; port: number }> {
   writeFileSync(file, tiny.sdl);
@@ -292,6 +312,58 @@ describe('workers', () => {
       [third, 'SIGKILL'],
     ]);
   }, 300_000);
+
+  describe('a new supergraph that comes while no worker is there', () => {
+    /** The primary finds nothing wrong with it; who builds it lacks a secret for one of its services. */
+    const refused = (): string => tiny.sdl.replace('(name: "posts"', '(name: "letters"');
+
+    async function withoutWorkers(preload: string) {
+      const held = join(folder, 'held');
+      const code = join(folder, 'held-back.mjs');
+      writeFileSync(code, preload);
+      const { program, port } = await start({
+        WORKERS: '2',
+        // The last one takes a port that nobody chose with it.
+        PORT: String(await freePort()),
+        IDENTITY: 'jwt',
+        JWKS_URL: tiny.people.url,
+        ASSERTION_SECRET_PEOPLE: 'p'.repeat(40),
+        ASSERTION_SECRET_POSTS: 'q'.repeat(40),
+        NODE_OPTIONS: `--import ${pathToFileURL(code).href}`,
+        HELD_BACK: held,
+      });
+      const started = (): number => program.output().split('another one is started').length - 1;
+      writeFileSync(held, '');
+      for (const pid of childrenOf(program.pid)) process.kill(pid, 'SIGKILL');
+      await until(() => started() === 2);
+      writeFileSync(file, refused());
+      return { program, port, started, letThemCome: () => rmSync(held) };
+    }
+
+    it('waits for one: they serve the last good one, are asked then, and what they refuse ends nobody', async () => {
+      const { program, port, started, letThemCome } = await withoutWorkers(HELD_BACK);
+      await program.said('no worker is there to build it');
+      letThemCome();
+      await program.said('set ASSERTION_SECRET_LETTERS');
+      await until(() =>
+        ask(port, '/health/ready').then(
+          ({ status }) => status === 200,
+          () => false,
+        ),
+      );
+      const answers = await Promise.all(Array.from({ length: 8 }, () => ask(port, '{ newest { body } }')));
+      expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+      expect(started()).toBe(2);
+    }, 300_000);
+
+    it('control: taken as served by all of nobody, it ends each that comes, and nobody listens any more', async () => {
+      const { program, port, started, letThemCome } = await withoutWorkers(NOBODY_LOOKS);
+      await program.said('"workers":0');
+      letThemCome();
+      await until(() => started() > 2);
+      await expect(ask(port, '/health/live')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    }, 300_000);
+  });
 
   it('SIGTERM: all of them end what is under way, then nobody is left', async () => {
     const { program, port } = await start({ JOIN: 'off' });

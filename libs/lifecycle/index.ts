@@ -1,2 +1,4 @@
 export { AWAY_HEADER } from './away.js';
 export { CLOSE_MS, endOnError, endOnSignals } from './end-on-signals.js';
+export { HeapWatch } from './heap-watch.js';
+export { openFilesMax, requireOpenFiles, SERVICE_FILES_MIN } from './open-files.js';

@@ -11,8 +11,8 @@ afterEach(async () => {
 });
 
 const MIGRATIONS = ['database: migrations'];
-async function start(handle?: RequestListener): Promise<Listening> {
-  const listening = await listen({ host: '127.0.0.1', port: 0, waitingFor: MIGRATIONS });
+async function start(handle?: RequestListener, limits = {}): Promise<Listening> {
+  const listening = await listen({ host: '127.0.0.1', port: 0, waitingFor: MIGRATIONS, ...limits });
   open.push(listening);
   if (handle) listening.answerWith(handle);
   return listening;
@@ -100,6 +100,27 @@ it('what is under way is ended first, and the connection with it', async () => {
   end();
   expect(await answers).toEqual(['whole']);
   await closed;
+});
+
+it('beyond the most connections that may be, those that come are closed, and those that are there go on', async () => {
+  const listening = await start(whole, { connectionsMax: 4 });
+  const { ask } = client(listening, 4);
+  await ask(4).answers;
+  expect(await client(listening, 2).ask(2).answers).toEqual(times(2, 'ECONNRESET'));
+  expect(await ask(8).answers).toEqual(times(8, 'whole'));
+});
+
+it('while its heap is nearly full it answers and is not ready', async () => {
+  let heapFull = true;
+  const listening = await start(
+    (_, response) => response.setHeader('content-type', 'application/json').end('{"status":"ready"}'),
+    { heapFull: () => heapFull },
+  );
+  const waitingFor = ['heap: it is nearly full'];
+  expect(await told(listening, '/health/ready')).toMatchObject({ status: 503, body: { waitingFor } });
+  expect(await told(listening, '/graphql')).toMatchObject({ status: 200 });
+  heapFull = false;
+  expect(await told(listening, '/health/ready')).toMatchObject({ status: 200 });
 });
 
 it('a port that is taken is an error', async () => {

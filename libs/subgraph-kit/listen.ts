@@ -29,11 +29,17 @@ export async function listen({
   host,
   port,
   waitingFor,
+  connectionsMax,
+  heapFull = () => false,
 }: {
   host: string;
   port: number;
   /** What /health/startup and /health/ready say until somebody answers. */
   waitingFor: readonly string[];
+  /** More are closed at once: their gateways ask again. Absent: as many as come. */
+  connectionsMax?: number | undefined;
+  /** It answers, and others are to be asked. */
+  heapFull?: () => boolean;
 }): Promise<Listening> {
   let handle: RequestListener = (request, response) => {
     const path = pathOf(request.url);
@@ -43,6 +49,7 @@ export async function listen({
   };
   let ending = false;
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: REQUEST_MS }, (request, response) => {
+    if (heapFull() && pathOf(request.url) === '/health/ready') return tell(response, 503, HEAP_FULL);
     if (ending) {
       response.setHeader('connection', 'close');
       response.setHeader(AWAY_HEADER, 'ending');
@@ -50,6 +57,7 @@ export async function listen({
     }
     handle(request, response);
   });
+  if (connectionsMax !== undefined) server.maxConnections = connectionsMax;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(port, host, () => {
       server.off('error', reject);
@@ -85,6 +93,7 @@ async function close(server: Server): Promise<void> {
 }
 
 /** In the words of the gateway. */
+const HEAP_FULL = { status: 'waiting', waitingFor: ['heap: it is nearly full'] };
 const ENDING = { status: 'waiting', waitingFor: ['nothing: it is ending'] };
 
 function tell(response: ServerResponse, status: number, body: object): void {

@@ -1,6 +1,6 @@
 import { DatabaseNotOpened, lockDataDir } from '#libs/database';
 import { LISTENERS } from '#libs/events';
-import { CLOSE_MS, endOnSignals } from '#libs/lifecycle';
+import { CLOSE_MS, endOnSignals, HeapWatch } from '#libs/lifecycle';
 import { openStream } from '#libs/outbox';
 import { SettingsError, type Environment } from '#libs/settings';
 import { createLogger } from '#libs/telemetry';
@@ -31,7 +31,9 @@ export async function runProgram<C extends ServiceConfig>(
     }
     const stream = openStream({ redisUrl: config.REDIS_URL, logger, listeners: LISTENERS });
     closers.push(() => stream.close());
-    const running = await start(config, { stream, logger });
+    const heap = new HeapWatch(logger);
+    closers.push(async () => heap.close());
+    const running = await start(config, { stream, logger, heap });
     closers.push(() => running.close());
     closers.push(() => running.drain());
     endOnSignals(close, logger, CLOSE_MS + config.DRAIN_MS);

@@ -13,6 +13,7 @@ import {
 import { databaseGauges, openDatabase, type Database, type OpenDatabaseOptions } from '#libs/database';
 import type { DomainEvent, EventSource } from '#libs/events';
 import { KeyRetention } from '#libs/idempotency';
+import { openFilesMax, type HeapWatch } from '#libs/lifecycle';
 import { AssertionVerifier, loadOrCreateSecret } from '#libs/identity';
 import {
   CaughtUp,
@@ -48,6 +49,8 @@ export interface ServiceParts {
   /** The entity cache of a gateway in this process. */
   readonly records?: RecordCache | undefined;
   readonly logger?: Logger;
+  /** While this process's heap is nearly full, it is not ready. */
+  readonly heap?: HeapWatch;
   readonly clock?: Clock;
   /** Where it counts, when others in this process do too; without it METRICS_PORT says whether and where. */
   readonly metrics?: Metrics | undefined;
@@ -105,7 +108,15 @@ export async function startService(
     const tracing = parts.tracing ?? (await openTracing(config, logger));
     if (tracing && !parts.tracing) closers.push(() => tracing.close());
     const tracer = tracing?.tracer(name);
-    const listening = await listen({ host: config.HOST, port: config.PORT, waitingFor: MIGRATIONS });
+    const files = openFilesMax();
+    const listening = await listen({
+      host: config.HOST,
+      port: config.PORT,
+      waitingFor: MIGRATIONS,
+      // Of what it has open besides, its database, Redis and its log are to go on.
+      connectionsMax: files === undefined ? undefined : Math.max(1, files - OWN_FILES - config.DATABASE_POOL_MAX),
+      heapFull: () => parts.heap?.full === true,
+    });
     closers.push(() => listening.close());
     const database = await openDatabase({
       service: name,
@@ -232,4 +243,5 @@ export async function startService(
   }
 }
 
+const OWN_FILES = 64;
 const MIGRATIONS = ['database: it is being opened, and migrations run'];

@@ -1,5 +1,8 @@
-import { runProgram } from '#libs/subgraph-kit';
-import { readFollowersConfig } from './config.js';
-import { startFollowers } from './start.js';
+import { requireOpenFiles, SERVICE_FILES_MIN } from '#libs/lifecycle';
+
+requireOpenFiles('followers', SERVICE_FILES_MIN);
+const { runProgram } = await import('#libs/subgraph-kit');
+const { readFollowersConfig } = await import('./config.js');
+const { startFollowers } = await import('./start.js');
 
 await runProgram('followers', process.env, readFollowersConfig, startFollowers);

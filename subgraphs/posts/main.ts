@@ -1,5 +1,8 @@
-import { runProgram } from '#libs/subgraph-kit';
-import { readPostsConfig } from './config.js';
-import { startPosts } from './start.js';
+import { requireOpenFiles, SERVICE_FILES_MIN } from '#libs/lifecycle';
+
+requireOpenFiles('posts', SERVICE_FILES_MIN);
+const { runProgram } = await import('#libs/subgraph-kit');
+const { readPostsConfig } = await import('./config.js');
+const { startPosts } = await import('./start.js');
 
 await runProgram('posts', process.env, readPostsConfig, startPosts);

@@ -1,5 +1,8 @@
-import { runProgram } from '#libs/subgraph-kit';
-import { readUsersConfig } from './config.js';
-import { startUsers } from './start.js';
+import { requireOpenFiles, SERVICE_FILES_MIN } from '#libs/lifecycle';
+
+requireOpenFiles('users', SERVICE_FILES_MIN);
+const { runProgram } = await import('#libs/subgraph-kit');
+const { readUsersConfig } = await import('./config.js');
+const { startUsers } = await import('./start.js');
 
 await runProgram('users', process.env, readUsersConfig, startUsers);

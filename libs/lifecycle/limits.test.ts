@@ -1,0 +1,72 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { ROOT } from '../../commands/root.js';
+import { startChild, type Child } from '../../test/deploy/child.js';
+
+/** Real programs with little memory and few files (`npm test` builds what they import). */
+const children: Child[] = [];
+afterEach(async () => {
+  await Promise.all(children.splice(0).map((child) => child.destroy()));
+});
+
+async function node(...args: readonly string[]): Promise<Child> {
+  return started(process.execPath, ...args);
+}
+
+async function started(...command: [string, ...string[]]): Promise<Child> {
+  const child = await startChild('limited', command, { cwd: ROOT, env: { PATH: process.env['PATH'] } });
+  children.push(child);
+  return child;
+}
+
+describe('a heap that fills up', () => {
+  const keeping = (then: string): string => `
+    import { HeapWatch } from '#libs/lifecycle';
+    const watch = new HeapWatch({ error: (fields, text) => console.log(JSON.stringify(fields), text) });
+    let kept = [];
+    const keeps = setInterval(() => {
+      kept.push(Array.from({ length: 50_000 }, (_, nth) => nth + 0.5));
+      if (watch.full) ${then}
+    }, 2);
+    console.log(watch.full ? 'full' : 'has room');`;
+  const run = (then: string): Promise<Child> =>
+    node('--max-old-space-size=48', '--input-type=module', '-e', keeping(then));
+
+  it('is told before V8 ends the program, and no more when there is room again', async () => {
+    const [dies, lives] = await Promise.all([
+      run(`console.log('full');`),
+      run(`{
+        clearInterval(keeps);
+        kept = [];
+        const look = setInterval(() => watch.full || (clearInterval(look), console.log('has room again'), watch.close()), 50);
+      }`),
+    ]);
+    expect(await dies.ended()).toBe(134);
+    const [first, said, full] = dies.output().split('\n');
+    expect([first, full]).toEqual(['has room', 'full']);
+    expect(said).toMatch(
+      /^\{"heapMb":\d\d,"heapMaxMb":\d\d\} The heap is nearly full: at its limit Node ends the program/,
+    );
+    // Once, however often it is found full.
+    expect(dies.output().split('The heap is nearly full')).toHaveLength(2);
+    expect(await lives.ended()).toBe(0);
+    expect(lives.output()).toContain('has room again');
+  }, 60_000);
+});
+
+describe('a service that may have 256 open files', () => {
+  const few = (...command: readonly string[]): Promise<Child> =>
+    started('/bin/sh', '-c', 'ulimit -n 256; exec "$@"', 'few', process.execPath, ...command);
+
+  it('says what it needs and ends; control: what it imports, imported without that, fails at some file or package', async () => {
+    const [said, control] = await Promise.all([
+      few('dist/subgraphs/posts/main.js'),
+      few('--input-type=module', '-e', `await import('./dist/subgraphs/posts/start.js')`),
+    ]);
+    expect(await said.ended()).toBe(1);
+    expect(said.output()).toBe(
+      'posts cannot start with 256 open files; let it have 1024 (ulimit -Hn, LimitNOFILE=, ulimits) or more.\n',
+    );
+    expect(await control.ended()).toBe(1);
+    expect(control.output()).toMatch(/EMFILE|Cannot find package/);
+  }, 60_000);
+});
