@@ -223,17 +223,8 @@ describe('workers of one gateway', () => {
     });
     await until(async () => (await ask(port, '/health/ready')).status === 200);
   }, 300_000);
-});
-
-describe('workers', () => {
-  afterEach(async () => {
-    tiny.posts.misbehave = undefined;
-    await child?.destroy();
-    child = undefined;
-  });
 
   it('kill -9 of one under load: what it had in hand fails once, everything else is answered, and it is replaced', async () => {
-    const { program, port } = await start();
     const crowd = startCrowd(port, 24);
     await crowd.isAnswered(100);
 
@@ -265,6 +256,22 @@ describe('workers', () => {
     expect(second.filter(({ client }) => !inHand.includes(client))).toEqual([]);
     expect(inHand.length).toBeGreaterThan(0);
   }, 300_000);
+
+  // The last: nobody is left.
+  it('kill -9 of the primary leaves no orphan', async () => {
+    const workers = childrenOf(program.pid);
+    expect(workers).toHaveLength(WORKERS);
+    process.kill(program.pid, 'SIGKILL');
+    await until(() => workers.filter(runs).length === 0);
+  }, 300_000);
+});
+
+describe('workers', () => {
+  afterEach(async () => {
+    tiny.posts.misbehave = undefined;
+    await child?.destroy();
+    child = undefined;
+  });
 
   it('one with an error that nobody caught drains for as long as DRAIN_MS says, is replaced at once, and no balancer hears of it', async () => {
     const breaks = join(folder, 'breaks.mjs');
@@ -392,13 +399,6 @@ describe('workers', () => {
     }
     expect(await ended).toBe(0);
     expect(workers.filter(runs)).toEqual([]);
-  }, 300_000);
-
-  it('kill -9 of the primary leaves no orphan', async () => {
-    const { program } = await start();
-    const workers = childrenOf(program.pid);
-    process.kill(program.pid, 'SIGKILL');
-    await until(() => workers.filter(runs).length === 0);
   }, 300_000);
 
   it('a port that is taken is said once, and nothing goes on trying', async () => {

@@ -40,7 +40,8 @@ withServer(
       folder = await mkdtemp(join(tmpdir(), 'tributary-image-'));
       // Root's home, with npm's cache in it, is closed to the other account.
       if (account) await chown(folder, account.uid, account.gid);
-      const env = { ...plainEnvironment(), ...(account ? { HOME: folder } : {}) };
+      const quiet = { npm_config_audit: 'false', npm_config_fund: 'false' };
+      const env = { ...plainEnvironment(), ...quiet, ...(account ? { HOME: folder } : {}) };
       image = await buildImage(repository, folder, { env, account });
       redis = await startRedis();
       collector = await startCollector();

@@ -2,6 +2,7 @@ import { expect } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { lockDataDir, openDatabase } from '#libs/database';
 import { silent } from '#libs/telemetry';
 import { ROOT } from '../../commands/root.js';
@@ -74,6 +75,8 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
         // It is up before it has read the supergraph, and before anybody in it is.
         let said = '';
         for (const deadline = Date.now() + 30_000; !said.includes('subgraph users') && Date.now() < deadline;) {
+          // It needs the processor that asking takes.
+          await sleep(50);
           const ready = await fetch(new URL('/health/ready', url));
           said = `${ready.status} ${await ready.text()}`;
         }
@@ -191,7 +194,7 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
           return (await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) })).status;
         };
         // Its services are not up: what may run is answered with holes, what may not is refused.
-        while (!(await (await fetch(new URL('/health/ready', url))).text()).includes('subgraph users'));
+        while (!(await (await fetch(new URL('/health/ready', url))).text()).includes('subgraph users')) await sleep(50);
         expect(await ask({ documentId: operations.find(({ name }) => name === 'Me')!.id })).toBe(200);
         expect(await ask({ query: '{ me { id } }' })).toBe(403);
       });

@@ -29,7 +29,7 @@ describe('the program, all in one', () => {
     const acknowledged: string[] = [];
     const authors = new Set<string>();
 
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 2; round++) {
       const [alice, dan, carol] = await Promise.all(['alice', 'dan', 'carol'].map((handle) => logIn(graph, handle)));
       if (!alice || !dan || !carol) throw new Error('nobody logged in');
       // carol follows dan in every other round; posts hears of it by an event. In the others she stops.
@@ -59,7 +59,7 @@ describe('the program, all in one', () => {
       const { nodes } = await told<{ nodes: unknown[] }>(bob, query, { ids: acknowledged });
       expect(nodes).toEqual(acknowledged.map((id) => ({ id })));
     }
-    expect(acknowledged.length).toBeGreaterThanOrEqual(3);
+    expect(acknowledged.length).toBeGreaterThanOrEqual(2);
 
     // bob follows alice, so what she wrote is in his timeline, and dan's is not.
     const bob = await logIn(graph, 'bob');
@@ -119,12 +119,12 @@ describe('the program, all in one', () => {
   }, 120_000);
 
   // Whoever is left behind is looked for among the processes themselves, so nobody else may end them: no startChild here.
-  it.each(['SIGTERM', 'SIGKILL'] as const)(
-    'has one child, the planner, and %s of the program ends that too',
-    async (signal) => {
+  it('has one child, the planner, and SIGTERM and SIGKILL of the program end that too', async () => {
+    const dataDir = folder();
+    for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
       const program = spawn(process.execPath, [join(ROOT, 'dist/commands/start.js')], {
         cwd: ROOT,
-        env: { ...plainEnvironment(), PORT: '0', DATA_DIR: folder() },
+        env: { ...plainEnvironment(), PORT: '0', DATA_DIR: dataDir },
         stdio: ['ignore', 'pipe', 'inherit'],
       });
       let said = '';
@@ -143,9 +143,8 @@ describe('the program, all in one', () => {
       } finally {
         program.kill('SIGKILL');
       }
-    },
-    120_000,
-  );
+    }
+  }, 180_000);
 });
 
 interface Graph extends Asking {

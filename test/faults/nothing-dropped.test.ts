@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -43,6 +43,7 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
   const gateways = new Map<string, Child>();
   const ports = { door: 0, gateways: { 'gateway-1': 0, 'gateway-2': 0 } };
   let door: Child;
+  let draining: number | undefined;
 
   beforeAll(async () => {
     tiny = await startTinyGraph();
@@ -62,11 +63,8 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
     const command = [haproxy, '-db', '-f', join(folder, 'haproxy.cfg')] as const;
     door = await startChild('haproxy', [...command], { cwd: folder, env: { PATH: process.env['PATH'] } });
   }, 60_000);
-  afterEach(async () => {
-    await Promise.all([...gateways.values()].map((gateway) => gateway.destroy()));
-    gateways.clear();
-  });
   afterAll(async () => {
+    await bothUp(undefined);
     await door.destroy();
     await tiny.close();
     rmSync(folder, { recursive: true });
@@ -89,6 +87,15 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
     gateways.set(name, gateway);
     await gateway.said('"Listening"', 120_000);
     while ((await status(ports.gateways[name], '/health/ready')) !== 200) await sleep(50);
+  }
+
+  /** Those of the test before go on, unless they drain for another time. */
+  async function bothUp(drainMs: number | undefined): Promise<void> {
+    if (drainMs === draining) return;
+    await Promise.all([...gateways.values()].map((gateway) => gateway.destroy()));
+    gateways.clear();
+    draining = drainMs;
+    if (drainMs !== undefined) await Promise.all(NAMES.map((name) => up(name, drainMs)));
   }
 
   const supergraph = () => join(folder, 'supergraph.graphql');
@@ -116,7 +123,7 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
   }
 
   async function failuresWhile(drainMs: number, work: (seen: Seen) => Promise<void>): Promise<Seen> {
-    for (const name of NAMES) await up(name, drainMs);
+    await bothUp(drainMs);
     while ((await status(ports.door)) !== 200) await sleep(50);
     const seen: Seen = { failed: [], of: 0 };
     let stop = false;

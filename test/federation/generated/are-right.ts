@@ -1,5 +1,5 @@
 import { expect } from '@jest/globals';
-import { conform, wrongOf } from './conform.js';
+import { conform, wrongOf, type ConformOptions } from './conform.js';
 import { shrink } from './shrink.js';
 import { tell } from './tell.js';
 
@@ -10,7 +10,7 @@ const OPERATIONS = 500;
 export async function expectRight(seed: number): Promise<void> {
   const options = { operations: OPERATIONS, perWorld: 100, fields: 3, seed, untilWrong: true };
   const ways = ['default', 'stock'] as const;
-  const result = await conform({ ...options, ways, shrinks: 1, shrink });
+  const result = await conform({ ...options, ways, shrinks: 1, shrink: ours });
   expect(
     result.cases
       .filter(({ way }) => way !== 'stock')
@@ -23,3 +23,7 @@ export async function expectRight(seed: number): Promise<void> {
   expect(result.calls.default).toBeLessThanOrEqual(result.calls.stock);
   expect(result.moreCalls).toBeLessThan(OPERATIONS / 50);
 }
+
+/** What only the stock engine answers wrongly is not told here: to make it smaller took a fifth of the time. */
+const ours: NonNullable<ConformOptions['shrink']> = (found, world) =>
+  found.way === 'stock' ? Promise.resolve(found) : shrink(found, world);
