@@ -135,9 +135,9 @@ export const gatewaySettings = {
     default: 300,
     why: 'How long a write is remembered by such a token. Longer than events take on the worst day: after it the writer is shown an old copy like everybody else, and is not told.',
   }),
-  NO_CACHE: choice(['nobody', 'people', 'everybody'], {
+  MONOTONIC_READS: choice(['nobody', 'people', 'everybody'], {
     default: 'people',
-    why: 'Whose queries with Cache-Control: no-cache are answered by the owners of the data, past every cache here and in the services: each costs what it costs without caches. people: who is logged in.',
+    why: 'Whose queries may say tributary-consistency: monotonic, and are then answered by the owners of the data, past every cache here and in the services: each costs what it costs without caches. people: who is logged in.',
   }),
   FORWARD_HEADERS: names({ default: [], why: 'Client headers that subgraphs get.' }),
   FORWARD_RESPONSE_HEADERS: names({

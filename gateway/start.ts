@@ -272,7 +272,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       tracer,
       identity,
       consistency: consistencyOf(config, clock),
-      noCacheOf: NO_CACHE_OF[config.NO_CACHE],
+      monotonicReadsOf: MONOTONIC_READS_OF[config.MONOTONIC_READS],
       cors: config.cors,
       forward: config.FORWARD_HEADERS,
       ...(persisted ? { documentText: persisted.textOf, registered: persisted.has } : {}),
@@ -436,8 +436,7 @@ function ratesOf(config: GatewayConfig, budgets: Budgets): Rates {
   });
 }
 
-/** Whose `Cache-Control: no-cache` is heeded. */
-const NO_CACHE_OF = {
+const MONOTONIC_READS_OF = {
   nobody: undefined,
   people: (subject: string | null) => subject !== null,
   everybody: () => true,

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { ConsistencyTokens, mergeWrites, parseWrites, writesText, type Write } from '#libs/consistency';
 import type { Operation } from '../engine.js';
+import { Refusal } from './refusal.js';
 
 export const CONSISTENCY_TOKEN_HEADER = 'consistency-token';
 const COOKIE = 'consistency-token';
@@ -87,6 +88,29 @@ export class Consistency {
     }
   }
 }
+
+/**
+ * `tributary-consistency: monotonic`: no read of this client may be older than one before, so nothing that is kept may answer it. Who may
+ * not have that is told, rather than answered from a cache. It is no `Cache-Control: no-cache`, which a page's `fetch` with `cache: 'no-store'`
+ * sends along, and a browser whose tools are open, and neither means this.
+ */
+export function asksMonotonicReads(
+  { headers }: IncomingMessage,
+  subject: string | null,
+  mayAsk: ((subject: string | null) => boolean) | undefined,
+): boolean {
+  const asked = headers[CONSISTENCY_HEADER];
+  if (asked === undefined) return false;
+  if (asked !== 'monotonic') throw Refusal.of('BAD_REQUEST', `${CONSISTENCY_HEADER} takes monotonic, or is left out.`);
+  if (mayAsk?.(subject) !== true)
+    throw Refusal.of(
+      'FORBIDDEN',
+      `Monotonic reads are not for this client here (MONOTONIC_READS); leave ${CONSISTENCY_HEADER} out.`,
+    );
+  return true;
+}
+
+const CONSISTENCY_HEADER = 'tributary-consistency';
 
 function cookieOf(request: IncomingMessage): string | undefined {
   const { cookie } = request.headers;

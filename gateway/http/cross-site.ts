@@ -83,7 +83,7 @@ export function preflightHeaders(origin: string | undefined, cors: CorsRules): R
       'authorization',
       'x-request-id',
       'consistency-token',
-      'cache-control',
+      'tributary-consistency',
       'idempotency-key',
       'tributary-cost',
       ...PREFLIGHTED,

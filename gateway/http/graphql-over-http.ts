@@ -1,7 +1,6 @@
 import { isAscii } from 'node:buffer';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { inspect } from 'node:util';
-import { asksPastCaches } from '#libs/consistency';
 import { CODES, Failure } from '#libs/failure';
 import { CLIENT_HEADER, IDEMPOTENCY_HEADER, SESSION, SESSION_HEADER } from '#libs/identity';
 import { traced, type Attributes, type Clock, type Logger, type Span, type Tracer } from '#libs/telemetry';
@@ -10,7 +9,7 @@ import type { Answer, Operation, RequestContext } from '../engine.js';
 import type { ServedSupergraph, Serving } from '../supergraph/served.js';
 import type { Admission } from './admission.js';
 import type { Bodies } from './bodies.js';
-import type { Consistency, RequestConsistency } from './consistency.js';
+import { asksMonotonicReads, type Consistency, type RequestConsistency } from './consistency.js';
 import { corsHeaders, preflightHeaders, refuseCrossSite, type CorsRules } from './cross-site.js';
 import { CLIENT_GONE, withDeadline } from './ending.js';
 import { forwardedHeaders, requestIdOf } from './headers.js';
@@ -37,7 +36,7 @@ export interface GraphqlOverHttpParts {
   /** How a client is shown what it wrote; undefined: there are no tokens. */
   readonly consistency?: Consistency | undefined;
   /** Whose reads may ask for nothing that is kept; absent: nobody's. */
-  readonly noCacheOf?: ((subject: string | null) => boolean) | undefined;
+  readonly monotonicReadsOf?: ((subject: string | null) => boolean) | undefined;
   readonly cors: CorsRules;
   /** Names of client headers that subgraphs get, lower case. */
   readonly forward: readonly string[];
@@ -267,7 +266,7 @@ async function answered(
   const text = await notForNothing(request, subject, parts, meant(asked, who, parts));
   parts.rates?.requireLeft(request, subject);
   const responseHeaders: RequestContext['responseHeaders'] = [];
-  const pastCaches = parts.noCacheOf?.(subject) === true && asksPastCaches(request.headers['cache-control']);
+  const pastCaches = asksMonotonicReads(request, subject, parts.monotonicReadsOf);
   let consistency: RequestConsistency | undefined;
   const answer = await parts.served.with(async ({ documents, supergraph, engine }: Serving) => {
     const { rates } = parts;

@@ -36,7 +36,7 @@ export async function listen({
   port: number;
   /** What /health/startup and /health/ready say until somebody answers. */
   waitingFor: readonly string[];
-  /** More are closed at once: their gateways ask again. Absent: as many as come. */
+  /** More are closed at once: gateways ask again for queries, and mutations fail. Absent: as many as come. */
   connectionsMax?: number | undefined;
   /** It answers, and others are to be asked. */
   heapFull?: () => boolean;

@@ -158,7 +158,7 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
       expect(read.headers.get('cache-control')).toBe('private, no-store');
     });
 
-    it('is answered by the database where a service keeps it, with no-cache; control: nobody’s is not heeded', async () => {
+    it('is answered by the database where a service keeps it, when it asks for monotonic reads; who may not is told', async () => {
       const [a] = (await cast(world, alice)) as [Person];
       const query = 'query($handle: String!) { userByHandle(handle: $handle) { bio } }';
       // The fewest of three: what a service does by itself now and then is counted as well.
@@ -172,10 +172,17 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
       };
       await statements(a, {});
       expect(await statements(a, {})).toBe(0);
-      expect(await statements(a, { 'cache-control': 'no-cache' })).toBeGreaterThan(0);
-      expect(await statements(null, { 'cache-control': 'no-cache' })).toBe(0);
-      const { headers } = await ask(second(), a, query, { handle: a.handle }, { 'cache-control': 'no-cache' });
+      // What a page sends along with `cache: 'no-store'` asks for nothing of the kind.
+      expect(await statements(a, { 'cache-control': 'no-cache' })).toBe(0);
+      const monotonic = { 'tributary-consistency': 'monotonic' };
+      expect(await statements(a, monotonic)).toBeGreaterThan(0);
+      const { headers } = await ask(second(), a, query, { handle: a.handle }, monotonic);
       expect(headers.get('cache-control')).toBe('private, no-store');
+      const refusals = await Promise.all([
+        ask(second(), null, query, { handle: a.handle }, monotonic),
+        ask(second(), a, query, { handle: a.handle }, { 'tributary-consistency': 'linearizable' }),
+      ]);
+      expect(refusals.map(({ errors }) => errors[0]?.extensions.code)).toEqual(['FORBIDDEN', 'BAD_REQUEST']);
     });
 
     it('is told NOT_CAUGHT_UP, and nothing old, when it takes too long; others are answered', async () => {
