@@ -120,7 +120,7 @@ export class Admission {
     this.#most = this.#inside;
   }
 
-  /** Looks ten times a second, and at the event loop. `heapFull`: whoever is taken takes of what is hardly there. */
+  /** Looks ten times a second, and at the event loop. `heapFull`: it was found so since the last look, and whoever is taken takes of what is hardly there. */
   watch(heapFull: () => boolean = () => false): void {
     let expected = performance.now() + TICK_MS;
     let before = performance.eventLoopUtilization();

@@ -104,15 +104,15 @@ describe('a client that asks for more than it may', () => {
       body,
     });
   const ask = (client: string, text: string, headers = {}): Promise<Response> => post(client, query(text), headers);
-  /** The status of one that says how long its body is, and does not send it; or that it is waited for. */
-  const withoutBody = async (client: string, authorization?: string): Promise<string> => {
+  /** The status of one that says how long its body is, and does not send it; or that it is `waitedFor`. */
+  const withoutBody = async (client: string, authorization?: string, waitedFor = false): Promise<string> => {
     const socket = connect(Number(new URL(tiny.url).port), '127.0.0.1');
     const more = authorization === undefined ? '' : `authorization: ${authorization}\r\n`;
     socket.write(
       `POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-forwarded-for: ${client}\r\n${more}content-length: 9\r\n\r\n`,
     );
     const told = once(socket, 'data').then(([chunk]) => /^HTTP\/1\.1 (\d+)/.exec(String(chunk))![1]!);
-    const status = await Promise.race([told, delay(100, 'waited for')]);
+    const status = await (waitedFor ? Promise.race([told, delay(100, 'waited for')]) : told);
     socket.destroy();
     return status;
   };
@@ -198,6 +198,14 @@ describe('a client that asks for more than it may', () => {
     expect(statuses).toEqual([...Array.from({ length: 10 }, () => status), 429]);
   });
 
+  it('a token that is none is paid for before the body comes, and once', async () => {
+    for (let turn = 0; turn < 5; turn += 1) await withoutBody('203.0.113.16', 'forged', true);
+    const statuses: number[] = [];
+    for (let turn = 0; turn < 6; turn += 1)
+      statuses.push((await ask('203.0.113.16', '{me{id}}', { authorization: 'forged' })).status);
+    expect(statuses).toEqual([...Array.from({ length: 5 }, () => 401), 429]);
+  });
+
   it('who is logged in pays for those as well, and not the others at the address', async () => {
     const fay = { authorization: 'fay' };
     const statuses: number[] = [];
@@ -218,7 +226,11 @@ describe('a client that asks for more than it may', () => {
     expect((await ask('203.0.113.11', '{people(first:100){id}}')).status).toBe(429);
     for (let turn = 0; turn < 10; turn += 1) expect(await anew('203.0.113.11')).toEqual([429, 0]);
     expect(await anew('203.0.113.12')).toEqual([200, 1]);
-    const told = [withoutBody('203.0.113.11'), withoutBody('203.0.113.12'), withoutBody('203.0.113.12', 'forged')];
+    const told = [
+      withoutBody('203.0.113.11'),
+      withoutBody('203.0.113.12', undefined, true),
+      withoutBody('203.0.113.12', 'forged', true),
+    ];
     expect(await Promise.all(told)).toEqual(['429', 'waited for', 'waited for']);
     // Whatever is written where a token goes.
     expect(await withoutBody('203.0.113.11', 'forged')).toBe('429');
@@ -233,7 +245,7 @@ describe('a client that asks for more than it may', () => {
     expect(await withoutBody('203.0.113.12', 'dora')).toBe('429');
     // Nobody else there is meant, and who has a token is not kept out by those who have none.
     expect(await anew('203.0.113.12')).toEqual([200, 1]);
-    expect(await withoutBody('203.0.113.11', 'eli')).toBe('waited for');
+    expect(await withoutBody('203.0.113.11', 'eli', true)).toBe('waited for');
     looks = 0;
     expect(await anew('203.0.113.11', { authorization: 'eli' })).toEqual([200, 1]);
     expect(looks).toBe(1);

@@ -1,15 +1,15 @@
 import { constants, PerformanceObserver } from 'node:perf_hooks';
-import { getHeapStatistics } from 'node:v8';
+import { getHeapSpaceStatistics, getHeapStatistics } from 'node:v8';
 import type { Logger } from '#libs/telemetry';
 
-/** Of the old generation, what is left by a full collection; the rest is soon used up again, and each time less comes of it. */
-const FULL = 0.9;
-/** Three semi-spaces of 16 MB, which V8 counts into the limit. */
-const YOUNG_BYTES = 48 * 1024 * 1024;
+const MB = 1024 * 1024;
+/** So little of the old generation is left by a full collection: it is soon used up again, and each time less comes of it. */
+const LEFT_SHARE = 0.1;
+/** Of a large heap a tenth is much; what lives there may go on for long. */
+const LEFT_BYTES = 64 * MB;
 /** Near its limit V8 collects several times a second. Who is asked nothing collects nothing, so what was found is soon forgotten. */
 const HOLDS_MS = 1_000;
 const SAY_EVERY_MS = 60_000;
-const MB = 1024 * 1024;
 
 /**
  * Is the heap nearly full? At its limit V8 ends the process in the middle of whatever it does, after seconds in which it does little but
@@ -17,21 +17,22 @@ const MB = 1024 * 1024;
  */
 export class HeapWatch {
   readonly #logger: Logger;
-  readonly #maxBytes: number;
+  readonly #maxBytes = oldBytesMax();
   readonly #observer: PerformanceObserver;
   #foundAt = Number.NEGATIVE_INFINITY;
   #saidAt = Number.NEGATIVE_INFINITY;
 
   constructor(logger: Logger) {
     this.#logger = logger;
-    const { heap_size_limit: limit } = getHeapStatistics();
-    this.#maxBytes = Math.max(limit / 2, limit - YOUNG_BYTES);
     this.#observer = new PerformanceObserver((list) => {
       const full = list.getEntries().some((entry) => (entry as { detail?: { kind?: number } }).detail?.kind === MAJOR);
-      if (full) this.collected(getHeapStatistics().used_heap_size);
+      if (full) this.collected(oldBytes());
     });
     this.#observer.observe({ entryTypes: ['gc'] });
   }
+
+  /** How often it was found nearly full. */
+  times = 0;
 
   get full(): boolean {
     return performance.now() - this.#foundAt < HOLDS_MS;
@@ -39,8 +40,9 @@ export class HeapWatch {
 
   /** A full collection left so much. */
   collected(bytes: number): void {
-    if (bytes < FULL * this.#maxBytes) return;
+    if (this.#maxBytes - bytes > Math.min(LEFT_SHARE * this.#maxBytes, LEFT_BYTES)) return;
     const now = performance.now();
+    this.times += 1;
     this.#foundAt = now;
     if (now - this.#saidAt < SAY_EVERY_MS) return;
     this.#saidAt = now;
@@ -53,6 +55,26 @@ export class HeapWatch {
   close(): void {
     this.#observer.disconnect();
   }
+}
+
+/** What is not the young generation, which has nothing to do with the limit. */
+function oldBytes(): number {
+  return getHeapSpaceStatistics()
+    .filter(({ space_name: name }) => !name.startsWith('new_') && name !== 'read_only_space')
+    .reduce((sum, { space_used_size: bytes }) => sum + bytes, 0);
+}
+
+/**
+ * V8 says the limit of all together: of the old generation and three semi-spaces, each a 128th of it and at most 16 MB. Whoever names the old
+ * one's (--max-old-space-size) has semi-spaces by the machine's memory, so then that counts.
+ */
+export function oldBytesMax(
+  limit = getHeapStatistics().heap_size_limit,
+  options = [...process.execArgv, ...(process.env['NODE_OPTIONS'] ?? '').split(' ')],
+): number {
+  const named = /^--max[-_]old[-_]space[-_]size=(\d+)$/;
+  const megabytes = options.map((option) => named.exec(option)?.[1]).find((found) => found !== undefined);
+  return megabytes === undefined ? limit - Math.min(48 * MB, (3 * limit) / 131) : Number(megabytes) * MB;
 }
 
 const MAJOR = constants.NODE_PERFORMANCE_GC_MAJOR;

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { ROOT } from '../../commands/root.js';
+import { oldBytesMax } from './heap-watch.js';
 import { startChild, type Child } from '../../test/deploy/child.js';
 
 /** Real programs with little memory and few files (`npm test` builds what they import). */
@@ -51,6 +52,16 @@ describe('a heap that fills up', () => {
     expect(await lives.ended()).toBe(0);
     expect(lives.output()).toContain('has room again');
   }, 60_000);
+});
+
+it.each([
+  ['512 MB of memory', 259, undefined, 253],
+  ['1 GB', 524, undefined, 512],
+  ['24 GB', 4144, undefined, 4096],
+  ['24 GB, and a size that was named', 304, '--max-old-space-size=256', 256],
+])('of %s the old generation may have what Node gives it', (_, limitMb, option, oldMb) => {
+  const MB = 1024 * 1024;
+  expect(Math.round(oldBytesMax(limitMb * MB, option === undefined ? [] : [option]) / MB)).toBe(oldMb);
 });
 
 describe('a service that may have 256 open files', () => {
