@@ -1,15 +1,10 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { existsSync } from 'node:fs';
-import { cp, mkdtemp, rename, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startEverything, type Everything } from '../commands/everything.js';
-import { openDatabase } from '#libs/database';
 import { silent, type Logger } from '#libs/telemetry';
 import type { Environment } from '#libs/settings';
-import { followersTables } from '../subgraphs/followers/followers.tables.js';
-import { postsTables } from '../subgraphs/posts/posts.tables.js';
-import { usersTables } from '../subgraphs/users/users.tables.js';
 import { PASSWORD, type Card } from './people.js';
 
 /** One answer of the gateway. */
@@ -65,9 +60,6 @@ export const PATIENT = {
  */
 export async function startWorld(env: Environment = {}, logger: Logger = silent): Promise<World> {
   const dataDir = await mkdtemp(join(tmpdir(), 'tributary-world-'));
-  const isEmbedded = !Object.keys(env).some((name) => name.endsWith('DATABASE_URL'));
-  const tables = isEmbedded ? await emptyTables() : undefined;
-  if (tables !== undefined) await cp(tables, dataDir, { recursive: true });
   const everything = await startEverything(
     {
       DATA_DIR: dataDir,
@@ -140,23 +132,4 @@ export async function startWorld(env: Environment = {}, logger: Logger = silent)
     await rm(dataDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   };
   return { ...everything, ask, signUp, count, close };
-}
-
-/**
- * The databases of a world that nobody is in: migrated once for all the files of a run of `npm test`, and copied in a fifth of the time.
- * Whoever comes meanwhile makes one of its own; who is second leaves the first one's.
- */
-async function emptyTables(): Promise<string | undefined> {
-  const folder = process.env['TEST_FOLDER'];
-  if (!folder) return undefined;
-  const tables = join(folder, 'world');
-  if (existsSync(tables)) return tables;
-  const made = await mkdtemp(join(folder, 'making-'));
-  const all = { users: usersTables, posts: postsTables, followers: followersTables };
-  for (const [service, of] of Object.entries(all))
-    await (await openDatabase({ service, dataDir: made, logger: silent, ...of })).close();
-  await rename(made, tables).catch((error: unknown) => {
-    if (!existsSync(tables)) throw error;
-  });
-  return tables;
 }

@@ -16,7 +16,7 @@ export async function startServers(
   const folder = mkdtempSync(join(tmpdir(), 'tributary-test-'));
   const skipped = join(folder, 'skipped.txt');
   writeFileSync(skipped, '');
-  const found: Record<string, string> = { TEST_SKIPPED_FILE: skipped, TEST_FOLDER: folder };
+  const found: Record<string, string> = { TEST_SKIPPED_FILE: skipped };
   const stops: (() => Promise<void>)[] = [];
 
   if (!env[NEEDS.postgres.variable] && findPostgres() !== undefined) {
