@@ -74,20 +74,18 @@ it('and they do when nobody waits for a turn (the control)', async () => {
 
 it('one statement awaited after the other lets the event loop turn; control: without a pause it does not', async () => {
   class Breathless extends Session {
-    override pause(): Promise<void> {
-      return Promise.resolve();
-    }
+    override pause(): undefined {}
   }
   const fired = async (session: Session): Promise<number> => {
     const client = await connect(session);
     let times = 0;
     const timer = setInterval(() => (times += 1), 1);
-    for (let nth = 0; nth < 100; nth += 1) await client.query('SELECT 1');
+    for (const end = performance.now() + 500; performance.now() < end;) await client.query('SELECT 1');
     clearInterval(timer);
     return times;
   };
   expect(await fired(new Breathless(pglite))).toBe(0);
-  expect(await fired(new Session(pglite))).toBeGreaterThan(5);
+  expect(await fired(new Session(pglite))).toBeGreaterThan(1);
 });
 
 it('no answer reaches another client than the one that asked', async () => {
