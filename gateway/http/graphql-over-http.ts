@@ -93,12 +93,10 @@ export async function answerGraphql(
     type = responseTypeFor(request.headers.accept);
     const found = whoAsks(request, parts.identity);
     const who = found instanceof Promise ? await found : found;
-    const subject = who.bearer?.subject ?? null;
-    parts.rates?.requireLeft(request, subject);
-    // At once: the body of somebody who only has us look at tokens may never come.
-    if (who.wrong !== undefined && refusalOf(who.wrong).status < 500) await parts.rates?.refused(request, null);
     // Meanwhile: nobody would tell who reads the body that it does not come.
     if (request.destroyed) throw CLIENT_GONE;
+    const subject = who.bearer?.subject ?? null;
+    parts.rates?.requireLeft(request, subject);
     const asked = await notForNothing(request, subject, parts, readRequest(request, parts.bodyBytesMax, parts.bodies));
     // From here on: a client that sends slowly would otherwise be counted as a service that answers late.
     const deadline = parts.clock() + parts.timeoutMs;
@@ -231,10 +229,11 @@ function whoAsks(request: IncomingMessage, identity: Identity): Asking | Promise
 /** Which document is meant, where whoever asks for it may be answered. */
 async function meant(
   asked: GraphqlRequest,
-  { bearer }: Asking,
+  { bearer, wrong }: Asking,
   { documentText = textOnly, identity }: GraphqlOverHttpParts,
 ): Promise<string> {
   const text = documentText(asked);
+  if (wrong !== undefined) throw wrong;
   if (bearer) identity.requireStill?.(bearer);
   return text;
 }
@@ -265,7 +264,6 @@ async function answered(
   const { bearer } = who;
   const subject = bearer?.subject ?? null;
   const text = await notForNothing(request, subject, parts, meant(asked, who, parts));
-  if (who.wrong !== undefined) throw who.wrong;
   parts.rates?.requireLeft(request, subject);
   const responseHeaders: RequestContext['responseHeaders'] = [];
   const pastCaches = asksMonotonicReads(request, subject, parts.monotonicReadsOf);
