@@ -8,7 +8,9 @@ import type { Logger } from '#libs/telemetry';
 export function refreshTrending(database: Database, maxAgeMs: number, withinMs = REFRESH_MS_MAX): Promise<boolean> {
   return database.transaction(async (tx) => {
     const [view] = await tx.query<{ due: boolean }>(
-      `SELECT pg_try_advisory_xact_lock(hashtext('trending')) AND refreshed_at <= now() - $1 * interval '1 ms' AS due
+      // One of the time to come was made before the clock was set back.
+      `SELECT pg_try_advisory_xact_lock(hashtext('trending'))
+         AND refreshed_at NOT BETWEEN now() - $1 * interval '1 ms' AND now() AS due
        FROM read_models WHERE name = 'trending'`,
       [maxAgeMs],
     );
