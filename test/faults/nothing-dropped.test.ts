@@ -43,6 +43,7 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
   const gateways = new Map<string, Child>();
   const ports = { door: 0, gateways: { 'gateway-1': 0, 'gateway-2': 0 } };
   let door: Child;
+  /** What both drain for; undefined while they are not both there. */
   let draining: number | undefined;
 
   beforeAll(async () => {
@@ -64,7 +65,7 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
     door = await startChild('haproxy', [...command], { cwd: folder, env: { PATH: process.env['PATH'] } });
   }, 60_000);
   afterAll(async () => {
-    await bothUp(undefined);
+    await bothGone();
     await door.destroy();
     await tiny.close();
     rmSync(folder, { recursive: true });
@@ -89,13 +90,18 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
     while ((await status(ports.gateways[name], '/health/ready')) !== 200) await sleep(50);
   }
 
-  /** Those of the test before go on, unless they drain for another time. */
-  async function bothUp(drainMs: number | undefined): Promise<void> {
+  /** Those of the test before go on, unless they drain for another time or are not both there. */
+  async function bothUp(drainMs: number): Promise<void> {
     if (drainMs === draining) return;
+    await bothGone();
+    await Promise.all(NAMES.map((name) => up(name, drainMs)));
+    draining = drainMs;
+  }
+
+  async function bothGone(): Promise<void> {
+    draining = undefined;
     await Promise.all([...gateways.values()].map((gateway) => gateway.destroy()));
     gateways.clear();
-    draining = drainMs;
-    if (drainMs !== undefined) await Promise.all(NAMES.map((name) => up(name, drainMs)));
   }
 
   const supergraph = () => join(folder, 'supergraph.graphql');
@@ -115,11 +121,13 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
 
   /** Replaces each once, as an orchestrator does: the next one when the one before is ready and known at the door. */
   async function replaceBoth(drainMs: number): Promise<void> {
+    draining = undefined;
     for (const name of NAMES) {
       expect(await gateways.get(name)!.end('SIGTERM', 120_000)).toBe(0);
       await up(name, drainMs);
       await sleep(KNOWN_MS);
     }
+    draining = drainMs;
   }
 
   async function failuresWhile(drainMs: number, work: (seen: Seen) => Promise<void>): Promise<Seen> {
