@@ -166,6 +166,8 @@ async function stalledAtLists<T>(
     database.transaction((tx) => {
       const query = (async (text: string, values?: unknown[]) => {
         if (text.includes('pg_advisory_xact_lock')) {
+          // The erasure may have to wait for others of the whole server.
+          await tx.query('SET LOCAL idle_in_transaction_session_timeout = 0');
           stalled();
           await mayGoOn;
         }
