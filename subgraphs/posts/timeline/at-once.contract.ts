@@ -122,7 +122,7 @@ export function atOnce(open: () => Promise<Scene>): void {
     const leaving = await scene.person();
     await settle(scene);
     await scene.database.query('DELETE FROM home_timelines WHERE user_id = $1', [leaving]);
-    const goOn = await stalledAtLists(scene.database, (database) => build(database, leaving));
+    const goOn = await stalledAt(LISTS, scene.database, (database) => build(database, leaving));
     const erasing = await erasingOf(leaving);
     while ((await erasing.slice()) !== undefined);
     await goOn();
@@ -131,9 +131,26 @@ export function atOnce(open: () => Promise<Scene>): void {
     const staying = await scene.person();
     await scene.database.query('DELETE FROM home_timelines WHERE user_id = $1', [staying]);
     await (
-      await stalledAtLists(scene.database, (database) => build(database, staying))
+      await stalledAt(LISTS, scene.database, (database) => build(database, staying))
     )();
     expect(await count('SELECT FROM home_timelines WHERE user_id = $1', [staying])).toBe(1);
+  });
+
+  it('a list that is about to be written holds up no slice of its person’s erasure, which waits for it in the end', async () => {
+    const leaving = await scene.person();
+    await settle(scene);
+    await scene.database.query('DELETE FROM home_timelines WHERE user_id = $1', [leaving]);
+    const goOn = await stalledAt('INSERT INTO home_entries', scene.database, (database) =>
+      buildMissingOf(database, [leaving], SMALL),
+    );
+    const erasing = await erasingOf(leaving);
+    while ((await erasing.state()) !== 'deleted') await erasing.slice();
+    for (let times = 0; times < 3; times++) expect(await erasing.slice()).toMatch(/^late /);
+    await goOn();
+    // The control: an erasure that has ended by now.
+    expect(await count('SELECT FROM home_timelines WHERE user_id = $1', [leaving])).toBe(1);
+    while ((await erasing.slice()) !== undefined);
+    expect(await count('SELECT FROM home_timelines WHERE user_id = $1', [leaving])).toBe(0);
   });
 
   /** An erasure whose slices the test calls for. */
@@ -154,8 +171,12 @@ export function atOnce(open: () => Promise<Scene>): void {
   }
 }
 
-/** Does this in a transaction that stands still before it holds the lists of people whom it has found. Answers how it goes on. */
-async function stalledAtLists<T>(
+/** Before it holds the lists of people whom it has found. */
+const LISTS = 'pg_advisory_xact_lock';
+
+/** Does this in a transaction that stands still before such a statement. Answers how it goes on. */
+async function stalledAt<T>(
+  statement: string,
   database: Database,
   work: (stalling: Database) => Promise<T>,
 ): Promise<() => Promise<T>> {
@@ -165,7 +186,7 @@ async function stalledAtLists<T>(
   const transaction: Database['transaction'] = (inner) =>
     database.transaction((tx) => {
       const query = (async (text: string, values?: unknown[]) => {
-        if (text.includes('pg_advisory_xact_lock')) {
+        if (text.includes(statement)) {
           // The erasure may have to wait for others of the whole server.
           await tx.query('SET LOCAL idle_in_transaction_session_timeout = 0');
           stalled();

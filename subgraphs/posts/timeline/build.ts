@@ -9,9 +9,11 @@ const PEOPLE_PER_LOOK = 1_000;
 /** Writes the lists of these people from the source, into one version. Answers how many posts they hold. Who is gone has none. */
 export async function buildLists(tx: Tx, slot: number, userIds: readonly string[], length: number): Promise<number> {
   await holdLists(tx, userIds);
-  // Since the caller found them somebody may have been erased, and an erasure waits only for whom it finds here, or who has written.
+  // Since the caller found them somebody may have been erased. An erasure waits for whoever had an xid before they looked (libs/saga/late.ts);
+  // holding their rows would do too, and have who freezes or erases one of them wait for all of this.
+  await tx.query('SELECT pg_current_xact_id()');
   const there = await tx.query<{ id: string }>(
-    `SELECT id FROM people WHERE id = ANY($1::uuid[]) AND state <> 'deleted' ORDER BY id FOR KEY SHARE`,
+    `SELECT id FROM people WHERE id = ANY($1::uuid[]) AND state <> 'deleted'`,
     [userIds],
   );
   const [row] = await tx.query<{ stored: number }>(
