@@ -1,5 +1,5 @@
 export { stuckSteps } from './gauges.js';
-export { othersOfNow } from './late.js';
+export { LATE, othersOfNow } from './late.js';
 export { eraseLeftBehind, type LeftBehind } from './left-behind.js';
 export {
   PARTS_INDEXES,

@@ -1,4 +1,5 @@
 import type { Database } from '#libs/database';
+import { LATE, othersOfNow } from './late.js';
 import type { Part, Slice } from './part.js';
 
 /** What accounts that are gone may have left in a service: its older versions erased less. SQL written by us. */
@@ -27,11 +28,14 @@ export async function eraseLeftBehind<Step extends string>(
   let found = 0;
   for (let after = NIL; ;) {
     const some = await database.query<{ id: string }>(accounts, [after, CHUNK]);
+    // All of them are gone by now, so whoever is waited for is the same for each: the first waits, the others find it over.
+    let moment: string | undefined;
     for (const { id } of mend ? some : []) {
       const part: Omit<Part<Step>, 'cursor'> = { deletionId: id, userId: id, saga: 'choreographed', step };
       for (let cursor: string | undefined = ''; cursor !== undefined;) {
         const from: string = cursor;
         cursor = await database.transaction((tx) => slice(tx, { ...part, cursor: from }));
+        if (cursor === LATE) cursor = `${LATE} ${(moment ??= await database.transaction((tx) => othersOfNow(tx, '')))}`;
       }
     }
     found += some.length;

@@ -7,6 +7,8 @@ import { newId } from '#libs/identity';
 import { outboxMigrations } from '#libs/outbox';
 import { silent } from '#libs/telemetry';
 import { withServer } from '../../test/servers/needs.js';
+import { LATE, othersOfNow } from './late.js';
+import { eraseLeftBehind } from './left-behind.js';
 import { PARTS_INDEXES, PARTS_PROGRESS, PARTS_TABLE, type Part } from './part.js';
 import { beginStep, partOf, Participant, type Begun } from './participant.js';
 
@@ -170,6 +172,40 @@ describe('of several deletions of one account', () => {
     await worked();
     await begin('back', third);
     expect(await states()).toEqual(['erase done', 'go done']);
+  });
+});
+
+describe('an erasure that waits for whoever is open', () => {
+  /** Not given out in the life of this database. */
+  const OPEN = '4000000000';
+  const answer = (place: string): Promise<string | undefined> => database.transaction((tx) => othersOfNow(tx, place));
+
+  it('does so for half a minute, however often it looks', async () => {
+    const now = Date.now();
+    expect(await answer(`${OPEN} ${now - 25_000}`)).toBe(`${OPEN} ${now - 25_000}`);
+    expect(await answer(`${OPEN} ${now - 31_000}`)).toBeUndefined();
+    // One of before, which counted.
+    const [xid, began] = (await answer(`${OPEN} 299`))!.split(' ');
+    expect([xid, Math.abs(Number(began) - now) < 10_000]).toEqual([OPEN, true]);
+    // The control: they are all over.
+    expect(await answer((await answer(''))!)).toBeUndefined();
+  });
+
+  it('has one moment with the others of a look at what was left behind', async () => {
+    const cursors: string[] = [];
+    await eraseLeftBehind<Step>(
+      database,
+      {
+        accounts: `SELECT id FROM unnest(ARRAY['${first}', '${second}']::uuid[]) AS id WHERE id > $1 LIMIT $2`,
+        step: 'erase',
+        slice: async (_, { cursor }) => {
+          cursors.push(cursor);
+          return cursor === '' ? LATE : undefined;
+        },
+      },
+      { mend: true },
+    );
+    expect(cursors).toEqual(['', expect.stringMatching(/^late \d+ \d+$/), '', cursors[1]]);
   });
 });
 

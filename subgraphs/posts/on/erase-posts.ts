@@ -1,7 +1,7 @@
 import type { Tx } from '#libs/database';
 import { forgetKeysOf } from '#libs/idempotency';
 import { inBoth } from '#libs/read-model';
-import { othersOfNow, type LeftBehind, type Slice } from '#libs/saga';
+import { LATE, othersOfNow, type LeftBehind, type Slice } from '#libs/saga';
 import { dropList } from '../timeline/build.js';
 import { SLICE, withdrawSlice } from './withdraw-posts.js';
 
@@ -37,10 +37,10 @@ export const eraseSlice: Slice<string> = async (tx, part) => {
     }
     case 'likes':
       return (await forgetLikes(tx, userId)) ? 'likes' : 'edges';
-    case 'late': {
+    case LATE: {
       // Who was delivering a post may have read an edge before it went, and write into the list of who is gone.
-      const place = await othersOfNow(tx, cursor.slice('late '.length));
-      if (place !== undefined) return `late ${place}`;
+      const place = await othersOfNow(tx, cursor.slice(`${LATE} `.length));
+      if (place !== undefined) return `${LATE} ${place}`;
       await dropList(tx, userId);
       return undefined;
     }
@@ -51,7 +51,7 @@ export const eraseSlice: Slice<string> = async (tx, part) => {
       await dropList(tx, userId);
       await forgetKeysOf(tx, userId);
       await tx.query(`UPDATE people SET state = 'deleted', ${inBoth('post_count', () => '0')} WHERE id = $1`, [userId]);
-      return 'late';
+      return LATE;
     }
   }
 };

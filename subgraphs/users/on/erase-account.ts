@@ -1,6 +1,6 @@
 import type { Tx } from '#libs/database';
 import { forgetKeysOf } from '#libs/idempotency';
-import { othersOfNow, type LeftBehind, type Slice } from '#libs/saga';
+import { LATE, othersOfNow, type LeftBehind, type Slice } from '#libs/saga';
 import { ERASE_OWN } from '../deletion.store.js';
 import { forgetPerson } from '../notifications/facts.js';
 
@@ -16,13 +16,13 @@ export const eraseSlice: Slice<string> = async (tx, { userId, cursor }) => {
     const last = await eraseQuarantined(tx, userId, JSON.parse(cursor.slice('quarantine '.length)) as Place);
     return last && `quarantine ${JSON.stringify(last)}`;
   }
-  const isLate = cursor.startsWith('late');
+  const isLate = cursor.startsWith(LATE);
   if (isLate) {
-    const place = await othersOfNow(tx, cursor.slice('late '.length));
-    if (place !== undefined) return `late ${place}`;
+    const place = await othersOfNow(tx, cursor.slice(`${LATE} `.length));
+    if (place !== undefined) return `${LATE} ${place}`;
   }
   if (await forgetSome(tx, userId)) return cursor;
-  return isLate ? `quarantine ${JSON.stringify(['', '', 0] satisfies Place)}` : 'late';
+  return isLate ? `quarantine ${JSON.stringify(['', '', 0] satisfies Place)}` : LATE;
 };
 
 /** Older versions looked once, and kept what came after. Each is a look into an index of its own. */
