@@ -559,6 +559,45 @@ describe('an event of a newer program', () => {
     });
   });
 
+  it('of many lines some are looked at and released at a time, so that no statement takes longer the more there are', async () => {
+    const unheard = { ...event(0, 1), type: 'toCome' };
+    await scene.posts.query(
+      `INSERT INTO quarantine (consumer, aggregate, aggregate_version, event, tries, reason, due_at, newer)
+       SELECT 'posts', aggregate, 1, $1::jsonb || jsonb_build_object('aggregate', aggregate), 5, 'no event type toCome here', now(), true
+       FROM (SELECT 'line:' || n AS aggregate FROM generate_series(1, 2500) AS n) AS of`,
+      [JSON.stringify(unheard)],
+    );
+    const slices: number[] = [];
+    const counting = {
+      transaction: scene.posts.transaction.bind(scene.posts),
+      query: async (...asked: Parameters<Database['query']>) => {
+        const rows = await scene.posts.query<{ events?: number }>(...asked);
+        if (asked[0].startsWith('WITH released')) slices.push(rows[0]!.events!);
+        else expect(rows.length).toBeLessThanOrEqual(500);
+        return rows;
+      },
+    } as unknown as Database;
+    // The last line of all, user:…, is come to.
+    let failures = 1;
+    const failing: Handlers = {
+      'profile-edited': async (...heard) => {
+        if (failures-- > 0) throw new Error('not yet');
+        await enter(...heard);
+      },
+    };
+    const former = hear({ database: counting, hear: failing });
+    await bring(former, event(1, 1));
+    expect([await scene.effects(), slices]).toEqual([['1:1'], [0]]);
+    await former.close();
+
+    const newer = { ...EVENTS, toCome: EVENTS['profile-edited'] };
+    const knowing = hear({ database: counting, catalogue: newer });
+    await eventually(async () => slices.length === 4);
+    await knowing.close();
+    expect(slices).toEqual([0, 1_000, 1_000, 500]);
+    expect((await figures())['newer']).toBe(0);
+  });
+
   it('of a known type but another version, or with another payload, is kept in quarantine at once', async () => {
     const consumer = hear();
     const newer = { ...event(1, 1), version: 2 } as DomainEvent;

@@ -20,8 +20,10 @@ interface Parts {
   readonly tracer: Tracer | undefined;
 }
 
-/** Aggregates that one look tries again. */
-const HEADS_MAX = 100;
+/** Lines that one statement walks. */
+const HEADS_MAX = 500;
+/** Rows that one statement releases. */
+const RELEASE_MAX = 1_000;
 
 /**
  * Where an event goes whose handler failed, in the consumer's own database, so the stream need not wait for it. Later
@@ -127,7 +129,7 @@ export class Quarantine {
         await this.#releaseNewer();
         while (!this.#closed && (await this.#tryHeads()) > 0);
         // Due and yet not tried is what another process is at.
-        pauseMs = Math.min(pauseMs, Math.max(25, (await this.#nextDue()) ?? pauseMs));
+        if (!this.#closed) pauseMs = Math.min(pauseMs, Math.max(25, (await this.#nextDue()) ?? pauseMs));
       } catch (error) {
         this.#parts.logger.error({ group: this.#parts.group, err: error }, 'The quarantine could not be looked into');
         pauseMs = Math.min(pauseMs, 1_000);
@@ -138,7 +140,7 @@ export class Quarantine {
 
   /**
    * What an older program did not know and this one does: tried from the start, or passed over where nobody here hears it. The older one
-   * may go on taking such events until it ends, so at every look.
+   * may go on taking such events until it ends, so at every look. There may be many: each slice is a statement that has its time.
    */
   async #releaseNewer(): Promise<void> {
     const { catalogue, database, group, logger, lookMs } = this.#parts;
@@ -146,18 +148,19 @@ export class Quarantine {
     if (now < this.#newerAt) return;
     this.#newerAt = now + lookMs;
     const kinds = Object.entries(catalogue);
-    const released = await database.query(
-      `UPDATE quarantine SET tries = 0, due_at = now(), newer = NULL WHERE ctid = ANY(ARRAY(
-         SELECT held.ctid FROM quarantine AS held JOIN unnest($2::text[], $3::int[]) AS known (type, version)
-           ON held.event ->> 'type' = known.type AND (held.event ->> 'version')::int <= known.version
-         WHERE held.consumer = $1 AND held.newer FOR UPDATE OF held SKIP LOCKED)) RETURNING 1`,
-      [group, kinds.map(([type]) => type), kinds.map(([, { version }]) => version)],
-    );
-    if (released.length > 0)
-      logger.info(
-        { group, events: released.length },
-        'Events that an older program did not know are tried by this one',
+    let events = 0;
+    for (let last = RELEASE_MAX; last === RELEASE_MAX && !this.#closed; events += last) {
+      const [released] = await database.query<{ events: number }>(
+        `WITH released AS (UPDATE quarantine SET tries = 0, due_at = now(), newer = NULL WHERE ctid = ANY(ARRAY(
+           SELECT held.ctid FROM quarantine AS held JOIN unnest($2::text[], $3::int[]) AS known (type, version)
+             ON held.event ->> 'type' = known.type AND (held.event ->> 'version')::int <= known.version
+           WHERE held.consumer = $1 AND held.newer LIMIT ${RELEASE_MAX} FOR UPDATE OF held SKIP LOCKED)) RETURNING 1)
+         SELECT count(*)::int AS events FROM released`,
+        [group, kinds.map(([type]) => type), kinds.map(([, { version }]) => version)],
       );
+      last = released?.events ?? 0;
+    }
+    if (events > 0) logger.info({ group, events }, 'Events that an older program did not know are tried by this one');
   }
 
   /** Once of each type and version: until this program is replaced there may be many. */
@@ -171,19 +174,26 @@ export class Quarantine {
     );
   }
 
-  /** How many it tried itself. */
+  /** Of every line. How many it tried itself. */
   async #tryHeads(): Promise<number> {
-    const { database, group } = this.#parts;
-    const due = await database.query<{ event: Envelope }>(
-      `${HEADS} SELECT event FROM line WHERE tries < $2 AND due_at <= now() ORDER BY due_at LIMIT ${HEADS_MAX}`,
-      [group, this.#triesMax],
-    );
     let tried = 0;
-    for (const { event } of due) {
+    for await (const { event } of this.#heads()) {
       if (this.#closed) break;
-      if (await this.#tryAgain(event)) tried += 1;
+      if (event !== null && (await this.#tryAgain(event))) tried += 1;
     }
     return tried;
+  }
+
+  /** By aggregate, some lines in each statement: one that walked all of them would take too long some day, and nothing would be tried any more. */
+  async *#heads(): AsyncGenerator<Head> {
+    const { database, group } = this.#parts;
+    for (let after = ''; ;) {
+      const heads = await database.query<Head>(HEADS, [group, this.#triesMax, after]);
+      yield* heads;
+      const last = heads.at(-1);
+      if (last === undefined || heads.length < HEADS_MAX) return;
+      after = last.aggregate;
+    }
   }
 
   /** False: another process of this group was faster, or is at it. */
@@ -238,12 +248,18 @@ export class Quarantine {
   }
 
   async #nextDue(): Promise<number | undefined> {
-    const [next] = await this.#parts.database.query<{ ms: number | null }>(
-      `${HEADS} SELECT (extract(epoch FROM min(due_at) - now()) * 1000)::float8 AS ms FROM line WHERE tries < $2`,
-      [this.#parts.group, this.#triesMax],
-    );
-    return next?.ms ?? undefined;
+    let next: number | undefined;
+    for await (const { dueInMs } of this.#heads()) if (dueInMs !== null) next = Math.min(next ?? dueInMs, dueInMs);
+    return next;
   }
+}
+
+interface Head {
+  readonly aggregate: string;
+  /** Where it is due. */
+  readonly event: Envelope | null;
+  /** Null: it is not tried any more. */
+  readonly dueInMs: number | null;
 }
 
 /** The first of each aggregate's line, by one step of the index for each line: whatever waits behind it is not looked at. */
@@ -257,8 +273,12 @@ const lines = (firsts: string): string => `
     ) AS next
   )`;
 
-/** $1: the group; $2: the most tries. */
-const HEADS = lines('SELECT * FROM quarantine WHERE consumer = $1 ORDER BY aggregate, aggregate_version LIMIT 1');
+/** $1: the group; $2: the most tries; $3: the aggregate behind which it begins. LIMIT ends the recursion, which is walked as far as it is read. */
+const HEADS = `${lines(
+  'SELECT * FROM quarantine WHERE consumer = $1 AND aggregate > $3 ORDER BY aggregate, aggregate_version LIMIT 1',
+)} SELECT aggregate, CASE WHEN tries < $2 AND due_at <= now() THEN event END AS event,
+     CASE WHEN tries < $2 THEN (extract(epoch FROM due_at - now()) * 1000)::float8 END AS "dueInMs"
+   FROM line LIMIT ${HEADS_MAX}`;
 
 const HEADS_OF_ALL = lines(
   'SELECT DISTINCT ON (consumer) * FROM quarantine ORDER BY consumer, aggregate, aggregate_version',
