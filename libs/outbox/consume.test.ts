@@ -559,6 +559,40 @@ describe('an event of a newer program', () => {
     });
   });
 
+  it('that a program of before the mark has held back is released too, and stays where it cannot be read', async () => {
+    const [good, wrong] = [event(1, 1), { ...event(2, 1), payload: { userId: 'x' } }].map((one) => ({
+      ...one,
+      version: 2,
+    }));
+    for (const [one, reason] of [
+      [good, 'profile-edited is version 1 here; came 2'],
+      [wrong, 'profile-edited is version 1 here; came 2'],
+      // The control: what is too old, and what its handler could not do.
+      [event(3, 1), 'profile-edited is version 2 here; came 1'],
+      [event(4, 1), 'a name is version 1 here; came 2'],
+    ] as const)
+      await scene.posts.query(
+        `INSERT INTO quarantine (consumer, aggregate, aggregate_version, event, tries, reason, due_at)
+         VALUES ('posts', $1, 1, $2, 5, $3, now())`,
+        [one!.aggregate, JSON.stringify(one), reason],
+      );
+    const released: unknown[] = [];
+    const logger = { ...silent, info: (fields: { events?: number }) => void released.push(fields.events) };
+    const looking = hear({ catalogue: raised, logger, lookMs: 10 });
+    await eventually(async () =>
+      (await quarantined(scene.posts)).some(({ reason }) => reason.startsWith('payload of')),
+    );
+    await looking.settled();
+    expect(await scene.effects()).toEqual(['1:1']);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(released).toEqual([2]);
+    expect((await quarantined(scene.posts)).map(({ reason }) => reason.slice(0, 20))).toEqual([
+      'payload of profile-e',
+      'profile-edited is ve',
+      'a name is version 1 ',
+    ]);
+  });
+
   it('of many lines some are looked at and released at a time, so that no statement takes longer the more there are', async () => {
     const unheard = { ...event(0, 1), type: 'toCome' };
     await scene.posts.query(
