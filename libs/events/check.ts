@@ -47,9 +47,8 @@ export function checkOf(catalogue: Catalogue): (value: unknown, nowMs?: number) 
   return (value, nowMs = Date.now()) => {
     const event = checkEnvelope(value);
     const { type, source, at } = event;
-    const known = Object.hasOwn(catalogue, type) ? catalogue[type] : undefined;
-    if (known === undefined) throw new NewerEvent(`no event type ${type} here`);
-    if (known.version < event.version) throw new NewerEvent(versionOf(event, known.version));
+    const known = kindOf(catalogue, event);
+    if (known instanceof NewerEvent) throw known;
     if (known.source !== source) throw new UnknownEvent(`${type} is told by ${known.source}; came from ${source}`);
     if (Date.parse(at) > nowMs + AHEAD_MS_MAX)
       throw new UnknownEvent(`at: ${at} is more than a day ahead of the clock here`);
@@ -63,6 +62,14 @@ export function checkOf(catalogue: Catalogue): (value: unknown, nowMs?: number) 
     }
     return { ...event, version: known.version, payload } as DomainEvent;
   };
+}
+
+/** What the catalogue says of its type; of one that it does not have yet, in what way it is newer. */
+export function kindOf(catalogue: Catalogue, event: Envelope): Catalogue[string] | NewerEvent {
+  const { type, version } = event;
+  const known = Object.hasOwn(catalogue, type) ? catalogue[type] : undefined;
+  if (known === undefined) return new NewerEvent(`no event type ${type} here`);
+  return known.version < version ? new NewerEvent(versionOf(event, known.version)) : known;
 }
 
 function versionOf({ type, version }: Envelope, known: number): string {

@@ -5,6 +5,7 @@ export {
   checkOf,
   EVENT_BYTES_MAX,
   isEventType,
+  kindOf,
   NewerEvent,
   UnknownEvent,
   type Envelope,

@@ -593,6 +593,30 @@ describe('an event of a newer program', () => {
     ]);
   });
 
+  it('among a hundred others is held back in their transaction, and they are heard together', async () => {
+    let transactions = 0;
+    const counting = {
+      query: scene.posts.query.bind(scene.posts),
+      transaction: (work: Parameters<Database['transaction']>[0]) => {
+        transactions += 1;
+        return scene.posts.transaction(work);
+      },
+    } as unknown as Database;
+    const consumer = hear({ database: counting });
+    const told = Array.from({ length: 99 }, (_, nth) => event(nth + 1, 1));
+    const newer = { ...event(50, 2), version: 2 } as DomainEvent;
+    await stream.publish([...told, newer]);
+    expect([transactions, (await scene.effects()).length]).toEqual([1, 99]);
+    expect(await quarantined(scene.posts)).toEqual([expect.objectContaining({ tries: 5, event: newer })]);
+    // It comes again, and what is behind it comes.
+    await bring(consumer, newer, event(50, 3));
+    expect(await quarantined(scene.posts)).toEqual([expect.objectContaining({ event: newer, behind: 1 })]);
+    // The control: what cannot be read is found out by hearing each of them alone.
+    transactions = 0;
+    await stream.publish([event(1, 2), { ...event(2, 2), payload: { userId: 'x' } } as unknown as DomainEvent]);
+    expect(transactions).toBeGreaterThan(3);
+  });
+
   it('of many lines some are looked at and released at a time, so that no statement takes longer the more there are', async () => {
     const unheard = { ...event(0, 1), type: 'toCome' };
     await scene.posts.query(

@@ -4,6 +4,8 @@ import {
   checkOf,
   EVENTS,
   isEventType,
+  kindOf,
+  NewerEvent,
   type Catalogue,
   type DomainEvent,
   type Envelope,
@@ -12,7 +14,7 @@ import {
 } from '#libs/events';
 import type { Logger, Tracer } from '#libs/telemetry';
 
-import { arrive } from './inbox.js';
+import { arrive, heardBefore } from './inbox.js';
 import { named, Quarantine } from './quarantine.js';
 import type { Stream, Subscription } from './stream.js';
 import { hearTraced } from './traced.js';
@@ -148,6 +150,11 @@ export function consume(options: Options): Subscription {
     const waiting = new Set<Envelope>();
     const arrived: (Arrived | undefined)[] = [];
     for (const round of oneOfEach(events)) {
+      for (const [place, event] of await heldAsNewer(tx, round)) {
+        round.delete(place);
+        waiting.add(event);
+      }
+      if (round.size === 0) continue;
       const { arrivals, released } = await arrive(tx, group, [...round.values()]);
       crashPoint('consume:arrived');
       toTry ||= released;
@@ -166,6 +173,26 @@ export function consume(options: Options): Subscription {
       arrived.filter((one) => one !== undefined),
     );
     return { toTry, waiting, again };
+  }
+
+  /** Each is held in the transaction of the others: by an error in its place, a batch in which it is would be heard one by one. */
+  async function heldAsNewer(tx: Tx, round: ReadonlyMap<number, Envelope>): Promise<[number, Envelope][]> {
+    const newer = [...round].filter(([, event]) => newerOf(event) !== undefined);
+    const before = await heardBefore(
+      tx,
+      group,
+      newer.map(([, event]) => event),
+    );
+    const held = newer.filter(([, event]) => !before.has(event));
+    for (const [, event] of held) await quarantine.holdNewer(tx, event, newerOf(event)!);
+    return held;
+  }
+
+  /** Undefined also for a newer version of what nobody here hears, which is passed over. */
+  function newerOf(event: Envelope): NewerEvent | undefined {
+    const kind = kindOf(catalogue, event);
+    if (!(kind instanceof NewerEvent)) return undefined;
+    return Object.hasOwn(catalogue, event.type) && hear[event.type as EventType] === undefined ? undefined : kind;
   }
 
   async function takeEffect(tx: Tx, arrived: readonly Arrived[]): Promise<void> {

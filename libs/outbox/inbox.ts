@@ -59,6 +59,13 @@ const FIRST_HELD = `(
   SELECT held.aggregate_version FROM quarantine AS held
   WHERE held.consumer = $1 AND held.aggregate = came.aggregate ORDER BY held.aggregate_version LIMIT 1)`;
 
+/** Of these, those that took effect before. Nothing is remembered. */
+export async function heardBefore(tx: Tx, group: string, events: readonly Envelope[]): Promise<Set<Envelope>> {
+  if (events.length === 0) return new Set();
+  const why = await whyNot(tx, group, events);
+  return new Set(events.filter(({ aggregate }) => why.get(aggregate)?.is === 'heard'));
+}
+
 async function whyNot(tx: Tx, group: string, events: readonly Envelope[]): Promise<Map<string, Arrival>> {
   const rows = await tx.query<{ aggregate: string; came: number; last: number | null }>(
     `SELECT came.aggregate, came.version AS came, last.aggregate_version AS last

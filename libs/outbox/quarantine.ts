@@ -102,6 +102,12 @@ export class Quarantine {
     );
   }
 
+  /** Puts an event of a newer program there, in the caller's transaction; no try can help it. */
+  async holdNewer(tx: Tx, event: Envelope, error: NewerEvent): Promise<void> {
+    this.#tellOfNewer(event, error);
+    await this.hold(tx, event, sentence(error), this.#triesMax, true);
+  }
+
   /** Resolves when every event that may still be tried has been. */
   async settled(deadlineMs = 10_000): Promise<void> {
     const deadline = performance.now() + deadlineMs;
