@@ -20,7 +20,7 @@ const PERCENT_MAX = 5;
  * So many of each kind of process take turns: two of one program differ by more than what is measured between kinds. With six of each none was
  * warm enough, and the error twice as large.
  */
-const COPIES = 2;
+const COPIES = 3;
 /** All of them have one PostgreSQL, which has 200 connections. */
 const POOL_MAX = '4';
 /** What is recorded in a turn is sent within it. */
@@ -156,20 +156,14 @@ function tracedBy(requests, kept) {
 
 /**
  * Per cent more than the row that it is compared with, and its standard error. In the same processes turn by turn, so what the machine does
- * meanwhile is in both; in others of the means of the processes, whose spread is the error.
+ * meanwhile is in both; so it is in others, of which each pair of processes is a median of its own, and the spread of these is the error.
  */
 function more(row, than, of) {
-  if (row.kind === than.kind) {
-    const each = row.turns.map((turn, nth) => 100 * (of(turn) / of(than.turns[nth]) - 1));
-    // Of a median of so many, as if they were normal.
-    return { percent: median(each), error: 1.25 * standardError(each) };
-  }
-  const [ours, theirs] = [row, than].map(({ turns }) =>
-    Array.from({ length: COPIES }, (_, copy) => median(turns.filter((_, nth) => nth % COPIES === copy).map(of))),
-  );
-  const ratio = mean(ours) / mean(theirs);
-  const error = ratio * Math.hypot(standardError(ours) / mean(ours), standardError(theirs) / mean(theirs));
-  return { percent: 100 * (ratio - 1), error: 100 * error };
+  const each = row.turns.map((turn, nth) => 100 * (of(turn) / of(than.turns[nth]) - 1));
+  // Of a median of so many, as if they were normal.
+  if (row.kind === than.kind) return { percent: median(each), error: 1.25 * standardError(each) };
+  const pairs = Array.from({ length: COPIES }, (_, copy) => median(each.filter((_, nth) => nth % COPIES === copy)));
+  return { percent: mean(pairs), error: standardError(pairs) };
 }
 
 function mean(numbers) {
