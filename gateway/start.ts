@@ -131,9 +131,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   const heap = new HeapWatch(logger);
   const admission =
     config.OVERLOAD_MS === 0 ? undefined : new Admission({ lateMs: config.OVERLOAD_MS, max: connections.clients });
-  let found = 0;
-  // A quarter fewer each time that it is found, not ten times in the second for which that is remembered.
-  admission?.watch(() => heap.times > found && (found = heap.times) > 0);
+  admission?.watch(heap);
   const pools = openSubgraphClient({
     timeoutMs: config.SUBGRAPH_TIMEOUT_MS,
     bodyBytesMax: config.SUBGRAPH_BODY_BYTES,

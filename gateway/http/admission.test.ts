@@ -134,14 +134,19 @@ describe('an admission', () => {
     expect(few.limit).toBe(10_000);
   });
 
-  it('takes fewer as well while the heap is nearly full, late or not', () => {
+  it('takes fewer as well each time that the heap is found nearly full, late or not, and no more while it is', () => {
     const admission = new Admission({ lateMs: 1_000, max: 1_000 });
     for (let i = 0; i < 100; i += 1) admission.enter();
-    admission.look(0.5, 100, false);
+    admission.look(0.5, 100);
     expect(admission.limit).toBe(1_000);
-    admission.look(0.5, 100, true);
+    admission.look(0.5, 100, 'found full');
+    expect(admission.limit).toBe(75);
+    for (let times = 0; times < 9; times += 1) admission.look(0.5, 100, 'full');
     expect(admission.limit).toBe(75);
     expect(admission.pressedMs).toBe(0);
+    // The control: it takes more again when there is room.
+    admission.look(0.5, 100);
+    expect(admission.limit).toBeGreaterThan(75);
   });
 
   it('is not moved by lateness of less than it may have', () => {

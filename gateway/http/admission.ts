@@ -28,7 +28,7 @@ export interface AdmissionOptions {
 /**
  * Refuses what could only wait. While the event loop never sleeps, as many requests are taken at once as the gateway gets done in a quarter of
  * `lateMs`, and a quarter fewer at each look until it is so (Little's law: who is taken then waits about as long); while a step of the loop is itself that late, a quarter fewer at each
- * look; when it keeps up, a twentieth more. The same while its heap is nearly full. A gateway that waits for a slow subgraph sleeps, and refuses nobody. Whoever is refused is
+ * look; when it keeps up, a twentieth more. A quarter fewer also each time that its heap is found nearly full, and none more while it is. A gateway that waits for a slow subgraph sleeps, and refuses nobody. Whoever is refused is
  * not parsed and not planned, and no subgraph is called. Without this each of ten times too many waits until its deadline, and nearly
  * all that is done is done for nobody ("Handling Overload", Site Reliability Engineering, 2016, chapter 21).
  *
@@ -98,7 +98,7 @@ export class Admission {
   }
 
   /** Looks at what was late since the last time, and how much of that time the event loop was at work. */
-  look(utilization = 0, elapsedMs = TICK_MS, heapFull = false): void {
+  look(utilization = 0, elapsedMs = TICK_MS, heap: 'has room' | 'full' | 'found full' = 'has room'): void {
     const { lateMs, max } = this.#options;
     const done = this.#done / Math.max(1, elapsedMs);
     this.#donePerMs = this.#donePerMs === undefined ? done : this.#donePerMs + RECENT * (done - this.#donePerMs);
@@ -108,29 +108,38 @@ export class Admission {
     // Late with a handful of requests under way, it is late for another reason: a start, a new supergraph.
     const pressed = this.#lateMs > lateMs && this.#most > LEAST;
     this.#pressedMs = pressed ? this.#pressedMs + elapsedMs : 0;
-    if (pressed || (heapFull && this.#most > LEAST))
+    if (pressed || (heap === 'found full' && this.#most > LEAST))
       this.#limit = Math.max(LEAST, Math.min(this.#limit, this.#most) * BACK_OFF);
     else if (this.#busyMs >= BUSY_MS) {
       const bearable = Math.min(max, this.#donePerMs * lateMs * (this.#busyInAllMs < YOUNG_MS ? YOUNG_SHARE : SHARE));
       this.#limit = Math.max(LEAST, bearable, Math.min(this.#limit, this.#most) * BACK_OFF);
-    } else if (this.#most >= this.limit) this.#limit = Math.min(Math.max(LEAST, max), this.#limit * GROWTH + 1);
+    } else if (heap === 'has room' && this.#most >= this.limit)
+      this.#limit = Math.min(Math.max(LEAST, max), this.#limit * GROWTH + 1);
     // What it got done while it had little to do says nothing of what it can.
     if (utilization < BUSY) this.#donePerMs = undefined;
     this.#lateMs = 0;
     this.#most = this.#inside;
   }
 
-  /** Looks ten times a second, and at the event loop. `heapFull`: it was found so since the last look, and whoever is taken takes of what is hardly there. */
-  watch(heapFull: () => boolean = () => false): void {
+  /** Looks ten times a second, and at the event loop and the heap. */
+  watch(heap?: { readonly full: boolean; readonly times: number }): void {
     let expected = performance.now() + TICK_MS;
     let before = performance.eventLoopUtilization();
+    let found = 0;
     this.#timer = setInterval(() => {
       const now = performance.now();
       this.late(now - expected);
       const elapsedMs = now - expected + TICK_MS;
       expected = now + TICK_MS;
       const seen = performance.eventLoopUtilization();
-      this.look(performance.eventLoopUtilization(seen, before).utilization, elapsedMs, heapFull());
+      const times = heap?.times ?? 0;
+      const isFound = times > found;
+      found = times;
+      this.look(
+        performance.eventLoopUtilization(seen, before).utilization,
+        elapsedMs,
+        isFound ? 'found full' : heap?.full === true ? 'full' : 'has room',
+      );
       before = seen;
     }, TICK_MS).unref();
   }

@@ -266,7 +266,7 @@ async function answered(
   const text = await notForNothing(request, subject, parts, meant(asked, who, parts));
   parts.rates?.requireLeft(request, subject);
   const responseHeaders: RequestContext['responseHeaders'] = [];
-  const pastCaches = asksMonotonicReads(request, subject, parts.monotonicReadsOf);
+  let pastCaches = false;
   let consistency: RequestConsistency | undefined;
   const answer = await parts.served.with(async ({ documents, supergraph, engine }: Serving) => {
     const { rates } = parts;
@@ -276,6 +276,7 @@ async function answered(
       const found = documents.operation(text, asked.operationName, paying && ((points) => (reading = points)));
       if (found.type === 'mutation' && request.method === 'GET')
         throw methodNotAllowed('A mutation has to be POSTed.', 'POST');
+      if (found.type === 'query') pastCaches = asksMonotonicReads(request, subject, parts.monotonicReadsOf);
       const values = coerceVariables(supergraph.schema, found, asked.variables, parts.suggestions);
       documents.requireItems(found, values);
       return { operation: found, variables: values, cost: documents.cost(found, values) };

@@ -203,6 +203,13 @@ describe('a client that asks for more than it may', () => {
     expect(await withoutBody('203.0.113.16', 'forged')).toBe('429');
   });
 
+  it('a kind of consistency that there is none of costs as much as no operation at all', async () => {
+    const statuses: number[] = [];
+    for (let turn = 0; turn < 11; turn += 1)
+      statuses.push((await ask('203.0.113.17', '{me{id}}', { 'tributary-consistency': 'some' })).status);
+    expect(statuses).toEqual([...Array.from({ length: 10 }, () => 400), 429]);
+  });
+
   it('who is logged in pays for those as well, and not the others at the address', async () => {
     const fay = { authorization: 'fay' };
     const statuses: number[] = [];

@@ -146,7 +146,7 @@ export class Quarantine {
 
   /**
    * What an older program did not know and this one does: tried from the start, or passed over where nobody here hears it. The older one
-   * may go on taking such events until it ends, so at every look. There may be many: each slice is a statement that has its time.
+   * may go on taking such events until it ends, so at every look. There may be many held back, so some are looked at in each statement.
    */
   async #releaseNewer(): Promise<void> {
     const { catalogue, database, group, logger, lookMs } = this.#parts;
@@ -155,16 +155,18 @@ export class Quarantine {
     this.#newerAt = now + lookMs;
     const kinds = Object.entries(catalogue);
     let events = 0;
-    for (let last = RELEASE_MAX; last === RELEASE_MAX && !this.#closed; events += last) {
-      const [released] = await database.query<{ events: number }>(
-        `WITH released AS (UPDATE quarantine SET tries = 0, due_at = now(), newer = NULL WHERE ctid = ANY(ARRAY(
-           SELECT held.ctid FROM quarantine AS held JOIN unnest($2::text[], $3::int[]) AS known (type, version)
-             ON held.event ->> 'type' = known.type AND (held.event ->> 'version')::int <= known.version
-           WHERE held.consumer = $1 AND (held.newer OR ${NEWER_UNMARKED}) LIMIT ${RELEASE_MAX} FOR UPDATE OF held SKIP LOCKED)) RETURNING 1)
-         SELECT count(*)::int AS events FROM released`,
-        [group, kinds.map(([type]) => type), kinds.map(([, { version }]) => version)],
-      );
-      last = released?.events ?? 0;
+    let from: Released = { events: 0, looked: RELEASE_MAX, aggregate: '', version: 0 };
+    while (from.looked === RELEASE_MAX && !this.#closed) {
+      const [released] = await database.query<Released>(RELEASE, [
+        group,
+        kinds.map(([type]) => type),
+        kinds.map(([, { version }]) => version),
+        from.aggregate,
+        from.version,
+      ]);
+      if (released === undefined) break;
+      from = released;
+      events += released.events;
     }
     if (events > 0) logger.info({ group, events }, 'Events that an older program did not know are tried by this one');
   }
@@ -263,6 +265,28 @@ export class Quarantine {
 /** As programs of before the mark have put it there: what they said of it (versionOf in libs/events/check.ts) tells which version they knew. */
 const NEWER_UNMARKED = `(held.newer IS NULL AND held.tries > 0 AND held.reason LIKE '% is version % here; came %'
   AND substring(held.reason FROM '^[^ ]+ is version ([0-9]{1,9}) here; came [0-9]+$')::int < (held.event ->> 'version')::int)`;
+
+/** By key, so that what a slice looks at does not grow with what is held back. */
+const RELEASE = `WITH slice AS MATERIALIZED (
+     SELECT aggregate, aggregate_version FROM quarantine WHERE consumer = $1 AND (aggregate, aggregate_version) > ($4, $5)
+     ORDER BY aggregate, aggregate_version LIMIT ${RELEASE_MAX}
+   ), released AS (
+     UPDATE quarantine SET tries = 0, due_at = now(), newer = NULL WHERE ctid = ANY(ARRAY(
+       SELECT held.ctid FROM slice JOIN quarantine AS held USING (aggregate, aggregate_version)
+         JOIN unnest($2::text[], $3::int[]) AS known (type, version)
+           ON held.event ->> 'type' = known.type AND (held.event ->> 'version')::int <= known.version
+       WHERE held.consumer = $1 AND (held.newer OR ${NEWER_UNMARKED}) FOR UPDATE OF held SKIP LOCKED)) RETURNING 1
+   ), last AS (SELECT aggregate, aggregate_version FROM slice ORDER BY aggregate DESC, aggregate_version DESC LIMIT 1)
+   SELECT (SELECT count(*) FROM released)::int AS events, (SELECT count(*) FROM slice)::int AS looked,
+     (SELECT aggregate FROM last) AS aggregate, (SELECT aggregate_version FROM last)::int AS version`;
+
+/** What one slice released and looked at, and the last of it. */
+interface Released {
+  readonly events: number;
+  readonly looked: number;
+  readonly aggregate: string;
+  readonly version: number;
+}
 
 interface Head {
   readonly aggregate: string;

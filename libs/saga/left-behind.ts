@@ -28,16 +28,20 @@ export async function eraseLeftBehind<Step extends string>(
   let found = 0;
   for (let after = NIL; ;) {
     const some = await database.query<{ id: string }>(accounts, [after, CHUNK]);
-    // All of them are gone by now, so whoever is waited for is the same for each: the first waits, the others find it over.
-    let moment: string | undefined;
-    for (const { id } of mend ? some : []) {
+    const erase = async (id: string, from: string): Promise<string | undefined> => {
       const part: Omit<Part<Step>, 'cursor'> = { deletionId: id, userId: id, saga: 'choreographed', step };
-      for (let cursor: string | undefined = ''; cursor !== undefined;) {
-        const from: string = cursor;
-        cursor = await database.transaction((tx) => slice(tx, { ...part, cursor: from }));
-        if (cursor === LATE) cursor = `${LATE} ${(moment ??= await database.transaction((tx) => othersOfNow(tx, '')))}`;
-      }
-    }
+      let cursor: string | undefined = from;
+      do {
+        const at: string = cursor;
+        cursor = await database.transaction((tx) => slice(tx, { ...part, cursor: at }));
+      } while (cursor !== undefined && cursor !== LATE);
+      return cursor;
+    };
+    const late: string[] = [];
+    for (const { id } of mend ? some : []) if ((await erase(id, '')) === LATE) late.push(id);
+    // What each of them had left is gone by now, so whoever is waited for is the same for all: the first waits, the others find it over.
+    const moment = late.length === 0 ? '' : await database.transaction((tx) => othersOfNow(tx, ''));
+    for (const id of late) await erase(id, `${LATE} ${moment}`);
     found += some.length;
     const last = some.at(-1);
     if (last === undefined || some.length < CHUNK) return found;
