@@ -1,8 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { link, lstat, realpath, rename, rm, symlink } from 'node:fs/promises';
+import { link, lstat, realpath, rename, rm, stat, symlink } from 'node:fs/promises';
 import { createConnection, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { makeDataDir } from '#libs/settings';
 
 export interface DataDirLock {
@@ -11,20 +12,25 @@ export interface DataDirLock {
 
 /**
  * Lets one process at a time into `dataDir`: two on one embedded database lose rows without an error (97 of 200 survived).
- * A bound socket is the one kind of file that says by itself whether its owner lives, so a kill -9 leaves no stale lock.
+ * A bound socket is the one kind of file that says by itself whether its owner lives, so a kill -9 leaves no stale lock. Of several
+ * that find the socket of a dead owner and take it away, one could take away what another has just bound; so on Linux there is one
+ * at it at a time, whoever has the name that goes with its process (unix(7), abstract sockets). In other containers names are others.
  */
 export async function lockDataDir(dataDir: string): Promise<DataDirLock> {
   await makeDataDir(dataDir);
   const folder = await realpath(dataDir);
   const shortcut = await shorten(folder);
   const server = createServer((socket) => socket.end(String(process.pid)).on('error', () => socket.destroy()));
+  const name = createServer((socket) => socket.destroy());
   try {
+    await alone(name, folder, join(shortcut.path, NAME));
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
       if (await listens(server, join(shortcut.path, NAME))) {
         server.unref();
         return {
           async release() {
             await close(server);
+            await close(name);
             await shortcut.remove();
           },
         };
@@ -32,10 +38,11 @@ export async function lockDataDir(dataDir: string): Promise<DataDirLock> {
       const seen = await lstat(join(folder, NAME)).catch(() => undefined);
       const owner = await ownerOf(join(shortcut.path, NAME));
       if (owner !== undefined) throw inUse(folder, owner);
-      if (seen !== undefined) await removeStale(folder, seen.ino);
+      if (seen !== undefined) await removeStale(shortcut.path, seen.ino);
     }
     throw inUse(folder, '');
   } catch (error) {
+    await close(name);
     await shortcut.remove();
     throw error;
   }
@@ -45,6 +52,23 @@ const NAME = 'in-use.sock';
 const ATTEMPTS_MAX = 5;
 /** sun_path holds 104 bytes on macOS and 108 on Linux. */
 const SOCKET_PATH_BYTES_MAX = 100;
+
+/** Takes the name of this folder, or says whose it is. Whoever has it may not listen yet, or be about to end. */
+async function alone(name: Server, folder: string, socket: string): Promise<void> {
+  if (process.platform !== 'linux') return;
+  const { dev, ino } = await stat(folder);
+  let owner: string | undefined;
+  for (let attempt = 1; attempt <= NAME_ATTEMPTS; attempt++) {
+    if (await listens(name, `\0tributary ${dev} ${ino}`)) return void name.unref();
+    owner = await ownerOf(socket);
+    if (owner !== undefined) break;
+    await sleep(NAME_PAUSE_MS);
+  }
+  throw inUse(folder, owner ?? '');
+}
+
+const NAME_ATTEMPTS = 40;
+const NAME_PAUSE_MS = 50;
 
 function inUse(folder: string, pid: string): Error {
   const by = pid === '' ? 'another process' : `another process (pid ${pid})`;
@@ -90,17 +114,19 @@ function ownerOf(path: string): Promise<string | undefined> {
 
 /**
  * Takes away the socket of a dead owner, and only that one: somebody else may have done so in the meantime and bound
- * their own, which is then put back.
+ * their own, which is then put back. It may have been given the number of the dead one.
  */
 async function removeStale(folder: string, inode: number): Promise<void> {
-  const aside = join(folder, `.${NAME}.${randomUUID()}`);
+  // No longer than NAME: it is asked, too, and the paths of sockets are short.
+  const aside = join(folder, `.${randomUUID().slice(0, 8)}`);
   try {
     await rename(join(folder, NAME), aside);
   } catch {
     return;
   }
   const taken = await lstat(aside);
-  if (taken.ino !== inode) await link(aside, join(folder, NAME)).catch(() => {});
+  if (taken.ino !== inode || (await ownerOf(aside)) !== undefined)
+    await link(aside, join(folder, NAME)).catch(() => {});
   await rm(aside, { force: true });
 }
 

@@ -90,13 +90,15 @@ describe('kill -9 of the process that has an embedded database open', () => {
   });
 
   it('frees it for exactly one of many that come together', async () => {
-    const holder = startChild('lock', folder);
-    await holder.line();
-    await holder.kill();
-    const comers = Array.from({ length: 6 }, () => startChild('lock', folder));
-    const said = await Promise.all(comers.map((comer) => comer.line()));
-    expect(said.filter((line) => line === 'locked')).toHaveLength(1);
-    await Promise.all(comers.map((comer) => comer.kill()));
+    for (let round = 0; round < 4; round += 1) {
+      const holder = startChild('lock', folder);
+      await holder.line();
+      await holder.kill();
+      const comers = Array.from({ length: 6 }, () => startChild('lock', folder));
+      const said = await Promise.all(comers.map((comer) => comer.line()));
+      expect(said.filter((line) => line === 'locked')).toHaveLength(1);
+      await Promise.all(comers.map((comer) => comer.kill()));
+    }
   }, 120_000);
 });
 
