@@ -436,6 +436,7 @@ function ratesOf(config: GatewayConfig, budgets: Budgets): Rates {
   });
 }
 
+/** Who may ask for reads past every cache. */
 const MONOTONIC_READS_OF = {
   nobody: undefined,
   people: (subject: string | null) => subject !== null,

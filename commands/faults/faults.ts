@@ -344,12 +344,12 @@ function heapFull(id: string, says: string, name: ProgramName): Fault {
     prepare: ({ town }) => replaced(town, name, { NODE_OPTIONS: `${HEAP} --import ${leaks}` }),
     async strike({ town }) {
       const ended = town.ended(name);
-      const says = untilNotReady(town, name, 'heap: it is nearly full', ended);
+      const notReady = untilNotReady(town, name, 'heap: it is nearly full', ended);
       town.signal(name, 'SIGUSR2');
       const how = await ended;
       if (how !== 'SIGABRT') throw new Error(`it ended by ${how}, and not at the limit of its heap`);
       if (!town.logOf(name).includes('The heap is nearly full')) throw new Error('its log does not say why it ends');
-      if (!(await says)) throw new Error('it was ready to the end');
+      if (!(await notReady)) throw new Error('it was ready to the end');
       await town.restart(name);
     },
   };
