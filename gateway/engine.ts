@@ -121,6 +121,8 @@ export interface SubgraphClient {
   post(call: SubgraphCall, context: RequestContext): Promise<Buffer>;
   /** What the headers of an answer say about keeping it; only of a client that was told to remember them. */
   headersOf?(bytes: Buffer): AnswerHeaders | undefined;
+  /** What a subgraph that has refused a read says that it has not heard (`writesText`). */
+  behindOf?(bytes: Buffer): string | undefined;
   close(): Promise<void>;
 }
 

@@ -12,6 +12,8 @@ export interface GatewayMetrics {
   call(subgraph: string, outcome: string, ms: number): void;
   /** It was sent a second time, because it was lost or because it was late. */
   repeated(subgraph: string, why: 'retry' | 'hedge'): void;
+  /** Of a subgraph that was behind its reader's writes: they were brought to it, and it has heard them, or refused all the same. */
+  carried(subgraph: string, outcome: 'heard' | 'refused'): void;
   /** A request was answered: `whole`, `partial` (the client asked for what it cannot have), `incomplete` (our side failed), or the code of its refusal. */
   answered(outcome: string): void;
   request(method: string, status: number, ms: number): void;
@@ -40,6 +42,11 @@ export function gatewayMetrics(metrics: Metrics): GatewayMetrics {
     help: 'Calls that were sent a second time: at most a tenth of all.',
     labels: ['subgraph', 'why'],
   });
+  const carried = metrics.counter({
+    name: 'tributary_reads_behind_total',
+    help: 'Reads whose subgraph was behind what their client had written: heard when the events were brought to it, or refused all the same.',
+    labels: ['subgraph', 'outcome'],
+  });
   const answers = metrics.counter({
     name: 'tributary_graphql_answers_total',
     help: 'whole, partial (asked for what cannot be had), incomplete (a service failed), or the code of the refusal.',
@@ -52,6 +59,7 @@ export function gatewayMetrics(metrics: Metrics): GatewayMetrics {
   return {
     call: (subgraph, outcome, ms) => calls.labels(subgraph, outcome).observe(ms / 1_000),
     repeated: (subgraph, why) => repeats.labels(subgraph, why).inc(),
+    carried: (subgraph, outcome) => carried.labels(subgraph, outcome).inc(),
     answered: (outcome) => answers.labels(outcome).inc(),
     request: (method, status, ms) => metrics.request('gateway', method, status, ms),
     rejected: () => rejected.inc(),

@@ -23,6 +23,7 @@ import { secretVariableOf, type GatewayConfig } from './config.js';
 import type { Engine, EngineFactory } from './engine.js';
 import { explainPermission } from './explain/permission.js';
 import { splitAddresses } from './fetch/addresses.js';
+import { carryingClient } from './fetch/carrying.js';
 import { openSubgraphClient } from './fetch/subgraph-client.js';
 import { readTls } from './fetch/tls.js';
 import { tracedClient } from './fetch/traced.js';
@@ -147,7 +148,10 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     lateInLineMs: config.OVERLOAD_MS,
     clock,
   });
-  const client = tracer ? tracedClient(pools) : pools;
+  const client = carryingClient(tracer ? tracedClient(pools) : pools, {
+    urlOf: (subgraph) => served.current?.supergraph.subgraphs.get(subgraph)?.url,
+    observe: observe?.carried,
+  });
   const persisted =
     config.PERSISTED_DOCUMENTS === undefined
       ? undefined

@@ -4,7 +4,7 @@ import type { Dispatcher } from 'undici';
 import { Failure, TIMEOUT_HEADER } from '#libs/failure';
 import { AWAY_HEADER } from '#libs/lifecycle';
 import type { Clock } from '#libs/telemetry';
-import { UP_TO_HEADER, WROTE_HEADER } from '#libs/consistency';
+import { BEHIND_HEADER, UP_TO_HEADER, WROTE_HEADER } from '#libs/consistency';
 import { ASSERTION_HEADER } from '#libs/identity';
 import { cacheHeadersOf } from '../cache/cache-control.js';
 import type { AnswerHeaders } from '../cache/run-cache.js';
@@ -28,13 +28,15 @@ export interface AttemptOptions {
   readonly lateInLineMs?: number;
   /** What the headers of answers say about keeping them, by their bytes. */
   readonly kept?: WeakMap<Buffer, AnswerHeaders> | undefined;
+  /** What refused reads say that their subgraph has not heard, by their bytes. */
+  readonly behind: WeakMap<Buffer, string>;
   /** Which headers of answers are read at all. */
   readonly heed: Heed;
   readonly clock: Clock;
 }
 
 /** Headers of answers that every attempt looks at. */
-export const HEEDED = ['content-type', 'content-length', 'content-encoding', WROTE_HEADER, AWAY_HEADER];
+export const HEEDED = ['content-type', 'content-length', 'content-encoding', WROTE_HEADER, BEHIND_HEADER, AWAY_HEADER];
 
 /**
  * What an attempt that was not answered tells:
@@ -70,6 +72,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   #bytes = 0;
   #encoding = '';
   #said: AnswerHeaders | undefined;
+  #behind: string | undefined;
   #timer: NodeJS.Timeout | undefined;
   #abort: ((why: Error) => void) | undefined;
   #breaker = REFUSED;
@@ -171,6 +174,8 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     const { consistency } = this.#context;
     const wrote = consistency && headers[WROTE_HEADER];
     if (typeof wrote === 'string') consistency?.note(this.#call.subgraph, wrote);
+    const behind = consistency && headers[BEHIND_HEADER];
+    if (typeof behind === 'string') this.#behind = behind;
     if (this.#options.kept) this.#said = cacheHeadersOf(headers);
     const away = headers[AWAY_HEADER];
     if (away === 'starting' || away === 'ending') this.target.endpoint.goesAway(away);
@@ -232,6 +237,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     if (limit.answered(line.inside)) line.places = limit.places;
     this.#settle('answers');
     if (this.#said) this.#options.kept!.set(bytes, this.#said);
+    if (this.#behind !== undefined) this.#options.behind.set(bytes, this.#behind);
     this.#caller.answered(this, bytes);
   }
 

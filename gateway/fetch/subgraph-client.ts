@@ -7,7 +7,7 @@ import { Heed } from './heed.js';
 import type { Upstream, Target } from './upstream.js';
 import { Upstreams, type UpstreamsOptions } from './upstream.js';
 
-export interface SubgraphClientOptions extends Omit<AttemptOptions, 'kept' | 'heed'>, UpstreamsOptions {
+export interface SubgraphClientOptions extends Omit<AttemptOptions, 'kept' | 'behind' | 'heed'>, UpstreamsOptions {
   /** Remember what an answer's headers say about keeping it (`headersOf`). */
   readonly cacheHeaders?: boolean;
   /** A read that is not answered by then is asked a second time, of another address where there is one; 0: never. */
@@ -28,7 +28,8 @@ const JITTER_MS = 50;
 export function openSubgraphClient(given: SubgraphClientOptions): SubgraphClient & { readonly upstreams: Upstreams } {
   const kept = given.cacheHeaders === true ? new WeakMap<Buffer, AnswerHeaders>() : undefined;
   const heed = new Heed(HEEDED, given.forwardResponse, kept ? CACHE_HEADERS : []);
-  const options = { ...given, kept, heed };
+  const behind = new WeakMap<Buffer, string>();
+  const options = { ...given, kept, behind, heed };
   const upstreams = new Upstreams(options);
   const underWay = new Set<Call>();
   return {
@@ -38,6 +39,7 @@ export function openSubgraphClient(given: SubgraphClientOptions): SubgraphClient
         new Call(call, context, upstreams.of(call.url), options, underWay, resolve, reject).begin();
       }),
     headersOf: (bytes) => kept?.get(bytes),
+    behindOf: (bytes) => behind.get(bytes),
     async close() {
       for (const call of underWay) call.end(CLOSED);
       await upstreams.close();

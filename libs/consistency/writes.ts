@@ -17,6 +17,9 @@ export const UP_TO_HEADER = 'tributary-up-to';
 /** From a subgraph: what it has written in this call. */
 export const WROTE_HEADER = 'tributary-wrote';
 
+/** From a subgraph that has refused a read: what of that it has not heard. */
+export const BEHIND_HEADER = 'tributary-behind';
+
 /** As many writes as one text holds, the newest: 40 of the longest that we know are 3,600 characters, and a cookie may have 4,096. */
 export const WRITES_MAX = 40;
 export const WRITES_TEXT_MAX = 3_700;

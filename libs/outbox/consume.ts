@@ -12,9 +12,10 @@ import {
   type EventSource,
   type EventType,
 } from '#libs/events';
+import type { Deadline } from '#libs/failure';
 import type { Logger, Tracer } from '#libs/telemetry';
 
-import { arrive, heardBefore } from './inbox.js';
+import { arrive, heardBefore, neverHeard } from './inbox.js';
 import { named, Quarantine } from './quarantine.js';
 import type { Stream, Subscription } from './stream.js';
 import { hearTraced } from './traced.js';
@@ -55,11 +56,20 @@ interface Options {
   readonly tracer?: Tracer | undefined;
 }
 
+export interface Consumer extends Subscription {
+  /**
+   * Hears events that somebody has brought past the stream, each aggregate's in its order: all of them by one transaction, or none, and
+   * then it rejects. The stream brings them again later, and they are found heard. The first of an aggregate that was never heard of has to
+   * be the first that there is: only a stream, which lets none overtake another, may begin anywhere (README.md).
+   */
+  hearNow(brought: readonly Envelope[], deadline?: Deadline): Promise<void>;
+}
+
 /**
  * Hears events, each exactly once in effect and in its aggregate's order: the inbox row and the effect are one
  * transaction. Up to 100 events share it. What fails goes to the quarantine, where it holds back only its own aggregate.
  */
-export function consume(options: Options): Subscription {
+export function consume(options: Options): Consumer {
   const {
     database,
     stream,
@@ -98,6 +108,7 @@ export function consume(options: Options): Subscription {
   });
   quarantine.start();
   return {
+    hearNow: hearBrought,
     settled: async (deadlineMs) => {
       await subscription.settled(deadlineMs);
       await quarantine.settled(deadlineMs);
@@ -123,12 +134,32 @@ export function consume(options: Options): Subscription {
   }
 
   async function hearTogether(events: readonly Envelope[]): Promise<void> {
-    const { toTry, waiting, again } = await database.transaction(async (tx) => {
+    const found = await database.transaction(async (tx) => {
       const found = await hearAll(tx, events);
       crashPoint('consume:done');
       return found;
     });
     crashPoint('consume:committed');
+    tell(events, found);
+  }
+
+  async function hearBrought(events: readonly Envelope[], deadline: Deadline | undefined): Promise<void> {
+    const found = await database.until(deadline).transaction(async (tx) => {
+      const unheard = await neverHeard(tx, group, [...new Set(events.map(({ aggregate }) => aggregate))]);
+      for (const { aggregate, aggregateVersion } of events)
+        if (unheard.delete(aggregate) && aggregateVersion !== 1)
+          throw new Error(`Nothing was heard of ${aggregate} yet, and its first event was not brought`);
+      const found = await hearAll(tx, events);
+      // Not into quarantine: the stream brings it in its turn.
+      if (found.waiting.size > 0)
+        throw new Error(`${found.waiting.size} of ${events.length} events cannot be heard yet`);
+      return found;
+    });
+    tell(events, found);
+  }
+
+  /** After COMMIT. */
+  function tell(events: readonly Envelope[], { toTry, waiting, again }: Found): void {
     if (toTry) quarantine.wake();
     if (again > 0) heardAgain(again);
     heard(waiting.size === 0 ? events : events.filter((event) => !waiting.has(event)));
@@ -236,6 +267,15 @@ export function consume(options: Options): Subscription {
       'An event that had its effect before came again, and cannot be read any more; it is passed over, as are others of its type and version',
     );
   }
+}
+
+interface Found {
+  /** The quarantine has something to try because of it. */
+  readonly toTry: boolean;
+  /** What had no effect, and lies there. */
+  readonly waiting: ReadonlySet<Envelope>;
+  /** What had taken effect before. */
+  readonly again: number;
 }
 
 interface Arrived {

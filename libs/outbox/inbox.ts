@@ -66,6 +66,16 @@ export async function heardBefore(tx: Tx, group: string, events: readonly Envelo
   return new Set(events.filter(({ aggregate }) => why.get(aggregate)?.is === 'heard'));
 }
 
+/** Of these aggregates, those of which nothing was ever heard. */
+export async function neverHeard(tx: Tx, group: string, aggregates: readonly string[]): Promise<Set<string>> {
+  const rows = await tx.query<{ aggregate: string }>(
+    'SELECT aggregate FROM inbox WHERE consumer = $1 AND aggregate = ANY($2::text[])',
+    [group, aggregates],
+  );
+  const heard = new Set(rows.map(({ aggregate }) => aggregate));
+  return new Set(aggregates.filter((aggregate) => !heard.has(aggregate)));
+}
+
 async function whyNot(tx: Tx, group: string, events: readonly Envelope[]): Promise<Map<string, Arrival>> {
   const rows = await tx.query<{ aggregate: string; came: number; last: number | null }>(
     `SELECT came.aggregate, came.version AS came, last.aggregate_version AS last

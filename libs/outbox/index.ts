@@ -1,11 +1,12 @@
 export { CaughtUp, type Awaited, type Standing } from './caught-up.js';
-export { consume, sourcesOf, type Handlers } from './consume.js';
+export { consume, sourcesOf, type Consumer, type Handlers } from './consume.js';
 export { outboxGauges } from './gauges.js';
 export { LEASE_MS } from './leases.js';
 export { OutboxMigration, outboxMigrations } from './migration.js';
 export { openStream } from './open-stream.js';
 export { quarantined, replay, type Quarantined } from './quarantine.js';
 export { recordEvent, recordEvents, type NewEvent } from './record-event.js';
+export { recordedEvents } from './recorded-events.js';
 export { Relay } from './relay.js';
 export { cleanOutbox, KEEP_DAYS, publishAgain } from './retention.js';
 export { streamGauges } from './stream-gauges.js';

@@ -1,10 +1,10 @@
 import { crashPoint } from '#libs/crash-point';
 import type { Database } from '#libs/database';
-import type { DomainEvent } from '#libs/events';
 import { Outage, systemClock, type Clock, type Logger, type Tracer } from '#libs/telemetry';
 
 import { Continuity } from './continuity.js';
 import { LEASE_MS, Leases, RANGE, type Lease } from './leases.js';
+import { EVENT_COLUMNS, eventOf, type OutboxRow } from './outbox-row.js';
 import { cleanOutbox, KEEP_DAYS } from './retention.js';
 import { LeaseLost, type Stream } from './stream.js';
 import { publishTraced } from './traced.js';
@@ -227,7 +227,7 @@ export class Relay {
     const range = of === 1 ? '0' : RANGE('$1');
     const mine = ranges.length === of ? '' : `AND ${range} = ANY($2::int[])`;
     return database.query<Row>(
-      `SELECT position::text, id, type, version, source, aggregate, aggregate_version, at, actor, payload, trace, ${range} AS range
+      `SELECT position::text, ${EVENT_COLUMNS}, ${range} AS range
        FROM outbox WHERE published_at IS NULL ${mine} ORDER BY outbox.position LIMIT ${BATCH}`,
       [...(of === 1 ? [] : [of]), ...(ranges.length === of ? [] : [ranges])],
     );
@@ -262,34 +262,7 @@ export class Relay {
   }
 }
 
-interface Row {
+interface Row extends OutboxRow {
   readonly range: number;
   readonly position: string;
-  readonly id: string;
-  readonly type: string;
-  readonly version: number;
-  readonly source: string;
-  readonly aggregate: string;
-  readonly aggregate_version: number;
-  readonly at: Date;
-  readonly actor: string | null;
-  readonly payload: unknown;
-  readonly trace: string | null;
-}
-
-/** What it holds was checked when it was recorded; a consumer checks it again against its own catalogue. */
-function eventOf(row: Row): DomainEvent {
-  const { id, type, version, source, aggregate, aggregate_version: aggregateVersion, at, actor, payload } = row;
-  return {
-    id,
-    type,
-    version,
-    source,
-    aggregate,
-    aggregateVersion,
-    at: at.toISOString(),
-    actor,
-    payload,
-    ...(row.trace === null ? {} : { trace: row.trace }),
-  } as DomainEvent;
 }

@@ -1,45 +1,65 @@
-import type { ApolloServerPlugin } from '@apollo/server';
+import { HeaderMap, type ApolloServerPlugin } from '@apollo/server';
 import { GraphQLError } from 'graphql';
-import { writesText, WROTE_HEADER } from '#libs/consistency';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BEHIND_HEADER, carriedOf, parseWrites, writesText, WROTE_HEADER, type Write } from '#libs/consistency';
 import type { Database } from '#libs/database';
-import type { DomainEvent } from '#libs/events';
+import { checkEnvelope, type DomainEvent, type Envelope } from '#libs/events';
 import { Failure } from '#libs/failure';
 import type { Done } from '#libs/idempotency';
-import type { CaughtUp } from '#libs/outbox';
+import type { CaughtUp, Consumer } from '#libs/outbox';
+import type { Logger } from '#libs/telemetry';
 import type { RequestContext } from './context.js';
 
 export interface ReadYourWrites {
   readonly caughtUp: Pick<CaughtUp, 'wait' | 'wrote'>;
+  /** Hears what a gateway brings because the stream has not. */
+  readonly hearNow: Consumer['hearNow'];
+  /** What this service has recorded of these aggregates. */
+  readonly recorded: (wanted: readonly Write[]) => Promise<readonly DomainEvent[]>;
   readonly waitMs: number;
   /** After that: `refuse` is NOT_CAUGHT_UP, `answer` is what there is. */
   readonly late: 'refuse' | 'answer';
   readonly service: string;
+  readonly logger: Logger;
 }
+
+/** A reader for whom events were brought has waited before. */
+const SOON_MS = 50;
 
 /**
  * Before anything of an operation is resolved, this service has heard what the reader has written elsewhere; who comes with
- * nothing waits for nothing. What of its own data has not come round is read from the source: `context.fresh`. Copies of
- * another's data have no source here, so they are refused rather than shown old. A mutation is not: it is checked against what
- * this service owns, and must not hang on a stream that is down.
+ * nothing waits for nothing. What of its own data has not come round is read from the source: `context.fresh`. A copy of
+ * another's data has its source there: the refusal says what was not heard (`BEHIND_HEADER`), and a gateway that knows how has the owner
+ * tell it and comes again with the events; whoever cannot is refused rather than shown what is old. A mutation is not: it is checked
+ * against what this service owns, and must not hang on a stream that is down.
  */
-export function readYourWrites({
-  caughtUp,
-  waitMs,
-  late,
-  service,
-}: ReadYourWrites): ApolloServerPlugin<RequestContext> {
+export function readYourWrites(options: ReadYourWrites): ApolloServerPlugin<RequestContext> {
+  const { caughtUp, recorded, waitMs, late, service } = options;
   return {
     async requestDidStart() {
+      let told: readonly DomainEvent[] | undefined;
       return {
-        async didResolveOperation({ contextValue, operation }) {
+        async didResolveOperation({ contextValue, operation, request }) {
+          const { tell, events } = carriedOf(request.extensions);
+          if (tell !== undefined) {
+            told = await recorded((parseWrites(tell) ?? []).filter(({ source }) => source === service));
+            return;
+          }
           if (contextValue.upTo.length === 0) return;
           const { leftMs = waitMs } = contextValue.deadline ?? {};
-          const { behind, justHeard } = await caughtUp.wait(contextValue.upTo, Math.min(waitMs, leftMs));
+          const mostMs = Math.min(waitMs, leftMs);
+          if (events !== undefined) await hearBrought(options, events, contextValue, mostMs);
+          const { behind, justHeard } = await caughtUp.wait(
+            contextValue.upTo,
+            events === undefined ? mostMs : Math.min(SOON_MS, mostMs),
+          );
           if (justHeard || behind.length > 0) contextValue.fresh = true;
-          const copies = behind.some(({ source }) => source !== service);
-          if (copies && late === 'refuse' && operation?.operation !== 'mutation') throw notCaughtUp();
+          const copies = contextValue.upTo.filter((write) => write.source !== service && behind.includes(write));
+          if (copies.length > 0 && late === 'refuse' && operation?.operation !== 'mutation') throw notCaughtUp(copies);
         },
         async willSendResponse({ contextValue, response }) {
+          if (told !== undefined && response.body.kind === 'single')
+            response.body.singleResult.extensions = { tributary: { events: told } };
           if (contextValue.wrote.length === 0) return;
           caughtUp.wrote(contextValue.wrote);
           response.http.headers.set(WROTE_HEADER, writesText(contextValue.wrote));
@@ -49,9 +69,38 @@ export function readYourWrites({
   };
 }
 
-function notCaughtUp(): GraphQLError {
+/** Nobody waits longer than `mostMs`; what is begun goes on to its end, and is heard. */
+async function hearBrought(
+  { hearNow, logger }: ReadYourWrites,
+  brought: readonly unknown[],
+  { upTo, deadline }: RequestContext,
+  mostMs: number,
+): Promise<void> {
+  const hearing = (async () => {
+    const events = brought.map((one) => checkEnvelope(one)).filter((event) => isAwaited(event, upTo));
+    if (events.length > 0) await hearNow(events, deadline);
+  })().catch((error: unknown) => {
+    logger.warn(
+      { err: error },
+      'What a reader has written was brought and could not be heard; the stream brings it again',
+    );
+  });
+  const waited = new AbortController();
+  await Promise.race([hearing, sleep(mostMs, undefined, { signal: waited.signal }).catch(() => {})]);
+  waited.abort();
+}
+
+/** Of what else a gateway brings, nothing is heard by this way. */
+function isAwaited({ source, aggregate, aggregateVersion }: Envelope, upTo: readonly Write[]): boolean {
+  return upTo.some(
+    (write) => write.source === source && write.aggregate === aggregate && write.version >= aggregateVersion,
+  );
+}
+
+function notCaughtUp(behind: readonly Write[]): GraphQLError {
   const originalError = new Failure('NOT_CAUGHT_UP');
-  return new GraphQLError(originalError.message, { originalError, extensions: { http: { status: 200 } } });
+  const headers = new HeaderMap([[BEHIND_HEADER, writesText(behind)]]);
+  return new GraphQLError(originalError.message, { originalError, extensions: { http: { status: 200, headers } } });
 }
 
 /**

@@ -19,6 +19,7 @@ import {
   CaughtUp,
   consume,
   outboxGauges,
+  recordedEvents,
   Relay,
   sourcesOf,
   streamGauges,
@@ -163,7 +164,14 @@ export async function startService(
       assertions,
       logger,
       clock,
-      consistency: { caughtUp, waitMs: config.CONSISTENCY_WAIT_MS, late: config.CONSISTENCY_LATE },
+      consistency: {
+        caughtUp,
+        hearNow: (events, deadline) => subscription.hearNow(events, deadline),
+        recorded: (wanted) => recordedEvents(database, wanted),
+        waitMs: config.CONSISTENCY_WAIT_MS,
+        late: config.CONSISTENCY_LATE,
+        logger,
+      },
     };
     const module = keepingDocuments(service.module(built), config.DOCUMENT_CACHE_BYTES);
     const background = service.background?.(built);
