@@ -56,7 +56,7 @@ async function askAgain(
   }
 }
 
-/** What the owners say of it; of one that does not know how, or is not there, the read stays refused. */
+/** What the owners say of it, each of its own; of one that does not know how, or is not there, the read stays refused. */
 async function toldOf(
   client: SubgraphClient,
   urlOf: Options['urlOf'],
@@ -72,7 +72,9 @@ async function toldOf(
       const bytes = await client.post({ subgraph: source, url, type: 'query', body }, context);
       const answer: unknown = JSON.parse(bytes.toString());
       const { extensions } = (answer ?? {}) as { extensions?: unknown };
-      return carriedOf(extensions).events ?? [];
+      return (carriedOf(extensions).events ?? []).filter(
+        (event) => (event as { source?: unknown } | null)?.source === source,
+      );
     }),
   );
   return told.flat();

@@ -23,7 +23,8 @@ export interface ReadYourWrites {
   readonly logger: Logger;
 }
 
-/** A reader for whom events were brought has waited before. */
+/** A reader for whom events were brought has waited before: so long for them to take effect, and so long for the inbox to be asked. */
+const HEARING_MS = 1_000;
 const SOON_MS = 50;
 
 /**
@@ -48,7 +49,7 @@ export function readYourWrites(options: ReadYourWrites): ApolloServerPlugin<Requ
           if (contextValue.upTo.length === 0) return;
           const { leftMs = waitMs } = contextValue.deadline ?? {};
           const mostMs = Math.min(waitMs, leftMs);
-          if (events !== undefined) await hearBrought(options, events, contextValue, mostMs);
+          if (events !== undefined) await hearBrought(options, events, contextValue, Math.min(HEARING_MS, leftMs));
           const { behind, justHeard } = await caughtUp.wait(
             contextValue.upTo,
             events === undefined ? mostMs : Math.min(SOON_MS, mostMs),

@@ -1,7 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { Redis } from 'ioredis';
 import pg from 'pg';
+import { UP_TO_HEADER, writesText } from '#libs/consistency';
+import type { DomainEvent } from '#libs/events';
+import { ASSERTION_HEADER, AssertionSigner, newId, parseGlobalId } from '#libs/identity';
 import { silent } from '#libs/telemetry';
-import { secretsFrom } from '../../commands/databases.js';
+import { secretsFrom, type Service } from '../../commands/databases.js';
 import { gatewayEnvironment } from '../../commands/everything.js';
 import { readGatewayConfig } from '../../gateway/config.js';
 import { startGateway, type RunningGateway } from '../../gateway/start.js';
@@ -73,6 +77,17 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
     held = true;
   }
 
+  /** What followers tells reaches posts no more: somebody else has the right to read it. Until the function that is answered is called. */
+  async function holdStream(): Promise<() => Promise<void>> {
+    const redis = new Redis(servers.env['REDIS_URL'] ?? '');
+    const lease = 'tributary:{events}:followers:reader:posts';
+    await redis.set(lease, 'nobody');
+    return async () => {
+      await redis.del(lease);
+      redis.disconnect();
+    };
+  }
+
   async function release(): Promise<void> {
     held = false;
     await posts.query('COMMIT');
@@ -114,6 +129,24 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
       data: body.data ?? null,
       errors: body.errors ?? [],
     };
+  }
+
+  /** As a gateway asks a service. */
+  async function direct(name: string, who: Person, body: object, upTo?: string) {
+    const secrets = secretsFrom(servers.master);
+    const signer = new AssertionSigner({ secrets: (service) => secrets.of('assertion', service as Service) });
+    const { url } = world.subgraphs.find((one) => one.name === name)!;
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        [ASSERTION_HEADER]: signer.sign(name, who.id),
+        ...(upTo === undefined ? {} : { [UP_TO_HEADER]: upTo }),
+      },
+      body: JSON.stringify(body),
+    });
+    // Whatever came; a test says what it has to be.
+    return { headers: response.headers, body: JSON.parse(await response.text()) };
   }
 
   const tokenOf = ({ headers }: Answer): string => headers.get('consistency-token') ?? '';
@@ -229,6 +262,82 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
       expect(data).toEqual({ block: { id: b.id, posts: { edges: [] } } });
       expect(id).not.toBe('');
     });
+  });
+
+  it('reads from the source what no stream brings: through both gateways, each time that it writes, and who asks later', async () => {
+    const [a, b] = (await cast(world, alice, bob)) as [Person, Person];
+    const id = await publish(b, 'hello');
+    await world.settle();
+    const heldStream = await holdStream();
+    try {
+      const read = async (query: string, variables: Record<string, unknown>, token: string) => {
+        const answers = await Promise.all(
+          [world.gateway, other].map((one) => ask(one, a, query, variables, { 'consistency-token': token })),
+        );
+        expect(answers.flatMap(({ errors }) => errors)).toEqual([]);
+        return answers;
+      };
+      const followed = tokenOf(await ask(world.gateway, a, FOLLOW, { id: b.id }));
+      // The control: the same read without the token is too old.
+      expect(home(await ask(other, a, HOME))).toEqual([]);
+      expect((await read(HOME, {}, followed)).map(home)).toEqual([[id], [id]]);
+      // The service has heard it by now, so nobody has to bring it any more.
+      expect(home(await ask(other, a, HOME))).toEqual([id]);
+      const blocked = tokenOf(await ask(other, a, BLOCK, { id: b.id }, { 'consistency-token': followed }));
+      expect((await ask(world.gateway, a, POST, { id })).data).toEqual({ post: { id } });
+      const [posts, homes] = await Promise.all([read(POST, { id }, blocked), read(HOME, {}, blocked)]);
+      expect(posts.map(({ data }) => data)).toEqual([{ post: null }, { post: null }]);
+      expect(homes.map(home)).toEqual([[], []]);
+    } finally {
+      await heldStream();
+    }
+    await world.settle();
+    // The stream has brought it all once more, and it had no effect.
+    expect(home(await ask(other, a, HOME))).toEqual([]);
+  });
+
+  it('nothing else is heard by this way than what the reader waits for, and nothing told but what the service itself has recorded', async () => {
+    const [a, b] = (await cast(world, alice, bob)) as [Person, Person];
+    const [me, them] = [a, b].map(({ id }) => parseGlobalId('user', id)) as [string, string];
+    const pair = `relation:${[me, them].sort().join(':')}`;
+    await ask(world.gateway, a, FOLLOW, { id: b.id });
+    await world.settle();
+    const to = (name: string, extensions: object, upTo?: string) =>
+      direct(name, a, { query: name === 'posts' ? HOME : '{__typename}', extensions }, upTo);
+    const tell = writesText([{ source: 'followers', aggregate: pair, version: 9, at: 1 }]);
+    const told = await to('followers', { tributary: { tell } });
+    expect(told.body.extensions.tributary.events).toMatchObject([{ type: 'follow-started', aggregate: pair }]);
+    expect((await to('users', { tributary: { tell } })).body.extensions).toEqual({ tributary: { events: [] } });
+
+    const [event] = told.body.extensions.tributary.events as DomainEvent[];
+    const ended = { ...event!, id: newId(), type: 'follow-ended', aggregateVersion: 2 };
+    const isFollowed = async () =>
+      (await posts.query('SELECT FROM follow_edges WHERE follower_id = $1', [me])).rowCount;
+    // Of another pair than the reader waits for, of another source, later than awaited, or no event at all.
+    const version = (of: string, nth: number) =>
+      writesText([{ source: 'followers', aggregate: of, version: nth, at: 1 }]);
+    for (const [brought, upTo] of [
+      [[ended], undefined],
+      [[ended], version(`relation:${me}:${newId()}`, 2)],
+      [[ended], version(pair, 1)],
+      [[{ ...ended, source: 'users' }], version(pair, 2)],
+      [[{ ...ended, payload: { followerId: me } }], version(pair, 2)],
+      [['x', null, 7, {}, { ['__proto__']: ended }], version(pair, 2)],
+      [Array.from({ length: 2_000 }, () => ({ ...ended, at: 'now' })), version(pair, 2)],
+    ] as const) {
+      await to('posts', { tributary: { events: brought } }, upTo);
+      expect(await isFollowed()).toBe(1);
+    }
+    // The control: what it waits for is heard.
+    expect((await to('posts', { tributary: { events: [ended] } }, version(pair, 2))).body.data).toEqual({
+      homeTimeline: { edges: [] },
+    });
+    expect(await isFollowed()).toBe(0);
+    const late = await to('posts', { tributary: { events: [] } }, version(pair, 3));
+    expect([late.body.errors[0].extensions.code, late.headers.get('tributary-behind')]).toEqual([
+      'NOT_CAUGHT_UP',
+      version(pair, 3),
+    ]);
   });
 
   it('is told plainly that a token is another’s, forged or none; a cookie of another is passed over', async () => {
