@@ -81,7 +81,7 @@ async function hearBrought(
     const events = brought.map((one) => checkEnvelope(one)).filter((event) => isAwaited(event, upTo));
     if (events.length > 0) await hearNow(events, deadline);
   })().catch((error: unknown) => {
-    logger.warn(
+    logger.debug(
       { err: error },
       'What a reader has written was brought and could not be heard; the stream brings it again',
     );

@@ -70,11 +70,11 @@ export function serviceSettings(standardPort: number) {
       max: 60_000,
       unit: 'ms',
       default: 2_000,
-      why: 'How long a read that carries a consistency token waits for what the reader has written elsewhere; shorter than the gateway waits (SUBGRAPH_TIMEOUT_MS).',
+      why: 'How long a read that carries a consistency token waits for what the reader has written elsewhere, before the gateway brings it from there; shorter than the gateway waits (SUBGRAPH_TIMEOUT_MS).',
     }),
     CONSISTENCY_LATE: choice(['refuse', 'answer'], {
       default: 'refuse',
-      why: 'What such a read is told after that: NOT_CAUGHT_UP, or what there is.',
+      why: 'What such a read is told after that, where nobody can bring it: NOT_CAUGHT_UP, or, at once after the wait, what there is.',
     }),
     OUTBOX_KEEP_DAYS: whole({
       min: 1,
