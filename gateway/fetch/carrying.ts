@@ -1,7 +1,7 @@
-import { carriedOf, parseWrites, tellBody, withEvents, writesText, type Write } from '#libs/consistency';
+import { carriedOf, parseWrites, tellBody, withEvents, type Tell, type Write } from '#libs/consistency';
 import type { RequestContext, SubgraphCall, SubgraphClient } from '../engine.js';
 
-/** More than that is not brought: who is that far behind is refused, as without it. */
+/** Beyond it no more are brought: whoever has heard the first is brought the next with the next read. */
 const BYTES_MAX = 500_000;
 
 interface Options {
@@ -14,68 +14,92 @@ interface Options {
 /**
  * A read that is refused because its subgraph has not heard what the reader has written elsewhere is asked once more, with the events
  * that are missing: the subgraph that owns them tells them from its outbox, past relay and stream. So services that do not call each other
- * read from the source all the same, by their gateway. Only the reader's own writes are brought, whatever a subgraph says it lacks.
+ * read from the source all the same, by their gateway. Nothing is brought beyond the reader's own writes, whatever a subgraph says it lacks.
  */
 export function carryingClient<Client extends SubgraphClient>(client: Client, options: Options): Client {
   return {
     ...client,
-    post(call, context) {
-      const asked = client.post(call, context);
-      if (context.consistency === undefined || call.type === 'mutation') return asked;
-      return asked.then((bytes) => {
-        const behind = client.behindOf?.(bytes);
-        return behind === undefined ? bytes : askAgain(client, options, call, context, { bytes, behind });
-      });
+    async post(call, context) {
+      if (context.consistency === undefined || call.type === 'mutation') return client.post(call, context);
+      // What a refused answer wants to be sent to the client is not sent.
+      const responseHeaders: RequestContext['responseHeaders'] = [];
+      const bytes = await client.post(call, { ...context, responseHeaders });
+      const behind = client.behindOf?.(bytes);
+      const again = behind ? await askAgain(client, options, call, context, behind) : undefined;
+      if (again === undefined) context.responseHeaders.push(...responseHeaders);
+      return again ?? bytes;
     },
   };
 }
 
+/** Undefined: the refusal stands, and a client may try again. */
 async function askAgain(
   client: SubgraphClient,
   { urlOf, observe }: Options,
   call: SubgraphCall,
   context: RequestContext,
-  refused: { readonly bytes: Buffer; readonly behind: string },
-): Promise<Buffer> {
+  behind: string,
+): Promise<Buffer | undefined> {
+  let isHeard = false;
   try {
-    const own = context.consistency?.writes ?? [];
-    const missing = (parseWrites(refused.behind) ?? []).filter((one) =>
-      own.some((write) => write.source === one.source && write.aggregate === one.aggregate),
-    );
-    const events = await toldOf(client, urlOf, missing, context);
-    if (events.length === 0) return refused.bytes;
-    const body = withEvents(call.body, events);
-    if (body.length - call.body.length > BYTES_MAX) return refused.bytes;
-    const bytes = await client.post({ ...call, body }, context);
-    observe?.(call.subgraph, client.behindOf?.(bytes) === undefined ? 'heard' : 'refused');
+    const events = await toldOf(client, urlOf, missingOf(behind, context.consistency?.writes ?? []), context);
+    if (events.length === 0) return undefined;
+    const bytes = await client.post({ ...call, body: withEvents(call.body, fitting(events)) }, context);
+    isHeard = client.behindOf?.(bytes) === '';
     return bytes;
   } catch {
-    // The owner, or who waits, could not be asked: the refusal stands, and a client may try again.
-    observe?.(call.subgraph, 'refused');
-    return refused.bytes;
+    return undefined;
+  } finally {
+    observe?.(call.subgraph, isHeard ? 'heard' : 'refused');
   }
 }
 
-/** What the owners say of it, each of its own; of one that does not know how, or is not there, the read stays refused. */
+/** What the subgraph lacks of what the reader has written, by the service that owns it. */
+function missingOf(behind: string, own: readonly Write[]): Map<string, Tell[]> {
+  const first = new Map((parseWrites(behind) ?? []).map((one) => [`${one.source} ${one.aggregate}`, one.version]));
+  const missing = new Map<string, Tell[]>();
+  for (const { source, aggregate, version: to } of own) {
+    const from = first.get(`${source} ${aggregate}`);
+    if (from !== undefined && from <= to)
+      missing.set(source, [...(missing.get(source) ?? []), { aggregate, from, to }]);
+  }
+  return missing;
+}
+
+/** What the owners say of it, each of its own; of one that does not know how nothing. */
 async function toldOf(
   client: SubgraphClient,
   urlOf: Options['urlOf'],
-  missing: readonly Write[],
+  missing: ReadonlyMap<string, readonly Tell[]>,
   context: RequestContext,
 ): Promise<unknown[]> {
-  const sources = [...new Set(missing.map(({ source }) => source))];
   const told = await Promise.all(
-    sources.map(async (source) => {
-      const url = urlOf(source);
+    [...missing].map(async ([subgraph, tell]) => {
+      const url = urlOf(subgraph);
       if (url === undefined) return [];
-      const body = tellBody(writesText(missing.filter((write) => write.source === source)));
-      const bytes = await client.post({ subgraph: source, url, type: 'query', body }, context);
+      const bytes = await client.post(
+        { subgraph, url, type: 'query', body: tellBody(tell) },
+        // It is to tell what it has, and to wait for nothing.
+        { ...context, consistency: undefined, responseHeaders: [] },
+      );
       const answer: unknown = JSON.parse(bytes.toString());
       const { extensions } = (answer ?? {}) as { extensions?: unknown };
-      return (carriedOf(extensions).events ?? []).filter(
-        (event) => (event as { source?: unknown } | null)?.source === source,
-      );
+      const events = carriedOf(extensions).events ?? [];
+      return events.filter((event) => (event as { source?: unknown } | null)?.source === subgraph);
     }),
   );
   return told.flat();
+}
+
+/** The first of them. */
+function fitting(events: readonly unknown[]): string[] {
+  const texts: string[] = [];
+  let bytes = 0;
+  for (const event of events) {
+    const text = JSON.stringify(event);
+    bytes += Buffer.byteLength(text);
+    if (bytes > BYTES_MAX) break;
+    texts.push(text);
+  }
+  return texts;
 }

@@ -1,12 +1,11 @@
 import type { GraphQLDataSource, GraphQLDataSourceProcessOptions } from '@apollo/gateway';
-import { Kind, parse } from 'graphql';
+import { Kind, OperationTypeNode, parse, type OperationDefinitionNode } from 'graphql';
 import { asFailure, Failure } from '#libs/failure';
 import type { Operation, RequestContext, SubgraphClient } from '../engine.js';
 
 /** What travels through `ApolloGateway` as its context. */
 export interface StockContext {
   readonly context: RequestContext;
-  readonly type: Operation['type'];
   /** Subgraph calls so far: none, and a failure is of the whole request. */
   calls: number;
 }
@@ -35,7 +34,7 @@ export class SubgraphSource implements GraphQLDataSource<StockContext & Record<s
     try {
       const body = JSON.stringify({ query: request.query, variables: request.variables });
       const bytes = await this.client.post(
-        { subgraph: this.name, url: this.url, type: asked.type, body },
+        { subgraph: this.name, url: this.url, type: typeOf(request), body },
         asked.context,
       );
       return this.#checked(bytes, request) as Awaited<Process>;
@@ -115,14 +114,18 @@ function pathsOf(request: Call): (string | number)[][] {
   return paths;
 }
 
+/** A mutation's later calls are queries. */
+function typeOf(request: Call): Operation['type'] {
+  return operationOf(request.query ?? '')?.operation === OperationTypeNode.MUTATION ? 'mutation' : 'query';
+}
+
 function representationsOf(request: Call): number | undefined {
   const representations: unknown = request.variables?.['representations'];
   return Array.isArray(representations) ? representations.length : undefined;
 }
 
 function fieldsOf(query: string, ofEntities: boolean): string[] {
-  const definition = parse(query).definitions.find((one) => one.kind === Kind.OPERATION_DEFINITION);
-  const root = definition?.selectionSet.selections ?? [];
+  const root = operationOf(query)?.selectionSet.selections ?? [];
   if (!ofEntities) return root.flatMap((one) => (one.kind === Kind.FIELD ? [one.alias?.value ?? one.name.value] : []));
   const entities = root[0]?.kind === Kind.FIELD ? (root[0].selectionSet?.selections ?? []) : [];
   const names = entities.flatMap((fragment) =>
@@ -133,6 +136,10 @@ function fieldsOf(query: string, ofEntities: boolean): string[] {
       : [],
   );
   return [...new Set(names)].filter((name) => name !== '__typename');
+}
+
+function operationOf(query: string): OperationDefinitionNode | undefined {
+  return parse(query).definitions.find((one) => one.kind === Kind.OPERATION_DEFINITION);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -1,4 +1,4 @@
-export { carriedOf, tellBody, withEvents, type Carried } from './carried.js';
+export { carriedOf, tellBody, withEvents, type Tell } from './carried.js';
 export { asksPastCaches } from './no-cache.js';
 export { ConsistencyTokens } from './token.js';
 export {

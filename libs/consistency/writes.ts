@@ -17,7 +17,7 @@ export const UP_TO_HEADER = 'tributary-up-to';
 /** From a subgraph: what it has written in this call. */
 export const WROTE_HEADER = 'tributary-wrote';
 
-/** From a subgraph that has refused a read: what of that it has not heard. */
+/** From a subgraph that has refused a read: what of that it has not heard, of each aggregate the first version; empty: what was brought is heard. */
 export const BEHIND_HEADER = 'tributary-behind';
 
 /** As many writes as one text holds, the newest: 40 of the longest that we know are 3,600 characters, and a cookie may have 4,096. */
@@ -66,10 +66,15 @@ export function parseWrites(text: string): Write[] | undefined {
     if (source === undefined || packed === undefined) return undefined;
     const aggregate = packed.replaceAll(PACKED, (_, bytes: string) => uuidOf(bytes));
     const write = { source, aggregate, version: Number(version), at: Number.parseInt(at ?? '', 36) };
-    if (!Number.isSafeInteger(write.version) || write.version > VERSION_MAX) return undefined;
+    if (!isVersion(write.version)) return undefined;
     writes.push(write);
   }
   return writes;
+}
+
+/** Of an aggregate: at least 1. */
+export function isVersion(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) >= 1 && Number(value) <= VERSION_MAX;
 }
 
 /** PostgreSQL's integer. */

@@ -1,52 +1,66 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 
+import { provisionServices } from '#libs/database';
 import type { DomainEvent } from '#libs/events';
 import { silent } from '#libs/telemetry';
 
+import { withServer } from '../../test/servers/needs.js';
 import { consume, openStream, quarantined, recordedEvents, Relay, type Consumer, type Stream } from './index.js';
 import { enter, event, openScene, person, tell, type Scene } from './scene.contract.js';
 
-let scene: Scene;
-let stream: Stream;
-let consumer: Consumer;
-let opened: { close(): Promise<void> }[] = [];
-
-beforeAll(async () => {
-  scene = await openScene();
-});
-afterAll(() => scene.close());
-
-beforeEach(async () => {
-  await begin();
-});
-afterEach(async () => {
-  await end();
-});
-
-async function begin(): Promise<void> {
-  await scene.users.query('TRUNCATE outbox, inbox, quarantine');
-  await scene.posts.query('TRUNCATE inbox, quarantine, ledger');
-  stream = openStream({ logger: silent });
-  consumer = consume({
-    database: scene.posts,
-    stream,
-    group: 'posts',
-    hear: { 'profile-edited': enter },
-    logger: silent,
-    pausesMs: [1, 1, 1, 1],
-  });
-  opened = [stream, consumer];
-}
-
-async function end(): Promise<void> {
-  for (const one of opened.reverse()) await one.close();
-}
-
+const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, nth) => from + nth);
 const aggregate = (nth: number) => `user:${person(nth)}`;
-const wanted = (nth: number, version: number) => ({ source: 'users', aggregate: aggregate(nth), version });
+const wanted = (nth: number, to: number, from = 1) => ({ aggregate: aggregate(nth), from, to });
 
-describe('events that are brought past the stream', () => {
+describe('events that are brought past the stream, embedded', () => broughtSuite(() => openScene()));
+
+/** There the consumer and who brings have a connection each, and meet at the rows of the inbox. */
+withServer(['postgres'], 'events that are brought past the stream, on PostgreSQL', (url) => {
+  broughtSuite(async () => {
+    const passwords = { users: 'secret', posts: 'secret' };
+    const urls = await provisionServices(url, ['users', 'posts'], passwords, { prefix: 'brought_test_' });
+    return openScene({ users: urls['users'] ?? '', posts: urls['posts'] ?? '' });
+  });
+});
+
+function broughtSuite(open: () => Promise<Scene>): void {
+  let scene: Scene;
+  let stream: Stream;
+  let consumer: Consumer;
+  let opened: { close(): Promise<void> }[] = [];
+
+  beforeAll(async () => {
+    scene = await open();
+  });
+  afterAll(() => scene.close());
+
+  beforeEach(async () => {
+    await begin();
+  });
+  afterEach(async () => {
+    await end();
+  });
+
+  async function begin(): Promise<void> {
+    await scene.users.query('TRUNCATE outbox, inbox, quarantine');
+    await scene.posts.query('TRUNCATE inbox, quarantine, ledger');
+    stream = openStream({ logger: silent });
+    consumer = consume({
+      database: scene.posts,
+      stream,
+      group: 'posts',
+      hear: { 'profile-edited': enter },
+      logger: silent,
+      pausesMs: [1, 1, 1, 1],
+    });
+    opened = [stream, consumer];
+  }
+
+  async function end(): Promise<void> {
+    for (const one of opened.reverse()) await one.close();
+  }
+
   it('are what the outbox retains of an aggregate up to a version, published or not', async () => {
     await tell(scene.users, [
       [1, 1],
@@ -63,13 +77,14 @@ describe('events that are brought past the stream', () => {
     expect(await recordedEvents(scene.users, [])).toEqual([]);
   });
 
-  it('of more than 200 the newest are told', async () => {
+  it('of more than 200 the first are told, and whoever has heard them asks for the next', async () => {
     await tell(
       scene.users,
       Array.from({ length: 210 }, (_, nth) => [1, nth + 1] as const),
     );
-    const told = await recordedEvents(scene.users, [wanted(1, 205)]);
-    expect([told.length, told[0]?.aggregateVersion, told.at(-1)?.aggregateVersion]).toEqual([200, 6, 205]);
+    const versions = async (from: number) =>
+      (await recordedEvents(scene.users, [wanted(1, 205, from)])).map((one) => one.aggregateVersion);
+    expect([await versions(1), await versions(201)]).toEqual([range(1, 200), range(201, 205)]);
   });
 
   it('take effect before the relay has told them, and once, when it tells them; what follows them follows', async () => {
@@ -125,7 +140,7 @@ describe('events that are brought past the stream', () => {
       [event(1, 2), { ...event(1, 3), payload: {} } as unknown as DomainEvent],
       'payload of profile-edited',
     ],
-    ['of a newer program', [{ ...event(1, 2), version: 9 } as unknown as DomainEvent], 'cannot be heard yet'],
+    ['of a newer program', [{ ...event(1, 2), version: 9 } as unknown as DomainEvent], 'came 9'],
   ])(
     '%s have no effect at all, and are not held back: the stream brings them in their turn',
     async (_, brought, why) => {
@@ -145,32 +160,39 @@ describe('events that are brought past the stream', () => {
   });
 
   it('each take effect once and in order, whenever they are brought beside the stream', async () => {
-    const story = fc.array(fc.record({ nth: fc.integer({ min: 1, max: 3 }), brings: fc.boolean() }), {
-      minLength: 4,
-      maxLength: 24,
+    const step = fc.record({ nth: fc.integer({ min: 1, max: 3 }), brings: fc.boolean() });
+    const story = fc.record({
+      steps: fc.array(step, { minLength: 4, maxLength: 24 }),
+      // Until then the stream brings nothing.
+      relayAt: fc.integer({ min: 0, max: 12 }),
     });
     await fc.assert(
       fc
-        .asyncProperty(story, async (steps) => {
+        .asyncProperty(story, async ({ steps, relayAt }) => {
           const versions = new Map<number, number>();
           const bringing: Promise<unknown>[] = [];
           const relay = new Relay({ database: scene.users, stream, pollMs: 60_000, logger: silent });
           opened.push(relay);
-          relay.start();
-          for (const { nth, brings } of steps) {
+          for (const [at, { nth, brings }] of steps.entries()) {
+            if (at === relayAt) relay.start();
             const version = (versions.get(nth) ?? 0) + 1;
             versions.set(nth, version);
             await tell(scene.users, [[nth, version]]);
-            if (brings)
-              bringing.push(recordedEvents(scene.users, [wanted(nth, version)]).then((all) => consumer.hearNow(all)));
+            const bring = async (): Promise<void> => {
+              await consumer.hearNow(await recordedEvents(scene.users, [wanted(nth, version)]));
+              expect(await scene.effects()).toContain(`${nth}:${version}`);
+            };
+            // Two readers at once.
+            if (brings) bringing.push(bring(), bring());
           }
           await Promise.all(bringing);
+          if (relayAt >= steps.length) relay.start();
           await relay.settled();
           await consumer.settled();
           const effects = await scene.effects();
           for (const [nth, version] of versions)
             expect(effects.filter((effect) => effect.startsWith(`${nth}:`))).toEqual(
-              Array.from({ length: version }, (_, one) => `${nth}:${one + 1}`),
+              range(1, version).map((one) => `${nth}:${one}`),
             );
         })
         .beforeEach(async () => {
@@ -180,4 +202,4 @@ describe('events that are brought past the stream', () => {
       { numRuns: 8 },
     );
   });
-});
+}

@@ -94,6 +94,17 @@ export class CaughtUp {
     });
   }
 
+  /** The first version of each of these aggregates that was not heard. */
+  async firstUnheard(aggregates: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const { database, group } = this.#options;
+    const rows = await database.query<{ aggregate: string; version: number }>(
+      'SELECT aggregate, aggregate_version AS version FROM inbox WHERE consumer = $1 AND aggregate = ANY($2::text[])',
+      [group, aggregates],
+    );
+    const heard = new Map(rows.map(({ aggregate, version }) => [aggregate, version]));
+    return new Map(aggregates.map((aggregate) => [aggregate, (heard.get(aggregate) ?? 0) + 1]));
+  }
+
   /** Whoever still waits is told how it stands. */
   async close(): Promise<void> {
     this.#closed = true;

@@ -12,7 +12,6 @@ import {
   type EventSource,
   type EventType,
 } from '#libs/events';
-import type { Deadline } from '#libs/failure';
 import type { Logger, Tracer } from '#libs/telemetry';
 
 import { arrive, heardBefore, neverHeard } from './inbox.js';
@@ -62,7 +61,7 @@ export interface Consumer extends Subscription {
    * then it rejects. The stream brings them again later, and they are found heard. The first of an aggregate that was never heard of has to
    * be the first that there is: only a stream, which lets none overtake another, may begin anywhere (README.md).
    */
-  hearNow(brought: readonly Envelope[], deadline?: Deadline): Promise<void>;
+  hearNow(brought: readonly Envelope[]): Promise<void>;
 }
 
 /**
@@ -143,8 +142,12 @@ export function consume(options: Options): Consumer {
     tell(events, found);
   }
 
-  async function hearBrought(events: readonly Envelope[], deadline: Deadline | undefined): Promise<void> {
-    const found = await database.until(deadline).transaction(async (tx) => {
+  async function hearBrought(events: readonly Envelope[]): Promise<void> {
+    for (const event of events) {
+      const newer = newerOf(event);
+      if (newer) throw newer;
+    }
+    const found = await database.transaction(async (tx) => {
       const unheard = await neverHeard(tx, group, [...new Set(events.map(({ aggregate }) => aggregate))]);
       for (const { aggregate, aggregateVersion } of events)
         if (unheard.delete(aggregate) && aggregateVersion !== 1)
@@ -155,7 +158,8 @@ export function consume(options: Options): Consumer {
         throw new Error(`${found.waiting.size} of ${events.length} events cannot be heard yet`);
       return found;
     });
-    tell(events, found);
+    // What another reader has brought is no event that the stream gave twice.
+    tell(events, { ...found, again: 0 });
   }
 
   /** After COMMIT. */

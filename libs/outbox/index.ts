@@ -6,7 +6,7 @@ export { OutboxMigration, outboxMigrations } from './migration.js';
 export { openStream } from './open-stream.js';
 export { quarantined, replay, type Quarantined } from './quarantine.js';
 export { recordEvent, recordEvents, type NewEvent } from './record-event.js';
-export { recordedEvents } from './recorded-events.js';
+export { recordedEvents, type Versions } from './recorded-events.js';
 export { Relay } from './relay.js';
 export { cleanOutbox, KEEP_DAYS, publishAgain } from './retention.js';
 export { streamGauges } from './stream-gauges.js';

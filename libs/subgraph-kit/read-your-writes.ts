@@ -1,21 +1,21 @@
 import { HeaderMap, type ApolloServerPlugin } from '@apollo/server';
 import { GraphQLError } from 'graphql';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BEHIND_HEADER, carriedOf, parseWrites, writesText, WROTE_HEADER, type Write } from '#libs/consistency';
+import { BEHIND_HEADER, carriedOf, writesText, WROTE_HEADER, type Write } from '#libs/consistency';
 import type { Database } from '#libs/database';
 import { checkEnvelope, type DomainEvent, type Envelope } from '#libs/events';
 import { Failure } from '#libs/failure';
 import type { Done } from '#libs/idempotency';
-import type { CaughtUp, Consumer } from '#libs/outbox';
+import type { CaughtUp, Consumer, Versions } from '#libs/outbox';
 import type { Logger } from '#libs/telemetry';
 import type { RequestContext } from './context.js';
 
 export interface ReadYourWrites {
-  readonly caughtUp: Pick<CaughtUp, 'wait' | 'wrote'>;
+  readonly caughtUp: Pick<CaughtUp, 'wait' | 'wrote' | 'firstUnheard'>;
   /** Hears what a gateway brings because the stream has not. */
   readonly hearNow: Consumer['hearNow'];
   /** What this service has recorded of these aggregates. */
-  readonly recorded: (wanted: readonly Write[]) => Promise<readonly DomainEvent[]>;
+  readonly recorded: (wanted: readonly Versions[]) => Promise<readonly DomainEvent[]>;
   readonly waitMs: number;
   /** After that: `refuse` is NOT_CAUGHT_UP, `answer` is what there is. */
   readonly late: 'refuse' | 'answer';
@@ -36,31 +36,36 @@ const SOON_MS = 50;
  */
 export function readYourWrites(options: ReadYourWrites): ApolloServerPlugin<RequestContext> {
   const { caughtUp, recorded, waitMs, late, service } = options;
+  const brought = new Brought(options);
   return {
     async requestDidStart() {
       let told: readonly DomainEvent[] | undefined;
+      let wasBrought = false;
       return {
         async didResolveOperation({ contextValue, operation, request }) {
           const { tell, events } = carriedOf(request.extensions);
           if (tell !== undefined) {
-            told = await recorded((parseWrites(tell) ?? []).filter(({ source }) => source === service));
+            told = await recorded(tell);
             return;
           }
           if (contextValue.upTo.length === 0) return;
+          wasBrought = events !== undefined;
           const { leftMs = waitMs } = contextValue.deadline ?? {};
           const mostMs = Math.min(waitMs, leftMs);
-          if (events !== undefined) await hearBrought(options, events, contextValue, Math.min(HEARING_MS, leftMs));
+          if (events !== undefined) await brought.hear(events, contextValue.upTo, Math.min(HEARING_MS, leftMs));
           const { behind, justHeard } = await caughtUp.wait(
             contextValue.upTo,
             events === undefined ? mostMs : Math.min(SOON_MS, mostMs),
           );
           if (justHeard || behind.length > 0) contextValue.fresh = true;
           const copies = contextValue.upTo.filter((write) => write.source !== service && behind.includes(write));
-          if (copies.length > 0 && late === 'refuse' && operation?.operation !== 'mutation') throw notCaughtUp(copies);
+          if (copies.length > 0 && late === 'refuse' && operation?.operation !== 'mutation')
+            throw notCaughtUp(copies, await caughtUp.firstUnheard(copies.map(({ aggregate }) => aggregate)));
         },
         async willSendResponse({ contextValue, response }) {
           if (told !== undefined && response.body.kind === 'single')
             response.body.singleResult.extensions = { tributary: { events: told } };
+          if (wasBrought && !response.http.headers.has(BEHIND_HEADER)) response.http.headers.set(BEHIND_HEADER, '');
           if (contextValue.wrote.length === 0) return;
           caughtUp.wrote(contextValue.wrote);
           response.http.headers.set(WROTE_HEADER, writesText(contextValue.wrote));
@@ -70,25 +75,40 @@ export function readYourWrites(options: ReadYourWrites): ApolloServerPlugin<Requ
   };
 }
 
-/** Nobody waits longer than `mostMs`; what is begun goes on to its end, and is heard. */
-async function hearBrought(
-  { hearNow, logger }: ReadYourWrites,
-  brought: readonly unknown[],
-  { upTo, deadline }: RequestContext,
-  mostMs: number,
-): Promise<void> {
-  const hearing = (async () => {
-    const events = brought.map((one) => checkEnvelope(one)).filter((event) => isAwaited(event, upTo));
-    if (events.length > 0) await hearNow(events, deadline);
-  })().catch((error: unknown) => {
-    logger.debug(
-      { err: error },
-      'What a reader has written was brought and could not be heard; the stream brings it again',
-    );
-  });
-  const waited = new AbortController();
-  await Promise.race([hearing, sleep(mostMs, undefined, { signal: waited.signal }).catch(() => {})]);
-  waited.abort();
+/**
+ * One reader's events at a time: a crowd of readers that are behind would else take all connections, and wait in them for what the first
+ * of them holds. Mostly the others find heard what they have brought.
+ */
+class Brought {
+  readonly #options: Pick<ReadYourWrites, 'caughtUp' | 'hearNow' | 'logger'>;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(options: Pick<ReadYourWrites, 'caughtUp' | 'hearNow' | 'logger'>) {
+    this.#options = options;
+  }
+
+  /** Nobody waits longer than `mostMs`. What is begun goes on to its end, and is heard; what is not begun by then never is. */
+  async hear(brought: readonly unknown[], upTo: readonly Write[], mostMs: number): Promise<void> {
+    const waited = new AbortController();
+    this.#last = this.#last.then(() => (waited.signal.aborted ? undefined : this.#hear(brought, upTo)));
+    const time = sleep(mostMs, undefined, { signal: waited.signal }).catch(() => {});
+    await Promise.race([this.#last, time]);
+    waited.abort();
+  }
+
+  async #hear(brought: readonly unknown[], upTo: readonly Write[]): Promise<void> {
+    const { caughtUp, hearNow, logger } = this.#options;
+    try {
+      const events = brought.map((one) => checkEnvelope(one)).filter((event) => isAwaited(event, upTo));
+      const { behind } = await caughtUp.wait(upTo, 0);
+      if (events.length > 0 && behind.length > 0) await hearNow(events);
+    } catch (error) {
+      logger.debug(
+        { err: error },
+        'What a reader has written was brought and could not be heard; the stream brings it again',
+      );
+    }
+  }
 }
 
 /** Of what else a gateway brings, nothing is heard by this way. */
@@ -98,9 +118,10 @@ function isAwaited({ source, aggregate, aggregateVersion }: Envelope, upTo: read
   );
 }
 
-function notCaughtUp(behind: readonly Write[]): GraphQLError {
+function notCaughtUp(behind: readonly Write[], firstUnheard: ReadonlyMap<string, number>): GraphQLError {
   const originalError = new Failure('NOT_CAUGHT_UP');
-  const headers = new HeaderMap([[BEHIND_HEADER, writesText(behind)]]);
+  const missing = behind.map((write) => ({ ...write, version: firstUnheard.get(write.aggregate) ?? 1 }));
+  const headers = new HeaderMap([[BEHIND_HEADER, writesText(missing)]]);
   return new GraphQLError(originalError.message, { originalError, extensions: { http: { status: 200, headers } } });
 }
 

@@ -166,7 +166,7 @@ export async function startService(
       clock,
       consistency: {
         caughtUp,
-        hearNow: (events, deadline) => subscription.hearNow(events, deadline),
+        hearNow: (events) => subscription.hearNow(events),
         recorded: (wanted) => recordedEvents(database, wanted),
         waitMs: config.CONSISTENCY_WAIT_MS,
         late: config.CONSISTENCY_LATE,

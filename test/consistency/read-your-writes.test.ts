@@ -304,7 +304,7 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
     await world.settle();
     const to = (name: string, extensions: object, upTo?: string) =>
       direct(name, a, { query: name === 'posts' ? HOME : '{__typename}', extensions }, upTo);
-    const tell = writesText([{ source: 'followers', aggregate: pair, version: 9, at: 1 }]);
+    const tell = [{ aggregate: pair, from: 1, to: 9 }];
     const told = await to('followers', { tributary: { tell } });
     expect(told.body.extensions.tributary.events).toMatchObject([{ type: 'follow-started', aggregate: pair }]);
     expect((await to('users', { tributary: { tell } })).body.extensions).toEqual({ tributary: { events: [] } });
@@ -334,10 +334,19 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
     });
     expect(await isFollowed()).toBe(0);
     const late = await to('posts', { tributary: { events: [] } }, version(pair, 3));
-    expect([late.body.errors[0].extensions.code, late.headers.get('tributary-behind')]).toEqual([
-      'NOT_CAUGHT_UP',
-      version(pair, 3),
-    ]);
+    // Of what it lacks it names the first: it has heard 2.
+    const behind = await to('posts', { tributary: { events: [] } }, version(pair, 5));
+    expect(
+      [late, behind].map(({ body, headers }) => [body.errors[0].extensions.code, headers.get('tributary-behind')]),
+    ).toEqual(Array.from({ length: 2 }, () => ['NOT_CAUGHT_UP', version(pair, 3)]));
+    for (const wrong of [
+      'x',
+      [null, {}, { aggregate: pair, from: 0, to: 9 }, { aggregate: pair, from: 1, to: 2 ** 31 }],
+      [[]],
+    ])
+      expect((await to('followers', { tributary: { tell: wrong } })).body.extensions?.tributary?.events ?? []).toEqual(
+        [],
+      );
   });
 
   it('is told plainly that a token is another’s, forged or none; a cookie of another is passed over', async () => {
