@@ -3,7 +3,7 @@ import type { Database, Tx } from '#libs/database';
 
 type Store = Pick<Database, 'query' | 'transaction'>;
 
-/** A read model that is kept in two versions, 1 and 2, filled key by key (a person, a post) in the order of their ids. */
+/** A read model that is kept in two versions, 1 and 2, filled key by key (a person, a post, a day) in the order of their ids. */
 export interface ReadModel {
   /** Its row in `read_models`. */
   readonly name: string;
@@ -16,7 +16,7 @@ export interface ReadModel {
   /** Fills the next keys behind `after` from the source; undefined: there are no more. */
   fill(tx: Tx, slot: number, after: string): Promise<Step | undefined>;
   /**
-   * By one statement, so at one moment: what the two versions would answer for the next keys. Those that differ are given back, to be
+   * By one statement, so at one moment: what the two versions would answer for the next keys, or the one that is built and its source. Those that differ are given back, to be
    * asked again: what was written a moment ago may be in one of them and on its way into the other.
    */
   compare(tx: Tx, slots: Slots, after: string): Promise<(Step & { readonly differing: readonly string[] }) | undefined>;

@@ -1,4 +1,4 @@
-import type { Database } from '#libs/database';
+import type { Database, Tx } from '#libs/database';
 import { BUILDING } from '#libs/read-model';
 import type { Logger } from '#libs/telemetry';
 import { remakeSlices, SLICES } from './slices.js';
@@ -11,13 +11,14 @@ export function refreshTrending(database: Database, maxAgeMs: number, withinMs =
   // Embedded there is one connection, so nobody reads meanwhile; and nothing that vacuums what CONCURRENTLY leaves behind.
   const how = { beside: database.kind === 'server', withinMs };
   return database.transaction(async (tx) => {
-    const [found] = await tx.query<{ due: boolean; serving: number; left: boolean }>(
+    const [found] = await tx.query<{ due: boolean; serving: number; left: boolean; old: boolean }>(
       // One of the time to come was made before the clock was set back.
       `SELECT serving,
          pg_try_advisory_xact_lock(hashtext('trending_slices')) AND EXISTS (
            SELECT FROM trending_slices WHERE slot = serving AND made_at NOT BETWEEN now() - $1 * interval '1 ms' AND now()
          ) AS due,
-         ${BUILDING} IS NULL AND EXISTS (SELECT FROM trending WHERE slot = 3 - serving) AS left
+         ${BUILDING} IS NULL AND EXISTS (SELECT FROM trending WHERE slot = 3 - serving) AS left,
+         coalesce(refreshed_at < now() - interval '1 hour', true) AS old
        FROM read_models WHERE name = 'trending'`,
       [maxAgeMs],
     );
@@ -25,8 +26,15 @@ export function refreshTrending(database: Database, maxAgeMs: number, withinMs =
     await remakeSlices(tx, found.serving, SLICES, how);
     // Of a rebuild that was killed behind its switch, or given up: it may name who is erased by now.
     if (found.left) await remakeSlices(tx, 3 - found.serving, SLICES, how);
+    if (found.old) await refreshOldView(tx, withinMs);
     return true;
   });
+}
+
+/** Programs of the version before keep it young; where none are left, it is not to name for good who is erased by now. It goes with a later version. */
+async function refreshOldView(tx: Tx, withinMs: number): Promise<void> {
+  await tx.query('REFRESH MATERIALIZED VIEW CONCURRENTLY trending_posts', [], withinMs);
+  await tx.query(`UPDATE read_models SET refreshed_at = now() WHERE name = 'trending'`);
 }
 
 /** A week of many posts takes longer than a request may, and nobody waits for it. */

@@ -178,8 +178,17 @@ describe('trending posts of many days', () => {
     await database.query(`UPDATE read_models SET began_at = now() - interval '26 hours' WHERE name = 'trending'`);
     await refreshTrending(database, 0);
     expect(await keptIn(database, 1)).toEqual([]);
-    await database.query(`UPDATE read_models SET building = NULL WHERE name = 'trending'`);
     expect(await keptIn(database, 2)).toHaveLength(trends.length);
+    await database.query(`UPDATE read_models SET building = NULL WHERE name = 'trending'`);
+  });
+
+  it('nor the view of programs of before, when those are gone', async () => {
+    const kept = (): Promise<unknown[]> => database.query('SELECT FROM trending_posts');
+    await refreshTrending(database, 0);
+    expect(await kept()).toEqual([]);
+    await database.query(`UPDATE read_models SET refreshed_at = now() - interval '2 hours' WHERE name = 'trending'`);
+    await refreshTrending(database, 0);
+    expect(await kept()).toHaveLength(trends.length);
   });
 });
 
