@@ -16,14 +16,16 @@ export interface ReadModel {
   /** Fills the next keys behind `after` from the source; undefined: there are no more. */
   fill(tx: Tx, slot: number, after: string): Promise<Step | undefined>;
   /**
-   * By one statement, so at one moment: what the two versions would answer for the next keys, or the one that is built and its source. Those that differ are given back, to be
-   * asked again: what was written a moment ago may be in one of them and on its way into the other.
+   * By one statement, so at one moment: what the two versions would answer for the next keys, or the one that is built and its source.
+   * Those that differ are given back, to be asked again: what was written a moment ago may be in one of them and on its way into the other.
    */
   compare(tx: Tx, slots: Slots, after: string): Promise<(Step & { readonly differing: readonly string[] }) | undefined>;
   /** Comparing takes several statements, which are to see one moment. */
   readonly oneSnapshot?: boolean;
   /** Of these keys, those that differ; absent where both versions change by one commit, so that what differs once is wrong. */
   differing?(tx: Tx, slots: Slots, keys: readonly string[]): Promise<readonly string[]>;
+  /** Brings a version to this moment, in the transaction that switches to it; absent where whoever writes has kept it there. */
+  freshen?(tx: Tx, slot: number): Promise<void>;
 }
 
 export interface Step {
@@ -229,6 +231,7 @@ async function finish(
       return { switched: row.serving !== serving, differing, left: undefined };
     const switched = mend || differing === 0;
     const left = switched ? row.serving : row.building;
+    if (switched) await model.freshen?.(tx, row.building);
     await tx.query(
       `UPDATE read_models SET serving = 3 - $2, building = NULL, phase = 'idle', refreshed_at = now() WHERE name = $1`,
       [model.name, left],

@@ -31,6 +31,8 @@ export const trendingModel: ReadModel = {
     const { rows, same } = await compared(tx, building, slice);
     return { ...stepOf(slice), rows, differing: same ? [] : [keyOf(slice)] };
   },
+  // All of them for one moment, however long a killed rebuild lay there: readers do not go back.
+  freshen: (tx, slot) => remakeSlices(tx, slot, SLICES),
 };
 
 /** Its slices are numbered by uuids, as the keys of all models. */

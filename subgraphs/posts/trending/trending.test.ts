@@ -190,6 +190,26 @@ describe('trending posts of many days', () => {
     await refreshTrending(database, 0);
     expect(await kept()).toHaveLength(trends.length);
   });
+
+  it('do not go back in time where a rebuild lay for long before it was switched to', async () => {
+    const steps: string[] = [];
+    const stopped = rebuild(database, trendingModel, {
+      mend: false,
+      pause: briefPause,
+      onStep({ phase }) {
+        if (steps.push(phase) === 16) throw new Error('stopped');
+      },
+    });
+    await expect(stopped).rejects.toThrow('stopped');
+    await database.query(`UPDATE trending_slices SET made_at = now() - interval '20 hours' WHERE slot = 1`);
+    await database.query(`UPDATE posts SET like_count = like_count + 9000000 WHERE body = $1`, [String(trends[4])]);
+    await refreshTrending(database, 0);
+    const before = await pageOf(database, null);
+    expect(await build(database)).toEqual({ switched: true, differing: 0, resumed: true });
+    const after = await pageOf(database, null);
+    expect(after.asOf > before.asOf).toBe(true);
+    expect(after.posts[0]?.post.body).toBe(String(trends[4]));
+  });
 });
 
 withServer('postgres', 'trending posts that are made anew while others read them', (adminUrl) => {
