@@ -5,7 +5,7 @@ import { followersCounted } from '../subgraphs/followers/counters.js';
 import { postsCounted } from '../subgraphs/posts/counters.js';
 import { readPostsConfig, timelineLimits } from '../subgraphs/posts/config.js';
 import { homeTimelineModel } from '../subgraphs/posts/timeline/read-model.js';
-import { remakeTrending } from '../subgraphs/posts/trending/refresh.js';
+import { trendingModel } from '../subgraphs/posts/trending/read-model.js';
 import { notificationsModel } from '../subgraphs/users/notifications/read-model.js';
 import type { Service } from './databases.js';
 import { showProgress } from './seed/progress.js';
@@ -17,11 +17,11 @@ const USAGE = `npm run rebuild -- home-timeline|notifications|counters|trending 
   notifications  the same, from what was heard
   counters       the same, every count from its rows (npm run reconcile -- --mend corrects single ones in place); when all processes
                  are of this version: one of before changes only the first version of a count, which no comparison sees in time
-  trending       the materialized view, by one statement; readers have the old one until the new one is there
+  trending       the materialized views of eight days, one after the other, compared with what plain SQL says at the same moment
 
-Stopped at any moment, also by kill -9, the first three go on where they were when they are called again within a day of their
-beginning; trending begins anew. When the two versions of one of them would not answer the same, the old one stays, and it ends with 1;
---mend switches all the same, for an old one that is wrong.
+Stopped at any moment, also by kill -9, they go on where they were when they are called again within a day of their beginning. When
+what was built would not answer as it must, the old version stays, and it ends with 1; --mend switches all the same, for an old one that
+is wrong.
 
 On the databases that npm start would use: USERS_DATABASE_URL, POSTS_DATABASE_URL and FOLLOWERS_DATABASE_URL, or DATABASE_URL, also
 while the services run; or embedded under DATA_DIR while it is stopped.
@@ -47,13 +47,7 @@ const MODELS: Readonly<Record<string, (mend: boolean) => Promise<number>>> = {
     );
     return code;
   },
-  trending: () =>
-    withStores('rebuild', ['posts'], process.env, async ({ posts }) => {
-      const started = performance.now();
-      await remakeTrending(posts as Database, 600_000);
-      console.log(`trending: made anew in ${seconds(started)} s`);
-      return 0;
-    }),
+  trending: (mend) => rebuildModels('posts', [trendingModel], mend),
 };
 
 const asked = read(process.argv.slice(2));

@@ -7,7 +7,7 @@ import { followersTables } from '../../subgraphs/followers/followers.tables.js';
 import { postsCounted } from '../../subgraphs/posts/counters.js';
 import { postsTables } from '../../subgraphs/posts/posts.tables.js';
 import { homeTimelineModel } from '../../subgraphs/posts/timeline/read-model.js';
-import { remakeTrending } from '../../subgraphs/posts/trending/refresh.js';
+import { trendingModel } from '../../subgraphs/posts/trending/read-model.js';
 import { notificationsModel } from '../../subgraphs/users/notifications/read-model.js';
 import { usersTables } from '../../subgraphs/users/users.tables.js';
 import type { Boss } from './worker.js';
@@ -33,7 +33,6 @@ export interface RebuildTold {
   readonly compares?: string;
   readonly stepped?: true;
   readonly stands?: true;
-  readonly begun?: true;
   readonly ended?: unknown;
 }
 
@@ -54,11 +53,6 @@ export async function work({ urls, models, naively = false }: RebuildOrder, boss
       const { service, model, empty } = REBUILDS[name] as Rebuild;
       const tell = (told: Omit<RebuildTold, 'model'>): void => boss.tell({ model: name, ...told });
       const database = await open(service);
-      if (model === undefined) {
-        tell({ begun: true });
-        await remakeTrending(database, 60_000, () => pause(20));
-        return tell({ ended: true });
-      }
       const onStep = (): Promise<void> =>
         new Promise((resolve) => {
           goingOn.set(name, resolve);
@@ -134,8 +128,7 @@ const TABLES = { users: usersTables, posts: postsTables, followers: followersTab
 
 interface Rebuild {
   readonly service: Service;
-  /** Undefined: it has no slices. */
-  readonly model: ReadModel | undefined;
+  readonly model: ReadModel;
   readonly empty: (tx: Tx, slot: number) => Promise<unknown>;
 }
 
@@ -144,9 +137,9 @@ const LIMITS = { pushMax: 1_000, length: 200, trimEvery: 4, sliceMax: 10 };
 const REBUILDS: Readonly<Record<string, Rebuild>> = {
   'home-timeline': listsOf('posts', homeTimelineModel(LIMITS)),
   notifications: listsOf('users', notificationsModel),
+  trending: listsOf('posts', trendingModel),
   ...countsOf('posts', postsCounted),
   ...countsOf('followers', followersCounted),
-  trending: { service: 'posts', model: undefined, empty: async () => {} },
 };
 
 function listsOf(service: Service, model: ReadModel): Rebuild {
@@ -179,8 +172,4 @@ async function inPlace(
     after = step?.end ? undefined : step?.last;
     await onStep();
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

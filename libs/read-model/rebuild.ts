@@ -3,7 +3,7 @@ import type { Database, Tx } from '#libs/database';
 
 type Store = Pick<Database, 'query' | 'transaction'>;
 
-/** A read model that is kept in two versions, 1 and 2, filled key by key (a person, a post) in the order of their ids. */
+/** A read model that is kept in two versions, 1 and 2, filled key by key (a person, a post, a day) in the order of their ids. */
 export interface ReadModel {
   /** Its row in `read_models`. */
   readonly name: string;
@@ -16,12 +16,16 @@ export interface ReadModel {
   /** Fills the next keys behind `after` from the source; undefined: there are no more. */
   fill(tx: Tx, slot: number, after: string): Promise<Step | undefined>;
   /**
-   * By one statement, so at one moment: what the two versions would answer for the next keys. Those that differ are given back, to be
-   * asked again: what was written a moment ago may be in one of them and on its way into the other.
+   * By one statement, so at one moment: what the two versions would answer for the next keys, or the one that is built and its source.
+   * Those that differ are given back, to be asked again: what was written a moment ago may be in one of them and on its way into the other.
    */
   compare(tx: Tx, slots: Slots, after: string): Promise<(Step & { readonly differing: readonly string[] }) | undefined>;
+  /** Comparing takes several statements, which are to see one moment. */
+  readonly oneSnapshot?: boolean;
   /** Of these keys, those that differ; absent where both versions change by one commit, so that what differs once is wrong. */
   differing?(tx: Tx, slots: Slots, keys: readonly string[]): Promise<readonly string[]>;
+  /** Brings a version to this moment, in the transaction that switches to it; absent where whoever writes has kept it there. */
+  freshen?(tx: Tx, slot: number): Promise<void>;
 }
 
 export interface Step {
@@ -182,12 +186,15 @@ async function compareStep(
   model: ReadModel,
   pause: (ms: number) => Promise<void>,
 ): Promise<Step | undefined> {
-  const compared = await database.transaction(async (tx) => {
-    const { phase, serving, building, cursor } = await underWay(tx, model.name);
-    if (phase !== 'comparing' || building === null) return undefined;
-    const step = await model.compare(tx, { serving, building }, cursor);
-    return step && { step, slots: { serving, building }, cursor };
-  });
+  const compared = await patiently(pause, () =>
+    database.transaction(async (tx) => {
+      if (model.oneSnapshot) await atOneSnapshot(tx);
+      const { phase, serving, building, cursor } = await underWay(tx, model.name);
+      if (phase !== 'comparing' || building === null) return undefined;
+      const step = await model.compare(tx, { serving, building }, cursor);
+      return step && { step, slots: { serving, building }, cursor };
+    }),
+  );
   if (compared === undefined) return undefined;
   let { differing } = compared.step;
   for (let tries = 0; model.differing !== undefined && differing.length > 0 && tries < TRIES; tries++) {
@@ -205,6 +212,12 @@ async function compareStep(
   return compared.step;
 }
 
+/** Whoever compares at once waits before there is a snapshot: of one from before it could write nothing that the other has written. */
+async function atOneSnapshot(tx: Tx): Promise<void> {
+  await tx.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
+  await tx.query('LOCK TABLE read_models IN SHARE UPDATE EXCLUSIVE MODE');
+}
+
 async function finish(
   database: Store,
   model: ReadModel,
@@ -218,6 +231,7 @@ async function finish(
       return { switched: row.serving !== serving, differing, left: undefined };
     const switched = mend || differing === 0;
     const left = switched ? row.serving : row.building;
+    if (switched) await model.freshen?.(tx, row.building);
     await tx.query(
       `UPDATE read_models SET serving = 3 - $2, building = NULL, phase = 'idle', refreshed_at = now() WHERE name = $1`,
       [model.name, left],
@@ -250,13 +264,15 @@ async function patiently<T>(pause: (ms: number) => Promise<void>, work: () => Pr
     try {
       return await work();
     } catch (error) {
-      const busy = error instanceof Error && (error.cause as { code?: unknown } | undefined)?.code === '55P03';
-      if (!busy || tries >= TRIES) throw error;
+      const code = error instanceof Error ? (error.cause as { code?: unknown } | undefined)?.code : undefined;
+      if (!BUSY.has(code) || tries >= TRIES) throw error;
     }
     await pause(AGAIN_MS);
   }
 }
 
+/** A lock that was not to be had, and a row that was changed since the snapshot. */
+const BUSY: ReadonlySet<unknown> = new Set(['55P03', '40001']);
 const NIL = '00000000-0000-0000-0000-000000000000';
 /** What was compared longer ago says nothing of what would be switched to now. */
 const RESUMED_WITHIN_HOURS = 24;

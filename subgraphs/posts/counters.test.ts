@@ -9,7 +9,6 @@ import { countingUnderLikes, rebuildingCounts } from './rebuild-counts.contract.
 import { openScene, type Scene } from './scene.contract.js';
 import { refreshTrending } from './trending/refresh.js';
 import { trendingPage } from './read/trending.queries.js';
-import { deletePost } from './write/delete-post.js';
 import { likePost } from './write/like-post.js';
 import { wholeCount } from './post.counts.js';
 import { publishPost } from './write/publish-post.js';
@@ -101,101 +100,6 @@ describe('counts built anew, embedded', () => rebuildingCounts(() => openScene()
 withServer('postgres', 'counts built anew, on PostgreSQL', (adminUrl) => {
   rebuildingCounts(() => openScene(adminUrl));
   countingUnderLikes(() => openScene(adminUrl));
-});
-
-it('trending posts are as they were made, less what is gone, and say when that was', async () => {
-  const { database, writing } = scene;
-  const [quiet, liked, answered] = [await publish(0), await publish(0), await publish(1)];
-  await likePost(writing, { viewer: people[2] as string, postId: liked.id });
-  await publish(2, answered.id);
-  const page = (viewer: string | null = null, after?: { score: string; id: string }, take = 10) =>
-    trendingPage(database, viewer, { after, take });
-  const ids = async (viewer: string | null = null) => (await page(viewer)).posts.map(({ post }) => post.id);
-
-  const before = await page();
-  expect(before.posts.map(({ post }) => post.id)).not.toContain(liked.id);
-  expect(await refreshTrending(database, 3_600_000)).toBe(false); // young enough
-  expect(await refreshTrending(database, 0)).toBe(true);
-  for (const maxAgeMs of [0, 3_600_000]) {
-    // Made before the clock was set back.
-    await database.query(`UPDATE read_models SET refreshed_at = now() + interval '1 hour' WHERE name = 'trending'`);
-    expect(await refreshTrending(database, maxAgeMs)).toBe(true);
-  }
-  const after = await page();
-  expect(Date.parse(after.asOf)).toBeGreaterThan(Date.parse(before.asOf));
-  const shown = after.posts.map(({ post }) => post.id);
-  expect(shown).not.toContain(quiet.id);
-  expect(shown.indexOf(answered.id)).toBeLessThan(shown.indexOf(liked.id));
-  expect(shown.indexOf(answered.id)).toBeGreaterThanOrEqual(0);
-
-  // Page by page it is the same list.
-  const paged: string[] = [];
-  for (let at: { score: string; id: string } | undefined; ;) {
-    const [one] = (await page(null, at, 1)).posts;
-    if (one === undefined) break;
-    paged.push(one.post.id);
-    at = { score: one.score, id: one.post.id };
-  }
-  expect(paged).toEqual(shown);
-
-  await scene.hear('block-started', { blockerId: people[3] as string, blockedId: people[0] as string });
-  expect(await ids(people[3])).not.toContain(liked.id);
-  await deletePost(writing, { viewer: people[1] as string, id: answered.id });
-  expect(await ids()).not.toContain(answered.id);
-});
-
-withServer('postgres', 'trending posts that are made anew while others read them', (adminUrl) => {
-  let other: Scene;
-  beforeAll(async () => {
-    other = await openScene(adminUrl);
-  }, 60_000);
-  afterAll(() => other?.close());
-
-  /** Somebody has read them, and holds what a reader holds until `work` is done. */
-  const whileRead = (work: (tx: Tx) => Promise<void>): Promise<void> =>
-    other.database.transaction(async (tx) => {
-      await tx.query('SELECT FROM trending_posts LIMIT 1');
-      await work(tx);
-    });
-  const shown = async (): Promise<string[]> =>
-    (await trendingPage(other.database, null, { after: undefined, take: 10 })).posts.map(({ post }) => post.id);
-  /** The statement that waits for somebody. */
-  const waiting = async (): Promise<string> => {
-    for (;;) {
-      const [row] = await other.database.query<{ query: string }>(
-        `SELECT query FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-      );
-      if (row) return row.query;
-      await briefPause();
-    }
-  };
-
-  it('wait for nobody who has read, and whoever reads meanwhile has those of before', async () => {
-    const viewer = await other.person();
-    const { id } = await publishPost(other.writing, { viewer, body: 'x', inReplyToId: null });
-    await likePost(other.writing, { viewer: await other.person(), postId: id });
-    let refreshing: Promise<boolean> | undefined;
-    await whileRead(async (tx) => {
-      // Kept from its end: the view is made, and not committed.
-      await tx.query(`SELECT FROM read_models WHERE name = 'trending' FOR UPDATE`);
-      refreshing = refreshTrending(other.database, 0, 5_000);
-      refreshing.catch(() => {});
-      expect(await waiting()).toContain('UPDATE read_models');
-      expect(await shown()).toEqual([]);
-    });
-    expect(await refreshing).toBe(true);
-    expect(await shown()).toEqual([id]);
-  });
-
-  it('control: made anew in place, they wait for who has read', async () => {
-    await whileRead(async () => {
-      const inPlace = other.database.transaction(async (tx) => {
-        await tx.query(`SET LOCAL lock_timeout = '100ms'`);
-        await tx.query('REFRESH MATERIALIZED VIEW trending_posts');
-      });
-      await expect(inPlace).rejects.toMatchObject({ cause: { code: '55P03' } });
-    });
-  });
 });
 
 withServer('postgres', 'a count that is compared while others like', (adminUrl) => {

@@ -23,7 +23,8 @@ export function postsGauges(database: Database): Gauge[] {
     lag(
       'trending',
       'The age of the trending posts; about TRENDING_REFRESH_S at most.',
-      `SELECT extract(epoch FROM now() - refreshed_at)::float8 AS value FROM read_models WHERE name = 'trending'`,
+      `SELECT extract(epoch FROM now() - min(made_at))::float8 AS value
+       FROM trending_slices WHERE slot = (SELECT serving FROM read_models WHERE name = 'trending')`,
     ),
     rebuildAge(database),
     stuckSteps(database),

@@ -11,6 +11,7 @@ import { DeletionParts1763740000000 } from './migrations/0006-deletion-parts.js'
 import { ErasedLikes1764547200001 } from './migrations/0007-erased-likes.js';
 import { CountVersions1764633600000 } from './migrations/0008-count-versions.js';
 import { TrendingCounts1764633600002 } from './migrations/0009-trending-counts.js';
+import { TrendingSlices1764806400000 } from './migrations/0010-trending-slices.js';
 import { BlockEdgeEntity, FollowEdgeEntity, PersonEntity } from './person.entity.js';
 import { LikeEntity, PostEntity, PostEventEntity, PostSnapshotEntity } from './post.entity.js';
 
@@ -39,5 +40,6 @@ export const postsTables = {
     CountVersions1764633600000,
     TrendingCounts1764633600002,
     IdempotencyKeysMigration,
+    TrendingSlices1764806400000,
   ],
 };

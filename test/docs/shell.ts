@@ -155,7 +155,7 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
       expect(await carriedOut(script, folder)).toEqual([
         0,
         expect.stringMatching(
-          /home-timeline: 30 people, 0 rows [^]*; switched[^]*notifications: [^]*; switched[^]*post-counts: 0 [^]*; switched[^]*author-counts: 30 [^]*; switched[^]*follow-counts: [^]*; switched[^]*trending: made anew/,
+          /home-timeline: 30 people, 0 rows [^]*; switched[^]*notifications: [^]*; switched[^]*post-counts: 0 [^]*; switched[^]*author-counts: 30 [^]*; switched[^]*follow-counts: [^]*; switched[^]*trending: 8 days, 0 rows [^]*; switched/,
         ),
       ]);
     },

@@ -1,9 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
 import type { CrashPoint } from '#libs/crash-point';
 import type { RebuildOrder } from '../../commands/prove/rebuild.worker.js';
-import { trendingPage, type Trending } from '../../subgraphs/posts/read/trending.queries.js';
-import { refreshTrending } from '../../subgraphs/posts/trending/refresh.js';
-import { briefPause } from '../brief-pause.js';
 import { Load } from '../load.js';
 import { SEED } from '../seed.js';
 import { withServer } from '../servers/needs.js';
@@ -20,6 +17,7 @@ const MODELS = [
   { model: 'notifications', service: 'users', perSlice: 200 },
   { model: 'post-counts', service: 'posts', perSlice: 25 },
   { model: 'author-counts', service: 'posts', perSlice: 25 },
+  { model: 'trending', service: 'posts', perSlice: 1 },
   { model: 'follow-counts', service: 'followers', perSlice: 25 },
 ] as const satisfies readonly { model: string; service: Service; perSlice: number }[];
 type Model = (typeof MODELS)[number]['model'];
@@ -158,40 +156,6 @@ withServer('postgres', `processes that rebuild read models, ended by kill -9, wi
       expect(again[model].fills.slice(0, 2)).toEqual(stopped[model].fills);
     }
     expect([await stores.users.read(), await stores.followers.read()]).toEqual([[], []]);
-  }, 60_000);
-
-  it('trending posts, one statement of the server, are as they were until the next one has made them anew, also while what the dead one had asked for goes on', async () => {
-    const { database, write } = stores.posts;
-    const page = (): Promise<Trending> => trendingPage(database, null, { after: undefined, take: 20 });
-    const order = { urls, models: [{ model: 'trending' }] };
-    await refreshTrending(database, 0);
-    const old = await page();
-    await write();
-    let next: Promise<unknown> | undefined;
-    await database.transaction(async (tx) => {
-      await tx.query(`SELECT FROM read_models WHERE name = 'trending' FOR UPDATE`);
-      const isMade = async (): Promise<boolean> => {
-        await briefPause();
-        // A transaction that does nothing for long is ended, and one that looks twice sees the same.
-        await tx.query('SELECT');
-        const waiting = await database.query(
-          `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'UPDATE read_models%'`,
-        );
-        return waiting.length > 0;
-      };
-      const dead = start(order);
-      while (!(await isMade()));
-      dead.kill();
-      await dead.ended;
-      expect([await isMade(), await page()]).toEqual([true, old]);
-      // The control: who asks once, and takes what is being made for made.
-      expect([await refreshTrending(database, 0), await page()]).toEqual([false, old]);
-      let hasBegun = false;
-      next = start(order, { onBegun: () => (hasBegun = true) }).ended;
-      while (!hasBegun) await isMade();
-    });
-    await next;
-    expect(Date.parse((await page()).asOf)).toBeGreaterThan(Date.parse(old.asOf));
   }, 60_000);
 });
 

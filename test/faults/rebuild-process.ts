@@ -14,13 +14,12 @@ export interface Slices {
 export interface Meanwhile {
   /** What happens between any two slices of a model. */
   readonly between?: (model: string) => Promise<void>;
-  readonly onBegun?: () => void;
 }
 
 /** A process of our libraries, without Nest, that rebuilds read models to its end: by itself, or by SIGKILL when all of them stand. */
 export function startRebuild(
   order: RebuildOrder,
-  { between, onBegun }: Meanwhile = {},
+  { between }: Meanwhile = {},
 ): { kill(): void; ended: Promise<Record<string, Slices>> } {
   const worker = join(ROOT, 'dist/commands/prove/worker.js');
   const child = fork(worker, ['./rebuild.worker.js', JSON.stringify(order)], {
@@ -53,7 +52,6 @@ export function startRebuild(
     if (told.fills !== undefined && told.fills !== fills.at(-1)) fills.push(told.fills);
     if (told.compares !== undefined && told.compares !== compares.at(-1)) compares.push(told.compares);
     if (told.ended !== undefined) of.ended = told.ended;
-    if (told.begun) onBegun?.();
     if (told.stands && stand.add(model).size === order.models.length) child.kill('SIGKILL');
     if (told.stands || told.ended !== undefined) reached(model, Number.POSITIVE_INFINITY);
     if (told.stepped) {

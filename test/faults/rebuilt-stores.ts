@@ -1,6 +1,6 @@
 import { expect } from '@jest/globals';
 import { openDatabase, provisionServices, type Database } from '#libs/database';
-import { newId } from '#libs/identity';
+import { newId, timeOf } from '#libs/identity';
 import { ChangeRelation } from '../../subgraphs/followers/write/change-relation.js';
 import { Waiting } from '../../subgraphs/followers/write/until-heard-of.js';
 import * as followersBulk from '../../subgraphs/followers/bulk.js';
@@ -9,8 +9,10 @@ import { countsOf } from '../../subgraphs/followers/read/relation.queries.js';
 import * as postsBulk from '../../subgraphs/posts/bulk.js';
 import { homePage, homePageFromSource } from '../../subgraphs/posts/read/home.queries.js';
 import { peopleByIds, postsByIds } from '../../subgraphs/posts/read/post.queries.js';
+import { trendingPage } from '../../subgraphs/posts/read/trending.queries.js';
 import { openScene as openPosts } from '../../subgraphs/posts/scene.contract.js';
 import { isTheTruth, settle } from '../../subgraphs/posts/timeline/timeline.contract.js';
+import { refreshTrending } from '../../subgraphs/posts/trending/refresh.js';
 import { deletePost } from '../../subgraphs/posts/write/delete-post.js';
 import { likePost } from '../../subgraphs/posts/write/like-post.js';
 import { publishPost } from '../../subgraphs/posts/write/publish-post.js';
@@ -51,39 +53,46 @@ const followsAmong = (people: readonly string[]) =>
     })),
   );
 
-/** The first ten write and are read by nobody whose page is looked at; the first post is liked by nobody more. */
+/**
+ * The first ten write and are read by nobody whose page is looked at; the first post is liked by nobody more. One of them has posted on each
+ * day of this week, which trends, and is refreshed.
+ */
 export async function openPostsStore(adminUrl: string): Promise<Store> {
   const scene = await openPosts(adminUrl);
   const { database, writing } = scene;
   const limits = { pushMax: 1_000, length: 200, trimEvery: 4, sliceMax: 10 };
   const people = peopleOfLongAgo();
   const posts = Array.from({ length: PEOPLE * POSTS_EACH }, (_, nth) => newId({ now: LONG_AGO + 1_000_000 + nth }));
+  const halfDay = 43_200_000;
+  const trends = [1, 3, 5, 7, 9, 11, 13].map((ago) => newId({ now: Date.now() - ago * halfDay }));
   await postsBulk.loadPeople(database, people);
   await postsBulk.loadEdges(database, followsAmong(people));
   await postsBulk.loadPosts(
     database,
-    posts.map((id, nth) => ({
+    [...posts, ...trends].map((id, nth) => ({
       id,
       authorId: people[nth % PEOPLE] as string,
       body: 'x',
-      createdAt: new Date(LONG_AGO + 1_000_000 + nth).toISOString(),
+      createdAt: new Date(timeOf(id)).toISOString(),
       inReplyToId: null,
     })),
   );
   const likers = people.slice(-LIKES_EACH);
   await postsBulk.loadLikes(
     database,
-    posts.flatMap((postId) => likers.map((userId) => ({ postId, userId }))),
+    [...posts, ...trends].flatMap((postId) => likers.map((userId) => ({ postId, userId }))),
   );
   await postsBulk.fillTimelines(database, limits);
   await postsBulk.recount(database);
   // As after the migration that brought them: never built.
   await database.query('UPDATE posts SET like_count_2 = NULL, reply_count_2 = NULL');
   await database.query('UPDATE people SET post_count_2 = NULL');
+  await refreshTrending(database, 0);
 
   const quiet = { post: posts[20] as string, author: people[20] as string, readers: [20, 40, 60, 80] };
   const idsOf = async (read: typeof homePage, viewer: string): Promise<string> =>
     (await read(database, viewer, { after: undefined, take: 15 })).map(({ id }) => id).join();
+  const idsBy = async (text: string): Promise<unknown[]> => database.query(`SELECT id FROM ${text}`);
   const pages = new Map<string, string>();
   for (const nth of quiet.readers)
     pages.set(people[nth] as string, await idsOf(homePageFromSource, people[nth] as string));
@@ -102,6 +111,7 @@ export async function openPostsStore(adminUrl: string): Promise<Store> {
       await likePost(writing, { viewer, postId: liked });
       if (nth % 3 === 0) await unlikePost(writing, { viewer, postId: liked });
       if (nth % 3 === 1) await deletePost(writing, { viewer, id: post.id });
+      await refreshTrending(database, 0);
     },
     async read() {
       const wrong: unknown[] = [];
@@ -110,16 +120,25 @@ export async function openPostsStore(adminUrl: string): Promise<Store> {
       if (post?.likeCount !== LIKES_EACH) wrong.push({ post });
       const author = (await peopleByIds(database, [quiet.author])).get(quiet.author);
       if (author?.postCount !== POSTS_EACH) wrong.push({ author });
+      const page = await trendingPage(database, null, { after: undefined, take: 50 });
+      const shown = page.posts.map(({ post: { id } }) => id).join();
+      if (shown !== trends.join()) wrong.push({ shown });
       return wrong;
     },
     async isTrue(model) {
       await settle(scene, limits);
       if (model === 'home-timeline') for (const viewer of people) await isTheTruth(scene, homePage, viewer, [50]);
+      else if (model === 'trending') expect(await idsBy(SHOWN)).toEqual(await idsBy(TRENDING));
       else expect(await scene.drift()).toEqual([]);
     },
     close: () => scene.close(),
   };
 }
+
+const SHOWN = `trending WHERE slot = (SELECT serving FROM read_models WHERE name = 'trending') ORDER BY score DESC`;
+/** All are liked alike. */
+const TRENDING = `posts WHERE state = 'published' AND created_at > now() - interval '7 days' AND EXISTS (
+  SELECT FROM likes WHERE post_id = posts.id AND liked) ORDER BY created_at DESC`;
 
 /** More than four slices of people, each of whom was liked by the next, once. */
 export async function openUsersStore(adminUrl: string): Promise<Store> {

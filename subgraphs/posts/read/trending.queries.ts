@@ -20,21 +20,25 @@ export async function trendingPage(
   viewer: string | null,
   { after, take }: { readonly after: { score: string; id: string } | undefined; readonly take: number },
 ): Promise<Trending> {
-  const rows = await database.query<{ asOf: Date; score: string } & (PostRow | { id: null })>(
-    `SELECT m.refreshed_at AS "asOf", t.score::text AS score, t.* FROM read_models m LEFT JOIN (
-       SELECT v.score AS score, ${POST_COLUMNS} FROM trending_posts v JOIN posts p ON p.id = v.id AND p.state = 'published'
-       WHERE (v.score, v.id) < ($2::float8, $3::uuid) AND ${noBlockBetween('$1::uuid', 'v.author_id')}
+  const rows = await database.query<{ asOf: Date | null; score: string } & (PostRow | { id: null })>(
+    // Of the other version it reads nothing: what it is asked is whether it is the one.
+    `SELECT m.made_at AS "asOf", t.score::text AS score, t.* FROM (
+       SELECT min(made_at) AS made_at FROM trending_slices WHERE slot = ${SERVING}
+     ) m LEFT JOIN (
+       SELECT v.score AS score, ${POST_COLUMNS} FROM trending v JOIN posts p ON p.id = v.id AND p.state = 'published'
+       WHERE v.slot = ${SERVING} AND (v.score, v.id) < ($2::float8, $3::uuid) AND ${noBlockBetween('$1::uuid', 'v.author_id')}
        ORDER BY v.score DESC, v.id DESC LIMIT $4
      ) t ON true
-     WHERE m.name = 'trending' ORDER BY t.score DESC, t.id DESC`,
+     ORDER BY t.score DESC, t.id DESC`,
     [viewer, after?.score ?? 'Infinity', after?.id ?? LAST_ID, take],
   );
-  const [first] = rows;
-  if (first === undefined) throw new Error('There is no read model named trending');
+  const asOf = rows[0]?.asOf;
+  if (!asOf) throw new Error('There is no read model named trending');
   return {
-    asOf: first.asOf.toISOString(),
+    asOf: asOf.toISOString(),
     posts: rows.flatMap((row) => (row.id === null ? [] : [{ score: String(row.score), post: postOf(row) }])),
   };
 }
 
+const SERVING = `(SELECT serving FROM read_models WHERE name = 'trending')`;
 const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';

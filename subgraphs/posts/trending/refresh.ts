@@ -1,45 +1,41 @@
-import type { Database } from '#libs/database';
+import type { Database, Tx } from '#libs/database';
+import { BUILDING } from '#libs/read-model';
 import type { Logger } from '#libs/telemetry';
+import { remakeSlices, SLICES } from './slices.js';
 
 /**
- * Computes the trending posts anew when they are older than `maxAgeMs`. Of several processes one does it, and nobody waits: readers
- * have the view as it was until the new one is there (REFRESH … CONCURRENTLY), in one step. False: it is young enough, or being made.
+ * Computes the trending posts that answer anew when they are older than `maxAgeMs`. Of several processes one does it, and nobody waits: readers
+ * have them as they were until the new ones are there, in one step. False: they are young enough, or being made.
  */
 export function refreshTrending(database: Database, maxAgeMs: number, withinMs = REFRESH_MS_MAX): Promise<boolean> {
+  // Embedded there is one connection, so nobody reads meanwhile; and nothing that vacuums what CONCURRENTLY leaves behind.
+  const how = { beside: database.kind === 'server', withinMs };
   return database.transaction(async (tx) => {
-    const [view] = await tx.query<{ due: boolean }>(
+    const [found] = await tx.query<{ due: boolean; serving: number; left: boolean; old: boolean }>(
       // One of the time to come was made before the clock was set back.
-      `SELECT pg_try_advisory_xact_lock(hashtext('trending'))
-         AND refreshed_at NOT BETWEEN now() - $1 * interval '1 ms' AND now() AS due
+      `SELECT serving,
+         pg_try_advisory_xact_lock(hashtext('trending_slices')) AND EXISTS (
+           SELECT FROM trending_slices WHERE slot = serving AND made_at NOT BETWEEN now() - $1 * interval '1 ms' AND now()
+         ) AS due,
+         ${BUILDING} IS NULL AND EXISTS (SELECT FROM trending WHERE slot = 3 - serving) AS left,
+         coalesce(refreshed_at < now() - interval '1 hour', true) AS old
        FROM read_models WHERE name = 'trending'`,
       [maxAgeMs],
     );
-    if (!view?.due) return false;
-    await tx.query('REFRESH MATERIALIZED VIEW CONCURRENTLY trending_posts', [], withinMs);
-    // The moment that the view was computed for: now() is the beginning of the transaction.
-    await tx.query(`UPDATE read_models SET refreshed_at = now() WHERE name = 'trending'`);
+    if (!found?.due) return false;
+    await remakeSlices(tx, found.serving, SLICES, how);
+    // Of a rebuild that was killed behind its switch, or given up: it may name who is erased by now.
+    if (found.left) await remakeSlices(tx, 3 - found.serving, SLICES, how);
+    if (found.old) await refreshOldView(tx, withinMs);
     return true;
   });
 }
 
-/**
- * Computes them anew for somebody who asked for it, after whoever is at it already: that one may have begun before what was to be seen was
- * there, or be what a killed process has left behind on the server, which works on to its end for nobody.
- */
-export async function remakeTrending(
-  database: Database,
-  withinMs: number,
-  pause: (ms: number) => Promise<unknown> = (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-): Promise<void> {
-  const deadline = performance.now() + withinMs;
-  while (!(await refreshTrending(database, 0, withinMs))) {
-    if (performance.now() > deadline)
-      throw new Error('Another process has been making the trending posts all the time (pg_stat_activity)');
-    await pause(AGAIN_MS);
-  }
+/** Programs of the version before keep it young; where none are left, it is not to name for good who is erased by now. It goes with a later version. */
+async function refreshOldView(tx: Tx, withinMs: number): Promise<void> {
+  await tx.query('REFRESH MATERIALIZED VIEW CONCURRENTLY trending_posts', [], withinMs);
+  await tx.query(`UPDATE read_models SET refreshed_at = now() WHERE name = 'trending'`);
 }
-
-const AGAIN_MS = 250;
 
 /** A week of many posts takes longer than a request may, and nobody waits for it. */
 const REFRESH_MS_MAX = 60_000;

@@ -1,0 +1,62 @@
+import type { Tx } from '#libs/database';
+import type { ReadModel } from '#libs/read-model';
+import { remakeSlices, SLICES } from './slices.js';
+
+/**
+ * How the trending posts are built anew beside those that answer: `npm run rebuild -- trending`. Scores fall by the second and those that
+ * answer are up to a minute old, so a slice is not compared with theirs: it is made once more, and compared with what plain SQL says for the
+ * same posts and the same now(). That is one moment only if both see one snapshot; at READ COMMITTED a like between them is a difference.
+ */
+export const trendingModel: ReadModel = {
+  name: 'trending',
+  keys: 'days',
+  oneSnapshot: true,
+  total: async () => SLICES.length,
+  // It is neither serving nor building then, and therefore refreshed to nothing.
+  clear: (tx, slot) => remakeSlices(tx, slot, SLICES),
+  async fill(tx, slot, after) {
+    const slice = sliceBehind(after);
+    if (slice === undefined) return undefined;
+    await remakeSlices(tx, slot, [slice]);
+    const [row] = await tx.query<{ rows: number }>(
+      'SELECT count(*)::int AS rows FROM trending WHERE slot = $1 AND slice = $2',
+      [slot, slice],
+    );
+    return { ...stepOf(slice), rows: row?.rows ?? 0 };
+  },
+  async compare(tx, { building }, after) {
+    const slice = sliceBehind(after);
+    if (slice === undefined) return undefined;
+    await remakeSlices(tx, building, [slice]);
+    const { rows, same } = await compared(tx, building, slice);
+    return { ...stepOf(slice), rows, differing: same ? [] : [keyOf(slice)] };
+  },
+  // All of them for one moment, however long a killed rebuild lay there: readers do not go back.
+  freshen: (tx, slot) => remakeSlices(tx, slot, SLICES),
+};
+
+/** Its slices are numbered by uuids, as the keys of all models. */
+function keyOf(slice: number): string {
+  return `00000000-0000-0000-0000-00000000000${slice}`;
+}
+
+function sliceBehind(after: string): number | undefined {
+  return SLICES.find((slice) => keyOf(slice) > after);
+}
+
+function stepOf(slice: number): { last: string; keys: number; end: boolean } {
+  return { last: keyOf(slice), keys: 1, end: slice === SLICES.length };
+}
+
+/** Number and checksum of what is kept, as a page reads it, and of what is to be. */
+async function compared(tx: Tx, slot: number, slice: number): Promise<{ rows: number; same: boolean }> {
+  const sum = (from: string): string => `
+    (SELECT count(*)::int AS n, coalesce(sum(hashtextextended(concat_ws(' ', id, author_id, score), 0)::numeric), 0) AS checksum
+     FROM ${from})`;
+  const [row] = await tx.query<{ rows: number; same: boolean }>(
+    `SELECT kept.n AS rows, kept.n = now.n AND kept.checksum = now.checksum AS same
+     FROM ${sum('trending WHERE slot = $1 AND slice = $2')} kept, ${sum('trending_now WHERE slice = $2')} now`,
+    [slot, slice],
+  );
+  return { rows: row?.rows ?? 0, same: row?.same ?? false };
+}

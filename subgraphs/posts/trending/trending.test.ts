@@ -1,0 +1,333 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { Database, Tx } from '#libs/database';
+import { newId } from '#libs/identity';
+import { rebuild, type Rebuilt } from '#libs/read-model';
+import { briefPause } from '../../../test/brief-pause.js';
+import { withServer } from '../../../test/servers/needs.js';
+import { loadPosts } from '../bulk.js';
+import { postsGauges } from '../gauges.js';
+import { trendingPage } from '../read/trending.queries.js';
+import { openScene, type Scene } from '../scene.contract.js';
+import { deletePost } from '../write/delete-post.js';
+import { likePost } from '../write/like-post.js';
+import { publishPost } from '../write/publish-post.js';
+import { trendingModel } from './read-model.js';
+import { refreshTrending } from './refresh.js';
+
+const pageOf = (database: Database, viewer: string | null, after?: { score: string; id: string }, take = 100) =>
+  trendingPage(database, viewer, { after, take });
+const idsOf = async (database: Database, viewer: string | null = null): Promise<string[]> =>
+  (await pageOf(database, viewer)).posts.map(({ post }) => post.id);
+const build = (database: Pick<Database, 'query' | 'transaction'>, mend = false): Promise<Rebuilt> =>
+  rebuild(database, trendingModel, { mend, pause: briefPause });
+const keptIn = async (database: Database, slot: number): Promise<string[]> =>
+  (await database.query<{ id: string }>('SELECT id FROM trending WHERE slot = $1', [slot])).map(({ id }) => id);
+const servingOf = async (database: Database): Promise<number> => {
+  const [row] = await database.query<{ serving: number }>(`SELECT serving FROM read_models WHERE name = 'trending'`);
+  return row?.serving ?? 0;
+};
+
+it('trending posts are as they were made, less what is gone, and say when that was', async () => {
+  const scene = await openScene();
+  const { database, writing } = scene;
+  const people = await Promise.all(Array.from({ length: 4 }, () => scene.person()));
+  const publish = (nth: number, inReplyToId: string | null = null): Promise<{ id: string }> =>
+    publishPost(writing, { viewer: people[nth] as string, body: 'x', inReplyToId });
+  const [quiet, liked, answered] = [await publish(0), await publish(0), await publish(1)];
+  await likePost(writing, { viewer: people[2] as string, postId: liked.id });
+  await publish(2, answered.id);
+
+  const before = await pageOf(database, null);
+  expect(before.posts).toEqual([]);
+  expect(await refreshTrending(database, 3_600_000)).toBe(false); // young enough
+  expect(await refreshTrending(database, 0)).toBe(true);
+  for (const maxAgeMs of [0, 3_600_000]) {
+    // Made before the clock was set back.
+    await database.query(`UPDATE trending_slices SET made_at = now() + interval '1 hour'`);
+    expect(await refreshTrending(database, maxAgeMs)).toBe(true);
+  }
+  const after = await pageOf(database, null);
+  expect(Date.parse(after.asOf)).toBeGreaterThan(Date.parse(before.asOf));
+  const shown = after.posts.map(({ post }) => post.id);
+  expect(shown).toEqual([answered.id, liked.id]);
+  expect(shown).not.toContain(quiet.id);
+
+  // Page by page it is the same list.
+  const paged: string[] = [];
+  for (let at: { score: string; id: string } | undefined; ;) {
+    const [one] = (await pageOf(database, null, at, 1)).posts;
+    if (one === undefined) break;
+    paged.push(one.post.id);
+    at = { score: one.score, id: one.post.id };
+  }
+  expect(paged).toEqual(shown);
+
+  await scene.hear('block-started', { blockerId: people[3] as string, blockedId: people[0] as string });
+  expect(await idsOf(database, people[3])).not.toContain(liked.id);
+  await deletePost(writing, { viewer: people[1] as string, id: answered.id });
+  expect(await idsOf(database)).toEqual([liked.id]);
+  await scene.close();
+});
+
+describe('trending posts of many days', () => {
+  let scene: Scene;
+  let database: Database;
+  const minute = 60_000;
+  const day = 1_440 * minute;
+  const startedAt = Date.now();
+  const midnight = Math.floor(startedAt / day) * day;
+  /** The first and the last millisecond of each day of the week, the end of the week, and a clock that is ahead. */
+  const trends = [
+    ...[0, 1, 2, 3, 4, 5, 6].flatMap((ago) => [midnight - ago * day, midnight - ago * day - 1]),
+    startedAt - 7 * day + 10 * minute,
+    startedAt + day + minute,
+  ].filter((at) => at > startedAt - 7 * day + minute);
+  beforeAll(async () => {
+    scene = await openScene();
+    database = scene.database;
+    const authorId = await scene.person();
+    const tooOld = startedAt - 7 * day - minute;
+    await loadPosts(
+      database,
+      [...trends, tooOld].map((at) => ({
+        id: newId({ now: at }),
+        authorId,
+        body: String(at),
+        createdAt: new Date(at).toISOString(),
+        inReplyToId: null,
+      })),
+    );
+    // Two of one moment are not liked alike: while a slice is made, others fall.
+    await database.query(
+      `UPDATE posts p SET like_count = 100 * n FROM (SELECT id, row_number() OVER (ORDER BY id) AS n FROM posts) r WHERE r.id = p.id`,
+    );
+  });
+  afterAll(() => scene.close());
+
+  /** Without slices. */
+  const byPlainSql = async (): Promise<string[]> => {
+    const rows = await database.query<{ body: string }>(
+      `SELECT body FROM posts WHERE created_at > now() - interval '7 days' AND state = 'published'
+       ORDER BY (like_count + 2 * reply_count) / power(greatest(0, extract(epoch FROM now() - created_at)) / 3600 + 2, 1.8) DESC, id DESC`,
+    );
+    return rows.map(({ body }) => body);
+  };
+  const shown = async (): Promise<string[]> =>
+    (await pageOf(database, null)).posts.map(({ post }) => String(post.body));
+
+  it('are those of the last seven days, each in the slice of its day, also where a clock is ahead', async () => {
+    await refreshTrending(database, 0);
+    expect(await shown()).toEqual(await byPlainSql());
+    expect((await shown()).toSorted()).toEqual(trends.map(String).toSorted());
+    const slices = await database.query<{ slice: number; body: string }>(
+      'SELECT slice, body FROM trending JOIN posts USING (id)',
+    );
+    const today = Math.floor(startedAt / day);
+    for (const { slice, body } of slices)
+      expect([body, slice]).toEqual([body, (Math.min(today, Math.floor(Number(body) / day)) % 8) + 1]);
+  });
+
+  it('are built anew beside those that answer, day by day, and say how old they are', async () => {
+    await database.query(`UPDATE posts SET like_count = like_count + 1000000 WHERE body = $1`, [String(trends[3])]);
+    const steps: unknown[] = [];
+    const rebuilt = await rebuild(database, trendingModel, {
+      mend: false,
+      pause: briefPause,
+      onStep: ({ phase, keys }) => {
+        steps.push(`${phase} ${keys}`);
+      },
+    });
+    expect(rebuilt).toEqual({ switched: true, differing: 0, resumed: false });
+    expect(steps).toEqual([...Array<string>(8).fill('filling 1'), ...Array<string>(8).fill('comparing 1')]);
+    expect(await servingOf(database)).toBe(2);
+    expect(await shown()).toEqual(await byPlainSql());
+    expect((await shown())[0]).toBe(String(trends[3]));
+
+    // Those of the first slice were made first.
+    await database.query(`UPDATE trending_slices SET made_at = now() - interval '100 s' WHERE slot = 2 AND slice = 1`);
+    const lag = postsGauges(database).find(({ labels }) => labels?.['model'] === 'trending');
+    expect(Math.round((await lag!.read()) / 10)).toBe(10);
+    expect(Math.round((Date.now() - Date.parse((await pageOf(database, null)).asOf)) / 10_000)).toBe(10);
+  });
+
+  it('read nothing of the version that does not answer', async () => {
+    const plans: string[] = [];
+    const explained = {
+      async query<Row>(text: string, values?: readonly unknown[]): Promise<Row[]> {
+        const rows = await database.query<{ 'QUERY PLAN': string }>(`EXPLAIN (ANALYZE, COSTS OFF) ${text}`, values);
+        plans.push(rows.map((row) => row['QUERY PLAN']).join('\n'));
+        return database.query<Row>(text, values);
+      },
+    };
+    await trendingPage(explained, null, { after: undefined, take: 5 });
+    const scans = plans.join().match(/Scan.* on trending_[12]_\d .*/g) ?? [];
+    expect(scans.filter((scan) => scan.includes(' on trending_1_'))).toHaveLength(8);
+    for (const scan of scans) expect(scan.includes('never executed')).toBe(scan.includes(' on trending_1_'));
+  });
+
+  it('keep nothing of who is gone: the old version is emptied, by the next refresh where the rebuild was killed before', async () => {
+    expect(await keptIn(database, 1)).toEqual([]);
+    await database.query(`UPDATE read_models SET building = 1, began_at = now() WHERE name = 'trending'`);
+    await database.transaction((tx) => trendingModel.fill(tx, 1, '00000000-0000-0000-0000-000000000000'));
+    for (let slice = 1; slice < 8; slice++)
+      await database.transaction((tx) => trendingModel.fill(tx, 1, `00000000-0000-0000-0000-00000000000${slice}`));
+    expect((await keptIn(database, 1)).length).toBe(trends.length);
+    // Under way it is left alone; given up after a day, or killed behind the switch, it is not.
+    await refreshTrending(database, 0);
+    expect((await keptIn(database, 1)).length).toBe(trends.length);
+    await database.query(`UPDATE read_models SET began_at = now() - interval '26 hours' WHERE name = 'trending'`);
+    await refreshTrending(database, 0);
+    expect(await keptIn(database, 1)).toEqual([]);
+    expect(await keptIn(database, 2)).toHaveLength(trends.length);
+    await database.query(`UPDATE read_models SET building = NULL WHERE name = 'trending'`);
+  });
+
+  it('nor the view of programs of before, when those are gone', async () => {
+    const kept = (): Promise<unknown[]> => database.query('SELECT FROM trending_posts');
+    await refreshTrending(database, 0);
+    expect(await kept()).toEqual([]);
+    await database.query(`UPDATE read_models SET refreshed_at = now() - interval '2 hours' WHERE name = 'trending'`);
+    await refreshTrending(database, 0);
+    expect(await kept()).toHaveLength(trends.length);
+  });
+
+  it('do not go back in time where a rebuild lay for long before it was switched to', async () => {
+    const steps: string[] = [];
+    const stopped = rebuild(database, trendingModel, {
+      mend: false,
+      pause: briefPause,
+      onStep({ phase }) {
+        if (steps.push(phase) === 16) throw new Error('stopped');
+      },
+    });
+    await expect(stopped).rejects.toThrow('stopped');
+    await database.query(`UPDATE trending_slices SET made_at = now() - interval '20 hours' WHERE slot = 1`);
+    await database.query(`UPDATE posts SET like_count = like_count + 9000000 WHERE body = $1`, [String(trends[4])]);
+    await refreshTrending(database, 0);
+    const before = await pageOf(database, null);
+    expect(await build(database)).toEqual({ switched: true, differing: 0, resumed: true });
+    const after = await pageOf(database, null);
+    expect(after.asOf > before.asOf).toBe(true);
+    expect(after.posts[0]?.post.body).toBe(String(trends[4]));
+  });
+});
+
+withServer('postgres', 'trending posts that are made anew while others read them', (adminUrl) => {
+  let scene: Scene;
+  let database: Database;
+  beforeAll(async () => {
+    scene = await openScene(adminUrl);
+    database = scene.database;
+  }, 60_000);
+  afterAll(() => scene?.close());
+
+  /** Somebody has read them, and holds what a reader holds until `work` is done. */
+  const whileRead = (work: (tx: Tx) => Promise<void>): Promise<void> =>
+    database.transaction(async (tx) => {
+      await tx.query('SELECT FROM trending LIMIT 1');
+      await work(tx);
+    });
+  /** The statement that waits for somebody. */
+  const waiting = async (): Promise<string> => {
+    for (;;) {
+      const [row] = await database.query<{ query: string }>(
+        `SELECT query FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+      );
+      if (row) return row.query;
+      await briefPause();
+    }
+  };
+  const like = async (postId: string): Promise<void> => {
+    await likePost(scene.writing, { viewer: await scene.person(), postId });
+  };
+  let post: string;
+
+  it('wait for nobody who has read, and whoever reads meanwhile has those of before', async () => {
+    const viewer = await scene.person();
+    post = (await publishPost(scene.writing, { viewer, body: 'x', inReplyToId: null })).id;
+    await like(post);
+    let refreshing: Promise<boolean> | undefined;
+    await whileRead(async (tx) => {
+      // Kept from its end: they are made, and not committed.
+      await tx.query('SELECT FROM trending_slices FOR UPDATE');
+      refreshing = refreshTrending(database, 0, 5_000);
+      refreshing.catch(() => {});
+      expect(await waiting()).toContain('UPDATE trending_slices');
+      expect(await idsOf(database)).toEqual([]);
+    });
+    expect(await refreshing).toBe(true);
+    expect(await idsOf(database)).toEqual([post]);
+  });
+
+  it('control: made anew in place, they wait for who has read', async () => {
+    await whileRead(async () => {
+      const inPlace = database.transaction(async (tx) => {
+        await tx.query(`SET LOCAL lock_timeout = '100ms'`);
+        await tx.query('REFRESH MATERIALIZED VIEW trending_1_1');
+      });
+      await expect(inPlace).rejects.toMatchObject({ cause: { code: '55P03' } });
+    });
+  });
+
+  /** Somebody likes the post each time between what a slice is made of and what it is compared with. */
+  const likedMeanwhile = (): Pick<Database, 'query' | 'transaction'> => ({
+    query: (...statement) => database.query(...statement),
+    transaction: (work) =>
+      database.transaction((tx) =>
+        work({
+          ...tx,
+          async query(...statement) {
+            const rows = await tx.query<never>(...statement);
+            if (statement[0].startsWith('REFRESH')) await like(post);
+            return rows;
+          },
+        }),
+      ),
+  });
+
+  it('are compared at one moment: a like between making and comparing is no difference', async () => {
+    expect(await build(likedMeanwhile())).toMatchObject({ switched: true, differing: 0 });
+    expect(await idsOf(database)).toEqual([post]);
+  });
+
+  it('control: made and compared by two snapshots, such a like is taken for a difference', async () => {
+    const naive = { ...trendingModel, oneSnapshot: false };
+    expect(await rebuild(likedMeanwhile(), naive, { mend: false, pause: briefPause })).toMatchObject({
+      switched: false,
+      differing: 1,
+    });
+    expect(await idsOf(database)).toEqual([post]);
+  });
+
+  it('a refresh beside a rebuild, and two who rebuild at once, are in nobody’s way', async () => {
+    let over = false;
+    const refreshing = (async () => {
+      while (!over) await refreshTrending(database, 0);
+    })();
+    const both = await Promise.all([build(database), build(database)]);
+    over = true;
+    await refreshing;
+    expect(both.map(({ switched }) => switched)).toContain(true);
+    expect(both.map(({ differing }) => differing)).toEqual([0, 0]);
+    expect(await idsOf(database)).toEqual([post]);
+  });
+
+  it('a slice that is made otherwise is found, and is switched to only where that is asked for', async () => {
+    const serving = await servingOf(database);
+    const other = 3 - serving;
+    const today = (Math.floor(Date.now() / 86_400_000) % 8) + 1;
+    const view = `trending_${other}_${today}`;
+    const [all] = await database.query<{ text: string }>(`SELECT pg_get_viewdef('trending') AS text`);
+    await database.transaction(async (tx) => {
+      await tx.query(`DROP MATERIALIZED VIEW ${view} CASCADE`);
+      await tx.query(`CREATE MATERIALIZED VIEW ${view} AS SELECT id, author_id, score / 2 AS score FROM trending_now
+        WHERE slice = ${today}`);
+      await tx.query(`CREATE UNIQUE INDEX ON ${view} (score, id)`);
+      await tx.query(`CREATE VIEW trending AS ${all?.text}`);
+    });
+    expect(await build(database)).toEqual({ switched: false, differing: 1, resumed: false });
+    expect(await servingOf(database)).toBe(serving);
+    expect(await build(database, true)).toEqual({ switched: true, differing: 1, resumed: false });
+    expect(await servingOf(database)).toBe(other);
+  });
+});
