@@ -17,7 +17,9 @@ import type { Boss } from './worker.js';
  * who knows only from memory how far.
  */
 export interface RebuildOrder {
+  /** Of the services whose stores are on servers; the others' are embedded in `dataDir`. */
   readonly urls: Readonly<Record<string, string>>;
+  readonly dataDir?: string | undefined;
   readonly models: readonly {
     readonly model: string;
     /** Past this point, for the nth time, it does nothing more: it waits for its end, as do the others, so one kill hits each where it is to. */
@@ -36,7 +38,7 @@ export interface RebuildTold {
   readonly ended?: unknown;
 }
 
-export async function work({ urls, models, naively = false }: RebuildOrder, boss: Boss): Promise<void> {
+export async function work({ urls, dataDir, models, naively = false }: RebuildOrder, boss: Boss): Promise<void> {
   const goingOn = new Map<string, () => void>();
   boss.heard(({ goOn }: { goOn: string }) => goingOn.get(goOn)?.());
   setTrap((name) => standing.getStore()?.passes(name));
@@ -44,7 +46,14 @@ export async function work({ urls, models, naively = false }: RebuildOrder, boss
   const open = (service: Service): Promise<Database> => {
     const opening =
       databases.get(service) ??
-      openDatabase({ service, url: urls[service], bulk: true, poolMax: 2 * models.length, ...TABLES[service] });
+      openDatabase({
+        service,
+        url: urls[service],
+        dataDir,
+        bulk: true,
+        poolMax: 2 * models.length,
+        ...TABLES[service],
+      });
     databases.set(service, opening);
     return opening;
   };

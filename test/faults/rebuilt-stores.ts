@@ -21,12 +21,13 @@ import { notify } from '../../subgraphs/users/notifications/facts.js';
 import { Scene as Users } from '../../subgraphs/users/notifications/scene.contract.js';
 
 /**
- * The store of a service on a server, with what its read models are made of, enough for some slices of each. Nothing is written to the
- * third slice of any: there a process stands, holding what it fills, until it is killed.
+ * The store of a service, with what its read models are made of, enough for some slices of each. Nothing is written to the third slice of
+ * any: there a process stands, holding what it fills, until it is killed.
  */
 export interface Store {
   readonly database: Database;
-  readonly url: string;
+  /** Of its server; absent: embedded. */
+  readonly url: string | undefined;
   /** Some of what changes what the models say. */
   write(): Promise<void>;
   /** What nobody writes to meanwhile, asked as the service asks it; what was not answered as it must be. */
@@ -99,7 +100,7 @@ export async function openPostsStore(adminUrl: string): Promise<Store> {
   let nth = 0;
   return {
     database,
-    url: scene.url as string,
+    url: scene.url,
     async write() {
       nth += 1;
       const viewer = people[nth % 10] as string;
@@ -140,15 +141,36 @@ const SHOWN = `trending WHERE slot = (SELECT serving FROM read_models WHERE name
 const TRENDING = `posts WHERE state = 'published' AND created_at > now() - interval '7 days' AND EXISTS (
   SELECT FROM likes WHERE post_id = posts.id AND liked) ORDER BY created_at DESC`;
 
-/** More than four slices of people, each of whom was liked by the next, once. */
 export async function openUsersStore(adminUrl: string): Promise<Store> {
   const scene = await Users.open(adminUrl);
-  const { database } = scene;
-  const people = (await scene.people(850)).toSorted();
+  return (await layOutUsers(scene))(scene);
+}
+
+export async function openFollowersStore(adminUrl: string): Promise<Store> {
+  const prefix = `test_${newId().replaceAll('-', '').slice(-12)}_`;
+  const services = await provisionServices(adminUrl, ['followers'], { followers: 'followers' }, { prefix });
+  const database = await openDatabase({ service: 'followers', url: services['followers'], ...followersTables });
+  return (await layOutFollowers(database))(database, services['followers']);
+}
+
+/** Both embedded in a folder, of which one process at a time has the store: what opens them again and again. */
+export async function layOutEmbedded(dataDir: string) {
+  const users = (): Promise<Users> => Users.open(undefined, dataDir);
+  const followers = (): Promise<Database> => openDatabase({ service: 'followers', dataDir, ...followersTables });
+  const [scene, database] = [await users(), await followers()];
+  const [ofUsers, ofFollowers] = [await layOutUsers(scene), await layOutFollowers(database)];
+  await scene.close();
+  await database.close();
+  return { users: async () => ofUsers(await users()), followers: async () => ofFollowers(await followers()) };
+}
+
+/** More than four slices of people, each of whom was liked by the next, once. */
+async function layOutUsers(laidOut: Users): Promise<(scene: Users) => Store> {
+  const people = (await laidOut.people(850)).toSorted();
   const posts = people.map(() => newId());
   const fanOf = (nth: number): string => people[(nth + 1) % people.length] as string;
   const at = new Date(LONG_AGO).toISOString();
-  await database.transaction((tx) =>
+  await laidOut.database.transaction((tx) =>
     notify(
       tx,
       people.map((recipientId, nth) => ({
@@ -164,9 +186,9 @@ export async function openUsersStore(adminUrl: string): Promise<Store> {
   const quiet = [5, 250, 450, 650, 840];
   const lively = [0, 300, 849];
   let nth = 0;
-  return {
-    database,
-    url: scene.url as string,
+  return (scene) => ({
+    database: scene.database,
+    url: scene.url,
     async write() {
       nth += 1;
       const one = lively[nth % lively.length] as number;
@@ -186,43 +208,34 @@ export async function openUsersStore(adminUrl: string): Promise<Store> {
       const columns = 'recipient_id, id, kind, actor_id, post_id, at';
       const heard = `SELECT ${columns} FROM notification_facts`;
       const listed = `SELECT ${columns} FROM notifications WHERE slot = (SELECT serving FROM read_models WHERE name = '${model}')`;
-      expect(await database.query(`(${heard} EXCEPT ${listed}) UNION ALL (${listed} EXCEPT ${heard}) LIMIT 3`)).toEqual(
-        [],
-      );
+      const differing = `(${heard} EXCEPT ${listed}) UNION ALL (${listed} EXCEPT ${heard}) LIMIT 3`;
+      expect(await scene.database.query(differing)).toEqual([]);
     },
     close: () => scene.close(),
-  };
+  });
 }
 
 /** The first fifty follow each other and no longer. */
-export async function openFollowersStore(adminUrl: string): Promise<Store> {
-  const prefix = `test_${newId().replaceAll('-', '').slice(-12)}_`;
-  const { followers: url = '' } = await provisionServices(
-    adminUrl,
-    ['followers'],
-    { followers: 'followers' },
-    { prefix },
-  );
-  const database = await openDatabase({ service: 'followers', url, ...followersTables });
+async function layOutFollowers(laidOut: Database): Promise<(database: Database, url?: string) => Store> {
   const people = peopleOfLongAgo();
-  await followersBulk.loadPeople(database, people);
+  await followersBulk.loadPeople(laidOut, people);
   const followedAt = new Date(LONG_AGO).toISOString();
   await followersBulk.loadFollows(
-    database,
+    laidOut,
     followsAmong(people).map((follow) => ({ ...follow, followedAt })),
   );
-  await followersBulk.recount(database);
-  await database.query('UPDATE people SET follower_count_2 = NULL, following_count_2 = NULL');
+  await followersBulk.recount(laidOut);
+  await laidOut.query('UPDATE people SET follower_count_2 = NULL, following_count_2 = NULL');
 
   const lively = people.slice(0, 50);
   const quiet = people.slice(50 + FOLLOWED_EACH);
-  const change = new ChangeRelation({ database, clock: Date.now, waiting: new Waiting() });
   let nth = 0;
-  return {
+  return (database, url) => ({
     database,
     url,
     async write() {
       nth += 1;
+      const change = new ChangeRelation({ database, clock: Date.now, waiting: new Waiting() });
       const [one, other] = [lively[nth % 50] as string, lively[(nth * 7 + 1) % 50] as string];
       if (one !== other) await change.run(nth % 3 === 0 ? 'unfollow' : 'follow', one, other);
     },
@@ -241,5 +254,5 @@ export async function openFollowersStore(adminUrl: string): Promise<Store> {
       expect(told).toEqual(new Map(counted.map(({ id, ...counts }) => [id, counts])));
     },
     close: () => database.close(),
-  };
+  });
 }

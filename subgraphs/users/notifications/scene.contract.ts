@@ -21,12 +21,12 @@ export class Scene {
     readonly url: string | undefined,
     private readonly stream: Stream,
     private readonly consumer: Subscription,
-    private readonly dataDir: string,
+    private readonly ended: () => Promise<void>,
   ) {}
 
-  /** Embedded, or on the server whose superuser's address is given. */
-  static async open(adminUrl?: string): Promise<Scene> {
-    const dataDir = await mkdtemp(join(tmpdir(), 'users-'));
+  /** Embedded, in a folder that is kept if it is given one; or on the server whose superuser's address is given. */
+  static async open(adminUrl?: string, kept?: string): Promise<Scene> {
+    const dataDir = kept ?? (await mkdtemp(join(tmpdir(), 'users-')));
     const prefix = `test_${newId().replaceAll('-', '').slice(-12)}_`;
     const url = adminUrl && (await provisionServices(adminUrl, ['users'], { users: 'users' }, { prefix }))['users'];
     const database = await openDatabase({ service: 'users', url, dataDir, logger: silent, ...usersTables });
@@ -37,7 +37,9 @@ export class Scene {
       url,
       stream,
       consume({ database, stream, group: 'users', hear, logger: silent, pausesMs: [1] }),
-      dataDir,
+      async () => {
+        if (kept === undefined) await rm(dataDir, { recursive: true, force: true });
+      },
     );
   }
 
@@ -127,6 +129,6 @@ export class Scene {
     await this.consumer.close();
     await this.stream.close();
     await this.database.close();
-    await rm(this.dataDir, { recursive: true, force: true });
+    await this.ended();
   }
 }
