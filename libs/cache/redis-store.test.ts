@@ -125,6 +125,39 @@ withServer('redis', 'a Redis that holds something else', () => {
     await tell(redis.port, 'REPLICAOF NO ONE');
   });
 
+  it('has nothing of what a replica took over in a failover, nor lets anybody fill it: it may have missed a drop', async () => {
+    const replica = await startRedis();
+    const after = new RedisStore({ url: replica.url, logger: silent, deadlineMs: 10_000 });
+    try {
+      await after.ready();
+      await tell(redis.port, 'CONFIG SET repl-diskless-sync-delay 0');
+      await tell(replica.port, `REPLICAOF 127.0.0.1 ${redis.port}`);
+      // A first replica gives the primary another replication id.
+      while (!(await tell(replica.port, 'INFO replication')).includes('master_link_status:up')) await passing();
+      const [kept, loading] = [keyOf('failover.thing', '1'), keyOf('failover.thing', '2')];
+      const slots = await store.getOrLease([kept, loading], 10_000);
+      const fill = (to: RedisStore, at: number, value: string): Promise<void> => {
+        const slot = slots[at];
+        if (slot?.kind !== 'leased') throw new Error('expected a lease');
+        return to.fill([{ key: [kept, loading][at] as string, token: slot.token, value, ttlMs: 10_000 }]);
+      };
+      await fill(store, 0, '"old"');
+      while (!(await tell(replica.port, `GET ${kept}`)).includes('old')) await passing();
+      await tell(replica.port, 'REPLICAOF NO ONE');
+      // Acknowledged, and lost with who acknowledged it.
+      await store.drop([kept, loading]);
+      // The control: there it is all the same.
+      expect(await tell(replica.port, `GET ${kept}`)).toContain('"old"');
+      expect(await tell(replica.port, `EXISTS ${loading}`)).toBe(':1\r\n');
+      // Whoever had begun to load before the drop.
+      await fill(after, 1, '"old"');
+      expect(await after.getOrLease([kept, loading], 10_000)).toMatchObject([{ kind: 'leased' }, { kind: 'leased' }]);
+    } finally {
+      await after.close();
+      await replica.stop();
+    }
+  });
+
   it('loads its scripts again when Redis has forgotten them', async () => {
     const fresh = new RedisStore({ url: redis.url, logger: silent, deadlineMs: 10_000 });
     await fresh.ready();

@@ -7,15 +7,30 @@ import { VALUE_LENGTH_MAX, type CacheStore, type Fill, type Slot } from './store
 
 /** A script blocks the whole of Redis while it runs: a thousand GETs are about half a millisecond. */
 const KEYS_PER_SCRIPT = 1_000;
+const LIFE_LENGTH = 16;
 
 /**
- * `V<json>` is a value, `L<token>` a lease. KEYS; ARGV: token, leaseMs, longest value.
+ * What is kept begins with the life in which it was: the server's replication id, which is another after every failover and restart. Then
+ * drops may have been lost that were acknowledged, so what was kept before counts for nothing, nor is a lease of before good for anything.
+ * Where nobody may ask for that id there is one life, and only the lifetime of a value ends what a failover brings back.
+ */
+const LIFE = `
+local told = redis.pcall('INFO', 'replication')
+local life = type(told) == 'string' and string.match(told, 'master_replid:(%w+)') or '-'
+life = string.sub(life, 1, ${LIFE_LENGTH}) .. ' '
+local function ofThisLife(kept)
+  return string.sub(kept, 1, #life) == life and string.sub(kept, #life + 1) or ''
+end
+`;
+
+/**
+ * Behind its life `V<json>` is a value, `L<token>` a lease. KEYS; ARGV: token, leaseMs, longest value.
  *
  * The first line writes nothing (an empty SETRANGE), but Redis refuses it wherever it would refuse a drop: on a
  * read-only replica, or after a failed save. What cannot be dropped may not be read. When Redis is only full, drops
  * still work: what is kept is served, nothing is leased.
  */
-const GET_OR_LEASE = `
+const GET_OR_LEASE = `${LIFE}
 local writable = redis.pcall('SETRANGE', KEYS[1], 0, '')
 local full = false
 if type(writable) == 'table' and writable.err then
@@ -26,6 +41,7 @@ local slots = {}
 for at, key in ipairs(KEYS) do
   local kept = redis.pcall('GET', key)
   if type(kept) == 'string' then
+    kept = ofThisLife(kept)
     local mark = string.sub(kept, 1, 1)
     if #kept > tonumber(ARGV[3]) or (mark ~= 'V' and mark ~= 'L') then kept = 'X' end
   elseif kept then
@@ -37,18 +53,18 @@ for at, key in ipairs(KEYS) do
   elseif full then
     slots[at] = ''
   else
-    local leased = redis.pcall('SET', key, 'L' .. ARGV[1], 'PX', ARGV[2])
+    local leased = redis.pcall('SET', key, life .. 'L' .. ARGV[1], 'PX', ARGV[2])
     if leased.err then slots[at] = '' else slots[at] = 'L' .. ARGV[1] end
   end
 end
 return slots`;
 
 /** KEYS; ARGV: for each key its token, its lifetime and 'V<json>', or '' to give the lease back. */
-const FILL = `
+const FILL = `${LIFE}
 for at, key in ipairs(KEYS) do
   local token, ttl, value = ARGV[3 * at - 2], ARGV[3 * at - 1], ARGV[3 * at]
-  if redis.pcall('GET', key) == 'L' .. token then
-    local kept = value ~= '' and redis.pcall('SET', key, value, 'PX', ttl)
+  if redis.pcall('GET', key) == life .. 'L' .. token then
+    local kept = value ~= '' and redis.pcall('SET', key, life .. value, 'PX', ttl)
     if not kept or kept.err then redis.call('DEL', key) end
   end
 end

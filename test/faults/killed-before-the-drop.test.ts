@@ -109,7 +109,7 @@ withServer(
 
     const kept = async (id: string): Promise<boolean> => {
       const keys = await redis.keys(`*users.by-id*:${parseGlobalId('user', id)}`);
-      return keys[0] !== undefined && (await redis.get(keys[0]))?.startsWith('V') === true;
+      return keys[0] !== undefined && (await redis.get(keys[0]))?.includes(' V') === true;
     };
 
     /** Published, come back by the stream and taken note of; at most 20 s later. */
