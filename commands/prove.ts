@@ -22,7 +22,7 @@ const USAGE = `npm run prove -- [name …] [--size n] [--quick] [--place embedde
 
 Kills processes, freezes them, shows them wrong clocks and events in the wrong order, and compares what was committed with what
 took effect. Beside each guarantee runs its control: the naive way, which has to fail. Ends with 1 when a figure is not what it must be.
-Without a name it takes two minutes; by name events, sagas and timelines take longer, and are killed at every point everywhere.
+Without a name it takes two minutes; by name events, handlers, sagas and timelines take longer, and are killed at every point everywhere.
 
 ${PROOFS.map(({ name, says, always = true }) => `  ${name.padEnd(12)} ${says}${always ? '' : ' (only by name)'}`).join('\n')}
 

@@ -2,9 +2,10 @@ import { parseArgs } from 'node:util';
 import type { Database } from '#libs/database';
 import { outboxGauges } from '#libs/outbox';
 import { reconcile, rowsOf, type Counted, type Drift } from '#libs/read-model';
-import { eraseLeftBehind, stuckSteps } from '#libs/saga';
+import { eraseLeftBehind } from '#libs/saga';
 import { readGauges, type Gauge } from '#libs/telemetry';
 import { followersCounted } from '../subgraphs/followers/counters.js';
+import { followersGauges } from '../subgraphs/followers/gauges.js';
 import { followsLeftBehind } from '../subgraphs/followers/on/dissolve-follows.js';
 import { postsCounted } from '../subgraphs/posts/counters.js';
 import { postsGauges } from '../subgraphs/posts/gauges.js';
@@ -35,7 +36,7 @@ const COUNTED: Readonly<Record<Service, readonly Counted[]>> = {
 const GAUGES: Readonly<Record<Service, (database: Database) => Gauge[]>> = {
   users: (database) => [...outboxGauges(database), ...usersGauges(database)],
   posts: (database) => [...outboxGauges(database), ...postsGauges(database)],
-  followers: (database) => [...outboxGauges(database), stuckSteps(database)],
+  followers: (database) => [...outboxGauges(database), ...followersGauges(database)],
 };
 /** Wrong counts that are shown one by one. */
 const SHOWN_MAX = 20;

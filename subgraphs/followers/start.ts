@@ -1,10 +1,9 @@
-import { rebuildAge } from '#libs/read-model';
-import { stuckSteps } from '#libs/saga';
 import { startService, type RunningSubgraph, type ServiceParts } from '#libs/subgraph-kit';
 import type { FollowersConfig } from './config.js';
 import { followersCounted } from './counters.js';
 import { followersModule } from './followers.module.js';
 import { followersTables } from './followers.tables.js';
+import { followersGauges } from './gauges.js';
 import { followsParticipant } from './on/deletion.js';
 import { HEARD } from './on/heard.js';
 
@@ -16,7 +15,7 @@ export function startFollowers(config: FollowersConfig, parts: ServiceParts): Pr
       hear: HEARD,
       module: followersModule,
       counted: followersCounted,
-      gauges: (database) => [rebuildAge(database), stuckSteps(database)],
+      gauges: followersGauges,
       background: followsParticipant,
     },
     config,

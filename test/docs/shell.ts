@@ -142,7 +142,10 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
         expect.stringMatching(/posts postCount +1 +1 +3\n[^]*says 3, counted 0[^]*tributary_count_drift +1 /),
       ]);
       expect(await carriedOut(`${script.trim()} -- --mend`, folder)).toEqual([0, expect.stringContaining('; mended')]);
-      expect(await carriedOut(script, folder)).toEqual([0, expect.stringMatching(/tributary_count_drift +0 /)]);
+      const [code, table] = await carriedOut(script, folder);
+      expect([code, table]).toEqual([0, expect.stringMatching(/tributary_count_drift +0 /)]);
+      for (const service of ['users', 'posts', 'followers'])
+        expect(table).toMatch(new RegExp(`tributary_rebuild_age_seconds +${service} +0 `));
     },
   },
   'npm run rebuild -- home-timeline': {
