@@ -166,7 +166,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   if (entities)
     logger.info(
       { boundMs: LIFETIME_MAX_MS, shared: config.REDIS_URL !== undefined },
-      'Entities are kept; what is kept is never older than this, even where a drop is lost',
+      'Entities are kept, none for longer than this after its service was asked, even where a drop is lost',
     );
   const reachable = new Reachable({ client, logger, clock });
 
