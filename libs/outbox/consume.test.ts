@@ -79,6 +79,22 @@ describe('from a fact to its effect', () => {
     expect(await scene.effects()).toEqual(['1:1', '1:2', '3:1']);
   });
 
+  it('a fact that is not told is on a gauge by its age, until it is', async () => {
+    const age = outboxGauges(scene.users).find(({ name }) => name === 'tributary_outbox_age_seconds')!;
+    expect(await age.read()).toBe(0);
+    hear();
+    const relay = new Relay({ database: scene.users, stream, pollMs: 60_000, logger: silent });
+    opened.push(relay);
+    await tell(scene.users, [
+      [1, 1],
+      [2, 1],
+    ]);
+    await scene.users.query(`UPDATE outbox SET at = now() - interval '90 s' WHERE aggregate LIKE '%1'`);
+    expect(await age.read()).toBeCloseTo(90, -1);
+    await relay.settled();
+    expect(await age.read()).toBe(0);
+  });
+
   it('takes effect in the order of the stream, also between aggregates of one batch', async () => {
     const consumer = hear();
     await bring(consumer, event(1, 1), event(1, 2), event(1, 3), event(2, 1), event(3, 1), event(2, 2));

@@ -7,6 +7,7 @@ import { newId } from '#libs/identity';
 import { outboxMigrations } from '#libs/outbox';
 import { silent } from '#libs/telemetry';
 import { withServer } from '../../test/servers/needs.js';
+import { stuckSteps } from './gauges.js';
 import { LATE, othersOfNow } from './late.js';
 import { eraseLeftBehind } from './left-behind.js';
 import { PARTS_INDEXES, PARTS_PROGRESS, PARTS_TABLE, type Part } from './part.js';
@@ -72,6 +73,19 @@ describe('a service that takes part in deletions', () => {
     await worked();
     expect(happened.at(-1)).toBe('erase done 1');
     expect(happened).not.toContain('back');
+  });
+
+  it('is on a gauge from the third time in a row that a step has failed, until it is done', async () => {
+    const stuck = stuckSteps(database);
+    fails = 'erase';
+    await begin('erase', first);
+    await slices(2);
+    expect(await stuck.read()).toBe(0);
+    await slices(1);
+    expect(await stuck.read()).toBe(1);
+    fails = undefined;
+    await worked();
+    expect(await stuck.read()).toBe(0);
   });
 
   it('does not begin again what it has undone: it was asked before anybody heard that it had failed', async () => {

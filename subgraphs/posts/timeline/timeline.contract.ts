@@ -15,6 +15,7 @@ import { restorePost } from '../write/restore-post.js';
 import { briefPause } from '../../../test/brief-pause.js';
 import { SEED } from '../../../test/seed.js';
 import * as bulk from '../bulk.js';
+import { postsGauges } from '../gauges.js';
 import { backfillStep } from './backfill.js';
 import { buildAllMissing } from './build.js';
 import { deliverStep, pushPost } from './deliver.js';
@@ -200,6 +201,18 @@ export function timelines(open: () => Promise<Scene>, { runs }: { readonly runs:
     // Control: a slice is everybody, so whoever comes after waits for all of them.
     expect(await smallOnesLeft({ ...limits, sliceMax: 10_000 }, 1)).toEqual({ small: 1, reached: 3_000 });
   }, 60_000);
+
+  it('how long a post has been on its way is on a gauge, until it is delivered', async () => {
+    const lag = postsGauges(scene.database).find(({ labels }) => labels?.['model'] === 'home-timeline')!;
+    const [author, follower] = [await scene.person(), await scene.person()];
+    await bulk.loadEdges(scene.database, [{ followerId: follower, followeeId: author }]);
+    expect(await lag.read()).toBe(0);
+    await scene.database.transaction((tx) => pushPost(tx, { postId: newId(), authorId: author }));
+    await scene.database.query(`UPDATE timeline_work SET since = since - interval '90 s'`);
+    expect(await lag.read()).toBeCloseTo(90, -1);
+    await deliverStep(scene.database, SMALL);
+    expect(await lag.read()).toBe(0);
+  });
 
   /** How many of 50 small posts are still on their way after some steps, and how many lists the great one is in. */
   async function smallOnesLeft(limits: TimelineLimits, steps: number): Promise<{ small: number; reached: number }> {
