@@ -19,8 +19,7 @@ export const COVERAGE: Readonly<Record<string, Shown>> = {
   },
   FP2: {
     says: 'kill -9 before a transaction begins',
-    open: 'no kill has its point there; those of the row, and of the proof where it is not in a hurry, come wherever a writer is',
-    rows: ['FP3'],
+    rows: ['FP2'],
     proofs: ['events'],
   },
   FP3: { says: 'kill -9 between INSERT and COMMIT', rows: ['FP3', 'FP3-users'], proofs: ['events'] },

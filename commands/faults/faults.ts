@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
+import type { CrashPoint } from '#libs/crash-point';
 import type { FaultProxy, Toxics } from '../../test/servers/fault-proxy.js';
 import { startPostgres, type PostgresServer } from '../../test/servers/postgres.js';
 import { REDIS_ERRORS, startRedis, tell, type RedisServer } from '../../test/servers/redis.js';
@@ -56,6 +57,12 @@ export const FAULTS: readonly Fault[] = [
     // Ready within five seconds, and as long again for a busy machine.
     longestMsMax: () => 10_000,
   },
+  killedAt(
+    'FP2',
+    'kill -9 of posts with a connection in its hand, before BEGIN, and started again',
+    'posts',
+    'begin:before',
+  ),
   killed('FP3', 'kill -9 of posts in the middle of its writes, and started again', 'posts'),
   killed('FP3-users', 'kill -9 of users, and started again', 'users'),
   {
@@ -327,6 +334,23 @@ function killed(id: string, says: string, name: ProgramName, times = 1): Fault {
         town.signal(name, 'SIGKILL');
         await town.restart(name);
       }
+    },
+  };
+}
+
+/** Whoever passes the point first with something to do: a writer, or its relay, or who hears. */
+function killedAt(id: string, says: string, name: ProgramName, point: CrashPoint): Fault {
+  const preload = pathToFileURL(join(ROOT, 'dist/commands/prove/preload.js')).href;
+  return {
+    id,
+    says,
+    prepare: ({ town }) => replaced(town, name, { NODE_OPTIONS: `--import ${preload}`, CRASH_AT: point }),
+    async strike({ town }) {
+      const ended = town.ended(name);
+      town.signal(name, 'SIGUSR2');
+      const how = await ended;
+      if (how !== 'SIGKILL') throw new Error(`it ended by ${how}, and not at ${point}`);
+      await town.restart(name);
     },
   };
 }

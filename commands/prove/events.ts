@@ -67,6 +67,7 @@ function runsAt({ size, quick, whole, seed, controls }: Setup, place: Place): Ru
 type Role = FactsOrder['roles'][number];
 
 const STEPS: Readonly<Record<string, readonly Role[]>> = {
+  begin: ['write', 'relay', 'hear'],
   write: ['write'],
   commit: ['write', 'relay', 'hear'],
   relay: ['relay'],

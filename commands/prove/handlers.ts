@@ -95,8 +95,8 @@ function allKills(): Kill[] {
   const of = (role: Role, ...steps: string[]): Kill[] =>
     points.filter((point) => steps.includes(point.split(':')[0] ?? '')).map((point) => ({ role, point }));
   return [
-    ...of('write', 'write', 'commit'),
-    ...SERVICES.flatMap((service) => of(service, 'commit', 'relay', 'consume')),
+    ...of('write', 'begin', 'write', 'commit'),
+    ...SERVICES.flatMap((service) => of(service, 'begin', 'commit', 'relay', 'consume')),
     ...(['project:delivered', 'project:backfilled'] as const).map((point): Kill => ({ role: 'posts', point })),
   ];
 }

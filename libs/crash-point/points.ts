@@ -4,6 +4,7 @@
  */
 export const CRASH_POINTS = {
   // write: libs/outbox/record-event.ts, libs/database/database.ts
+  'begin:before': 'a connection is there, the BEGIN of a transaction is not sent (of a writer, a relay or a consumer)',
   'write:recorded': 'the fact and its event are written, not committed',
   'commit:before': 'all of a transaction is done, its COMMIT is not sent (of a writer, a relay or a consumer)',
   'commit:after': 'the COMMIT is answered, nobody has been told',

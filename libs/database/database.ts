@@ -153,6 +153,7 @@ export class Database implements Statements {
     try {
       const client = (await runner.connect()) as pg.PoolClient;
       deadline?.require();
+      crashPoint('begin:before');
       await runner.startTransaction().catch((error: unknown) => {
         if (isLost(error)) spoil(client, error);
         throw error;
