@@ -5,10 +5,11 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silent } from '#libs/telemetry';
-import { startTinyGraph, type TinyGraph } from '../test/tiny/tiny-graph.js';
+import { POSTS_SDL, startTinyGraph, startTinySubgraph, type TinyGraph } from '../test/tiny/tiny-graph.js';
 import { LEAK } from '../test/tiny/tiny-http.js';
 import { readGatewayConfig } from './config.js';
 import { openGateway, startGateway, type RunningGateway } from './start.js';
+import { compose } from './supergraph/compose.js';
 
 /** The whole program, Nest and all, before two real subgraphs. The rules of HTTP have their own tests in http/, and what is sent to break in is in test/attack. */
 let tiny: TinyGraph;
@@ -385,6 +386,64 @@ describe('a new supergraph', () => {
     expect(await told()).toContain('tributary_active_connections 2\n');
     for (const client of clients) client.destroy();
     await moved.close();
+  });
+
+  it('that comes after a service has lost a field (FX2): until then who asks for it has a hole, and nobody else; then it is refused', async () => {
+    const sdl = POSTS_SDL.replace('mood: JSON', '');
+    const without = await startTinySubgraph('posts', sdl, {
+      Query: { newest: () => ({ id: 'p9', body: 'newest', author: { id: '1' } }) },
+      Person: { posts: () => [{ id: 'p1', body: 'by 1' }] },
+    });
+    const own = join(folder, 'ahead.graphql');
+    writeFileSync(own, tiny.sdl);
+    const ahead = await startGateway(
+      readGatewayConfig({
+        SUPERGRAPH: own,
+        PORT: '0',
+        SUPERGRAPH_POLL_MS: '100',
+        SUBGRAPH_URL_POSTS: without.url,
+        SUBGRAPH_BREAKER_FAILURES: '1',
+      }),
+      { logger: silent },
+    );
+    try {
+      await ahead.ready();
+      const before = ahead.readiness()['supergraph'];
+      const lost = '{ me { name mood } }';
+      const others = ['{ me { name posts { body } } }', '{ newest { body author { name } } }'];
+      for (let times = 0; times < 5; times += 1) {
+        const { status, body } = await ask(lost, undefined, ahead.url);
+        expect([status, body.data]).toEqual([200, { me: { name: 'name of 1', mood: null } }]);
+        expect(body.errors).toMatchObject([{ path: ['me', 'mood'], extensions: { code: 'SUBGRAPH_UNAVAILABLE' } }]);
+        expect(JSON.stringify(body)).not.toMatch(LEAK);
+        expect(JSON.stringify(body)).not.toContain('Cannot query');
+        for (const query of others)
+          expect(await ask(query, undefined, ahead.url)).toEqual(await ask(query, undefined, gateway.url));
+      }
+      // (control: it is the service that refuses it, in its own words)
+      expect(await ask('{ _entities(representations: []) { ... on Person { mood } } }', {}, without.url)).toMatchObject(
+        {
+          body: { errors: [{ message: expect.stringContaining('Cannot query field "mood"') as unknown }] },
+        },
+      );
+      const subgraphs = [tiny.people, without].map((of) => ({
+        name: of.name,
+        url: of.url,
+        sdl: of.sdl,
+        from: of.name,
+      }));
+      writeFileSync(own, await compose(subgraphs));
+      await until(() => ahead.readiness()['supergraph'] !== before);
+      const { status, body } = await ask(lost, undefined, ahead.url);
+      expect([status, body.errors?.map(({ extensions }) => extensions.code)]).toEqual([
+        400,
+        ['GRAPHQL_VALIDATION_FAILED'],
+      ]);
+      for (const query of others) expect((await ask(query, undefined, ahead.url)).body.errors).toBeUndefined();
+    } finally {
+      await ahead.close();
+      await without.close();
+    }
   });
 
   it('is composed from what running services say of themselves, and followed when they change', async () => {

@@ -111,6 +111,16 @@ async function growth(asks: string): Promise<[string, number]> {
   return JSON.parse(stdout) as [string, number];
 }
 
+/** As Apollo Server says it. A field that nobody is to know of is what it takes for the one that was meant. */
+const NO_SUCH_FIELD = JSON.stringify({
+  errors: [
+    {
+      message: 'Cannot query field "posts" on type "Person". Did you mean "password" at /srv/app.js:12:3?',
+      extensions: { code: 'GRAPHQL_VALIDATION_FAILED' },
+    },
+  ],
+});
+
 /** Answers of `posts` to an entity call: the person stays, the posts are a hole that says where it is. */
 const HOLES: Record<string, [code: string, misbehave: Misbehave, late?: 'late']> = {
   'FG1 closes the connection': ['SUBGRAPH_UNAVAILABLE', (_request, response) => void response.destroy()],
@@ -195,6 +205,8 @@ const HOLES: Record<string, [code: string, misbehave: Misbehave, late?: 'late']>
       '{"errors":[{"message":"connect ECONNREFUSED 10.0.0.3","extensions":{"code":"SUBGRAPH_UNAVAILABLE"}}],"data":null}',
     ),
   ],
+  'FX2 that there is no such field': ['SUBGRAPH_UNAVAILABLE', answers(NO_SUCH_FIELD)],
+  'FX2 that there is no such field, and 400': ['SUBGRAPH_UNAVAILABLE', answers(NO_SUCH_FIELD, 400)],
   'an error that is none': ['INTERNAL_SERVER_ERROR', answers('{"data":null,"errors":[null,1,{"path":{}}]}')],
 };
 

@@ -147,8 +147,7 @@ export const COVERAGE: Readonly<Record<string, Shown>> = {
   },
   FX2: {
     says: 'a subgraph that is deployed first',
-    open: 'the gate before it; what comes of a field that a running subgraph has lost is not tried',
-    tests: ['test/contracts/schemas'],
+    tests: ['test/contracts/schemas', 'gateway/gateway', 'gateway/misbehaving-subgraphs'],
   },
   FX3: {
     says: 'a starved processor, few open files',

@@ -48,6 +48,9 @@ const SUBGRAPH_MEANS: ReadonlySet<unknown> = new Set([
   'IDEMPOTENCY_KEY_IN_USE',
 ]);
 
+/** It has no such field, which the supergraph says it has: it was deployed before the gateway's, or rolled back, and that will pass. */
+const LOST_FIELD: Code = 'GRAPHQL_VALIDATION_FAILED';
+
 /**
  * The one place that decides what leaves the house; every engine goes through it. What is kept from the client is logged once.
  * `more`: errors that nobody has kept.
@@ -86,6 +89,7 @@ const LOGGED_PATH_MAX = 500;
 
 function codeOf({ code, by }: FieldError): Code {
   if (!isCode(code)) return 'INTERNAL_SERVER_ERROR';
+  if (by === 'subgraph' && code === LOST_FIELD) return 'SUBGRAPH_UNAVAILABLE';
   return by === 'gateway' || SUBGRAPH_SAYS.has(code) || SUBGRAPH_MEANS.has(code) ? code : 'INTERNAL_SERVER_ERROR';
 }
 

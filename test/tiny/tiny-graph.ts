@@ -1,5 +1,5 @@
 import { buildSubgraphSchema } from '@apollo/subgraph';
-import { graphql, GraphQLScalarType, parse, type DocumentNode } from 'graphql';
+import { graphql, GraphQLScalarType, parse, validate, type DocumentNode, type GraphQLError } from 'graphql';
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { compose } from '../../gateway/supergraph/compose.js';
@@ -124,7 +124,10 @@ export async function startTinySubgraph(name: string, sdl: string, resolvers: ob
       if (subgraph.misbehave) return subgraph.misbehave(request, response, body);
       const { query, variables } = JSON.parse(body) as { query: string; variables?: Record<string, unknown> };
       void graphql({ schema, source: query, variableValues: variables ?? {} }).then((result) => {
-        response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(result));
+        const refused = result.data === undefined && validate(schema, parse(query)).length > 0;
+        response
+          .writeHead(refused ? 400 : 200, { 'content-type': 'application/json' })
+          .end(JSON.stringify(refused ? { errors: result.errors!.map(asInvalid) } : result));
       });
     });
   });
@@ -142,4 +145,9 @@ export async function startTinySubgraph(name: string, sdl: string, resolvers: ob
       }),
   };
   return subgraph;
+}
+
+/** As Apollo Server tells it; graphql-js has no codes. */
+function asInvalid({ message, locations }: GraphQLError): object {
+  return { message, locations, extensions: { code: 'GRAPHQL_VALIDATION_FAILED' } };
 }
