@@ -237,7 +237,7 @@ export const gatewaySettings = {
     min: 1,
     max: 1_000_000,
     default: 10_000,
-    why: 'Client connections at one time; more are refused.',
+    why: 'Client connections at one time; of more a few at a time are told 503, the others are closed at once.',
   }),
   DRAIN_MS: whole({
     min: 0,

@@ -17,7 +17,7 @@ export interface GatewayMetrics {
   /** A request was answered: `whole`, `partial` (the client asked for what it cannot have), `incomplete` (our side failed), or the code of its refusal. */
   answered(outcome: string): void;
   request(method: string, status: number, ms: number): void;
-  /** A client's connection was closed at once: there were as many as may be. */
+  /** A client's connection was let go at once: there were as many as may be. */
   rejected(): void;
   /** What is read when somebody looks. */
   watch(parts: {
@@ -54,7 +54,7 @@ export function gatewayMetrics(metrics: Metrics): GatewayMetrics {
   });
   const rejected = metrics.counter({
     name: 'tributary_rejected_connections_total',
-    help: 'Connections of clients that were closed at once: CONNECTIONS_MAX were open.',
+    help: 'Connections of clients that were told 503, or closed at once: CONNECTIONS_MAX were open.',
   });
   return {
     call: (subgraph, outcome, ms) => calls.labels(subgraph, outcome).observe(ms / 1_000),

@@ -1,3 +1,5 @@
+import { reserveOf } from '#libs/lifecycle';
+
 /** What a gateway has open besides clients and calls: its log, Redis, its planner, who reads its metrics. */
 const OWN = 64;
 /** So many addresses of services are reckoned with. */
@@ -17,8 +19,10 @@ export function connectionsWithin(files: number | undefined, wanted: Connections
   if (files === undefined) return wanted;
   const left = Math.max(4, files - OWN);
   const forCalls = Math.min(Math.floor(left / 2), ADDRESSES * wanted.calls);
+  const room = left - forCalls;
   return {
-    clients: Math.min(wanted.clients, left - forCalls),
+    // Beside them are those who are told that there is no place.
+    clients: Math.min(wanted.clients, room - reserveOf(room)),
     calls: Math.min(wanted.calls, Math.max(1, Math.floor(forCalls / ADDRESSES))),
   };
 }

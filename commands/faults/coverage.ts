@@ -151,9 +151,9 @@ export const COVERAGE: Readonly<Record<string, Shown>> = {
   },
   FX3: {
     says: 'a starved processor, few open files',
-    open: 'a client beyond those that fit is closed without a word, not told 503; a service does not start with 256',
+    open: 'clients beyond those that fit, and beyond the few that are told 503 at a time, are closed without a word; a service does not start with 256, because Node opens some 550 at once to load it',
     rows: ['FX3', 'FX3-files'],
-    tests: ['libs/lifecycle/limits', 'gateway/open-files', 'libs/subgraph-kit/listen'],
+    tests: ['libs/lifecycle/limits', 'gateway/open-files', 'gateway/http/node-limits', 'libs/subgraph-kit/listen'],
   },
 };
 

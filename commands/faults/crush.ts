@@ -2,25 +2,43 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const AGAIN_MS = 100;
+const ANSWERED_MS = 5_000;
+const NO_PLACE = /^HTTP\/1\.1 503 .*\r\nconnection: close\r\nretry-after: 1\r\n/;
 
-/** For `ms` there are always `count` clients who come, ask once and stay; who is closed at once comes again. */
-export async function crush(port: number, count: number, ms: number): Promise<{ answered: number; closed: number }> {
+export interface Crushed {
+  answered: number;
+  /** 503, and let go: there was no place. */
+  told: number;
+  /** Without a word. */
+  closed: number;
+}
+
+/** For `ms` there are always `count` clients who come, ask once and stay; who is let go comes again. */
+export async function crush(port: number, count: number, ms: number): Promise<Crushed> {
   const here = new Set<Socket>();
-  let [answered, closed, nth] = [0, 0, 0];
+  const all: Crushed = { answered: 0, told: 0, closed: 0 };
+  let isOver = false;
+  let nth = 0;
   const come = (): void => {
     const request = requestOf((nth += 1));
     const socket = connect(port, '127.0.0.1', () => socket.write(request));
     here.add(socket);
-    socket.once('data', () => (answered += 1)).resume();
+    let isAnswered = false;
+    socket.once('data', (chunk: Buffer) => {
+      isAnswered = true;
+      all[NO_PLACE.test(chunk.toString('latin1')) ? 'told' : 'answered'] += 1;
+    });
     socket.on('error', () => {});
     socket.once('close', () => {
       here.delete(socket);
-      closed += 1;
+      if (!isAnswered && !isOver) all.closed += 1;
     });
   };
-  for (const end = performance.now() + ms; performance.now() < end; await sleep(AGAIN_MS))
-    while (here.size < count) come();
-  const all = { answered, closed };
+  // On a busy machine until somebody was answered.
+  const mayEnd = (): boolean => all.answered > 0 || performance.now() > end + ANSWERED_MS;
+  const end = performance.now() + ms;
+  for (; performance.now() < end || !mayEnd(); await sleep(AGAIN_MS)) while (here.size < count) come();
+  isOver = true;
   for (const socket of here) socket.destroy();
   return all;
 }

@@ -265,8 +265,11 @@ export const FAULTS: readonly Fault[] = [
       await town.restart('gateway', {}, 256);
     },
     async strike({ town, ms }) {
-      const { answered, closed } = await crush(Number(new URL(town.graphql).port), 600, ms);
-      if (answered === 0 || closed === 0) throw new Error(`of 600 clients ${answered} were answered, ${closed} closed`);
+      const { answered, told, closed } = await crush(Number(new URL(town.graphql).port), 600, ms);
+      if (answered === 0 || told === 0 || closed === 0)
+        throw new Error(
+          `of 600 clients ${answered} were answered, ${told} told that there is no place, ${closed} closed`,
+        );
       // Who was let in has files for what has to be fetched for them.
       const why = /.*EMFILE.*/.exec(town.logOf('gateway'))?.[0];
       if (why !== undefined) throw new Error(`no file was left: ${why}`);

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { createServer, get, type Server } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -7,14 +7,11 @@ import { answerBrokenRequest, limitServer, SERVER_OPTIONS } from './node-limits.
 /** Node's own server with our limits, their times a hundred times shorter. */
 const SHORT = { headersTimeout: 100, requestTimeout: 150, connectionsCheckingInterval: 10 };
 let server: Server;
-/** One whose times are its own: a connection on which nothing was asked for a tenth of a second is in its time. */
-let patient: Server;
 let rejected = 0;
 beforeAll(async () => {
   server = await started(SHORT);
-  patient = await started({});
 });
-afterAll(() => Promise.all([server, patient].map(ended)));
+afterAll(() => ended(server));
 
 async function started(
   times: Partial<typeof SHORT>,
@@ -96,7 +93,7 @@ describe('a client that heeds no goodbye', () => {
     new Promise((resolve) => {
       get({ port, host: '127.0.0.1', agent: false }, (response) => {
         response.resume();
-        resolve(true);
+        resolve(response.statusCode === 200);
       }).on('error', () => resolve(false));
     });
 
@@ -105,6 +102,8 @@ describe('a client that heeds no goodbye', () => {
     const naive = await started(SHORT, (_error, socket) => void socket.end('HTTP/1.1 408 Request Timeout\r\n\r\n'));
     const [letGo, kept] = [held(ours), held(naive)];
     while (letGo.told() < 3 || kept.told() < 3 || (await letGo.open()) > 0) await delay(10);
+    // A place is free when its connection is closed to the last, which is a turn of the event loop later.
+    await delay(10);
     expect([await answered(letGo.port), await kept.open(), await answered(kept.port)]).toEqual([true, 3, false]);
     for (const { end } of [letGo, kept]) end();
     await Promise.all([ours, naive].map(ended));
@@ -112,29 +111,113 @@ describe('a client that heeds no goodbye', () => {
 });
 
 describe('connections', () => {
-  it('beyond the most that may be are closed, and those that are there go on', async () => {
-    const { port } = patient.address() as AddressInfo;
-    const open = await Promise.all(
-      [1, 2, 3].map(
-        () =>
-          new Promise<ReturnType<typeof connect>>((resolve) => {
-            const socket = connect(port, '127.0.0.1', () => resolve(socket));
-            socket.on('error', () => {});
-          }),
-      ),
-    );
+  let server: Server;
+  beforeEach(async () => void (server = await started({})));
+  afterEach(() => ended(server));
+
+  const ASKS = 'GET / HTTP/1.1\r\nhost: x\r\n\r\n';
+
+  /** What it is told until the other side ends, or keeps it for `ms` after an answer. */
+  function client(to: Server, { allowHalfOpen = false } = {}) {
+    const { port } = to.address() as AddressInfo;
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen });
+    let text = '';
+    const first = new Promise<string>((resolve) => {
+      socket.setEncoding('utf8').on('data', (chunk: string) => resolve((text += chunk)));
+      socket.on('error', () => {}).once('close', () => resolve(text));
+    });
+    const over = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+    const ask = (): void => void socket.write(ASKS);
+    return { socket, ask, first, over, connected: new Promise((resolve) => socket.once('connect', resolve)) };
+  }
+  /** Asked, answered, and kept. */
+  async function placed(to: Server, count: number) {
+    const all = Array.from({ length: count }, () => client(to));
+    for (const { ask } of all) ask();
+    for (const { first } of all) expect(await first).toMatch(/^HTTP\/1\.1 200 /);
+    return all;
+  }
+  const seen = (to: Server, event: 'drop' | 'connection') => new Promise((resolve) => to.once(event, resolve));
+
+  it('up to the most that may be are answered; one more is told 503 and when to come again, and has a place when there is one', async () => {
     const before = rejected;
-    const dropped = new Promise((resolve) => patient.once('drop', resolve));
-    const one = connect(port, '127.0.0.1');
-    one.on('error', () => {});
-    await dropped;
+    const inside = await placed(server, 3);
+    const one = client(server);
+    one.ask();
+    const text = await one.first;
+    expect(text).toMatch(/^HTTP\/1\.1 503 Service Unavailable\r\n/);
+    for (const header of ['retry-after: 1', 'connection: close', 'cache-control: no-store', 'x-request-id: r1'])
+      expect(text).toContain(`\r\n${header}\r\n`);
+    const error = {
+      message: 'The service is busy; try again.',
+      extensions: { code: 'OVERLOADED', requestId: 'r1' },
+    };
+    expect(JSON.parse(text.slice(text.indexOf('\r\n\r\n')))).toEqual({ errors: [error] });
+    await one.over;
     expect(rejected).toBe(before + 1);
-    one.destroy();
-    const answered = new Promise<string>((resolve) =>
-      open[0]!.once('data', (chunk: Buffer) => resolve(chunk.toString())),
-    );
-    open[0]!.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n');
-    expect(await answered).toMatch(/^HTTP\/1\.1 200 /);
-    for (const socket of open) socket.destroy();
+    // A place that is given up is another's.
+    inside[0]!.socket.destroy();
+    await inside[0]!.over;
+    for (;;) {
+      const next = client(server);
+      next.ask();
+      if ((await next.first).startsWith('HTTP/1.1 200 ')) break;
+    }
+  });
+
+  it('beyond those that are told at a time they are closed without a word; who says nothing, or heeds no goodbye, is let go', async () => {
+    const before = rejected;
+    const inside = await placed(server, 3);
+    const silentSince = performance.now();
+    const silent = client(server);
+    await seen(server, 'connection');
+    const dropped = seen(server, 'drop');
+    const beyond = client(server);
+    beyond.ask();
+    await dropped;
+    expect(await beyond.first).toBe('');
+    expect(rejected).toBe(before + 2);
+    // Nothing was asked, and nothing said.
+    await silent.over;
+    expect(await silent.first).toBe('');
+    expect(performance.now() - silentSince).toBeGreaterThan(900);
+    const stays = client(server, { allowHalfOpen: true });
+    stays.ask();
+    expect(await stays.first).toMatch(/^HTTP\/1\.1 503 /);
+    const open = (): Promise<number> => new Promise((resolve) => server.getConnections((_, count) => resolve(count)));
+    while ((await open()) > 3) await delay(10);
+    // Those that are there go on.
+    for (const { socket, ask } of inside) {
+      const again = new Promise<string>((resolve) => socket.once('data', resolve));
+      ask();
+      expect(await again).toMatch(/^HTTP\/1\.1 200 /);
+    }
+    stays.socket.destroy();
+  });
+
+  it('of who sends without an end a megabyte is heard', async () => {
+    await placed(server, 3);
+    const floods = client(server, { allowHalfOpen: true });
+    const began = performance.now();
+    const chunk = Buffer.alloc(256 * 1024);
+    const more = (): void => {
+      while (!floods.socket.destroyed && floods.socket.write(chunk));
+    };
+    floods.socket.on('drain', more);
+    more();
+    await floods.over;
+    expect(floods.socket.bytesWritten).toBeLessThan(64 * 1024 * 1024);
+    expect(performance.now() - began).toBeLessThan(900);
+  });
+
+  it('(control: by Node alone each that is too many is closed without a word)', async () => {
+    const plain = createServer((_, response) => response.end('{}'));
+    plain.maxConnections = 3;
+    await new Promise<void>((resolve) => plain.listen(0, '127.0.0.1', resolve));
+    await placed(plain, 3);
+    const one = client(plain);
+    one.ask();
+    expect(await one.first).toBe('');
+    await ended(plain);
   });
 });

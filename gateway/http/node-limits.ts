@@ -1,6 +1,8 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { limitConnections, refusalText, type Limited } from '#libs/lifecycle';
 import { answerProblem } from './problem.js';
+import { NO_PLACE, refusalBody } from './refusal.js';
 
 /** What Node's own HTTP server takes; its defaults wait 60 s for headers and 300 s for a request. */
 export const SERVER_OPTIONS = {
@@ -15,16 +17,24 @@ export const SERVER_OPTIONS = {
   requireHostHeader: false,
 };
 
-/** `rejected`: told of each connection beyond the most that may be, which Node closes without a word. */
-export function limitServer(server: Server, connectionsMax: number, newId: () => string, rejected?: () => void): void {
+/** `rejected`: told of each connection beyond the most that may be. */
+export function limitServer(
+  server: Server,
+  connectionsMax: number,
+  newId: () => string,
+  rejected?: () => void,
+): Limited {
   server.maxHeadersCount = 100;
   server.maxRequestsPerSocket = 1_000;
-  server.maxConnections = connectionsMax;
-  if (rejected) server.on('drop', rejected);
   server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
     response.setHeader('connection', 'close');
     answerProblem(response, 417, 'Only Expect: 100-continue can be met.', newId());
   });
+  const refusal = (): string => {
+    const id = newId();
+    return refusalText(refusalBody(NO_PLACE, id), `x-content-type-options: nosniff\r\nx-request-id: ${id}\r\n`);
+  };
+  return limitConnections(server, connectionsMax, { refusal, rejected });
 }
 
 const ANSWERS: Record<string, { status: string; message: string }> = {

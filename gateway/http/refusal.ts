@@ -31,6 +31,9 @@ export function notTaken(headers: Readonly<Record<string, string>> = {}): Refusa
 
 export const NOT_TAKEN = new Failure('OVERLOADED', 'More requests at once than can be answered in time.');
 
+/** Made once: so many clients are here that this one cannot be. */
+export const NO_PLACE = notTaken();
+
 export interface RefusedError {
   readonly message: string;
   readonly locations?: readonly { readonly line: number; readonly column: number }[] | undefined;

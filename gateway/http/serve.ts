@@ -15,7 +15,7 @@ export interface HttpServer {
   /** Takes connections from now on. */
   listen(): Promise<AddressInfo>;
   /** How many clients have open. */
-  connections(): Promise<number>;
+  connections(): number;
   /** Still answers, and ends each connection with its next answer: clients move on before it stops listening. */
   drain(): void;
   close(): Promise<void>;
@@ -110,16 +110,13 @@ export async function serve(parts: {
   await app.init();
   await fastify.ready();
   const server = app.getHttpServer() as Server;
-  limitServer(server, parts.connectionsMax, newId, parts.rejected);
+  const clients = limitServer(server, parts.connectionsMax, newId, parts.rejected);
   return {
     async listen() {
       await app.listen({ port: parts.port, host: parts.host, backlog: BACKLOG });
       return server.address() as AddressInfo;
     },
-    connections: () =>
-      new Promise((resolve, reject) =>
-        server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
-      ),
+    connections: () => clients.count(),
     drain() {
       closing = true;
     },

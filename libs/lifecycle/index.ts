@@ -1,4 +1,5 @@
 export { AWAY_HEADER } from './away.js';
+export { limitConnections, refusalText, reserveOf, type Limited } from './connections.js';
 export { CLOSE_MS, endOnError, endOnSignals } from './end-on-signals.js';
 export { HeapWatch } from './heap-watch.js';
 export { openFilesMax, requireOpenFiles, SERVICE_FILES_MIN } from './open-files.js';

@@ -1,6 +1,7 @@
 import { afterEach, expect, it } from '@jest/globals';
 import { once } from 'node:events';
 import { Agent, request, type ClientRequest, type IncomingMessage, type RequestListener } from 'node:http';
+import { connect } from 'node:net';
 import { listen, type Listening } from './listen.js';
 
 const open: Listening[] = [];
@@ -102,11 +103,18 @@ it('what is under way is ended first, and the connection with it', async () => {
   await closed;
 });
 
-it('beyond the most connections that may be, those that come are closed, and those that are there go on', async () => {
+it('beyond the most connections that may be one is told 503, those beyond it are closed, and those that are there go on', async () => {
   const listening = await start(whole, { connectionsMax: 4 });
   const { ask } = client(listening, 4);
   await ask(4).answers;
+  const full = { errors: [{ message: 'The service is busy; try again.', extensions: { code: 'OVERLOADED' } }] };
+  const response = await fetch(listening.url, { method: 'POST', body: 'x' });
+  expect([response.status, response.headers.get('retry-after'), await response.json()]).toEqual([503, '1', full]);
+  // Who has come and says nothing is told nothing, and nobody else is.
+  const silent = connect(Number(new URL(listening.url).port), '127.0.0.1');
+  await once(listening.server, 'connection');
   expect(await client(listening, 2).ask(2).answers).toEqual(times(2, 'ECONNRESET'));
+  silent.destroy();
   expect(await ask(8).answers).toEqual(times(8, 'whole'));
 });
 

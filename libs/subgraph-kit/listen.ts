@@ -1,6 +1,7 @@
 import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { AWAY_HEADER } from '#libs/lifecycle';
+import { CODES } from '#libs/failure';
+import { AWAY_HEADER, limitConnections, refusalText } from '#libs/lifecycle';
 
 /** A port that is listened on from the first moment to the last, whoever answers there. */
 export interface Listening {
@@ -36,7 +37,7 @@ export async function listen({
   port: number;
   /** What /health/startup and /health/ready say until somebody answers. */
   waitingFor: readonly string[];
-  /** More are closed at once: gateways ask again for queries, and mutations fail. Absent: as many as come. */
+  /** More are told 503, or closed at once: gateways ask again for queries, and mutations fail. Absent: as many as come. */
   connectionsMax?: number | undefined;
   /** It answers, and others are to be asked. */
   heapFull?: () => boolean;
@@ -57,7 +58,7 @@ export async function listen({
     }
     handle(request, response);
   });
-  if (connectionsMax !== undefined) server.maxConnections = connectionsMax;
+  if (connectionsMax !== undefined) limitConnections(server, connectionsMax, { refusal: () => NO_PLACE });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(port, host, () => {
       server.off('error', reject);
@@ -91,6 +92,11 @@ async function close(server: Server): Promise<void> {
   clearInterval(idle);
   clearTimeout(cut);
 }
+
+/** As GraphQL has it, for gateways, and for who looks at its health. */
+const NO_PLACE = refusalText(
+  JSON.stringify({ errors: [{ message: CODES.OVERLOADED.message, extensions: { code: 'OVERLOADED' } }] }),
+);
 
 /** In the words of the gateway. */
 const HEAP_FULL = { status: 'waiting', waitingFor: ['heap: it is nearly full'] };

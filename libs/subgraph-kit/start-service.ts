@@ -13,7 +13,7 @@ import {
 import { databaseGauges, openDatabase, type Database, type OpenDatabaseOptions } from '#libs/database';
 import type { DomainEvent, EventSource } from '#libs/events';
 import { KeyRetention } from '#libs/idempotency';
-import { openFilesMax, type HeapWatch } from '#libs/lifecycle';
+import { openFilesMax, reserveOf, type HeapWatch } from '#libs/lifecycle';
 import { AssertionVerifier, loadOrCreateSecret } from '#libs/identity';
 import {
   CaughtUp,
@@ -110,12 +110,13 @@ export async function startService(
     if (tracing && !parts.tracing) closers.push(() => tracing.close());
     const tracer = tracing?.tracer(name);
     const files = openFilesMax();
+    const room = files === undefined ? undefined : Math.max(2, files - OWN_FILES - config.DATABASE_POOL_MAX);
     const listening = await listen({
       host: config.HOST,
       port: config.PORT,
       waitingFor: MIGRATIONS,
       // Of what it has open besides, its database, Redis and its log are to go on.
-      connectionsMax: files === undefined ? undefined : Math.max(1, files - OWN_FILES - config.DATABASE_POOL_MAX),
+      connectionsMax: room === undefined ? undefined : room - reserveOf(room),
       heapFull: () => parts.heap?.full === true,
     });
     closers.push(() => listening.close());
