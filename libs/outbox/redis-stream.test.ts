@@ -9,6 +9,7 @@ import { withServer } from '../../test/servers/needs.js';
 import { REDIS_ERRORS, startRedis, startRedisCluster } from '../../test/servers/redis.js';
 import { RedisStream, type RedisStreamOptions } from './redis-stream.js';
 import { event } from './scene.contract.js';
+import { TOGETHER } from './stream.js';
 import { streamGauges } from './stream-gauges.js';
 import { firsts, gate, numbers, streamContract } from './stream.contract.js';
 
@@ -74,6 +75,71 @@ withServer('redis', 'the stream in Redis', (url) => {
     expect(down['kept']).toBe(3);
     expect(down['posts']).toBeGreaterThanOrEqual(0.01);
     expect(down['posts']).toBeLessThan(down['followers'] as number);
+  });
+
+  describe('a group ten times slower than another', () => {
+    const EVENTS = 500;
+    const AGGREGATES = 5;
+    const MS_EACH = 2;
+    const all = Array.from({ length: EVENTS }, (_, nth) =>
+      event(1 + (nth % AGGREGATES), 1 + Math.floor(nth / AGGREGATES)),
+    );
+    /** Told as relays tell: some at a time, and not all of it at once. */
+    async function heard(stream: RedisStream, whileSlow: (slow: readonly string[]) => Promise<void>) {
+      const [quick, slow]: [string[], string[]] = [[], []];
+      const subscribe = (group: string, taken: string[], msEach: number) =>
+        stream.subscribe(group, ['users'], async (events) => {
+          await sleep(events.length * msEach);
+          taken.push(...events.map(numbers));
+        });
+      const followers = subscribe('followers', quick, MS_EACH / 10);
+      const posts = subscribe('posts', slow, MS_EACH);
+      await Promise.all([followers.settled(), posts.settled()]);
+      for (let from = 0; from < EVENTS; from += 50) await stream.publish(all.slice(from, from + 50));
+      await followers.settled();
+      await whileSlow(slow);
+      await posts.settled();
+      return { quick, slow };
+    }
+    const listeners = { ...LISTENERS, users: ['posts', 'followers'] };
+
+    it('holds up nobody and misses nothing; what it has not heard is kept, and no more, and the gauge says for how long it waits', async () => {
+      await redis.flushdb();
+      const stream = another({ listeners, trimEveryMs: 0 });
+      await eventually(() => stream.kept('users'));
+      const gauges = async () =>
+        Object.fromEntries(
+          (await readGauges(streamGauges(stream, 'users'))).map(({ gauge, value }) => [
+            gauge.labels?.['service'] ?? 'kept',
+            value,
+          ]),
+        );
+      const { quick, slow } = await heard(stream, async (slow) => {
+        // The other has heard everything by now.
+        expect(slow.length).toBeLessThan(EVENTS / 2);
+        for (const half of [0, EVENTS / 2]) {
+          while (slow.length <= half) await sleep(5);
+          await stream.trim('users');
+          const [unheard, { kept, posts, followers }] = [EVENTS - slow.length, await gauges()];
+          // Besides, what it has in hand and has not acknowledged.
+          expect(kept).toBeGreaterThanOrEqual(unheard - TOGETHER);
+          expect(kept).toBeLessThanOrEqual(unheard + TOGETHER);
+          expect([followers, posts! > (half * MS_EACH) / 2_000]).toEqual([0, true]);
+        }
+      });
+      for (const taken of [quick, slow]) expect(taken).toEqual(all.map(numbers));
+      await stream.trim('users');
+      expect(await gauges()).toMatchObject({ kept: 0, posts: 0, followers: 0 });
+    });
+
+    it('(control: where the stream is kept short by length instead, it misses events that others have heard)', async () => {
+      await redis.flushdb();
+      const stream = another({ listeners });
+      await eventually(() => stream.kept('users'));
+      const { quick, slow } = await heard(stream, async () => void (await redis.xtrim(KEY, 'MAXLEN', '=', 100)));
+      expect(quick).toHaveLength(EVENTS);
+      expect(slow.length).toBeLessThan(EVENTS);
+    });
   });
 
   describe('of two processes in a group', () => {
