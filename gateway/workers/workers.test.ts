@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
@@ -60,23 +61,31 @@ const NOBODY_LOOKS = `${HELD_BACK}
       return { ...loaded, source: parts.join('false') };
     }\`));`;
 
+/** Loaded before the program: the first worker takes the end of its primary for one that was agreed on. */
+const HEEDLESS = `
+  import cluster from 'node:cluster';
+  if (cluster.worker?.id === 1) {
+    cluster.worker.exitedAfterDisconnect = true;
+    console.error('heedless is ' + process.pid);
+  }`;
+
+const ENV = {
+  PATH: process.env['PATH'],
+  PORT: '0',
+  ENGINE: 'tributary',
+  SUPERGRAPH_POLL_MS: '100',
+  WORKERS: String(WORKERS),
+  // Nothing here is about time.
+  SUBGRAPH_TIMEOUT_MS: '60000',
+  REQUEST_TIMEOUT_MS: '60000',
+  OVERLOAD_MS: '0',
+};
+
 async function start(env: Record<string, string> = {}): Promise<{ program: Child; port: number }> {
   writeFileSync(file, tiny.sdl);
   child = await startChild('gateway', [process.execPath, 'dist/gateway/main.js'], {
     cwd: process.cwd(),
-    env: {
-      PATH: process.env['PATH'],
-      SUPERGRAPH: file,
-      PORT: '0',
-      ENGINE: 'tributary',
-      SUPERGRAPH_POLL_MS: '100',
-      WORKERS: String(WORKERS),
-      // Nothing here is about time.
-      SUBGRAPH_TIMEOUT_MS: '60000',
-      REQUEST_TIMEOUT_MS: '60000',
-      OVERLOAD_MS: '0',
-      ...env,
-    },
+    env: { ...ENV, SUPERGRAPH: file, ...env },
   });
   await child.said('"Listening"', 120_000);
   const port = Number(/127\.0\.0\.1:(\d+)\/graphql/.exec(child.output())![1]);
@@ -256,15 +265,38 @@ describe('workers of one gateway', () => {
     expect(second.filter(({ client }) => !inHand.includes(client))).toEqual([]);
     expect(inHand.length).toBeGreaterThan(0);
   }, 300_000);
-
-  // The last: nobody is left.
-  it('kill -9 of the primary leaves no orphan', async () => {
-    const workers = childrenOf(program.pid);
-    expect(workers).toHaveLength(WORKERS);
-    process.kill(program.pid, 'SIGKILL');
-    await until(() => workers.filter(runs).length === 0);
-  }, 300_000);
 });
+
+it('kill -9 of the primary leaves no orphan; control: one that does not heed that its primary is gone', async () => {
+  const code = join(folder, 'heedless.mjs');
+  writeFileSync(code, HEEDLESS);
+  writeFileSync(file, tiny.sdl);
+  // By itself: what starts all others here ends the whole group with the program.
+  const primary = spawn(process.execPath, ['dist/gateway/main.js'], {
+    env: { ...ENV, SUPERGRAPH: file, NODE_OPTIONS: `--import ${pathToFileURL(code).href}` },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let said = '';
+  primary.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  let workers: number[] = [];
+  try {
+    await until(() => said.includes('"Listening"') || primary.exitCode !== null);
+    const port = Number(/127\.0\.0\.1:(\d+)\/graphql/.exec(said)![1]);
+    // From then on none of them has anything to tell, which would end it.
+    await until(async () => (await ask(port, '/health/ready')).status === 200);
+    workers = childrenOf(primary.pid!);
+    const heedless = Number(/heedless is (\d+)/.exec(said)?.[1]);
+    expect(workers).toHaveLength(WORKERS);
+    expect(workers).toContain(heedless);
+    primary.kill('SIGKILL');
+    await until(() => workers.filter(runs).length < 2);
+    await sleep(500);
+    expect(workers.filter(runs)).toEqual([heedless]);
+  } finally {
+    primary.kill('SIGKILL');
+    for (const pid of workers.filter(runs)) process.kill(pid, 'SIGKILL');
+  }
+}, 300_000);
 
 describe('workers', () => {
   afterEach(async () => {
