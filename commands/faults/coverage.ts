@@ -35,10 +35,9 @@ export const COVERAGE: Readonly<Record<string, Shown>> = {
   FP8: { says: 'kill -9 of a consumer', rows: ['FP8'], proofs: ['events'] },
   FP9: { says: 'kill -9 of a saga at every step', proofs: ['sagas'] },
   FP10: {
-    says: 'two relays at once, one of them paused',
-    open: 'of coordinators: a deletion that two decide about at once is only killed, not paused',
+    says: 'two relays, or two that decide about deletions, at once, one of them paused',
     rows: ['FP10', 'FP10-followers'],
-    proofs: ['leases'],
+    proofs: ['leases', 'sagas'],
   },
   FP11: {
     says: 'SIGTERM under load, rolling restart',
@@ -48,7 +47,8 @@ export const COVERAGE: Readonly<Record<string, Shown>> = {
   },
   FP12: {
     says: 'an exception or a rejection that nobody catches',
-    open: 'it is started again by whoever runs it; that it ends by a deadline is shown, how soon it does under load is not measured',
+    open: 'it is started again by whoever runs it',
+    rows: ['FP12', 'FP12-posts'],
     tests: ['libs/lifecycle/end-on-signals', 'gateway/workers/workers'],
   },
   FP13: {

@@ -89,6 +89,13 @@ export const FAULTS: readonly Fault[] = [
       }
     },
   },
+  uncaught(
+    'FP12',
+    'an exception that nobody catches ends the gateway, and it is started again',
+    'gateway',
+    'exception',
+  ),
+  uncaught('FP12-posts', 'a rejection that nobody handles ends posts, and it is started again', 'posts', 'rejection'),
   stopped('FP13', 'the gateway is stopped (SIGSTOP) and goes on later', 'gateway'),
   heapFull('FP14', 'the gateway fills its heap up to its limit, says so, is ended by V8, and started again', 'gateway'),
   heapFull('FP14-posts', 'the same of posts', 'posts'),
@@ -353,6 +360,31 @@ function killedAt(id: string, says: string, name: ProgramName, point: CrashPoint
       town.signal(name, 'SIGUSR2');
       const how = await ended;
       if (how !== 'SIGKILL') throw new Error(`it ended by ${how}, and not at ${point}`);
+      await town.restart(name);
+    },
+  };
+}
+
+/** What is under way when it breaks is answered first; of the services each call has three seconds. */
+const ENDS_MS = 5_000;
+
+function uncaught(id: string, says: string, name: ProgramName, what: 'exception' | 'rejection'): Fault {
+  const breaks = pathToFileURL(join(ROOT, 'dist/commands/faults/breaks.js')).href;
+  return {
+    id,
+    says,
+    prepare: ({ town }) => replaced(town, name, { NODE_OPTIONS: `--import ${breaks}`, BREAKS: what }),
+    async strike({ town }) {
+      const ended = town.ended(name);
+      const began = performance.now();
+      town.signal(name, 'SIGUSR2');
+      const how = await ended;
+      const ms = performance.now() - began;
+      process.stderr.write(`${id}: ${name} ended ${(ms / 1_000).toFixed(2)} s after the error\n`);
+      if (how !== 1) throw new Error(`it ended by ${how}, and not with 1`);
+      if (!town.logOf(name).includes('Nobody caught this error')) throw new Error('its log does not say why it ends');
+      // By itself, and not by the deadline that it has for that.
+      if (ms > ENDS_MS) throw new Error(`it ended ${ms.toFixed(0)} ms after the error, which may be ${ENDS_MS} ms`);
       await town.restart(name);
     },
   };
