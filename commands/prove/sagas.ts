@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
 import { CRASH_POINTS, type CrashPoint } from '#libs/crash-point';
 import { openDatabase, type Database } from '#libs/database';
 import { newId } from '#libs/identity';
@@ -13,7 +15,7 @@ import { loadBlocks, loadEdges, loadPeople, loadPosts } from '../../subgraphs/po
 import { loadUsers } from '../../subgraphs/users/bulk.js';
 import type { Progress } from '../seed/progress.js';
 import { seenAcrossBlocks, watchBlocks } from './block-watch.js';
-import { killOneAt, Member } from './crew.js';
+import { freezeOneAt, killOneAt, Member } from './crew.js';
 import { drawer } from './draw.js';
 import type { Place, Site } from './places.js';
 import { eachKilled, wrong, zeros, type Proof, type Row, type Setup } from './proof.js';
@@ -22,7 +24,8 @@ import { SERVICES, SIDE_BY_SIDE, TABLES, type SagasOrder, type Service } from '.
 
 /**
  * Accounts are deleted, by both sagas under the same kills, while events come late, twice and in the wrong order; every fifth
- * deletion meets a step that fails for good. Afterwards each account is either gone everywhere or exactly as it was.
+ * deletion meets a step that fails for good. Afterwards each account is either gone everywhere or exactly as it was. Then the same with
+ * two processes that decide, one of which is frozen for longer than it may read without a sign of life, and goes on beside the other.
  */
 export const sagas: Proof = {
   name: 'sagas',
@@ -54,12 +57,19 @@ const POINTS = Object.keys(CRASH_POINTS).filter(
     name.startsWith('saga:') ||
     ['commit:before', 'commit:after', 'relay:published', 'consume:committed'].includes(name),
 ) as CrashPoint[];
+/** Of two processes that decide about deletions: with answers in hand, with its decision made, with nothing left but COMMIT. */
+const FROZEN_AT = ['consume:given', 'saga:heard', 'commit:before'] as const satisfies CrashPoint[];
+/** Longer than it may read for its group without a sign of life (2 s): then the other does. */
+const PAUSED_MS_MIN = 2_500;
+/** By then the other has something to show, also where it had to wait until PostgreSQL ended the transaction of whoever is frozen (5 s). */
+const TAKEN_OVER_MS_MAX = 20_000;
 const SAGAS = ['orchestrated', 'choreographed'] as const;
 
 /** Three databases are opened again after each kill: where there is not time for all of them some points are taken, drawn by the seed. */
 const SOME = { embedded: 1, servers: { quick: 1, else: 4 } };
 
-function showsAt({ size, quick, whole, seed, controls }: Setup, place: Place): Show[] {
+function showsAt({ size, quick, whole, seed, controls, freezeMs }: Setup, place: Place): Show[] {
+  const pausedMs = Math.max(freezeMs, PAUSED_MS_MIN);
   const isEmbedded = place.name === 'embedded';
   const each = whole ? POINTS.length : isEmbedded ? SOME.embedded : SOME.servers[quick ? 'quick' : 'else'];
   // The same for both sagas, so that they meet the same faults.
@@ -72,6 +82,16 @@ function showsAt({ size, quick, whole, seed, controls }: Setup, place: Place): S
     shows.push({ plan: { saga, accounts, points }, rowOf: (outcome) => killed(saga, outcome) });
     if (whole)
       shows.push({ plan: { saga, accounts: 40, points: [], calm: true }, rowOf: (outcome) => costs(saga, outcome) });
+  }
+  if (!isEmbedded) {
+    const some = whole ? FROZEN_AT : FROZEN_AT.slice(seed % FROZEN_AT.length).slice(0, 1);
+    shows.push({ plan: { saga: 'orchestrated', accounts, points: some, pausedMs }, rowOf: paused });
+    if (controls && !quick)
+      shows.push({
+        isControl: true,
+        plan: { saga: 'orchestrated', accounts: 10, points: ['consume:given'], pausedMs, stale: true },
+        rowOf: pausedStale,
+      });
   }
   if (controls && (whole || !isEmbedded))
     shows.push({
@@ -87,6 +107,22 @@ function killed(saga: Saga, { begun, done, reverted, halfDone, astray, kills, se
     claim: `deleted by the ${saga} saga, killed at ${kills} points`,
     over: `${begun} accounts (${done} gone, ${reverted} brought back)`,
     figures: zeros({ 'half done': halfDone, 'ended the other way': astray, 'seen across a block': seen }),
+  };
+}
+
+function paused({ begun, done, reverted, halfDone, astray, twice, kills }: Outcome): Omit<Row, 'place'> {
+  return {
+    claim: 'two that decide, one paused (SIGSTOP) until the other has its work, then going on',
+    over: `${begun} accounts (${done} gone, ${reverted} brought back), ${kills} pauses`,
+    figures: zeros({ 'half done': halfDone, 'ended the other way': astray, 'decided twice': twice }),
+  };
+}
+
+function pausedStale({ begun, twice, kills }: Outcome): Omit<Row, 'place'> {
+  return {
+    claim: 'control: the same two, deciding by what they had read',
+    over: `${begun} accounts, ${kills} pause`,
+    figures: wrong({ 'decided twice': twice }, 'decided twice'),
   };
 }
 
@@ -117,6 +153,9 @@ interface Plan {
   readonly points: readonly CrashPoint[];
   readonly naive?: boolean;
   readonly calm?: boolean;
+  /** Two processes decide, and nobody is killed: one of them is frozen at each point for so long. */
+  readonly pausedMs?: number;
+  readonly stale?: boolean;
 }
 
 interface Outcome {
@@ -129,6 +168,8 @@ interface Outcome {
   readonly halfDone: number;
   /** Gone although a step failed for good, or brought back although none did. */
   readonly astray: number;
+  /** What can happen once to a deletion and was told more than once: its beginning, its end, its way back. */
+  readonly twice: number;
   /** Times at which a post was to be seen by whom its author blocks. */
   readonly seen: number;
   readonly messages: number;
@@ -149,6 +190,7 @@ async function run(setup: Setup, place: Place, plan: Plan, progress: Progress): 
         seed: draw(1_000_000),
         ...(plan.naive ? { naive: true } : {}),
         ...(plan.calm ? { calm: true } : {}),
+        ...(plan.stale ? { stale: true } : {}),
       });
       const member = new Member({ job: './sagas.worker.js', order });
       members.push(member);
@@ -158,7 +200,20 @@ async function run(setup: Setup, place: Place, plan: Plan, progress: Progress): 
     if (place.name === 'embedded' || plan.naive) hire(SERVICES);
     else for (const service of SERVICES) hire([service]);
 
-    for (const point of plan.points) {
+    const { pausedMs } = plan;
+    const coordinators = pausedMs === undefined ? [] : [members[0]!, hire(['users'])];
+    for (const point of pausedMs === undefined ? [] : plan.points) {
+      const pause = async (): Promise<void> => {
+        const before = plan.stale ? await shownBy(site, plan) : undefined;
+        const frozen = await freezeOneAt(coordinators, point);
+        await sleep(pausedMs!);
+        await takenOver(site, plan, before);
+        frozen.signal('SIGCONT');
+      };
+      await keepDeleting(pause(), members, people.length);
+      progress.add(1, point);
+    }
+    for (const point of pausedMs === undefined ? plan.points : []) {
       const dies = killOneAt(members, point, 1 + draw(plan.naive ? 1 : 3));
       await keepDeleting(dies, members, people.length);
       progress.add(1, point);
@@ -173,6 +228,25 @@ async function run(setup: Setup, place: Place, plan: Plan, progress: Progress): 
   } finally {
     await Promise.all(members.map((member) => member.destroy()));
     await site.clear();
+  }
+}
+
+/** Until the other has heard something, or, where it has no inbox, has gone past the point of no return. */
+async function takenOver(site: Site, plan: Plan, before: number | undefined): Promise<void> {
+  const was = before ?? (await shownBy(site, plan));
+  for (const end = performance.now() + TAKEN_OVER_MS_MAX; performance.now() < end; await sleep(50))
+    if ((await shownBy(site, plan)) > was) return;
+  throw new Error(`Nobody took over from whoever was paused within ${TAKEN_OVER_MS_MAX / 1_000} s`);
+}
+
+async function shownBy({ urls }: Site, { stale }: Plan): Promise<number> {
+  const client = new pg.Client({ connectionString: urls?.['users'] });
+  await client.connect();
+  try {
+    const text = `SELECT count(*)::int AS count FROM ${stale ? `outbox WHERE type = 'user-deleted'` : 'inbox'}`;
+    return ((await client.query(text)).rows as { count: number }[])[0]!.count;
+  } finally {
+    await client.end();
   }
 }
 
@@ -331,6 +405,11 @@ async function compared(stores: Stores, people: readonly Account[], plan: Plan):
     else halfDone += 1;
     if ((isGone && fails) || (isBack && !fails)) astray += 1;
   }
+  const [again] = await stores.users.query<{ twice: number }>(
+    `SELECT count(*)::int AS twice FROM (
+       SELECT FROM outbox WHERE type IN ('account-frozen', 'account-thawed', 'user-deleted')
+       GROUP BY type, payload ->> 'deletionId' HAVING count(*) > 1) AS each`,
+  );
   const messages = await messagesOf(Object.values(stores));
   const [time] = await stores.users.query<{ p50: number | null }>(
     `SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY took)::float8 AS p50 FROM (
@@ -343,6 +422,7 @@ async function compared(stores: Stores, people: readonly Account[], plan: Plan):
     reverted,
     halfDone,
     astray,
+    twice: again?.twice ?? 0,
     seen: await seenAcrossBlocks(stores.posts),
     messages: Math.round((messages / begun) * 10) / 10,
     p50Ms: Math.round(time?.p50 ?? 0),

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { crashPoint } from '#libs/crash-point';
-import { openDatabase, type Database } from '#libs/database';
+import { openDatabase, type Database, type Tx } from '#libs/database';
 import { LISTENERS } from '#libs/events';
 import { newId } from '#libs/identity';
-import { consume, openStream, Relay, type Handlers } from '#libs/outbox';
+import { consume, openStream, Relay, type Handlers, type Stream, type Subscription } from '#libs/outbox';
 import type { Saga } from '#libs/saga';
 import { createLogger } from '#libs/telemetry';
 import { dissolveSlice } from '../../subgraphs/followers/on/dissolve-follows.js';
@@ -14,7 +14,8 @@ import { postsParticipant } from '../../subgraphs/posts/on/deletion.js';
 import { HEARD as heardByPosts } from '../../subgraphs/posts/on/heard.js';
 import { withdrawSlice } from '../../subgraphs/posts/on/withdraw-posts.js';
 import { postsTables } from '../../subgraphs/posts/posts.tables.js';
-import { beginDeletion } from '../../subgraphs/users/deletion.store.js';
+import { heard, nextOf, type Ended } from '../../subgraphs/users/deletion.js';
+import { beginDeletion, eraseAccount, setStep, stepsOf, type Deletion } from '../../subgraphs/users/deletion.store.js';
 import { deletionWork } from '../../subgraphs/users/on/deletion.js';
 import { heardBy } from '../../subgraphs/users/on/heard.js';
 import { usersTables } from '../../subgraphs/users/users.tables.js';
@@ -35,6 +36,8 @@ export interface SagasOrder {
   readonly seed: number;
   /** The control: one service after the other, by one process that remembers nothing. */
   readonly naive?: boolean;
+  /** Another: users decides by what it has read, and writes that down later, whatever was decided meanwhile. */
+  readonly stale?: boolean;
   /** Events neither late nor doubled nor shuffled: for what a saga costs. */
   readonly calm?: boolean;
 }
@@ -59,15 +62,18 @@ export async function work(order: SagasOrder, boss: Boss): Promise<void> {
 
   for (const [service, database] of order.naive ? [] : databases) {
     const background = backgroundOf(service, database, logger);
-    const subscription = consume({
-      database,
-      stream,
-      group: service,
-      hear: HEARD[service],
-      logger,
-      pausesMs: [10, 40, 160, 640, 640, 640, 640],
-      lookMs: 500,
-    });
+    const subscription =
+      order.stale && service === 'users'
+        ? decideStale(database, stream)
+        : consume({
+            database,
+            stream,
+            group: service,
+            hear: HEARD[service],
+            logger,
+            pausesMs: [10, 40, 160, 640, 640, 640, 640],
+            lookMs: 500,
+          });
     const relay = new Relay({
       database,
       stream: order.calm ? stream : troubled(stream, draw),
@@ -123,6 +129,35 @@ const HEARD: Readonly<Record<Service, Handlers>> = {
   posts: heardByPosts,
   followers: heardByFollowers,
 };
+
+/** Without an inbox, and without a look at the deletion in the transaction that goes on with it. */
+function decideStale(users: Database, stream: Stream): Subscription {
+  const hear = HEARD.users as Readonly<Record<string, ((tx: Tx, event: never) => Promise<void>) | undefined>>;
+  return stream.subscribe('users', ['users', 'posts', 'followers'], async (events) => {
+    for (const { type, payload, ...event } of events) {
+      const answer = payload as Ended & { deletionId: string };
+      const isAnswer = type === 'posts-step-ended' || type === 'follows-step-ended';
+      const [deletion] = isAnswer ? await lookAt(users, answer.deletionId) : [];
+      const steps = deletion === undefined ? [] : await stepsOf(users, deletion.id);
+      const change = deletion && heard(deletion.state, steps, answer);
+      const after = steps.map((step) => (step.name === change?.name ? { ...step, state: change.to } : step));
+      if (deletion !== undefined && change !== undefined && nextOf(change.state, after)?.do === 'erase') {
+        // Passed nowhere else here, where nothing is consumed.
+        crashPoint('consume:given');
+        await users.transaction(async (tx) => {
+          await setStep(tx, deletion.id, change.name, change.to);
+          await eraseAccount(tx, deletion, PATIENCE);
+        });
+      } else await users.transaction(async (tx) => hear[type]?.(tx, { ...event, type, payload } as never));
+    }
+  });
+}
+
+function lookAt(users: Database, id: string): Promise<Deletion[]> {
+  return users.query<Deletion>('SELECT id, user_id AS "userId", saga, state FROM account_deletions WHERE id = $1', [
+    id,
+  ]);
+}
 
 function backgroundOf(service: Service, database: Database, logger: ReturnType<typeof createLogger>) {
   const parts = { database, logger, pausesMs: PAUSES_MS, lookMs: 500 };

@@ -165,7 +165,7 @@ async function expect(tx: Tx, deletionId: string, name: StepName, { stepTimeoutM
  * The point of no return: what is personal is overwritten here, also in what was told already, and the others hear
  * `user-deleted`. What may be much (notifications, blocks) follows in slices: on/erase-account.ts. The handle stays taken, by nobody.
  */
-async function eraseAccount(tx: Tx, deletion: Deletion, patience: Patience): Promise<void> {
+export async function eraseAccount(tx: Tx, deletion: Deletion, patience: Patience): Promise<void> {
   const { id, userId, saga } = deletion;
   const [row] = await tx.query<{ handle: string; version: number }>(
     'SELECT handle, version FROM users WHERE id = $1 FOR UPDATE',
