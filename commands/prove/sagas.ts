@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import pg from 'pg';
 import { CRASH_POINTS, type CrashPoint } from '#libs/crash-point';
 import { openDatabase, type Database } from '#libs/database';
 import { newId } from '#libs/identity';
@@ -204,11 +203,16 @@ async function run(setup: Setup, place: Place, plan: Plan, progress: Progress): 
     const coordinators = pausedMs === undefined ? [] : [members[0]!, hire(['users'])];
     for (const point of pausedMs === undefined ? [] : plan.points) {
       const pause = async (): Promise<void> => {
-        const before = plan.stale ? await shownBy(site, plan) : undefined;
-        const frozen = await freezeOneAt(coordinators, point);
-        await sleep(pausedMs!);
-        await takenOver(site, plan, before);
-        frozen.signal('SIGCONT');
+        const users = await openDatabase({ service: 'users', url: site.urls?.['users'], bulk: true, ...TABLES.users });
+        try {
+          const before = await shownBy(users, plan);
+          const frozen = await freezeOneAt(coordinators, point);
+          await sleep(pausedMs!);
+          await takenOver(users, plan, plan.stale ? before : await shownBy(users, plan));
+          frozen.signal('SIGCONT');
+        } finally {
+          await users.close();
+        }
       };
       await keepDeleting(pause(), members, people.length);
       progress.add(1, point);
@@ -232,22 +236,17 @@ async function run(setup: Setup, place: Place, plan: Plan, progress: Progress): 
 }
 
 /** Until the other has heard something, or, where it has no inbox, has gone past the point of no return. */
-async function takenOver(site: Site, plan: Plan, before: number | undefined): Promise<void> {
-  const was = before ?? (await shownBy(site, plan));
+async function takenOver(users: Database, plan: Plan, was: number): Promise<void> {
   for (const end = performance.now() + TAKEN_OVER_MS_MAX; performance.now() < end; await sleep(50))
-    if ((await shownBy(site, plan)) > was) return;
+    if ((await shownBy(users, plan)) > was) return;
   throw new Error(`Nobody took over from whoever was paused within ${TAKEN_OVER_MS_MAX / 1_000} s`);
 }
 
-async function shownBy({ urls }: Site, { stale }: Plan): Promise<number> {
-  const client = new pg.Client({ connectionString: urls?.['users'] });
-  await client.connect();
-  try {
-    const text = `SELECT count(*)::int AS count FROM ${stale ? `outbox WHERE type = 'user-deleted'` : 'inbox'}`;
-    return ((await client.query(text)).rows as { count: number }[])[0]!.count;
-  } finally {
-    await client.end();
-  }
+async function shownBy(users: Database, { stale }: Plan): Promise<number> {
+  const [row] = await users.query<{ count: number }>(
+    `SELECT count(*)::int AS count FROM ${stale ? `outbox WHERE type = 'user-deleted'` : 'inbox'}`,
+  );
+  return row?.count ?? 0;
 }
 
 const SETTLE_ROUNDS = 4;
