@@ -16,7 +16,7 @@ export interface GatewayMetrics {
   carried(subgraph: string, outcome: 'heard' | 'refused'): void;
   /** A request was answered: `whole`, `partial` (the client asked for what it cannot have), `incomplete` (our side failed), or the code of its refusal. */
   answered(outcome: string): void;
-  request(method: string, status: number, ms: number): void;
+  request(method: string, status: number, ms: number, route: string | undefined): void;
   /** A client's connection was closed at once: there were as many as may be. */
   rejected(): void;
   /** What is read when somebody looks. */
@@ -61,7 +61,7 @@ export function gatewayMetrics(metrics: Metrics): GatewayMetrics {
     repeated: (subgraph, why) => repeats.labels(subgraph, why).inc(),
     carried: (subgraph, outcome) => carried.labels(subgraph, outcome).inc(),
     answered: (outcome) => answers.labels(outcome).inc(),
-    request: (method, status, ms) => metrics.request('gateway', method, status, ms),
+    request: (method, status, ms, route) => metrics.request('gateway', method, status, ms, route),
     rejected: () => rejected.inc(),
     watch: (parts) => watch(metrics, parts),
   };

@@ -31,6 +31,9 @@ export function notTaken(headers: Readonly<Record<string, string>> = {}): Refusa
 
 export const NOT_TAKEN = new Failure('OVERLOADED', 'More requests at once than can be answered in time.');
 
+/** Made once: the stack of an error is the dearest part of refusing. */
+export const TOO_MANY = notTaken();
+
 export interface RefusedError {
   readonly message: string;
   readonly locations?: readonly { readonly line: number; readonly column: number }[] | undefined;

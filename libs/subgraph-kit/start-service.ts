@@ -230,7 +230,7 @@ export async function startService(
     }
     const serving = await serve(module, listening, {
       logger,
-      answered: metrics && ((method, status, ms) => metrics.request(name, method, status, ms)),
+      answered: metrics && ((method, status, ms, route) => metrics.request(name, method, status, ms, route)),
       tracer,
     });
     closers.push(() => serving.close());
