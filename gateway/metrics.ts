@@ -1,5 +1,5 @@
 import type { EndedSessions } from '#libs/identity';
-import type { Metrics } from '#libs/telemetry';
+import { readyGauge, type Metrics } from '#libs/telemetry';
 import type { Endpoint } from './fetch/endpoint.js';
 import type { Upstreams } from './fetch/upstream.js';
 import type { Admission } from './http/admission.js';
@@ -26,6 +26,7 @@ export interface GatewayMetrics {
     served: ServedSupergraph;
     server: HttpServer;
     ended: EndedSessions | undefined;
+    isReady: () => boolean;
   }): void;
 }
 
@@ -68,7 +69,8 @@ export function gatewayMetrics(metrics: Metrics): GatewayMetrics {
 }
 
 function watch(metrics: Metrics, parts: Parameters<GatewayMetrics['watch']>[0]): void {
-  const { upstreams, admission, served, server, ended } = parts;
+  const { upstreams, admission, served, server, ended, isReady } = parts;
+  metrics.gauges([readyGauge('gateway', isReady)]);
   metrics.gauge(
     {
       name: 'tributary_subgraph_breaker_state',
@@ -117,5 +119,9 @@ function watch(metrics: Metrics, parts: Parameters<GatewayMetrics['watch']>[0]):
       help: '1: the newest supergraph is served; 0: it is not, or there is none.',
     },
     (gauge) => gauge.set(served.current && served.trouble === undefined ? 1 : 0),
+  );
+  metrics.gauge(
+    { name: 'tributary_supergraph_missing', help: '1: there is no supergraph to serve, not even an older one.' },
+    (gauge) => gauge.set(served.current ? 0 : 1),
   );
 }

@@ -81,6 +81,13 @@ describe('a scrape', () => {
     expect(Number(age)).toBeLessThan(60);
   });
 
+  it('tells of each service and the gateway that it is ready, and that there is a supergraph', () => {
+    for (const service of ['gateway', 'users', 'posts', 'followers'])
+      expect(scraped).toContain(`\ntributary_ready{service="${service}"} 1\n`);
+    expect(scraped).toMatch(/^tributary_supergraph_served 1$/m);
+    expect(scraped).toMatch(/^tributary_supergraph_missing 0$/m);
+  });
+
   it('says nothing of people: no handle, no id, no query', () => {
     expect(scraped).not.toMatch(/alice|user_[0-9a-hjkmnp-tv-z]{26}|userByHandle|@/);
   });
@@ -163,5 +170,13 @@ describe('whom the alert about incomplete answers wakes', () => {
     expect([data, errors[0]?.extensions.code]).toEqual([expect.anything(), 'SUBGRAPH_UNAVAILABLE']);
     expect(await answers(failed!)).toBe(before + 1);
     expect(await answers(/^incomplete$/)).toBe(before + 1);
+    // It is the service that is not ready any more, and no gateway less.
+    const text = await (await scrape(TOKEN)).text();
+    for (const [service, ready] of [
+      ['followers', 0],
+      ['users', 1],
+      ['gateway', 1],
+    ])
+      expect(text).toContain(`\ntributary_ready{service="${service}"} ${ready}\n`);
   });
 });
