@@ -174,10 +174,17 @@ describe('health', () => {
     await late.people.close();
     await late.posts.close();
     const file = join(folder, 'late.graphql');
-    const early = await startGateway(readGatewayConfig({ SUPERGRAPH: file, PORT: '0', SUPERGRAPH_POLL_MS: '100' }), {
-      logger: silent,
-    });
+    const settings = { SUPERGRAPH: file, PORT: '0', SUPERGRAPH_POLL_MS: '100', METRICS_PORT: '0' };
+    const early = await startGateway(readGatewayConfig(settings), { logger: silent });
+    /** Whether it is ready, whether it has a supergraph, and whether that is the newest. */
+    const figures = async (): Promise<number[]> => {
+      const text = await (await fetch(early.metricsUrl()!)).text();
+      return ['ready{service="gateway"}', 'supergraph_missing', 'supergraph_served'].map((name) =>
+        Number(text.split(`\ntributary_${name} `)[1]?.[0]),
+      );
+    };
     try {
+      expect(await figures()).toEqual([0, 1, 0]);
       expect(early.readiness()).toMatchObject({ ready: false, waitingFor: [expect.stringMatching(/^supergraph: /)] });
       const unserved = await fetch(early.url, {
         method: 'POST',
@@ -195,10 +202,15 @@ describe('health', () => {
       await until(() => early.readiness().waitingFor.length === 2);
       await until(() => early.readiness().waitingFor.every((line) => line.endsWith('it cannot be reached')));
       expect(JSON.stringify(early.readiness())).not.toMatch(LEAK);
+      expect(await figures()).toEqual([0, 0, 1]);
       // No service keeps a gateway from having started: whoever starts it again for that has it start for ever.
       expect((await startup()).status).toBe(200);
       writeFileSync(file, sdl.replaceAll(late.people.url, tiny.people.url).replaceAll(late.posts.url, tiny.posts.url));
       await until(() => early.readiness().ready);
+      expect(await figures()).toEqual([1, 0, 1]);
+      writeFileSync(file, 'type Query { me: Int }');
+      await until(() => early.readiness()['newest'] !== undefined);
+      expect(await figures()).toEqual([1, 0, 0]);
     } finally {
       await early.close();
     }

@@ -1,5 +1,5 @@
 import type { EndedSessions } from '#libs/identity';
-import type { Metrics } from '#libs/telemetry';
+import { readyGauge, type Metrics } from '#libs/telemetry';
 import type { Endpoint } from './fetch/endpoint.js';
 import type { Upstreams } from './fetch/upstream.js';
 import type { Admission } from './http/admission.js';
@@ -16,7 +16,7 @@ export interface GatewayMetrics {
   carried(subgraph: string, outcome: 'heard' | 'refused'): void;
   /** A request was answered: `whole`, `partial` (the client asked for what it cannot have), `incomplete` (our side failed), or the code of its refusal. */
   answered(outcome: string): void;
-  request(method: string, status: number, ms: number): void;
+  request(method: string, status: number, ms: number, route: string | undefined): void;
   /** A client's connection was let go at once: there were as many as may be. */
   rejected(): void;
   /** What is read when somebody looks. */
@@ -26,6 +26,7 @@ export interface GatewayMetrics {
     served: ServedSupergraph;
     server: HttpServer;
     ended: EndedSessions | undefined;
+    isReady: () => boolean;
   }): void;
 }
 
@@ -61,14 +62,15 @@ export function gatewayMetrics(metrics: Metrics): GatewayMetrics {
     repeated: (subgraph, why) => repeats.labels(subgraph, why).inc(),
     carried: (subgraph, outcome) => carried.labels(subgraph, outcome).inc(),
     answered: (outcome) => answers.labels(outcome).inc(),
-    request: (method, status, ms) => metrics.request('gateway', method, status, ms),
+    request: (method, status, ms, route) => metrics.request('gateway', method, status, ms, route),
     rejected: () => rejected.inc(),
     watch: (parts) => watch(metrics, parts),
   };
 }
 
 function watch(metrics: Metrics, parts: Parameters<GatewayMetrics['watch']>[0]): void {
-  const { upstreams, admission, served, server, ended } = parts;
+  const { upstreams, admission, served, server, ended, isReady } = parts;
+  metrics.gauges([readyGauge('gateway', isReady)]);
   metrics.gauge(
     {
       name: 'tributary_subgraph_breaker_state',
@@ -116,5 +118,9 @@ function watch(metrics: Metrics, parts: Parameters<GatewayMetrics['watch']>[0]):
       help: '1: the newest supergraph is served; 0: it is not, or there is none.',
     },
     (gauge) => gauge.set(served.current && served.trouble === undefined ? 1 : 0),
+  );
+  metrics.gauge(
+    { name: 'tributary_supergraph_missing', help: '1: there is no supergraph to serve, not even an older one.' },
+    (gauge) => gauge.set(served.current ? 0 : 1),
   );
 }

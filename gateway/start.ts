@@ -307,7 +307,14 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       newId,
     },
   });
-  observe?.watch({ upstreams: client.upstreams, admission, served, server, ended });
+  observe?.watch({
+    upstreams: client.upstreams,
+    admission,
+    served,
+    server,
+    ended,
+    isReady: () => readiness().ready,
+  });
   let first: Promise<void> | undefined;
   const operator =
     entities && config.ENTITY_CACHE_PORT !== undefined

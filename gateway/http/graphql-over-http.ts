@@ -15,11 +15,12 @@ import { CLIENT_GONE, withDeadline } from './ending.js';
 import { forwardedHeaders, requestIdOf } from './headers.js';
 import { idempotencyOf, refuseKey } from './idempotency.js';
 import type { Bearer, Identity } from './identity.js';
-import { responseTypeFor, wantsPage, type ResponseType } from './media-type.js';
+import { observed } from './elsewhere.js';
+import { notAcceptable, responseTypeFor, wantsPage, type ResponseType } from './media-type.js';
 import { textOnly, type DocumentText } from './persisted-documents.js';
 import type { Rates } from './rates.js';
 import { readRequest, type GraphqlRequest } from './read-request.js';
-import { NOT_TAKEN, notTaken, Refusal, refusalBody, refusalOf } from './refusal.js';
+import { NOT_TAKEN, notTaken, Refusal, refusalBody, refusalOf, TOO_MANY } from './refusal.js';
 import type { Untaken } from './untaken.js';
 import { coerceVariables } from './variables.js';
 
@@ -27,9 +28,13 @@ export interface GraphqlOverHttpParts {
   readonly served: ServedSupergraph;
   /** Whether one more request is taken; undefined: each is. */
   readonly admission?: Admission | undefined;
-  /** Told of each request and what became of it; undefined: nobody counts. */
+  /** Told of each request and what became of it; undefined: nobody counts. No `route`: there is nothing at its address. */
   readonly observe?:
-    { request(method: string, status: number, ms: number): void; answered(outcome: string): void } | undefined;
+    | {
+        request(method: string, status: number, ms: number, route: string | undefined): void;
+        answered(outcome: string): void;
+      }
+    | undefined;
   /** Begins a trace, or goes on with the client's; undefined: nobody traces. */
   readonly tracer?: Tracer | undefined;
   readonly identity: Identity;
@@ -79,6 +84,7 @@ export async function answerGraphql(
   if (request.method === 'OPTIONS') return preflight(request, response, parts);
   if (request.method === 'GET' && parts.page && wantsPage(request.headers.accept)) {
     parts.untaken?.add(response);
+    observed(request, response, ROUTE, parts.observe);
     return parts.page(request, response);
   }
   let type: ResponseType = 'application/json';
@@ -88,16 +94,15 @@ export async function answerGraphql(
   const trace = parts.tracer && requestSpan(parts.tracer, request, requestId);
   let inside = false;
   try {
-    requireMethod(request.method);
-    refuseCrossSite(request.method!, request.headers, parts.cors);
-    type = responseTypeFor(request.headers.accept);
+    const wished = responseTypeFor(request.headers.accept);
+    if (wished) type = wished;
     const found = whoAsks(request, parts.identity);
     const who = found instanceof Promise ? await found : found;
     // Meanwhile: nobody would tell who reads the body that it does not come.
     if (request.destroyed) throw CLIENT_GONE;
     const subject = who.bearer?.subject ?? null;
     parts.rates?.requireLeft(request, subject);
-    const asked = await notForNothing(request, subject, parts, readRequest(request, parts.bodyBytesMax, parts.bodies));
+    const asked = await notForNothing(request, subject, parts, readAsked(request, wished, parts));
     // From here on: a client that sends slowly would otherwise be counted as a service that answers late.
     const deadline = parts.clock() + parts.timeoutMs;
     // Who has not said yet what it wants takes no place of those who have.
@@ -130,11 +135,13 @@ export async function answerGraphql(
   } finally {
     if (inside) admission?.leave();
     const status = response.headersSent ? response.statusCode : 499;
-    observe?.request(request.method ?? '', status, performance.now() - began);
+    observe?.request(request.method ?? '', status, performance.now() - began, ROUTE);
     trace?.set({ 'http.response.status_code': status });
     trace?.end(status >= 500 ? String(status) : undefined);
   }
 }
+
+const ROUTE = '/graphql';
 
 /** `incomplete`: our side failed; `partial`: only what the client asked for cannot be had, and that wakes nobody. */
 function outcomeOf({ hasErrors, hasFailed }: Answer): string {
@@ -146,7 +153,7 @@ function requestSpan(tracer: Tracer, request: IncomingMessage, requestId: string
   const method = request.method === 'GET' ? 'GET' : request.method === 'POST' ? 'POST' : '_OTHER';
   return tracer.request(request.headers, `${method === '_OTHER' ? 'HTTP' : method} /graphql`, {
     'http.request.method': method,
-    'http.route': '/graphql',
+    'http.route': ROUTE,
     'url.path': '/graphql',
     'tributary.request_id': requestId,
   });
@@ -168,19 +175,28 @@ function refuseUnread(
   response.setHeader('retry-after', '1');
   response.setHeader('cache-control', 'no-store');
   parts.observe?.answered('OVERLOADED');
-  parts.observe?.request(request.method ?? '', 503, 0);
+  parts.observe?.request(request.method ?? '', 503, 0, ROUTE);
   write(request, response, TOO_MANY.status, 'application/json', refusalBody(TOO_MANY, requestId), requestId, parts);
 }
-
-/** Made once: the stack of an error is the dearest part of refusing. */
-const TOO_MANY = notTaken();
 
 function takePlace(admission: Admission): true {
   if (!admission.enter()) throw notTaken();
   return true;
 }
 
-/** What cannot even be asked (no JSON, a token that is none, a document that may not run) costs its client something. */
+/** What is asked, where it may be asked so. */
+async function readAsked(
+  request: IncomingMessage,
+  type: ResponseType | undefined,
+  { cors, bodyBytesMax, bodies }: GraphqlOverHttpParts,
+): Promise<GraphqlRequest> {
+  requireMethod(request.method);
+  refuseCrossSite(request.method!, request.headers, cors);
+  if (!type) throw notAcceptable();
+  return readRequest(request, bodyBytesMax, bodies);
+}
+
+/** What cannot even be asked (another method, no JSON, a token that is none, a document that may not run) costs its client something. */
 function notForNothing<T>(
   request: IncomingMessage,
   subject: string | null,
@@ -450,7 +466,9 @@ const CONTENT_TYPES: Readonly<Record<ResponseType, string>> = {
   'application/graphql-response+json': 'application/graphql-response+json; charset=utf-8',
 };
 
+/** Free, and never refused: it is less work than a refusal, and a page whose browser is refused is not told why. */
 function preflight(request: IncomingMessage, response: ServerResponse, parts: GraphqlOverHttpParts): void {
+  parts.observe?.request('OPTIONS', 204, 0, ROUTE);
   response
     .writeHead(204, { allow: 'GET, POST, OPTIONS', ...preflightHeaders(request.headers.origin, parts.cors) })
     .end();

@@ -30,23 +30,25 @@ export function requireJson(contentType: string): void {
   }
 }
 
-/** Which of our two types the client would rather have; without a wish, application/json. Throws 406 when neither will do. */
-export function responseTypeFor(accept: string | undefined): ResponseType {
+/** Which of our two types the client would rather have; without a wish, application/json. Undefined: neither will do. */
+export function responseTypeFor(accept: string | undefined): ResponseType | undefined {
   if (accept === undefined || accept.trim() === '' || accept === 'application/json' || accept === '*/*')
     return 'application/json';
   const ranges = rangesOf(accept);
   const json = qualityOf(ranges, 'application/json');
   const graphql = qualityOf(ranges, 'application/graphql-response+json');
-  if (json === 0 && graphql === 0) {
-    throw new Refusal(
-      406,
-      'BAD_REQUEST',
-      'Answers are application/graphql-response+json or application/json; accept one of them.',
-    );
-  }
+  if (json === 0 && graphql === 0) return undefined;
   // The newer type only when it was named: whoever takes anything gets what every client can read.
   const named = ranges.some((range) => range.type === 'application/graphql-response+json');
   return named && graphql >= json ? 'application/graphql-response+json' : 'application/json';
+}
+
+export function notAcceptable(): Refusal {
+  return new Refusal(
+    406,
+    'BAD_REQUEST',
+    'Answers are application/graphql-response+json or application/json; accept one of them.',
+  );
 }
 
 /** A browser that is shown a page rather than data: text/html is named, and liked at least as much as JSON is. */

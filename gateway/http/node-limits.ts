@@ -2,7 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { limitConnections, refusalText, type Limited } from '#libs/lifecycle';
 import { answerProblem } from './problem.js';
-import { NO_PLACE, refusalBody } from './refusal.js';
+import { TOO_MANY, refusalBody } from './refusal.js';
 
 /** What Node's own HTTP server takes; its defaults wait 60 s for headers and 300 s for a request. */
 export const SERVER_OPTIONS = {
@@ -32,7 +32,7 @@ export function limitServer(
   });
   const refusal = (): string => {
     const id = newId();
-    return refusalText(refusalBody(NO_PLACE, id), `x-content-type-options: nosniff\r\nx-request-id: ${id}\r\n`);
+    return refusalText(refusalBody(TOO_MANY, id), `x-content-type-options: nosniff\r\nx-request-id: ${id}\r\n`);
   };
   return limitConnections(server, connectionsMax, { refusal, rejected });
 }

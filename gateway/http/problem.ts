@@ -1,10 +1,20 @@
 import type { ServerResponse } from 'node:http';
-import type { Code } from '#libs/failure';
+import { CODES, type Code } from '#libs/failure';
+import { refusalBody, type Refusal } from './refusal.js';
 
 /** Whatever is no GraphQL request gets the same JSON shape: never HTML, never a stack. */
 export function answerProblem(response: ServerResponse, status: number, message: string, requestId: string): void {
   const code: Code = status === 404 ? 'NOT_FOUND' : status >= 500 ? 'INTERNAL_SERVER_ERROR' : 'BAD_REQUEST';
-  const body = JSON.stringify({ errors: [{ message, extensions: { code, requestId } }] });
+  write(response, status, JSON.stringify({ errors: [{ message, extensions: { code, requestId } }] }), requestId);
+}
+
+export function answerRefusal(response: ServerResponse, refusal: Refusal, requestId: string): void {
+  for (const [name, value] of Object.entries(refusal.more.headers ?? {})) response.setHeader(name, value);
+  if (CODES[refusal.code].retry && !response.hasHeader('retry-after')) response.setHeader('retry-after', '1');
+  write(response, refusal.status, refusalBody(refusal, requestId), requestId);
+}
+
+function write(response: ServerResponse, status: number, body: string, requestId: string): void {
   response.writeHead(status, {
     'content-type': 'application/json; charset=utf-8',
     'content-length': Buffer.byteLength(body),

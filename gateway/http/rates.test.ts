@@ -198,6 +198,38 @@ describe('a client that asks for more than it may', () => {
     expect(statuses).toEqual([...Array.from({ length: 10 }, () => status), 429]);
   });
 
+  it.each<[string, RequestInit, number]>([
+    ['a method that there is none of', { method: 'PUT' }, 405],
+    ['what a page of another site could have sent', { method: 'POST', headers: { 'content-type': 'text/plain' } }, 400],
+    ['an answer that is none of ours', { method: 'POST', headers: { accept: 'image/png' } }, 406],
+  ])('pays for %s, and is told nothing else once it has nothing left', async (_what, init, status) => {
+    const statuses: number[] = [];
+    for (let turn = 0; turn < 12; turn += 1)
+      statuses.push(
+        (
+          await fetch(tiny.url, {
+            ...init,
+            headers: {
+              'content-type': 'application/json',
+              'x-forwarded-for': `198.51.100.${status - 300}`,
+              ...(init.headers as Record<string, string>),
+            },
+          })
+        ).status,
+      );
+    expect(statuses.slice(0, 10)).toEqual(times(10, status));
+    expect(statuses[11]).toBe(429);
+  });
+
+  it('is told what its browser asks before it sends, for nothing and whatever is left', async () => {
+    const preflight = async (): Promise<number> =>
+      (await fetch(tiny.url, { method: 'OPTIONS', headers: { 'x-forwarded-for': '198.51.100.9' } })).status;
+    for (let turn = 0; turn < 101; turn += 1) expect(await preflight()).toBe(204);
+    expect((await ask('198.51.100.9', '{people(first:100){id}}')).status).toBe(200);
+    expect((await ask('198.51.100.9', '{me{id}}')).status).toBe(429);
+    expect(await preflight()).toBe(204);
+  });
+
   it('a token that is none is paid for, too, where the body never comes', async () => {
     for (let turn = 0; turn < 11; turn += 1) await withoutBody('203.0.113.16', 'forged', true);
     expect(await withoutBody('203.0.113.16', 'forged')).toBe('429');

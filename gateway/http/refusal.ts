@@ -31,8 +31,8 @@ export function notTaken(headers: Readonly<Record<string, string>> = {}): Refusa
 
 export const NOT_TAKEN = new Failure('OVERLOADED', 'More requests at once than can be answered in time.');
 
-/** Made once: so many clients are here that this one cannot be. */
-export const NO_PLACE = notTaken();
+/** Made once: the stack of an error is the dearest part of refusing. */
+export const TOO_MANY = notTaken();
 
 export interface RefusedError {
   readonly message: string;

@@ -1,15 +1,16 @@
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { nestLogger, type Logger } from '#libs/telemetry';
 import { GatewayModule } from '../gateway.module.js';
+import { answerNothing, observed, whyRefused } from './elsewhere.js';
 import { answerGraphql, type GraphqlOverHttpParts } from './graphql-over-http.js';
 import type { Readiness } from './health.controller.js';
 import { answerBrokenRequest, limitServer, SERVER_OPTIONS, whyNotTaken } from './node-limits.js';
 import type { Playground } from './playground.js';
-import { answerProblem } from './problem.js';
+import { answerProblem, answerRefusal } from './problem.js';
 
 export interface HttpServer {
   /** Takes connections from now on. */
@@ -54,10 +55,15 @@ export async function serve(parts: {
       if (closing || refused) response.setHeader('connection', 'close');
       if (refused) {
         parts.graphql.untaken?.add(response);
-        return answerProblem(response, refused.status, refused.message, newId());
+        return nothing(request, response, refused);
       }
       answerGraphql(request, response, parts.graphql).catch((error: unknown) => failed(response, error));
     };
+  }
+
+  function nothing(request: IncomingMessage, response: ServerResponse, why: { status: number; message: string }): void {
+    observed(request, response, undefined, parts.graphql.observe);
+    answerNothing(request, response, why, parts.graphql).catch((error: unknown) => failed(response, error));
   }
 
   function failed(response: ServerResponse, error: unknown): void {
@@ -74,9 +80,9 @@ export async function serve(parts: {
     exposeHeadRoutes: false,
     forceCloseConnections: 'idle',
     clientErrorHandler: answerBrokenRequest,
-    frameworkErrors: (_error: Error, _request: FastifyRequest, reply: FastifyReply) => {
+    frameworkErrors: (_error: Error, request: FastifyRequest, reply: FastifyReply) => {
       reply.hijack();
-      answerProblem(reply.raw, 400, 'The address of this request cannot be read.', newId());
+      nothing(request.raw, reply.raw, { status: 400, message: 'The address of this request cannot be read.' });
     },
   });
   const app = await NestFactory.create<NestFastifyApplication>(
@@ -89,12 +95,20 @@ export async function serve(parts: {
   // Bodies stay in the socket: http/read-body.ts reads them, with limits that count after inflation.
   fastify.addContentTypeParser('*', (_request, _payload, done) => done(null));
   fastify.addHook('onRequest', (request, reply, done) => {
-    if (closing) reply.raw.setHeader('connection', 'close');
     const refused = whyNotTaken(request.raw);
-    if (refused === undefined) return done();
+    if (closing || refused) reply.raw.setHeader('connection', 'close');
+    if (refused || request.is404) {
+      reply.hijack();
+      return nothing(request.raw, reply.raw, refused ?? NOTHING);
+    }
+    const route = request.routeOptions.url;
+    // What GraphQL is asked in other words it counts itself.
+    if (route === '/graphql') return done();
+    observed(request.raw, reply.raw, route, parts.graphql.observe);
+    const refusal = route?.startsWith('/health/') ? undefined : whyRefused(request.raw, parts.graphql);
+    if (!refusal) return done();
     reply.hijack();
-    reply.raw.setHeader('connection', 'close');
-    answerProblem(reply.raw, refused.status, refused.message, newId());
+    answerRefusal(reply.raw, refusal, newId());
   });
   app.useGlobalFilters({
     catch(error: unknown, host) {
@@ -139,8 +153,10 @@ export async function serve(parts: {
  */
 const BACKLOG = 4_096;
 
+const NOTHING = { status: 404, message: 'There is nothing at this address; GraphQL is at /graphql.' };
+
 const SAID: Record<number, string> = {
-  404: 'There is nothing at this address; GraphQL is at /graphql.',
+  404: NOTHING.message,
   415: 'The content type cannot be read.',
 };
 

@@ -26,8 +26,7 @@ export function healthController(needs: Needs): Type {
 
     @Get('ready')
     async ready(@Res() reply: FastifyReply): Promise<void> {
-      const asked = Object.entries(needs).map(([name, ask]) => whyNot(ask).then((why) => why && `${name}: ${why}`));
-      const waitingFor = (await Promise.all(asked)).filter((line) => line !== undefined);
+      const waitingFor = await missing(needs, READY_MS);
       const ready = waitingFor.length === 0;
       void reply
         .status(ready ? 200 : 503)
@@ -41,11 +40,22 @@ export function healthController(needs: Needs): Type {
 const READY_MS = 1_000;
 const LATE = `no answer within ${READY_MS} ms`;
 
+/** Does all of it answer, within less than what a figure may take? */
+export async function haveAll(needs: Needs): Promise<boolean> {
+  return (await missing(needs, 0.8 * READY_MS)).length === 0;
+}
+
+/** Which of them do not answer in time, and why. */
+async function missing(needs: Needs, ms: number): Promise<string[]> {
+  const asked = Object.entries(needs).map(([name, ask]) => whyNot(ask, ms).then((why) => why && `${name}: ${why}`));
+  return (await Promise.all(asked)).filter((line) => line !== undefined);
+}
+
 /** In words that name no address: anybody may ask. */
-async function whyNot(ask: () => Promise<unknown>): Promise<string | undefined> {
+async function whyNot(ask: () => Promise<unknown>, ms: number): Promise<string | undefined> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<string>((resolve) => {
-    timer = setTimeout(resolve, READY_MS, LATE);
+    timer = setTimeout(resolve, ms, LATE);
   });
   const answered = ask().then(
     () => undefined,

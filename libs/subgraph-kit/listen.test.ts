@@ -63,7 +63,9 @@ it('answers on the same connections from then on', async () => {
   const { agent, ask } = client(listening, 1);
   expect(await ask(1).answers).toEqual([expect.stringContaining('waiting')]);
   const [[socket]] = Object.values(agent.freeSockets) as [[object]];
+  expect(listening.ready).toBe(false);
   listening.answerWith(whole);
+  expect(listening.ready).toBe(true);
   expect(await ask(1).answers).toEqual(['whole']);
   expect(Object.values(agent.freeSockets)).toEqual([[socket]]);
 });
@@ -75,6 +77,7 @@ it('while it ends it answers, is not ready, and ends each connection with its an
   listening.drain();
   const ready = { status: 503, away: 'ending', body: { status: 'waiting', waitingFor: ['nothing: it is ending'] } };
   expect(await told(listening, '/health/ready')).toEqual(ready);
+  expect(listening.ready).toBe(false);
   expect(await ask(32).answers).toEqual(times(32, 'whole'));
   expect(Object.values(agent.freeSockets)).toEqual([]);
   await listening.close();
@@ -126,8 +129,10 @@ it('while its heap is nearly full it answers and is not ready', async () => {
   );
   const waitingFor = ['heap: it is nearly full'];
   expect(await told(listening, '/health/ready')).toMatchObject({ status: 503, body: { waitingFor } });
+  expect(listening.ready).toBe(false);
   expect(await told(listening, '/graphql')).toMatchObject({ status: 200 });
   heapFull = false;
+  expect(listening.ready).toBe(true);
   expect(await told(listening, '/health/ready')).toMatchObject({ status: 200 });
 });
 

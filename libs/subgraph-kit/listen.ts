@@ -8,6 +8,8 @@ export interface Listening {
   /** Where GraphQL is answered, for example http://127.0.0.1:40123/graphql */
   readonly url: string;
   readonly server: Server;
+  /** Somebody answers, nobody ends it, and its heap has room. */
+  readonly ready: boolean;
   /** From now on `handle` answers; until then /health says what is waited for. */
   answerWith(handle: RequestListener): void;
   /** Goes on answering, is not ready, and ends each connection with its next answer: others are asked before it closes. */
@@ -48,6 +50,7 @@ export async function listen({
     response.setHeader(AWAY_HEADER, 'starting');
     tell(response, 503, { status: path === '/health/startup' ? 'starting' : 'waiting', waitingFor });
   };
+  let answering = false;
   let ending = false;
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: REQUEST_MS }, (request, response) => {
     if (heapFull() && pathOf(request.url) === '/health/ready') return tell(response, 503, HEAP_FULL);
@@ -70,8 +73,12 @@ export async function listen({
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}/graphql`,
     server,
+    get ready() {
+      return answering && !ending && !heapFull();
+    },
     answerWith(next) {
       handle = next;
+      answering = true;
     },
     drain() {
       ending = true;

@@ -20,7 +20,7 @@ export async function serve(
   }: {
     logger: Logger;
     /** Told of each answer. */
-    answered?: ((method: string, status: number, ms: number) => void) | undefined;
+    answered?: ((method: string, status: number, ms: number, route: string | undefined) => void) | undefined;
     /** Makes its spans; absent: nobody traces. */
     tracer?: Tracer | undefined;
   },
@@ -41,7 +41,7 @@ export async function serve(
   const fastify = adapter.getInstance();
   if (answered)
     fastify.addHook('onResponse', (request, reply, done) => {
-      answered(request.method, reply.statusCode, reply.elapsedTime);
+      answered(request.method, reply.statusCode, reply.elapsedTime, request.routeOptions.url);
       done();
     });
   if (tracer) traceRequests(fastify, tracer);

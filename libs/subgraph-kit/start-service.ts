@@ -31,6 +31,7 @@ import {
   createLogger,
   Metrics,
   openTracing,
+  readyGauge,
   systemClock,
   type Clock,
   type Gauge,
@@ -38,6 +39,7 @@ import {
   type Tracing,
 } from '#libs/telemetry';
 import { keepingDocuments } from './documents.js';
+import { haveAll, type Needs } from './health.js';
 import { listen } from './listen.js';
 import type { ReadYourWrites } from './read-your-writes.js';
 import type { RunningSubgraph } from './running.js';
@@ -76,6 +78,8 @@ export interface ModuleParts {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly consistency: Omit<ReadYourWrites, 'service'>;
+  /** Without what it is not ready. */
+  readonly needs: Needs;
 }
 
 export interface Service {
@@ -173,6 +177,7 @@ export async function startService(
         late: config.CONSISTENCY_LATE,
         logger,
       },
+      needs: { database: () => database.query('SELECT 1') },
     };
     const module = keepingDocuments(service.module(built), config.DOCUMENT_CACHE_BYTES);
     const background = service.background?.(built);
@@ -216,6 +221,7 @@ export async function startService(
       ...streamGauges(stream, name as EventSource),
       ...databaseGauges(database),
       ...(service.gauges?.(database) ?? []),
+      readyGauge(name, async () => listening.ready && (await haveAll(built.needs))),
     ]);
     if (metrics && service.counted) {
       const drift = new DriftWatch({ database, counted: service.counted, logger });
@@ -231,7 +237,7 @@ export async function startService(
     }
     const serving = await serve(module, listening, {
       logger,
-      answered: metrics && ((method, status, ms) => metrics.request(name, method, status, ms)),
+      answered: metrics && ((method, status, ms, route) => metrics.request(name, method, status, ms, route)),
       tracer,
     });
     closers.push(() => serving.close());

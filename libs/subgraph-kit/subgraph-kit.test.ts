@@ -6,7 +6,8 @@ import { Query, ResolveField, ResolveReference, Resolver } from '@nestjs/graphql
 import { badInput, Failure, TIMEOUT_HEADER } from '#libs/failure';
 import { ASSERTION_HEADER, AssertionSigner, AssertionVerifier, globalId, newId, parseGlobalId } from '#libs/identity';
 import { keyed, perRequest, type Loader } from '#libs/loader';
-import type { Logger } from '#libs/telemetry';
+import { Metrics, readyGauge, type Logger } from '#libs/telemetry';
+import { haveAll } from './health.js';
 import { listen, requireViewer, serve, subgraphModule, type RequestContext } from './index.js';
 
 const SCHEMA = `
@@ -103,6 +104,11 @@ const hidden = newId();
 
 /** As it is at the moment. */
 let database: () => Promise<unknown> = async () => {};
+const needs = { database: () => database() };
+const figure = (metrics: Metrics): Promise<string> => {
+  metrics.gauges([readyGauge('one', () => haveAll(needs))]);
+  return metrics.text();
+};
 
 let one: Running;
 let two: Running;
@@ -119,7 +125,7 @@ beforeAll(async () => {
       logger,
       clock: () => now,
       providers: [Users, Posts, Troubles],
-      needs: { database: () => database() },
+      needs,
       assertions: new AssertionVerifier({ subgraph: name, secret }),
     });
     const { url, ...listening } = await listen({ host: '127.0.0.1', port: 0, waitingFor: [] });
@@ -317,8 +323,11 @@ describe('a subgraph', () => {
       body: { status: 'waiting', waitingFor: [`database: ${why}`] },
     });
     expect(await health('live')).toEqual({ status: 200, body: { status: 'live' } });
+    // As a figure it is told within a second, or it is left out.
+    expect(await Metrics.open().then(figure)).toMatch(/^tributary_ready\{service="one"\} 0$/m);
     database = async () => {};
     expect(await health('ready')).toEqual({ status: 200, body: { status: 'ready', waitingFor: [] } });
+    expect(await Metrics.open().then(figure)).toMatch(/^tributary_ready\{service="one"\} 1$/m);
   });
 
   it('answers on while it says that it is ending', async () => {

@@ -10,6 +10,16 @@ export interface Gauge {
   read(): Promise<number>;
 }
 
+/** What /health/ready says, as a figure. */
+export function readyGauge(service: string, isReady: () => boolean | Promise<boolean>): Gauge {
+  return {
+    name: 'tributary_ready',
+    help: '1: it is ready; 0: it is not, and /health/ready says why.',
+    labels: { service },
+    read: async () => ((await isReady()) ? 1 : 0),
+  };
+}
+
 export interface Reading {
   readonly gauge: Gauge;
   /** NaN where it could not be read. */

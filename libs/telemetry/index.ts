@@ -1,6 +1,6 @@
 export { systemClock, type Clock } from './clock.js';
 export { currentSpan, inSpan } from './current-span.js';
-export { readGauges, type Gauge, type Reading } from './gauge.js';
+export { readGauges, readyGauge, type Gauge, type Reading } from './gauge.js';
 export { createLogger, silent, type Logger } from './logger.js';
 export { Metrics, type MetricsServer } from './metrics.js';
 export { nestLogger } from './nest-logger.js';

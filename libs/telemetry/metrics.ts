@@ -34,14 +34,14 @@ export class Metrics {
     this.#http = this.histogram({
       name: 'http_server_request_duration_seconds',
       help: 'How long requests took to be answered; a client that went away is 499.',
-      labels: ['service_name', 'http_request_method', 'http_response_status_code'],
+      labels: ['service_name', 'http_request_method', 'http_response_status_code', 'http_route'],
     });
   }
 
-  /** One request of one service was answered. */
-  request(service: string, method: string, status: number, ms: number): void {
+  /** One request of one service was answered. No `route`: there is nothing at its address. */
+  request(service: string, method: string, status: number, ms: number, route = ''): void {
     // A method is what a stranger wrote.
-    this.#http.labels(service, METHODS.has(method) ? method : '_OTHER', String(status)).observe(ms / 1_000);
+    this.#http.labels(service, METHODS.has(method) ? method : '_OTHER', String(status), route).observe(ms / 1_000);
   }
 
   histogram({ name, help, labels = [] }: MetricOptions): Histogram {

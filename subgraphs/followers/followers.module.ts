@@ -9,7 +9,7 @@ import { RelationMutations } from './write/relation.mutations.js';
 import { Waiting } from './write/until-heard-of.js';
 
 export function followersModule(parts: ModuleParts): DynamicModule {
-  const { database, cache, cached, entities, assertions, logger, clock, consistency } = parts;
+  const { database, cache, cached, entities, assertions, logger, clock, consistency, needs } = parts;
   const relationCache = new RelationCache(cache);
   database.afterCommit(async (events) => {
     await cache.drop(events.flatMap((event) => relationCache.staleKeys(event)));
@@ -30,7 +30,7 @@ export function followersModule(parts: ModuleParts): DynamicModule {
     logger,
     clock,
     consistency,
-    needs: { database: () => database.query('SELECT 1') },
+    needs,
     providers: [
       // write
       { provide: RelationMutations, useValue: new RelationMutations(change, (context) => loaders(context).clear()) },

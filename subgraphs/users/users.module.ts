@@ -44,6 +44,7 @@ export function usersModule({
   logger,
   clock,
   consistency,
+  needs,
   saga,
   patience,
 }: UsersParts): DynamicModule {
@@ -76,7 +77,7 @@ export function usersModule({
     logger,
     clock,
     consistency,
-    needs: { database: () => database.query('SELECT 1') },
+    needs,
     controllers: [jwksController(tokens), endedSessionsController(database)],
     open: ['/.well-known/jwks.json'],
     providers: [

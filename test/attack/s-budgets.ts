@@ -110,6 +110,16 @@ const BUDGETS: readonly Attack[] = [
         TOO_MANY,
       ],
       'S30 the hundred-and-first body that is none': [from('203.0.113.5', '{"query":'), 429, TOO_MANY],
+      'S30 the hundred-and-first address where there is nothing': [
+        { ...from('203.0.113.7'), method: 'GET', path: '/nothing', body: undefined },
+        429,
+        TOO_MANY,
+      ],
+      'S30 the hundred-and-first address that cannot be read': [
+        { ...from('203.0.113.8'), method: 'GET', path: '/%zz', body: undefined },
+        429,
+        TOO_MANY,
+      ],
       'S30 the hundred-and-first token that is none': [
         from('203.0.113.6', HUNDRED, { authorization: 'Bearer a.b.c' }),
         429,
@@ -118,6 +128,34 @@ const BUDGETS: readonly Attack[] = [
     },
     { repeat: 101 },
   ),
+  // What is refused before a body is read may be told so once more.
+  ...attacks(
+    'metered',
+    {
+      'S30 the hundred-and-second of a method that there is none of': [
+        { ...from('203.0.113.9'), method: 'PUT' },
+        429,
+        TOO_MANY,
+      ],
+      'S30 the hundred-and-second that a page of another site could have sent': [
+        from('203.0.113.10', HUNDRED, { 'content-type': 'text/plain' }),
+        429,
+        TOO_MANY,
+      ],
+      'S30 the hundred-and-second that takes pictures only': [
+        from('203.0.113.11', HUNDRED, { accept: 'image/png' }),
+        429,
+        TOO_MANY,
+      ],
+    },
+    { repeat: 102 },
+  ),
+  ...attacks('metered', {
+    'S30 what a browser asks first, of one who has nothing left': [
+      { ...from('203.0.113.9'), method: 'OPTIONS', body: undefined },
+      204,
+    ],
+  }),
 ];
 
 const COST: Table = {

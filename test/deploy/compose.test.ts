@@ -2,10 +2,12 @@ import { afterAll, describe, expect, it } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, get } from 'node:http';
-import { connect, type AddressInfo } from 'node:net';
+import { createServer, get, type RequestListener } from 'node:http';
+import { connect as connectHttp2 } from 'node:http2';
+import { connect, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { readGatewayConfig } from '../../gateway/config.js';
 import { clientAddress } from '../../gateway/http/rates.js';
@@ -171,6 +173,18 @@ describe('the Dockerfile', () => {
   });
 });
 
+interface Door {
+  readonly port: number;
+  /** Asks from this address of ours: the status, or 0: closed without an answer. */
+  from(localAddress: string, path?: string): Promise<number>;
+}
+
+/** Until it holds, or for so long. */
+async function until(holds: () => boolean, ms: number): Promise<void> {
+  const deadline = performance.now() + ms;
+  while (!holds() && performance.now() < deadline) await sleep(10);
+}
+
 /** Addresses of this machine: the first is a private one to deploy/haproxy.cfg, the others are anybody's. */
 const [OURS, CLIENT, ANOTHER] = ['127.0.0.1', '127.0.0.2', '127.0.0.3'];
 
@@ -192,77 +206,195 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     expect(() => check(config.replace('balance', 'ballance'))).toThrow('ballance');
   });
 
+  /** A door of this configuration, with both gateways at one port of ours. */
+  async function behindDoor(source: string, gateway: RequestListener, work: (door: Door) => Promise<void>) {
+    const server = createServer(gateway).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port: at } = server.address() as AddressInfo;
+    const port = await freePort();
+    const file = join(folder, 'running.cfg');
+    writeFileSync(file, haproxyHere(source, { door: port, gateways: { 'gateway-1': at, 'gateway-2': at } }));
+    const child = await startChild('door', [haproxy, '-db', '-f', file], { cwd: folder, env: {} });
+    const from = (localAddress: string, path = '/graphql'): Promise<number> =>
+      new Promise((resolve) => {
+        const headers = { 'x-forwarded-for': '203.0.113.9' };
+        get({ port, host: '127.0.0.1', localAddress, path, headers, agent: false }, (response) => {
+          response.resume().on('end', () => resolve(response.statusCode!));
+        }).on('error', () => resolve(0));
+      });
+    try {
+      while ((await from(OURS, '/health/live')) !== 200) await sleep(20);
+      await work({ port, from });
+    } finally {
+      await child.destroy();
+      server.close();
+      server.closeAllConnections();
+    }
+  }
+  /** The configuration without a line of it. */
+  const without = (line: string | RegExp, source = config): string => {
+    const changed = source.replace(line, '');
+    expect(changed).not.toBe(source);
+    return changed;
+  };
+
   it('takes a tenth of its connections from one address, while others are served; control: without that rule it takes more', async () => {
     const rule = /\n *tcp-request connection reject if \{ sc0_conn_cur gt (\d+) \}/;
     const most = Number(rule.exec(config)![1]);
     expect(config).toMatch(new RegExp(`\n *maxconn ${10 * most}\n`));
-    const gateway = createServer((_request, response) => response.end('{}')).listen(0, '127.0.0.1');
-    await once(gateway, 'listening');
-    const { port: at } = gateway.address() as AddressInfo;
-    const withAsMany = async (source: string, work: (from: (address: string) => Promise<number>) => Promise<void>) => {
-      const door = await freePort();
-      const file = join(folder, 'running.cfg');
-      writeFileSync(file, haproxyHere(source, { door, gateways: { 'gateway-1': at, 'gateway-2': at } }));
-      const child = await startChild('door', [haproxy, '-db', '-f', file], { cwd: folder, env: {} });
-      /** The status, or 0: closed without an answer. */
-      const from = (localAddress: string): Promise<number> =>
-        new Promise((resolve) => {
-          get({ port: door, host: '127.0.0.1', localAddress, agent: false }, (response) => {
-            response.resume().on('end', () => resolve(response.statusCode!));
-          }).on('error', () => resolve(0));
-        });
-      while ((await from(OURS)) !== 200) await new Promise((resolve) => setTimeout(resolve, 20));
-      const held = Array.from({ length: most }, () =>
-        connect({ port: door, host: '127.0.0.1', localAddress: CLIENT }).on('error', () => {}),
+    const withAsMany = (source: string, work: (from: Door['from']) => Promise<void>) =>
+      behindDoor(
+        source,
+        (_request, response) => response.end('{}'),
+        async ({ port, from }) => {
+          const held = Array.from({ length: most }, () =>
+            connect({ port, host: '127.0.0.1', localAddress: CLIENT }).on('error', () => {}),
+          );
+          await Promise.all(held.map((socket) => once(socket, 'connect')));
+          await work(from);
+          for (const socket of held) socket.destroy();
+        },
       );
-      await Promise.all(held.map((socket) => once(socket, 'connect')));
-      await work(from);
-      for (const socket of held) socket.destroy();
-      await child.destroy();
-    };
     await withAsMany(config, async (from) => {
       // Connected is not yet counted.
       while ((await from(CLIENT)) !== 0);
       expect(await from(ANOTHER)).toBe(200);
     });
-    await withAsMany(config.replace(rule, ''), async (from) => {
+    await withAsMany(without(rule), async (from) => {
       expect([await from(CLIENT), await from(ANOTHER)]).toEqual([200, 200]);
     });
     // A proxy of ours brings as many as it likes.
     await withAsMany(config.replace('127.0.0.1 10.', `${CLIENT} 10.`), async (from) => {
       expect([await from(CLIENT), await from(ANOTHER)]).toEqual([200, 200]);
     });
-    gateway.close();
-    gateway.closeAllConnections();
+  }, 60_000);
+
+  it('takes no HTTP/2, and tells no gateway of a body that does not come; control: without those lines one connection is a hundred requests', async () => {
+    const [h2, whole] = [/\n *option disable-h2-upgrade/, /\n *option http-buffer-request/];
+    const head = (length: number): string =>
+      `POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${length}\r\n\r\n`;
+    /** How many requests have come to the gateways of a hundred streams of one connection, each without its body, and of one such by HTTP/1.1. */
+    const come = async (source: string, all: number): Promise<[number, number]> => {
+      let unfinished = 0;
+      const seen: [number, number] = [0, 0];
+      const gateway: RequestListener = (request, response) => {
+        if (request.method === 'GET') return void response.end('{}');
+        unfinished += 1;
+      };
+      await behindDoor(source, gateway, async ({ port, from }) => {
+        const session = connectHttp2(`http://127.0.0.1:${port}`, { localAddress: CLIENT } as object);
+        const ended = new Promise<void>((resolve) => session.on('error', () => {}).on('close', () => resolve()));
+        for (let stream = 0; stream < 100; stream += 1)
+          session
+            .request({ ':method': 'POST', ':path': '/graphql', 'content-type': 'application/json' })
+            .on('error', () => {});
+        // The door says that this is no HTTP/1.1, or they all come, or it waits for them.
+        await Promise.race([ended, until(() => unfinished === 100, all === 0 ? 500 : 10_000)]);
+        seen[0] = unfinished;
+        session.destroy();
+        const slow = connect({ port, host: '127.0.0.1', localAddress: CLIENT }).on('error', () => {});
+        slow.write(head(100));
+        await until(() => unfinished > seen[0], all === 0 ? 300 : 10_000);
+        seen[1] = unfinished - seen[0];
+        slow.destroy();
+        expect(await from(ANOTHER)).toBe(200);
+      });
+      return seen;
+    };
+    expect(await come(config, 0)).toEqual([0, 0]);
+    expect(await come(without(h2), 0)).toEqual([0, 0]);
+    expect(await come(without(whole, without(h2)), 100)).toEqual([100, 1]);
+  }, 60_000);
+
+  it('brings a long body as it comes, and says 408 where a short one does not', async () => {
+    const got: number[] = [];
+    const gateway: RequestListener = (request, response) => {
+      if (request.method === 'GET') return void response.end('{}');
+      request.on('data', (chunk: Buffer) => got.push(chunk.length)).on('end', () => response.end('{}'));
+    };
+    const hurried = config.replace('timeout http-request 10s', 'timeout http-request 300ms');
+    expect(hurried).not.toBe(config);
+    await behindDoor(hurried, gateway, async ({ port }) => {
+      const sends = async (bytes: number, length: number): Promise<Socket> => {
+        const socket = connect({ port, host: '127.0.0.1', localAddress: CLIENT }).setEncoding('utf8');
+        socket.write(`POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-length: ${length}\r\n\r\n${'x'.repeat(bytes)}`);
+        return socket;
+      };
+      const long = await sends(30_000, 60_000);
+      await until(() => got.reduce((sum, bytes) => sum + bytes, 0) === 30_000, 10_000);
+      long.write('x'.repeat(30_000));
+      expect(String(await once(long, 'data'))).toMatch(/^HTTP\/1\.1 200/);
+      expect(String(await once(await sends(10, 100), 'data'))).toMatch(/^HTTP\/1\.[01] 408/);
+      long.destroy();
+    });
+  }, 60_000);
+
+  it('gives a gateway fewer requests at once than that takes connections; control: without that bound, all', async () => {
+    const bound = / maxconn (\d+)(?= check)/;
+    const { CONNECTIONS_MAX } = readGatewayConfig(read().services['gateway-1']!.environment);
+    expect(Number(bound.exec(config)![1])).toBeLessThan(CONNECTIONS_MAX);
+    const atOnce = async (source: string, expected: number): Promise<number> => {
+      let inside = 0;
+      const gateway: RequestListener = (request, response) => {
+        if (request.url === '/graphql') inside += 1;
+        else response.end('{}');
+      };
+      await behindDoor(source, gateway, async ({ from }) => {
+        for (let client = 0; client < 20; client += 1) void from(CLIENT);
+        await until(() => inside >= expected, 10_000);
+        await sleep(100);
+      });
+      return inside;
+    };
+    expect(await atOnce(config.replace(bound, ' maxconn 3'), 6)).toBe(6);
+    expect(await atOnce(config.replace(bound, ''), 20)).toBe(20);
+  }, 60_000);
+
+  it('refuses at once who asks for more than all at one address may, and what no gateway has; control: without those rules the gateways are asked', async () => {
+    const rate = /\n *http-request deny deny_status 429 .* if \{ sc0_http_req_rate gt (\d+) \}/;
+    const nothing = /\n *http-request deny deny_status 404 .* if !served/;
+    const few = config.replace(rate, (rule, most: string) => rule.replace(most, '20'));
+    const asked: string[] = [];
+    const gateway: RequestListener = (request, response) => {
+      asked.push(request.url!);
+      response.end('{}');
+    };
+    await behindDoor(few, gateway, async ({ port, from }) => {
+      const statuses: number[] = [];
+      for (let turn = 0; turn < 22; turn += 1) statuses.push(await from(CLIENT));
+      expect(statuses).toEqual([...Array.from({ length: 20 }, () => 200), 429, 429]);
+      expect([await from(ANOTHER), await from(OURS)]).toEqual([200, 200]);
+      const url = `http://127.0.0.1:${port}`;
+      for (const path of ['/', '/.env', '/graphql/', '/metrics', '/health', '/graphqlx', '/playground'])
+        expect([path, await from(ANOTHER, path)]).toEqual([path, 404]);
+      for (const path of ['/graphql?query=x', '/health/ready', '/playground/tabs.js'])
+        expect([path, await from(OURS, path)]).toEqual([path, 200]);
+      const told = await fetch(`${url}/nothing`);
+      expect([told.status, await told.json()]).toEqual([
+        404,
+        { errors: [expect.objectContaining({ extensions: { code: 'NOT_FOUND' } })] },
+      ]);
+    });
+    expect(asked).not.toContain('/.env');
+    await behindDoor(without(nothing, without(rate)), gateway, async ({ from }) => {
+      expect(await from(CLIENT, '/.env')).toBe(200);
+      for (let turn = 0; turn < 22; turn += 1) expect(await from(CLIENT)).toBe(200);
+    });
+    expect(asked).toContain('/.env');
   }, 60_000);
 
   it('tells the gateways by whom it was asked, whatever that says itself; control: with fewer TRUSTED_PROXIES all are one', async () => {
     const { TRUSTED_PROXIES } = readGatewayConfig(read().services['gateway-1']!.environment);
     /** Of each request, with one proxy fewer than the compose file says, as many, and one more. */
     const counted: string[][] = [];
-    const gateway = createServer((request, response) => {
+    const gateway: RequestListener = (request, response) => {
       if (request.url === '/graphql')
         counted.push([-1, 0, 1].map((more) => clientAddress(request, TRUSTED_PROXIES + more)));
       response.end('{}');
-    }).listen(0, '127.0.0.1');
-    await once(gateway, 'listening');
-    const { port: at } = gateway.address() as AddressInfo;
-    const door = await freePort();
-    const file = join(folder, 'telling.cfg');
-    writeFileSync(file, haproxyHere(config, { door, gateways: { 'gateway-1': at, 'gateway-2': at } }));
-    const child = await startChild('door', [haproxy, '-db', '-f', file], { cwd: folder, env: {} });
-    const from = (localAddress: string, path = '/graphql'): Promise<number> =>
-      new Promise((resolve) => {
-        const headers = { 'x-forwarded-for': '203.0.113.9' };
-        get({ port: door, host: '127.0.0.1', localAddress, path, headers, agent: false }, (response) => {
-          response.resume().on('end', () => resolve(response.statusCode!));
-        }).on('error', () => resolve(0));
-      });
-    while ((await from(OURS, '/')) !== 200) await new Promise((resolve) => setTimeout(resolve, 20));
-    expect([await from(CLIENT), await from(ANOTHER)]).toEqual([200, 200]);
-    await child.destroy();
-    gateway.close();
-    gateway.closeAllConnections();
+    };
+    await behindDoor(config, gateway, async ({ from }) => {
+      expect([await from(CLIENT), await from(ANOTHER)]).toEqual([200, 200]);
+    });
     // Behind one more proxy, which would have written what these clients say.
     expect(counted).toEqual([CLIENT, ANOTHER].map((address) => [OURS, address, '203.0.113.9']));
   }, 60_000);

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { machine } from '../../commands/machine.js';
 import { ROOT } from '../../commands/root.js';
 import { provisionServices } from '#libs/database';
 import { globalId, newId, signingKeyOf, TokenIssuer } from '#libs/identity';
@@ -22,7 +23,9 @@ const RESTARTS = Number(process.env['RESTARTS'] ?? 1);
 /** How often the supergraph changes while requests run. */
 const RELOADS = Number(process.env['RELOADS'] ?? 5);
 /** Then all three services are replaced, and it goes on until there were so many requests. */
-const LARGE = RESTARTS >= 3;
+const LARGE = RESTARTS >= 3 || RELOADS >= 50;
+/** SAVE=on: what it measured is written to docs/measured/nothing-dropped.md. */
+const SAVE = process.env['SAVE'] === 'on';
 const REQUESTS = LARGE ? 10_000 : 100;
 const CLIENTS = 8;
 /** HAProxy looks ten times as often as in deploy/haproxy.cfg, and one good answer is enough. */
@@ -36,6 +39,20 @@ interface Seen {
   readonly failed: string[];
   of: number;
 }
+
+const measured: string[][] = [];
+function tell(what: string, { failed, of }: Seen, meanwhile: string): void {
+  process.stdout.write(`${failed.length} of ${of} requests failed, ${meanwhile}\n`);
+  measured.push([what, meanwhile, of.toLocaleString('en'), failed.length.toLocaleString('en')]);
+}
+afterAll(() => {
+  if (!SAVE) return;
+  const rows = [['what is asked', 'meanwhile', 'requests', 'failed'], ['---', '---', '--:', '--:'], ...measured];
+  const day = new Date().toISOString().slice(0, 10);
+  const note = `RESTARTS=${RESTARTS} RELOADS=${RELOADS} SAVE=on npm test -- test/faults/nothing-dropped · ${day} · ${machine()}`;
+  const table = rows.map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+  writeFileSync(join(ROOT, 'docs/measured/nothing-dropped.md'), `# nothing dropped\n\n\`${note}\`\n\n${table}\n`);
+});
 
 withServer('haproxy', 'two gateways behind one port, replaced one after another while requests run', (haproxy) => {
   let tiny: TinyGraph;
@@ -155,34 +172,35 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
 
   it('no request fails', async () => {
     let rounds = 0;
-    const { failed, of } = await failuresWhile(DRAIN_MS, async (seen) => {
+    const all = await failuresWhile(DRAIN_MS, async (seen) => {
       for (; rounds < RESTARTS || seen.of < REQUESTS; rounds++) await replaceBoth(DRAIN_MS);
     });
-    process.stdout.write(`${failed.length} of ${of} requests failed, ${2 * rounds} gateways replaced\n`);
-    expect(failed).toEqual([]);
-    expect(of).toBeGreaterThanOrEqual(REQUESTS);
+    tell('two gateways behind one port', all, `${2 * rounds} gateways replaced`);
+    expect(all.failed).toEqual([]);
+    expect(all.of).toBeGreaterThanOrEqual(REQUESTS);
   }, 600_000);
 
   it('no request fails while the supergraph changes', async () => {
     let nth = 0;
-    const { failed, of } = await failuresWhile(DRAIN_MS, async (seen) => {
+    const all = await failuresWhile(DRAIN_MS, async (seen) => {
       for (; nth < RELOADS || seen.of < REQUESTS; nth++) await reload(nth);
     });
     publish(tiny.sdl);
-    process.stdout.write(`${failed.length} of ${of} requests failed, ${nth} supergraphs\n`);
-    expect(failed).toEqual([]);
-    expect(of).toBeGreaterThanOrEqual(REQUESTS);
+    tell('two gateways behind one port', all, `${nth} supergraphs`);
+    expect(all.failed).toEqual([]);
+    expect(all.of).toBeGreaterThanOrEqual(REQUESTS);
   }, 600_000);
 
   it('(control: gateways that stop at once, with a door that has not noticed, fail some)', async () => {
-    const { failed } = await failuresWhile(0, async (seen) => {
+    const all = await failuresWhile(0, async (seen) => {
       for (let round = 0; round < 10 && seen.failed.length === 0; round++) {
         await gateways.get('gateway-1')!.end('SIGTERM', 120_000);
         await up('gateway-1', 0);
         await sleep(KNOWN_MS);
       }
     });
-    expect(failed.length).toBeGreaterThan(0);
+    tell('the same, of gateways that stop at once (control)', all, 'one replaced until some failed');
+    expect(all.failed.length).toBeGreaterThan(0);
   }, 600_000);
 });
 
@@ -383,16 +401,16 @@ withServer('postgres', 'services of two processes, replaced one after another wh
 
   it('no request fails, and what was acknowledged is there once', async () => {
     let ended = 0;
-    const { failed, of } = await failuresWhile(async (seen) => {
+    const all = await failuresWhile(async (seen) => {
       for (let nth = 0; nth < RESTARTS || seen.of < REQUESTS; nth += 1)
         for (const service of REPLACED) {
           await replace(portsOf(service)[nth % 2]!);
           ended += 1;
         }
     });
-    process.stdout.write(`${failed.length} of ${of} requests failed, ${ended} processes of services replaced\n`);
-    expect(failed.slice(0, 5).map(whyOf)).toEqual([]);
-    expect(of).toBeGreaterThanOrEqual(REQUESTS);
+    tell('queries and mutations', all, `${ended} processes of services replaced`);
+    expect(all.failed.slice(0, 5).map(whyOf)).toEqual([]);
+    expect(all.of).toBeGreaterThanOrEqual(REQUESTS);
     const stored = (await rows('posts', 'SELECT id FROM posts')).map(({ id }) => globalId('post', id));
     expect(stored.sort()).toEqual([...acknowledged].sort());
   }, 600_000);

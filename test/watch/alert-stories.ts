@@ -4,8 +4,8 @@ import type { Rule } from './queries.js';
 type Series = Readonly<Record<string, string>>;
 
 export interface AlertStory {
-  /** Nobody is told, however long it goes on: as bad as may be. */
-  readonly well: Series;
+  /** Nobody is told, however long it goes on: as bad as may be. Absent: it is always on. */
+  readonly well?: Series;
   /** Somebody is told, by when and of what. */
   readonly bad: Series;
   readonly by: string;
@@ -16,8 +16,13 @@ const always = (value: number): string => `${value}+0x120`;
 const growing = (each: number): string => `0+${each}x120`;
 const answers = (outcome: string): string =>
   `tributary_graphql_answers_total{instance="gateway-1:9464",outcome="${outcome}"}`;
-const took = (service: string, le: string): string =>
-  `http_server_request_duration_seconds_bucket{service_name="${service}",le="${le}"}`;
+const took = (service: string, le: string, status = 200, route = '/graphql'): string =>
+  `http_server_request_duration_seconds_bucket{service_name="${service}",http_response_status_code="${status}",http_route="${route}",le="${le}"}`;
+const ready = (service: string, instance: string): string =>
+  `tributary_ready{service="${service}",instance="${instance}"}`;
+const [served, missing] = ['served', 'missing'].map(
+  (what) => `tributary_supergraph_${what}{instance="gateway-1:9464"}`,
+) as [string, string];
 const breaker = (state: string): string =>
   `tributary_subgraph_breaker_state{server_address="http://users:4001",state="${state}"}`;
 const quarantined = (why: string): string => `tributary_quarantined_events{service="posts",why="${why}"}`;
@@ -25,6 +30,7 @@ const [gateway, users] = [{ instance: 'gateway-1:9464' }, { instance: 'users:946
 
 /** Of every alert, when it is on and when it is not. */
 export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
+  Watchdog: { bad: {}, by: '1m', labels: {} },
   ProgramDown: {
     // Three scrapes fail.
     well: { 'up{instance="users:9464"}': '1+0x20 0 0 0 1+0x100' },
@@ -38,6 +44,34 @@ export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
     bad: { 'process_start_time_seconds{instance="users:9464"}': '100+0x11 300+0x11 500+0x11 700+0x80' },
     by: '11m',
     labels: users,
+  },
+  ProgramKeepsCrashing: {
+    // Four releases.
+    well: { 'process_start_time_seconds{instance="users:9464"}': '100+0x20 400+0x20 700+0x20 1000+0x20 1300+0x40' },
+    // Every ten minutes.
+    bad: {
+      'process_start_time_seconds{instance="users:9464"}': '100+0x39 700+0x39 1300+0x39 1900+0x39 2500+0x39 3100+0x80',
+    },
+    by: '52m',
+    labels: users,
+  },
+  NoGatewayReady: {
+    // One of them never is.
+    well: { [ready('gateway', 'gateway-1:9464')]: always(0), [ready('gateway', 'gateway-2:9464')]: always(1) },
+    bad: {
+      [ready('gateway', 'gateway-1:9464')]: always(0),
+      [ready('gateway', 'gateway-2:9464')]: always(0),
+      [ready('users', 'users:9464')]: always(1),
+    },
+    by: '1m',
+    labels: {},
+  },
+  ProgramNotReady: {
+    // Migrations of nine minutes.
+    well: { [ready('users', 'users:9464')]: '0+0x36 1+0x80' },
+    bad: { [ready('users', 'users:9464')]: always(0) },
+    by: '10m',
+    labels: { service: 'users', ...users },
   },
   RequestsRefused: {
     well: { [answers('OVERLOADED')]: growing(1), [answers('whole')]: growing(150) },
@@ -70,7 +104,7 @@ export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
     labels: {},
   },
   AnswersSlow: {
-    // A service is slow, and the gateway does not wait for it.
+    // A service is slow, and the gateway does not wait for it; what it gives up is told of elsewhere.
     well: {
       [took('users', '1')]: growing(0),
       [took('users', '2.5')]: growing(100),
@@ -78,11 +112,21 @@ export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
       [took('gateway', '1')]: growing(995),
       [took('gateway', '2.5')]: growing(1000),
       [took('gateway', '+Inf')]: growing(1000),
+      [took('gateway', '1', 504)]: growing(0),
+      [took('gateway', '2.5', 504)]: growing(0),
+      [took('gateway', '+Inf', 504)]: growing(100),
     },
+    // Amid a flood that is refused at once, and asked for its health all the time.
     bad: {
       [took('gateway', '1')]: growing(980),
       [took('gateway', '2.5')]: growing(1000),
       [took('gateway', '+Inf')]: growing(1000),
+      ...Object.fromEntries(
+        ['1', '2.5', '+Inf'].flatMap((le) => [
+          [took('gateway', le, 429), growing(100_000)],
+          [took('gateway', le, 200, '/health/live'), growing(100_000)],
+        ]),
+      ),
     },
     by: '11m',
     labels: {},
@@ -109,9 +153,17 @@ export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
     by: '3m',
     labels: gateway,
   },
+  SupergraphMissing: {
+    // The newest is refused, and the old one is served.
+    well: { [served]: always(0), [missing]: always(0) },
+    bad: { [served]: always(0), [missing]: always(1) },
+    by: '1m',
+    labels: gateway,
+  },
   SupergraphNotServed: {
-    well: { 'tributary_supergraph_served{instance="gateway-1:9464"}': always(1) },
-    bad: { 'tributary_supergraph_served{instance="gateway-1:9464"}': always(0) },
+    // There is none: that is told at once, and not twice.
+    well: { [served]: always(0), [missing]: always(1) },
+    bad: { [served]: always(0), [missing]: always(0) },
     by: '5m',
     labels: gateway,
   },
@@ -202,9 +254,9 @@ export function unitTests(rulesFile: string, rules: readonly Rule[]): string {
       exp_annotations: Object.fromEntries(Object.entries(annotations).map(([name, text]) => [name, filled(text)])),
     };
     const at = (time: string, ...alerts: object[]) => ({ eval_time: time, alertname: alert, exp_alerts: alerts });
-    tell(well, [at('5m45s'), at('15m'), at('29m')]);
+    if (well) tell(well, [at('5m45s'), at('15m'), at('29m')]);
     // A moment before it may be on, and when it must be.
-    tell(bad, [at(`${Number.parseInt(lasting) * 60 - 15}s`), at(by, told)]);
+    tell(bad, [...(well ? [at(`${Number.parseInt(lasting) * 60 - 15}s`)] : []), at(by, told)]);
   }
   return JSON.stringify({ rule_files: [rulesFile], evaluation_interval: '15s', tests: worlds });
 }

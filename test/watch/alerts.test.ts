@@ -56,6 +56,12 @@ withServer('prometheus', 'the alerts', (prometheus = '') => {
       'sum by (outcome) (rate(tributary_graphql_answers_total{outcome="OVER',
     ];
     expect(planted('RequestsRefused', sum, byOutcome)).toEqual(notOn('RequestsRefused'));
+    expect(planted('AnswersSlow', ',http_response_status_code="200"', '')).toEqual(notOn('AnswersSlow'));
+    expect(planted('AnswersSlow', ',http_route="/graphql"', '')).toEqual(notOn('AnswersSlow'));
+    // As it was: the outage that is a ticket, and says that the old one is served.
+    expect(planted('SupergraphNotServed', ' + tributary_supergraph_missing', '')).toMatch(
+      /^1\n[^]*alertname: ?SupergraphNotServed[^]*exp:\[\s*\]/,
+    );
     expect(planted('DatabaseConnectionsWaited', 'pending_requests) > 10', 'pending_requests) > 11')).toEqual(
       notOn('DatabaseConnectionsWaited'),
     );

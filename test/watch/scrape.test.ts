@@ -40,11 +40,52 @@ describe('a scrape', () => {
     }
   });
 
+  it('counts what is asked of no operation, by its route: health, what a browser asks first, methods and addresses that there are none of', async () => {
+    const { url } = world.gateway;
+    const ask = async (path: string, method = 'GET'): Promise<number> => {
+      const response = await fetch(new URL(path, url), { method });
+      await response.text();
+      return response.status;
+    };
+    const asked: [string, string, string, number][] = [
+      ['/health/live', 'GET', '/health/live', 200],
+      ['/graphql', 'OPTIONS', '/graphql', 204],
+      ['/graphql', 'PUT', '/graphql', 405],
+      ['/gr%61phql', 'PUT', '/graphql', 405],
+      ['/nothing', 'GET', '', 404],
+      ['/%zz', 'GET', '', 400],
+    ];
+    for (const [path, method, , status] of asked) expect([path, await ask(path, method)]).toEqual([path, status]);
+    const text = await (await scrape(TOKEN)).text();
+    const counts = asked.map(([, method, route, status]) => {
+      const labels = `service_name="gateway",http_request_method="${method}",http_response_status_code="${status}",http_route="${route}"`;
+      const line = text
+        .split('\n')
+        .find((one) => one.startsWith(`http_server_request_duration_seconds_count{${labels}}`));
+      return `${route} ${status}: ${line?.split(' ').at(-1)}`;
+    });
+    expect(counts).toEqual([
+      '/health/live 200: 1',
+      '/graphql 204: 1',
+      '/graphql 405: 2',
+      '/graphql 405: 2',
+      ' 404: 1',
+      ' 400: 1',
+    ]);
+  });
+
   it('tells of connections, and how long it is since the list of ended log-ins came', () => {
     expect(scraped).toMatch(/^tributary_active_connections \d+$/m);
     expect(scraped).toMatch(/^tributary_rejected_connections_total 0$/m);
     const [, age] = /^tributary_ended_sessions_age_seconds (\S+)$/m.exec(scraped)!;
     expect(Number(age)).toBeLessThan(60);
+  });
+
+  it('tells of each service and the gateway that it is ready, and that there is a supergraph', () => {
+    for (const service of ['gateway', 'users', 'posts', 'followers'])
+      expect(scraped).toContain(`\ntributary_ready{service="${service}"} 1\n`);
+    expect(scraped).toMatch(/^tributary_supergraph_served 1$/m);
+    expect(scraped).toMatch(/^tributary_supergraph_missing 0$/m);
   });
 
   it('says nothing of people: no handle, no id, no query', () => {
@@ -129,5 +170,13 @@ describe('whom the alert about incomplete answers wakes', () => {
     expect([data, errors[0]?.extensions.code]).toEqual([expect.anything(), 'SUBGRAPH_UNAVAILABLE']);
     expect(await answers(failed!)).toBe(before + 1);
     expect(await answers(/^incomplete$/)).toBe(before + 1);
+    // It is the service that is not ready any more, and no gateway less.
+    const text = await (await scrape(TOKEN)).text();
+    for (const [service, ready] of [
+      ['followers', 0],
+      ['users', 1],
+      ['gateway', 1],
+    ])
+      expect(text).toContain(`\ntributary_ready{service="${service}"} ${ready}\n`);
   });
 });
