@@ -4,6 +4,7 @@ import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import type { Account } from './child.js';
 import { readDockerfile, type Step } from './dockerfile.js';
+import { areSame, installedIn, lockedIn } from './installed.js';
 
 export interface Image {
   /** The last stage's WORKDIR, as a folder of this machine; nothing in it can be written any more. */
@@ -18,9 +19,13 @@ type Run = (
   env?: Readonly<Record<string, string>>,
 ) => Promise<unknown>;
 
+/** What it leaves is in `repository` already, where that has been installed by the same words, as `.ci/run` does. */
+const INSTALL = 'npm ci --ignore-scripts';
+
 /**
  * The Dockerfile of `repository` carried out line by line, on this machine's Node instead of the base image's: a stage is a
- * folder in `into`, COPY takes from what .dockerignore leaves, RUN runs in the stage's WORKDIR, all by `account`.
+ * folder in `into`, COPY takes from what .dockerignore leaves, RUN runs in the stage's WORKDIR, all by `account`. What is installed in
+ * `repository` is copied when it is what the lockfile says: to install it once more costs a processor half a minute.
  */
 export async function buildImage(
   repository: string,
@@ -34,18 +39,28 @@ export async function buildImage(
 
   const stages = readDockerfile(await readFile(join(repository, 'Dockerfile'), 'utf8'));
   const folderOf = (name: string): string => join(into, `stage-${name}`);
+  const isInstalled = areSame(await lockedIn(repository), await installedIn(repository).catch(() => ({})));
   let workdir = '';
   for (const stage of stages) {
     workdir = join(folderOf(stage.name), stage.workdir);
     await run('mkdir', ['-p', workdir], into);
     for (const step of stage.steps) {
-      if (step.verb === 'RUN') await run('/bin/sh', ['-c', step.command], workdir, stage.env);
+      if (step.verb === 'RUN' && step.command === INSTALL && isInstalled)
+        await copyInstalled(repository, workdir, account);
+      else if (step.verb === 'RUN') await run('/bin/sh', ['-c', step.command], workdir, stage.env);
       else await copy(step, step.from === undefined ? context : folderOf(step.from), workdir, run);
     }
   }
   // In the image it belongs to root, and the programs run by somebody else.
   await run('chmod', ['-R', 'a-w', workdir], into);
   return { folder: workdir, env: stages.at(-1)?.env ?? {} };
+}
+
+/** Who owns the repository need not let `account` read it. */
+async function copyInstalled(repository: string, workdir: string, account: Account | undefined): Promise<void> {
+  const to = join(workdir, 'node_modules');
+  await promisify(execFile)('cp', ['-R', join(repository, 'node_modules'), to]);
+  if (account) await promisify(execFile)('chown', ['-R', `${account.uid}:${account.gid}`, to]);
 }
 
 /** A folder's contents go into `to`; a file goes into it when it ends in a slash, and else is called so. */
