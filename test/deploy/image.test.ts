@@ -57,7 +57,7 @@ withServer(
       await redis?.stop();
       await collector?.close();
       await databases?.drop();
-      execFileSync('chmod', ['-R', 'u+w', folder]);
+      if (!account) execFileSync('chmod', ['-R', 'u+w', folder]);
       await rm(folder, { recursive: true, force: true });
     }, 180_000);
 
