@@ -16,7 +16,7 @@ import { readCompose, variablesOf } from './compose-file.js';
 import { provision } from './databases.js';
 import { deploy, type Deployment } from './deployment.js';
 import { plainEnvironment } from './environment.js';
-import { buildImage, type Image } from './image.js';
+import { buildImage, INSTALL, type Image } from './image.js';
 import { areSame, installedIn, lockedIn } from './installed.js';
 import { secretsFor } from './secrets.js';
 
@@ -190,11 +190,12 @@ withServer(
 
 describe('what is installed is not installed once more', () => {
   const locked = { '': {}, a: { version: '1', integrity: 'x' }, b: { version: '1', integrity: 'y', optional: true } };
-  it('where it is what the lockfile says, but for what is for other systems', async () => {
+  it('where it is what the lockfile says, but for what is for other systems', () => {
     const { a, b } = locked;
     expect([areSame(locked, { a, b }), areSame(locked, { a })]).toEqual([true, true]);
+    for (const by of ['.ci/run', 'Dockerfile']) expect(readFileSync(join(repository, by), 'utf8')).toContain(INSTALL);
   });
-  it('and is where something is missing, is another or is too many', async () => {
+  it('and is where something is missing, is another or is too many', () => {
     const { a, b } = locked;
     const others = [{ b }, { a: { ...a, integrity: 'z' } }, { a: { ...a, version: '2' } }, { a, c: a }];
     expect(others.map((other) => areSame(locked, other))).toEqual([false, false, false, false]);

@@ -20,7 +20,7 @@ type Run = (
 ) => Promise<unknown>;
 
 /** What it leaves is in `repository` already, where that has been installed by the same words, as `.ci/run` does. */
-const INSTALL = 'npm ci --ignore-scripts';
+export const INSTALL = 'npm ci --ignore-scripts';
 
 /**
  * The Dockerfile of `repository` carried out line by line, on this machine's Node instead of the base image's: a stage is a
