@@ -29,7 +29,7 @@ withServer(['postgres', 'redis'], 'npm run soak, on real programs', () => {
   }, 300_000);
 });
 
-it('beside the tests it is counted as one of them, failed unless it ends with 0', () => {
+it('beside the tests it is counted as one of them, failed unless it ends with 0 and says what it has seen', () => {
   const beside = (command: readonly string[], SOAK = '1'): string => {
     const script = `
       const { default: SoakBeside } = await import('./test/soak-beside.mjs');
@@ -44,6 +44,7 @@ it('beside the tests it is counted as one of them, failed unless it ends with 0'
   const sh = (script: string) => beside(['/bin/sh', '-c', script]);
   expect(sh('echo 12,345 distinct operations')).toMatch(/PASS npm run soak .*\n\n12,345 distinct operations\n6,6,0\n$/);
   expect(sh('echo it leaks >&2; exit 1')).toMatch(/FAIL npm run soak .*\n\nIt ended with 1\.\nit leaks\n6,5,1\n$/);
+  expect(sh('echo nothing')).toMatch(/It ended with 0\.\nnothing\n6,5,1\n$/);
   expect(sh('kill -9 $$')).toMatch(/It ended with SIGKILL\.\n6,5,1\n$/);
   expect(beside(['./no-such-program'])).toMatch(/It ended with Error: .*ENOENT\.\n6,5,1\n$/);
   expect(beside(['./no-such-program'], '')).toBe('5,5,0\n');
