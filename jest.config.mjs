@@ -14,7 +14,7 @@ export default {
   coverageProvider: 'v8',
   // Nothing here asserts speed: this only ends what hangs, on a machine that runs much else besides.
   testTimeout: 120_000,
-  reporters: ['default', '<rootDir>/test/reporter.mjs'],
+  reporters: ['<rootDir>/test/soak-beside.mjs', 'default', '<rootDir>/test/reporter.mjs'],
   maxWorkers: 2,
   // `#libs/*` has a "source" condition in package.json: without it a test would silently run a stale dist.
   testEnvironmentOptions: { customExportConditions: ['source', 'node', 'node-addons'] },

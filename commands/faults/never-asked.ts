@@ -1,3 +1,4 @@
+import { request } from 'undici';
 import type { Town } from './town.js';
 
 export interface Person {
@@ -92,7 +93,8 @@ function isRefused({ errors }: Told, status: number): boolean {
 }
 
 async function ask(town: Town, query: string, variables: object, token?: string) {
-  const response = await fetch(town.graphql, {
+  // A third of what fetch costs, which the gateway can do with.
+  const { statusCode: status, body } = await request(town.graphql, {
     method: 'POST',
     headers: {
       'content-type': 'application/json',
@@ -101,6 +103,6 @@ async function ask(town: Town, query: string, variables: object, token?: string)
     body: JSON.stringify({ query, variables }),
     signal: AbortSignal.timeout(30_000),
   });
-  const text = await response.text();
-  return { told: JSON.parse(text) as Told, status: response.status, text };
+  const text = await body.text();
+  return { told: JSON.parse(text) as Told, status, text };
 }

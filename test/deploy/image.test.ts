@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { chown, mkdtemp, readdir, rm } from 'node:fs/promises';
@@ -16,7 +16,8 @@ import { readCompose, variablesOf } from './compose-file.js';
 import { provision } from './databases.js';
 import { deploy, type Deployment } from './deployment.js';
 import { plainEnvironment } from './environment.js';
-import { buildImage, type Image } from './image.js';
+import { buildImage, INSTALL, type Image } from './image.js';
+import { areSame, installedIn, lockedIn } from './installed.js';
 import { secretsFor } from './secrets.js';
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
@@ -56,7 +57,7 @@ withServer(
       await redis?.stop();
       await collector?.close();
       await databases?.drop();
-      execFileSync('chmod', ['-R', 'u+w', folder]);
+      if (!account) execFileSync('chmod', ['-R', 'u+w', folder]);
       await rm(folder, { recursive: true, force: true });
     }, 180_000);
 
@@ -86,6 +87,11 @@ withServer(
       expect(packages).toContain('fastify');
       for (const builder of ['jest', 'graphiql', 'prettier', 'playwright-core'])
         expect(packages).not.toContain(builder);
+      // All that the lockfile has, but for what only builds and tests.
+      const locked = Object.entries(await lockedIn(repository));
+      const kept = locked.filter(([, { dev = false }]) => !dev);
+      expect(kept.length).toBeLessThan(locked.length);
+      expect(areSame(Object.fromEntries(kept), await installedIn(image.folder))).toBe(true);
     });
 
     it('runs all in one on the embedded default too, as somebody who may write nowhere but in DATA_DIR', async () => {
@@ -181,6 +187,20 @@ withServer(
     }, 180_000);
   },
 );
+
+describe('what is installed is not installed once more', () => {
+  const locked = { '': {}, a: { version: '1', integrity: 'x' }, b: { version: '1', integrity: 'y', optional: true } };
+  it('where it is what the lockfile says, but for what is for other systems', () => {
+    const { a, b } = locked;
+    expect([areSame(locked, { a, b }), areSame(locked, { a })]).toEqual([true, true]);
+    for (const by of ['.ci/run', 'Dockerfile']) expect(readFileSync(join(repository, by), 'utf8')).toContain(INSTALL);
+  });
+  it('and is where something is missing, is another or is too many', () => {
+    const { a, b } = locked;
+    const others = [{ b }, { a: { ...a, integrity: 'z' } }, { a: { ...a, version: '2' } }, { a, c: a }];
+    expect(others.map((other) => areSame(locked, other))).toEqual([false, false, false, false]);
+  });
+});
 
 interface Session {
   readonly token: string;

@@ -90,42 +90,31 @@ describe('the program, all in one', () => {
       child.end('SIGKILL').catch(() => {});
       await child.ended();
     }
-    const graph = await start(dataDir);
-    const { users } = await told<{ users: { edges: { node: { handle: string } }[] } }>(graph, await example('people'));
-    expect(users.edges.map(({ node }) => node.handle)).toEqual(['alice', 'bob', 'carol', 'dan', 'eve']);
-    expect(await graph.child.end('SIGTERM')).toBe(0);
+    // As the program does, but that what it keeps can be looked at.
     const everything = await startEverything({ DATA_DIR: dataDir, PORT: '0' }, { logger: silent });
     try {
+      const graph = asking(everything.gateway.url);
+      const { users } = await told<{ users: { edges: { node: { handle: string } }[] } }>(
+        graph,
+        await example('people'),
+      );
+      expect(users.edges.map(({ node }) => node.handle)).toEqual(['alice', 'bob', 'carol', 'dan', 'eve']);
       expect(await drift(everything)).toEqual([]);
     } finally {
       await everything.close();
     }
   }, 180_000);
 
-  it('runs for an ordinary user; refuses a second one by name; stops clean and leaves no process behind', async () => {
+  // Whoever is left behind is looked for among the processes themselves, so nobody else may end them: no startChild here.
+  it('runs for an ordinary user with one child, the planner; refuses a second one by name; stops clean, and SIGTERM and SIGKILL end its child too', async () => {
     const account = ordinaryAccount();
     const dataDir = folder(account);
-    const graph = await start(dataDir, account);
-    const { me } = await told<{ me: { handle: string } }>(await logIn(graph, 'alice'), await example('me'));
-    expect(me.handle).toBe('alice');
-
-    const second = await spawnStart(dataDir, account);
-    expect(await second.ended()).toBe(1);
-    expect(second.output()).toContain(`in use by another process (pid ${graph.child.pid})`);
-
-    expect(await graph.child.end('SIGTERM')).toBe(0);
-    await expect(fetch(graph.url)).rejects.toThrow('fetch failed');
-    expect(readdirSync(dataDir)).not.toContain('in-use.sock');
-  }, 120_000);
-
-  // Whoever is left behind is looked for among the processes themselves, so nobody else may end them: no startChild here.
-  it('has one child, the planner, and SIGTERM and SIGKILL of the program end that too', async () => {
-    const dataDir = folder();
     for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
       const program = spawn(process.execPath, [join(ROOT, 'dist/commands/start.js')], {
         cwd: ROOT,
         env: { ...plainEnvironment(), PORT: '0', DATA_DIR: dataDir },
         stdio: ['ignore', 'pipe', 'inherit'],
+        ...account,
       });
       let said = '';
       program.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
@@ -137,9 +126,23 @@ describe('the program, all in one', () => {
         expect(children.map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8'))).toEqual([
           expect.stringContaining('native-worker.mjs'),
         ]);
+        if (signal === 'SIGTERM') {
+          const { me } = await told<{ me: { handle: string } }>(
+            await logIn(asking(urlIn(said)), 'alice'),
+            await example('me'),
+          );
+          expect(me.handle).toBe('alice');
+          const second = await spawnStart(dataDir, account);
+          expect(await second.ended()).toBe(1);
+          expect(second.output()).toContain(`in use by another process (pid ${program.pid})`);
+        }
         program.kill(signal);
-        await ended;
+        const code = await ended;
         while (children.some((pid) => existsSync(`/proc/${pid}`))) await sleep(20);
+        if (signal === 'SIGKILL') continue;
+        expect(code).toBe(0);
+        await expect(fetch(urlIn(said))).rejects.toThrow('fetch failed');
+        expect(readdirSync(dataDir)).not.toContain('in-use.sock');
       } finally {
         program.kill('SIGKILL');
       }
@@ -147,32 +150,42 @@ describe('the program, all in one', () => {
   }, 180_000);
 });
 
-interface Graph extends Asking {
-  readonly child: Child;
-  readonly url: string;
+interface Talking extends Asking {
   ask(query: string, variables?: Record<string, unknown>, token?: string): Promise<Answer>;
+}
+
+interface Graph extends Talking {
+  readonly child: Child;
 }
 
 interface Home {
   homeTimeline: { edges: { node: { id: string; author: { id: string } } }[] };
 }
 
-async function start(dataDir: string, account?: Account): Promise<Graph> {
-  const child = await spawnStart(dataDir, account);
+async function start(dataDir: string): Promise<Graph> {
+  const child = await spawnStart(dataDir);
   await child.said(READY);
-  const url = /playground +(http:\S+)/.exec(child.output())?.[1] ?? '';
-  const ask: Graph['ask'] = async (query, variables = {}, token) => {
-    const authorization: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
-    const response = await fetch(url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...authorization },
-      body: JSON.stringify({ query, variables }),
-    });
-    const text = await response.text();
-    const { data = null, errors = [] } = JSON.parse(text) as Partial<Answer>;
-    return { status: response.status, headers: response.headers, text, data, errors };
+  return { child, ...asking(urlIn(child.output())) };
+}
+
+function urlIn(output: string): string {
+  return /playground +(http:\S+)/.exec(output)?.[1] ?? '';
+}
+
+function asking(url: string): Talking {
+  return {
+    ask: async (query, variables = {}, token) => {
+      const authorization: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
+      const response = await fetch(url, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...authorization },
+        body: JSON.stringify({ query, variables }),
+      });
+      const text = await response.text();
+      const { data = null, errors = [] } = JSON.parse(text) as Partial<Answer>;
+      return { status: response.status, headers: response.headers, text, data, errors };
+    },
   };
-  return { child, url, ask };
 }
 
 async function spawnStart(dataDir: string, account?: Account): Promise<Child> {
@@ -183,7 +196,7 @@ async function spawnStart(dataDir: string, account?: Account): Promise<Child> {
   return child;
 }
 
-async function logIn(graph: Graph, handle: string): Promise<Asking & { id: string }> {
+async function logIn(graph: Talking, handle: string): Promise<Asking & { id: string }> {
   type Session = { logIn: { token: string; user: { id: string } } };
   const { logIn } = await told<Session>(graph, await example('log-in'), { input: { handle, password: PASSWORD } });
   return { id: logIn.user.id, ask: (query, variables) => graph.ask(query, variables, logIn.token) };

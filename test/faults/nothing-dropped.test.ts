@@ -28,6 +28,8 @@ const LARGE = RESTARTS >= 3 || RELOADS >= 50;
 const SAVE = process.env['SAVE'] === 'on';
 const REQUESTS = LARGE ? 10_000 : 100;
 const CLIENTS = 8;
+/** A program that starts needs the processor too, and so does who runs beside. */
+const PAUSE_MS = LARGE ? 10 : 30;
 /** HAProxy looks ten times as often as in deploy/haproxy.cfg, and one good answer is enough. */
 const KNOWN_MS = 1_000;
 /** It takes two bad ones, 0.4 s; and a busy machine more. */
@@ -158,6 +160,7 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
         const told = await status(ports.door, `/graphql`, agent, `{ person(id: "${client}") { name posts { body } } }`);
         seen.of += 1;
         if (told !== 200) seen.failed.push(String(told));
+        if (!LARGE) await sleep(PAUSE_MS);
       }
       agent.destroy();
     });
@@ -206,7 +209,6 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
 
 /** The longest that a gateway leaves an address alone that did not answer is 2.5 s (gateway/fetch/breaker.ts). */
 const ASKED_AGAIN_MS = 3_500;
-const PAUSE_MS = 10;
 /** Who ask while a process ends, without a pause: a request is then always just on its way. */
 const CROWD = 64;
 const ISSUED = { issuer: 'tributary', audience: 'tributary', lifetimeS: 3_600 };
@@ -355,7 +357,6 @@ withServer('postgres', 'services of two processes, replaced one after another wh
       do {
         for (const service of REPLACED)
           if (!(await turns[service](me, other, ask))) seen.failed.push(`${service}: ${last}`);
-        // A program that starts needs the processor too.
         if (count < CROWD) await sleep(PAUSE_MS);
       } while (!stop);
     });

@@ -1,18 +1,25 @@
 import { expect, it } from '@jest/globals';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { flat, type Sample } from '../../commands/faults/flat.js';
+import { ROOT } from '../../commands/root.js';
+import { plainEnvironment } from '../deploy/environment.js';
 import { withServer } from '../servers/needs.js';
 import { runCommand } from './run-command.js';
 
 withServer(['postgres', 'redis'], 'npm run soak, on real programs', () => {
-  it('operations that were never asked before, refused ones, writes, new supergraphs and cut connections leave nothing behind', async () => {
-    const size = ['--seconds', '15', '--reloads', '5', '--reconnects', '30'];
-    const { code, out, err } = await runCommand('soak', ...size);
-    expect({ code, err }).toEqual({ code: 0, err: expect.not.stringContaining('✗') });
-    expect(out).toMatch(
-      / 0 of them answered wrongly, .* ([1-9]) of \1 supergraphs served; Redis cut off [1-9]\d* times/,
-    );
-    expect(out).toMatch(/\| gateway .*MB/);
-  }, 300_000);
+  // A larger one runs beside the tests then: test/soak-beside.mjs.
+  if (process.env['SOAK'] !== '1')
+    it('operations that were never asked before, refused ones, writes, new supergraphs and cut connections leave nothing behind', async () => {
+      const size = ['--seconds', '10', '--reloads', '3', '--reconnects', '20'];
+      const { code, out, err } = await runCommand('soak', ...size);
+      expect({ code, err }).toEqual({ code: 0, err: expect.not.stringContaining('✗') });
+      expect(out).toMatch(
+        / 0 of them answered wrongly, .* ([1-9]) of \1 supergraphs served; Redis cut off [1-9]\d* times/,
+      );
+      expect(out).toMatch(/\| gateway .*MB/);
+    }, 300_000);
 
   it('control: a gateway that leaks is found', async () => {
     const size = ['--seconds', '10', '--reloads', '0', '--reconnects', '0'];
@@ -20,6 +27,28 @@ withServer(['postgres', 'redis'], 'npm run soak, on real programs', () => {
     expect(code).toBe(1);
     expect(err).toContain('✗ gateway keeps more and more memory (live)');
   }, 300_000);
+});
+
+it('beside the tests it is counted as one of them, failed unless it ends with 0 and says what it has seen', () => {
+  const beside = (command: readonly string[], SOAK = '1'): string => {
+    const script = `
+      const { default: SoakBeside } = await import('./test/soak-beside.mjs');
+      const soak = new SoakBeside({}, { command: ${JSON.stringify(command)} });
+      const results = { numTotalTests: 5, numPassedTests: 5, numFailedTests: 0 };
+      soak.onRunStart();
+      await soak.onRunComplete(undefined, results);
+      console.log(Object.values(results).join());`;
+    const args = ['--input-type=module', '-e', script];
+    return execFileSync(process.execPath, args, { cwd: ROOT, env: { ...plainEnvironment(), SOAK }, encoding: 'utf8' });
+  };
+  const sh = (script: string) => beside(['/bin/sh', '-c', script]);
+  expect(sh('echo 12,345 distinct operations')).toMatch(/PASS npm run soak .*\n\n12,345 distinct operations\n6,6,0\n$/);
+  expect(sh('echo it leaks >&2; exit 1')).toMatch(/FAIL npm run soak .*\n\nIt ended with 1\.\nit leaks\n6,5,1\n$/);
+  expect(sh('echo nothing')).toMatch(/It ended with 0\.\nnothing\n6,5,1\n$/);
+  expect(sh('kill -9 $$')).toMatch(/It ended with SIGKILL\.\n6,5,1\n$/);
+  expect(beside(['./no-such-program'])).toMatch(/It ended with Error: .*ENOENT\.\n6,5,1\n$/);
+  expect(beside(['./no-such-program'], '')).toBe('5,5,0\n');
+  expect(readFileSync(join(ROOT, '.ci/run'), 'utf8')).toMatch(/^REQUIRE_SERVERS=1 SOAK=1 npm test$/m);
 });
 
 const MB = 1024 * 1024;
