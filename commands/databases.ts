@@ -29,10 +29,19 @@ export const startSettings = {
 export type StartSettings = Values<typeof startSettings>;
 
 export function readStartSettings(env: Environment): StartSettings {
+  return readWith(env, onServers);
+}
+
+/** Of a command, which shares no secret with a service: only the passwords of roles that it makes itself come from one. */
+export function readCommandSettings(env: Environment): StartSettings {
+  return readWith(env, makesRoles);
+}
+
+function readWith(env: Environment, needsSecret: (settings: StartSettings) => boolean): StartSettings {
   return readSettings(startSettings, env, (values) => {
     const missing = SERVICES.map(databaseVariable).filter((name) => values[name] === undefined);
     return [
-      ...(onServers(values) && values.ASSERTION_SECRET === undefined
+      ...(needsSecret(values) && values.ASSERTION_SECRET === undefined
         ? [`ASSERTION_SECRET is required with DATABASE_URL: it takes ${startSettings.ASSERTION_SECRET.takes}`]
         : []),
       ...(missing.length > 0 && missing.length < SERVICES.length
@@ -51,7 +60,7 @@ export async function databasesOf(
   secrets: Secrets,
 ): Promise<Readonly<Record<Service, string | undefined>>> {
   const urls = SERVICES.map((service) => [service, settings[databaseVariable(service)]] as const);
-  if (settings.DATABASE_URL !== undefined && urls.every(([, url]) => url === undefined)) {
+  if (makesRoles(settings)) {
     const passwords = Object.fromEntries(SERVICES.map((service) => [service, secrets.of('database', service)]));
     return (await provisionServices(settings.DATABASE_URL, SERVICES, passwords)) as Record<Service, string>;
   }
@@ -88,6 +97,12 @@ export async function readSecrets({ ASSERTION_SECRET }: StartSettings, dataDir: 
 
 export function secretsFrom(master: string): Secrets {
   return { of: (purpose, service) => createHmac('sha256', master).update(`${purpose} ${service}`).digest('hex') };
+}
+
+function makesRoles(settings: StartSettings): settings is StartSettings & { DATABASE_URL: string } {
+  return (
+    settings.DATABASE_URL !== undefined && SERVICES.every((name) => settings[databaseVariable(name)] === undefined)
+  );
 }
 
 function databaseVariable(service: Service) {

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { lockDataDir, openDatabase, type Database } from '#libs/database';
 import { cleanOutbox, KEEP_DAYS, publishAgain, quarantined, replay } from '#libs/outbox';
@@ -7,7 +6,8 @@ import { createLogger } from '#libs/telemetry';
 import { followersTables } from '../subgraphs/followers/followers.tables.js';
 import { postsTables } from '../subgraphs/posts/posts.tables.js';
 import { usersTables } from '../subgraphs/users/users.tables.js';
-import { databasesOf, readSecrets, readStartSettings, SERVICES, type Service } from './databases.js';
+import { onServers, SERVICES, type Service } from './databases.js';
+import { findStores } from './stores.js';
 
 const USAGE = `npm run events -- quarantined|replay|publish-again|clean [--service users|posts|followers] [options]
 
@@ -62,14 +62,10 @@ if (asked === undefined) {
 }
 
 async function carryOut(action: Action, options: Options, env: Environment): Promise<void> {
-  const dataDir = env['DATA_DIR'] || './data';
   const logger = createLogger('events', 'warn');
-  const settings = readStartSettings(env);
-  if (!existsSync(dataDir)) throw new Error(`There is no graph: the data folder ${dataDir} is not there`);
-  const urls = await databasesOf(settings, await readSecrets(settings, dataDir));
-  const embedded = Object.values(urls).every((url) => url === undefined);
+  const { settings, dataDir, urls } = await findStores(env);
   // One process at a time has the embedded databases; the message names who.
-  const lock = embedded ? await lockDataDir(dataDir) : undefined;
+  const lock = onServers(settings) ? undefined : await lockDataDir(dataDir);
   try {
     let said = 0;
     for (const service of options.services) {

@@ -5,7 +5,7 @@ import { createLogger } from '#libs/telemetry';
 import { followersTables } from '../subgraphs/followers/followers.tables.js';
 import { postsTables } from '../subgraphs/posts/posts.tables.js';
 import { usersTables } from '../subgraphs/users/users.tables.js';
-import { databasesOf, naming, readSecrets, readStartSettings, type Service } from './databases.js';
+import { databasesOf, naming, onServers, readCommandSettings, secretsFrom, type Service } from './databases.js';
 import { loadWorld, rowsOf } from './seed/load.js';
 import { showProgress } from './seed/progress.js';
 import { generateWorld, type WorldOptions } from './seed/world.js';
@@ -39,12 +39,10 @@ async function seed(world: WorldOptions, env: Environment): Promise<void> {
   const dataDir = env['DATA_DIR'] || './data';
   const logger = createLogger('seed', 'warn');
   const started = performance.now();
-  const settings = readStartSettings(env);
-  await makeDataDir(dataDir);
-  // Also with databases elsewhere: the secret that their passwords come from may be here.
-  const urls = await databasesOf(settings, await readSecrets(settings, dataDir));
-  const embedded = Object.values(urls).every((url) => url === undefined);
-  const lock = embedded ? await lockDataDir(dataDir) : undefined;
+  const settings = readCommandSettings(env);
+  if (!onServers(settings)) await makeDataDir(dataDir);
+  const urls = await databasesOf(settings, secretsFrom(settings.ASSERTION_SECRET ?? ''));
+  const lock = onServers(settings) ? undefined : await lockDataDir(dataDir);
   const closers: (() => Promise<void>)[] = [];
   try {
     const open = async (service: Service, tables: { entities: Function[]; migrations: Function[] }) => {

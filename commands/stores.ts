@@ -5,7 +5,15 @@ import { createLogger } from '#libs/telemetry';
 import { followersTables } from '../subgraphs/followers/followers.tables.js';
 import { postsTables } from '../subgraphs/posts/posts.tables.js';
 import { usersTables } from '../subgraphs/users/users.tables.js';
-import { databasesOf, naming, readSecrets, readStartSettings, type Service } from './databases.js';
+import {
+  databasesOf,
+  naming,
+  onServers,
+  readCommandSettings,
+  secretsFrom,
+  type Service,
+  type StartSettings,
+} from './databases.js';
 
 const TABLES = { users: usersTables, posts: postsTables, followers: followersTables };
 
@@ -19,13 +27,9 @@ export async function withStores<T>(
   env: Environment,
   work: (databases: Readonly<Partial<Record<Service, Database>>>) => Promise<T>,
 ): Promise<T> {
-  const dataDir = env['DATA_DIR'] || './data';
   const logger = createLogger(program, 'warn');
-  const settings = readStartSettings(env);
-  if (!existsSync(dataDir)) throw new Error(`There is no graph: the data folder ${dataDir} is not there`);
-  const urls = await databasesOf(settings, await readSecrets(settings, dataDir));
-  const embedded = Object.values(urls).every((url) => url === undefined);
-  const lock = embedded ? await lockDataDir(dataDir) : undefined;
+  const { settings, dataDir, urls } = await findStores(env);
+  const lock = onServers(settings) ? undefined : await lockDataDir(dataDir);
   const databases: Partial<Record<Service, Database>> = {};
   try {
     for (const service of services) {
@@ -45,4 +49,17 @@ export async function withStores<T>(
     for (const database of Object.values(databases)) await database.close();
     await lock?.release();
   }
+}
+
+/** Where npm start would have the store of each service. With servers there is no data folder, and none is made. */
+export async function findStores(env: Environment): Promise<{
+  readonly settings: StartSettings;
+  readonly dataDir: string;
+  readonly urls: Readonly<Record<Service, string | undefined>>;
+}> {
+  const dataDir = env['DATA_DIR'] || './data';
+  const settings = readCommandSettings(env);
+  if (!onServers(settings) && !existsSync(dataDir))
+    throw new Error(`There is no graph: the data folder ${dataDir} is not there`);
+  return { settings, dataDir, urls: await databasesOf(settings, secretsFrom(settings.ASSERTION_SECRET ?? '')) };
 }

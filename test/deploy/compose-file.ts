@@ -6,6 +6,11 @@ const service = z.strictObject({
   image: z.string(),
   build: z.string().optional(),
   init: z.boolean().optional(),
+  read_only: z.boolean().optional(),
+  cap_drop: z.array(z.string()).optional(),
+  security_opt: z.array(z.string()).optional(),
+  /** Not brought up by `docker compose up`. */
+  profiles: z.array(z.string()).optional(),
   restart: z.string(),
   logging: z.strictObject({ driver: z.string(), options: z.record(z.string(), z.string()) }).optional(),
   stop_grace_period: z.string().optional(),

@@ -30,6 +30,8 @@ describe('docker-compose.yml', () => {
   const file = read();
   const services = Object.entries(file.services);
   const ofImage = (image: string) => services.filter(([, service]) => service.image.startsWith(`${image}:`));
+  /** What `docker compose up` brings up. */
+  const staying = services.filter(([, { profiles }]) => !profiles);
   const programs = (program: string) => services.filter(([, { command }]) => command?.[1] === program);
 
   it('gives every program what it reads, and nothing else, and leads to services that listen', () => {
@@ -120,14 +122,40 @@ describe('docker-compose.yml', () => {
   });
 
   it('asks everything for its health, and starts again what ended', () => {
-    for (const [name, { healthcheck, restart }] of services) {
+    for (const [name, { healthcheck, restart }] of staying) {
       expect([name, healthcheck?.test.length, restart]).toEqual([name, expect.any(Number), 'unless-stopped']);
+    }
+  });
+
+  it('takes a database for healthy when its port answers, not while its image still makes it', () => {
+    for (const [, { healthcheck }] of ofImage('postgres'))
+      expect(healthcheck!.test.join(' ')).toMatch(/pg_isready -h 127\.0\.0\.1 /);
+  });
+
+  it('leaves its own programs no file to write to and no rights to gain', () => {
+    const ours = services.filter(([, { image }]) => image === 'tributary');
+    expect(ours.length).toBeGreaterThan(5);
+    for (const [, service] of ours) {
+      expect(service).toMatchObject({
+        read_only: true,
+        cap_drop: ['ALL'],
+        security_opt: ['no-new-privileges:true'],
+      });
+    }
+  });
+
+  it('gives commands that are typed the databases of the services, and does not bring them up', () => {
+    const { environment, profiles, restart } = file.services['commands']!;
+    expect([profiles, restart]).toEqual([['commands'], 'no']);
+    for (const subgraph of ['users', 'posts', 'followers']) {
+      const { DATABASE_URL } = file.services[subgraph]!.environment;
+      expect(environment[`${subgraph.toUpperCase()}_DATABASE_URL`]).toBe(DATABASE_URL);
     }
   });
 
   it('stops a gateway and a subgraph after what they may still be answering', () => {
     const slowest = 10;
-    for (const [name, service] of services.filter(([, one]) => programOf(one))) {
+    for (const [name, service] of staying.filter(([, one]) => programOf(one))) {
       expect([name, parseInt(service.stop_grace_period ?? '10s')]).toEqual([name, expect.any(Number)]);
       expect(parseInt(service.stop_grace_period ?? '10s')).toBeGreaterThan(slowest);
     }

@@ -17,6 +17,8 @@ export interface Deployment {
   readonly children: Readonly<Record<string, Child>>;
   /** By the address that compose has, such as `users:9464`: on which port its metrics are here. */
   readonly metrics: ReadonlyMap<string, number>;
+  /** `docker compose run --rm`: its exit code, and what it said. */
+  run(service: string, ...command: string[]): Promise<[number, string]>;
   destroy(): Promise<void>;
 }
 
@@ -41,7 +43,7 @@ export async function deploy(
     account: Account | undefined;
   },
 ): Promise<Deployment> {
-  const programs = Object.entries(file.services).filter(([, service]) => service.build !== undefined);
+  const programs = Object.entries(file.services).filter(([, service]) => service.build && !service.profiles);
   const ports = new Map<string, number>();
   for (const [name] of [...programs, ['door']] as [string][]) ports.set(name, await freePort());
   const metrics = new Map<string, number>();
@@ -58,6 +60,18 @@ export async function deploy(
     const child = await startChild(name, command, { cwd: image.folder, env, account });
     children[name] = child;
     await untilHealthy(child, service, { cwd: image.folder, env });
+  };
+
+  const run = async (name: string, ...command: string[]): Promise<[number, string]> => {
+    const service = file.services[name]!;
+    const env = { PATH: process.env['PATH'], ...image.env, ...environmentHere(name, service, ports, servers, metrics) };
+    const asked = (command.length > 0 ? command : service.command) as [string, ...string[]];
+    const child = await startChild(name, asked, { cwd: image.folder, env, account });
+    try {
+      return [await child.ended(60_000), child.output()];
+    } finally {
+      await child.destroy();
+    }
   };
 
   try {
@@ -83,7 +97,7 @@ export async function deploy(
     });
     children['door'] = await startChild('door', [haproxy, '-db', '-f', config], { cwd: folder, env: {}, account });
     await until(async () => (await fetch(`http://127.0.0.1:${door}/health/ready`)).ok, children['door']);
-    return { door: `http://127.0.0.1:${door}/graphql`, children, metrics, destroy };
+    return { door: `http://127.0.0.1:${door}/graphql`, children, metrics, run, destroy };
   } catch (error) {
     await destroy();
     throw error;

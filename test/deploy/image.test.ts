@@ -158,6 +158,14 @@ withServer(
       }
     }, 180_000);
 
+    it('does what somebody types on the databases of the services, which needs no folder and no secret', async () => {
+      expect(await deployment.run('commands')).toEqual([0, expect.stringMatching(/posts postCount +2 +0 +0\n/)]);
+      const quarantined = await deployment.run('commands', 'node', 'dist/commands/events.js', 'quarantined');
+      expect(quarantined).toEqual([0, 'Nothing is in quarantine.\n']);
+      const seeded = await deployment.run('commands', 'node', 'dist/commands/seed.js', '--users', '10');
+      expect(seeded).toEqual([0, expect.stringContaining('Seeded 10 people')]);
+    }, 180_000);
+
     watchedByPrometheus({
       metrics: () => deployment.metrics,
       ask: async () => {

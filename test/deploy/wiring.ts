@@ -1,4 +1,5 @@
 import type { Environment, Settings } from '#libs/settings';
+import { readCommandSettings, startSettings } from '../../commands/databases.js';
 import { gatewaySettings, readGatewayConfig } from '../../gateway/config.js';
 import { followersSettings, readFollowersConfig } from '../../subgraphs/followers/config.js';
 import { postsSettings, readPostsConfig } from '../../subgraphs/posts/config.js';
@@ -22,6 +23,7 @@ export const PROGRAMS: Readonly<Record<string, Program>> = {
   'dist/subgraphs/users/main.js': { settings: usersSettings, families: [], read: readUsersConfig },
   'dist/subgraphs/posts/main.js': { settings: postsSettings, families: [], read: readPostsConfig },
   'dist/subgraphs/followers/main.js': { settings: followersSettings, families: [], read: readFollowersConfig },
+  'dist/commands/reconcile.js': { settings: startSettings, families: [], read: readCommandSettings },
 };
 
 /** What the images that are not ours read. */

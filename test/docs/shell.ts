@@ -1,6 +1,6 @@
 import { expect } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { lockDataDir, openDatabase } from '#libs/database';
@@ -8,9 +8,10 @@ import { silent } from '#libs/telemetry';
 import { ROOT } from '../../commands/root.js';
 import { postsTables } from '../../subgraphs/posts/posts.tables.js';
 import { startChild } from '../deploy/child.js';
-import { readCompose, variablesOf } from '../deploy/compose-file.js';
+import { readCompose, variablesOf, type ComposeFile } from '../deploy/compose-file.js';
 import { provision } from '../deploy/databases.js';
 import { plainEnvironment } from '../deploy/environment.js';
+import { secretsFor } from '../deploy/secrets.js';
 import { mistakesIn } from '../deploy/wiring.js';
 import { findPostgres } from '../servers/postgres.js';
 import { startRedis } from '../servers/redis.js';
@@ -82,6 +83,52 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
         }
         expect(said).toMatch(/^503 .*"waiting".*subgraph users/);
       }),
+  },
+  'docker compose build &&': {
+    async run(script, folder) {
+      const { programs } = composed();
+      const { asked, list } = docker(folder);
+      sh(script, folder, { PATH: list });
+      const gateways = programs.filter((name) => name.startsWith('gateway-'));
+      const services = programs.filter((name) => !name.startsWith('gateway-'));
+      // Gateways first: one of the release before does not know what a new service may tell it.
+      expect(asked()).toEqual([
+        'compose build',
+        ...gateways.map((name) => `compose up --detach --no-deps --wait ${name}`),
+        ...services.flatMap((name) => [
+          `compose ps --quiet ${name}`,
+          // There are two of each here: as many again, and those of before end when the new ones are ready.
+          `compose up --detach --no-deps --no-recreate --scale ${name}=4 --wait ${name}`,
+          `stop ${name}-a ${name}-b`,
+          `rm ${name}-a ${name}-b`,
+        ]),
+      ]);
+      // One that does not get ready: what was before it goes on, and what comes after it is not begun.
+      for (const [failing, never] of [
+        ['wait posts', /stop posts|followers/],
+        ['wait gateway-1', /gateway-2|users/],
+      ] as const) {
+        const failed = docker(folder, failing);
+        sh(`${script.trimEnd()} || true`, folder, { PATH: failed.list });
+        expect(failed.asked().at(-1)).toMatch(new RegExp(`${failing}$`));
+        expect(failed.asked().join()).not.toMatch(never);
+      }
+    },
+  },
+  'docker compose run --rm commands node dist/commands/reconcile.js --mend': {
+    async run(script, folder) {
+      const { file } = composed();
+      const { asked, list } = docker(folder);
+      sh(script, folder, { PATH: list });
+      for (const line of asked()) {
+        const [, one, program] = /^compose (?:run --rm|exec(?: --no-TTY)?) (\S+) (?:node (\S+))?/.exec(line)!;
+        const { environment } = file.services[one!]!;
+        if (program === undefined) expect(line).toContain(`--username=${environment['POSTGRES_USER']}`);
+        else expect(existsSync(join(ROOT, program.replace(/^dist\/(.*)\.js$/, '$1.ts')))).toBe(true);
+      }
+      expect(asked()).toHaveLength(4);
+      expect(existsSync(join(folder, 'users.dump'))).toBe(true);
+    },
   },
   'npm run seed -- --users 100': {
     async run(script, folder) {
@@ -213,6 +260,29 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
     },
   },
 };
+
+function composed(): { file: ComposeFile; programs: string[] } {
+  const text = readFileSync(join(ROOT, 'docker-compose.yml'), 'utf8');
+  const file = readCompose(text, secretsFor(variablesOf(text)));
+  const staying = Object.entries(file.services).filter(([, { build, profiles }]) => build && !profiles);
+  return { file, programs: staying.map(([name]) => name) };
+}
+
+/** Where there is no Docker: what it is asked is written down, and each service has two containers. What ends in `fails` fails. */
+function docker(folder: string, fails = 'nothing'): { list: string; asked(): string[] } {
+  const bin = mkdtempSync(join(folder, 'bin-'));
+  const script = `#!/bin/sh
+echo "$*" >> ${bin}/asked
+case "$*" in
+  "compose ps --quiet "*) printf '%s-a\\n%s-b\\n' "$4" "$4" ;;
+  *"${fails}") exit 1 ;;
+esac`;
+  writeFileSync(join(bin, 'docker'), script, { mode: 0o755 });
+  return {
+    list: `${bin}${delimiter}${process.env['PATH']}`,
+    asked: () => readFileSync(join(bin, 'asked'), 'utf8').trim().split('\n'),
+  };
+}
 
 /** A command that ends: its exit code, and what it said. */
 async function carriedOut(script: string, folder: string): Promise<[number, string]> {
