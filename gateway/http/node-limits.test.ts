@@ -168,7 +168,6 @@ describe('connections', () => {
   it('beyond those that are told at a time they are closed without a word; who says nothing, or heeds no goodbye, is let go', async () => {
     const before = rejected;
     const inside = await placed(server, 3);
-    const silentSince = performance.now();
     const silent = client(server);
     await seen(server, 'connection');
     const dropped = seen(server, 'drop');
@@ -180,7 +179,6 @@ describe('connections', () => {
     // Nothing was asked, and nothing said.
     await silent.over;
     expect(await silent.first).toBe('');
-    expect(performance.now() - silentSince).toBeGreaterThan(900);
     const stays = client(server, { allowHalfOpen: true });
     stays.ask();
     expect(await stays.first).toMatch(/^HTTP\/1\.1 503 /);
@@ -198,7 +196,6 @@ describe('connections', () => {
   it('of who sends without an end a megabyte is heard', async () => {
     await placed(server, 3);
     const floods = client(server, { allowHalfOpen: true });
-    const began = performance.now();
     const chunk = Buffer.alloc(256 * 1024);
     const more = (): void => {
       while (!floods.socket.destroyed && floods.socket.write(chunk));
@@ -207,7 +204,6 @@ describe('connections', () => {
     more();
     await floods.over;
     expect(floods.socket.bytesWritten).toBeLessThan(64 * 1024 * 1024);
-    expect(performance.now() - began).toBeLessThan(900);
   });
 
   it('(control: by Node alone each that is too many is closed without a word)', async () => {
