@@ -167,7 +167,7 @@ async function soak(size: Asked): Promise<number> {
         const wrong = await askedWrongly(town, me, nth, size.light);
         if (wrong === undefined) continue;
         done.wrong += 1;
-        example ||= wrong;
+        example ||= [wrong, ...loggedOf(town, wrong)].join('\n');
       }
     };
     const clients = people.map(client);
@@ -255,6 +255,13 @@ async function sampleOf(town: Town, name: ProgramName): Promise<Sample> {
   }
   const [, live, native, rss] = told().at(-1)!.map(Number) as [number, number, number, number];
   return { live, native, rss, handles: readdirSync(`/proc/${town.pidOf(name)}/fd`).length };
+}
+
+/** What the programs wrote down of an answer. */
+function loggedOf(town: Town, answer: string): string[] {
+  const id = /"requestId":"([^"]+)"/.exec(answer)?.[1];
+  const lines = PROGRAMS.flatMap((name) => town.logOf(name).split('\n'));
+  return lines.filter((line) => id !== undefined && line.includes(id));
 }
 
 function read(args: string[]): Asked | undefined {
