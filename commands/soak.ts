@@ -46,6 +46,8 @@ ${WARM_UP * 100} % of the time are not looked at.
 /** With the connections of a pool fewer than the handles that may come: these are no leak, whenever they are opened. */
 const CLIENTS = 8;
 const SMALL_POOL = { DATABASE_POOL_MAX: '4' };
+/** More than that is no busy machine. */
+const AGAIN_SHARE = 0.01;
 const PROGRAMS: readonly ProgramName[] = ['gateway', ...SERVICES];
 /** So often each would be looked at if it were from the beginning. */
 const SAMPLES = 20;
@@ -115,7 +117,7 @@ async function soak(size: Asked): Promise<number> {
   }));
   const progress = showProgress(size.seconds, process.stderr, 's');
   const samples = new Map<ProgramName, Sample[]>(PROGRAMS.map((name) => [name, []]));
-  const done = { operations: 0, wrong: 0, reloads: 0, reconnects: 0, looks: 0 };
+  const done = { operations: 0, wrong: 0, again: 0, reloads: 0, reconnects: 0, looks: 0 };
   // What the programs made of it.
   const seen = { served: 0, connected: 0 };
   let example = '';
@@ -164,7 +166,7 @@ async function soak(size: Asked): Promise<number> {
       while (goesOn()) {
         const nth = (done.operations += 1);
         if (size.rate > 0) await sleep(Math.max(0, first + (nth * 1_000) / size.rate - performance.now()));
-        const wrong = await askedWrongly(town, me, nth, size.light);
+        const wrong = await askedWrongly(town, me, nth, size.light, () => (done.again += 1));
         if (wrong === undefined) continue;
         done.wrong += 1;
         example ||= [wrong, ...loggedOf(town, wrong)].join('\n');
@@ -206,7 +208,7 @@ async function soak(size: Asked): Promise<number> {
   const count = (n: number): string => n.toLocaleString('en');
   const broken: string[] = ended === '' ? [] : [ended];
   const lines = [
-    `${count(done.operations)} distinct operations${size.light > 0 ? `, ${size.light} of ${size.light + 1} light` : ''}, ${count(done.wrong)} of them answered wrongly, in ${Math.round(tookMs / 1_000)} s; ${count(seen.served)} of ${count(done.reloads)} supergraphs served; Redis cut off ${count(done.reconnects)} times and connected to ${count(seen.connected)} times`,
+    `${count(done.operations)} distinct operations${size.light > 0 ? `, ${size.light} of ${size.light + 1} light` : ''}, ${count(done.wrong)} of them answered wrongly, ${count(done.again)} asked again because a service was busy, in ${Math.round(tookMs / 1_000)} s; ${count(seen.served)} of ${count(done.reloads)} supergraphs served; Redis cut off ${count(done.reconnects)} times and connected to ${count(seen.connected)} times`,
     '',
     '| program   | live after warm-up | at the end | beside V8’s heap | at the end |      rss | at the end | handles | at the end |',
     '|-----------|-------------------:|-----------:|-----------------:|-----------:|---------:|-----------:|--------:|-----------:|',
@@ -222,6 +224,8 @@ async function soak(size: Asked): Promise<number> {
   console.log(lines.join('\n'));
   if (size.save) keep(lines);
   if (done.wrong > 0) broken.push(`${count(done.wrong)} operations were answered wrongly, the first: ${example}`);
+  if (done.again > done.operations * AGAIN_SHARE)
+    broken.push(`${count(done.again)} times a service could not answer, of ${count(done.operations)} operations`);
   if (ended === '' && seen.connected < done.reconnects)
     broken.push(
       `Redis was connected to ${count(seen.connected)} times only, and cut off ${count(done.reconnects)} times`,

@@ -23,9 +23,16 @@ export async function signedUp(town: Town, handle: string): Promise<Person> {
 
 /**
  * An operation that was never asked before: its name and its aliases are its number. A page, from the entity cache as far as it has it; what is
- * no valid document; a mutation; a question of somebody who is logged in. What is wrong with the answer, or nothing.
+ * no valid document; a mutation, with a key; a question of somebody who is logged in. What is wrong with the answer, or nothing;
+ * `triedAgain` is called where a service could not answer and says that it may be asked again.
  */
-export async function askedWrongly(town: Town, me: Person, nth: number, light: number): Promise<string | undefined> {
+export async function askedWrongly(
+  town: Town,
+  me: Person,
+  nth: number,
+  light: number,
+  triedAgain: () => void,
+): Promise<string | undefined> {
   const [a, b] = [`a${nth}`, `b${nth}`];
   const name = `Soak${nth}`;
   const page = `query ${name}($handle: String!) { ${a}: userByHandle(handle: $handle) { id followerCount postCount ${b}: displayName } users(first: 2) { edges { node { handle ${b}: displayName } } } }`;
@@ -47,20 +54,23 @@ export async function askedWrongly(town: Town, me: Person, nth: number, light: n
   const [query, variables, token, isRight] =
     nth % (light + 1) === 0 ? kinds[(nth / (light + 1)) % kinds.length]! : answeredAlone(name, a, b);
   try {
-    let { told, status, text } = await ask(town, query, variables, token);
-    // Whoever finds no connection to the database free within a second is told so, and nothing was done: on a busy machine that is no wrong answer.
-    for (let again = 0; again < OVERLOADED_MAX && isOverloaded(told); again += 1)
-      ({ told, status, text } = await ask(town, query, variables, token));
+    let { told, status, text } = await ask(town, query, variables, token, name);
+    // On a busy machine somebody finds no connection to the database free in time, and is told to try again: that is no wrong answer.
+    for (let again = 0; again < AGAIN_MAX && isToTryAgain(told); again += 1) {
+      triedAgain();
+      ({ told, status, text } = await ask(town, query, variables, token, name));
+    }
     return isRight(told, status) ? undefined : `${query}: ${status} ${text.slice(0, 300)}`;
   } catch (error) {
     return String(error);
   }
 }
 
-const OVERLOADED_MAX = 5;
+const AGAIN_MAX = 5;
+const TO_TRY_AGAIN = ['OVERLOADED', 'SUBGRAPH_UNAVAILABLE'];
 
-function isOverloaded({ errors = [] }: Told): boolean {
-  return errors.some(({ extensions }) => extensions?.code === 'OVERLOADED');
+function isToTryAgain({ errors = [] }: Told): boolean {
+  return errors.some(({ extensions }) => TO_TRY_AGAIN.includes(extensions?.code ?? ''));
 }
 
 type Kind = readonly [
@@ -92,13 +102,14 @@ function isRefused({ errors }: Told, status: number): boolean {
   return status === 400 && errors?.[0]?.extensions?.code === 'GRAPHQL_VALIDATION_FAILED';
 }
 
-async function ask(town: Town, query: string, variables: object, token?: string) {
+async function ask(town: Town, query: string, variables: object, token?: string, key?: string) {
   // A third of what fetch costs, which the gateway can do with.
   const { statusCode: status, body } = await request(town.graphql, {
     method: 'POST',
     headers: {
       'content-type': 'application/json',
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...(key === undefined || !query.startsWith('mutation') ? {} : { 'idempotency-key': key }),
     },
     body: JSON.stringify({ query, variables }),
     signal: AbortSignal.timeout(30_000),
