@@ -229,6 +229,25 @@ describe('trending posts of many days', () => {
     expect(Date.now() - Date.parse((await pageOf(database, null)).asOf)).toBeLessThan(60_000);
   });
 
+  it('leave no catalog that grows for good where nobody vacuums', async () => {
+    const size = async (): Promise<number> =>
+      (await database.query<{ size: number }>(`SELECT pg_relation_size('pg_attribute')::int AS size`))[0]?.size ?? 0;
+    /** As some hundred refreshes. */
+    const grown = async (): Promise<number> => {
+      const before = await size();
+      await database.query(`DO $$ BEGIN FOR i IN 1..300 LOOP
+        CREATE TABLE one AS SELECT * FROM pg_stat_all_tables LIMIT 0; DROP TABLE one; END LOOP; END $$`);
+      return (await size()) - before;
+    };
+    expect([(await grown()) > 500_000, (await grown()) > 500_000]).toEqual([true, true]);
+    const warned: unknown[] = [];
+    const logger = { warn: (told: unknown) => warned.push(told) } as unknown as Logger;
+    const refresher = new TrendingRefresher({ database, logger, everyMs: 60_000 });
+    refresher.start();
+    await refresher.close();
+    expect([warned, await grown()]).toEqual([[], 0]);
+  });
+
   it('are refreshed within one time for all of them', async () => {
     const within: (number | undefined)[] = [];
     const told: Pick<Database, 'kind' | 'transaction'> = {
