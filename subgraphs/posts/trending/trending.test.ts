@@ -313,7 +313,8 @@ describe('trending posts of many days', () => {
     const differing = async (right: string, wrong: string): Promise<number> => {
       let found = 0;
       const compared = database.transaction(async (tx) => {
-        const [{ text = '' } = {}] = await tx.query<{ text: string }>(`SELECT pg_get_viewdef('trending_now') AS text`);
+        const [now] = await tx.query<{ text: string }>(`SELECT pg_get_viewdef('trending_now') AS text`);
+        const text = now?.text ?? '';
         expect(text).toContain(right);
         await tx.query(`CREATE OR REPLACE VIEW trending_now AS ${text.replace(right, wrong)}`);
         for (let slice = 0; slice < 8; slice++) {
