@@ -80,7 +80,7 @@ async function rebuildOne(database: Database, model: ReadModel, mend: boolean): 
   // Every key is filled and compared.
   const progress = showProgress(Math.max(1, 2 * total), process.stderr, `${model.keys}, twice`);
   try {
-    const { switched, differing, resumed } = await rebuild(database, model, {
+    const { switched, differing, resumed, notEmptied } = await rebuild(database, model, {
       mend,
       onResume: (done) => progress.add(done, 'gone on with'),
       onStep: ({ phase, keys, rows }) => {
@@ -99,6 +99,10 @@ async function rebuildOne(database: Database, model: ReadModel, mend: boolean): 
       `${model.name}: ${resumed ? 'gone on with, ' : ''}${show(filled.keys)} ${model.keys}, ${show(filled.rows)} rows filled at ` +
         `${show(rate)} rows/s; ${show(differing)} differ; ${switched ? 'switched' : 'not switched'}; ${seconds(started)} s`,
     );
+    if (notEmptied)
+      console.log(
+        `${model.name}: the version that does not answer was in use, and is not emptied; the next rebuild empties it`,
+      );
     return switched;
   } finally {
     progress.stop();

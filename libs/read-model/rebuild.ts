@@ -55,6 +55,8 @@ export interface Rebuilt {
   readonly differing: number;
   /** It went on where another process had been stopped. */
   readonly resumed: boolean;
+  /** What answers no more, or was not switched to, was in use until the end, and is not emptied: the next rebuild does it. */
+  readonly notEmptied?: true;
 }
 
 interface Options {
@@ -132,6 +134,8 @@ function begin(
       const row = await locked(tx, model.name);
       if (row.phase !== 'idle' && row.young) return { resumed: Number(row.done), serving: row.serving };
       const building = 3 - row.serving;
+      // A version that is being built is not emptied where that is told by this row.
+      await tx.query('UPDATE read_models SET building = NULL WHERE name = $1', [model.name]);
       await clear(tx, model, building);
       await tx.query(
         `UPDATE read_models SET building = $2, phase = 'filling', cursor = $3, done = 0, differing = 0, began_at = now()
@@ -222,7 +226,7 @@ async function finish(
   database: Store,
   model: ReadModel,
   { mend, pause, serving }: { mend: boolean; pause: (ms: number) => Promise<void>; serving: number },
-): Promise<{ switched: boolean; differing: number }> {
+): Promise<Omit<Rebuilt, 'resumed'>> {
   const end = await database.transaction(async (tx) => {
     const row = await underWay(tx, model.name);
     const differing = Number(row.differing);
@@ -232,22 +236,27 @@ async function finish(
     const switched = mend || differing === 0;
     const left = switched ? row.serving : row.building;
     if (switched) await model.freshen?.(tx, row.building);
-    await tx.query(
-      `UPDATE read_models SET serving = 3 - $2, building = NULL, phase = 'idle', refreshed_at = now() WHERE name = $1`,
-      [model.name, left],
-    );
+    await tx.query(`UPDATE read_models SET serving = 3 - $2, building = NULL, phase = 'idle' WHERE name = $1`, [
+      model.name,
+      left,
+    ]);
     crashPoint('project:switching');
     return { switched, differing, left };
   });
   const { left, ...outcome } = end;
   crashPoint('project:switched');
-  if (left !== undefined) {
+  if (left === undefined) return outcome;
+  try {
     await patiently(pause, () =>
       database.transaction(async (tx) => {
         const row = await locked(tx, model.name);
         if (row.serving !== left && row.building === null) await clear(tx, model, left);
       }),
     );
+  } catch (error) {
+    // What was decided is decided.
+    if (!isBusy(error)) throw error;
+    return { ...outcome, notEmptied: true };
   }
   return outcome;
 }
@@ -264,11 +273,14 @@ async function patiently<T>(pause: (ms: number) => Promise<void>, work: () => Pr
     try {
       return await work();
     } catch (error) {
-      const code = error instanceof Error ? (error.cause as { code?: unknown } | undefined)?.code : undefined;
-      if (!BUSY.has(code) || tries >= TRIES) throw error;
+      if (!isBusy(error) || tries >= TRIES) throw error;
     }
     await pause(AGAIN_MS);
   }
+}
+
+function isBusy(error: unknown): boolean {
+  return BUSY.has(error instanceof Error ? (error.cause as { code?: unknown } | undefined)?.code : undefined);
 }
 
 /** A lock that was not to be had, and a row that was changed since the snapshot. */

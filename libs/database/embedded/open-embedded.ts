@@ -11,7 +11,7 @@ export interface Embedded {
   close(): Promise<void>;
 }
 
-/** The service's own PostgreSQL, in this process, as the service's own role: a role that owns its database and no more. */
+/** The service's own PostgreSQL, in this process, as the service's own role: a role that owns its database and may tidy it up, and no more. */
 export async function openEmbedded(dataDir: string, service: string): Promise<Embedded> {
   if (!/^[a-z][a-z0-9_]{0,62}$/.test(service))
     throw new Error(`A service is named by [a-z0-9_]; came ${JSON.stringify(service)}`);
@@ -36,5 +36,6 @@ async function becomeRole(pglite: PGlite, role: string): Promise<void> {
       `CREATE ROLE ${role} LOGIN; ALTER DATABASE postgres OWNER TO ${role}; ALTER SCHEMA public OWNER TO ${role}`,
     );
   }
-  await pglite.exec(`SET SESSION AUTHORIZATION ${role}`);
+  // Nobody else vacuums there, or writes checkpoints.
+  await pglite.exec(`GRANT pg_checkpoint, pg_maintain TO ${role}; SET SESSION AUTHORIZATION ${role}`);
 }

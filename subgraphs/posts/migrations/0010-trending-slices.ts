@@ -4,7 +4,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
  * Trending posts in two versions of eight slices, so that the one that does not answer can be made anew slice by slice. A slice is what was
  * published on one day (its number modulo 8: seven whole days and what is left of the eighth), at most 500 posts, and the ids sort by
  * time, so it reads a range of the primary key. `trending_now` says what each of them is to hold at this moment; the materialized views
- * keep it; `trending` is all that is kept. A version that neither answers nor is being built is empty when it is refreshed, so that nothing of
+ * keep it; `trending_1` and `trending_2` are the slices of a version. A version that neither answers nor is being built is empty when it is refreshed, so that nothing of
  * an erased account stays in it.
  *
  * `trending_posts` stays as it is: programs of the version before read and refresh it while both run. A later version drops it.
@@ -20,10 +20,13 @@ export class TrendingSlices1764806400000 implements MigrationInterface {
       // A page reads in its order, and REFRESH … CONCURRENTLY compares by it.
       await runner.query(`CREATE UNIQUE INDEX ${view}_by_score ON ${view} (score, id)`);
     }
-    const all = KEPT.map(
-      ({ slot, slice, view }) => `SELECT ${slot} AS slot, ${slice} AS slice, id, author_id, score FROM ${view}`,
-    );
-    await runner.query(`CREATE VIEW trending AS ${all.join(' UNION ALL ')}`);
+    // Not one view of both: a read would plan, and lock, sixteen of which it reads eight.
+    for (const version of [1, 2]) {
+      const slices = KEPT.filter(({ slot }) => slot === version).map(
+        ({ slice, view }) => `SELECT ${slice} AS slice, id, author_id, score FROM ${view}`,
+      );
+      await runner.query(`CREATE VIEW trending_${version} AS ${slices.join(' UNION ALL ')}`);
+    }
     await runner.query(
       `CREATE TABLE trending_slices (
          slot smallint, slice smallint, made_at timestamptz(3) NOT NULL, CONSTRAINT trending_slices_pk PRIMARY KEY (slot, slice)
@@ -36,7 +39,7 @@ export class TrendingSlices1764806400000 implements MigrationInterface {
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.query('DROP TABLE trending_slices');
-    await runner.query('DROP VIEW trending');
+    await runner.query('DROP VIEW trending_1, trending_2');
     for (const { view } of KEPT) await runner.query(`DROP MATERIALIZED VIEW ${view}`);
     await runner.query('DROP VIEW trending_now');
     await runner.query(`UPDATE read_models SET serving = 1, building = NULL, phase = 'idle' WHERE name = 'trending'`);

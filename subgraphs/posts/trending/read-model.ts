@@ -1,6 +1,7 @@
 import type { Tx } from '#libs/database';
-import type { ReadModel } from '#libs/read-model';
-import { remakeSlices, SLICES } from './slices.js';
+import { answering, type ReadModel } from '#libs/read-model';
+import { POST_COUNTS } from '../post.counts.js';
+import { remakeSlices, SLICES, viewOf } from './slices.js';
 
 /**
  * How the trending posts are built anew beside those that answer: `npm run rebuild -- trending`. Scores fall by the second and those that
@@ -19,8 +20,8 @@ export const trendingModel: ReadModel = {
     if (slice === undefined) return undefined;
     await remakeSlices(tx, slot, [slice]);
     const [row] = await tx.query<{ rows: number }>(
-      'SELECT count(*)::int AS rows FROM trending WHERE slot = $1 AND slice = $2',
-      [slot, slice],
+      `SELECT count(*)::int AS rows FROM ${viewOf(slot)} WHERE slice = $1`,
+      [slice],
     );
     return { ...stepOf(slice), rows: row?.rows ?? 0 };
   },
@@ -32,7 +33,11 @@ export const trendingModel: ReadModel = {
     return { ...stepOf(slice), rows, differing: same ? [] : [keyOf(slice)] };
   },
   // All of them for one moment, however long a killed rebuild lay there: readers do not go back.
-  freshen: (tx, slot) => remakeSlices(tx, slot, SLICES),
+  async freshen(tx, slot) {
+    // Behind whoever refreshes: one that had begun before would make what it thinks answers, for a moment of before the switch.
+    await tx.query(`SELECT pg_advisory_xact_lock(hashtext('trending_slices'))`);
+    await remakeSlices(tx, slot, SLICES);
+  },
 };
 
 /** Its slices are numbered by uuids, as the keys of all models. */
@@ -48,15 +53,32 @@ function stepOf(slice: number): { last: string; keys: number; end: boolean } {
   return { last: keyOf(slice), keys: 1, end: slice === SLICES.length };
 }
 
-/** Number and checksum of what is kept, as a page reads it, and of what is to be. */
+/** Number and checksum of what is kept, as a page reads it, and of what is to be: by plain SQL, which does not ask how it was made. */
 async function compared(tx: Tx, slot: number, slice: number): Promise<{ rows: number; same: boolean }> {
   const sum = (from: string): string => `
     (SELECT count(*)::int AS n, coalesce(sum(hashtextextended(concat_ws(' ', id, author_id, score), 0)::numeric), 0) AS checksum
      FROM ${from})`;
   const [row] = await tx.query<{ rows: number; same: boolean }>(
     `SELECT kept.n AS rows, kept.n = now.n AND kept.checksum = now.checksum AS same
-     FROM ${sum('trending WHERE slot = $1 AND slice = $2')} kept, ${sum('trending_now WHERE slice = $2')} now`,
-    [slot, slice],
+     FROM ${sum(`${viewOf(slot)} WHERE slice = $1`)} kept, ${sum(`(${BEST_OF_A_DAY}) best`)} now`,
+    [slice],
   );
   return { rows: row?.rows ?? 0, same: row?.same ?? false };
 }
+
+/**
+ * The 500 best of the one day of the last seven, and what is left of the eighth, whose number is $1 modulo 8. By created_at, which has no
+ * index: all posts are looked at. Of a clock that is ahead it is today.
+ */
+const BEST_OF_A_DAY = `
+  SELECT id, author_id,
+    (likes + 2 * replies)::float8 / power(greatest(0, extract(epoch FROM now() - created_at)::float8) / 3600 + 2, 1.8) AS score
+  FROM (
+    SELECT p.id, p.author_id, p.created_at, ${answering(POST_COUNTS, 'p', 'like_count')} AS likes,
+      ${answering(POST_COUNTS, 'p', 'reply_count')} AS replies
+    FROM posts p
+    WHERE p.state = 'published' AND p.created_at >= (now() - interval '7 days')::timestamptz(3)
+      AND floor(extract(epoch FROM least(p.created_at, now())) / 86400)::int % 8 + 1 = $1
+  ) p
+  WHERE likes + replies > 0
+  ORDER BY score DESC, id DESC LIMIT 500`;

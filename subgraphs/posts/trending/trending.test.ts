@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Database, Tx } from '#libs/database';
 import { newId } from '#libs/identity';
 import { rebuild, type Rebuilt } from '#libs/read-model';
+import type { Logger } from '#libs/telemetry';
 import { briefPause } from '../../../test/brief-pause.js';
 import { withServer } from '../../../test/servers/needs.js';
 import { loadPosts } from '../bulk.js';
@@ -12,7 +13,8 @@ import { deletePost } from '../write/delete-post.js';
 import { likePost } from '../write/like-post.js';
 import { publishPost } from '../write/publish-post.js';
 import { trendingModel } from './read-model.js';
-import { refreshTrending } from './refresh.js';
+import { refreshOldView, refreshTrending, TrendingRefresher } from './refresh.js';
+import { viewOf } from './slices.js';
 
 const pageOf = (database: Database, viewer: string | null, after?: { score: string; id: string }, take = 100) =>
   trendingPage(database, viewer, { after, take });
@@ -21,7 +23,7 @@ const idsOf = async (database: Database, viewer: string | null = null): Promise<
 const build = (database: Pick<Database, 'query' | 'transaction'>, mend = false): Promise<Rebuilt> =>
   rebuild(database, trendingModel, { mend, pause: briefPause });
 const keptIn = async (database: Database, slot: number): Promise<string[]> =>
-  (await database.query<{ id: string }>('SELECT id FROM trending WHERE slot = $1', [slot])).map(({ id }) => id);
+  (await database.query<{ id: string }>(`SELECT id FROM ${viewOf(slot)}`)).map(({ id }) => id);
 const servingOf = async (database: Database): Promise<number> => {
   const [row] = await database.query<{ serving: number }>(`SELECT serving FROM read_models WHERE name = 'trending'`);
   return row?.serving ?? 0;
@@ -120,7 +122,7 @@ describe('trending posts of many days', () => {
     expect(await shown()).toEqual(await byPlainSql());
     expect((await shown()).toSorted()).toEqual(trends.map(String).toSorted());
     const slices = await database.query<{ slice: number; body: string }>(
-      'SELECT slice, body FROM trending JOIN posts USING (id)',
+      'SELECT slice, body FROM trending_1 JOIN posts USING (id)',
     );
     const today = Math.floor(startedAt / day);
     for (const { slice, body } of slices)
@@ -159,10 +161,27 @@ describe('trending posts of many days', () => {
         return database.query<Row>(text, values);
       },
     };
-    await trendingPage(explained, null, { after: undefined, take: 5 });
-    const scans = plans.join().match(/Scan.* on trending_[12]_\d .*/g) ?? [];
-    expect(scans.filter((scan) => scan.includes(' on trending_1_'))).toHaveLength(8);
-    for (const scan of scans) expect(scan.includes('never executed')).toBe(scan.includes(' on trending_1_'));
+    const scansOf = async (): Promise<(string | undefined)[][]> => {
+      plans.splice(0);
+      await trendingPage(explained, null, { after: undefined, take: 5 });
+      return plans.map((plan) => {
+        const scans = [...plan.matchAll(/Scan.* on trending_([12])_\d .*(never executed)?/g)];
+        expect(scans).toHaveLength(8);
+        return [
+          ...new Set(scans.map(([line, version]) => `${version}${line.includes('never executed') ? ' not' : ''}`)),
+        ];
+      });
+    };
+    const serve = (slot: number) => database.query(`UPDATE read_models SET serving = ${slot} WHERE name = 'trending'`);
+    // One statement each; at a switch it asks twice, and at the next read knows.
+    expect([await scansOf(), await serve(1), await scansOf(), await scansOf()]).toEqual([
+      [['2']],
+      [],
+      [['2 not'], ['1']],
+      [['1']],
+    ]);
+    await serve(2);
+    expect([await scansOf(), await scansOf()]).toEqual([[['1 not'], ['2']], [['2']]]);
   });
 
   it('keep nothing of who is gone: the old version is emptied, by the next refresh where the rebuild was killed before', async () => {
@@ -184,11 +203,71 @@ describe('trending posts of many days', () => {
 
   it('nor the view of programs of before, when those are gone', async () => {
     const kept = (): Promise<unknown[]> => database.query('SELECT FROM trending_posts');
-    await refreshTrending(database, 0);
-    expect(await kept()).toEqual([]);
-    await database.query(`UPDATE read_models SET refreshed_at = now() - interval '2 hours' WHERE name = 'trending'`);
-    await refreshTrending(database, 0);
+    const refreshed = (at: string) =>
+      database.query(`UPDATE read_models SET refreshed_at = ${at} WHERE name = 'trending'`);
+    await refreshed('now()');
+    expect([await refreshOldView(database), await kept()]).toEqual([false, []]);
+    // Of the time to come: before the clock was set back.
+    for (const at of [`now() - interval '2 hours'`, `now() + interval '1 hour'`, 'NULL']) {
+      await refreshed(at);
+      expect([at, await refreshOldView(database)]).toEqual([at, true]);
+    }
     expect(await kept()).toHaveLength(trends.length);
+  });
+
+  it('are refreshed all the same where that view cannot be', async () => {
+    const warned: string[] = [];
+    const logger = { warn: (_: unknown, text: string) => warned.push(text) } as unknown as Logger;
+    await database.query(`ALTER MATERIALIZED VIEW trending_posts RENAME TO away`);
+    await database.query(`UPDATE read_models SET refreshed_at = NULL WHERE name = 'trending'`);
+    await database.query(`UPDATE trending_slices SET made_at = now() - interval '1 hour'`);
+    const refresher = new TrendingRefresher({ database, logger, everyMs: 60_000 });
+    refresher.start();
+    await refresher.close();
+    await database.query(`ALTER MATERIALIZED VIEW away RENAME TO trending_posts`);
+    expect(warned).toEqual([expect.stringContaining('programs of before')]);
+    expect(Date.now() - Date.parse((await pageOf(database, null)).asOf)).toBeLessThan(60_000);
+  });
+
+  it('leave no catalog that grows for good where nobody vacuums', async () => {
+    /** As after some hundred refreshes. */
+    const used = async (): Promise<number> => {
+      await database.query(`DO $$ BEGIN FOR n IN 1..40 LOOP
+        EXECUTE (SELECT 'CREATE TABLE wide (' || string_agg('c' || c || ' int', ',') || ')' FROM generate_series(1, 300) c);
+        DROP TABLE wide; END LOOP; END $$`);
+      const [row] = await database.query<{ size: number }>(`SELECT pg_relation_size('pg_attribute')::int AS size`);
+      return row?.size ?? 0;
+    };
+    const before = await used();
+    expect(before).toBeGreaterThan(2_000_000);
+    const warned: unknown[] = [];
+    const logger = { warn: (told: unknown) => warned.push(told) } as unknown as Logger;
+    const refresher = new TrendingRefresher({ database, logger, everyMs: 60_000 });
+    refresher.start();
+    await refresher.close();
+    const [after, control] = [await used(), await used()];
+    expect([warned, after <= before, control > before]).toEqual([[], true, true]);
+  });
+
+  it('are refreshed within one time for all of them', async () => {
+    const within: (number | undefined)[] = [];
+    const told: Pick<Database, 'kind' | 'transaction'> = {
+      kind: database.kind,
+      transaction: (work) =>
+        database.transaction((tx) =>
+          work({
+            ...tx,
+            query(text, values, withinMs) {
+              if (text.startsWith('REFRESH')) within.push(withinMs);
+              return tx.query(text, values, withinMs);
+            },
+          }),
+        ),
+    };
+    await refreshTrending(told, 0, 10_000);
+    expect(within).toHaveLength(8);
+    expect([10_000, ...within]).toEqual(within.concat(10_000).toSorted((a, b) => b! - a!));
+    expect(new Set(within).size).toBe(8);
   });
 
   it('do not go back in time where a rebuild lay for long before it was switched to', async () => {
@@ -202,6 +281,7 @@ describe('trending posts of many days', () => {
     });
     await expect(stopped).rejects.toThrow('stopped');
     await database.query(`UPDATE trending_slices SET made_at = now() - interval '20 hours' WHERE slot = 1`);
+    const [{ old } = {}] = await database.query<{ old: Date }>(OLD_VIEW);
     await database.query(`UPDATE posts SET like_count = like_count + 9000000 WHERE body = $1`, [String(trends[4])]);
     await refreshTrending(database, 0);
     const before = await pageOf(database, null);
@@ -209,8 +289,55 @@ describe('trending posts of many days', () => {
     const after = await pageOf(database, null);
     expect(after.asOf > before.asOf).toBe(true);
     expect(after.posts[0]?.post.body).toBe(String(trends[4]));
+    // The age of another view, for programs of before.
+    expect(await database.query(OLD_VIEW)).toEqual([{ old }]);
+  });
+
+  it('that were given up are gone when others are begun, and a slice that is defined wrongly is found', async () => {
+    const stopAt = (steps: number): Promise<Rebuilt> =>
+      rebuild(database, trendingModel, {
+        mend: false,
+        pause: briefPause,
+        onStep() {
+          if (--steps === 0) throw new Error('stopped');
+        },
+      });
+    await expect(stopAt(8)).rejects.toThrow('stopped');
+    const serving = await servingOf(database);
+    const building = 3 - serving;
+    expect(await keptIn(database, building)).toHaveLength(trends.length);
+    await database.query(`UPDATE read_models SET began_at = now() - interval '24.5 hours' WHERE name = 'trending'`);
+    await expect(stopAt(1)).rejects.toThrow('stopped');
+    expect((await keptIn(database, building)).length).toBeLessThan(trends.length / 2);
+
+    const differing = async (right: string, wrong: string): Promise<number> => {
+      let found = 0;
+      const compared = database.transaction(async (tx) => {
+        const [now] = await tx.query<{ text: string }>(`SELECT pg_get_viewdef('trending_now') AS text`);
+        const text = now?.text ?? '';
+        expect(text).toContain(right);
+        await tx.query(`CREATE OR REPLACE VIEW trending_now AS ${text.replace(right, wrong)}`);
+        for (let slice = 0; slice < 8; slice++) {
+          const after = `00000000-0000-0000-0000-00000000000${slice}`;
+          found += (await trendingModel.compare(tx, { serving, building }, after))?.differing.length ?? 0;
+        }
+        throw new Error('as before');
+      });
+      await expect(compared).rejects.toThrow('as before');
+      return found;
+    };
+    expect(await differing('LIMIT 500', 'LIMIT 500')).toBe(0);
+    for (const [right, wrong] of [
+      ['% 8', '% 7'],
+      [`'7 days'`, `'6 days'`],
+      ['1.8', '1.7'],
+      ['LIMIT 500', 'LIMIT 1'],
+    ] as const)
+      expect([wrong, (await differing(right, wrong)) > 0]).toEqual([wrong, true]);
   });
 });
+
+const OLD_VIEW = `SELECT refreshed_at AS old FROM read_models WHERE name = 'trending'`;
 
 withServer('postgres', 'trending posts that are made anew while others read them', (adminUrl) => {
   let scene: Scene;
@@ -224,7 +351,7 @@ withServer('postgres', 'trending posts that are made anew while others read them
   /** Somebody has read them, and holds what a reader holds until `work` is done. */
   const whileRead = (work: (tx: Tx) => Promise<void>): Promise<void> =>
     database.transaction(async (tx) => {
-      await tx.query('SELECT FROM trending LIMIT 1');
+      await tx.query('SELECT FROM trending_1, trending_2 LIMIT 1');
       await work(tx);
     });
   /** The statement that waits for somebody. */
@@ -312,18 +439,65 @@ withServer('postgres', 'trending posts that are made anew while others read them
     expect(await idsOf(database)).toEqual([post]);
   });
 
+  it('are switched to also where the old ones are in use until the end', async () => {
+    const old = await servingOf(database);
+    // Nobody waits for long here.
+    const hasty: Pick<Database, 'query' | 'transaction'> = {
+      query: (...statement) => database.query(...statement),
+      transaction: (work) =>
+        database.transaction((tx) =>
+          work({ ...tx, query: (text, ...rest) => tx.query(text.replace(`'100ms'`, `'1ms'`), ...rest) }),
+        ),
+    };
+    let letGo = (): void => {};
+    let holding: Promise<unknown> | undefined;
+    let steps = 0;
+    const rebuilt = await rebuild(hasty, trendingModel, {
+      mend: false,
+      pause: () => (holding ? Promise.resolve() : briefPause()),
+      onStep: () =>
+        new Promise((goOn) => {
+          steps += 1;
+          if (steps < 16) return goOn();
+          holding = database.transaction(async (tx) => {
+            await tx.query(`REFRESH MATERIALIZED VIEW CONCURRENTLY ${viewOf(old)}_8`);
+            goOn();
+            await new Promise<void>((resolve) => (letGo = resolve));
+          });
+        }),
+    });
+    expect(rebuilt).toEqual({ switched: true, differing: 0, resumed: false, notEmptied: true });
+    letGo();
+    await holding;
+    expect([await servingOf(database), await keptIn(database, old)]).toEqual([3 - old, [post]]);
+    await refreshTrending(database, 0);
+    expect(await keptIn(database, old)).toEqual([]);
+  });
+
+  it('are switched to behind a refresh that is under way, so that none of before overtakes the switch', async () => {
+    const old = await servingOf(database);
+    let building: Promise<Rebuilt> | undefined;
+    await database.transaction(async (tx) => {
+      await tx.query(`SELECT pg_advisory_xact_lock(hashtext('trending_slices'))`);
+      building = build(database);
+      building.catch(() => {});
+      expect([await waiting(), await servingOf(database)]).toEqual([expect.stringContaining('advisory'), old]);
+    });
+    expect([await building, await servingOf(database)]).toMatchObject([{ switched: true }, 3 - old]);
+  });
+
   it('a slice that is made otherwise is found, and is switched to only where that is asked for', async () => {
     const serving = await servingOf(database);
     const other = 3 - serving;
     const today = (Math.floor(Date.now() / 86_400_000) % 8) + 1;
     const view = `trending_${other}_${today}`;
-    const [all] = await database.query<{ text: string }>(`SELECT pg_get_viewdef('trending') AS text`);
+    const [all] = await database.query<{ text: string }>(`SELECT pg_get_viewdef('${viewOf(other)}') AS text`);
     await database.transaction(async (tx) => {
       await tx.query(`DROP MATERIALIZED VIEW ${view} CASCADE`);
       await tx.query(`CREATE MATERIALIZED VIEW ${view} AS SELECT id, author_id, score / 2 AS score FROM trending_now
         WHERE slice = ${today}`);
       await tx.query(`CREATE UNIQUE INDEX ON ${view} (score, id)`);
-      await tx.query(`CREATE VIEW trending AS ${all?.text}`);
+      await tx.query(`CREATE VIEW ${viewOf(other)} AS ${all?.text}`);
     });
     expect(await build(database)).toEqual({ switched: false, differing: 1, resumed: false });
     expect(await servingOf(database)).toBe(serving);
