@@ -215,6 +215,8 @@ describe('the default limit', () => {
     expect(cost('profile-page.graphql', { posts: 20 })).toBeLessThan(200);
     // Passwords are hashed: schema.graphql says @cost(weight: 100).
     expect(cost('log-in.graphql')).toBe(10 + 100 + 1);
+    // What docs/running.md reckons with.
+    expect(cost('like.graphql')).toBe(60);
   });
 
   it('leaves a front end far inside of a budget of 60,000 that reads three hundred texts for the first time, each as long as the profile page', () => {
