@@ -182,7 +182,7 @@ export const gatewaySettings = {
     max: 1_073_741_824,
     unit: 'bytes',
     default: 8 * 1024 * 1024,
-    why: 'A longer subgraph answer is refused, decompressed.',
+    why: 'A longer subgraph answer is refused, decompressed: ANSWER_TOO_LONG where a client asked for as much, else SUBGRAPH_BAD_RESPONSE.',
   }),
   SUBGRAPH_CONNECTIONS: whole({
     min: 1,

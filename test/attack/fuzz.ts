@@ -200,45 +200,13 @@ function envelopeOf(body: string): { readonly query: string } {
 type Change = (bytes: Buffer, chance: Chance, other: Buffer) => Buffer;
 
 /** Words that mean something to some parser. */
+// prettier-ignore
 const WORDS = [
-  ...[
-    '{',
-    '}',
-    '[',
-    ']',
-    '(',
-    ')',
-    '"',
-    '"""',
-    '\\',
-    '\\u0000',
-    '\\ud800',
-    '#',
-    '...',
-    '... on Query{',
-    '@skip(if:true)',
-    '$',
-  ],
-  ...['"__proto__":{"x":1},', '"constructor":', 'null', 'true', '-0', '1e999', '9007199254740993', '0'.repeat(400)],
-  ...[
-    '__typename',
-    '__schema{types{name}}',
-    'fragment F on Query{...F}',
-    'query',
-    'mutation{',
-    'subscription{',
-    'extensions',
-  ],
-  ...[
-    '\r\n',
-    '\r\n\r\n',
-    ': ',
-    ',',
-    'content-length: 1\r\n',
-    'transfer-encoding: chunked\r\n',
-    'authorization: Bearer a.b.c\r\n',
-  ],
-  ...['\u0000', '\ufeff', '\u2028', '\u202e', '\ud83d\ude00', 'e\u0301', '%00', '../'],
+  '{', '}', '[', ']', '(', ')', '"', '"""', '\\', '\\u0000', '\\ud800', '#', '...', '... on Query{', '@skip(if:true)', '$',
+  '"__proto__":{"x":1},', '"constructor":', 'null', 'true', '-0', '1e999', '9007199254740993', '0'.repeat(400),
+  '__typename', '__schema{types{name}}', 'fragment F on Query{...F}', 'query', 'mutation{', 'subscription{', 'extensions',
+  '\r\n', '\r\n\r\n', ': ', ',', 'content-length: 1\r\n', 'transfer-encoding: chunked\r\n', 'authorization: Bearer a.b.c\r\n',
+  '\u0000', '\ufeff', '\u2028', '\u202e', '\ud83d\ude00', 'e\u0301', '%00', '../',
 ];
 
 const at = (bytes: Buffer, chance: Chance): number => chance.below(bytes.length + 1);
