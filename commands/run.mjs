@@ -97,7 +97,7 @@ async function test(args) {
 
 /** Proof is built only when it is run by hand. */
 async function attack() {
-  const proof = ['test/attack', 'test/tiny', 'test/people.ts', 'test/schema-types.ts'];
+  const proof = ['test/attack', 'test/tiny', 'test/people.ts', 'test/schema-types.ts', 'test/seed.ts'];
   await run('node_modules/@swc/cli/bin/swc.js', [...proof, '-d', 'dist', '--config-file', '.swcrc', '-q']);
   await load('dist/test/attack/main.js');
 }

@@ -182,7 +182,7 @@ export const gatewaySettings = {
     max: 1_073_741_824,
     unit: 'bytes',
     default: 8 * 1024 * 1024,
-    why: 'A longer subgraph answer is refused, decompressed.',
+    why: 'A longer subgraph answer is refused, decompressed: ANSWER_TOO_LONG where a client asked for as much, else SUBGRAPH_BAD_RESPONSE.',
   }),
   SUBGRAPH_CONNECTIONS: whole({
     min: 1,
@@ -316,7 +316,7 @@ export const gatewaySettings = {
     min: 0,
     max: 1_000_000_000,
     default: 50_000,
-    why: 'What one operation may cost, by @cost and @listSize: an object is 1, a leaf 0, a mutation 10 more, a list as many as its page. 0: anything.',
+    why: 'What one operation may cost, by @cost and @listSize: an object is 1, a leaf 0, a mutation 10 more and each of its fields 50, a list as many as its page. 0: anything.',
   }),
   COST_LIST_SIZE: whole({
     min: 0,
@@ -328,7 +328,7 @@ export const gatewaySettings = {
     min: 0,
     max: 1_000_000_000,
     default: 0,
-    why: 'What the operations of one logged-in person may cost in RATE_LIMIT_WINDOW_S, each at least 1, and what had to be read and planned because nobody had asked for it; more is answered 429 with Retry-After. 0: anything.',
+    why: 'What the operations of one logged-in person may cost in RATE_LIMIT_WINDOW_S, each at least 5, beyond that a unit for each 10 kB read of services or answered, and what had to be read and planned because nobody had asked for it; more is answered 429 with Retry-After. 0: anything.',
   }),
   RATE_LIMIT_ADDRESS: whole({
     min: 0,

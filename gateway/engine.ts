@@ -86,6 +86,8 @@ export interface RequestContext {
   readonly explain?: boolean;
   /** Told, once or twice, that the operation has to be normalised or planned now: nothing is kept of it with these conditions. */
   readonly willPlan?: (() => void) | undefined;
+  /** Where `SubgraphClient` adds what it read of subgraphs; absent: nobody pays for that. */
+  readonly fetched?: { bytes: number } | undefined;
   /** What its spans hang on, and subgraphs are told; absent: nobody traces. */
   readonly trace?: Span | undefined;
 }
@@ -116,7 +118,7 @@ export interface SubgraphClient {
    * Sends `body` (`{"query":…}`) as it is and resolves with the body of an answer that is JSON by its media type, whole,
    * valid UTF-8 and within the limit (decompressed). The status was 2xx, or 400/422, where GraphQL errors are expected.
    * Everything else rejects with a `Failure`: SUBGRAPH_UNAVAILABLE, SUBGRAPH_TIMEOUT or SUBGRAPH_BAD_RESPONSE, whose
-   * cause is for the log. A query whose kept-alive connection was already closed is sent once more; a mutation never.
+   * cause is for the log, or ANSWER_TOO_LONG where that is what the client asked for. A query whose kept-alive connection was already closed is sent once more; a mutation never.
    */
   post(call: SubgraphCall, context: RequestContext): Promise<Buffer>;
   /** What the headers of an answer say about keeping it; only of a client that was told to remember them. */

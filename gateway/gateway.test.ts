@@ -334,7 +334,7 @@ describe('a new supergraph', () => {
         ...Array<number>(3).fill(200),
         ...Array<number>(5).fill(429),
       ]);
-      expect(await statuses('203.0.113.6', choose, 20, 3)).toEqual(Array<number>(20).fill(200));
+      expect(await statuses('203.0.113.6', choose, 19, 3)).toEqual(Array<number>(19).fill(200));
     } finally {
       await metered.close();
     }

@@ -320,6 +320,26 @@ describe.each(Object.entries(ENGINES))('%s', (name, createEngine) => {
     expect(sent).toBeLessThan(64 * MIB);
   });
 
+  it.each([
+    ['in chunks', ENDLESS],
+    ['out of a megabyte', BOMBED()],
+  ])('FG9 a gigabyte (%s) is what a client is told who asked for much, and wakes nobody', async (_what, misbehave) => {
+    tiny.posts.misbehave = misbehave;
+    const fetched = { bytes: 0 };
+    const { data, errors } = await engine.ask(QUERY, {}, { cost: 202, fetched });
+    expect(data).toEqual({ me: { name: 'name of 1', posts: null } });
+    const [error] = errors!;
+    expect(error).toMatchObject({ path: ['me', 'posts'], extensions: { code: 'ANSWER_TOO_LONG' } });
+    expect(error!.message).toBe('A part of the answer would have more than 8,388,608 bytes; ask for less at once.');
+    expect(engine.logged).toEqual([]);
+    expect(fetched.bytes).toBeGreaterThan(8 * MIB);
+    // The control: as many bytes for seven objects are nobody's wish, and one line of the log.
+    tiny.posts.misbehave = misbehave;
+    const control = await engine.ask(QUERY, {}, { cost: 7 });
+    expect(control.errors![0]!.extensions.code).toBe('SUBGRAPH_BAD_RESPONSE');
+    expect(engine.logged).toHaveLength(1);
+  });
+
   it.each([301, 302, 303, 307, 308])('FG10 a redirect (%s), to wherever, is not followed', async (status) => {
     let hits = 0;
     const target = createHttpServer((_request, response) => {

@@ -179,9 +179,10 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     if (this.#options.kept) this.#said = cacheHeadersOf(headers);
     const away = headers[AWAY_HEADER];
     if (away === 'starting' || away === 'ending') this.target.endpoint.goesAway(away);
-    const refused = whyRefused(status, headers, this.#options.bodyBytesMax);
+    const refused = whyRefused(status, headers);
     if (refused && away === 'starting' && status === 503) return this.#miss(refused, 'unsent', 'fails');
     if (refused) return this.#refused(status, refused);
+    if (Number(headers['content-length'] ?? 0) > this.#options.bodyBytesMax) return this.#tooLong();
     for (const name of this.#options.forwardResponse) {
       const value = headers[name];
       for (const one of Array.isArray(value) ? value : value === undefined ? [] : [value])
@@ -195,7 +196,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   onData(chunk: Buffer): boolean {
     if (this.#ended) return true;
     this.#bytes += chunk.length;
-    if (this.#bytes > this.#options.bodyBytesMax) this.#miss(tooLong(this.#options.bodyBytesMax), 'final', 'answers');
+    if (this.#bytes > this.#options.bodyBytesMax) this.#tooLong();
     else this.#chunks.push(chunk);
     return true;
   }
@@ -209,7 +210,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     // The limit counts what comes out, so a bomb stops at the limit.
     DECODERS[this.#encoding]!(bytes, { maxOutputLength: bodyBytesMax }, (error, plain) => {
       if (!error) this.#finish(plain);
-      else if (error.code === 'ERR_BUFFER_TOO_LARGE') this.#miss(tooLong(bodyBytesMax), 'final', 'answers');
+      else if (error.code === 'ERR_BUFFER_TOO_LARGE') this.#tooLong();
       else this.#miss(bad('The answer is not the compression it claims to be.', error), 'final', 'answers');
     });
   }
@@ -236,6 +237,8 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     const { limit, line } = this.target.endpoint;
     if (limit.answered(line.inside)) line.places = limit.places;
     this.#settle('answers');
+    const { fetched } = this.#context;
+    if (fetched !== undefined) fetched.bytes += bytes.length;
     if (this.#said) this.#options.kept!.set(bytes, this.#said);
     if (this.#behind !== undefined) this.#options.behind.set(bytes, this.#behind);
     this.#caller.answered(this, bytes);
@@ -244,6 +247,15 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   #refused(status: number, failure: Failure): void {
     if (status === 503 || status === 429) this.#tooMuch();
     this.#miss(failure, status >= 502 && status <= 504 ? 'lost' : 'final', status >= 500 ? 'fails' : 'answers');
+  }
+
+  /** What is held of it is paid for, and that is as much as the limit. */
+  #tooLong(): void {
+    if (this.#ended) return;
+    const { bodyBytesMax } = this.#options;
+    const { cost = 0, fetched } = this.#context;
+    if (fetched !== undefined) fetched.bytes += bodyBytesMax;
+    this.#miss(tooLong(bodyBytesMax, cost), 'final', 'answers');
   }
 
   #tooMuch(): void {
@@ -330,15 +342,14 @@ function headersOf(
 }
 
 /** Why this is no answer to a GraphQL request, as far as its head tells. */
-function whyRefused(status: number, headers: Head, bytesMax: number): Failure | undefined {
+function whyRefused(status: number, headers: Head): Failure | undefined {
   const ok = (status >= 200 && status < 300 && status !== 204) || status === 400 || status === 422;
   if (!ok) {
     const code = status >= 500 || status === 429 ? 'SUBGRAPH_UNAVAILABLE' : 'SUBGRAPH_BAD_RESPONSE';
     return new Failure(code, `The subgraph answered with status ${status}.`);
   }
   const type = String(headers['content-type'] ?? '');
-  if (!JSON_TYPE.test(type)) return bad(`The subgraph answered ${type || 'no media type'}, not JSON.`);
-  return Number(headers['content-length'] ?? 0) > bytesMax ? tooLong(bytesMax) : undefined;
+  return JSON_TYPE.test(type) ? undefined : bad(`The subgraph answered ${type || 'no media type'}, not JSON.`);
 }
 
 const JSON_TYPE = /^application\/(graphql-response\+)?json\s*(;|$)/i;
@@ -361,8 +372,22 @@ function bad(message: string, cause?: unknown): Failure {
   return new Failure('SUBGRAPH_BAD_RESPONSE', message, { cause });
 }
 
-function tooLong(bytesMax: number): Failure {
-  return bad(`The answer is longer than ${bytesMax} bytes.`);
+/** More than an object weighs that a client asks for: thirty aliases of the longest text here are 0.9 MB, even where each character is escaped. */
+const OBJECT_BYTES = 1024 * 1024;
+
+/**
+ * Whose doing is it that an answer is too long? Where the objects that the operation asks for, as its cost counts them, could fill the
+ * limit, the client's: it is told so, as where its own answer is too long, and nobody is woken, or each stranger could do that with a legal
+ * query. Where they could not, a service sends what nobody asked for, and that is a fault (FG9). It is one limit for both, so a service that
+ * sends too much to a large question looks as if its client had asked for it, but for `error_type` of its calls. What the gateway asks
+ * for itself has no cost, and the service alone can be to blame.
+ */
+function tooLong(bytesMax: number, cost: number): Failure {
+  if (cost * OBJECT_BYTES < bytesMax) return bad(`The answer is longer than ${bytesMax} bytes.`);
+  return new Failure(
+    'ANSWER_TOO_LONG',
+    `A part of the answer would have more than ${bytesMax.toLocaleString('en-US')} bytes; ask for less at once.`,
+  );
 }
 
 function describe(error: unknown): string {

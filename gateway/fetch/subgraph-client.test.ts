@@ -210,10 +210,30 @@ describe('a bad answer', () => {
     expect(await codeOf(outcome)).toBe(code);
   });
 
-  it('of 64 KiB exactly is read', async () => {
+  it('of 64 KiB exactly is read, and counted', async () => {
     const { url } = await listen((_request, response) => json(response, 'x'.repeat(64 * 1024)));
-    expect(await client().post(call(url), context())).toHaveLength(64 * 1024);
+    const fetched = { bytes: 7 };
+    expect(await client().post(call(url), context({ fetched }))).toHaveLength(64 * 1024);
+    expect(fetched.bytes).toBe(7 + 64 * 1024);
   });
+
+  it.each(Object.keys(cases).filter((name) => name.includes('too many')))(
+    '%s, is its client’s doing where that asked for objects enough (control: for none)',
+    async (name) => {
+      const { url } = await listen(cases[name]![0]);
+      const long = { timeoutMs: 15_000 };
+      const fetched = { bytes: 0 };
+      const asked = (cost: number) => context({ deadline: Date.now() + 20_000, cost, fetched });
+      const told = client(long).post(call(url), asked(1));
+      await expect(told).rejects.toMatchObject({
+        code: 'ANSWER_TOO_LONG',
+        message: 'A part of the answer would have more than 65,536 bytes; ask for less at once.',
+      });
+      expect(await codeOf(client(long).post(call(url), asked(0)))).toBe('SUBGRAPH_BAD_RESPONSE');
+      // As much as was taken of it, at the most, whoever’s doing it is.
+      expect(fetched.bytes).toBe(2 * 64 * 1024);
+    },
+  );
 
   it('nobody listening', async () => {
     const { url, server } = await listen(() => {});

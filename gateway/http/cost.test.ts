@@ -56,7 +56,7 @@ const TAGGED = {
       inside(by: By): [Thing]
       many: [Thing]
     }
-    type Mutation { change: Thing }
+    type Mutation { change: Thing touch: Thing }
     type Thing { id: ID kind: Kind things(first: Int = 3): [Thing] }
     type Page { edges: [Thing] others: [Thing] count: Int }
     input Where { text: String and: [Where] }
@@ -67,6 +67,7 @@ const TAGGED = {
     listSize: DEFAULT_LIST,
     weights: new Map([
       ['Query.dear', 7],
+      ['Mutation.touch', 3],
       ['Query.found(hint:)', 3],
       ['Thing', 5],
       ['Where.text', 11],
@@ -92,7 +93,11 @@ describe('what an operation costs', () => {
     ['a leaf with a weight', 7, '{dear}'],
     ['an object by its type', 5, '{thing{id}}'],
     ['an enum by its type', 7, '{thing{kind}}'],
-    ['a mutation', 15, 'mutation{change{id}}'],
+    ['a mutation', 10 + 50, 'mutation{change{id}}'],
+    ['twenty writes in one', 10 + 20 * 50, `mutation{${'change{id} '.repeat(20)}}`],
+    ['a write through a fragment', 10 + 50, 'mutation{...F} fragment F on Mutation{change{id}}'],
+    ['a field of a mutation with a weight', 10 + 3, 'mutation{touch{id}}'],
+    ['what is read of what was written', 10 + 50 + 4 * 5, 'mutation{change{things(first:4){id}}}'],
     ['a list by its argument', 50, '{things(first:10){id}}'],
     ['a list by the other one', 20, '{things(last:4){id}}'],
     ['a list by a variable', 30, 'query($n:Int){things(first:$n){id}}', { n: 6 }],
@@ -210,6 +215,8 @@ describe('the default limit', () => {
     expect(cost('profile-page.graphql', { posts: 20 })).toBeLessThan(200);
     // Passwords are hashed: schema.graphql says @cost(weight: 100).
     expect(cost('log-in.graphql')).toBe(10 + 100 + 1);
+    // What docs/running.md reckons with.
+    expect(cost('like.graphql')).toBe(60);
   });
 
   it('leaves a front end far inside of a budget of 60,000 that reads three hundred texts for the first time, each as long as the profile page', () => {

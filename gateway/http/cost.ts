@@ -39,13 +39,18 @@ export type CountCost = (variables: Variables) => number;
 
 /** What Apollo Router takes for a mutation, besides its fields. */
 const MUTATION = 10;
+/**
+ * A field of a mutation whose weight nothing says: a transaction that waits for a disk, an event, and what others do when they hear it.
+ * By its object alone twenty writes in one request would cost 30.
+ */
+const WRITE = 50;
 /** Beyond it a number no longer knows its neighbours. */
 const COST_MAX = Number.MAX_SAFE_INTEGER;
 
 /**
  * What an operation costs, before anything of it is run: the static cost of IBM's GraphQL cost directives (2021), as routers
- * take it. An object costs 1 and a leaf 0, or what `@cost` says of the field, its type, an argument or an input; a list costs as
- * many of what is in it as its page is long (`@listSize`, else `first`, `last`, `limit`, else `listSize`). Of a page that is no
+ * take it. An object costs 1 and a leaf 0, or what `@cost` says of the field, its type, an argument or an input, and each field of a
+ * mutation is dear unless `@cost` says otherwise of it; a list costs as many of what is in it as its page is long (`@listSize`, else `first`, `last`, `limit`, else `listSize`). Of a page that is no
  * list itself (a connection), the lists right below it are as long as it is, or those that `sizedFields` names.
  *
  * Compiled once per operation: what does not hang on variables is one number. Each fragment is one step, looked up wherever it
@@ -187,7 +192,7 @@ class Compilation {
       own !== undefined && (sized || !isList) ? { size: own, fields: sized, id: (this.#pages += 1) } : undefined;
 
     const type = getNamedType(field.type);
-    const inside: Sum = { fixed: this.#weight(coordinate, type), below: [] };
+    const inside: Sum = { fixed: this.#weight(coordinate, type, parent === this.#schema.getMutationType()), below: [] };
     if (node.selectionSet && isCompositeType(type))
       this.#collect(node.selectionSet, { type: type.name, ...(page ? { page } : {}) }, inside);
     const outside = field.args.flatMap((argument) => this.#argument(coordinate, argument, given));
@@ -203,9 +208,11 @@ class Compilation {
     return page && (page.fields === undefined || page.fields.includes(field)) ? page.size : undefined;
   }
 
-  #weight(coordinate: string, type: GraphQLNamedType): number {
+  #weight(coordinate: string, type: GraphQLNamedType, writes: boolean): number {
     const { weights } = this.#rules;
-    return weights.get(coordinate) ?? weights.get(type.name) ?? (isCompositeType(type) ? 1 : 0);
+    const own = weights.get(coordinate);
+    if (own !== undefined) return own;
+    return writes ? WRITE : (weights.get(type.name) ?? (isCompositeType(type) ? 1 : 0));
   }
 
   /** What an argument costs when it is given: its own weight, and those of the inputs in it. */

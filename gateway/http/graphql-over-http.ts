@@ -300,6 +300,7 @@ async function answered(
     const { operation, variables, cost } = rates
       ? await traced(trace, 'internal', 'budget', {}, () => affordable(request, subject, rates, prepare, () => reading))
       : prepare();
+    const fetched = rates && { bytes: 0 };
     const willPlan = paying && once(() => void paying.owe(request, subject, documents.planning(operation)));
     if (trace?.recorded) trace.set(asAttributes(operation));
     if (request.headers[COST_HEADER] !== undefined) responseHeaders.push([COST_HEADER, String(cost)]);
@@ -323,10 +324,13 @@ async function answered(
         pastCaches,
         explain,
         willPlan,
+        fetched,
         trace,
       }),
     );
-    return key === undefined ? run : run.then((answer) => refuseKey(answer, operation));
+    const told = key === undefined ? run : run.then((ran) => refuseKey(ran, operation));
+    if (!rates || !fetched) return told;
+    return payingForBytes(told, fetched, (bytes) => rates.oweBytes(request, subject, cost, bytes));
   });
   if (answer === undefined) throw new Failure('OVERLOADED', 'There is no supergraph to serve yet.');
   return { answer, consistency, pastCaches, responseHeaders };
@@ -372,9 +376,28 @@ async function affordable<Asked extends { readonly cost: number }>(
     await rates.refused(request, subject, reading());
     throw error;
   }
-  await rates.take(request, subject, asked.cost);
+  await rates.begin(request, subject, asked.cost);
   if (reading() > 0) await rates.owe(request, subject, reading());
   return asked;
+}
+
+/**
+ * Also where no answer comes of it: what was read of services until a deadline, or until the client went away, has been read. Whoever
+ * joined a read that was under way pays for what is written.
+ */
+async function payingForBytes(
+  run: Promise<Answer>,
+  fetched: { readonly bytes: number },
+  owe: (bytes: number) => Promise<void>,
+): Promise<Answer> {
+  let written = 0;
+  try {
+    const answer = await run;
+    written = Buffer.byteLength(answer.body);
+    return answer;
+  } finally {
+    await owe(Math.max(fetched.bytes, written));
+  }
 }
 
 /** What only who writes has to be known by: no read is told apart by it. */

@@ -1,6 +1,8 @@
+import { AsyncLocalStorage, createHook } from 'node:async_hooks';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { encodeCursor, type Tx } from '#libs/database';
 import { TIMEOUT_HEADER } from '#libs/failure';
@@ -40,6 +42,23 @@ interface Answer {
 interface Session {
   token: string;
   user: { id: string; handle: string };
+}
+
+/** How many timers `work` has set, whatever else sets some meanwhile. */
+async function timersOf<T>(work: () => Promise<T>): Promise<[T, number]> {
+  const own = new AsyncLocalStorage<{ timers: number }>();
+  const hook = createHook({
+    init(_id, type) {
+      const counted = type === 'Timeout' ? own.getStore() : undefined;
+      if (counted) counted.timers += 1;
+    },
+  }).enable();
+  const counted = { timers: 0 };
+  try {
+    return [await own.run(counted, work), counted.timers];
+  } finally {
+    hook.disable();
+  }
 }
 
 /** One users service in a folder of its own. */
@@ -282,32 +301,64 @@ describe('users, with its cache', () => {
     await world.ask(iris, DELETE, { input: { password } });
     const passwords = new Passwords({ atOnce: 1 });
     const budgets = await openBudgets({ redisUrl: undefined, logger: silent });
-    const throttle = new Throttle(budgets, { logInTries: 3, signUpsPerHour: 1, renamesPerDay: 1 });
-    const logIn = new LogIn({ database: world.users.database, passwords, throttle });
-    const attempt = async (handle: string) => {
-      const before = [passwords.work, world.users.database.statements] as const;
-      const failure = await logIn
-        .run({ handle, password: 'wrong horse' })
-        .catch((error: unknown) => error as Error & { code: string });
+    const { database } = world.users;
+    /** Counts hashes and what was waited for by the clock, and keeps the way that it went, each statement of it. */
+    const workOf = async (handle: string, throttle: Throttle, verify: Passwords['verify']) => {
+      const steps: string[] = [];
+      const logIn = new LogIn({
+        database: {
+          query: (sql: string, given?: readonly unknown[]) => (steps.push(sql), database.query(sql, given)),
+          transaction: (work) => (steps.push('transaction'), database.transaction(work)),
+        } as typeof database,
+        passwords: {
+          verify: (...asked: Parameters<typeof verify>) => (steps.push('verify'), verify(...asked)),
+        } as unknown as Passwords,
+        throttle: {
+          logIn: (...asked: Parameters<Throttle['logIn']>) => (steps.push('throttle'), throttle.logIn(...asked)),
+        } as unknown as Throttle,
+      });
+      const before = passwords.work;
+      const failing = timersOf(() =>
+        logIn.run({ handle, password: 'wrong horse' }).catch((error: unknown) => error as Error & { code: string }),
+      );
+      const [failure, timers] = await failing;
       if (!('code' in failure)) throw new Error('it let us in');
-      return {
-        code: failure.code,
-        message: failure.message,
-        hashes: passwords.work - before[0],
-        sql: world.users.database.statements - before[1],
-      };
+      const { code, message } = failure;
+      return { code, message, hashes: passwords.work - before, timers, steps };
     };
+    const throttleOf = (name: string) =>
+      new Throttle(
+        { of: (budget) => budgets.of({ ...budget, name: `${name} ${budget.name}` }), close: () => Promise.resolve() },
+        { logInTries: 3, signUpsPerHour: 1, renamesPerDay: 1 },
+      );
+    const verifies: Passwords['verify'] = (...asked) => passwords.verify(...asked);
+    const throttle = throttleOf('ours');
+    const attempt = (handle: string) => workOf(handle, throttle, verifies);
     const wrong = await attempt('jan');
-    expect(wrong).toMatchObject({ code: 'UNAUTHENTICATED', hashes: 1, sql: 1 });
+    expect(wrong).toMatchObject({ code: 'UNAUTHENTICATED', hashes: 1 });
+    expect(wrong.steps).toEqual(['throttle', expect.stringContaining('FROM handles'), 'verify']);
     expect(await attempt('nobody_at_all')).toEqual(wrong);
     expect(await attempt('iris')).toEqual(wrong);
-    // Nor does being kept out: who is there and who is not are counted alike, and refused before anybody is looked for.
+    // Nor does being kept out: who is there and who is not are counted alike, and refused before anybody is looked for. (The first try
+    // of each sets two clocks that forget it.)
+    const again = { ...wrong, timers: wrong.timers - 2 };
     for (const handle of ['jan', 'nobody_at_all', 'iris'])
-      expect([await attempt(handle), await attempt(handle)]).toEqual([wrong, wrong]);
+      expect([await attempt(handle), await attempt(handle)]).toEqual([again, again]);
     const kept = await attempt('jan');
-    expect(kept).toMatchObject({ code: 'RATE_LIMITED', hashes: 0, sql: 0 });
-    expect(await attempt('nobody_at_all')).toMatchObject({ code: 'RATE_LIMITED', hashes: 0, sql: 0 });
-    expect(await attempt('iris')).toMatchObject({ code: 'RATE_LIMITED', hashes: 0, sql: 0 });
+    expect(kept).toMatchObject({ code: 'RATE_LIMITED', hashes: 0, steps: ['throttle'] });
+    expect(await attempt('nobody_at_all')).toMatchObject({ code: 'RATE_LIMITED', hashes: 0, steps: ['throttle'] });
+    expect(await attempt('iris')).toMatchObject({ code: 'RATE_LIMITED', hashes: 0, steps: ['throttle'] });
+    // The controls: who knows that there is nobody and goes home early, sleeps instead, or as well.
+    const nobodys: Record<string, Passwords['verify']> = {
+      early: async (kept, ...rest) => kept !== undefined && verifies(kept, ...rest),
+      asleep: async (kept, ...rest) => (kept === undefined ? delay(20, false) : verifies(kept, ...rest)),
+      both: async (kept, ...rest) => (await verifies(kept, ...rest)) || (kept === undefined && delay(1, false)),
+    };
+    for (const [name, verify] of Object.entries(nobodys)) {
+      const naive = throttleOf(name);
+      expect([name, await workOf('jan', naive, verify)]).toEqual([name, wrong]);
+      expect([name, await workOf('nobody_at_all', naive, verify)]).not.toEqual([name, wrong]);
+    }
   });
 
   it('begins nothing for a gateway that waits no longer: no hash, no statement', async () => {

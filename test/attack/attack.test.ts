@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ASSERTION_HEADER, AssertionSigner } from '#libs/identity';
 import { JSON_TYPE, query, type Attack, type Cast, type Message } from './attack.js';
+import { SEED } from '../seed.js';
+import { fuzz } from './fuzz.js';
 import { wrongInLine } from './log.js';
 import { startPrograms, type Programs } from './programs.js';
 import { ATTACKS } from './rows.js';
@@ -26,6 +28,14 @@ describe.each(['A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'S', 'X'])('attacks %s', 
   it.each(named(letter))('%s', async (_name, row) => {
     expect((await attack(row, programs, LOOSE)).violations).toEqual([]);
   });
+});
+
+describe('what nobody has thought of (R5)', () => {
+  it('two thousand requests that were changed by chance are answered as all others are, and so is whoever comes next', async () => {
+    const fuzzed = await fuzz(programs, { count: 2_000, seed: SEED }, LOOSE);
+    expect(fuzzed.violations).toEqual([]);
+    expect([fuzzed.count, [...fuzzed.statuses.keys()]]).toEqual([2_000, expect.arrayContaining([200, 400])]);
+  }, 120_000);
 });
 
 describe('what an attack may not bring about', () => {

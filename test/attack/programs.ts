@@ -111,6 +111,7 @@ export async function startPrograms(): Promise<Programs> {
       INTROSPECTION: 'on',
       COST_LIMIT: '1000',
       ANSWER_BYTES: String(ANSWER_BYTES_OF_OPEN),
+      SUBGRAPH_BODY_BYTES: '1000000',
       UNTAKEN_BYTES: '1048576',
     });
     const metered = await start({

@@ -1,4 +1,4 @@
-import { asks, attacks, JSON_TYPE, query, type Attack, type Cast, type Message, type Table } from './attack.js';
+import { asks, attacks, JSON_TYPE, query, times, type Attack, type Cast, type Message, type Table } from './attack.js';
 import { forgedTokens, privateKeyOf } from './forged-tokens.js';
 import { nearlyFields } from './names.js';
 
@@ -158,6 +158,48 @@ const BUDGETS: readonly Attack[] = [
   }),
 ];
 
+/** Twenty texts that a leaf repeats: it costs nothing, and is twenty times as long as what the client sends. */
+const REPEATED = `query($t:String){${times(20, (index) => `a${index}:echo(text:$t)`)}}`;
+const repeated = (address: string, bytes: number): Message =>
+  from(address, query(REPEATED, { variables: { t: 'x'.repeat(bytes) } }));
+
+/** 1.2 MB are 121 units. The text is known before, so that nobody pays for the reading. */
+const BYTES: readonly Attack[] = [
+  ...attacks('metered', {
+    'S30 a text whose answers are as long as what is sent': [repeated('203.0.113.210', 1), 200],
+  }),
+  ...attacks(
+    'metered',
+    { 'S30 the tenth short answer of it, to another': [repeated('203.0.113.211', 100), 200] },
+    { repeat: 10 },
+  ),
+  ...attacks(
+    'metered',
+    {
+      'S30 the tenth long answer, which costs nothing but its bytes': [
+        repeated('203.0.113.212', 60_000),
+        429,
+        TOO_MANY,
+      ],
+    },
+    { repeat: 10 },
+  ),
+];
+
+/** More than `open` reads of a service. */
+const TOO_LONG: Table = {
+  'S7 a part of an answer that is too long, and asked for': [
+    asks(REPEATED.replace('{a0:echo(text:$t)', '{people(first:1){id}'), { variables: { t: 'x'.repeat(60_000) } }),
+    200,
+    {
+      code: 'ANSWER_TOO_LONG',
+      ran: true,
+      says: /A part of the answer would have more than 1,000,000 bytes/,
+      hides: /xxx/,
+    },
+  ],
+};
+
 const COST: Table = {
   'S7 what costs a thousand, where a thousand is allowed': [
     asks('{people(first:10){friends(first:9){posts{id}}}}'),
@@ -215,8 +257,9 @@ const SWEEP: Table = Object.fromEntries(
 );
 
 export const budgets: readonly Attack[] = [
-  ...attacks('open', COST),
+  ...attacks('open', { ...COST, ...TOO_LONG }),
   ...attacks('social', SWEEP),
   ...BUDGETS,
+  ...BYTES,
   ...GUESSES,
 ];

@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Attack, Crowd, Message, Seen } from './attack.js';
 import { violations } from './check.js';
+import { draw, fuzz } from './fuzz.js';
 import { ANSWER_BYTES_OF_OPEN } from './limits.js';
 import { crowds } from './h-sockets.js';
 import { runCommand } from '../faults/run-command.js';
@@ -38,11 +39,14 @@ describe('the table of attacks', () => {
   it('is sent by npm run attack, which prints it and ends with 1 when a row is not as it must be', async () => {
     const also = ['--also', 'test/attack/wrong.fixture.mjs', '--without-proto'];
     // Bombs, because memory is looked at only where who sends them is another process; C, without __proto__.
-    const { code, out } = await runCommand('attack', 'A1', 'B16', 'B17', 'C', ...also);
+    const { code, out } = await runCommand('attack', 'A1', 'B16', 'B17', 'C', 'R5', '--fuzz', '100', ...also);
     const broken = out.split('\n').filter((line) => line.startsWith('| ') && line.includes('✗'));
     expect(broken).toEqual([expect.stringMatching(/^\| X0 .* ✗ status 200, not 400.*1 calls of a service/)]);
     expect(out).toMatch(/\n\| A1 .* ✓ /);
     expect(out).toMatch(/\n\d+ attacks, 12 ids: 1 violations\..* Most memory for a body: [1-9]\d* MB\.\n/);
+    expect(out).toMatch(
+      /\nR5: 100 requests changed by chance \(seed \d+\): 0 violations\. Came: .*200 × \d+, 400 × \d+/,
+    );
     expect(out).toContain('\nWhat was attacked ran without __proto__.\n');
     expect(code).toBe(1);
   }, 180_000);
@@ -123,6 +127,25 @@ describe('control: the same rows against a gateway of a first afternoon', () => 
       if (violations(row, await send(naive.url, row.send)).length > 0) wrong.add(row.id);
     }
     expect([...wrong]).toEqual(['A1', 'A7', 'A10', 'A21', 'A23', 'B1', 'B2', 'B3', 'B7', 'B10', 'B16', 'B17']);
+  });
+
+  it('so does chance (R5), which draws the same again by its seed', async () => {
+    const { programs, end } = watched(naive.url);
+    const bounds = { ms: Infinity, nextMs: Infinity, blockedMs: Infinity };
+    const everywhere = {
+      ...programs,
+      urls: { gateway: naive.url, open: naive.url, social: naive.url } as Programs['urls'],
+    };
+    try {
+      const { violations: found } = await fuzz(everywhere, { count: 40, seed: 1 }, bounds);
+      expect(found).toContainEqual(
+        expect.stringMatching(/^\d+ \((document|variables|envelope), to \w+\): status 500: [^]*<html>/),
+      );
+    } finally {
+      end();
+    }
+    expect(draw(1, 7)).toEqual(draw(1, 7));
+    expect(draw(2, 7)).not.toEqual(draw(1, 7));
   });
 
   it('also how long it kept one waiting, and what it held for a body that it inflated as a whole', async () => {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { hashSync } from '@node-rs/argon2';
 import { readGatewayConfig } from '../../gateway/config.js';
 import { startGateway, type RunningGateway } from '../../gateway/start.js';
 import { silent } from '#libs/telemetry';
@@ -111,6 +112,41 @@ describe('a log-in', () => {
       401,
       { errors: [{ extensions: { code: 'UNAUTHENTICATED' } }] },
     ]);
+  });
+});
+
+describe('fifty log-ins at once', () => {
+  /** The promise is 250 ms; a busy machine has five times as long. */
+  const FELT_MS = 5 * 250;
+  const read = async (): Promise<number> => {
+    const began = performance.now();
+    expect((await world.ask('{users(first:5){edges{node{handle}}}}')).errors).toEqual([]);
+    return performance.now() - began;
+  };
+
+  it('are not felt by those who only read (control: were they hashed on the event loop)', async () => {
+    const { database } = world.users;
+    const before = database.statements;
+    const statements = () => database.statements - before;
+    let under = 50;
+    const attempt = async (nth: number) => {
+      const wrong = { handle: `nobody_${nth}`, password: 'wrong horse' };
+      const { errors } = await world.ask('mutation($i:LogInInput!){logIn(input:$i){token}}', { i: wrong });
+      under -= 1;
+      return errors[0]?.extensions.code;
+    };
+    const logIns = Array.from({ length: under }, (_, nth) => attempt(nth));
+    // Each has been looked up, and they are in line: until then this process, which sends them as well, has fifty requests to do.
+    while (statements() < 50) await new Promise((go) => setTimeout(go, 5));
+    const took: number[] = [];
+    while (under > 0) took.push(await read());
+    expect(new Set(await Promise.all(logIns))).toEqual(new Set(['UNAUTHENTICATED']));
+    expect(took.length).toBeGreaterThan(5);
+    expect(Math.max(...took)).toBeLessThanOrEqual(FELT_MS);
+
+    const naive = read();
+    for (const until = performance.now() + FELT_MS + 50; performance.now() < until;) hashSync('wrong horse');
+    expect(await naive).toBeGreaterThan(FELT_MS);
   });
 });
 
