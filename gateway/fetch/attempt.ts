@@ -249,13 +249,15 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     this.#miss(failure, status >= 502 && status <= 504 ? 'lost' : 'final', status >= 500 ? 'fails' : 'answers');
   }
 
-  /** What is held of it is paid for, and that is as much as the limit. */
+  /** What is held of it is paid for; as much as the limit by whoever has asked for it. */
   #tooLong(): void {
     if (this.#ended) return;
     const { bodyBytesMax } = this.#options;
     const { cost = 0, fetched } = this.#context;
-    if (fetched !== undefined) fetched.bytes += bodyBytesMax;
-    this.#miss(tooLong(bodyBytesMax, cost), 'final', 'answers');
+    // What a mutation costs is its work, and no objects that fill an answer.
+    const failure = tooLong(bodyBytesMax, this.#call.type === 'mutation' ? 0 : cost);
+    if (fetched !== undefined) fetched.bytes += failure.code === 'ANSWER_TOO_LONG' ? bodyBytesMax : this.#bytes;
+    this.#miss(failure, 'final', 'answers');
   }
 
   #tooMuch(): void {
@@ -379,8 +381,8 @@ const OBJECT_BYTES = 1024 * 1024;
  * Whose doing is it that an answer is too long? Where the objects that the operation asks for, as its cost counts them, could fill the
  * limit, the client's: it is told so, as where its own answer is too long, and nobody is woken, or each stranger could do that with a legal
  * query. Where they could not, a service sends what nobody asked for, and that is a fault (FG9). It is one limit for both, so a service that
- * sends too much to a large question looks as if its client had asked for it, but for `error_type` of its calls. What the gateway asks
- * for itself has no cost, and the service alone can be to blame.
+ * sends too much to a large question looks as if its client had asked for it, but for `error_type` of its calls. Of what the
+ * gateway asks for itself, and of the answer to a write, the service alone can be to blame.
  */
 function tooLong(bytesMax: number, cost: number): Failure {
   if (cost * OBJECT_BYTES < bytesMax) return bad(`The answer is longer than ${bytesMax} bytes.`);

@@ -80,7 +80,7 @@ async function toldOf(
       const bytes = await client.post(
         { subgraph, url, type: 'query', body: tellBody(tell) },
         // It is to tell what it has, and to wait for nothing.
-        { ...context, consistency: undefined, responseHeaders: [] },
+        { ...context, consistency: undefined, cost: 0, responseHeaders: [] },
       );
       const answer: unknown = JSON.parse(bytes.toString());
       const { extensions } = (answer ?? {}) as { extensions?: unknown };

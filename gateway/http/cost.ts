@@ -192,7 +192,13 @@ class Compilation {
       own !== undefined && (sized || !isList) ? { size: own, fields: sized, id: (this.#pages += 1) } : undefined;
 
     const type = getNamedType(field.type);
-    const inside: Sum = { fixed: this.#weight(coordinate, type, parent === this.#schema.getMutationType()), below: [] };
+    const writes = parent === this.#schema.getMutationType() && !this.#rules.weights.has(coordinate);
+    // Once, however long a list it answers with.
+    if (writes) into.fixed += WRITE;
+    const inside: Sum = {
+      fixed: writes ? (this.#rules.weights.get(type.name) ?? 0) : this.#weight(coordinate, type),
+      below: [],
+    };
     if (node.selectionSet && isCompositeType(type))
       this.#collect(node.selectionSet, { type: type.name, ...(page ? { page } : {}) }, inside);
     const outside = field.args.flatMap((argument) => this.#argument(coordinate, argument, given));
@@ -208,11 +214,9 @@ class Compilation {
     return page && (page.fields === undefined || page.fields.includes(field)) ? page.size : undefined;
   }
 
-  #weight(coordinate: string, type: GraphQLNamedType, writes: boolean): number {
+  #weight(coordinate: string, type: GraphQLNamedType): number {
     const { weights } = this.#rules;
-    const own = weights.get(coordinate);
-    if (own !== undefined) return own;
-    return writes ? WRITE : (weights.get(type.name) ?? (isCompositeType(type) ? 1 : 0));
+    return weights.get(coordinate) ?? weights.get(type.name) ?? (isCompositeType(type) ? 1 : 0);
   }
 
   /** What an argument costs when it is given: its own weight, and those of the inputs in it. */

@@ -23,7 +23,7 @@ export interface ReadYourWrites {
   readonly logger: Logger;
 }
 
-/** A reader for whom events were brought has waited before: so long for them to take effect, and so long for the inbox to be asked. */
+/** A reader for whom events were brought has waited before: at least so long for them to take effect, and so long for the inbox to be asked. */
 const HEARING_MS = 1_000;
 const SOON_MS = 50;
 
@@ -52,15 +52,22 @@ export function readYourWrites(options: ReadYourWrites): ApolloServerPlugin<Requ
           wasBrought = events !== undefined;
           const { leftMs = waitMs } = contextValue.deadline ?? {};
           const mostMs = Math.min(waitMs, leftMs);
-          if (events !== undefined) await brought.hear(events, contextValue.upTo, Math.min(HEARING_MS, leftMs));
+          if (events !== undefined)
+            await brought.hear(events, contextValue.upTo, Math.min(Math.max(HEARING_MS, waitMs), leftMs));
           const { behind, justHeard } = await caughtUp.wait(
             contextValue.upTo,
             events === undefined ? mostMs : Math.min(SOON_MS, mostMs),
           );
           if (justHeard || behind.length > 0) contextValue.fresh = true;
           const copies = contextValue.upTo.filter((write) => write.source !== service && behind.includes(write));
-          if (copies.length > 0 && late === 'refuse' && operation?.operation !== 'mutation')
-            throw notCaughtUp(copies, await caughtUp.firstUnheard(copies.map(({ aggregate }) => aggregate)));
+          if (copies.length === 0 || late === 'answer' || operation?.operation === 'mutation') return;
+          const unheard = await caughtUp.firstUnheard(copies.map(({ aggregate }) => aggregate));
+          const missing = copies.flatMap((write) => {
+            const version = unheard.get(write.aggregate) ?? 1;
+            // Some of it may have come just now.
+            return version > write.version ? [] : [{ ...write, version }];
+          });
+          if (missing.length > 0) throw notCaughtUp(missing);
         },
         async willSendResponse({ contextValue, response }) {
           if (told !== undefined && response.body.kind === 'single')
@@ -90,9 +97,12 @@ class Brought {
   /** Nobody waits longer than `mostMs`. What is begun goes on to its end, and is heard; what is not begun by then never is. */
   async hear(brought: readonly unknown[], upTo: readonly Write[], mostMs: number): Promise<void> {
     const waited = new AbortController();
-    this.#last = this.#last.then(() => (waited.signal.aborted ? undefined : this.#hear(brought, upTo)));
+    // Who waits no longer keeps nothing in line.
+    let left: readonly unknown[] | undefined = brought;
+    this.#last = this.#last.then(() => left && this.#hear(left, upTo));
     const time = sleep(mostMs, undefined, { signal: waited.signal }).catch(() => {});
     await Promise.race([this.#last, time]);
+    left = undefined;
     waited.abort();
   }
 
@@ -118,9 +128,8 @@ function isAwaited({ source, aggregate, aggregateVersion }: Envelope, upTo: read
   );
 }
 
-function notCaughtUp(behind: readonly Write[], firstUnheard: ReadonlyMap<string, number>): GraphQLError {
+function notCaughtUp(missing: readonly Write[]): GraphQLError {
   const originalError = new Failure('NOT_CAUGHT_UP');
-  const missing = behind.map((write) => ({ ...write, version: firstUnheard.get(write.aggregate) ?? 1 }));
   const headers = new HeaderMap([[BEHIND_HEADER, writesText(missing)]]);
   return new GraphQLError(originalError.message, { originalError, extensions: { http: { status: 200, headers } } });
 }

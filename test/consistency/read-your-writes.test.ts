@@ -37,7 +37,7 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
     servers = await ownServers(adminUrl, redisUrl, REDIS_DATABASE);
     const env = {
       ...servers.env,
-      CONSISTENCY_WAIT_MS: '5000',
+      CONSISTENCY_WAIT_MS: '3000',
       // What asks by itself every second or two is not counted as somebody's read.
       ENDED_SESSIONS_POLL_MS: '600000',
       RELAY_LEASE_MS: '60000',

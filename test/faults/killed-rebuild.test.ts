@@ -52,7 +52,7 @@ withServer('postgres', `processes that rebuild read models, ended by kill -9, wi
     before = await states();
     // They go on whatever is killed.
     for (const beside of Object.values(besides)) beside.goOn();
-  }, 60_000);
+  });
   afterAll(async () => {
     await Promise.all(Object.values(besides).map((beside) => beside.end()));
     await Promise.all(Object.values(stores).map((store) => store.close()));
@@ -82,7 +82,7 @@ withServer('postgres', `processes that rebuild read models, ended by kill -9, wi
       })),
     );
     expect(await each(({ model }) => first![model].fills.length)).toEqual(await each(() => 3));
-  }, 60_000);
+  });
 
   it('in the middle of comparing: the second process had filled the rest, and no slice that the first had', async () => {
     const cursors = await states();
@@ -101,7 +101,7 @@ withServer('postgres', `processes that rebuild read models, ended by kill -9, wi
         cursor: second![model].compares[1],
       })),
     );
-  }, 60_000);
+  });
 
   it('when all is compared and it is about to switch: the third had only compared the rest, and nothing is switched', async () => {
     third = await rebuildAll(() => ({ point: 'project:switching', nth: 1 }));
@@ -114,7 +114,7 @@ withServer('postgres', `processes that rebuild read models, ended by kill -9, wi
     expect(await states()).toMatchObject(
       await each(({ model }) => ({ serving: before[model].serving, building: other(model), phase: 'comparing' })),
     );
-  }, 60_000);
+  });
 
   it('when it has switched: the fourth did nothing else, all is what plain SQL says, and no read was wrong', async () => {
     const cursors = await states();
@@ -134,7 +134,7 @@ withServer('postgres', `processes that rebuild read models, ended by kill -9, wi
       SERVICES.map(() => [[], true]),
     );
     for (const { model, service } of MODELS) await stores[service].isTrue(model);
-  }, 60_000);
+  });
 
   it('what it has left of the old version is in nobody’s way when all is built once more', async () => {
     const fifth = await rebuildAll(() => undefined, {});
@@ -145,7 +145,7 @@ withServer('postgres', `processes that rebuild read models, ended by kill -9, wi
       await each(({ model }) => ({ serving: before[model].serving, phase: 'idle' })),
     );
     for (const { model, service } of MODELS) await stores[service].isTrue(model);
-  }, 60_000);
+  });
 
   it('control: emptied and filled in place, by who knows only from memory how far, reads lack what is not filled, and all of it is done again', async () => {
     const models = (['notifications', 'follow-counts'] as const).map((model) => ({ model }));
@@ -159,7 +159,7 @@ withServer('postgres', `processes that rebuild read models, ended by kill -9, wi
       expect(again[model].fills.slice(0, 2)).toEqual(stopped[model].fills);
     }
     expect([await stores.users.read(), await stores.followers.read()]).toEqual([[], []]);
-  }, 60_000);
+  });
 });
 
 /**
@@ -176,7 +176,7 @@ describe(`embedded stores whose rebuild is ended by kill -9, with the seed ${SEE
   beforeAll(async () => {
     dataDir = await mkdtemp(join(tmpdir(), 'rebuilt-'));
     open = await layOutEmbedded(dataDir);
-  }, 60_000);
+  });
   afterAll(() => rm(dataDir, { recursive: true, force: true }));
 
   it('goes on where it was killed, at four points, and what the services were told between is in both versions', async () => {
@@ -221,7 +221,7 @@ describe(`embedded stores whose rebuild is ended by kill -9, with the seed ${SEE
         [],
       ]);
     }
-  }, 120_000);
+  }, 300_000);
 });
 
 function start(order: RebuildOrder, meanwhile?: Meanwhile): ReturnType<typeof startRebuild> {

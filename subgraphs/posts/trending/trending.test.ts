@@ -345,7 +345,7 @@ withServer('postgres', 'trending posts that are made anew while others read them
   beforeAll(async () => {
     scene = await openScene(adminUrl);
     database = scene.database;
-  }, 60_000);
+  });
   afterAll(() => scene?.close());
 
   /** Somebody has read them, and holds what a reader holds until `work` is done. */
@@ -460,7 +460,8 @@ withServer('postgres', 'trending posts that are made anew while others read them
           steps += 1;
           if (steps < 16) return goOn();
           holding = database.transaction(async (tx) => {
-            await tx.query(`REFRESH MATERIALIZED VIEW CONCURRENTLY ${viewOf(old)}_8`);
+            await tx.query('SET LOCAL idle_in_transaction_session_timeout = 0');
+            await tx.query(`REFRESH MATERIALIZED VIEW CONCURRENTLY ${viewOf(old)}_1`);
             goOn();
             await new Promise<void>((resolve) => (letGo = resolve));
           });
@@ -478,6 +479,7 @@ withServer('postgres', 'trending posts that are made anew while others read them
     const old = await servingOf(database);
     let building: Promise<Rebuilt> | undefined;
     await database.transaction(async (tx) => {
+      await tx.query('SET LOCAL idle_in_transaction_session_timeout = 0');
       await tx.query(`SELECT pg_advisory_xact_lock(hashtext('trending_slices'))`);
       building = build(database);
       building.catch(() => {});
