@@ -158,7 +158,8 @@ withServer('redis', 'two gateways that share a Redis', () => {
     gateways = [1, 2].map(
       () =>
         new EntityCache({
-          records: openRecordCache({ redisUrl: server.url, deadlineMs: 10_000 }),
+          // Nor may it be over for the lease while somebody still loads.
+          records: openRecordCache({ redisUrl: server.url, deadlineMs: 10_000, leaseMs: 60_000 }),
           random: () => 0.5,
           sleep,
         }),

@@ -14,6 +14,8 @@ export interface RecordCacheOptions {
   readonly memoryBytesMax?: number;
   /** How long Redis may take to answer before a read goes on without it. */
   readonly deadlineMs?: number | undefined;
+  /** How long whoever loads has, until another may as well. */
+  readonly leaseMs?: number | undefined;
   readonly logger?: Logger;
   readonly clock?: Clock;
 }
@@ -23,7 +25,7 @@ export function openRecordCache(options: RecordCacheOptions): RecordCache {
   const store =
     redisUrl === undefined
       ? new MemoryRecords({ bytesMax: memoryBytesMax, clock })
-      : new RedisRecords({ url: redisUrl, logger, deadlineMs: options.deadlineMs });
+      : new RedisRecords({ url: redisUrl, logger, deadlineMs: options.deadlineMs, leaseMs: options.leaseMs });
   return new RecordCache({ store, shared: redisUrl !== undefined, logger, clock });
 }
 

@@ -63,8 +63,11 @@ export class RedisRecords implements RecordStore {
   readonly #link: RedisLink;
   readonly #client: (Redis | Cluster) & Scripts;
 
-  constructor(options: { url: string; logger: Logger; deadlineMs?: number | undefined }) {
+  readonly #leaseMs: number;
+
+  constructor(options: { url: string; logger: Logger; deadlineMs?: number | undefined; leaseMs?: number | undefined }) {
     this.#link = new RedisLink(options);
+    this.#leaseMs = options.leaseMs ?? RECORD_LEASE_MS;
     const { client } = this.#link;
     client.defineCommand('tributaryLookRecords', { lua: LOOK });
     client.defineCommand('tributaryFillRecords', { lua: FILL });
@@ -90,7 +93,7 @@ export class RedisRecords implements RecordStore {
         ...keys,
         randomUUID(),
         token,
-        RECORD_LEASE_MS,
+        this.#leaseMs,
         ...argumentsOf(part),
       );
       stamps.push([bucket, state]);

@@ -42,6 +42,8 @@ export async function startAlone(service: Service): Promise<Alone> {
     followers: () => startFollowers(readFollowersConfig(env), parts),
   };
   const running = await start[service]();
+  // As everything.ts does.
+  await running.settle();
   await seedDemo({ users: nowhere, posts: nowhere, followers: nowhere, [service]: running.database });
   const signer = new AssertionSigner({ secrets: () => SECRET });
   return {
