@@ -115,13 +115,13 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
       }
     },
   },
-  'docker compose run --rm commands node dist/commands/reconcile.js --mend': {
+  'docker compose run --rm --no-deps commands node dist/commands/reconcile.js --mend': {
     async run(script, folder) {
       const { file } = composed();
       const { asked, list } = docker(folder);
       sh(script, folder, { PATH: list });
       for (const line of asked()) {
-        const [, one, program] = /^compose (?:run --rm|exec(?: --no-TTY)?) (\S+) (?:node (\S+))?/.exec(line)!;
+        const [, one, program] = /^compose (?:run --rm --no-deps|exec(?: --no-TTY)?) (\S+) (?:node (\S+))?/.exec(line)!;
         const { environment } = file.services[one!]!;
         if (program === undefined) expect(line).toContain(`--username=${environment['POSTGRES_USER']}`);
         else expect(existsSync(join(ROOT, program.replace(/^dist\/(.*)\.js$/, '$1.ts')))).toBe(true);
