@@ -256,7 +256,8 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     const { cost = 0, fetched } = this.#context;
     // What a mutation costs is its work, and no objects that fill an answer.
     const failure = tooLong(bodyBytesMax, this.#call.type === 'mutation' ? 0 : cost);
-    if (fetched !== undefined) fetched.bytes += failure.code === 'ANSWER_TOO_LONG' ? bodyBytesMax : this.#bytes;
+    if (fetched !== undefined)
+      fetched.bytes += failure.code === 'ANSWER_TOO_LONG' ? bodyBytesMax : Math.min(this.#bytes, bodyBytesMax);
     this.#miss(failure, 'final', 'answers');
   }
 

@@ -229,9 +229,10 @@ describe('a bad answer', () => {
         code: 'ANSWER_TOO_LONG',
         message: 'A part of the answer would have more than 65,536 bytes; ask for less at once.',
       });
+      expect(fetched.bytes).toBe(64 * 1024);
       expect(await codeOf(client(long).post(call(url), asked(0)))).toBe('SUBGRAPH_BAD_RESPONSE');
-      // As much as was taken of it, at the most, whoever’s doing it is.
-      expect(fetched.bytes).toBe(2 * 64 * 1024);
+      // Of what a service sends on its own account only as much as was taken of it.
+      expect(fetched.bytes).toBeLessThanOrEqual(2 * 64 * 1024);
     },
   );
 
