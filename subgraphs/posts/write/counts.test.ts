@@ -147,6 +147,8 @@ withServer('postgres', 'sixteen writers at once', (adminUrl) => {
 function refusalsOnly(error: unknown): void {
   if (error instanceof Failure && ['NOT_FOUND', 'FORBIDDEN', 'UNAUTHENTICATED', 'ACCOUNT_FROZEN'].includes(error.code))
     return;
+  // On a busy machine sixteen who write as six people may wait for longer than a lock is waited for. That is no circle, which is 40P01.
+  if (error instanceof Failure && (error.cause as { code?: unknown } | undefined)?.code === '55P03') return;
   throw error;
 }
 
