@@ -85,6 +85,8 @@ export class Relay {
   /** Resolves when nothing is left to publish, by this relay or another; rejects after `deadlineMs`. */
   async settled(deadlineMs = 10_000): Promise<void> {
     const deadline = performance.now() + deadlineMs;
+    // One that is under way may have looked before what was told.
+    await this.#passing?.catch(() => undefined);
     for (;;) {
       try {
         if (!(await this.#pass())) {
