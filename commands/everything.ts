@@ -99,11 +99,12 @@ export async function startEverything(
     await Promise.allSettled(starting);
     const [users, posts, followers] = await Promise.all(starting);
     const subgraphs: readonly RunningSubgraph[] = [users, posts, followers];
-    // Who is looked at now is found without a list; what is loaded beside that could be missing in it for good.
-    if (wantsDemo(settings)) await posts.settle();
-    const seeded =
-      wantsDemo(settings) &&
-      (await seedDemo({ users: users.database, posts: posts.database, followers: followers.database }));
+    let seeded = false;
+    if (wantsDemo(settings)) {
+      // Who is looked at now is found without a list; what is loaded beside that could be missing in it for good.
+      await posts.settle();
+      seeded = await seedDemo({ users: users.database, posts: posts.database, followers: followers.database });
+    }
     if (seeded) progress('Seeded alice, bob, carol, dan and eve.');
 
     const gateway = await start(

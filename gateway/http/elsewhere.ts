@@ -27,8 +27,7 @@ export function whyRefused(request: IncomingMessage, { admission, rates }: Parts
     rates?.requireLeft(request, null);
     return undefined;
   } catch (error) {
-    if (error instanceof Refusal) return error;
-    throw error;
+    return asRefusal(error);
   }
 }
 
@@ -48,11 +47,10 @@ export async function answerNothing(
 }
 
 async function whyPaidTooMuch(request: IncomingMessage, { rates }: Parts): Promise<Refusal | undefined> {
-  try {
-    await rates?.refused(request, null);
-    return undefined;
-  } catch (error) {
-    if (error instanceof Refusal) return error;
-    throw error;
-  }
+  return rates?.refused(request, null).then(() => undefined, asRefusal);
+}
+
+function asRefusal(error: unknown): Refusal {
+  if (error instanceof Refusal) return error;
+  throw error;
 }

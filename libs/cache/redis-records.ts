@@ -62,7 +62,6 @@ const LEASE = ['none', 'yours', 'another'] as const;
 export class RedisRecords implements RecordStore {
   readonly #link: RedisLink;
   readonly #client: (Redis | Cluster) & Scripts;
-
   readonly #leaseMs: number;
 
   constructor(options: { url: string; logger: Logger; deadlineMs?: number | undefined; leaseMs?: number | undefined }) {

@@ -35,16 +35,11 @@ function broughtSuite(open: () => Promise<Scene>): void {
   });
   afterAll(() => scene.close());
 
-  beforeEach(async () => {
-    await begin();
-  });
-  afterEach(async () => {
-    await end();
-  });
+  beforeEach(begin);
+  afterEach(end);
 
   async function begin(): Promise<void> {
-    await scene.users.query('TRUNCATE outbox, inbox, quarantine');
-    await scene.posts.query('TRUNCATE inbox, quarantine, ledger');
+    await scene.empty();
     stream = openStream({ logger: silent });
     consumer = consume({
       database: scene.posts,

@@ -3,6 +3,7 @@ import type { Statements } from '#libs/database';
 import type { Envelope, EventSource } from '#libs/events';
 import type { Logger } from '#libs/telemetry';
 
+import { lastHeard } from './inbox.js';
 import { Nap } from './within.js';
 
 /** An event that a reader has to be shown the effect of. */
@@ -94,15 +95,9 @@ export class CaughtUp {
     });
   }
 
-  /** The first version of each of these aggregates that was not heard. */
-  async firstUnheard(aggregates: readonly string[]): Promise<ReadonlyMap<string, number>> {
-    const { database, group } = this.#options;
-    const rows = await database.query<{ aggregate: string; version: number }>(
-      'SELECT aggregate, aggregate_version AS version FROM inbox WHERE consumer = $1 AND aggregate = ANY($2::text[])',
-      [group, aggregates],
-    );
-    const heard = new Map(rows.map(({ aggregate, version }) => [aggregate, version]));
-    return new Map(aggregates.map((aggregate) => [aggregate, (heard.get(aggregate) ?? 0) + 1]));
+  /** The last version of each of these aggregates that was heard, by whichever process. */
+  lastHeard(aggregates: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    return lastHeard(this.#options.database, this.#options.group, aggregates);
   }
 
   /** Whoever still waits is told how it stands. */

@@ -28,8 +28,7 @@ beforeAll(async () => {
 afterAll(() => scene.close());
 
 beforeEach(async () => {
-  await scene.users.query('TRUNCATE outbox, inbox, quarantine');
-  await scene.posts.query('TRUNCATE inbox, quarantine, ledger');
+  await scene.empty();
   stream = openStream({ logger: silent });
   opened = [stream];
 });

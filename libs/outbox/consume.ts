@@ -14,7 +14,7 @@ import {
 } from '#libs/events';
 import type { Logger, Tracer } from '#libs/telemetry';
 
-import { arrive, heardBefore, neverHeard } from './inbox.js';
+import { arrive, heardBefore, lastHeard } from './inbox.js';
 import { named, Quarantine } from './quarantine.js';
 import type { Stream, Subscription } from './stream.js';
 import { hearTraced } from './traced.js';
@@ -148,10 +148,20 @@ export function consume(options: Options): Consumer {
       if (newer) throw newer;
     }
     const found = await database.transaction(async (tx) => {
-      const unheard = await neverHeard(tx, group, [...new Set(events.map(({ aggregate }) => aggregate))]);
-      for (const { aggregate, aggregateVersion } of events)
-        if (unheard.delete(aggregate) && aggregateVersion !== 1)
+      const begun = new Set(
+        (
+          await lastHeard(
+            tx,
+            group,
+            events.map(({ aggregate }) => aggregate),
+          )
+        ).keys(),
+      );
+      for (const { aggregate, aggregateVersion } of events) {
+        if (!begun.has(aggregate) && aggregateVersion !== 1)
           throw new Error(`Nothing was heard of ${aggregate} yet, and its first event was not brought`);
+        begun.add(aggregate);
+      }
       const found = await hearAll(tx, events);
       // Not into quarantine: the stream brings it in its turn.
       if (found.waiting.size > 0)

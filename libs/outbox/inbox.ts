@@ -1,4 +1,4 @@
-import type { Tx } from '#libs/database';
+import type { Statements, Tx } from '#libs/database';
 import type { Envelope } from '#libs/events';
 
 /**
@@ -66,14 +66,17 @@ export async function heardBefore(tx: Tx, group: string, events: readonly Envelo
   return new Set(events.filter(({ aggregate }) => why.get(aggregate)?.is === 'heard'));
 }
 
-/** Of these aggregates, those of which nothing was ever heard. */
-export async function neverHeard(tx: Tx, group: string, aggregates: readonly string[]): Promise<Set<string>> {
-  const rows = await tx.query<{ aggregate: string }>(
-    'SELECT aggregate FROM inbox WHERE consumer = $1 AND aggregate = ANY($2::text[])',
+/** The last version of each of these aggregates that was heard; none of what was never heard of. */
+export async function lastHeard(
+  database: Statements,
+  group: string,
+  aggregates: readonly string[],
+): Promise<ReadonlyMap<string, number>> {
+  const rows = await database.query<{ aggregate: string; version: number }>(
+    'SELECT aggregate, aggregate_version AS version FROM inbox WHERE consumer = $1 AND aggregate = ANY($2::text[])',
     [group, aggregates],
   );
-  const heard = new Set(rows.map(({ aggregate }) => aggregate));
-  return new Set(aggregates.filter((aggregate) => !heard.has(aggregate)));
+  return new Map(rows.map(({ aggregate, version }) => [aggregate, version]));
 }
 
 async function whyNot(tx: Tx, group: string, events: readonly Envelope[]): Promise<Map<string, Arrival>> {

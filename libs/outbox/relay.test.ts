@@ -449,8 +449,7 @@ function double(publish: (events: readonly DomainEvent[]) => Promise<void>): Str
 }
 
 async function empty(scene: Scene): Promise<void> {
-  await scene.users.query('TRUNCATE outbox, inbox, quarantine');
-  await scene.posts.query('TRUNCATE inbox, quarantine, ledger');
+  await scene.empty();
 }
 
 async function rowsIn(scene: Scene): Promise<number> {

@@ -15,6 +15,8 @@ export interface Scene {
   readonly posts: Database;
   /** The ledger: `<aggregate number>:<version>` in the order of the effects. */
   effects(): Promise<string[]>;
+  /** Nothing was told or heard. */
+  empty(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -40,6 +42,10 @@ export async function openScene(urls?: { users: string; posts: string }): Promis
     effects: async () => {
       const rows = await posts.query<{ aggregate: string; version: number }>('SELECT * FROM ledger ORDER BY nth');
       return rows.map((row) => `${Number(row.aggregate.slice(-12))}:${row.version}`);
+    },
+    empty: async () => {
+      await users.query('TRUNCATE outbox, inbox, quarantine');
+      await posts.query('TRUNCATE inbox, quarantine, ledger');
     },
     close: async () => {
       await users.close();

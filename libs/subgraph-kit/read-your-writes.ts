@@ -11,7 +11,7 @@ import type { Logger } from '#libs/telemetry';
 import type { RequestContext } from './context.js';
 
 export interface ReadYourWrites {
-  readonly caughtUp: Pick<CaughtUp, 'wait' | 'wrote' | 'firstUnheard'>;
+  readonly caughtUp: Pick<CaughtUp, 'wait' | 'wrote' | 'lastHeard'>;
   /** Hears what a gateway brings because the stream has not. */
   readonly hearNow: Consumer['hearNow'];
   /** What this service has recorded of these aggregates. */
@@ -61,12 +61,12 @@ export function readYourWrites(options: ReadYourWrites): ApolloServerPlugin<Requ
           if (justHeard || behind.length > 0) contextValue.fresh = true;
           const copies = contextValue.upTo.filter((write) => write.source !== service && behind.includes(write));
           if (copies.length === 0 || late === 'answer' || operation?.operation === 'mutation') return;
-          const unheard = await caughtUp.firstUnheard(copies.map(({ aggregate }) => aggregate));
-          const missing = copies.flatMap((write) => {
-            const version = unheard.get(write.aggregate) ?? 1;
+          const heard = await caughtUp.lastHeard(copies.map(({ aggregate }) => aggregate));
+          const missing = copies
+            .map((write) => ({ first: (heard.get(write.aggregate) ?? 0) + 1, write }))
             // Some of it may have come just now.
-            return version > write.version ? [] : [{ ...write, version }];
-          });
+            .filter(({ first, write }) => first <= write.version)
+            .map(({ first, write }) => ({ ...write, version: first }));
           if (missing.length > 0) throw notCaughtUp(missing);
         },
         async willSendResponse({ contextValue, response }) {
