@@ -279,6 +279,32 @@ describe('several addresses of one subgraph', () => {
     await one.upstreams.lookUp();
   });
 
+  it('when all that were known have been replaced, their name is looked up at once, and nobody is told', async () => {
+    const answer: RequestListener = (request, response) => {
+      request.resume();
+      response.writeHead(200, JSON_TYPE).end('{"data":{}}');
+    };
+    const port = await listen(createServer(answer), 0, '127.0.0.4');
+    await listen(createServer(answer), port, '127.0.0.5');
+    const url = `http://posts.test:${port}/graphql`;
+    const asked = async (now: string[]) => {
+      let machines = ['127.0.0.2', '127.0.0.3'];
+      let looked = 0;
+      const one = client({ dnsMs: 600_000, lookup: async () => ((looked += 1), machines) });
+      one.upstreams.of(url);
+      await one.upstreams.lookUp();
+      const before = looked;
+      machines = now;
+      const seen = await count(20, () => one.ask(url, 'mutation'));
+      return [seen, looked - before];
+    };
+    expect(await asked(['127.0.0.4', '127.0.0.5'])).toEqual([{ ok: 20 }, 1]);
+    // Control: a look that brings nothing new, which is not one for each call.
+    const [seen, looks] = await asked(['127.0.0.2', '127.0.0.3']);
+    expect(seen).toEqual({ SUBGRAPH_UNAVAILABLE: 20 });
+    expect(looks).toBeLessThan(5);
+  });
+
   it('what no supergraph names any more is forgotten, a breaker that is open too; what was under way is answered', async () => {
     let release: () => void = () => {};
     const held = new Promise<void>((resolve) => (release = resolve));

@@ -63,6 +63,7 @@ class Call implements Caller {
   #timer: NodeJS.Timeout | undefined;
   #began = 0;
   #again = false;
+  #looked = false;
   #ended = false;
 
   constructor(
@@ -106,7 +107,19 @@ class Call implements Caller {
     if (attempt === this.#first) this.#first = undefined;
     else this.#second = undefined;
     if (this.#ended || this.#first || this.#second) return;
-    if (!this.#retries(attempt, missed)) this.end(failure);
+    if (this.#retries(attempt, missed)) return;
+    if (missed === 'unsent' && !this.#looked) void this.#lookAgain(attempt, failure);
+    else this.end(failure);
+  }
+
+  /** Nobody is there where the name was, and nothing was sent: it may be elsewhere since. */
+  async #lookAgain({ target }: Attempt, failure: Failure): Promise<void> {
+    this.#looked = true;
+    await this.#upstream.lookAgain();
+    if (this.#ended) return;
+    if (this.#upstream.targets.some(({ endpoint }) => endpoint === target.endpoint)) return this.end(failure);
+    this.#first = this.#attempt(undefined);
+    this.#first.begin();
   }
 
   end(failure: Failure): void {

@@ -19,16 +19,22 @@ export interface UpstreamsOptions extends EndpointOptions {
   readonly random?: () => number;
 }
 
+/** Names are looked up out of turn at most so often, ms. */
+const LOOK_AGAIN_MS = 1_000;
+
 /** Where one subgraph is asked, and how much of what it is asked may be repeated. */
 export class Upstream {
   readonly budget = new RetryBudget();
   readonly addresses: readonly Address[];
   targets: readonly Target[] = [];
   readonly #random: () => number;
+  /** Looks its names up out of turn, at most once a second: all that are known may have been replaced since. */
+  readonly lookAgain: () => Promise<void>;
 
-  constructor(addresses: readonly Address[], random: () => number) {
+  constructor(addresses: readonly Address[], random: () => number, lookAgain: () => Promise<void>) {
     this.addresses = addresses;
     this.#random = random;
+    this.lookAgain = lookAgain;
   }
 
   /**
@@ -42,6 +48,7 @@ export class Upstream {
     const others = targets.filter((target) => target !== tried && fits(target));
     let choice = others.filter(({ endpoint }) => endpoint.away === undefined);
     if (choice.length === 0) {
+      if (!targets.some((target) => fits(target) && target.endpoint.away === undefined)) void this.lookAgain();
       choice = others.filter(({ endpoint }) => endpoint.away === 'ending');
       // It ends within seconds, and one that has just been started in its place may still be left alone for its refused connections.
       if (choice.length > 0) for (const { endpoint } of targets) endpoint.breaker.hurry();
@@ -81,7 +88,11 @@ export class Upstreams {
   of(text: string): Upstream {
     let upstream = this.#upstreams.get(text);
     if (upstream === undefined) {
-      upstream = new Upstream(addressesOf(text), this.#options.random ?? Math.random);
+      const made = (upstream = new Upstream(
+        addressesOf(text),
+        this.#options.random ?? Math.random,
+        atMostEvery(LOOK_AGAIN_MS, () => this.#lookUp(text, made)),
+      ));
       upstream.targets = upstream.addresses.map((address) => this.#target(address, undefined));
       this.#upstreams.set(text, upstream);
       void this.#lookUp(text, upstream);
@@ -158,6 +169,18 @@ export class Upstreams {
       endpoint.retire();
     }
   }
+}
+
+/** Who comes before its time gets the look that there is. */
+function atMostEvery(ms: number, look: () => Promise<void>): () => Promise<void> {
+  let at = -Infinity;
+  let last = Promise.resolve();
+  return () => {
+    const now = performance.now();
+    if (now - at < ms) return last;
+    at = now;
+    return (last = look());
+  };
 }
 
 async function lookUpAll(host: string): Promise<string[]> {
