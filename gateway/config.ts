@@ -334,7 +334,7 @@ export const gatewaySettings = {
     min: 0,
     max: 1_000_000_000,
     default: 0,
-    why: 'The same for everybody without a log-in at one address (IPv6: one /64).',
+    why: 'The same for everybody without a log-in at one address (IPv6: one /56).',
   }),
   RATE_LIMIT_ADDRESS_PEOPLE: whole({
     min: 0,

@@ -88,7 +88,7 @@ export class Upstreams {
   of(text: string): Upstream {
     let upstream = this.#upstreams.get(text);
     if (upstream === undefined) {
-      const made = (upstream = new Upstream(
+      const made: Upstream = (upstream = new Upstream(
         addressesOf(text),
         this.#options.random ?? Math.random,
         atMostEvery(LOOK_AGAIN_MS, () => this.#lookUp(text, made)),

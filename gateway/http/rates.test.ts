@@ -40,11 +40,12 @@ describe('the address of a client', () => {
   it.each([
     ['203.0.113.9', '203.0.113.9'],
     ['::ffff:203.0.113.9', '203.0.113.9'],
-    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
-    ['2001:0DB8:0001:0002::1', '2001:db8:1:2::/64'],
-    ['2001:db8::1', '2001:db8:0:0::/64'],
-    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
-    ['::1', '0:0:0:0::/64'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:0::/56'],
+    ['2001:db8:1:2ff:3:4:5:6', '2001:db8:1:200::/56'],
+    ['2001:0DB8:0001:0002::1', '2001:db8:1:0::/56'],
+    ['2001:db8::1', '2001:db8:0:0::/56'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/56'],
+    ['::1', '0:0:0:0::/56'],
   ])('%s is counted as %s', (address, network) => {
     expect(networkOf(address)).toBe(network);
   });
@@ -53,7 +54,7 @@ describe('the address of a client', () => {
     const one = clientOf(asked('2001:db8:1:2::3'), 0);
     expect(one).toMatch(/^[\w-]{22}$/);
     expect(clientOf(asked('2001:db8:1:2:ffff::'), 0)).toBe(one);
-    expect(clientOf(asked('2001:db8:1:3::3'), 0)).not.toBe(one);
+    expect(clientOf(asked('2001:db8:1:100::3'), 0)).not.toBe(one);
   });
 });
 

@@ -155,7 +155,10 @@ function withoutPort(text: string): string {
   return /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1] ?? text.replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1');
 }
 
-/** One customer of a provider has a whole /64 of IPv6; an IPv4 address is one, also when it is written as IPv6. */
+/**
+ * One customer of a provider commonly has a whole /56 of IPv6, some a /48 (RIPE-690 §4.2), so counted by /64 they would be 256 clients. An
+ * IPv4 address is one, also when it is written as IPv6.
+ */
 export function networkOf(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
   if (mapped !== undefined) return mapped;
@@ -165,8 +168,6 @@ export function networkOf(address: string): string {
   const last = tail === undefined || tail === '' ? [] : tail.split(':');
   const whole =
     tail === undefined ? groups : [...groups, ...Array<string>(8 - groups.length - last.length).fill('0'), ...last];
-  return `${whole
-    .slice(0, 4)
-    .map((group) => group.replace(/^0+(?=.)/, ''))
-    .join(':')}::/64`;
+  const [a, b, c, d] = whole.map((group) => Number.parseInt(group, 16));
+  return `${[a!, b!, c!, d! & 0xff00].map((group) => group.toString(16)).join(':')}::/56`;
 }

@@ -32,7 +32,7 @@ export const usersSettings = {
     min: 1,
     max: 1_000_000,
     default: 10,
-    why: 'How often in a minute one client may try the password of one handle; five times as often those of different ones, and ten times as often all clients together that of one. So one client keeps nobody else out, and ten (addresses, of IPv6 /64s) can.',
+    why: 'How often in a minute one client may try the password of one handle; five times as often those of different ones, and ten times as often all clients together that of one. So one client keeps nobody else out, and ten (addresses, of IPv6 /56s) can.',
   }),
   SIGN_UPS_PER_HOUR: whole({
     min: 1,

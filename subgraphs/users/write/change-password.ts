@@ -32,9 +32,10 @@ export class ChangePassword {
       [viewer],
     );
     if (known === undefined) throw noAccount();
-    const right = password !== undefined && (await passwords.verify(known.passwordHash, password, deadline));
+    const right =
+      password !== undefined && (await passwords.verify(known.passwordHash, password, { deadline, line: viewer }));
     if (!right) throw new Failure('FORBIDDEN', 'The password is wrong; it was not changed.');
-    const passwordHash = await passwords.hash(chosen, deadline);
+    const passwordHash = await passwords.hash(chosen, { deadline, line: viewer });
     return database.transaction(async (tx) => {
       const row = await lockAccount(tx, viewer);
       // Somebody else was faster: what was checked above is not the password any more.

@@ -36,7 +36,8 @@ export class DeleteAccount {
     );
     if (known === undefined) throw noAccount();
     if (known.frozenAt !== null) throw new Failure('ACCOUNT_FROZEN', 'This account is being deleted already.');
-    const right = password !== undefined && (await passwords.verify(known.passwordHash, password, deadline));
+    const right =
+      password !== undefined && (await passwords.verify(known.passwordHash, password, { deadline, line: viewer }));
     if (!right) throw new Failure('FORBIDDEN', 'The password is wrong; the account was not deleted.');
     return database.transaction(async (tx) => {
       const { handle, version } = await lockAccount(tx, viewer);

@@ -29,7 +29,7 @@ export class LogIn {
     await throttle.logIn(handle, client);
     // The generation is of the moment in which the password was right: when it is changed meanwhile, this log-in has ended.
     const [row] = await database.query<UserRow>(ACCOUNT, [handle]);
-    const right = await passwords.verify(row?.passwordHash, password, deadline);
+    const right = await passwords.verify(row?.passwordHash, password, { deadline, line: client });
     if (row === undefined || !right)
       throw new Failure('UNAUTHENTICATED', 'Handle and password do not belong together.');
     await throttle.loggedIn(handle, client);

@@ -38,7 +38,9 @@ describe('passwords', () => {
       // Each hash that is begun takes 30 ms of this clock.
       const deadline = leftMs === undefined ? undefined : new Deadline(leftMs, () => (passwords.work - before) * 30);
       const logIn = () =>
-        passwords.verify(kept, 'correct horse', deadline).catch((error: unknown) => (error as { code: string }).code);
+        passwords
+          .verify(kept, 'correct horse', { deadline })
+          .catch((error: unknown) => (error as { code: string }).code);
       const outcomes = await Promise.all(Array.from({ length: 10 }, logIn));
       return { outcomes, hashes: passwords.work - before };
     };
@@ -60,5 +62,31 @@ describe('passwords', () => {
     expect(codes).toEqual(Array.from({ length: 4 }, () => 'OVERLOADED'));
     expect(passwords.work).toBe(101);
     expect(await passwords.verify(undefined, 'x')).toBe(false);
+  });
+
+  it('of one client make no other wait but for their turn; in one line for all (control) everybody stands behind them', async () => {
+    const lastBefore = async (lines: { readonly many: string; readonly one: string }) => {
+      const passwords = new Passwords({ atOnce: 1 });
+      const many = Array.from({ length: 60 }, () => passwords.verify(undefined, 'x', { line: lines.many }));
+      const before = passwords.work;
+      await passwords.verify(undefined, 'x', { line: lines.one });
+      const hashes = passwords.work - before;
+      await Promise.all(many);
+      return hashes;
+    };
+    expect(await lastBefore({ many: 'stranger', one: 'somebody' })).toBeLessThan(5);
+    expect(await lastBefore({ many: 'all', one: 'all' })).toBe(61);
+  });
+
+  it('of one client fill the line for nobody else: the last of the longest is turned away, who stands alone is not', async () => {
+    const passwords = new Passwords({ atOnce: 1 });
+    const of = (line: string) =>
+      passwords.verify(undefined, 'x', { line }).catch((error: unknown) => (error as { code: string }).code);
+    const strangers = Array.from({ length: 101 }, () => of('stranger'));
+    const others = Array.from({ length: 40 }, (_, n) => of(`client ${n}`));
+    const refused = (outcomes: readonly unknown[]) => outcomes.filter((outcome) => outcome === 'OVERLOADED').length;
+    expect(refused(await Promise.all(others))).toBe(0);
+    expect(refused(await Promise.all(strangers))).toBe(40);
+    expect(passwords.work).toBe(101);
   });
 });

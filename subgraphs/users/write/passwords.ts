@@ -7,14 +7,30 @@ const COST = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
 /** At about 30 ms each, whoever is last in line waits three seconds: as long as the gateway waits for a service. */
 const WAITING_MAX = 100;
 
+/** Who asks for a hash: until when they wait, and whose line they stand in. */
+export interface Asker {
+  readonly deadline?: Deadline | undefined;
+  /** A client or a person; whoever says none stands with all the others who say none. */
+  readonly line?: string | undefined;
+}
+
+interface Waiting {
+  readonly go: () => void;
+  readonly turnAway: (failure: Failure) => void;
+}
+
 /**
  * Hashes passwords, few at a time: each hash keeps a core and a thread of the pool that Node also needs for files and names, so without
- * a line fifty log-ins at once would be felt by everybody who only reads.
+ * a line fifty log-ins at once would be felt by everybody who only reads. Each client has a line of its own, and the lines take turns
+ * (Nagle, "On Packet Switches with Infinite Storage", RFC 970): whoever sends many waits for themselves. When too many wait, the last
+ * of the longest line is turned away.
  */
 export class Passwords {
   readonly #atOnce: number;
-  readonly #waiting: (() => void)[] = [];
+  /** By whose they are, the line whose turn is next first. */
+  readonly #lines = new Map<string, Waiting[]>();
   readonly #nobodys: Promise<string>;
+  #waiting = 0;
   #running = 0;
   #work = 0;
 
@@ -29,34 +45,57 @@ export class Passwords {
     return this.#work;
   }
 
-  hash(password: string, deadline?: Deadline): Promise<string> {
-    return this.#inLine(() => hash(password, COST), deadline);
+  hash(password: string, asker?: Asker): Promise<string> {
+    return this.#inLine(() => hash(password, COST), asker);
   }
 
   /** `kept` is undefined when there is nobody: that takes as much work as a wrong password, and is as wrong. */
-  async verify(kept: string | undefined, password: string, deadline?: Deadline): Promise<boolean> {
+  async verify(kept: string | undefined, password: string, asker?: Asker): Promise<boolean> {
     const against = kept ?? (await this.#nobodys);
-    const right = await this.#inLine(() => verify(against, password), deadline);
+    const right = await this.#inLine(() => verify(against, password), asker);
     return right && kept !== undefined;
   }
 
-  async #inLine<T>(work: () => Promise<T>, deadline: Deadline | undefined): Promise<T> {
-    if (this.#running >= this.#atOnce) {
-      if (this.#waiting.length >= WAITING_MAX) throw new Failure('OVERLOADED');
-      // Whoever finishes hands its place over, so `running` stays as it is.
-      await new Promise<void>((go) => this.#waiting.push(go));
-    } else {
-      this.#running += 1;
-    }
+  async #inLine<T>(work: () => Promise<T>, { deadline, line = '' }: Asker = {}): Promise<T> {
+    // Whoever finishes hands its place over, so `running` stays as it is.
+    if (this.#running >= this.#atOnce) await this.#wait(line);
+    else this.#running += 1;
     try {
       // Whoever asked may have gone while this stood in line.
       deadline?.require();
       this.#work += 1;
       return await work();
     } finally {
-      const next = this.#waiting.shift();
-      if (next) next();
+      const next = this.#next();
+      if (next) next.go();
       else this.#running -= 1;
     }
+  }
+
+  #wait(line: string): Promise<void> {
+    const own = this.#lines.get(line) ?? [];
+    if (this.#waiting >= WAITING_MAX) {
+      const [whose, longest] = [...this.#lines].reduce((one, other) => (other[1].length > one[1].length ? other : one));
+      if (longest.length <= own.length + 1) throw new Failure('OVERLOADED');
+      longest.pop()!.turnAway(new Failure('OVERLOADED'));
+      if (longest.length === 0) this.#lines.delete(whose);
+      this.#waiting -= 1;
+    }
+    return new Promise((go, turnAway) => {
+      own.push({ go, turnAway });
+      this.#lines.set(line, own);
+      this.#waiting += 1;
+    });
+  }
+
+  #next(): Waiting | undefined {
+    for (const [line, waiting] of this.#lines) {
+      // The next turn of this line comes after those of all others.
+      this.#lines.delete(line);
+      if (waiting.length > 1) this.#lines.set(line, waiting);
+      this.#waiting -= 1;
+      return waiting.shift();
+    }
+    return undefined;
   }
 }

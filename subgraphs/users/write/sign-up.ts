@@ -35,7 +35,7 @@ export class SignUp {
     const password = takePassword(input.password);
     await throttle.signUp(client);
     // Before the transaction: a hash takes longer than everything inside it.
-    const passwordHash = await passwords.hash(password, deadline);
+    const passwordHash = await passwords.hash(password, { deadline, line: client });
     return database.transaction(async (tx) => {
       const id = newId({ now: clock() });
       await holdHandle(tx, handle, id);
