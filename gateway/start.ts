@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Dispatcher } from 'undici';
 import { ConsistencyTokens } from '#libs/consistency';
 import { ASSERTION_HEADER, AssertionSigner, TokenVerifier, type EndedSessions } from '#libs/identity';
 import { HeapWatch, openFilesMax } from '#libs/lifecycle';
@@ -25,7 +26,7 @@ import { explainPermission } from './explain/permission.js';
 import { splitAddresses } from './fetch/addresses.js';
 import { carryingClient } from './fetch/carrying.js';
 import { openSubgraphClient } from './fetch/subgraph-client.js';
-import { readTls } from './fetch/tls.js';
+import { dispatcherWith, fetchWith, readTls, type SubgraphTls } from './fetch/tls.js';
 import { tracedClient } from './fetch/traced.js';
 import { Admission } from './http/admission.js';
 import { Bodies } from './http/bodies.js';
@@ -105,6 +106,8 @@ export async function startGateway(config: GatewayConfig, parts: GatewayParts = 
 export async function openGateway(config: GatewayConfig, parts: GatewayParts = {}): Promise<OpenedGateway> {
   const { logger = createLogger('gateway'), clock = systemClock, newId = randomUUID } = parts;
   const signer = signerOf(config, clock);
+  const tls = tlsOf(config);
+  const dispatcher = dispatcherWith(tls);
   const ended =
     config.ENDED_SESSIONS_URL === undefined
       ? undefined
@@ -113,8 +116,9 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
           pollMs: config.ENDED_SESSIONS_POLL_MS,
           clock,
           logger,
+          dispatcher,
         });
-  const identity = identityOf(config, clock, signer, ended);
+  const identity = identityOf(config, clock, signer, { ended, dispatcher });
   const budgets = await budgetsOf(config, logger);
   const policies = config.POLICY_MODULE === undefined ? undefined : await loadPolicies(config.POLICY_MODULE);
   const metrics = parts.metrics ?? (config.METRICS_PORT === undefined ? undefined : await Metrics.open());
@@ -143,7 +147,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     breakerFailures: config.SUBGRAPH_BREAKER_FAILURES,
     hedgeMs: config.SUBGRAPH_HEDGE_MS,
     dnsMs: config.SUBGRAPH_DNS_MS,
-    tls: readTls({ ca: config.SUBGRAPH_TLS_CA, cert: config.SUBGRAPH_TLS_CERT, key: config.SUBGRAPH_TLS_KEY }),
+    tls,
     ...(observe ? { observe } : {}),
     lateInLineMs: config.OVERLOAD_MS,
     clock,
@@ -221,7 +225,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   }
 
   const served = new ServedSupergraph({
-    source: parts.source ?? sourceOf(config, identity, logger),
+    source: parts.source ?? sourceOf(config, identity, logger, dispatcher),
     build: parts.agree ? (sdl) => parts.agree!(() => build(sdl)) : build,
     pollMs: config.SUPERGRAPH_POLL_MS,
     logger,
@@ -374,6 +378,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       await server.close();
       await served.close();
       await client.close();
+      await dispatcher?.close();
       await budgets?.close();
       if (!parts.records) await records?.close();
       await scraped?.close();
@@ -384,10 +389,20 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
 
 /** Where the supergraph comes from, for whoever reads it on behalf of several gateways. */
 export function openSource(config: GatewayConfig, logger: Logger): SupergraphSource {
-  return sourceOf(config, identityOf(config, systemClock, signerOf(config, systemClock)), logger);
+  const identity = identityOf(config, systemClock, signerOf(config, systemClock), {});
+  return sourceOf(config, identity, logger, dispatcherWith(tlsOf(config)));
 }
 
-function sourceOf(config: GatewayConfig, identity: Identity, logger: Logger): SupergraphSource {
+function tlsOf(config: GatewayConfig): SubgraphTls {
+  return readTls({ ca: config.SUBGRAPH_TLS_CA, cert: config.SUBGRAPH_TLS_CERT, key: config.SUBGRAPH_TLS_KEY });
+}
+
+function sourceOf(
+  config: GatewayConfig,
+  identity: Identity,
+  logger: Logger,
+  dispatcher: Dispatcher | undefined,
+): SupergraphSource {
   if (config.SUPERGRAPH === undefined) {
     const headers = (service: string): Record<string, string> => {
       const assertion = identity.assertion(service, null);
@@ -398,9 +413,9 @@ function sourceOf(config: GatewayConfig, identity: Identity, logger: Logger): Su
       config,
       services.map(({ name }) => name),
     );
-    return servicesSource(services, headers, logger, config.COMPOSER);
+    return servicesSource(services, headers, logger, config.COMPOSER, dispatcher);
   }
-  return /^https?:/i.test(config.SUPERGRAPH) ? urlSource(config.SUPERGRAPH) : fileSource(config.SUPERGRAPH);
+  return /^https?:/i.test(config.SUPERGRAPH) ? urlSource(config.SUPERGRAPH, dispatcher) : fileSource(config.SUPERGRAPH);
 }
 
 /** Of the addresses of a subgraph the first that can be asked for its SDL. */
@@ -415,7 +430,12 @@ function signerOf(config: GatewayConfig, clock: Clock): AssertionSigner {
   return new AssertionSigner({ secrets: (subgraph) => config.secretOf(subgraph)!, clock });
 }
 
-function identityOf(config: GatewayConfig, clock: Clock, signer: AssertionSigner, ended?: EndedSessions): Identity {
+function identityOf(
+  config: GatewayConfig,
+  clock: Clock,
+  signer: AssertionSigner,
+  { ended, dispatcher }: { ended?: EndedSessions | undefined; dispatcher?: Dispatcher | undefined },
+): Identity {
   if (config.IDENTITY === 'off') return noIdentity;
   return tokenIdentity({
     verifier: new TokenVerifier({
@@ -423,6 +443,7 @@ function identityOf(config: GatewayConfig, clock: Clock, signer: AssertionSigner
       issuer: config.TOKEN_ISSUER,
       audience: config.TOKEN_AUDIENCE,
       clock,
+      fetch: fetchWith(dispatcher),
     }),
     signer,
     clock,

@@ -1,5 +1,6 @@
-import { createSecureContext, type ConnectionOptions } from 'node:tls';
 import { readFileSync } from 'node:fs';
+import { createSecureContext, rootCertificates, type ConnectionOptions } from 'node:tls';
+import { Agent, fetch, type Dispatcher } from 'undici';
 
 export type SubgraphTls = Pick<ConnectionOptions, 'ca' | 'cert' | 'key'>;
 
@@ -28,4 +29,21 @@ export function readTls(files: {
     );
   }
   return tls;
+}
+
+/**
+ * For what a gateway asks besides subgraph calls: schemas, ended log-ins, keys of tokens. It shows the same certificate; believed are who
+ * SUBGRAPH_TLS_CA vouches for and those whom everybody believes, for an issuer or a registry may be a public one. Undefined: nothing is set.
+ */
+export function dispatcherWith(tls: SubgraphTls): Dispatcher | undefined {
+  if (tls.ca === undefined && tls.cert === undefined) return undefined;
+  const ca = tls.ca === undefined ? {} : { ca: [...rootCertificates, tls.ca as Buffer] };
+  return new Agent({ connect: { ...tls, ...ca }, maxHeaderSize: 16 * 1024 });
+}
+
+/** The same as a `fetch`, which Node's own would not take it for: its undici is another one. */
+export function fetchWith(
+  dispatcher: Dispatcher | undefined,
+): ((url: string, init: RequestInit) => Promise<Response>) | undefined {
+  return dispatcher && ((url, init) => fetch(url, { ...(init as object), dispatcher }) as unknown as Promise<Response>);
 }

@@ -1,4 +1,4 @@
-import { request } from 'undici';
+import { request, type Dispatcher } from 'undici';
 import { ASSERTION_HEADER, ENDED_SESSIONS_PAGE, EndedSessions, type EndedSessionsPage } from '#libs/identity';
 import type { Clock, Logger } from '#libs/telemetry';
 
@@ -8,9 +8,9 @@ const BYTES_MAX = 64 * 1024 * 1024;
 /** Log-ins that have ended, as users tells them at this address (ENDED_SESSIONS_URL) to whoever is the gateway. */
 export function endedSessionsAt(
   url: string,
-  parts: { assertion: () => string; pollMs: number; clock: Clock; logger: Logger },
+  parts: { assertion: () => string; pollMs: number; clock: Clock; logger: Logger; dispatcher?: Dispatcher | undefined },
 ): EndedSessions {
-  const { assertion, pollMs, clock, logger } = parts;
+  const { assertion, pollMs, clock, logger, dispatcher } = parts;
   let told = false;
   return new EndedSessions({
     clock,
@@ -20,7 +20,11 @@ export function endedSessionsAt(
       address.searchParams.set('since', String(since));
       address.searchParams.set('limit', String(ENDED_SESSIONS_PAGE));
       if (after !== undefined) address.searchParams.set('after', after);
-      const response = await request(address, { headers: { [ASSERTION_HEADER]: assertion() }, signal });
+      const response = await request(address, {
+        headers: { [ASSERTION_HEADER]: assertion() },
+        signal,
+        ...(dispatcher ? { dispatcher } : {}),
+      });
       if (response.statusCode !== 200) {
         await response.body.dump();
         throw new Error(`status ${response.statusCode}`);

@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
-import { request } from 'undici';
+import { request, type Dispatcher } from 'undici';
 import type { Logger } from '#libs/telemetry';
 import { compose, type ServiceSdl } from './compose.js';
 import type { ComposerChoice } from './composers.js';
@@ -31,14 +31,14 @@ export function fileSource(path: string): SupergraphSource {
 /** A supergraph is at most this long; Apollo's own limit for uploads is 10 MB. */
 const SDL_BYTES_MAX = 16 * 1024 * 1024;
 
-export function urlSource(url: string): SupergraphSource {
+export function urlSource(url: string, dispatcher?: Dispatcher): SupergraphSource {
   let etag: string | undefined;
   return {
     from: url,
     async read(signal) {
       const headers: Record<string, string> = { accept: 'text/plain, application/graphql, */*' };
       if (etag !== undefined) headers['if-none-match'] = etag;
-      const response = await request(url, { headers, signal });
+      const response = await request(url, { headers, signal, ...(dispatcher ? { dispatcher } : {}) });
       if (response.statusCode === 304) {
         await response.body.dump();
         return undefined;
@@ -66,6 +66,7 @@ export function servicesSource(
   headers: (service: string) => Record<string, string>,
   logger: Logger,
   composer: ComposerChoice,
+  dispatcher?: Dispatcher,
 ): SupergraphSource {
   let seen = '';
   let failed: { readonly sdls: string; readonly error: unknown } | undefined;
@@ -73,7 +74,7 @@ export function servicesSource(
     from: services.map(({ name }) => name).join(', '),
     async read(signal) {
       const answers = await Promise.allSettled(
-        services.map((service) => sdlOf(service, headers(service.name), signal)),
+        services.map((service) => sdlOf(service, headers(service.name), signal, dispatcher)),
       );
       const missing = answers.flatMap((answer, index) =>
         answer.status === 'rejected' ? [`${services[index]!.name} (${reason(answer.reason)})`] : [],
@@ -101,12 +102,14 @@ async function sdlOf(
   { name, url }: Service,
   headers: Record<string, string>,
   signal: AbortSignal,
+  dispatcher: Dispatcher | undefined,
 ): Promise<ServiceSdl> {
   const response = await request(url, {
     method: 'POST',
     headers: { 'content-type': 'application/json', accept: 'application/json', ...headers },
     body: JSON.stringify({ query: '{ _service { sdl } }' }),
     signal,
+    ...(dispatcher ? { dispatcher } : {}),
   });
   const text = await textOf(response.body);
   if (response.statusCode !== 200) throw new SupergraphError(`status ${response.statusCode}`);

@@ -1,4 +1,4 @@
-import { createRemoteJWKSet, errors, type FlattenedJWSInput, type JWSHeaderParameters } from 'jose';
+import { createRemoteJWKSet, customFetch, errors, type FetchImplementation, type FlattenedJWSInput, type JWSHeaderParameters } from 'jose';
 import { Failure } from '#libs/failure';
 
 const FETCH_MS = 2_000;
@@ -29,12 +29,15 @@ export class RemoteKeys {
   constructor(
     url: URL,
     private readonly clock: () => number,
+    /** As `fetch` of the platform; absent: that. */
+    fetch?: FetchImplementation,
   ) {
     // When to fetch is decided here, by our clock: by itself jose does so for the first token only.
     this.#keys = createRemoteJWKSet(url, {
       timeoutDuration: FETCH_MS,
       cooldownDuration: Infinity,
       cacheMaxAge: Infinity,
+      ...(fetch ? { [customFetch]: fetch } : {}),
     });
   }
 

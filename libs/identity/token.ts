@@ -1,4 +1,12 @@
-import { createLocalJWKSet, jwtVerify, SignJWT, type JSONWebKeySet, type JWTPayload, type JWTVerifyGetKey } from 'jose';
+import {
+  createLocalJWKSet,
+  jwtVerify,
+  SignJWT,
+  type FetchImplementation,
+  type JSONWebKeySet,
+  type JWTPayload,
+  type JWTVerifyGetKey,
+} from 'jose';
 import { Failure } from '#libs/failure';
 import { globalId, parseGlobalId } from './global-id.js';
 import { newId } from './ids.js';
@@ -68,6 +76,8 @@ export interface TokenVerifierParts {
   readonly issuer: string;
   readonly audience: string;
   readonly clock?: () => number;
+  /** How the issuer is asked; absent: with the platform's `fetch`. */
+  readonly fetch?: FetchImplementation | undefined;
 }
 
 /**
@@ -81,8 +91,8 @@ export class TokenVerifier {
   readonly #audience: string;
   readonly #clock: () => number;
 
-  constructor({ keys, issuer, audience, clock = Date.now }: TokenVerifierParts) {
-    this.#key = keys instanceof URL ? new RemoteKeys(keys, clock).find : createLocalJWKSet(keys);
+  constructor({ keys, issuer, audience, clock = Date.now, fetch }: TokenVerifierParts) {
+    this.#key = keys instanceof URL ? new RemoteKeys(keys, clock, fetch).find : createLocalJWKSet(keys);
     this.#issuer = issuer;
     this.#audience = audience;
     this.#clock = clock;
