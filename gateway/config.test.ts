@@ -28,7 +28,7 @@ describe('the gateway’s settings', () => {
     });
   });
 
-  it('in production neither introspection nor playground, unless they are asked for', () => {
+  it('in production, and where others reach it, neither introspection nor playground, unless they are asked for', () => {
     expect(readGatewayConfig({ ...base, NODE_ENV: 'production' })).toMatchObject({
       introspection: false,
       playground: false,
@@ -36,6 +36,13 @@ describe('the gateway’s settings', () => {
     expect(readGatewayConfig({ ...base, NODE_ENV: 'production', INTROSPECTION: 'on', PLAYGROUND: 'on' })).toMatchObject(
       { introspection: true, playground: true },
     );
+    // Who is reached from elsewhere is as good as in production, also where nobody thought of saying so.
+    for (const reached of [{ HOST: '0.0.0.0' }, { HOST: '::' }, { HOST: '10.0.0.7' }, { TRUSTED_PROXIES: '1' }]) {
+      const { introspection, playground, explain } = readGatewayConfig({ ...base, ...reached });
+      expect([introspection, playground, explain.who]).toEqual([false, false, 'nobody']);
+    }
+    for (const HOST of ['localhost', '127.0.0.1', '127.1.2.3', '::1'])
+      expect(readGatewayConfig({ ...base, HOST })).toMatchObject({ introspection: true, playground: true });
     expect(readGatewayConfig({ ...base, INTROSPECTION: 'off', PLAYGROUND: 'off' })).toMatchObject({
       introspection: false,
       playground: false,

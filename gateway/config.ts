@@ -148,16 +148,16 @@ export const gatewaySettings = {
   CORS_CREDENTIALS: flag({ default: false, why: 'May those pages send cookies?' }),
   NODE_ENV: text({
     default: 'development',
-    why: 'production turns introspection, suggestions and the playground off.',
+    why: 'production turns introspection, suggestions, EXPLAIN and the playground off.',
   }),
   INTROSPECTION: choice(['on', 'off'], {
-    why: 'May clients ask for the schema, and are they told what they may have meant? Default: on unless NODE_ENV=production.',
+    why: 'May clients ask for the schema, and are they told what they may have meant? Default: on where only this machine reaches the gateway: HOST is its own, TRUSTED_PROXIES is 0, NODE_ENV is not production.',
   }),
   PLAYGROUND: choice(['on', 'off'], {
-    why: 'Is GraphiQL shown to browsers at /graphql? Default: on unless NODE_ENV=production.',
+    why: 'Is GraphiQL shown to browsers at /graphql? Default: on where only this machine reaches the gateway: HOST is its own, TRUSTED_PROXIES is 0, NODE_ENV is not production.',
   }),
   EXPLAIN: choice(['off', 'token', 'on'], {
-    why: 'Who is told in extensions.explain how a request was answered (header tributary-explain): nobody, who knows EXPLAIN_TOKEN, anybody. Default: on unless NODE_ENV=production.',
+    why: 'Who is told in extensions.explain how a request was answered (header tributary-explain): nobody, who knows EXPLAIN_TOKEN, anybody. Default: on where only this machine reaches the gateway: HOST is its own, TRUSTED_PROXIES is 0, NODE_ENV is not production.',
   }),
   EXPLAIN_TOKEN: secret({ why: 'What the header tributary-explain has to say with EXPLAIN=token.' }),
   REQUEST_TIMEOUT_MS: whole({
@@ -401,7 +401,7 @@ export interface GatewayConfig extends GatewaySettings {
 export function readGatewayConfig(env: Environment): GatewayConfig {
   const values = readSettings(gatewaySettings, env, (given) => mistakesIn(given, env));
   const lower = (list: readonly string[]) => Object.freeze(list.map((name) => name.toLowerCase()));
-  const production = values.NODE_ENV === 'production';
+  const own = isOwn(values);
   const forward = lower(values.FORWARD_HEADERS);
   return Object.freeze({
     ...values,
@@ -418,11 +418,11 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
       items: values.LIMIT_ITEMS,
     },
     cors: { origins: values.CORS_ORIGINS, credentials: values.CORS_CREDENTIALS, headers: forward },
-    introspection: values.INTROSPECTION === undefined ? !production : values.INTROSPECTION === 'on',
-    playground: values.PLAYGROUND === undefined ? !production : values.PLAYGROUND === 'on',
+    introspection: values.INTROSPECTION === undefined ? own : values.INTROSPECTION === 'on',
+    playground: values.PLAYGROUND === undefined ? own : values.PLAYGROUND === 'on',
     workers: values.WORKERS === 'auto' ? Math.min(availableParallelism(), WORKERS_MAX) : Number(values.WORKERS),
     explain: {
-      who: WHO_MAY[values.EXPLAIN ?? (production ? 'off' : 'on')],
+      who: WHO_MAY[values.EXPLAIN ?? (own ? 'on' : 'off')],
       token: values.EXPLAIN_TOKEN,
     },
     services: servicesOf(values.SUBGRAPHS ?? ''),
@@ -434,6 +434,16 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
         : hostRule(values.SUBGRAPH_HOSTS),
     secretOf: (subgraph: string) => env[secretVariableOf(subgraph)] || undefined,
   });
+}
+
+/** Only whoever works on this machine reaches it: not where it listens for others, nor behind a proxy, nor where somebody says that it is in production. */
+export function isOwn({
+  HOST,
+  NODE_ENV,
+  TRUSTED_PROXIES,
+}: Pick<GatewaySettings, 'HOST' | 'NODE_ENV' | 'TRUSTED_PROXIES'>): boolean {
+  const loopback = HOST === 'localhost' || HOST === '::1' || /^127(\.\d+){3}$/.test(HOST);
+  return loopback && TRUSTED_PROXIES === 0 && NODE_ENV !== 'production';
 }
 
 const WHO_MAY = { off: 'nobody', token: 'token', on: 'anybody' } as const;

@@ -20,7 +20,7 @@ import { LIFETIME_MAX_MS, openRecordCache, type RecordCache } from '#libs/cache'
 import { EntityCache } from './cache/entity-cache.js';
 import { openOperator } from './cache/operator.js';
 import { CacheRules } from './cache/rules.js';
-import { secretVariableOf, type GatewayConfig } from './config.js';
+import { isOwn, secretVariableOf, type GatewayConfig } from './config.js';
 import type { Engine, EngineFactory } from './engine.js';
 import { explainPermission } from './explain/permission.js';
 import { splitAddresses } from './fetch/addresses.js';
@@ -120,6 +120,8 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
         });
   const identity = identityOf(config, clock, signer, { ended, dispatcher });
   const budgets = await budgetsOf(config, logger);
+  if (budgets === undefined && !isOwn(config))
+    logger.warn({}, 'Anybody may ask for as much as they like: RATE_LIMIT_PERSON and RATE_LIMIT_ADDRESS are not set');
   const policies = config.POLICY_MODULE === undefined ? undefined : await loadPolicies(config.POLICY_MODULE);
   const metrics = parts.metrics ?? (config.METRICS_PORT === undefined ? undefined : await Metrics.open());
   const observe = metrics && gatewayMetrics(metrics);
