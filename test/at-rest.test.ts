@@ -164,7 +164,11 @@ withServer(['postgres', 'redis'], 'addresses, passwords and tokens of fifty peop
     const { pathname } = new URL(urls['users']!);
     const admin = new pg.Client({ connectionString: Object.assign(new URL(postgres.url), { pathname }).href });
     await admin.connect();
-    await admin.query(statement).finally(() => admin.end());
+    try {
+      await admin.query(statement);
+    } finally {
+      await admin.end();
+    }
   }
 
   /** Files below a folder of the server in which something is found, once everything is on disk. */

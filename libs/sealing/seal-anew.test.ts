@@ -198,6 +198,10 @@ withServer('postgres', 'a column that is sealed anew', (adminUrl) => {
   async function asAdmin(statement: string): Promise<void> {
     const client = new pg.Client({ connectionString: adminUrl });
     await client.connect();
-    await client.query(statement).finally(() => client.end());
+    try {
+      await client.query(statement);
+    } finally {
+      await client.end();
+    }
   }
 });
