@@ -70,7 +70,9 @@ export function deletion(world: () => World): void {
     await world().settle();
     expect(await tablesWith(world(), secret)).not.toEqual([]);
     const uuid = parseGlobalId('user', a.id);
-    const [kept] = await world().users.database.query<{ email: string }>('SELECT email FROM users WHERE id = $1', [uuid]);
+    const [kept] = await world().users.database.query<{ email: string }>('SELECT email FROM users WHERE id = $1', [
+      uuid,
+    ]);
     expect(await tablesWith(world(), kept!.email)).toEqual(['users.users']);
     expect(await tablesWith(world(), uuid)).toEqual(
       expect.arrayContaining([
