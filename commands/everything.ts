@@ -13,6 +13,7 @@ import { startFollowers } from '../subgraphs/followers/start.js';
 import { readPostsConfig } from '../subgraphs/posts/config.js';
 import { startPosts } from '../subgraphs/posts/start.js';
 import { readUsersConfig } from '../subgraphs/users/config.js';
+import { openSealer } from '../subgraphs/users/sealing.js';
 import { startUsers } from '../subgraphs/users/start.js';
 import {
   databasesOf,
@@ -103,7 +104,12 @@ export async function startEverything(
     if (wantsDemo(settings)) {
       // Who is looked at now is found without a list; what is loaded beside that could be missing in it for good.
       await posts.settle();
-      seeded = await seedDemo({ users: users.database, posts: posts.database, followers: followers.database });
+      seeded = await seedDemo({
+        users: users.database,
+        posts: posts.database,
+        followers: followers.database,
+        sealer: await openSealer(configs.users),
+      });
     }
     if (seeded) progress('Seeded alice, bob, carol, dan and eve.');
 

@@ -1,9 +1,10 @@
 import { parseArgs } from 'node:util';
 import { lockDataDir, openDatabase } from '#libs/database';
-import { makeDataDir, type Environment } from '#libs/settings';
+import { makeDataDir, readSettings, type Environment } from '#libs/settings';
 import { createLogger } from '#libs/telemetry';
 import { followersTables } from '../subgraphs/followers/followers.tables.js';
 import { postsTables } from '../subgraphs/posts/posts.tables.js';
+import { missingSealingKeys, openSealer, sealingSettings } from '../subgraphs/users/sealing.js';
 import { usersTables } from '../subgraphs/users/users.tables.js';
 import { databasesOf, naming, onServers, readCommandSettings, secretsFrom, type Service } from './databases.js';
 import { loadWorld, rowsOf } from './seed/load.js';
@@ -18,7 +19,7 @@ const USAGE = `npm run seed -- --users 1000 [--follows N] [--posts N] [--seed N]
   --seed     which world, 1 to 65535 (1): the same number is the same people, follows and posts
 
 Everybody's password is tributary. It goes to the databases that npm start would use: embedded under DATA_DIR, or
-USERS_DATABASE_URL, POSTS_DATABASE_URL and FOLLOWERS_DATABASE_URL, or DATABASE_URL.
+USERS_DATABASE_URL, POSTS_DATABASE_URL and FOLLOWERS_DATABASE_URL, or DATABASE_URL; these with the SEALING_KEYS of users.
 `;
 const PASSWORD = 'tributary';
 
@@ -40,6 +41,9 @@ async function seed(world: WorldOptions, env: Environment): Promise<void> {
   const logger = createLogger('seed', 'warn');
   const started = performance.now();
   const settings = readCommandSettings(env);
+  const { SEALING_KEYS } = readSettings(sealingSettings, env, (values) =>
+    onServers(settings) ? missingSealingKeys({ ...values, DATABASE_URL: 'of a server' }) : [],
+  );
   if (!onServers(settings)) await makeDataDir(dataDir);
   const urls = await databasesOf(settings, secretsFrom(settings.ASSERTION_SECRET ?? ''));
   const lock = onServers(settings) ? undefined : await lockDataDir(dataDir);
@@ -55,6 +59,7 @@ async function seed(world: WorldOptions, env: Environment): Promise<void> {
       users: await open('users', usersTables),
       posts: await open('posts', postsTables),
       followers: await open('followers', followersTables),
+      sealer: await openSealer({ SEALING_KEYS, DATABASE_URL: urls.users, DATA_DIR: dataDir }),
     };
     process.stderr.write(`Seed ${world.seed}: ${show(world.users)} people …\n`);
     const generated = generateWorld(world);

@@ -3,6 +3,7 @@ import * as followersBulk from '../subgraphs/followers/bulk.js';
 import * as postsBulk from '../subgraphs/posts/bulk.js';
 import { readPostsConfig, timelineLimits } from '../subgraphs/posts/config.js';
 import * as usersBulk from '../subgraphs/users/bulk.js';
+import { sealer } from './sealer.js';
 import type { World } from './world.js';
 
 /** `size` people who all follow `hub` and are followed back, with a post each, and `size` posts of `hub` liked by all of the first ten. */
@@ -14,6 +15,7 @@ export async function crowdAround(world: World, hub: string, size: number): Prom
 
   await usersBulk.loadUsers(
     world.users.database,
+    sealer,
     people.map(({ id, handle }, n) => ({
       id,
       handle,

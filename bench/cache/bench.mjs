@@ -160,6 +160,7 @@ export async function openWorld(users, step) {
     DATABASE_URL: admin,
     ASSERTION_SECRET: SECRET,
     SIGNING_KEY: keyText(),
+    SEALING_KEYS: `1:${createHash('sha256').update(SECRET).digest('base64')}`,
     DATA_DIR: `${ROOT}data/bench`,
   };
   const { provisionServices } = await import(`${ROOT}dist/libs/database/index.js`);
@@ -232,6 +233,7 @@ async function startStacks(world, wanted, step) {
   const ours = await start('ours-subgraphs.mjs', {
     ...base,
     SIGNING_KEY: world.env.SIGNING_KEY,
+    SEALING_KEYS: world.env.SEALING_KEYS,
     ...Object.fromEntries(
       Object.keys(world.urls).map((service) => [`ASSERTION_SECRET_${service}`, world.secrets.of('assertion', service)]),
     ),

@@ -143,6 +143,7 @@ async function startWay(world, env) {
     DATABASE_POOL_MAX: POOL_MAX,
     REDIS_URL: world.redis.url,
     SIGNING_KEY: world.env.SIGNING_KEY,
+    SEALING_KEYS: world.env.SEALING_KEYS,
   });
   const list = Object.entries(subgraphs.told.urls).map(([name, url]) => ({ name, url }));
   const settings = gatewayEnvironment({ ...process.env, ...env, PORT: '0' }, '', world.secrets, list);

@@ -104,6 +104,7 @@ export async function openTown(
     const signingKey = generateKeyPairSync('ed25519')
       .privateKey.export({ format: 'der', type: 'pkcs8' })
       .toString('base64');
+    const sealingKeys = `1:${randomBytes(32).toString('base64')}`;
     const through = (url: string, { port }: FaultProxy): string => {
       const changed = new URL(url);
       changed.port = String(port);
@@ -117,7 +118,7 @@ export async function openTown(
         ASSERTION_SECRET: assertions[name],
         // One process of each: nobody else could be asked.
         DRAIN_MS: '0',
-        ...(name === 'users' ? { SIGNING_KEY: signingKey } : {}),
+        ...(name === 'users' ? { SIGNING_KEY: signingKey, SEALING_KEYS: sealingKeys } : {}),
       }))),
       gateway: {
         PORT: String(gatewayPort),

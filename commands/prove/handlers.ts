@@ -1,8 +1,10 @@
+import { randomBytes } from 'node:crypto';
 import { CRASH_POINTS, type CrashPoint } from '#libs/crash-point';
 import { openDatabase, type Database } from '#libs/database';
 import { LISTENERS } from '#libs/events';
 import { newId } from '#libs/identity';
 import { recordEvents } from '#libs/outbox';
+import { Sealer, sealingKeyOf } from '#libs/sealing';
 import { loadUsers } from '../../subgraphs/users/bulk.js';
 import { drift, otherNotifications, type Stores } from '../faults/drift.js';
 import type { Progress } from '../seed/progress.js';
@@ -172,6 +174,7 @@ async function layOut(stores: Stores): Promise<string[]> {
   }));
   await loadUsers(
     stores.users,
+    new Sealer([sealingKeyOf('proof', randomBytes(32))]),
     rows.map((row) => ({ ...row, joinedAt })),
   );
   await stores.users.transaction(async (tx) => {

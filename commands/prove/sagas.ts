@@ -1,8 +1,10 @@
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CRASH_POINTS, type CrashPoint } from '#libs/crash-point';
 import { openDatabase, type Database } from '#libs/database';
 import { newId } from '#libs/identity';
 import type { Saga } from '#libs/saga';
+import { Sealer, sealingKeyOf } from '#libs/sealing';
 import {
   loadBlocks as loadFollowersBlocks,
   loadFollows,
@@ -279,6 +281,7 @@ async function layOut(stores: Stores, { accounts: least, points, naive, calm }: 
   const [blockedId = '', ...staying] = ids.slice(accounts);
   await loadUsers(
     stores.users,
+    new Sealer([sealingKeyOf('proof', randomBytes(32))]),
     ids.map((id, nth) => ({
       id,
       handle: `h${nth}`,

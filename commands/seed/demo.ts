@@ -1,5 +1,6 @@
 import type { Database } from '#libs/database';
 import { newId, shardOf } from '#libs/identity';
+import type { Sealer } from '#libs/sealing';
 import { loadBlocks, loadFollows, loadPeople, recount } from '../../subgraphs/followers/bulk.js';
 import * as posts from '../../subgraphs/posts/bulk.js';
 import { readPostsConfig, timelineLimits } from '../../subgraphs/posts/config.js';
@@ -11,6 +12,8 @@ export interface Databases {
   readonly users: Database;
   readonly posts: Database;
   readonly followers: Database;
+  /** Of users. */
+  readonly sealer: Sealer;
 }
 
 /**
@@ -26,7 +29,7 @@ export interface Databases {
  * So alice has four followers, and eve, logged in, sees three of them. alice wrote 24 posts, more than a page of the profile;
  * bob, carol, dan and eve a few; some are replies to hers. Answers false, and does nothing, where anybody has signed up.
  */
-export async function seedDemo({ users, posts: postsStore, followers }: Databases): Promise<boolean> {
+export async function seedDemo({ users, posts: postsStore, followers, sealer }: Databases): Promise<boolean> {
   const [anybody] = await users.query('SELECT FROM users LIMIT 1');
   if (anybody !== undefined) return false;
 
@@ -72,6 +75,7 @@ export async function seedDemo({ users, posts: postsStore, followers }: Database
   const passwordHash = await new Passwords({ atOnce: 1 }).hash('tributary');
   await loadUsers(
     users,
+    sealer,
     PEOPLE.map(({ name, id, joinedAt, bio }) => ({
       id,
       handle: name,

@@ -36,7 +36,7 @@ export function rowsOf({ people, graph, writings }: GeneratedWorld): number {
 }
 
 async function loadPeople(
-  { users, posts, followers }: Databases,
+  { users, posts, followers, sealer }: Databases,
   { people }: GeneratedWorld,
   password: string,
   progress: Progress,
@@ -51,6 +51,7 @@ async function loadPeople(
       const strangers = chunk.filter(({ id }) => !knownIds.has(id));
       await loadUsers(
         users,
+        sealer,
         strangers.map((person) => ({ ...person, passwordHash, joinedAt: new Date(person.joinedAt) })),
       );
       await Promise.all([postsBulk.loadPeople(posts, ids), followersBulk.loadPeople(followers, ids)]);

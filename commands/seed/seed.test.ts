@@ -6,6 +6,7 @@ import { openDatabase, type Database } from '#libs/database';
 import { followersTables } from '../../subgraphs/followers/followers.tables.js';
 import { postsTables } from '../../subgraphs/posts/posts.tables.js';
 import { usersTables } from '../../subgraphs/users/users.tables.js';
+import { sealer } from '../../test/sealer.js';
 import { Passwords } from '../../subgraphs/users/write/passwords.js';
 import { seedDemo } from './demo.js';
 import { loadWorld, rowsOf } from './load.js';
@@ -110,7 +111,7 @@ function opened() {
     await Promise.all(Object.values(databases).map((database) => database.close()));
     rmSync(dataDir, { recursive: true, force: true });
   });
-  return () => databases;
+  return () => ({ ...databases, sealer });
 }
 
 /** The one value of the one row. */

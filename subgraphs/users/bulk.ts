@@ -1,4 +1,6 @@
 import type { Database } from '#libs/database';
+import type { Sealer } from '#libs/sealing';
+import { sealEmail } from './sealing.js';
 
 export interface BulkUser {
   readonly id: string;
@@ -14,7 +16,7 @@ export interface BulkUser {
  * Many people at once, for the seed: facts without events, so whoever calls it fills the other services by their own bulk
  * loads. Two statements per call, one transaction; a handle that is taken fails the whole call.
  */
-export async function loadUsers(database: Database, rows: readonly BulkUser[]): Promise<void> {
+export async function loadUsers(database: Database, sealer: Sealer, rows: readonly BulkUser[]): Promise<void> {
   if (rows.length === 0) return;
   const column = <Name extends keyof BulkUser>(name: Name) => rows.map((row) => row[name]);
   await database.transaction(async (tx) => {
@@ -30,7 +32,7 @@ export async function loadUsers(database: Database, rows: readonly BulkUser[]): 
         column('handle'),
         column('displayName'),
         column('bio'),
-        column('email'),
+        rows.map(({ id, email }) => sealEmail(sealer, id, email)),
         column('passwordHash'),
         rows.map((row) => row.joinedAt.toISOString()),
       ],

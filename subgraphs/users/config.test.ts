@@ -1,10 +1,13 @@
 import { generateKeyPairSync } from 'node:crypto';
+import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import { SettingsError } from '#libs/settings';
+import { sealingKeys } from '../../test/sealer.js';
 import { readUsersConfig } from './config.js';
 
 const DATABASE_URL = 'postgres://h/users';
 const key = generateKeyPairSync('ed25519').privateKey.export({ format: 'der', type: 'pkcs8' }).toString('base64');
+const LONG = `1:${Buffer.alloc(32, 'swordfish').toString('base64')}`;
 
 describe('the settings of users', () => {
   it('are all optional on the embedded default', () => {
@@ -19,7 +22,7 @@ describe('the settings of users', () => {
   it('need secrets with a database, and say so together', () => {
     expect(() => readUsersConfig({ DATABASE_URL })).toThrow(SettingsError);
     expect(() => readUsersConfig({ DATABASE_URL })).toThrow(
-      /ASSERTION_SECRET is required with DATABASE_URL.*\n.*SIGNING_KEY is required with DATABASE_URL/,
+      /ASSERTION_SECRET is required with DATABASE_URL.*\n.*SIGNING_KEY is required with DATABASE_URL.*\n.*SEALING_KEYS is required with DATABASE_URL/,
     );
   });
 
@@ -31,8 +34,34 @@ describe('the settings of users', () => {
     expect(wrong).not.toThrow(/hunter2|c3dvcmRmaXNo/);
   });
 
+  it.each([
+    ['a short one', `1:${Buffer.alloc(31, 'swordfish').toString('base64')}`],
+    ['one of no name', Buffer.alloc(32, 'swordfish').toString('base64')],
+    ['what is no base64', `1:${'swordfish'.repeat(8)}!`],
+    ['a name twice', `${LONG},${LONG}`],
+    ['a good one and a short one', `${LONG},2:c3dvcmRmaXNo`],
+  ])('refuse, of the keys that seal, %s, without showing it', (_what, SEALING_KEYS) => {
+    const wrong = () =>
+      readUsersConfig({ DATABASE_URL, ASSERTION_SECRET: 's'.repeat(32), SIGNING_KEY: key, SEALING_KEYS });
+    expect(wrong).toThrow(/nothing was started.\n {2}SEALING_KEYS takes id:base64.*came something else \(not shown\)$/);
+    expect(wrong).not.toThrow(/swordfish|c3dvcmRmaXNo/);
+  });
+
+  it('hold keys that are not shown by whoever prints them', () => {
+    const { SEALING_KEYS } = readUsersConfig({ SEALING_KEYS: `${LONG}, 2:${LONG.slice(2)}` });
+    expect(SEALING_KEYS?.map(({ id }) => id)).toEqual(['1', '2']);
+    expect(`${JSON.stringify(SEALING_KEYS)} ${inspect(SEALING_KEYS, { depth: 9, showHidden: true })}`).not.toMatch(
+      /[\w+/]{20,}/,
+    );
+  });
+
   it('take a key as openssl makes it', () => {
-    const config = readUsersConfig({ DATABASE_URL, ASSERTION_SECRET: 's'.repeat(32), SIGNING_KEY: key });
+    const config = readUsersConfig({
+      DATABASE_URL,
+      ASSERTION_SECRET: 's'.repeat(32),
+      SIGNING_KEY: key,
+      SEALING_KEYS: sealingKeys(),
+    });
     expect(config.SIGNING_KEY?.publicJwk).toMatchObject({ kty: 'OKP', crv: 'Ed25519', alg: 'EdDSA' });
   });
 });

@@ -1,6 +1,7 @@
 import { parseSigningKey, type SigningKey } from '#libs/identity';
 import { choice, readSettings, text, whole, type Environment, type Setting, type Values } from '#libs/settings';
 import { missingSecrets, serviceSettings } from '#libs/subgraph-kit';
+import { missingSealingKeys, sealingSettings } from './sealing.js';
 
 const signingKey: Setting<SigningKey> = {
   takes: 'an Ed25519 private key on one line (openssl genpkey -algorithm ed25519 -outform DER | base64 -w0)',
@@ -16,6 +17,7 @@ export const usersSettings = {
     ...signingKey,
     why: 'The SIGNING_KEY of before: tokens signed by it stay good for as long as it is set. Take it away TOKEN_LIFETIME_S after the change.',
   } satisfies Setting<SigningKey>,
+  ...sealingSettings,
   TOKEN_ISSUER: text({ default: 'tributary', why: 'Who signs log-in tokens (iss); the gateway expects the same.' }),
   TOKEN_AUDIENCE: text({
     default: 'tributary',
@@ -79,5 +81,6 @@ export function readUsersConfig(env: Environment): UsersConfig {
     ...(values.DATABASE_URL !== undefined && values.SIGNING_KEY === undefined
       ? [`SIGNING_KEY is required with DATABASE_URL: ${signingKey.takes}`]
       : []),
+    ...missingSealingKeys(values),
   ]);
 }

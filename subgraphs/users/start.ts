@@ -1,11 +1,13 @@
 import { loadOrCreateSigningKey, TokenIssuer } from '#libs/identity';
 import { openBudgets } from '#libs/rate-limit';
+import { SealingAnew } from '#libs/sealing';
 import { startService, type RunningSubgraph, type ServiceParts } from '#libs/subgraph-kit';
 import { createLogger, systemClock } from '#libs/telemetry';
 import type { UsersConfig } from './config.js';
 import { usersGauges } from './gauges.js';
 import { deletionWork } from './on/deletion.js';
 import { heardBy } from './on/heard.js';
+import { EMAIL, openSealer } from './sealing.js';
 import { usersModule } from './users.module.js';
 import { usersTables } from './users.tables.js';
 import { EndedSessionsRetention } from './write/forget-ended-sessions.js';
@@ -15,6 +17,7 @@ import { Throttle } from './write/throttle.js';
 export async function startUsers(config: UsersConfig, parts: ServiceParts): Promise<RunningSubgraph> {
   const { TOKEN_ISSUER: issuer, TOKEN_AUDIENCE: audience, TOKEN_LIFETIME_S: lifetimeS } = config;
   const key = config.SIGNING_KEY ?? (await loadOrCreateSigningKey(config.DATA_DIR));
+  const sealer = await openSealer(config);
   const tokens = new TokenIssuer({
     key,
     before: config.SIGNING_KEY_BEFORE === undefined ? [] : [config.SIGNING_KEY_BEFORE],
@@ -38,13 +41,15 @@ export async function startUsers(config: UsersConfig, parts: ServiceParts): Prom
         tables: usersTables,
         hear: heardBy(patience),
         gauges: usersGauges,
-        module: (built) => usersModule({ ...built, tokens, passwords, throttle, saga: config.DELETION_SAGA, patience }),
+        module: (built) =>
+          usersModule({ ...built, tokens, sealer, passwords, throttle, saga: config.DELETION_SAGA, patience }),
         background: ({ database, logger }) => {
           const deletions = deletionWork({ database, logger, patience });
           const ended = new EndedSessionsRetention({ database, logger });
+          const sealing = new SealingAnew({ database, column: EMAIL, sealer, logger });
           return {
             settled: () => deletions.settled(),
-            close: async () => void (await Promise.all([deletions.close(), ended.close()])),
+            close: async () => void (await Promise.all([deletions.close(), ended.close(), sealing.close()])),
           };
         },
       },

@@ -22,6 +22,7 @@ export class UserRow {
   @Column('text', { name: 'avatar_url', nullable: true })
   avatarUrl: string | null;
 
+  /** Sealed for this row: sealing.ts. Plain where an older version wrote it, until it is sealed; empty when the account is erased. */
   @Column('text')
   email: string;
 

@@ -2,6 +2,7 @@ import type { DynamicModule } from '@nestjs/common';
 import { openCache } from '#libs/cache';
 import type { TokenIssuer } from '#libs/identity';
 import type { Saga } from '#libs/saga';
+import type { Sealer } from '#libs/sealing';
 import { subgraphModule, writingFor, type ModuleParts, type Writable } from '#libs/subgraph-kit';
 import type { Patience } from './deletion.store.js';
 import { deletionOf } from './read/deletion.queries.js';
@@ -27,6 +28,7 @@ import { UserMutations, type Writes } from './write/user.mutations.js';
 
 export interface UsersParts extends ModuleParts {
   readonly tokens: TokenIssuer;
+  readonly sealer: Sealer;
   readonly passwords: Passwords;
   readonly saga: Saga;
   readonly patience: Patience;
@@ -38,6 +40,7 @@ export function usersModule({
   cache,
   entities,
   tokens,
+  sealer,
   passwords,
   throttle,
   assertions,
@@ -56,7 +59,7 @@ export function usersModule({
 
   const { lifetimeS } = tokens;
   const writes = (tellable: Writable): Writes => ({
-    signUp: new SignUp({ database: tellable, passwords, throttle, clock }),
+    signUp: new SignUp({ database: tellable, sealer, passwords, throttle, clock }),
     logIn: new LogIn({ database: tellable, passwords, throttle }),
     logOut: new LogOut({ database: tellable, clock, lifetimeS }),
     changePassword: new ChangePassword({ database: tellable, passwords, throttle, clock, lifetimeS }),
@@ -68,7 +71,12 @@ export function usersModule({
     },
     again: (run) => tellable.again(run),
   });
-  const loaders = userLoaders({ database, cache: userCache, source: new UserCache(openCache({ mode: 'off' })) });
+  const loaders = userLoaders({
+    database,
+    sealer,
+    cache: userCache,
+    source: new UserCache(openCache({ mode: 'off' })),
+  });
 
   return subgraphModule({
     name: 'users',

@@ -19,6 +19,7 @@ import { openStream, recordEvent, type Stream } from '#libs/outbox';
 import { openBudgets } from '#libs/rate-limit';
 import type { RunningSubgraph } from '#libs/subgraph-kit';
 import { createLogger, silent } from '#libs/telemetry';
+import { sealer } from '../../test/sealer.js';
 import { loadUsers } from './bulk.js';
 import { readUsersConfig } from './config.js';
 import { EndedSessionsOnce1764547200004 } from './migrations/0005-ended-sessions-once.js';
@@ -571,6 +572,7 @@ describe('users, without a cache', () => {
     await world.start();
     await loadUsers(
       world.users.database,
+      sealer,
       crowd.map((id, n) => ({
         id,
         handle: `person${n}`,

@@ -134,9 +134,14 @@ export const THREATS: readonly Threat[] = [
     id: 'S31',
     what: 'personal data at rest',
     rows: ['E10', 'F', 'G'],
-    tests: ['subgraphs/users/users.test.ts', 'libs/telemetry/logger.test.ts'],
-    missing:
-      'encryption of single columns, with keys that can be changed: e-mail addresses are plain text in users’ database, so its disk and backups are the operator’s to encrypt. Logs, events and caches have none of them',
+    tests: [
+      'test/at-rest.test.ts',
+      'libs/sealing/sealer.test.ts',
+      'libs/sealing/seal-anew.test.ts',
+      'subgraphs/users/config.test.ts',
+      'subgraphs/users/users.test.ts',
+      'libs/telemetry/logger.test.ts',
+    ],
   },
   {
     id: 'S32',

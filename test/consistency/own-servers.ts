@@ -1,5 +1,6 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
+import { sealingKeys } from '../sealer.js';
 import { provision } from '../deploy/databases.js';
 
 /** What a world on real servers is told. */
@@ -24,6 +25,7 @@ export async function ownServers(adminUrl: string, redisUrl: string, redisDataba
     REDIS_URL: ownRedis,
     ASSERTION_SECRET: master,
     SIGNING_KEY: generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'der' }).toString('base64'),
+    SEALING_KEYS: sealingKeys(),
   };
   return { env, master, postsUrl: urls['posts'] ?? '', drop };
 }

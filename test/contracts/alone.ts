@@ -13,6 +13,7 @@ import { startFollowers } from '../../subgraphs/followers/start.js';
 import { readPostsConfig } from '../../subgraphs/posts/config.js';
 import { startPosts } from '../../subgraphs/posts/start.js';
 import { readUsersConfig } from '../../subgraphs/users/config.js';
+import { openSealer } from '../../subgraphs/users/sealing.js';
 import { startUsers } from '../../subgraphs/users/start.js';
 
 export type Service = 'users' | 'posts' | 'followers';
@@ -44,7 +45,8 @@ export async function startAlone(service: Service): Promise<Alone> {
   const running = await start[service]();
   // As everything.ts does.
   await running.settle();
-  await seedDemo({ users: nowhere, posts: nowhere, followers: nowhere, [service]: running.database });
+  const sealer = await openSealer(readUsersConfig(env));
+  await seedDemo({ users: nowhere, posts: nowhere, followers: nowhere, sealer, [service]: running.database });
   const signer = new AssertionSigner({ secrets: () => SECRET });
   return {
     running,

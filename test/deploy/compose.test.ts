@@ -149,6 +149,7 @@ describe('docker-compose.yml', () => {
       const { DATABASE_URL } = file.services[subgraph]!.environment;
       expect(environment[`${subgraph.toUpperCase()}_DATABASE_URL`]).toBe(DATABASE_URL);
     }
+    expect(environment['SEALING_KEYS']).toBe(file.services['users']!.environment['SEALING_KEYS']);
   });
 
   it('stops a gateway and a subgraph after what they may still be answering', () => {
@@ -174,7 +175,8 @@ describe('docker-compose.yml', () => {
     expect(planted('SUBGRAPH_URL_USERS:', 'SUBGRAPH_URL_USER:')).toContain(
       'gateway-2 is given SUBGRAPH_URL_USER, which it does not read',
     );
-    expect(planted(/ {6}SIGNING_KEY: .*\n/, '').join()).toContain('users does not start');
+    for (const name of ['SIGNING_KEY', 'SEALING_KEYS'])
+      expect(planted(new RegExp(` {6}${name}: .*\\n`), '').join()).toContain('users does not start');
     expect(planted('POSTGRES_DB: posts', 'POSTGRES_DATABASE: posts')).toEqual([
       'posts-db is given POSTGRES_DATABASE, which it does not read',
     ]);

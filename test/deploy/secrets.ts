@@ -1,8 +1,10 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { sealingKeys } from '../sealer.js';
 
 /** A value for every name of .env.example, made as that file says. */
 export function secretsFor(names: Iterable<string>): Record<string, string> {
-  return Object.fromEntries([...names].map((name) => [name, name === 'SIGNING_KEY' ? signingKey() : secret()]));
+  const others: Readonly<Record<string, () => string>> = { SIGNING_KEY: signingKey, SEALING_KEYS: sealingKeys };
+  return Object.fromEntries([...names].map((name) => [name, (others[name] ?? secret)()]));
 }
 
 /** openssl rand -hex 32 */

@@ -4,6 +4,7 @@ import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { sealingKeys } from '../sealer.js';
 import { plainEnvironment } from './environment.js';
 import { childrenOf, startChild, type Child } from './child.js';
 
@@ -106,7 +107,15 @@ describe('npm start', () => {
       PORT: '65536',
     });
     expect(await child.ended()).toBe(1);
-    for (const name of ['USERS_DATABASE_URL', 'REDIS_URL', 'ASSERTION_SECRET', 'SEED', 'SIGNING_KEY', 'PORT'])
+    for (const name of [
+      'USERS_DATABASE_URL',
+      'REDIS_URL',
+      'ASSERTION_SECRET',
+      'SEED',
+      'SIGNING_KEY',
+      'SEALING_KEYS',
+      'PORT',
+    ])
       expect(child.output()).toMatch(new RegExp(`^ {2}${name} `, 'm'));
     expect(child.output()).not.toContain('ECONNREFUSED');
     await expect(stat(untouched)).rejects.toMatchObject({ code: 'ENOENT' });
@@ -135,6 +144,7 @@ describe('npm start', () => {
         ...Object.fromEntries(variables.map((name) => [name, 'postgres://admin:hunter2@127.0.0.1:1/x'])),
         ASSERTION_SECRET: 's'.repeat(32),
         SIGNING_KEY: key,
+        SEALING_KEYS: sealingKeys(),
       });
       expect(await child.ended()).toBe(1);
       expect(child.output()).toMatch(

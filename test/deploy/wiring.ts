@@ -4,6 +4,7 @@ import { gatewaySettings, readGatewayConfig } from '../../gateway/config.js';
 import { followersSettings, readFollowersConfig } from '../../subgraphs/followers/config.js';
 import { postsSettings, readPostsConfig } from '../../subgraphs/posts/config.js';
 import { readUsersConfig, usersSettings } from '../../subgraphs/users/config.js';
+import { sealingSettings } from '../../subgraphs/users/sealing.js';
 import type { ComposeFile, ComposeService } from './compose-file.js';
 
 interface Program {
@@ -23,7 +24,12 @@ export const PROGRAMS: Readonly<Record<string, Program>> = {
   'dist/subgraphs/users/main.js': { settings: usersSettings, families: [], read: readUsersConfig },
   'dist/subgraphs/posts/main.js': { settings: postsSettings, families: [], read: readPostsConfig },
   'dist/subgraphs/followers/main.js': { settings: followersSettings, families: [], read: readFollowersConfig },
-  'dist/commands/reconcile.js': { settings: startSettings, families: [], read: readCommandSettings },
+  // As the other commands that are run in its place, of which seed reads the keys of users.
+  'dist/commands/reconcile.js': {
+    settings: { ...startSettings, ...sealingSettings },
+    families: [],
+    read: readCommandSettings,
+  },
 };
 
 /** What the images that are not ours read. */

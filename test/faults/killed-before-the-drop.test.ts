@@ -9,6 +9,7 @@ import { ASSERTION_HEADER, AssertionSigner, globalId, IDEMPOTENCY_HEADER, parseG
 import { startChild, type Child } from '../deploy/child.js';
 import { plainEnvironment } from '../deploy/environment.js';
 import { PASSWORD } from '../people.js';
+import { sealingKeys } from '../sealer.js';
 import { withServer } from '../servers/needs.js';
 
 /** Redis' own number for a place apart. */
@@ -43,6 +44,7 @@ withServer(
         RELAY_POLL_MS: '60000',
         ASSERTION_SECRET: secret,
         SIGNING_KEY: privateKey.export({ type: 'pkcs8', format: 'der' }).toString('base64'),
+        SEALING_KEYS: sealingKeys(),
       };
     }, 180_000);
     afterAll(async () => {

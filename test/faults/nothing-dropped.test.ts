@@ -14,6 +14,7 @@ import { provisionServices } from '#libs/database';
 import { globalId, newId, signingKeyOf, TokenIssuer } from '#libs/identity';
 import { startChild, type Child } from '../deploy/child.js';
 import { haproxyHere } from '../deploy/haproxy-here.js';
+import { sealingKeys } from '../sealer.js';
 import { withServer } from '../servers/needs.js';
 import { freePort } from '../servers/free-port.js';
 import { startTinyGraph, type TinyGraph } from '../tiny/tiny-graph.js';
@@ -228,6 +229,7 @@ withServer('postgres', 'services of two processes, replaced one after another wh
   const prefix = `dropped_${randomBytes(5).toString('hex')}_`;
   const secret = randomBytes(32).toString('hex');
   const { privateKey } = generateKeyPairSync('ed25519');
+  const sealing = sealingKeys();
   const issuer = new TokenIssuer({ key: signingKeyOf(privateKey), ...ISSUED });
   const ids = Array.from({ length: CROWD }, () => newId());
   const processes = new Map<number, { service: Service; child: Child }>();
@@ -300,7 +302,10 @@ withServer('postgres', 'services of two processes, replaced one after another wh
       // Else what it is where nobody sets it.
       ...(drainMs === undefined ? {} : { DRAIN_MS: String(drainMs) }),
       ...(service === 'users'
-        ? { SIGNING_KEY: privateKey.export({ type: 'pkcs8', format: 'der' }).toString('base64') }
+        ? {
+            SIGNING_KEY: privateKey.export({ type: 'pkcs8', format: 'der' }).toString('base64'),
+            SEALING_KEYS: sealing,
+          }
         : {}),
     });
     processes.set(port, { service, child });

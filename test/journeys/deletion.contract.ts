@@ -70,6 +70,10 @@ export function deletion(world: () => World): void {
     await world().settle();
     expect(await tablesWith(world(), secret)).not.toEqual([]);
     const uuid = parseGlobalId('user', a.id);
+    const [kept] = await world().users.database.query<{ email: string }>('SELECT email FROM users WHERE id = $1', [
+      uuid,
+    ]);
+    expect(await tablesWith(world(), kept!.email)).toEqual(['users.users']);
     expect(await tablesWith(world(), uuid)).toEqual(
       expect.arrayContaining([
         'posts.likes',
@@ -95,6 +99,8 @@ export function deletion(world: () => World): void {
     });
     expect(await messagesOfEach(world(), deletionId)).toBe(MESSAGES[await sagaOf(world(), deletionId)]);
     expect(await tablesWith(world(), secret)).toEqual([]);
+    // Sealed, it says nothing to who looks for words.
+    expect(await tablesWith(world(), kept!.email)).toEqual([]);
     const places = await tablesWith(world(), uuid);
     expect(places.filter((place) => !KNOWS_THE_ID.includes(place))).toEqual([]);
     // Whose it was can ask; nobody else learns that it was.

@@ -3,6 +3,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { provisionServices } from '#libs/database';
+import { sealingKeys } from '../sealer.js';
 import { withServer } from '../servers/needs.js';
 import { startWorld, type World } from '../world.js';
 import { blocks } from './blocks.contract.js';
@@ -41,6 +42,7 @@ withServer(['postgres', 'redis'], 'on PostgreSQL and Redis', (adminUrl = '', red
       ENTITY_CACHE: 'on',
       ASSERTION_SECRET: randomBytes(32).toString('hex'),
       SIGNING_KEY: privateKey.export({ type: 'pkcs8', format: 'der' }).toString('base64'),
+      SEALING_KEYS: sealingKeys(),
     });
   }, 180_000);
   afterAll(async () => {

@@ -6,6 +6,7 @@ import { EVENTS, type DomainEvent, type EventType, type Payload } from '#libs/ev
 import { newId } from '#libs/identity';
 import { consume, openStream, type Stream, type Subscription } from '#libs/outbox';
 import { silent } from '#libs/telemetry';
+import { sealer } from '../../../test/sealer.js';
 import { loadUsers } from '../bulk.js';
 import { heardBy } from '../on/heard.js';
 import { notificationsOf, unreadCountOf } from '../read/notification.queries.js';
@@ -48,6 +49,7 @@ export class Scene {
     const names = ids.map((id) => `u_${id.replaceAll('-', '').slice(-20)}`);
     await loadUsers(
       this.database,
+      sealer,
       ids.map((id, nth) => ({
         id,
         handle: names[nth] as string,

@@ -7,6 +7,7 @@ import { EVENTS, type DomainEvent, type EventType, type Payload } from '#libs/ev
 import { newId, timeOf } from '#libs/identity';
 import { eraseLeftBehind, type Saga } from '#libs/saga';
 import { silent } from '#libs/telemetry';
+import { sealer } from '../../../test/sealer.js';
 import { loadUsers } from '../bulk.js';
 import type { Ended } from '../deletion.js';
 import { beginDeletion, newDeletionId } from '../deletion.store.js';
@@ -162,7 +163,7 @@ async function account(): Promise<string> {
   const id = newId();
   people += 1;
   const texts = { handle: `p${people}`, displayName: 'P', bio: '', email: 'p@example.org', passwordHash: 'x' };
-  await loadUsers(database, [{ id, ...texts, joinedAt: new Date() }]);
+  await loadUsers(database, sealer, [{ id, ...texts, joinedAt: new Date() }]);
   return id;
 }
 

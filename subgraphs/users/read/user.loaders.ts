@@ -1,5 +1,6 @@
 import type { Database } from '#libs/database';
 import { keyed, perRequest, type Loader } from '#libs/loader';
+import type { Sealer } from '#libs/sealing';
 import type { RequestContext } from '#libs/subgraph-kit';
 import type { Person } from '../user.js';
 import type { UserCache } from '../user.cache.js';
@@ -14,11 +15,12 @@ export interface UserLoaders {
 
 export function userLoaders(parts: {
   database: Pick<Database, 'query' | 'until'>;
+  sealer: Sealer;
   cache: UserCache;
   /** As `cache`, but keeps nothing: for who must not be shown what is kept. */
   source: UserCache;
 }): (context: RequestContext) => UserLoaders {
-  const { database } = parts;
+  const { database, sealer } = parts;
   return perRequest<UserLoaders, RequestContext>(({ fresh, deadline }) => {
     const cache = fresh ? parts.source : parts.cache;
     const people = keyed<string, Person>((ids) => cache.byId.getMany(ids, (missing) => peopleByIds(database, missing)));
@@ -32,7 +34,8 @@ export function userLoaders(parts: {
       const found = await people.loadMany([...ids.values()]);
       return new Map(found.flatMap((person) => (isPerson(person) ? [[person.handle, person]] : [])));
     });
-    return { people, byHandle, emails: keyed<string, string>((ids) => emailsOf(database.until(deadline), ids)) };
+    const emails = keyed<string, string>((ids) => emailsOf(database.until(deadline), sealer, ids));
+    return { people, byHandle, emails };
   });
 }
 

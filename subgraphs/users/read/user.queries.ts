@@ -1,4 +1,6 @@
 import type { Statements } from '#libs/database';
+import type { Sealer } from '#libs/sealing';
+import { EMAIL } from '../sealing.js';
 import type { Person } from '../user.js';
 
 /** Who exists of these, by id. Deleted accounts do not, nor those that are being deleted. */
@@ -30,13 +32,17 @@ export async function peopleAfter(statements: Statements, after: string | undefi
   return rows.map(personOf);
 }
 
-/** For their owners only; never kept. */
-export async function emailsOf(statements: Statements, ids: readonly string[]): Promise<Map<string, string>> {
+/** For their owners only; never kept. One that cannot be opened fails the call: callers ask for one, the viewer's own. */
+export async function emailsOf(
+  statements: Statements,
+  sealer: Sealer,
+  ids: readonly string[],
+): Promise<Map<string, string>> {
   const rows = await statements.query<{ id: string; email: string }>(
     'SELECT id, email FROM users WHERE id = ANY($1::uuid[]) AND deleted_at IS NULL AND frozen_at IS NULL',
     [ids],
   );
-  return new Map(rows.map(({ id, email }) => [id, email]));
+  return new Map(rows.map(({ id, email }) => [id, sealer.open(EMAIL, id, email)]));
 }
 
 type PersonRow = Omit<Person, 'joinedAt'> & { readonly joinedAt: Date };

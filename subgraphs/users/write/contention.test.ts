@@ -8,6 +8,7 @@ import { newId } from '#libs/identity';
 import { recordEvent } from '#libs/outbox';
 import { openBudgets } from '#libs/rate-limit';
 import { silent } from '#libs/telemetry';
+import { sealer } from '../../../test/sealer.js';
 import { withServer } from '../../../test/servers/needs.js';
 import { emailsOf, peopleAfter, peopleByHandles, peopleByIds } from '../read/user.queries.js';
 import { UserRow } from '../user.entity.js';
@@ -93,7 +94,7 @@ withServer('postgres', 'many writers at once, on PostgreSQL', (adminUrl) => {
     await peopleByIds(explained, [newId(), newId()]);
     await peopleByHandles(explained, ['crowd7', 'crowd8']);
     await peopleAfter(explained, undefined, 21);
-    await emailsOf(explained, [newId()]);
+    await emailsOf(explained, sealer, [newId()]);
     await new LogIn({ database: explained as Database, passwords, throttle })
       .run({ handle: 'crowd7', password })
       .catch(() => undefined);
@@ -165,7 +166,7 @@ function writers(): void {
 
 function use(opened: Database): void {
   database = opened;
-  signUp = new SignUp({ database, passwords, throttle, clock });
+  signUp = new SignUp({ database, sealer, passwords, throttle, clock });
   edit = new EditProfile({ database, throttle, clock });
 }
 

@@ -2,7 +2,9 @@ import type { Database } from '#libs/database';
 import type { Deadline } from '#libs/failure';
 import { newId } from '#libs/identity';
 import { recordEvent } from '#libs/outbox';
+import type { Sealer } from '#libs/sealing';
 import type { Clock } from '#libs/telemetry';
+import { sealEmail } from '../sealing.js';
 import { cleanDisplayName, cleanEmail, takeHandle, takePassword } from '../user.js';
 import { UserRow } from '../user.entity.js';
 import type { Passwords } from './passwords.js';
@@ -21,6 +23,7 @@ export class SignUp {
   constructor(
     private readonly parts: {
       database: Pick<Database, 'query' | 'transaction'>;
+      sealer: Sealer;
       passwords: Passwords;
       throttle: Throttle;
       clock: Clock;
@@ -28,7 +31,7 @@ export class SignUp {
   ) {}
 
   async run(input: SignUpInput, client?: string, deadline?: Deadline): Promise<LoggedIn> {
-    const { database, passwords, throttle, clock } = this.parts;
+    const { database, sealer, passwords, throttle, clock } = this.parts;
     const handle = takeHandle(input.handle);
     const displayName = cleanDisplayName(input.displayName);
     const email = cleanEmail(input.email);
@@ -45,7 +48,7 @@ export class SignUp {
         displayName,
         bio: '',
         avatarUrl: null,
-        email,
+        email: sealEmail(sealer, id, email),
         passwordHash,
         joinedAt: new Date(clock()),
         frozenAt: null,
