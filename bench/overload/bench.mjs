@@ -3,8 +3,8 @@
  * it is asked for so many times as much as it can, and how soon all is well when they stop; with shedding, as it comes, and without
  * (OVERLOAD_MS=0). Ends with 1 where what is promised of shedding (promises.mjs) did not hold.
  */
-import { fork, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { fork, spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,6 +36,7 @@ const HEALTH_MS = 500;
 const REST_MS = 2_000;
 const STACKS = {
   sheds: { label: 'Tributary', env: {} },
+  door: { label: 'Tributary behind deploy/haproxy.cfg', env: {}, behindDoor: true },
   waits: { label: 'Tributary, OVERLOAD_MS=0 (control)', env: { OVERLOAD_MS: '0' } },
 };
 
@@ -64,6 +65,8 @@ export async function benchOverload(args) {
     load: loadavg()[0],
     ...{ rounds, ms, times, connections: CONNECTIONS, open: OPEN, inTimeMs: IN_TIME_MS, windowMs: WINDOW_MS },
     stacks: [],
+    /** Which of them could not be measured here, and why. */
+    left: [],
   };
   const folder = mkdtempSync(join(tmpdir(), 'tributary-overload-'));
   try {
@@ -75,11 +78,17 @@ export async function benchOverload(args) {
       supergraph((name) => `http://127.0.0.1:${port}/${name}`),
     );
     const client = keep(fork(here('load.mjs')));
-    for (const [name, { label, env }] of Object.entries(STACKS)) {
+    for (const [name, { label, env, behindDoor }] of Object.entries(STACKS)) {
+      if (behindDoor && spawnSync('haproxy', ['-v']).error) {
+        run.left.push(`${label}: there is no haproxy on the PATH`);
+        continue;
+      }
       const gateway = await startGateway(file, env);
+      if (behindDoor) Object.assign(gateway, await startDoor(gateway.origin, folder));
       const turns = await turnsOf({ run, label, gateway, client, services });
       run.stacks.push({ name, label, turns, medians: times.map((one) => medianOf(turns.map((turn) => turn[one]))) });
       end(gateway.child);
+      if (gateway.door) end(gateway.door);
     }
   } finally {
     children.forEach(end);
@@ -101,6 +110,7 @@ async function turnsOf({ run, label, gateway, client, services }) {
   const order = { origin: gateway.origin, query: published, bytes: gateway.bytes, inTimeMs: IN_TIME_MS };
   const used = () => ({
     gateway: cpuMsOf(gateway.child.pid),
+    door: gateway.door ? cpuMsOf(gateway.door.pid) : 0,
     services: cpuMsOf(services.pid),
     client: cpuMsOf(client.pid),
     idle: cpus().reduce((sum, one) => sum + one.times.idle, 0),
@@ -189,7 +199,7 @@ function figuresOf({ peak, after, phases, all, marks, slowestMs, failed }) {
 /** CPU in ms, and in cores; `idle`: of the whole machine, what nobody used. */
 function since(before, now) {
   const wallMs = now.at - before.at;
-  const parts = ['gateway', 'services', 'client', 'idle'].map((name) => [name, now[name] - before[name]]);
+  const parts = ['gateway', 'door', 'services', 'client', 'idle'].map((name) => [name, now[name] - before[name]]);
   return {
     ms: Object.fromEntries(parts),
     cores: Object.fromEntries(parts.map(([name, ms]) => [name, ms / wallMs])),
@@ -248,12 +258,35 @@ async function startGateway(file, env) {
     if (children.has(child)) stop(`The gateway ended with ${code ?? signal}`);
   });
   const origin = `http://127.0.0.1:${port}`;
+  await answering(origin, 'The gateway');
+  return { child, origin, bytes: await bytesOf(origin) };
+}
+
+async function answering(origin, who) {
   for (const until = Date.now() + 60_000; Date.now() < until;) {
     const ready = await fetch(`${origin}/health/ready`).catch(() => undefined);
-    if (ready?.ok) return { child, origin, bytes: await bytesOf(origin) };
+    if (ready?.ok) return;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  throw new Error('The gateway did not become ready');
+  throw new Error(`${who} did not become ready`);
+}
+
+/** The door of the compose file, with both of its gateways at one. */
+async function startDoor(gateway, folder) {
+  const port = await freePort();
+  const config = readFileSync(here('../../deploy/haproxy.cfg'), 'utf8')
+    .replace('bind :4000', `bind 127.0.0.1:${port}`)
+    .replace(' resolvers docker init-addr last,libc,none', '')
+    .replace(/\nresolvers docker\n( .*\n)*/, '\n')
+    .replaceAll(/gateway-[12]:4000/g, new URL(gateway).host);
+  writeFileSync(join(folder, 'haproxy.cfg'), config);
+  const door = keep(spawn('haproxy', ['-db', '-f', join(folder, 'haproxy.cfg')], { stdio: 'ignore' }));
+  door.once('exit', (code) => {
+    if (children.has(door)) stop(`The door ended with ${code}`);
+  });
+  const origin = `http://127.0.0.1:${port}`;
+  await answering(origin, 'The door');
+  return { door, origin };
 }
 
 /** How long a whole answer is. */

@@ -19,14 +19,14 @@ export function chart({ command, machine, times, stacks, ms, windowMs }) {
   ]);
   const drawn = lines.flatMap(({ name, label, windows }, at) => [
     `<polyline class="${name}" points="${windows.map((share, window) => `${x((window + 0.5) * windowMs).toFixed(1)},${y(share).toFixed(1)}`).join(' ')}"/>`,
-    `<line x1="${LEFT + 300 * at}" x2="${LEFT + 24 + 300 * at}" y1="56" y2="56" class="${name}"/>`,
-    text(LEFT + 32 + 300 * at, 60, label, 'note'),
+    `<line x1="${LEFT + 270 * at}" x2="${LEFT + 24 + 270 * at}" y1="56" y2="56" class="${name}"/>`,
+    text(LEFT + 32 + 270 * at, 60, label, 'note'),
   ]);
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" role="img" aria-label="Good answers while more is asked for than can be answered">
 <style>
 svg{background:#fff;font:13px system-ui,sans-serif}text{fill:#1c2430}.title{font-size:17px;font-weight:600}.note{font-size:11px;fill:#667085}.label{font-size:11px;text-anchor:end;fill:#667085}
-.grid{stroke:#e4e7ec}.load{fill:#f2f4f7}polyline{fill:none;stroke-width:1.5}.sheds{stroke:#1f7a8c}.waits{stroke:#c4704b}
-@media(prefers-color-scheme:dark){svg{background:#12161c}text{fill:#e6e9ee}.note,.label{fill:#98a2b3}.grid{stroke:#2a313c}.load{fill:#1a2029}.sheds{stroke:#3fb3c7}.waits{stroke:#e09a78}}
+.grid{stroke:#e4e7ec}.load{fill:#f2f4f7}polyline{fill:none;stroke-width:1.5}.sheds{stroke:#1f7a8c}.door{stroke:#6b5ca5}.waits{stroke:#c4704b}
+@media(prefers-color-scheme:dark){svg{background:#12161c}text{fill:#e6e9ee}.note,.label{fill:#98a2b3}.grid{stroke:#2a313c}.load{fill:#1a2029}.sheds{stroke:#3fb3c7}.door{stroke:#a99be0}.waits{stroke:#e09a78}}
 </style>
 <rect x="${x(beforeMs)}" y="${TOP}" width="${x(ms) - x(0)}" height="${HEIGHT - TOP - BOTTOM}" class="load"/>
 ${text(20, 26, `Good answers, of the peak, while ${times[index]} times the peak is asked for (shaded) and half of it`, 'title')}

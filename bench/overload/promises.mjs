@@ -5,9 +5,14 @@ const REACHED = 0.95;
 /** A window after is as those before while half of its answers are no later than twice the latest half before, and this. */
 const SLACK_MS = 10;
 
-/** `runs.stacks`: the medians of each number of times; what is wrong with the one that sheds, in words. */
+/** What is wrong with those that shed, in words. `medians`: for each number of times. */
 export function brokenPromises({ stacks, times, inTimeMs }) {
-  const { medians } = stacks.find(({ name }) => name === 'sheds');
+  return stacks
+    .filter(({ name }) => name !== 'waits')
+    .flatMap(({ label, medians }) => brokenBy(medians, times, inTimeMs).map((why) => `${label}, ${why}`));
+}
+
+function brokenBy(medians, times, inTimeMs) {
   return medians.flatMap((found, index) => {
     const wrong = [];
     const percent = (value) => `${(100 * value).toFixed(1)} %`;

@@ -14,7 +14,7 @@ const ms = (value) => value.toFixed(0);
 const cores = (value) => value.toFixed(2);
 
 export function page(run, broken) {
-  const { command, date, machine, load, rounds, times, connections, open, inTimeMs, windowMs, stacks } = run;
+  const { command, date, machine, load, rounds, times, connections, open, inTimeMs, windowMs, stacks, left } = run;
   const rows = (read) =>
     stacks
       .flatMap(({ label, medians }) => medians.map((found, index) => read(label, `${times[index]} ×`, found)))
@@ -40,6 +40,7 @@ export function page(run, broken) {
     label,
     asked,
     `${cores(now.gateway)} (${cores(peak.gateway)})`,
+    now.door > 0 ? `${cores(now.door)} (${cores(peak.door)})` : '',
     `${cores(now.services)} (${cores(peak.services)})`,
     `${cores(now.client)} (${cores(peak.client)})`,
     `${cores(now.idle)} (${cores(peak.idle)})`,
@@ -70,7 +71,7 @@ ${answers}
 Client, gateway and subgraphs share two cores. Cores that each used meanwhile, and at the peak; what a refusal costs the gateway is what is left of its CPU
 when each good answer has cost what it did at the peak. A gateway is one thread: what it refuses it does not answer meanwhile.
 
-| | asked for | gateway | subgraphs | who asks | nobody | good answers for the gateway's CPU, of those at the peak | a good answer costs the gateway | a refusal | to ask and be answered | asked late, p99 |
-|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|
-${used}`;
+| | asked for | gateway | door | subgraphs | who asks | nobody | good answers for the gateway's CPU, of those at the peak | a good answer costs the gateway | a refusal | to ask and be answered | asked late, p99 |
+|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|
+${used}${left.map((why) => `\n\n${why}.`).join('')}`;
 }
