@@ -137,7 +137,10 @@ describe('while ten times as many ask as may be taken', () => {
   async function nothingIsLeft(admission: Admission): Promise<void> {
     const left = (): number[] => [
       ...[...client.upstreams.endpoints].flatMap(({ line }) => [line.inside, line.waiting]),
-      ...[admission.inside, inside, bodies.bytes, untaken.bytes],
+      admission.inside,
+      inside,
+      bodies.bytes,
+      untaken.bytes,
     ];
     // An answer may be read a moment before its writing is told.
     while (left().some((many) => many > 0)) await new Promise((resolve) => setTimeout(resolve, 5));
