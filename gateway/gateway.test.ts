@@ -168,6 +168,77 @@ describe('health', () => {
     }
   });
 
+  it('is told, and so are figures, by a gateway that takes nobody more; then its queues are empty', async () => {
+    const full = await startGateway(
+      readGatewayConfig({
+        SUPERGRAPH: join(folder, 'supergraph.graphql'),
+        PORT: '0',
+        METRICS_PORT: '0',
+        JOIN: 'off',
+        OVERLOAD_MS: '200',
+        SUBGRAPH_TIMEOUT_MS: '60000',
+        REQUEST_TIMEOUT_MS: '60000',
+      }),
+      { logger: silent },
+    );
+    let release = () => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    let late: NodeJS.Timeout | undefined;
+    const figure = async (name: string): Promise<number> => {
+      const text = await (await fetch(full.metricsUrl()!)).text();
+      return Number(new RegExp(`^${name}(?:{[^}]*})? (\\S+)$`, 'm').exec(text)?.[1]);
+    };
+    try {
+      await full.ready();
+      tiny.people.misbehave = (_request, response) =>
+        void held.then(() => {
+          response.setHeader('content-type', 'application/json');
+          response.end('{"data":{"me":null}}');
+        });
+      const before = tiny.people.calls.length;
+      let refused = 0;
+      const asked = Array.from({ length: 40 }, async () => {
+        // On a machine that is busy itself some are sent away before.
+        if ((await ask('{ me { id } }', {}, full.url)).status === 503) refused += 1;
+      });
+      await until(() => tiny.people.calls.length + refused >= before + 40);
+      const [calls, early] = [tiny.people.calls.length, refused];
+      // Its event loop is kept from its work for as long as it is asked.
+      late = setInterval(() => {
+        const end = performance.now() + 400;
+        while (performance.now() < end);
+      }, 1);
+      await until(() => !full.readiness().ready);
+      const [{ status, body }, live, active, limit] = await Promise.all([
+        ask('{ me { id } }', {}, full.url),
+        fetch(new URL('/health/live', full.url)).then((response) => response.json()),
+        figure('http_server_active_requests'),
+        figure('tributary_requests_limit'),
+      ]);
+      expect([status, body.errors?.[0]?.extensions.code]).toEqual([503, 'OVERLOADED']);
+      expect([live, active]).toEqual([{ status: 'live' }, 40 - early]);
+      expect(limit).toBeLessThan(40 - early);
+      expect(tiny.people.calls).toHaveLength(calls);
+      clearInterval(late);
+      release();
+      await Promise.all(asked);
+      await until(() => full.readiness().ready);
+      tiny.people.misbehave = undefined;
+      expect((await ask('{ me { id } }', {}, full.url)).status).toBe(200);
+      for (const name of [
+        'http_server_active_requests',
+        'http_client_active_requests',
+        'tributary_subgraph_calls_waiting',
+      ])
+        expect([name, await figure(name)]).toEqual([name, 0]);
+    } finally {
+      clearInterval(late);
+      release();
+      tiny.people.misbehave = undefined;
+      await full.close();
+    }
+  }, 60_000);
+
   it('a gateway that is up before everything else says what it waits for, without addresses, and becomes ready by itself', async () => {
     const late = await startTinyGraph();
     const { sdl } = late;
