@@ -19,11 +19,13 @@ export interface Call {
  */
 export function digestOf({ method = 'POST', path = '', headers = {}, body = '' }: Call): string {
   const query = path.indexOf('?');
-  const head = `${method} ${query < 0 ? '' : path.slice(query)}
-${headers[IDEMPOTENCY_HEADER] ?? ''}
-${headers[SESSION_HEADER] ?? ''}
-${headers[CLIENT_HEADER] ?? ''}
-`;
+  const lines = [
+    `${method} ${query < 0 ? '' : path.slice(query)}`,
+    ...HEADERS.map((name) => String(headers[name] ?? '')),
+  ];
+  const head = `${lines.join('\n')}\n`;
   // In one step: an object that takes both costs 2 µs more than the copy of them.
   return hash('sha256', typeof body === 'string' ? head + body : Buffer.concat([Buffer.from(head), body]), 'base64url');
 }
+
+const HEADERS = [IDEMPOTENCY_HEADER, SESSION_HEADER, CLIENT_HEADER];

@@ -3,7 +3,7 @@ const CALLS_MAX = 200_000;
 
 /**
  * The calls that this process has taken, for as long as what is signed of them is believed. Two sets, of which the older one is forgotten
- * when the newer one is as old as that: nothing is looked through, and each call costs one look-up and one entry (70 bytes).
+ * when the newer one is as old as that: nothing is looked through, and each call costs one look-up and one entry (60 bytes).
  *
  * When there are too many, the older one is forgotten before its time, and with it whatever was signed no later than one of its calls is
  * refused: a call that was taken is never taken again, and one that needs longer than that to come is refused although it is new.

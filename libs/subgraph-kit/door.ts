@@ -48,8 +48,9 @@ export class Door {
       parse(request, body.toString(), done);
     });
     // Another type of body, or none, that nobody has held against what was signed.
-    fastify.addHook('preValidation', async (request, reply) => {
-      if (this.#unread.has(request)) await refuse(reply, new Failure('UNAUTHENTICATED'));
+    fastify.addHook('preValidation', (request, reply, done) => {
+      if (this.#unread.has(request)) refuse(reply, new Failure('UNAUTHENTICATED'));
+      else done();
     });
   }
 

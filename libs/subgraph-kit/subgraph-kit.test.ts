@@ -269,7 +269,7 @@ describe('a subgraph', () => {
     const before = resolved;
     const assertion = signer.sign('one', null, { body });
     const came = await Promise.all(Array.from({ length: 5 }, () => send(one.url, assertion)));
-    expect([came.sort(), resolved - before]).toEqual([[200, 401, 401, 401, 401], 1]);
+    expect([came.toSorted((a, b) => a - b), resolved - before]).toEqual([[200, 401, 401, 401, 401], 1]);
 
     const claims = signer.sign('lax', null, {}).split('.');
     const payload = JSON.parse(Buffer.from(claims[1]!, 'base64url').toString()) as object;
