@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
 import { ConsistencyTokens } from '#libs/consistency';
-import { ASSERTION_HEADER, AssertionSigner, TokenVerifier, type EndedSessions } from '#libs/identity';
+import { ASSERTION_HEADER, AssertionSigner, TokenVerifier, type Call, type EndedSessions } from '#libs/identity';
 import { HeapWatch, openFilesMax } from '#libs/lifecycle';
 import { openBudgets, type Budgets } from '#libs/rate-limit';
 import {
@@ -112,7 +112,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     config.ENDED_SESSIONS_URL === undefined
       ? undefined
       : endedSessionsAt(config.ENDED_SESSIONS_URL, {
-          assertion: () => signer.sign(USERS, null),
+          assertion: (call) => signer.sign(USERS, null, call),
           pollMs: config.ENDED_SESSIONS_POLL_MS,
           clock,
           logger,
@@ -143,7 +143,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     timeoutMs: config.SUBGRAPH_TIMEOUT_MS,
     bodyBytesMax: config.SUBGRAPH_BODY_BYTES,
     connections: connections.calls,
-    assertion: (subgraph, subject) => identity.assertion(subgraph, subject),
+    assertion: (subgraph, subject, call) => identity.assertion(subgraph, subject, call),
     forwardResponse: config.FORWARD_RESPONSE_HEADERS,
     cacheHeaders: config.ENTITY_CACHE === 'on',
     breakerFailures: config.SUBGRAPH_BREAKER_FAILURES,
@@ -406,8 +406,8 @@ function sourceOf(
   dispatcher: Dispatcher | undefined,
 ): SupergraphSource {
   if (config.SUPERGRAPH === undefined) {
-    const headers = (service: string): Record<string, string> => {
-      const assertion = identity.assertion(service, null);
+    const headers = (service: string, call: Call): Record<string, string> => {
+      const assertion = identity.assertion(service, null, call);
       return assertion === undefined ? {} : { [ASSERTION_HEADER]: assertion };
     };
     const services = config.services.map(({ name, url }) => ({ name, url: webAddress(config.addressOf(name)) ?? url }));

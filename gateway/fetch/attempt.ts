@@ -5,7 +5,7 @@ import { Failure, TIMEOUT_HEADER } from '#libs/failure';
 import { AWAY_HEADER } from '#libs/lifecycle';
 import type { Clock } from '#libs/telemetry';
 import { BEHIND_HEADER, UP_TO_HEADER, WROTE_HEADER } from '#libs/consistency';
-import { ASSERTION_HEADER } from '#libs/identity';
+import { ASSERTION_HEADER, type Call } from '#libs/identity';
 import { cacheHeadersOf } from '../cache/cache-control.js';
 import type { AnswerHeaders } from '../cache/run-cache.js';
 import type { RequestContext, SubgraphCall } from '../engine.js';
@@ -21,7 +21,7 @@ export interface AttemptOptions {
   readonly timeoutMs: number;
   readonly bodyBytesMax: number;
   /** What each subgraph is told about who asks. */
-  readonly assertion: (subgraph: string, subject: string | null) => string | undefined;
+  readonly assertion: (subgraph: string, subject: string | null, call: Call) => string | undefined;
   /** Response headers that go back to the client, lower case. */
   readonly forwardResponse: readonly string[];
   /** While calls wait longer than this for a connection to an address, it is given no more; 0: they wait. */
@@ -136,8 +136,8 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
       this.target.endpoint.pool.dispatch(
         {
           path: this.target.path,
-          method: 'POST',
-          headers: headersOf(this.#call, this.#context, this.#options, timeoutMs),
+          method: METHOD,
+          headers: headersOf(this.#call, this.target.path, this.#context, this.#options, timeoutMs),
           body: this.#call.body,
         },
         this,
@@ -324,8 +324,11 @@ const UNSENT: ReadonlySet<unknown> = new Set([
 const OURS: ReadonlySet<unknown> = new Set(['EMFILE', 'ENFILE']);
 const BROKEN: ReadonlySet<unknown> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 
+const METHOD = 'POST';
+
 function headersOf(
   call: SubgraphCall,
+  path: string,
   context: RequestContext,
   options: AttemptOptions,
   timeoutMs: number,
@@ -339,7 +342,12 @@ function headersOf(
   headers[TIMEOUT_HEADER] = String(timeoutMs);
   if (context.consistency?.upTo) headers[UP_TO_HEADER] = context.consistency.upTo;
   if (context.pastCaches) headers['cache-control'] = 'no-cache';
-  const assertion = options.assertion(call.subgraph, context.subject);
+  const assertion = options.assertion(call.subgraph, context.subject, {
+    method: METHOD,
+    path,
+    headers,
+    body: call.body,
+  });
   if (assertion !== undefined) headers[ASSERTION_HEADER] = assertion;
   return headers;
 }

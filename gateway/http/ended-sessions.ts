@@ -1,5 +1,11 @@
 import { request, type Dispatcher } from 'undici';
-import { ASSERTION_HEADER, ENDED_SESSIONS_PAGE, EndedSessions, type EndedSessionsPage } from '#libs/identity';
+import {
+  ASSERTION_HEADER,
+  ENDED_SESSIONS_PAGE,
+  EndedSessions,
+  type Call,
+  type EndedSessionsPage,
+} from '#libs/identity';
 import type { Clock, Logger } from '#libs/telemetry';
 
 /** A hundred thousand ended log-ins are about 6 MB: as many pages of a users that divides its list, all of it from one of before. */
@@ -8,7 +14,13 @@ const BYTES_MAX = 64 * 1024 * 1024;
 /** Log-ins that have ended, as users tells them at this address (ENDED_SESSIONS_URL) to whoever is the gateway. */
 export function endedSessionsAt(
   url: string,
-  parts: { assertion: () => string; pollMs: number; clock: Clock; logger: Logger; dispatcher?: Dispatcher | undefined },
+  parts: {
+    assertion: (call: Call) => string;
+    pollMs: number;
+    clock: Clock;
+    logger: Logger;
+    dispatcher?: Dispatcher | undefined;
+  },
 ): EndedSessions {
   const { assertion, pollMs, clock, logger, dispatcher } = parts;
   let told = false;
@@ -20,8 +32,9 @@ export function endedSessionsAt(
       address.searchParams.set('since', String(since));
       address.searchParams.set('limit', String(ENDED_SESSIONS_PAGE));
       if (after !== undefined) address.searchParams.set('after', after);
+      const signed = assertion({ method: 'GET', path: address.pathname + address.search });
       const response = await request(address, {
-        headers: { [ASSERTION_HEADER]: assertion() },
+        headers: { [ASSERTION_HEADER]: signed },
         signal,
         ...(dispatcher ? { dispatcher } : {}),
       });

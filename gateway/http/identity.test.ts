@@ -279,11 +279,11 @@ describe('what a request may have', () => {
 
 describe('an assertion', () => {
   it('says to one subgraph, and to no other, who asks', () => {
-    const assertion = identity.assertion('posts', globalId('user', alice));
+    const assertion = identity.assertion('posts', globalId('user', alice), { body: '{}' });
     const verifierOf = (subgraph: string) => new AssertionVerifier({ subgraph, secret });
-    expect(verifierOf('posts').verify(assertion)).toEqual({ subject: globalId('user', alice) });
-    expect(() => verifierOf('users').verify(assertion)).toThrow();
-    expect(verifierOf('posts').verify(identity.assertion('posts', null))).toEqual({ subject: null });
+    expect(verifierOf('posts').take(assertion)).toMatchObject({ subject: globalId('user', alice) });
+    expect(() => verifierOf('users').take(assertion)).toThrow();
+    expect(verifierOf('posts').take(identity.assertion('posts', null, {}))).toMatchObject({ subject: null });
   });
 });
 

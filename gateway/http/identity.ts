@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { LRUCache } from 'lru-cache';
 import { Failure } from '#libs/failure';
-import type { EndedSessions, TokenVerifier } from '#libs/identity';
+import type { AssertionSigner, Call, EndedSessions, TokenVerifier } from '#libs/identity';
 import { systemClock, type Clock } from '#libs/telemetry';
 import { grantsOf, type Grants } from '../authorization/grants.js';
 
@@ -11,8 +11,8 @@ export interface Identity {
   bearer(request: IncomingMessage): Promise<Bearer> | Bearer | null;
   /** Throws when this log-in has ended since: the rest of the request may have come late. */
   requireStill?(bearer: Bearer): void;
-  /** What `subgraph` is told, or undefined when nobody is told anything. */
-  assertion(subgraph: string, subject: string | null): string | undefined;
+  /** What `subgraph` is told with this call, once, or undefined when nobody is told anything. */
+  assertion(subgraph: string, subject: string | null, call: Call): string | undefined;
 }
 
 export interface Bearer {
@@ -35,7 +35,7 @@ const BELIEVED_BYTES = 8 * 1024 * 1024;
 /** IDENTITY=jwt. */
 export function tokenIdentity(parts: {
   verifier: Pick<TokenVerifier, 'open'>;
-  signer: { sign(subgraph: string, subject: string | null): string };
+  signer: Pick<AssertionSigner, 'sign'>;
   clock?: Clock;
   /** Log-ins that ended before their tokens ran out; absent: none do. */
   ended?: Pick<EndedSessions, 'known' | 'require' | 'requireNow'> | undefined;
@@ -79,7 +79,7 @@ export function tokenIdentity(parts: {
     requireStill({ subject, claims }) {
       ended?.requireNow(subject, claims);
     },
-    assertion: (subgraph, subject) => signer.sign(subgraph, subject),
+    assertion: (subgraph, subject, call) => signer.sign(subgraph, subject, call),
   };
 }
 

@@ -1,5 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { request, type Dispatcher } from 'undici';
+import type { Call } from '#libs/identity';
 import type { Logger } from '#libs/telemetry';
 import { compose, type ServiceSdl } from './compose.js';
 import type { ComposerChoice } from './composers.js';
@@ -63,7 +64,7 @@ export interface Service {
 /** Composed from what running services say of themselves; `headers` tell them that it is the gateway that asks. */
 export function servicesSource(
   services: readonly Service[],
-  headers: (service: string) => Record<string, string>,
+  headers: (service: string, call: Call) => Record<string, string>,
   logger: Logger,
   composer: ComposerChoice,
   dispatcher?: Dispatcher,
@@ -74,7 +75,7 @@ export function servicesSource(
     from: services.map(({ name }) => name).join(', '),
     async read(signal) {
       const answers = await Promise.allSettled(
-        services.map((service) => sdlOf(service, headers(service.name), signal, dispatcher)),
+        services.map((service) => sdlOf(service, (call) => headers(service.name, call), signal, dispatcher)),
       );
       const missing = answers.flatMap((answer, index) =>
         answer.status === 'rejected' ? [`${services[index]!.name} (${reason(answer.reason)})`] : [],
@@ -100,14 +101,16 @@ export function servicesSource(
 
 async function sdlOf(
   { name, url }: Service,
-  headers: Record<string, string>,
+  headers: (call: Call) => Record<string, string>,
   signal: AbortSignal,
   dispatcher: Dispatcher | undefined,
 ): Promise<ServiceSdl> {
+  const { pathname, search } = new URL(url);
+  const call = { method: 'POST', path: pathname + search, body: '{"query":"{ _service { sdl } }"}' } as const;
   const response = await request(url, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', accept: 'application/json', ...headers },
-    body: JSON.stringify({ query: '{ _service { sdl } }' }),
+    method: call.method,
+    headers: { 'content-type': 'application/json', accept: 'application/json', ...headers(call) },
+    body: call.body,
     signal,
     ...(dispatcher ? { dispatcher } : {}),
   });

@@ -27,3 +27,20 @@ const UP = [
   'CREATE INDEX idempotency_keys_at ON idempotency_keys (at)',
   'CREATE INDEX idempotency_keys_person ON idempotency_keys (person)',
 ];
+
+/** Which calls of a gateway have written, for minutes: the same in every service's own database. */
+export class WrittenCallsMigration implements MigrationInterface {
+  readonly name = 'WrittenCalls1764892800000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(`CREATE TABLE written_calls (
+      id text COLLATE "C" PRIMARY KEY,
+      at timestamptz(3) NOT NULL DEFAULT now()
+    )`);
+    await runner.query('CREATE INDEX written_calls_at ON written_calls (at)');
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('DROP TABLE written_calls');
+  }
+}

@@ -1,5 +1,6 @@
 import type { Database, Tx } from '#libs/database';
 import type { Logger } from '#libs/telemetry';
+import { CALLS_KEPT_MS } from './written-calls.js';
 
 /** How long a mutation may be repeated where nothing else is said. */
 export const KEEP_HOURS = 24;
@@ -9,11 +10,24 @@ const BATCH = 500;
 const EVERY_MS = 60_000;
 
 /** Deletes what is older, in small statements. Several processes of a service share the work: none waits for another. */
-export async function forgetKeys(database: Pick<Database, 'query'>, keepMs: number): Promise<number> {
+export function forgetKeys(database: Pick<Database, 'query'>, keepMs: number): Promise<number> {
+  return forget(database, { table: 'idempotency_keys', key: 'name, field' }, keepMs);
+}
+
+/** Likewise which calls have written: whatever is signed of them nobody believes any more. */
+export function forgetCalls(database: Pick<Database, 'query'>): Promise<number> {
+  return forget(database, { table: 'written_calls', key: 'id' }, CALLS_KEPT_MS);
+}
+
+async function forget(
+  database: Pick<Database, 'query'>,
+  { table, key }: { readonly table: string; readonly key: string },
+  keepMs: number,
+): Promise<number> {
   for (let forgotten = 0; ;) {
     const rows = await database.query(
-      `DELETE FROM idempotency_keys WHERE (name, field) IN (
-         SELECT name, field FROM idempotency_keys WHERE at < now() - $1 * interval '1 ms'
+      `DELETE FROM ${table} WHERE (${key}) IN (
+         SELECT ${key} FROM ${table} WHERE at < now() - $1 * interval '1 ms'
          ORDER BY at LIMIT ${BATCH} FOR UPDATE SKIP LOCKED)
        RETURNING 1`,
       [keepMs],
@@ -37,6 +51,7 @@ export class KeyRetention {
     const { database, keepMs, logger } = parts;
     this.#timer = setInterval(() => {
       this.#running ??= forgetKeys(database, keepMs)
+        .then(() => forgetCalls(database))
         .then(
           () => {},
           (err: unknown) =>

@@ -1,19 +1,19 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { Failure } from '#libs/failure';
+import { digestOf, type Call } from './call.js';
+import { TakenCalls } from './taken-calls.js';
 
 /** The header in which the gateway tells a subgraph who asks. */
 export const ASSERTION_HEADER = 'tributary-assertion';
 
-/** How long a subgraph believes an assertion, and for how long the gateway hands out the same one. */
+/** How long a subgraph believes an assertion. */
 const BELIEVED_S = 30;
-const REUSED_MS = 20_000;
 /** How far the clocks of two machines may be apart. */
 const CLOCK_SKEW_S = 5;
-const REMEMBERED_MAX = 10_000;
 const ISSUER = 'tributary-gateway';
 // Our own words only, so the header is compared as text: there is no algorithm to confuse and no key to point at.
 const HEADER = Buffer.from('{"alg":"HS256","typ":"assertion+jwt"}').toString('base64url');
-/** Longer than anything we sign (about 250 characters). */
+/** Longer than anything we sign (about 350 characters). */
 const LENGTH_MAX = 1_000;
 
 interface Claims {
@@ -22,73 +22,93 @@ interface Claims {
   iat: number;
   exp: number;
   sub?: string;
+  /** Which call it is for, and what that call is. Gateways of before say neither: what they sign is for every call of its time. */
+  jti?: string;
+  call?: string;
+}
+
+/** What a subgraph believes of a call: who asks (a global id; null for nobody), and by which name it was taken. */
+export interface Asserted {
+  readonly subject: string | null;
+  /** Absent: it is for every call of that time. */
+  readonly call?: { readonly id: string; readonly digest: string };
 }
 
 /**
- * The gateway's side: a short-lived HS256 JWT that says to one subgraph "I am the gateway, and this is who asks". `subject` is the
- * person's global id; null for nobody. The same text is handed out for up to 20 s, so joining identical reads stays possible.
+ * The gateway's side: a short-lived HS256 JWT that says to one subgraph "I am the gateway, this is who asks, and this is what". Each
+ * attempt of a call is signed anew, since a subgraph takes an assertion once.
  */
 export class AssertionSigner {
   readonly #secrets: (subgraph: string) => string;
   readonly #clock: () => number;
-  readonly #remembered = new Map<string, { assertion: string; until: number }>();
+  /** Names of calls have to differ, and nobody is to guess them: it is the signature that cannot be made by others. So they are counted. */
+  readonly #prefix = randomBytes(9).toString('base64url');
+  #calls = 0;
 
   constructor(parts: { secrets: (subgraph: string) => string; clock?: () => number }) {
     this.#secrets = parts.secrets;
     this.#clock = parts.clock ?? Date.now;
   }
 
-  sign(subgraph: string, subject: string | null): string {
-    const key = JSON.stringify([subgraph, subject]);
-    const now = this.#clock();
-    const known = this.#remembered.get(key);
-    // A clock that was set back must not keep an old one alive.
-    if (known && now < known.until && now >= known.until - REUSED_MS) return known.assertion;
-    const iat = Math.floor(now / 1_000);
+  sign(subgraph: string, subject: string | null, call: Call): string {
+    this.#calls += 1;
+    const iat = Math.floor(this.#clock() / 1_000);
     const claims: Claims = {
       iss: ISSUER,
       aud: subgraph,
       iat,
       exp: iat + BELIEVED_S,
       ...(subject === null ? {} : { sub: subject }),
+      jti: this.#prefix + this.#calls.toString(36),
+      call: digestOf(call),
     };
     const signed = `${HEADER}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`;
-    const assertion = `${signed}.${hmac(this.#secrets(subgraph), signed).toString('base64url')}`;
-    this.#remembered.delete(key);
-    this.#remembered.set(key, { assertion, until: now + REUSED_MS });
-    if (this.#remembered.size > REMEMBERED_MAX) this.#forgetOldest();
-    return assertion;
-  }
-
-  #forgetOldest(): void {
-    for (const key of this.#remembered.keys()) {
-      this.#remembered.delete(key);
-      return;
-    }
+    return `${signed}.${hmac(this.#secrets(subgraph), signed)}`;
   }
 }
 
-/** The subgraph's side. Whatever is not exactly what our gateway signs for this subgraph now is UNAUTHENTICATED. */
+/** The subgraph's side. Whatever is not exactly what our gateway signs for this subgraph and this call now is UNAUTHENTICATED. */
 export class AssertionVerifier {
   readonly #subgraph: string;
   readonly #secret: string;
   readonly #clock: () => number;
+  readonly #takesTimed: boolean;
+  readonly #taken: TakenCalls;
 
-  constructor(parts: { subgraph: string; secret: string; clock?: () => number }) {
+  /** `timed`: also takes what is for every call of its time, as gateways of before sign it. `callsMax`: of `TakenCalls`. */
+  constructor(parts: {
+    subgraph: string;
+    secret: string;
+    clock?: () => number;
+    timed?: boolean;
+    callsMax?: number | undefined;
+  }) {
     this.#subgraph = parts.subgraph;
     this.#secret = parts.secret;
     this.#clock = parts.clock ?? Date.now;
+    this.#takesTimed = parts.timed ?? false;
+    // One of a clock that is ahead is believed so much longer after it was taken.
+    const believedMs = (BELIEVED_S + 2 * CLOCK_SKEW_S) * 1_000;
+    const { callsMax } = parts;
+    this.#taken = new TakenCalls({ believedMs, skewMs: CLOCK_SKEW_S * 1_000, callsMax, now: this.#clock() });
   }
 
-  verify(assertion: string | undefined): { subject: string | null } {
+  /** Takes it: the same text is refused from then on. What was asked has to be held against it (`requireCall`). */
+  take(assertion: string | undefined): Asserted {
     const claims = assertion === undefined || assertion.length > LENGTH_MAX ? undefined : this.#claimsOf(assertion);
-    if (claims === undefined) throw new Failure('UNAUTHENTICATED', 'This service answers the gateway only.');
-    return { subject: claims.sub ?? null };
+    if (claims === undefined) throw refused();
+    const { sub: subject = null, iat, jti: id, call: digest } = claims;
+    if (id === undefined || digest === undefined) {
+      if (!this.#takesTimed) throw refused();
+      return { subject };
+    }
+    if (!this.#taken.take(id, iat, this.#clock())) throw refused();
+    return { subject, call: { id, digest } };
   }
 
   /** A digest that only who has the secret can make, or try. */
   seal(text: string): string {
-    return hmac(this.#secret, JSON.stringify(['sealed', text])).toString('base64url');
+    return hmac(this.#secret, JSON.stringify(['sealed', text]));
   }
 
   #claimsOf(assertion: string): Claims | undefined {
@@ -96,7 +116,7 @@ export class AssertionVerifier {
     const signed = assertion.slice(0, end);
     if (!signed.startsWith(`${HEADER}.`)) return undefined;
     // Compared as text: base64url has several spellings of the same bytes.
-    const expected = Buffer.from(hmac(this.#secret, signed).toString('base64url'));
+    const expected = Buffer.from(hmac(this.#secret, signed));
     const came = Buffer.from(assertion.slice(end + 1));
     if (came.length !== expected.length || !timingSafeEqual(came, expected)) return undefined;
     // From here on the gateway wrote it; what is still open is for whom and when.
@@ -109,6 +129,15 @@ export class AssertionVerifier {
   }
 }
 
-function hmac(secret: string, text: string): Buffer {
-  return createHmac('sha256', secret).update(text).digest();
+/** Throws unless this is the call that was signed. The digest is no secret, so how long comparing takes tells nothing. */
+export function requireCall({ call }: Asserted, came: Call): void {
+  if (call !== undefined && call.digest !== digestOf(came)) throw refused();
+}
+
+function refused(): Failure {
+  return new Failure('UNAUTHENTICATED', 'This service answers the gateway only.');
+}
+
+function hmac(secret: string, text: string): string {
+  return createHmac('sha256', secret).update(text).digest('base64url');
 }

@@ -1,4 +1,5 @@
-export { ASSERTION_HEADER, AssertionSigner, AssertionVerifier } from './assertion.js';
+export { ASSERTION_HEADER, AssertionSigner, AssertionVerifier, requireCall, type Asserted } from './assertion.js';
+export type { Call } from './call.js';
 export { CLIENT_HEADER, IDEMPOTENCY_HEADER, SESSION, SESSION_HEADER } from './caller.js';
 export { ENDED_SESSIONS_PAGE, EndedSessions, type EndedSessionsPage } from './ended-sessions.js';
 export { globalId, kindOfGlobalId, parseGlobalId, type Kind } from './global-id.js';

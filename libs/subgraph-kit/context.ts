@@ -14,6 +14,10 @@ export interface RequestContext {
   readonly session?: string | undefined;
   /** Until when the gateway waits for the answer; absent: it has not said. */
   readonly deadline?: Deadline | undefined;
+  /** By which name this call was taken; absent: its gateway is of before, and gives it none. */
+  readonly call?: string | undefined;
+  /** The call has written here, so it can do so nowhere else (`takeForWriting`). */
+  writes?: boolean;
   /** By which a mutation may be repeated; absent: the client has not said that it may. */
   readonly key?: Key | undefined;
   /** Of the root field that is resolved now, where there is a key. */

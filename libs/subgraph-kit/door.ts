@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { asksPastCaches, parseWrites, UP_TO_HEADER, type Write } from '#libs/consistency';
 import { asFailure, deadlineOf, Failure, TIMEOUT_HEADER } from '#libs/failure';
 import {
@@ -7,9 +7,12 @@ import {
   IDEMPOTENCY_HEADER,
   newId,
   parseGlobalId,
+  requireCall,
   SESSION,
   SESSION_HEADER,
+  type Asserted,
   type AssertionVerifier,
+  type Call,
 } from '#libs/identity';
 import { keyOf } from '#libs/idempotency';
 import type { Clock } from '#libs/telemetry';
@@ -17,10 +20,13 @@ import type { RequestContext } from './context.js';
 
 /**
  * A subgraph answers nobody but its gateway. Everything is closed except the named paths: the route that was matched decides, not
- * the text of the address, so no spelling of a path gets around it. It runs before the body is read.
+ * the text of the address, so no spelling of a path gets around it. Who asks is looked at before the body is read, and whether this is what
+ * was signed before anything is made of the body.
  */
 export class Door {
   readonly #contexts = new WeakMap<FastifyRequest, RequestContext>();
+  /** Whose body has still to be the one that was signed. */
+  readonly #unread = new WeakMap<FastifyRequest, Asserted>();
 
   constructor(
     private readonly assertions: AssertionVerifier,
@@ -28,11 +34,32 @@ export class Door {
     private readonly clock: Clock,
   ) {}
 
-  readonly onRequest = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+  /** Everything of it at once, in front of whoever answers. */
+  guard(fastify: FastifyInstance): void {
+    fastify.addHook('onRequest', this.#onRequest);
+    const parse = fastify.getDefaultJsonParser('error', 'error') as ParseJson;
+    fastify.removeContentTypeParser(JSON_TYPE);
+    fastify.addContentTypeParser<Buffer>(JSON_TYPE, { parseAs: 'buffer' }, (request, body, done) => {
+      try {
+        this.#read(request, body);
+      } catch (error) {
+        return done(error as Error);
+      }
+      parse(request, body.toString(), done);
+    });
+    // Another type of body, or none, that nobody has held against what was signed.
+    fastify.addHook('preValidation', (request, reply, done) => {
+      if (this.#unread.has(request)) refuse(reply, new Failure('UNAUTHENTICATED'));
+      else done();
+    });
+  }
+
+  readonly #onRequest = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const route = request.routeOptions.url;
     if (route !== undefined && this.open.includes(route)) return;
     try {
-      const viewer = this.#viewer(request);
+      const asserted = this.#asserted(request);
+      const viewer = viewerOf(asserted);
       const upTo = upToOf(request);
       this.#contexts.set(request, {
         viewer,
@@ -42,6 +69,7 @@ export class Door {
         session: callerOf(request, SESSION_HEADER),
         deadline: deadlineOf(request.headers[TIMEOUT_HEADER], this.clock),
         key: this.#keyOf(request, viewer),
+        call: asserted.call?.id,
         upTo,
         fresh: asksPastCaches(request.headers['cache-control']),
         wrote: [],
@@ -62,15 +90,37 @@ export class Door {
     return came === undefined ? undefined : keyOf(came, viewer, (text) => this.assertions.seal(text));
   }
 
-  #viewer(request: FastifyRequest): string | null {
+  #asserted(request: FastifyRequest): Asserted {
     const header = request.headers[ASSERTION_HEADER];
-    const { subject } = this.assertions.verify(typeof header === 'string' ? header : undefined);
-    if (subject === null) return null;
-    try {
-      return parseGlobalId('user', subject);
-    } catch (cause) {
-      throw new Failure('UNAUTHENTICATED', undefined, { cause });
-    }
+    const asserted = this.assertions.take(typeof header === 'string' ? header : undefined);
+    if (BODILESS.has(request.method)) requireCall(asserted, callOf(request));
+    else if (asserted.call !== undefined) this.#unread.set(request, asserted);
+    return asserted;
+  }
+
+  #read(request: FastifyRequest, body: Buffer): void {
+    const asserted = this.#unread.get(request);
+    if (asserted !== undefined) requireCall(asserted, callOf(request, body));
+    this.#unread.delete(request);
+  }
+}
+
+type ParseJson = (request: FastifyRequest, body: string, done: (error: Error | null, body?: unknown) => void) => void;
+
+const JSON_TYPE = 'application/json';
+/** What comes with them as a body is not read. */
+const BODILESS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
+
+function callOf({ method, headers, raw }: FastifyRequest, body?: Buffer): Call {
+  return { method, path: raw.url ?? '', headers, ...(body === undefined ? {} : { body }) };
+}
+
+function viewerOf({ subject }: Asserted): string | null {
+  if (subject === null) return null;
+  try {
+    return parseGlobalId('user', subject);
+  } catch (cause) {
+    throw new Failure('UNAUTHENTICATED', undefined, { cause });
   }
 }
 

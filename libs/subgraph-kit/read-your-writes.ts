@@ -5,7 +5,7 @@ import { BEHIND_HEADER, carriedOf, writesText, WROTE_HEADER, type Write } from '
 import type { Database } from '#libs/database';
 import { checkEnvelope, type DomainEvent, type Envelope } from '#libs/events';
 import { Failure } from '#libs/failure';
-import type { Done } from '#libs/idempotency';
+import { takeForWriting, type Done } from '#libs/idempotency';
 import type { CaughtUp, Consumer, Versions } from '#libs/outbox';
 import type { Logger } from '#libs/telemetry';
 import type { RequestContext } from './context.js';
@@ -136,7 +136,8 @@ function notCaughtUp(missing: readonly Write[]): GraphQLError {
 
 /**
  * The database for what this request writes: what it commits is what the writer is shown from then on. Nothing is begun for a gateway
- * that has given up.
+ * that has given up, and what a call has written is not written by the same call at another process of the service: the first of its
+ * transactions that is committed makes it the one that writes. Where a client's key says what is to be done once, that is enough.
  */
 export function writingFor(whole: Database, context: RequestContext): Writable {
   const database = whole.until(context.deadline);
@@ -149,11 +150,14 @@ export function writingFor(whole: Database, context: RequestContext): Writable {
     async transaction(work) {
       if (context.once !== undefined) return told(context, await context.once.transaction(database, work));
       let wrote: readonly DomainEvent[] = [];
+      const { call } = context;
       const answer = await database.transaction(async (tx) => {
+        if (call !== undefined && !context.writes) await takeForWriting(tx, call);
         const done = await work(tx);
         wrote = [...tx.events];
         return done;
       });
+      context.writes = true;
       return told(context, { answer, wrote, again: false });
     },
   };

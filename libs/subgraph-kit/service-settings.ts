@@ -26,6 +26,10 @@ export function serviceSettings(standardPort: number) {
     ASSERTION_SECRET: secret({
       why: 'Proves that a request comes from the gateway; required with DATABASE_URL, else made once and kept under DATA_DIR.',
     }),
+    TIMED_ASSERTIONS: choice(['refuse', 'take'], {
+      default: 'refuse',
+      why: 'take: also what gateways of before sign, which is good for whatever they ask for half a minute; only while services are updated before their gateways.',
+    }),
     METRICS_PORT: port({ why: 'Where GET /metrics answers Prometheus, on HOST; absent: nothing is measured.' }),
     METRICS_TOKEN: secret({
       why: 'What Prometheus has to send (Authorization: Bearer …); absent: whoever reaches the port may look.',

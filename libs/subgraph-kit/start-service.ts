@@ -158,7 +158,9 @@ export async function startService(
       },
     };
 
-    const assertions = new AssertionVerifier({ subgraph: name, secret, clock });
+    const timed = config.TIMED_ASSERTIONS === 'take';
+    if (timed) logger.warn({}, 'TIMED_ASSERTIONS=take: who reads what a gateway of before sends may send it again');
+    const assertions = new AssertionVerifier({ subgraph: name, secret, clock, timed });
     const caughtUp = new CaughtUp({ database, group: name, sources: sourcesOf(service.hear), logger });
     closers.push(() => caughtUp.close());
     const built: ModuleParts = {

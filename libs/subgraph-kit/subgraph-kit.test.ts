@@ -1,10 +1,20 @@
+import { createHmac } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { request } from 'undici';
 import { Query, ResolveField, ResolveReference, Resolver } from '@nestjs/graphql';
 import { badInput, Failure, TIMEOUT_HEADER } from '#libs/failure';
-import { ASSERTION_HEADER, AssertionSigner, AssertionVerifier, globalId, newId, parseGlobalId } from '#libs/identity';
+import {
+  ASSERTION_HEADER,
+  AssertionSigner,
+  AssertionVerifier,
+  globalId,
+  newId,
+  parseGlobalId,
+  type Call,
+} from '#libs/identity';
 import { keyed, perRequest, type Loader } from '#libs/loader';
 import { Metrics, readyGauge, type Logger } from '#libs/telemetry';
 import { haveAll } from './health.js';
@@ -28,6 +38,8 @@ const logger: Logger = {
   error: (fields, message) => void logged.push({ fields, message }),
 };
 const signer = new AssertionSigner({ secrets: () => secret });
+const strangers = new AssertionSigner({ secrets: () => 'x'.repeat(32) });
+const yesterdays = new AssertionSigner({ secrets: () => secret, clock: () => Date.now() - 86_400_000 });
 let resolved = 0;
 
 @Resolver('User')
@@ -112,13 +124,23 @@ const figure = (metrics: Metrics): Promise<string> => {
 
 let one: Running;
 let two: Running;
+/** Takes what gateways of before say. */
+let lax: Running;
+/** As if it had come to the first. */
+let taken: (assertion: string) => string;
 let folder: string;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'kit [odd] '));
   const schemaPath = join(folder, 'schema.graphql');
   await writeFile(schemaPath, SCHEMA);
-  const start = async (name: string): Promise<Running> => {
+  const start = async (name: string, timed = false): Promise<Running> => {
+    const assertions = new AssertionVerifier({ subgraph: name, secret, timed });
+    if (name === 'one')
+      taken = (assertion) => {
+        assertions.take(assertion);
+        return assertion;
+      };
     const module = subgraphModule({
       name,
       schemaPath,
@@ -126,7 +148,7 @@ beforeAll(async () => {
       clock: () => now,
       providers: [Users, Posts, Troubles],
       needs,
-      assertions: new AssertionVerifier({ subgraph: name, secret }),
+      assertions,
     });
     const { url, ...listening } = await listen({ host: '127.0.0.1', port: 0, waitingFor: [] });
     const { close } = await serve(module, { url, ...listening }, { logger });
@@ -134,10 +156,11 @@ beforeAll(async () => {
   };
   one = await start('one');
   two = await start('two');
+  lax = await start('lax', true);
 });
 
 afterAll(async () => {
-  await Promise.all([one.close(), two.close()]);
+  await Promise.all([one.close(), two.close(), lax.close()]);
   await rm(folder, { recursive: true });
 });
 
@@ -153,7 +176,7 @@ describe('a subgraph', () => {
       status: 200,
       body: { data: { whoAsks: viewer, born: '1970-01-01T00:00:00.000Z' } },
     });
-    expect(await ask('{ whoAsks }', { assertion: signer.sign('one', null) })).toEqual({
+    expect(await ask('{ whoAsks }', { viewer: null })).toEqual({
       status: 200,
       body: { data: { whoAsks: null } },
     });
@@ -169,24 +192,24 @@ describe('a subgraph', () => {
   ])('knows how long its gateway waits, and heeds nothing that it cannot have said: %s', async (timeout, left) => {
     const { body } = await ask('{ left }', { timeout });
     expect(body).toEqual({ data: { left } });
-    expect((await ask('{ left }', { timeout, assertion: undefined })).status).toBe(401);
+    expect((await ask('{ left }', { timeout, assertion: () => undefined })).status).toBe(401);
   });
 
   it('lives beside another of the same type names in one process', async () => {
-    const answer = await ask('{ whoAsks }', { url: two.url, assertion: signer.sign('two', null) });
+    const answer = await ask('{ whoAsks }', { url: two.url, name: 'two', viewer: null });
     expect(answer.body).toEqual({ data: { whoAsks: null } });
   });
 
-  it.each([
-    ['no assertion', undefined],
-    ['an empty one', ''],
-    ["another subgraph's", signer.sign('two', globalId('user', viewer))],
-    ['a stranger’s', new AssertionSigner({ secrets: () => 'x'.repeat(32) }).sign('one', globalId('user', viewer))],
-    [
-      'yesterday’s',
-      new AssertionSigner({ secrets: () => secret, clock: () => Date.now() - 86_400_000 }).sign('one', null),
-    ],
-    ['one about nobody we could know', signer.sign('one', 'alice')],
+  it.each<[string, (call: Call) => string | undefined]>([
+    ['no assertion', () => undefined],
+    ['an empty one', () => ''],
+    ["another subgraph's", (call) => signer.sign('two', globalId('user', viewer), call)],
+    ['a stranger’s', (call) => strangers.sign('one', globalId('user', viewer), call)],
+    ['yesterday’s', (call) => yesterdays.sign('one', null, call)],
+    ['one about nobody we could know', (call) => signer.sign('one', 'alice', call)],
+    ['that of another body', (call) => signer.sign('one', null, { ...call, body: `${String(call.body)} ` })],
+    ['that of a GET', (call) => signer.sign('one', null, { ...call, method: 'GET' })],
+    ['one that was taken', (call) => taken(signer.sign('one', null, call))],
   ])('answers 401 to whoever shows %s, and resolves nothing', async (_, assertion) => {
     const before = resolved;
     for (const path of ['/graphql', '/graphql/', '/graphql?query={whoAsks}', '/nothing', '/%67raphql']) {
@@ -200,6 +223,64 @@ describe('a subgraph', () => {
       expect(body.data).toBeUndefined();
     }
     expect(resolved).toBe(before);
+  });
+
+  it.each([
+    ['a text', 'text/plain'],
+    ['a form', 'application/x-www-form-urlencoded'],
+    ['of no type', ''],
+  ])('answers 401 to a body that it did not hold against what was signed: %s', async (_, type) => {
+    const before = resolved;
+    const body = JSON.stringify({ query: '{ whoAsks }' });
+    const { hostname, port } = new URL(one.url);
+    const { statusCode, body: said } = await request(`http://${hostname}:${port}/graphql?query={whoAsks}`, {
+      method: 'POST',
+      headers: {
+        [ASSERTION_HEADER]: signer.sign('one', null, { path: '/graphql?query={whoAsks}', body }),
+        ...(type === '' ? {} : { 'content-type': type }),
+      },
+      body: type === '' ? '' : body,
+    });
+    expect([statusCode, await said.text(), resolved]).toEqual([
+      401,
+      expect.stringContaining('UNAUTHENTICATED'),
+      before,
+    ]);
+  });
+
+  it('takes a question in its address from its gateway, and no other one for it', async () => {
+    const get = async (path: string, signed = path): Promise<number> => {
+      const headers = { [ASSERTION_HEADER]: signer.sign('one', null, { method: 'GET', path: signed }) };
+      return (await request(one.url.replace('/graphql', path), { headers })).statusCode;
+    };
+    const [mine, other] = ['/graphql?query={whoAsks}', '/graphql?query={born}'];
+    const before = resolved;
+    expect([await get(mine), resolved - before, await get(mine, other), resolved - before]).toEqual([200, 1, 401, 1]);
+  });
+
+  it('takes a call once; control: what a gateway of before says it takes as often as it comes, if it is told to', async () => {
+    const body = JSON.stringify({ query: '{ whoAsks }' });
+    const send = async (url: string, assertion: string, text = body) => {
+      const headers = { 'content-type': 'application/json', [ASSERTION_HEADER]: assertion };
+      const response = await request(url, { method: 'POST', headers, body: text });
+      await response.body.dump();
+      return response.statusCode;
+    };
+    const before = resolved;
+    const assertion = signer.sign('one', null, { body });
+    const came = await Promise.all(Array.from({ length: 5 }, () => send(one.url, assertion)));
+    expect([came.toSorted((a, b) => a - b), resolved - before]).toEqual([[200, 401, 401, 401, 401], 1]);
+
+    const claims = signer.sign('lax', null, {}).split('.');
+    const payload = JSON.parse(Buffer.from(claims[1]!, 'base64url').toString()) as object;
+    const timed = signedAnew(claims[0]!, { ...payload, jti: undefined, call: undefined });
+    expect([await send(lax.url, timed), await send(lax.url, timed), await send(lax.url, timed, `${body} `)]).toEqual([
+      200, 200, 200,
+    ]);
+    expect(await send(one.url, signedAnew(claims[0]!, { ...payload, aud: 'one', jti: undefined }))).toBe(401);
+    // Of a gateway that is new everything holds there, too.
+    const fresh = signer.sign('lax', null, { body });
+    expect([await send(lax.url, fresh), await send(lax.url, fresh)]).toEqual([200, 401]);
   });
 
   it('answers for every representation: known, unknown, forbidden, malformed, twice', async () => {
@@ -283,7 +364,7 @@ describe('a subgraph', () => {
   });
 
   it('asks for a log-in where a field needs one', async () => {
-    const { body } = await ask('{ secret }', { assertion: signer.sign('one', null) });
+    const { body } = await ask('{ secret }', { viewer: null });
     expect(body).toEqual({
       data: { secret: null },
       errors: [{ message: 'Log in first.', path: ['secret'], extensions: { code: 'UNAUTHENTICATED' } }],
@@ -334,7 +415,7 @@ describe('a subgraph', () => {
     two.drain();
     const health = async (path: string) => (await fetch(two.url.replace('/graphql', `/health/${path}`))).status;
     expect(await Promise.all(['live', 'startup', 'ready'].map(health))).toEqual([200, 200, 503]);
-    const answer = await ask('{ whoAsks }', { url: two.url, assertion: signer.sign('two', null) });
+    const answer = await ask('{ whoAsks }', { url: two.url, name: 'two', viewer: null });
     expect(answer.body).toEqual({ data: { whoAsks: null } });
   });
 });
@@ -349,12 +430,24 @@ function entities(ids: readonly string[]) {
   return ask({ query, variables: { r: ids.map((id) => ({ __typename: 'User', id })) } });
 }
 
-async function ask(
-  sent: string | object,
-  more: { url?: string; assertion?: string | undefined; requestId?: string; timeout?: string | undefined } = {},
-): Promise<{ status: number; body: Body }> {
-  const assertion = 'assertion' in more ? more.assertion : signer.sign('one', globalId('user', viewer));
-  const response = await fetch(more.url ?? one.url, {
+interface Asking {
+  readonly url?: string;
+  /** Which of them it is. */
+  readonly name?: string;
+  readonly viewer?: null;
+  /** Instead of what the gateway would sign. */
+  readonly assertion?: (call: Call) => string | undefined;
+  readonly requestId?: string;
+  readonly timeout?: string | undefined;
+}
+
+async function ask(sent: string | object, more: Asking = {}): Promise<{ status: number; body: Body }> {
+  const text = JSON.stringify(typeof sent === 'string' ? { query: sent } : sent);
+  const url = new URL(more.url ?? one.url);
+  const call = { path: url.pathname + url.search, body: text };
+  const subject = more.viewer === null ? null : globalId('user', viewer);
+  const assertion = more.assertion ? more.assertion(call) : signer.sign(more.name ?? 'one', subject, call);
+  const response = await fetch(url, {
     method: 'POST',
     headers: {
       'content-type': 'application/json',
@@ -362,7 +455,12 @@ async function ask(
       ...(more.timeout === undefined ? {} : { [TIMEOUT_HEADER]: more.timeout }),
       ...(more.requestId ? { 'x-request-id': more.requestId } : {}),
     },
-    body: JSON.stringify(typeof sent === 'string' ? { query: sent } : sent),
+    body: text,
   });
   return { status: response.status, body: (await response.json()) as Body };
+}
+
+function signedAnew(head: string, claims: object): string {
+  const text = `${head}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`;
+  return `${text}.${createHmac('sha256', secret).update(text).digest('base64url')}`;
 }

@@ -53,7 +53,7 @@ export function subgraphModule(options: SubgraphOptions): DynamicModule {
 
     onModuleInit(): void {
       const fastify: FastifyInstance = this.host.httpAdapter.getInstance();
-      fastify.addHook('onRequest', door.onRequest);
+      door.guard(fastify);
     }
   }
   return {

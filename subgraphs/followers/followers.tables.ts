@@ -1,4 +1,4 @@
-import { IdempotencyKeysMigration } from '#libs/idempotency';
+import { IdempotencyKeysMigration, WrittenCallsMigration } from '#libs/idempotency';
 import { outboxMigrations } from '#libs/outbox';
 import { ReadModelMigration } from '#libs/read-model';
 import { StepsGoOnMigration } from '#libs/saga';
@@ -22,5 +22,6 @@ export const followersTables = {
     ErasedRelations1764547200000,
     FollowCountVersions1764633600001,
     IdempotencyKeysMigration,
+    WrittenCallsMigration,
   ],
 };

@@ -298,10 +298,12 @@ async function start(cache: 'on' | 'off') {
     hear: (event: DomainEvent) => stream.publish([event]),
     async ask(query: string, variables: object, viewer: string | null | undefined): Promise<Answer> {
       const subject = viewer ? globalId('user', viewer) : null;
+      const body = JSON.stringify({ query, variables });
+      const assertion = signer.sign('followers', subject, { body });
       const response = await fetch(running.url, {
         method: 'POST',
-        headers: { 'content-type': 'application/json', [ASSERTION_HEADER]: signer.sign('followers', subject) },
-        body: JSON.stringify({ query, variables }),
+        headers: { 'content-type': 'application/json', [ASSERTION_HEADER]: assertion },
+        body,
       });
       return (await response.json()) as Answer;
     },

@@ -1,4 +1,4 @@
-import { IdempotencyKeysMigration } from '#libs/idempotency';
+import { IdempotencyKeysMigration, WrittenCallsMigration } from '#libs/idempotency';
 import { outboxMigrations } from '#libs/outbox';
 import { ReadModelMigration } from '#libs/read-model';
 import { StepsGoOnMigration } from '#libs/saga';
@@ -41,5 +41,6 @@ export const postsTables = {
     TrendingCounts1764633600002,
     IdempotencyKeysMigration,
     TrendingSlices1764806400000,
+    WrittenCallsMigration,
   ],
 };

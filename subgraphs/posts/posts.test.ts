@@ -82,13 +82,14 @@ class Service {
   }
 
   async ask(viewer: string | null, query: string, variables: object = {}): Promise<Answer> {
+    const body = JSON.stringify({ query, variables });
     const response = await fetch(this.running.url, {
       method: 'POST',
       headers: {
         'content-type': 'application/json',
-        [ASSERTION_HEADER]: signer.sign('posts', viewer === null ? null : user(viewer)),
+        [ASSERTION_HEADER]: signer.sign('posts', viewer === null ? null : user(viewer), { body }),
       },
-      body: JSON.stringify({ query, variables }),
+      body,
     });
     return (await response.json()) as Answer;
   }

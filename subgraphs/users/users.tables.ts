@@ -1,4 +1,4 @@
-import { IdempotencyKeysMigration } from '#libs/idempotency';
+import { IdempotencyKeysMigration, WrittenCallsMigration } from '#libs/idempotency';
 import { outboxMigrations } from '#libs/outbox';
 import { ReadModelMigration } from '#libs/read-model';
 import { CreateUsers1763600000002 } from './migrations/0001-users.js';
@@ -25,5 +25,6 @@ export const usersTables = {
     ErasedAccounts1764633600006,
     BlocksByBlocked1764633600007,
     IdempotencyKeysMigration,
+    WrittenCallsMigration,
   ],
 };

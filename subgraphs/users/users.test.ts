@@ -99,14 +99,15 @@ class World {
 
   /** `waitsMs`: how long the gateway says that it waits. */
   async ask(viewer: string | null, query: string, variables: object = {}, waitsMs = 3_000): Promise<Answer> {
+    const body = JSON.stringify({ query, variables });
     const response = await fetch(this.users.url, {
       method: 'POST',
       headers: {
         'content-type': 'application/json',
-        [ASSERTION_HEADER]: signer.sign('users', viewer),
+        [ASSERTION_HEADER]: signer.sign('users', viewer, { body }),
         [TIMEOUT_HEADER]: String(waitsMs),
       },
-      body: JSON.stringify({ query, variables }),
+      body,
     });
     return (await response.json()) as Answer;
   }
@@ -454,7 +455,8 @@ describe('users, with its cache', () => {
     };
     const page = async (query: string): Promise<EndedSessionsPage> => {
       const url = new URL(`/ended-sessions?${query}`, world.users.url);
-      const response = await fetch(url, { headers: { [ASSERTION_HEADER]: signer.sign('users', null) } });
+      const call = { method: 'GET', path: url.pathname + url.search };
+      const response = await fetch(url, { headers: { [ASSERTION_HEADER]: signer.sign('users', null, call) } });
       if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
       return (await response.json()) as EndedSessionsPage;
     };

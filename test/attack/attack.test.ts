@@ -53,8 +53,9 @@ describe('what an attack may not bring about', () => {
       '1 calls of a service',
     );
     const letIn = ({ secrets }: Cast): Message => {
-      const assertion = new AssertionSigner({ secrets: () => secrets.users }).sign('users', null);
-      return { headers: { ...JSON_TYPE, [ASSERTION_HEADER]: assertion }, body: whoIs('nobody_2') };
+      const body = whoIs('nobody_2');
+      const assertion = new AssertionSigner({ secrets: () => secrets.users }).sign('users', null, { body });
+      return { headers: { ...JSON_TYPE, [ASSERTION_HEADER]: assertion }, body };
     };
     const ran = await attack(asks('users', letIn), programs, undefined);
     expect(ran.violations).toContainEqual(expect.stringMatching(/^[1-9]\d* SQL statements of users$/));

@@ -1,37 +1,44 @@
-import { ASSERTION_HEADER, AssertionSigner, globalId, newId } from '#libs/identity';
+import { createHmac } from 'node:crypto';
+import { ASSERTION_HEADER, AssertionSigner, globalId, IDEMPOTENCY_HEADER, newId } from '#libs/identity';
 import { attacks, JSON_TYPE, PREFLIGHT, query, type Attack, type Cast, type Message, type Table } from './attack.js';
 
 type Service = 'users' | 'posts' | 'followers';
 const SERVICES: readonly Service[] = ['users', 'posts', 'followers'];
 const REFUSED = { code: 'UNAUTHENTICATED', hides: /"data"|type Query|@key/ };
 
-/** How somebody who is not the gateway may try to be it. */
-const CREDENTIALS: Readonly<Record<string, (cast: Cast, service: Service) => string | undefined>> = {
+/** How somebody who is not the gateway may try to be it: what is shown with this body. */
+const CREDENTIALS: Readonly<Record<string, (cast: Cast, service: Service, body: string) => string | undefined>> = {
   'no credential': () => undefined,
   'an empty one': () => '',
-  'a guess': (_, service) => signer('x'.repeat(64)).sign(service, null),
-  'that of another service': ({ secrets }, service) => {
-    const other = SERVICES.find((name) => name !== service)!;
-    return signer(secrets[other]).sign(other, null);
+  'a guess': (_, service, body) => signer('x'.repeat(64)).sign(service, null, { body }),
+  'that of another service': ({ secrets }, service, body) => {
+    const other = otherThan(service);
+    return signer(secrets[other]).sign(other, null, { body });
   },
-  'its own secret, said for another service': ({ secrets }, service) =>
-    signer(secrets[service]).sign(
-      SERVICES.find((name) => name !== service)!,
-      null,
-    ),
-  'one of a minute ago': ({ secrets }, service) => signer(secrets[service], -60_000).sign(service, null),
-  'one of tomorrow': ({ secrets }, service) => signer(secrets[service], 86_400_000).sign(service, null),
-  'one that was changed': ({ secrets, people }, service) => {
-    const [head, payload, signature] = signer(secrets[service]).sign(service, null).split('.');
+  'its own secret, said for another service': ({ secrets }, service, body) =>
+    signer(secrets[service]).sign(otherThan(service), null, { body }),
+  'one of a minute ago': ({ secrets }, service, body) =>
+    signer(secrets[service], -60_000).sign(service, null, { body }),
+  'one of tomorrow': ({ secrets }, service, body) => signer(secrets[service], 86_400_000).sign(service, null, { body }),
+  'one that was changed': ({ secrets, people }, service, body) => {
+    const [head, payload, signature] = signer(secrets[service]).sign(service, null, { body }).split('.');
     const claims = JSON.parse(Buffer.from(payload!, 'base64url').toString()) as object;
     return [head, b64({ ...claims, sub: people.alice.id }), signature].join('.');
   },
-  'one without a signature': ({ secrets }, service) =>
-    signer(secrets[service]).sign(service, null).split('.').slice(0, 2).join('.'),
-  'one that says alg none': ({ secrets }, service) => {
-    const [, payload] = signer(secrets[service]).sign(service, null).split('.');
+  'one without a signature': ({ secrets }, service, body) =>
+    signer(secrets[service]).sign(service, null, { body }).split('.').slice(0, 2).join('.'),
+  'one that says alg none': ({ secrets }, service, body) => {
+    const [, payload] = signer(secrets[service]).sign(service, null, { body }).split('.');
     return `${b64({ alg: 'none', typ: 'assertion+jwt' })}.${payload}.`;
   },
+  'that of another body': ({ secrets }, service) => signer(secrets[service]).sign(service, null, { body: '{}' }),
+  'that of a body with a space more': ({ secrets }, service, body) =>
+    signer(secrets[service]).sign(service, null, { body: `${body} ` }),
+  'that of a key by which it may be repeated': ({ secrets }, service, body) =>
+    signer(secrets[service]).sign(service, null, { body, headers: { [IDEMPOTENCY_HEADER]: 'k' } }),
+  'that of a GET': ({ secrets }, service, body) =>
+    signer(secrets[service]).sign(service, null, { body, method: 'GET' }),
+  'one for every call of its time': ({ secrets }, service) => timed(secrets[service], service),
 };
 
 const QUESTIONS: Readonly<Record<string, (cast: Cast) => string>> = {
@@ -50,19 +57,27 @@ const refused: Attack[] = SERVICES.flatMap((service) =>
       Object.fromEntries(
         Object.entries(QUESTIONS).map(([what, body]) => [
           `${what} of ${service}, with ${how}`,
-          [(cast) => posted(body(cast), credential(cast, service)), 401, REFUSED],
+          [(cast) => posted(body(cast), credential(cast, service, body(cast))), 401, REFUSED],
         ]),
       ),
     ),
   ),
 );
 
-/** Said with the gateway's own credential: what the gateway could be made to say. */
-const as = (service: Service, body: string | ((cast: Cast) => string), who?: keyof Cast['people']) => (cast: Cast) => {
-  const { [service]: secret } = cast.secrets;
-  const subject = who === undefined ? null : cast.people[who].id;
-  return posted(typeof body === 'string' ? body : body(cast), signer(secret).sign(service, subject));
-};
+/** Read on its way to the service, and sent there once more. */
+const replayed: Attack[] = SERVICES.flatMap((service) =>
+  attacks(
+    service,
+    Object.fromEntries(
+      Object.entries(QUESTIONS).map(([what, body]) => [
+        `${what} of ${service}, with one that was taken`,
+        [twice(as(service, body)), 401, REFUSED],
+      ]),
+    ),
+    { repeat: 2 },
+  ),
+);
+
 const entities = (representations: readonly unknown[], fields = '__typename'): string =>
   query(`query($r:[_Any!]!){_entities(representations:$r){${fields}}}`, { variables: { r: representations } });
 const USERS = '...on User{id handle email}';
@@ -138,10 +153,21 @@ const PATHS: Table = Object.fromEntries(
 
 export const subgraphs: readonly Attack[] = [
   ...refused,
+  ...replayed,
   ...attacks('users', USERS_ROWS),
   ...attacks('posts', POSTS_ROWS),
   ...SERVICES.flatMap((service) => attacks(service, PATHS)),
 ];
+
+/** Said with the gateway's own credential: what the gateway could be made to say. */
+function as(service: Service, body: string | ((cast: Cast) => string), who?: keyof Cast['people']) {
+  return (cast: Cast): Message => {
+    const { [service]: secret } = cast.secrets;
+    const subject = who === undefined ? null : cast.people[who].id;
+    const text = typeof body === 'string' ? body : body(cast);
+    return posted(text, signer(secret).sign(service, subject, { body: text }));
+  };
+}
 
 function posted(body: string, assertion: string | undefined): Message {
   return {
@@ -150,8 +176,26 @@ function posted(body: string, assertion: string | undefined): Message {
   };
 }
 
+/** The second time the same to the letter. */
+function twice(made: (cast: Cast) => Message): (cast: Cast, turn: number) => Message {
+  let first: Message = {};
+  return (cast, turn) => (turn === 1 ? (first = made(cast)) : first);
+}
+
+function otherThan(service: Service): Service {
+  return SERVICES.find((name) => name !== service)!;
+}
+
 function signer(secret: string, aheadMs = 0): AssertionSigner {
   return new AssertionSigner({ secrets: () => secret, clock: () => Date.now() + aheadMs });
+}
+
+/** As gateways of before signed: the same for every call. */
+function timed(secret: string, service: Service): string {
+  const iat = Math.floor(Date.now() / 1_000);
+  const claims = { iss: 'tributary-gateway', aud: service, iat, exp: iat + 30 };
+  const signed = `${b64({ alg: 'HS256', typ: 'assertion+jwt' })}.${b64(claims)}`;
+  return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
 }
 
 function b64(value: object): string {

@@ -49,17 +49,25 @@ export const THREATS: readonly Threat[] = [
     id: 'S16',
     what: 'services reached directly',
     rows: ['D1', 'D2', 'D3', 'D8'],
-    tests: ['libs/identity/assertion.test.ts'],
+    tests: [
+      'libs/identity/assertion.test.ts',
+      'libs/identity/taken-calls.test.ts',
+      'libs/subgraph-kit/subgraph-kit.test.ts',
+      'subgraphs/posts/replayed-calls.test.ts',
+    ],
     missing:
-      'a replayed credential is taken: none is good only once, so who reads one on its way may use it at that service for 35 s; TLS between them closes that (SUBGRAPH_TLS_*, SECURITY.md)',
+      'a read that is replayed at another process of its service is answered there, for 35 s and to whoever could read the first answer; a write has no second effect at any of them; TLS between them closes that (SUBGRAPH_TLS_*, SECURITY.md)',
   },
   {
     id: 'S17',
     what: 'forged headers that say who asks',
     rows: ['E1', 'E2', 'E3', 'E5'],
-    tests: ['gateway/http/identity.test.ts', 'libs/identity/assertion.test.ts'],
-    missing:
-      'the operation in what is signed: an assertion is for all that this person asks of this service, or identical reads could not be joined (SECURITY.md)',
+    tests: [
+      'gateway/http/identity.test.ts',
+      'gateway/fetch/signed-calls.test.ts',
+      'libs/identity/assertion.test.ts',
+      'libs/subgraph-kit/subgraph-kit.test.ts',
+    ],
   },
   {
     id: 'S18',

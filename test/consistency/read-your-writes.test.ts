@@ -132,18 +132,19 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
   }
 
   /** As a gateway asks a service. */
-  async function direct(name: string, who: Person, body: object, upTo?: string) {
+  async function direct(name: string, who: Person, asked: object, upTo?: string) {
     const secrets = secretsFrom(servers.master);
     const signer = new AssertionSigner({ secrets: (service) => secrets.of('assertion', service as Service) });
     const { url } = world.subgraphs.find((one) => one.name === name)!;
+    const body = JSON.stringify(asked);
     const response = await fetch(url, {
       method: 'POST',
       headers: {
         'content-type': 'application/json',
-        [ASSERTION_HEADER]: signer.sign(name, who.id),
+        [ASSERTION_HEADER]: signer.sign(name, who.id, { body }),
         ...(upTo === undefined ? {} : { [UP_TO_HEADER]: upTo }),
       },
-      body: JSON.stringify(body),
+      body,
     });
     // Whatever came; a test says what it has to be.
     return { headers: response.headers, body: JSON.parse(await response.text()) };

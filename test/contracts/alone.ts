@@ -52,10 +52,12 @@ export async function startAlone(service: Service): Promise<Alone> {
     running,
     hear: (event) => stream.publish([event]),
     async ask(subject, query, variables = {}) {
+      const body = JSON.stringify({ query, variables });
+      const assertion = signer.sign(service, subject, { body });
       const response = await fetch(running.url, {
         method: 'POST',
-        headers: { 'content-type': 'application/json', [ASSERTION_HEADER]: signer.sign(service, subject) },
-        body: JSON.stringify({ query, variables }),
+        headers: { 'content-type': 'application/json', [ASSERTION_HEADER]: assertion },
+        body,
       });
       return (await response.json()) as Answer;
     },

@@ -71,10 +71,12 @@ withServer(
     }
 
     async function ask<T>(url: string, query: string, subject: string | null = null): Promise<T> {
+      const body = JSON.stringify({ query });
+      const assertion = signer.sign('users', subject, { body });
       const response = await fetch(url, {
         method: 'POST',
-        headers: { 'content-type': 'application/json', [ASSERTION_HEADER]: signer.sign('users', subject) },
-        body: JSON.stringify({ query }),
+        headers: { 'content-type': 'application/json', [ASSERTION_HEADER]: assertion },
+        body,
       });
       const { data, errors } = (await response.json()) as { data: T; errors?: unknown };
       expect(errors).toBeUndefined();
@@ -142,10 +144,12 @@ withServer(
       const { child, url } = await start('drop');
       const input = `{ handle: "carol", email: "c@example.org", password: "${PASSWORD}", displayName: "Carol" }`;
       const signUp = async (to: string, key: Record<string, string>): Promise<string> => {
+        const body = JSON.stringify({ query: `mutation { signUp(input: ${input}) { user { id } } }` });
+        const assertion = signer.sign('users', null, { headers: key, body });
         const response = await fetch(to, {
           method: 'POST',
-          headers: { 'content-type': 'application/json', [ASSERTION_HEADER]: signer.sign('users', null), ...key },
-          body: JSON.stringify({ query: `mutation { signUp(input: ${input}) { user { id } } }` }),
+          headers: { 'content-type': 'application/json', [ASSERTION_HEADER]: assertion, ...key },
+          body,
         });
         return response.text();
       };

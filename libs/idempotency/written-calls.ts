@@ -1,0 +1,15 @@
+import type { Tx } from '#libs/database';
+import { Failure } from '#libs/failure';
+
+/** Longer than anybody believes what is signed of a call (40 s), whatever the clocks of machines say. */
+export const CALLS_KEPT_MS = 300_000;
+
+/**
+ * Makes this the transaction in which the call writes; UNAUTHENTICATED where another process of the service has written by it. Each
+ * process knows only what it has taken itself, so somebody who sends a call once more may find one that has not: the reading of it is
+ * answered there, and the writing ends here. One that is under way elsewhere is waited for; when that fails, this one may write.
+ */
+export async function takeForWriting(tx: Pick<Tx, 'query'>, call: string): Promise<void> {
+  const taken = await tx.query('INSERT INTO written_calls (id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING 1', [call]);
+  if (taken.length === 0) throw new Failure('UNAUTHENTICATED', 'This call has been carried out.');
+}
