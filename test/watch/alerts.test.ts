@@ -58,6 +58,22 @@ withServer('prometheus', 'the alerts', (prometheus = '') => {
     expect(planted('RequestsRefused', sum, byOutcome)).toEqual(notOn('RequestsRefused'));
     expect(planted('AnswersSlow', ',http_response_status_code="200"', '')).toEqual(notOn('AnswersSlow'));
     expect(planted('AnswersSlow', ',http_route="/graphql"', '')).toEqual(notOn('AnswersSlow'));
+    // By address each start of it is the first one; and of several each start would count as one of the same.
+    const byName = /changes\(max by \(program\) \(process_start_time_seconds\)\[15m:15s\]\) \/ .* > 2/;
+    const byAddress = 'max by (program) (changes(process_start_time_seconds[15m])) > 2';
+    expect(planted('ProgramCrashes', byName, byAddress)).toEqual(notOn('ProgramCrashes'));
+    const onWhileWell = (alert: string) =>
+      expect.stringMatching(new RegExp(`^1\n[^]*alertname: ?${alert}[^]*exp:\\[\\s*\\]`));
+    expect(planted('ProgramCrashes', / \/ max_over_time\(count by \(program\) .*\[15m:15s\]\)/, '')).toEqual(
+      onWhileWell('ProgramCrashes'),
+    );
+    // A stranger who floods would wake somebody.
+    const fewerAreAnswered = /(outcome="RATE_LIMITED"\}\[5m\].*) \* \(\(.* > 0.3/;
+    expect(planted('ManyRateLimited', fewerAreAnswered, '$1 > 0.3')).toEqual(onWhileWell('ManyRateLimited'));
+    // When nobody comes at all there is no number of them, and nothing is less than anything.
+    expect(planted('WholeAnswersFell', / or vector\(0\)\) \/ \(sum(.*) > 0.2\)/, ') / (sum$1 > 0.2)')).toEqual(
+      notOn('WholeAnswersFell'),
+    );
     // As it was: the outage that is a ticket, and says that the old one is served.
     expect(planted('SupergraphNotServed', ' + tributary_supergraph_missing', '')).toMatch(
       /^1\n[^]*alertname: ?SupergraphNotServed[^]*exp:\[\s*\]/,
