@@ -172,8 +172,8 @@ export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
   WholeAnswersFell: {
     // In the evening.
     well: { [answers('whole')]: then(30, 12) },
-    // None at all.
-    bad: { [answers('whole')]: then(30, 0) },
+    // Nobody is left who would say how many there are.
+    bad: { [answers('whole')]: `${growing(30, 280)} stale` },
     ...AN_HOUR,
   },
   ManyUnauthenticated: manyRefused('UNAUTHENTICATED'),
