@@ -19,13 +19,17 @@ import { readCompose, variablesOf, type ComposeFile } from './compose-file.js';
 import { readDockerfile } from './dockerfile.js';
 import { haproxyHere } from './haproxy-here.js';
 import { secretsFor } from './secrets.js';
-import { mistakesIn, programOf } from './wiring.js';
+import { addressesOf, mistakesIn, programOf } from './wiring.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const text = readFileSync(join(root, 'docker-compose.yml'), 'utf8');
 const running = readFileSync(join(root, 'docs/running.md'), 'utf8');
+const door = readFileSync(join(root, 'deploy/haproxy.cfg'), 'utf8');
 const example = readFileSync(join(root, '.env.example'), 'utf8');
 const read = (source = text): ComposeFile => readCompose(source, secretsFor(variablesOf(source)));
+
+/** `512m`, `1g`. */
+const megabytes = (memory = '0m'): number => parseInt(memory) * (memory.endsWith('g') ? 1_024 : 1);
 
 describe('docker-compose.yml', () => {
   const file = read();
@@ -42,6 +46,12 @@ describe('docker-compose.yml', () => {
   it('takes its secrets from .env, and .env.example names each of them', () => {
     const named = [...example.matchAll(/^([A-Z_]+)=$/gm)].map((match) => String(match[1]));
     expect(named.sort()).toEqual([...variablesOf(text)].sort());
+    // What need not be there it tells of too, with what holds without it.
+    const others = [...text.matchAll(/\$\{([A-Z_]+):-([^}]*)\}/g)].map(
+      ([, name, otherwise]) => `# ${name}=${otherwise}`,
+    );
+    expect(example.match(/^# [A-Z_]+=.+$/gm)!.sort()).toEqual([...new Set(others)].sort());
+    expect([...variablesOf(text, 'optional')].sort()).toEqual(['RELEASE', 'TRUSTED_PROXIES']);
     for (const name of named) {
       expect(() => readCompose(text, { ...secretsFor(variablesOf(text)), [name]: '' })).toThrow(
         `${name} is missing: see .env.example`,
@@ -56,9 +66,14 @@ describe('docker-compose.yml', () => {
       const { environment, volumes } = file.services[`${subgraph}-db`]!;
       const url = new URL(file.services[subgraph]!.environment['DATABASE_URL'] ?? '');
       expect(`${url.hostname} ${url.username} ${url.password} ${url.pathname}`).toBe(
-        `${subgraph}-db ${environment['POSTGRES_USER']} ${environment['POSTGRES_PASSWORD']} /${environment['POSTGRES_DB']}`,
+        // deploy/owner.sh makes that role: test/deploy/owner.test.ts.
+        `${subgraph}-db ${environment['POSTGRES_DB']} ${environment['POSTGRES_PASSWORD']} /${environment['POSTGRES_DB']}`,
       );
-      expect(volumes).toEqual([`${subgraph}-db:/var/lib/postgresql/data`]);
+      expect(environment['POSTGRES_USER']).toBe('postgres');
+      expect(volumes).toEqual([
+        `${subgraph}-db:/var/lib/postgresql/data`,
+        './deploy/owner.sh:/docker-entrypoint-initdb.d/owner.sh:ro',
+      ]);
       expect(Object.keys(file.volumes)).toContain(`${subgraph}-db`);
     }
     expect(new Set(databases.map(([, { environment }]) => environment['POSTGRES_PASSWORD'])).size).toBe(3);
@@ -90,13 +105,78 @@ describe('docker-compose.yml', () => {
     });
   });
 
-  it('gives Redis an end, at which it refuses and forgets nothing', () => {
-    const { command = [] } = file.services['redis']!;
+  it('gives Redis an end, at which it refuses and forgets nothing, and a password, which whoever asks it has', () => {
+    const { command = [], environment, mem_limit: memory } = file.services['redis']!;
     const after = (flag: string) => command[command.indexOf(flag) + 1];
     expect([after('--maxmemory'), after('--maxmemory-policy')]).toEqual(['512mb', 'noeviction']);
+    expect(megabytes(memory)).toBeGreaterThanOrEqual(2 * 512);
+    expect(after('--requirepass')).toMatch(/^[0-9a-f]{64}$/);
+    const askers = services.filter(([, one]) => one.environment['REDIS_URL'] !== undefined);
+    expect(askers).toHaveLength(5);
+    for (const [, { environment: own }] of askers)
+      expect(new URL(own['REDIS_URL']!).password).toBe(after('--requirepass'));
+    expect(environment['REDISCLI_AUTH']).toBe(after('--requirepass'));
   });
 
-  it('lets a gateway open a file for each client that it may have', () => {
+  it('lets none take all of the memory or all processes of the machine, and those that only look half a processor', () => {
+    for (const [name, { mem_limit: memory, pids_limit: pids, cpus }] of services) {
+      expect([name, megabytes(memory) >= 512, pids]).toEqual([name, true, 256]);
+      expect([name, cpus]).toEqual([name, ['prometheus', 'grafana', 'jaeger'].includes(name) ? 0.5 : undefined]);
+    }
+    // As docs/running.md says.
+    expect(running).toContain('Give a gateway and each service a gigabyte');
+    for (const [, { mem_limit: memory }] of staying.filter(([, one]) => programOf(one))) expect(memory).toBe('1g');
+  });
+
+  it('lets only those speak with one another that have to: whoever is told of an address is on a network with it', () => {
+    const networks = (name: string): string[] => file.services[name]!.networks;
+    const meet = (one: string, other: string): string[] =>
+      networks(one).filter((network) => networks(other).includes(network));
+    for (const [name, { environment }] of services) {
+      expect([name, networks(name).length > 0]).toEqual([name, true]);
+      for (const { variable, host } of addressesOf(environment))
+        expect([name, variable, meet(name, host).length > 0]).toEqual([name, variable, true]);
+      for (const network of networks(name)) expect(Object.keys(file.networks)).toContain(network);
+    }
+    const members = (network: string): string[] =>
+      services.filter(([name]) => networks(name).includes(network)).map(([name]) => name);
+    for (const subgraph of ['users', 'posts', 'followers']) {
+      expect(networks(`${subgraph}-db`)).toEqual([`${subgraph}-data`]);
+      expect(members(`${subgraph}-data`).toSorted()).toEqual([subgraph, `${subgraph}-db`, 'commands'].toSorted());
+      // A service that somebody has taken over gets to no other's database.
+      for (const other of ['users', 'posts', 'followers'].filter((one) => one !== subgraph))
+        expect(meet(subgraph, `${other}-db`)).toEqual([]);
+    }
+    // Nor does who has taken the door get to more than the gateways and what tells figures.
+    for (const name of ['users-db', 'posts-db', 'followers-db', 'redis']) expect(meet('door', name)).toEqual([]);
+    for (const name of ['gateway-1', 'gateway-2']) {
+      expect(meet('door', name)).toContain('front');
+      for (const database of ['users-db', 'posts-db', 'followers-db']) expect(meet(name, database)).toEqual([]);
+    }
+    for (const name of ['gateway-1', 'gateway-2', 'users', 'posts', 'followers', 'door', 'grafana'])
+      expect(meet('prometheus', name)).toEqual(['watch']);
+    // What publishes a port needs one that is open, and nothing else is on one.
+    const open = Object.entries(file.networks).flatMap(([network, { internal = false }]) =>
+      internal ? [] : [network],
+    );
+    for (const [name, { ports }] of services)
+      expect([name, networks(name).some((network) => open.includes(network))]).toEqual([name, ports.length > 0]);
+  });
+
+  it('takes from .env how many proxies there are, and which release', () => {
+    const told = { ...secretsFor(variablesOf(text)), TRUSTED_PROXIES: '2', RELEASE: '2026-11-30' };
+    const { services: other } = readCompose(text, told);
+    for (const [name, { environment, image }] of programs('dist/gateway/main.js')) {
+      expect([environment['TRUSTED_PROXIES'], image]).toEqual(['1', 'tributary:latest']);
+      expect(readGatewayConfig(other[name]!.environment).TRUSTED_PROXIES).toBe(2);
+    }
+    const ours = Object.values(other).filter(({ build }) => build !== undefined);
+    expect(new Set(ours.map(({ image }) => image))).toEqual(new Set(['tributary:2026-11-30']));
+  });
+
+  it('lets a gateway open a file for each client that it may have, and the door two', () => {
+    const { maxconn } = /^global\n[^]*?^ {2}maxconn (?<maxconn>\d+)$/m.exec(door)!.groups!;
+    expect(file.services['door']!.ulimits!.nofile).toBeGreaterThan(2 * Number(maxconn) + 1_000);
     for (const [, { ulimits, environment }] of programs('dist/gateway/main.js'))
       expect(ulimits!.nofile).toBeGreaterThan(readGatewayConfig(environment).CONNECTIONS_MAX + 1_000);
   });
@@ -132,7 +212,7 @@ describe('docker-compose.yml', () => {
   });
 
   it('leaves its own programs no file to write to and no rights to gain', () => {
-    const ours = services.filter(([, { image }]) => image === 'tributary');
+    const ours = services.filter(([, { image }]) => image.startsWith('tributary:'));
     expect(ours.length).toBeGreaterThan(5);
     for (const [, service] of ours) {
       expect(service).toMatchObject({
@@ -258,7 +338,7 @@ async function until(holds: () => boolean, ms: number): Promise<void> {
 const [OURS, CLIENT, ANOTHER] = ['127.0.0.1', '127.0.0.2', '127.0.0.3'];
 
 withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
-  const config = readFileSync(join(root, 'deploy/haproxy.cfg'), 'utf8');
+  const config = door;
   const folder = mkdtempSync(join(tmpdir(), 'tributary-haproxy-'));
   afterAll(() => rmSync(folder, { recursive: true }));
   const check = (source: string): string => {

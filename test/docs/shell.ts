@@ -123,7 +123,7 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
       for (const line of asked()) {
         const [, one, program] = /^compose (?:run --rm --no-deps|exec(?: --no-TTY)?) (\S+) (?:node (\S+))?/.exec(line)!;
         const { environment } = file.services[one!]!;
-        if (program === undefined) expect(line).toContain(`--username=${environment['POSTGRES_USER']}`);
+        if (program === undefined) expect(line).toContain(`--username=${environment['POSTGRES_DB']}`);
         else expect(existsSync(join(ROOT, program.replace(/^dist\/(.*)\.js$/, '$1.ts')))).toBe(true);
       }
       expect(asked()).toHaveLength(4);
