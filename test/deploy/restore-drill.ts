@@ -46,7 +46,7 @@ export async function restoreDrill(folder: string, backup: string, restore: stri
     const env = {
       ...plainEnvironment(),
       ...databases,
-      ...secretsFor(['ASSERTION_SECRET', 'SIGNING_KEY', 'CONSISTENCY_SECRET']),
+      ...secretsFor(['ASSERTION_SECRET', 'SIGNING_KEY', 'SEALING_KEYS', 'CONSISTENCY_SECRET']),
       REDIS_URL: redis.url,
       DATA_DIR: folder,
       PORT: '0',
