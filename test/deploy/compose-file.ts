@@ -15,6 +15,13 @@ const service = z.strictObject({
   logging: z.strictObject({ driver: z.string(), options: z.record(z.string(), z.string()) }).optional(),
   stop_grace_period: z.string().optional(),
   ulimits: z.strictObject({ nofile: z.number() }).optional(),
+  mem_limit: z
+    .string()
+    .regex(/^\d+[mg]$/)
+    .optional(),
+  pids_limit: z.number().optional(),
+  cpus: z.number().optional(),
+  networks: z.array(z.string()).default([]),
   command: z.array(z.string()).optional(),
   environment: z.record(z.string(), z.string()).default({}),
   ports: z.array(z.string()).default([]),
@@ -33,22 +40,25 @@ const service = z.strictObject({
 const file = z.object({
   services: z.record(z.string(), service),
   volumes: z.record(z.string(), z.strictObject({})),
+  networks: z.record(z.string(), z.strictObject({ internal: z.boolean().optional() })),
 });
 
 export type ComposeService = z.infer<typeof service>;
 export type ComposeFile = z.infer<typeof file>;
 
-/** The file as `docker compose` understands it: anchors and merges resolved, `${NAME}` replaced, `$$` a dollar. */
+/** The file as `docker compose` understands it: anchors and merges resolved, `${NAME}` replaced (`${NAME:-so}` by `so` where it is missing), `$$` a dollar. */
 export function readCompose(text: string, env: Readonly<Record<string, string | undefined>>): ComposeFile {
   return file.parse(replaced(parse(text, { merge: true }), env));
 }
 
-/** The names of all `${NAME}` and `${NAME:?what to do}`. */
-export function variablesOf(text: string): Set<string> {
-  return new Set([...text.replaceAll('$$', '').matchAll(VARIABLE)].map((match) => match[1] ?? ''));
+/** The names of all `${NAME}` and `${NAME:?what to do}`; or of all `${NAME:-so}`, which need not be there. */
+export function variablesOf(text: string, which: 'needed' | 'optional' = 'needed'): Set<string> {
+  const all = [...text.replaceAll('$$', '').matchAll(VARIABLE)];
+  const isOptional = which === 'optional';
+  return new Set(all.filter((match) => (match[3] !== undefined) === isOptional).map((match) => match[1] ?? ''));
 }
 
-const VARIABLE = /\$\{([A-Z_]+)(?::\?([^}]*))?\}/g;
+const VARIABLE = /\$\{([A-Z_]+)(?::\?([^}]*)|:-([^}]*))?\}/g;
 
 function replaced(value: unknown, env: Readonly<Record<string, string | undefined>>): unknown {
   if (typeof value === 'string')
@@ -62,8 +72,8 @@ function replaced(value: unknown, env: Readonly<Record<string, string | undefine
 }
 
 function interpolated(text: string, env: Readonly<Record<string, string | undefined>>): string {
-  return text.replaceAll(VARIABLE, (_, name: string, message?: string) => {
-    const value = env[name];
+  return text.replaceAll(VARIABLE, (_, name: string, message?: string, otherwise?: string) => {
+    const value = env[name] || otherwise;
     if (!value) throw new Error(`${name} is missing${message === undefined ? '' : `: ${message}`}`);
     return value;
   });

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { CODES } from '#libs/failure';
+import { CODES, isCode } from '#libs/failure';
 import { readGatewayConfig } from '../../gateway/config.js';
 import { clientAddress } from '../../gateway/http/rates.js';
 import { withServer } from '../servers/needs.js';
@@ -19,13 +19,17 @@ import { readCompose, variablesOf, type ComposeFile } from './compose-file.js';
 import { readDockerfile } from './dockerfile.js';
 import { haproxyHere } from './haproxy-here.js';
 import { secretsFor } from './secrets.js';
-import { mistakesIn, programOf } from './wiring.js';
+import { addressesOf, mistakesIn, programOf } from './wiring.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const text = readFileSync(join(root, 'docker-compose.yml'), 'utf8');
 const running = readFileSync(join(root, 'docs/running.md'), 'utf8');
+const door = readFileSync(join(root, 'deploy/haproxy.cfg'), 'utf8');
 const example = readFileSync(join(root, '.env.example'), 'utf8');
 const read = (source = text): ComposeFile => readCompose(source, secretsFor(variablesOf(source)));
+
+/** `512m`, `1g`. */
+const megabytes = (memory = '0m'): number => parseInt(memory) * (memory.endsWith('g') ? 1_024 : 1);
 
 describe('docker-compose.yml', () => {
   const file = read();
@@ -42,6 +46,12 @@ describe('docker-compose.yml', () => {
   it('takes its secrets from .env, and .env.example names each of them', () => {
     const named = [...example.matchAll(/^([A-Z_]+)=$/gm)].map((match) => String(match[1]));
     expect(named.sort()).toEqual([...variablesOf(text)].sort());
+    // What need not be there it tells of too, with what holds without it.
+    const others = [...text.matchAll(/\$\{([A-Z_]+):-([^}]*)\}/g)].map(
+      ([, name, otherwise]) => `# ${name}=${otherwise}`,
+    );
+    expect(example.match(/^# [A-Z_]+=.+$/gm)!.sort()).toEqual([...new Set(others)].sort());
+    expect([...variablesOf(text, 'optional')].sort()).toEqual(['RELEASE', 'TRUSTED_PROXIES']);
     for (const name of named) {
       expect(() => readCompose(text, { ...secretsFor(variablesOf(text)), [name]: '' })).toThrow(
         `${name} is missing: see .env.example`,
@@ -56,9 +66,14 @@ describe('docker-compose.yml', () => {
       const { environment, volumes } = file.services[`${subgraph}-db`]!;
       const url = new URL(file.services[subgraph]!.environment['DATABASE_URL'] ?? '');
       expect(`${url.hostname} ${url.username} ${url.password} ${url.pathname}`).toBe(
-        `${subgraph}-db ${environment['POSTGRES_USER']} ${environment['POSTGRES_PASSWORD']} /${environment['POSTGRES_DB']}`,
+        // deploy/owner.sh makes that role: test/deploy/owner.test.ts.
+        `${subgraph}-db ${environment['POSTGRES_DB']} ${environment['POSTGRES_PASSWORD']} /${environment['POSTGRES_DB']}`,
       );
-      expect(volumes).toEqual([`${subgraph}-db:/var/lib/postgresql/data`]);
+      expect(environment['POSTGRES_USER']).toBe('postgres');
+      expect(volumes).toEqual([
+        `${subgraph}-db:/var/lib/postgresql/data`,
+        './deploy/owner.sh:/docker-entrypoint-initdb.d/owner.sh:ro',
+      ]);
       expect(Object.keys(file.volumes)).toContain(`${subgraph}-db`);
     }
     expect(new Set(databases.map(([, { environment }]) => environment['POSTGRES_PASSWORD'])).size).toBe(3);
@@ -90,13 +105,78 @@ describe('docker-compose.yml', () => {
     });
   });
 
-  it('gives Redis an end, at which it refuses and forgets nothing', () => {
-    const { command = [] } = file.services['redis']!;
+  it('gives Redis an end, at which it refuses and forgets nothing, and a password, which whoever asks it has', () => {
+    const { command = [], environment, mem_limit: memory } = file.services['redis']!;
     const after = (flag: string) => command[command.indexOf(flag) + 1];
     expect([after('--maxmemory'), after('--maxmemory-policy')]).toEqual(['512mb', 'noeviction']);
+    expect(megabytes(memory)).toBeGreaterThanOrEqual(2 * 512);
+    expect(after('--requirepass')).toMatch(/^[0-9a-f]{64}$/);
+    const askers = services.filter(([, one]) => one.environment['REDIS_URL'] !== undefined);
+    expect(askers).toHaveLength(5);
+    for (const [, { environment: own }] of askers)
+      expect(new URL(own['REDIS_URL']!).password).toBe(after('--requirepass'));
+    expect(environment['REDISCLI_AUTH']).toBe(after('--requirepass'));
   });
 
-  it('lets a gateway open a file for each client that it may have', () => {
+  it('lets none take all of the memory or all processes of the machine, and those that only look half a processor', () => {
+    for (const [name, { mem_limit: memory, pids_limit: pids, cpus }] of services) {
+      expect([name, megabytes(memory) >= 512, pids]).toEqual([name, true, 256]);
+      expect([name, cpus]).toEqual([name, ['prometheus', 'grafana', 'jaeger'].includes(name) ? 0.5 : undefined]);
+    }
+    // As docs/running.md says.
+    expect(running).toContain('Give a gateway and each service a gigabyte');
+    for (const [, { mem_limit: memory }] of staying.filter(([, one]) => programOf(one))) expect(memory).toBe('1g');
+  });
+
+  it('lets only those speak with one another that have to: whoever is told of an address is on a network with it', () => {
+    const networks = (name: string): string[] => file.services[name]!.networks;
+    const meet = (one: string, other: string): string[] =>
+      networks(one).filter((network) => networks(other).includes(network));
+    for (const [name, { environment }] of services) {
+      expect([name, networks(name).length > 0]).toEqual([name, true]);
+      for (const { variable, host } of addressesOf(environment))
+        expect([name, variable, meet(name, host).length > 0]).toEqual([name, variable, true]);
+      for (const network of networks(name)) expect(Object.keys(file.networks)).toContain(network);
+    }
+    const members = (network: string): string[] =>
+      services.filter(([name]) => networks(name).includes(network)).map(([name]) => name);
+    for (const subgraph of ['users', 'posts', 'followers']) {
+      expect(networks(`${subgraph}-db`)).toEqual([`${subgraph}-data`]);
+      expect(members(`${subgraph}-data`).toSorted()).toEqual([subgraph, `${subgraph}-db`, 'commands'].toSorted());
+      // A service that somebody has taken over gets to no other's database.
+      for (const other of ['users', 'posts', 'followers'].filter((one) => one !== subgraph))
+        expect(meet(subgraph, `${other}-db`)).toEqual([]);
+    }
+    // Nor does who has taken the door get to more than the gateways and what tells figures.
+    for (const name of ['users-db', 'posts-db', 'followers-db', 'redis']) expect(meet('door', name)).toEqual([]);
+    for (const name of ['gateway-1', 'gateway-2']) {
+      expect(meet('door', name)).toContain('front');
+      for (const database of ['users-db', 'posts-db', 'followers-db']) expect(meet(name, database)).toEqual([]);
+    }
+    for (const name of ['gateway-1', 'gateway-2', 'users', 'posts', 'followers', 'door', 'grafana'])
+      expect(meet('prometheus', name)).toEqual(['watch']);
+    // What publishes a port needs one that is open, and nothing else is on one.
+    const open = Object.entries(file.networks).flatMap(([network, { internal = false }]) =>
+      internal ? [] : [network],
+    );
+    for (const [name, { ports }] of services)
+      expect([name, networks(name).some((network) => open.includes(network))]).toEqual([name, ports.length > 0]);
+  });
+
+  it('takes from .env how many proxies there are, and which release', () => {
+    const told = { ...secretsFor(variablesOf(text)), TRUSTED_PROXIES: '2', RELEASE: '2026-11-30' };
+    const { services: other } = readCompose(text, told);
+    for (const [name, { environment, image }] of programs('dist/gateway/main.js')) {
+      expect([environment['TRUSTED_PROXIES'], image]).toEqual(['1', 'tributary:latest']);
+      expect(readGatewayConfig(other[name]!.environment).TRUSTED_PROXIES).toBe(2);
+    }
+    const ours = Object.values(other).filter(({ build }) => build !== undefined);
+    expect(new Set(ours.map(({ image }) => image))).toEqual(new Set(['tributary:2026-11-30']));
+  });
+
+  it('lets a gateway open a file for each client that it may have, and the door two', () => {
+    const { maxconn } = /^global\n[^]*?^ {2}maxconn (?<maxconn>\d+)$/m.exec(door)!.groups!;
+    expect(file.services['door']!.ulimits!.nofile).toBeGreaterThan(2 * Number(maxconn) + 1_000);
     for (const [, { ulimits, environment }] of programs('dist/gateway/main.js'))
       expect(ulimits!.nofile).toBeGreaterThan(readGatewayConfig(environment).CONNECTIONS_MAX + 1_000);
   });
@@ -132,7 +212,7 @@ describe('docker-compose.yml', () => {
   });
 
   it('leaves its own programs no file to write to and no rights to gain', () => {
-    const ours = services.filter(([, { image }]) => image === 'tributary');
+    const ours = services.filter(([, { image }]) => image.startsWith('tributary:'));
     expect(ours.length).toBeGreaterThan(5);
     for (const [, service] of ours) {
       expect(service).toMatchObject({
@@ -204,8 +284,50 @@ describe('the Dockerfile', () => {
 
 interface Door {
   readonly port: number;
+  /** Where Prometheus asks it. */
+  readonly watched: number;
+  /** What it has written about requests: the lines of its log, each as it is read. */
+  log(): LogLine[];
   /** Asks from this address of ours: the status, or 0: closed without an answer. */
-  from(localAddress: string, path?: string): Promise<number>;
+  from(localAddress: string, path?: string, method?: string): Promise<number>;
+}
+
+/** As the log-format of deploy/haproxy.cfg has it. */
+type LogLine = Readonly<Record<string, string | number>>;
+
+/** What the door has said to one request. */
+interface Told {
+  readonly status: number;
+  readonly type: string | undefined;
+  /** Retry-After. */
+  readonly again: string | undefined;
+  readonly code: string | undefined;
+}
+interface Refused {
+  readonly errors: readonly { readonly extensions: { readonly code: string } }[];
+}
+
+const question = (answer: string): string => `GET /graphql?answer=${answer} HTTP/1.1\r\nhost: x\r\n\r\n`;
+
+/** These bytes, and the first answer to them. */
+async function said(port: number, bytes: string): Promise<Told> {
+  const socket = connect({ port, host: '127.0.0.1' }).setEncoding('utf8');
+  socket.write(bytes);
+  let text = '';
+  for await (const chunk of socket) {
+    text += chunk as string;
+    if (/\r\n\r\n[^]*[}>]/.test(text)) break;
+  }
+  const [head = '', body = ''] = text.split('\r\n\r\n');
+  const header = (name: string): string | undefined => new RegExp(`^${name}: (.*)$`, 'im').exec(head)?.[1]?.trim();
+  return {
+    status: Number(head.split(' ')[1]),
+    type: header('content-type'),
+    again: header('retry-after'),
+    code: body.startsWith('{')
+      ? (JSON.parse(/^\{.*?\]\}/.exec(body)![0]) as Refused).errors[0]!.extensions.code
+      : undefined,
+  };
 }
 
 /** Until it holds, or for so long. */
@@ -221,7 +343,7 @@ const [OURS, CLIENT, ANOTHER] = ['127.0.0.1', '127.0.0.2', '127.0.0.3'];
 const BUSY = JSON.stringify({ errors: [{ message: CODES.OVERLOADED.message, extensions: { code: 'OVERLOADED' } }] });
 
 withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
-  const config = readFileSync(join(root, 'deploy/haproxy.cfg'), 'utf8');
+  const config = door;
   const folder = mkdtempSync(join(tmpdir(), 'tributary-haproxy-'));
   afterAll(() => rmSync(folder, { recursive: true }));
   const check = (source: string): string => {
@@ -243,20 +365,26 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     const server = createServer(gateway).listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port: at } = server.address() as AddressInfo;
-    const port = await freePort();
+    const [port, watched] = [await freePort(), await freePort()];
     const file = join(folder, 'running.cfg');
-    writeFileSync(file, haproxyHere(source, { door: port, gateways: { 'gateway-1': at, 'gateway-2': at } }));
+    writeFileSync(file, haproxyHere(source, { door: port, watched, gateways: { 'gateway-1': at, 'gateway-2': at } }));
     const child = await startChild('door', [haproxy, '-db', '-f', file], { cwd: folder, env: {} });
-    const from = (localAddress: string, path = '/graphql'): Promise<number> =>
+    const from = (localAddress: string, path = '/graphql', method = 'GET'): Promise<number> =>
       new Promise((resolve) => {
         const headers = { 'x-forwarded-for': '203.0.113.9' };
-        get({ port, host: '127.0.0.1', localAddress, path, headers, agent: false }, (response) => {
-          response.resume().on('end', () => resolve(response.statusCode!));
+        get({ port, host: '127.0.0.1', localAddress, path, method, headers, agent: false }, (response) => {
+          response.resume().on('close', () => resolve(response.statusCode!));
         }).on('error', () => resolve(0));
       });
+    const log = (): LogLine[] =>
+      child
+        .output()
+        .split('\n')
+        .filter((line) => line.startsWith('{'))
+        .map((line) => JSON.parse(line) as LogLine);
     try {
-      while ((await from(OURS, '/health/live')) !== 200) await sleep(20);
-      await work({ port, from });
+      while ((await from(OURS, '/health/live')) === 0) await sleep(20);
+      await work({ port, watched, from, log });
     } finally {
       await child.destroy();
       server.close();
@@ -270,10 +398,18 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     return changed;
   };
 
+  /** The configuration with a limit of so many requests of one client. */
+  const fewer = (most: string): string => {
+    const changed = config.replace(/(sc0_http_req_rate gt) \d+/, `$1 ${most}`);
+    expect(changed).not.toBe(config);
+    return changed;
+  };
+
   it('takes a tenth of its connections from one address, while others are served; control: without that rule it takes more', async () => {
     const rule = /\n *tcp-request connection reject if \{ sc0_conn_cur gt (\d+) \}/;
     const most = Number(rule.exec(config)![1]);
-    expect(config).toMatch(new RegExp(`\n *maxconn ${10 * most}\n`));
+    const [inAll, ofClients, ofPrometheus] = [...config.matchAll(/^ {2}maxconn (\d+)$/gm)].map(([, of]) => Number(of));
+    expect([ofClients, inAll! - ofClients!]).toEqual([10 * most, 2 * ofPrometheus!]);
     const withAsMany = (source: string, work: (from: Door['from']) => Promise<void>) =>
       behindDoor(
         source,
@@ -383,9 +519,9 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
   }, 60_000);
 
   it('refuses at once who asks for more than all at one address may, and what no gateway has; control: without those rules the gateways are asked', async () => {
-    const rate = /\n *http-request deny deny_status 429 .* if \{ sc0_http_req_rate gt (\d+) \}/;
+    const rate = /\n *http-request deny deny_status 429 .* if too_many/;
     const nothing = /\n *http-request deny deny_status 404 .* if !served/;
-    const few = config.replace(rate, (rule, most: string) => rule.replace(most, '20'));
+    const few = fewer('20');
     const asked: string[] = [];
     const gateway: RequestListener = (request, response) => {
       asked.push(request.url!);
@@ -472,6 +608,154 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     expect([unguarded.door, unguarded.refused > 0]).toEqual([0, true]);
   }, 120_000);
 
+  it('counts preflights as requests, so that nobody asks more by them; control: where they are excepted, they are free', async () => {
+    const gateway: RequestListener = (_request, response) => response.writeHead(204).end();
+    const statuses = async (source: string): Promise<number[]> => {
+      const got: number[] = [];
+      await behindDoor(source, gateway, async ({ from }) => {
+        for (let turn = 0; turn < 12; turn += 1) got.push(await from(CLIENT, '/graphql', 'OPTIONS'));
+      });
+      return got;
+    };
+    const [let_in, refused] = [(n: number) => Array<number>(n).fill(204), (n: number) => Array<number>(n).fill(429)];
+    expect(await statuses(fewer('10'))).toEqual([...let_in(10), ...refused(2)]);
+    expect(await statuses(fewer('10').replace('if too_many\n', 'if too_many !METH_OPTIONS\n'))).toEqual(let_in(12));
+    // What docs/running.md says of ten seconds.
+    const [tenSeconds] = /sc0_http_req_rate gt (\d+)/.exec(config)!.slice(1).map(Number);
+    expect(running).toContain(
+      `lets no address\nhave more than ${(tenSeconds! / 10).toLocaleString('en')} requests a second`,
+    );
+  }, 60_000);
+
+  /** A gateway that answers as the question says. */
+  const asAsked: RequestListener = (request, response) => {
+    const status = new URL(request.url!, 'http://x').searchParams.get('answer');
+    if (status === 'never') return;
+    if (status === 'lost') return void request.socket.destroy();
+    if (status === 'half') {
+      response.writeHead(200, { 'content-length': 100 }).write('{');
+      return void setTimeout(() => request.socket.destroy(), 50);
+    }
+    response.writeHead(Number(status ?? 200), { 'x-request-id': 'request-1' }).end('{}');
+  };
+  const hasty = config
+    .replace('timeout server 30s', 'timeout server 300ms')
+    .replace('timeout http-request 10s', 'timeout http-request 300ms');
+
+  it('says in JSON what it says itself, with a code of the table, and when to come again; control: by itself it says it in HTML', async () => {
+    const away = hasty.replace(/^( {2}server gateway-\d \S+)$/gm, '$1 disabled').replace('option httpchk', '#');
+    const told = async (source: string): Promise<[string, Told][]> => {
+      const all: [string, Told][] = [];
+      await behindDoor(source, asAsked, async ({ port }) => {
+        const unfinished = 'POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{';
+        const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
+        for (const text of [unfinished, preface, question('lost'), question('never')])
+          all.push([text.slice(0, 26), await said(port, text)]);
+      });
+      return all;
+    };
+    const all = await told(hasty);
+    expect(all.map(([, { status, type, code, again }]) => [status, type, code, again])).toEqual([
+      [408, 'application/json', 'BAD_REQUEST', undefined],
+      [400, 'application/json', 'BAD_REQUEST', undefined],
+      [502, 'application/json', 'SUBGRAPH_UNAVAILABLE', '1'],
+      [504, 'application/json', 'GATEWAY_TIMEOUT', '1'],
+    ]);
+    const plain = await told(hasty.replace(/\n {2}http-error .*/g, ''));
+    expect(plain.map(([, { status, type }]) => [status, type])).toEqual(
+      [408, 400, 502, 504].map((status) => [status, 'text/html']),
+    );
+    await behindDoor(away, asAsked, async ({ port }) => {
+      expect(await said(port, question('200'))).toEqual({
+        status: 503,
+        type: 'application/json',
+        code: 'OVERLOADED',
+        again: '2',
+      });
+    });
+    // Those that nothing here brings about, too: each is a code that clients know, with the status that it has.
+    const texts = [...config.matchAll(/http-(?:error|request deny) (?:deny_)?status (\d+) .* string '(.*?)'(.*)/g)];
+    expect(texts.map(([, status]) => status)).toEqual(['400', '408', '500', '501', '502', '503', '504', '429', '404', '503']);
+    for (const [rule, status, body] of texts) {
+      const { code } = (JSON.parse(body!) as Refused).errors[0]!.extensions;
+      if (!isCode(code)) throw new Error(`${code} is no code`);
+      // What is no request is that to a gateway too, whatever the status.
+      if (code !== 'BAD_REQUEST') expect([code, String(CODES[code].status)]).toEqual([code, status]);
+      if (CODES[code].retry) expect(rule).toMatch(/hdr Retry-After \d+/);
+    }
+  }, 60_000);
+
+  it('writes a line for what was refused, lost or cut off, by address, and none for what went well; no query, no token', async () => {
+    await behindDoor(hasty, asAsked, async ({ from, log }) => {
+      const secret = 'query=%7Bsecret%7D&token=secret';
+      const asked: [string, string][] = [
+        [CLIENT, `/graphql?${secret}`],
+        [CLIENT, `/graphql?answer=429&${secret}`],
+        [ANOTHER, `/graphql?answer=lost&${secret}`],
+        [ANOTHER, `/graphql?answer=half&${secret}`],
+        [CLIENT, `/a"b\\c?${secret}`],
+      ];
+      for (const [address, path] of asked) await from(address, path);
+      await until(() => log().filter(({ address }) => address !== OURS).length >= 4, 10_000);
+      const lines = log().filter(({ address }) => address !== OURS);
+      expect(
+        lines.map(({ address, path, status, state, server, requestId }) => [
+          address,
+          path,
+          status,
+          state,
+          server === '<NOSRV>',
+          requestId,
+        ]),
+      ).toEqual([
+        [CLIENT, '/graphql', 429, '--', false, 'request-1'],
+        [ANOTHER, '/graphql', 502, 'SH', false, '-'],
+        [ANOTHER, '/graphql', 200, 'SD', false, '-'],
+        [CLIENT, '/a"b\\c', 404, 'PR', true, '-'],
+      ]);
+      for (const line of lines) {
+        expect(Date.parse(String(line['time']))).toBeGreaterThan(Date.now() - 120_000);
+        for (const number of ['ms', 'sentMs', 'waitedMs', 'connectMs', 'answerMs', 'bytes'])
+          expect([number, typeof line[number]]).toEqual([number, 'number']);
+        expect(JSON.stringify(line)).not.toContain('secret');
+      }
+    });
+  }, 60_000);
+
+  it('writes some fifty lines of a client that goes on being refused, and those of others; control: without those rules, all', async () => {
+    const lines = async (source: string): Promise<[number, number]> => {
+      const counts: [number, number] = [0, 0];
+      await behindDoor(source, asAsked, async ({ from, log }) => {
+        const of = (who: string): number => log().filter(({ address }) => address === who).length;
+        for (let turn = 0; turn < 40; turn += 1)
+          await Promise.all([from(CLIENT, '/.env'), from(CLIENT, '/graphql?answer=401')]);
+        await from(ANOTHER, '/.env');
+        await until(() => of(ANOTHER) === 1, 10_000);
+        counts[0] = of(CLIENT);
+        counts[1] = of(ANOTHER);
+      });
+      return counts;
+    };
+    expect(await lines(config)).toEqual([50, 1]);
+    expect(await lines(config.replace(/\n *http-re(quest|sponse) set-log-level silent .*/g, ''))).toEqual([80, 1]);
+  }, 60_000);
+
+  it('is asked by Prometheus at a port of its own, also while clients have all of its connections', async () => {
+    // Ours are not counted by address.
+    const tight = config.replace('maxconn 4000\n', 'maxconn 20\n');
+    await behindDoor(tight, asAsked, async ({ port, watched, from }) => {
+      const held = Array.from({ length: 30 }, () => connect({ port, host: '127.0.0.1' }).on('error', () => {}));
+      await Promise.all(held.map((socket) => once(socket, 'connect')));
+      const told = async (): Promise<string> => (await fetch(`http://127.0.0.1:${watched}/metrics`)).text();
+      while (!(await told()).includes('haproxy_frontend_current_sessions{proxy="graphql"} 20')) await sleep(20);
+      for (const socket of held) socket.destroy();
+      expect((await fetch(`http://127.0.0.1:${watched}/`)).status).toBe(404);
+      // Of clients nobody may.
+      expect(await from(CLIENT, '/metrics')).toBe(404);
+    });
+    expect(read().services['door']!.ports.join()).not.toContain('9464');
+  }, 60_000);
+
   it('tells the gateways by whom it was asked, whatever that says itself; control: with fewer TRUSTED_PROXIES all are one', async () => {
     const { TRUSTED_PROXIES } = readGatewayConfig(read().services['gateway-1']!.environment);
     /** Of each request, with one proxy fewer than the compose file says, as many, and one more. */
@@ -493,7 +777,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     const served = [...config.matchAll(/^ {2}server (\S+) (\S+)$/gm)].map(([, name, at]) => [name, at]);
     expect(served).toEqual(gateways.map((name) => [name, `${name}:4000`]));
     expect(config).toContain('option httpchk GET /health/ready');
-    expect(haproxyHere(config, { door: 1, gateways: { 'gateway-1': 2, 'gateway-2': 3 } })).not.toContain(
+    expect(haproxyHere(config, { door: 1, watched: 4, gateways: { 'gateway-1': 2, 'gateway-2': 3 } })).not.toContain(
       'gateway-1:4000',
     );
   });

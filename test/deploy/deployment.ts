@@ -91,8 +91,10 @@ export async function deploy(
     const mounted = file.services['door']?.volumes[0]?.split(':')[0] ?? '';
     const gateways = Object.fromEntries([...ports].filter(([name]) => name.startsWith('gateway-')));
     const door = ports.get('door')!;
+    const watched = await freePort();
+    metrics.set('door:9464', watched);
     const config = join(folder, 'haproxy.cfg');
-    await writeFile(config, haproxyHere(readFileSync(join(repository, mounted), 'utf8'), { door, gateways }), {
+    await writeFile(config, haproxyHere(readFileSync(join(repository, mounted), 'utf8'), { door, watched, gateways }), {
       mode: 0o644,
     });
     children['door'] = await startChild('door', [haproxy, '-db', '-f', config], { cwd: folder, env: {}, account });

@@ -44,11 +44,17 @@ withServer(
       const quiet = { npm_config_audit: 'false', npm_config_fund: 'false' };
       const env = { ...plainEnvironment(), ...quiet, ...(account ? { HOME: folder } : {}) };
       image = await buildImage(repository, folder, { env, account });
-      redis = await startRedis();
+      const { command = [] } = file.services['redis']!;
+      const password = command[command.indexOf('--requirepass') + 1]!;
+      redis = await startRedis({ settings: { requirepass: password } });
       collector = await startCollector();
       databases = await provision(adminUrl, (service) => secrets[`${service.toUpperCase()}_DB_PASSWORD`]!);
       const urls = Object.entries(databases.urls).map(([service, url]) => [`${service}-db`, url]);
-      const servers = { redis: redis.url, jaeger: collector.url, ...Object.fromEntries(urls) };
+      const servers = {
+        redis: redis.url.replace('//', `//:${password}@`),
+        jaeger: collector.url,
+        ...Object.fromEntries(urls),
+      };
       deployment = await deploy(repository, file, image, { servers, haproxy, folder, account });
     }, 240_000);
 

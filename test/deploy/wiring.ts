@@ -35,7 +35,7 @@ export const PROGRAMS: Readonly<Record<string, Program>> = {
 /** What the images that are not ours read. */
 const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   postgres: ['POSTGRES_USER', 'POSTGRES_DB', 'POSTGRES_PASSWORD'],
-  redis: [],
+  redis: ['REDISCLI_AUTH'],
   haproxy: [],
   'prom/prometheus': [],
   'jaegertracing/all-in-one': ['COLLECTOR_OTLP_ENABLED', 'MEMORY_MAX_TRACES'],

@@ -11,11 +11,12 @@ import { startChild } from '../deploy/child.js';
 import { readCompose, variablesOf, type ComposeFile } from '../deploy/compose-file.js';
 import { provision } from '../deploy/databases.js';
 import { plainEnvironment } from '../deploy/environment.js';
+import { restoreDrill } from '../deploy/restore-drill.js';
 import { secretsFor } from '../deploy/secrets.js';
 import { mistakesIn } from '../deploy/wiring.js';
-import { findPostgres } from '../servers/postgres.js';
 import { startRedis } from '../servers/redis.js';
 import type { Need } from '../servers/table.js';
+import { blocksOf, readPage } from './markdown.js';
 
 /** Command lines that another test carries out: the file, and the words by which it does. */
 export const ELSEWHERE: Readonly<Record<string, { readonly by: string; readonly saying: string }>> = {
@@ -27,6 +28,9 @@ export const ELSEWHERE: Readonly<Record<string, { readonly by: string; readonly 
   'npm run check': { by: '.ci/run', saying: 'npm run check' },
   'docker compose up': { by: 'test/deploy/image.test.ts', saying: 'docker-compose.yml' },
 };
+
+const BACKUP = 'mkdir -p backup';
+const RESTORE = 'docker compose stop door gateway-1 gateway-2 users posts followers';
 
 export interface Trial {
   readonly needs?: readonly Need[];
@@ -123,7 +127,7 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
       for (const line of asked()) {
         const [, one, program] = /^compose (?:run --rm --no-deps|exec(?: --no-TTY)?) (\S+) (?:node (\S+))?/.exec(line)!;
         const { environment } = file.services[one!]!;
-        if (program === undefined) expect(line).toContain(`--username=${environment['POSTGRES_USER']}`);
+        if (program === undefined) expect(line).toContain(`--username=${environment['POSTGRES_DB']}`);
         else expect(existsSync(join(ROOT, program.replace(/^dist\/(.*)\.js$/, '$1.ts')))).toBe(true);
       }
       expect(asked()).toHaveLength(4);
@@ -225,12 +229,19 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
       expect((statSync(join(folder, '.env')).mode & 0o777).toString(8)).toBe('600');
     },
   },
-  'pg_dump --format=custom --file=users.dump "$USERS_DATABASE_URL"': {
-    needs: ['postgres'],
-    async run(script, folder, adminUrl) {
-      const path = `${findPostgres()}${delimiter}${process.env['PATH']}`;
-      sh(script, folder, { PATH: path, USERS_DATABASE_URL: adminUrl });
-      expect(readFileSync(join(folder, 'users.dump')).subarray(0, 5).toString()).toBe('PGDMP');
+  [BACKUP]: {
+    needs: ['postgres', 'redis'],
+    run: async (script, folder) => restored(folder, script, blockOf(RESTORE)),
+  },
+  [RESTORE]: {
+    needs: ['postgres', 'redis'],
+    // Control: of followers alone. What it tells anew others have heard, as they think, and pass over: alice is still followed there.
+    run: async (script, folder) => {
+      const alone = script
+        .replaceAll('for service in users posts followers', 'for service in followers')
+        .replace(/.*FLUSHALL\n/, '');
+      const { timeline, before, after } = await restoreDrill(folder, blockOf(BACKUP), alone);
+      expect([before, after, timeline.toSorted()]).toEqual([true, true, ['lost', 'of alice', 'of carol']]);
     },
   },
   'npm run documents -- examples --out documents.json': {
@@ -260,6 +271,25 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
     },
   },
 };
+
+function blockOf(firstLine: string): string {
+  const [block] = blocksOf('docs/running.md', readPage('docs/running.md')).filter(({ text }) =>
+    text.startsWith(firstLine),
+  );
+  return block!.text;
+}
+
+/** What was written before the backup is there, what was after it is not, and what is written now everybody hears. */
+async function restored(folder: string, backup: string, restore: string): Promise<void> {
+  const { asked, before, after, timeline, reconciled, quarantined } = await restoreDrill(folder, backup, restore);
+  const [stopped, ...then] = asked;
+  // All that writes, first of all.
+  expect(stopped!.split(' ').slice(2).toSorted()).toEqual(['door', ...composed().programs].toSorted());
+  expect(then).toEqual(['compose up --detach --wait']);
+  expect([before, after, timeline]).toEqual([true, false, ['of carol']]);
+  expect(reconciled).toEqual([0, expect.stringMatching(/tributary_count_drift +0 /)]);
+  expect(quarantined).toBe('Nothing is in quarantine.\n');
+}
 
 function composed(): { file: ComposeFile; programs: string[] } {
   const text = readFileSync(join(ROOT, 'docker-compose.yml'), 'utf8');

@@ -61,7 +61,7 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
   let tiny: TinyGraph;
   let folder: string;
   const gateways = new Map<string, Child>();
-  const ports = { door: 0, gateways: { 'gateway-1': 0, 'gateway-2': 0 } };
+  const ports = { door: 0, watched: 0, gateways: { 'gateway-1': 0, 'gateway-2': 0 } };
   let door: Child;
   /** What both drain for; undefined while they are not both there. */
   let draining: number | undefined;
@@ -71,6 +71,7 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
     folder = mkdtempSync(join(tmpdir(), 'nothing-dropped-'));
     writeFileSync(supergraph(), tiny.sdl);
     ports.door = await freePort();
+    ports.watched = await freePort();
     for (const name of NAMES) ports.gateways[name] = await freePort();
     const config = readFileSync(join(ROOT, 'deploy/haproxy.cfg'), 'utf8');
     // Ours asks the other gateway where it cannot connect; other doors do not, and nothing may be left for it to mend.

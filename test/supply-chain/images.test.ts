@@ -9,7 +9,7 @@ const PINNED = /^[a-z0-9./-]+:v?\d+\.\d+(?:\.\d+)*(?:-[a-z0-9.-]+)?@sha256:[0-9a
 /** Images that others made, as one of the two files names them. */
 function imagesOf(text: string): string[] {
   const named = [...text.matchAll(/^\s*(?:image:|FROM)\s+(\S+)/gm)].map(([, image = '']) => image);
-  return named.filter((image) => image !== 'tributary');
+  return named.filter((image) => !image.startsWith('tributary:'));
 }
 
 describe('docker-compose.yml and the Dockerfile', () => {
@@ -25,7 +25,7 @@ describe('docker-compose.yml and the Dockerfile', () => {
     const digest = `sha256:${'0'.repeat(64)}`;
     const wrong = ['redis:7-alpine', 'redis:7.4.9', `redis:latest@${digest}`, `redis@${digest}`, `redis:7.4@${digest}`];
     expect(wrong.filter((image) => PINNED.test(image))).toEqual([`redis:7.4@${digest}`]);
-    expect(imagesOf(`  image: redis:7\nFROM node:24 AS build\nimage: tributary\n`)).toEqual(['redis:7', 'node:24']);
+    expect(imagesOf(`  image: redis:7\nFROM node:24 AS build\nimage: tributary:1\n`)).toEqual(['redis:7', 'node:24']);
     expect(PINNED.test(`redis:7.4.9@${digest.slice(0, -1)}`)).toBe(false);
   });
 });

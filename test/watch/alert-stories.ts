@@ -10,10 +10,14 @@ export interface AlertStory {
   readonly bad: Series;
   readonly by: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** When nobody is told while all is well, where that is not within the first half hour. */
+  readonly wellAt?: readonly string[];
+  /** And shortly before somebody is, where it has not been bad from the beginning. */
+  readonly offAt?: string;
 }
 
 const always = (value: number): string => `${value}+0x120`;
-const growing = (each: number): string => `0+${each}x120`;
+const growing = (each: number, times = 120): string => `0+${each}x${times}`;
 const answers = (outcome: string): string =>
   `tributary_graphql_answers_total{instance="gateway-1:9464",outcome="${outcome}"}`;
 const took = (service: string, le: string, status = 200, route = '/graphql'): string =>
@@ -26,6 +30,23 @@ const [served, missing] = ['served', 'missing'].map(
 const breaker = (state: string): string =>
   `tributary_subgraph_breaker_state{server_address="http://users:4001",state="${state}"}`;
 const quarantined = (why: string): string => `tributary_quarantined_events{service="posts",why="${why}"}`;
+const started = (program: string, nth: number): string =>
+  `process_start_time_seconds{program="${program}",instance="${program} ${nth}"}`;
+const asks = (proxy: string): string => `haproxy_backend_active_servers{proxy="${proxy}"}`;
+const sessions = (what: 'current' | 'limit', proxy: string): string =>
+  `haproxy_frontend_${what}_sessions{proxy="${proxy}",instance="door"}`;
+/** What docker-compose.yml keeps running, of ours. */
+export const PROGRAMS = ['gateway-1', 'gateway-2', 'users', 'posts', 'followers', 'door'];
+/** 70 minutes of what was, and then something else. A reset of a counter is a new process, and counts on. */
+const then = (before: number, after: number): string => `0+${before}x280 ${280 * before + after}+${after}x120`;
+const AN_HOUR = { wellAt: ['69m', '80m', '95m'], offAt: '74m', by: '80m', labels: {} } as const;
+
+/** Of those who were answered most are refused with `outcome`, and it goes unnoticed when strangers alone are. */
+const manyRefused = (outcome: string): AlertStory => ({
+  well: { [answers('whole')]: growing(30, 400), [answers(outcome)]: then(1, 3_000) },
+  bad: { [answers('whole')]: then(30, 12), [answers(outcome)]: then(1, 20) },
+  ...AN_HOUR,
+});
 const [gateway, users] = [{ instance: 'gateway-1:9464' }, { instance: 'users:9464' }];
 
 /** Of every alert, when it is on and when it is not. */
@@ -38,22 +59,67 @@ export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
     by: '1m',
     labels: users,
   },
+  ProgramGone: {
+    well: Object.fromEntries(
+      PROGRAMS.map((program) => [`up{program="${program}"}`, program === 'door' ? always(0) : always(1)]),
+    ),
+    bad: Object.fromEntries(
+      PROGRAMS.filter((program) => program !== 'users').map((program) => [`up{program="${program}"}`, always(1)]),
+    ),
+    by: '2m',
+    labels: { program: 'users' },
+  },
   ProgramCrashes: {
-    // Two releases, one shortly after the other.
-    well: { 'process_start_time_seconds{instance="users:9464"}': '100+0x20 400+0x20 700+0x80' },
-    bad: { 'process_start_time_seconds{instance="users:9464"}': '100+0x11 300+0x11 500+0x11 700+0x80' },
+    // Two releases, one shortly after the other; of posts there are two, which start one after another.
+    well: {
+      [started('users', 1)]: '100+0x20 400+0x20 700+0x80',
+      [started('posts', 1)]: '100+0x20 400+0x20 700+0x80',
+      [started('posts', 2)]: '101+0x22 430+0x20 730+0x80',
+    },
+    // Each time at another address.
+    bad: {
+      [started('users', 1)]: '100+0x11 stale _x11 500+0x11 stale',
+      [started('users', 2)]: '_x12 300+0x11 stale _x11 700+0x80',
+    },
     by: '11m',
-    labels: users,
+    labels: { program: 'users' },
   },
   ProgramKeepsCrashing: {
     // Four releases.
-    well: { 'process_start_time_seconds{instance="users:9464"}': '100+0x20 400+0x20 700+0x20 1000+0x20 1300+0x40' },
-    // Every ten minutes.
+    well: { [started('users', 1)]: '100+0x20 400+0x20 700+0x20 1000+0x20 1300+0x40' },
+    // Every ten minutes, one of them at another address.
     bad: {
-      'process_start_time_seconds{instance="users:9464"}': '100+0x39 700+0x39 1300+0x39 1900+0x39 2500+0x39 3100+0x80',
+      [started('users', 1)]: '100+0x39 700+0x39 stale _x38 1900+0x39 2500+0x39 3100+0x80',
+      [started('users', 2)]: '_x80 1300+0x38 stale',
     },
     by: '52m',
-    labels: users,
+    labels: { program: 'users' },
+  },
+  DoorWithoutGateways: {
+    // One of two is gone.
+    well: { [asks('gateways')]: always(1) },
+    bad: { [asks('gateways')]: always(0) },
+    by: '1m',
+    labels: {},
+  },
+  DoorWithOneGateway: {
+    // A release.
+    well: { [asks('gateways')]: '2+0x20 1+0x30 2+0x100' },
+    bad: { [asks('gateways')]: always(1) },
+    by: '10m',
+    labels: {},
+  },
+  DoorNearlyFull: {
+    // Prometheus itself is a client of the door's other port.
+    well: {
+      [sessions('current', 'graphql')]: always(3_200),
+      [sessions('limit', 'graphql')]: always(4_000),
+      [sessions('current', 'watched')]: always(50),
+      [sessions('limit', 'watched')]: always(50),
+    },
+    bad: { [sessions('current', 'graphql')]: always(3_201), [sessions('limit', 'graphql')]: always(4_000) },
+    by: '2m',
+    labels: { instance: 'door' },
   },
   NoGatewayReady: {
     // One of them never is.
@@ -103,6 +169,17 @@ export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
     by: '6m',
     labels: {},
   },
+  WholeAnswersFell: {
+    // In the evening.
+    well: { [answers('whole')]: then(30, 12) },
+    // Nobody is left who would say how many there are.
+    bad: { [answers('whole')]: `${growing(30, 280)} stale` },
+    ...AN_HOUR,
+  },
+  ManyUnauthenticated: manyRefused('UNAUTHENTICATED'),
+  ManyForbidden: manyRefused('FORBIDDEN'),
+  ManyRateLimited: manyRefused('RATE_LIMITED'),
+  ManyNotUnderstood: manyRefused('GRAPHQL_VALIDATION_FAILED'),
   AnswersSlow: {
     // A service is slow, and the gateway does not wait for it; what it gives up is told of elsewhere.
     well: {
@@ -246,7 +323,7 @@ export function unitTests(rulesFile: string, rules: readonly Rule[]): string {
     world.alert_rule_test.push(...expected);
   };
   for (const { alert, for: lasting, labels: said, annotations } of rules) {
-    const { well, bad, by, labels } = ALERT_STORIES[alert]!;
+    const { well, bad, by, labels, wellAt = ['5m45s', '15m', '29m'], offAt } = ALERT_STORIES[alert]!;
     const filled = (text: string): string =>
       text.replace(/\{\{ \$labels\.(\w+) \}\}/g, (_, label: string) => labels[label] ?? '<none>');
     const told = {
@@ -254,9 +331,13 @@ export function unitTests(rulesFile: string, rules: readonly Rule[]): string {
       exp_annotations: Object.fromEntries(Object.entries(annotations).map(([name, text]) => [name, filled(text)])),
     };
     const at = (time: string, ...alerts: object[]) => ({ eval_time: time, alertname: alert, exp_alerts: alerts });
-    if (well) tell(well, [at('5m45s'), at('15m'), at('29m')]);
+    if (well)
+      tell(
+        well,
+        wellAt.map((time) => at(time)),
+      );
     // A moment before it may be on, and when it must be.
-    tell(bad, [...(well ? [at(`${Number.parseInt(lasting) * 60 - 15}s`)] : []), at(by, told)]);
+    tell(bad, [...(well ? [at(offAt ?? `${Number.parseInt(lasting) * 60 - 15}s`)] : []), at(by, told)]);
   }
   return JSON.stringify({ rule_files: [rulesFile], evaluation_interval: '15s', tests: worlds });
 }

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { parse } from 'yaml';
 import { withServer } from '../servers/needs.js';
 import { ALERT_STORIES, unitTests } from './alert-stories.js';
 import { RULES, RULES_FILE } from './queries.js';
@@ -40,7 +41,10 @@ withServer('prometheus', 'the alerts', (prometheus = '') => {
       const changed = text.replace(from, to);
       expect(changed).not.toBe(text);
       const file = join(folder, 'alerts.yml');
-      writeFileSync(file, changed);
+      // It alone, or promtool follows all of them each time.
+      const { groups } = parse(changed) as { groups: { name: string; rules: { alert: string }[] }[] };
+      const rules = groups.flatMap((group) => group.rules).filter((rule) => rule.alert === alert);
+      writeFileSync(file, JSON.stringify({ groups: [{ name: alert, rules }] }));
       return tested(
         file,
         RULES.filter((rule) => rule.alert === alert),
@@ -58,6 +62,22 @@ withServer('prometheus', 'the alerts', (prometheus = '') => {
     expect(planted('RequestsRefused', sum, byOutcome)).toEqual(notOn('RequestsRefused'));
     expect(planted('AnswersSlow', ',http_response_status_code="200"', '')).toEqual(notOn('AnswersSlow'));
     expect(planted('AnswersSlow', ',http_route="/graphql"', '')).toEqual(notOn('AnswersSlow'));
+    // By address each start of it is the first one; and of several each start would count as one of the same.
+    const byName = /changes\(max by \(program\) \(process_start_time_seconds\)\[15m:15s\]\) \/ .* > 2/;
+    const byAddress = 'max by (program) (changes(process_start_time_seconds[15m])) > 2';
+    expect(planted('ProgramCrashes', byName, byAddress)).toEqual(notOn('ProgramCrashes'));
+    const onWhileWell = (alert: string) =>
+      expect.stringMatching(new RegExp(`^1\n[^]*alertname: ?${alert}[^]*exp:\\[\\s*\\]`));
+    expect(planted('ProgramCrashes', / \/ max_over_time\(count by \(program\) .*\[15m:15s\]\)/, '')).toEqual(
+      onWhileWell('ProgramCrashes'),
+    );
+    // A stranger who floods would wake somebody.
+    const fewerAreAnswered = /(outcome="RATE_LIMITED"\}\[5m\].*) \* \(\(.* > 0.3/;
+    expect(planted('ManyRateLimited', fewerAreAnswered, '$1 > 0.3')).toEqual(onWhileWell('ManyRateLimited'));
+    // When nobody comes at all there is no number of them, and nothing is less than anything.
+    expect(planted('WholeAnswersFell', / or vector\(0\)\) \/ \(sum(.*) > 0.2\)/, ') / (sum$1 > 0.2)')).toEqual(
+      notOn('WholeAnswersFell'),
+    );
     // As it was: the outage that is a ticket, and says that the old one is served.
     expect(planted('SupergraphNotServed', ' + tributary_supergraph_missing', '')).toMatch(
       /^1\n[^]*alertname: ?SupergraphNotServed[^]*exp:\[\s*\]/,

@@ -27,14 +27,24 @@ export interface Prometheus {
   stop(): Promise<void>;
 }
 
-/** A real Prometheus on a free port, which keeps what it scrapes in a temporary folder. */
-export async function startPrometheus(binary: string, config: string): Promise<Prometheus> {
+/**
+ * A real Prometheus on a free port, which keeps what it scrapes in a temporary folder. With `resolv` that is what /etc/resolv.conf says to
+ * it, and to nobody else: `canMount` in ../servers/small-disk.ts.
+ */
+export async function startPrometheus(binary: string, config: string, resolv?: string): Promise<Prometheus> {
   const folder = await mkdtemp(join(tmpdir(), 'tributary-prometheus-'));
   const file = join(folder, 'prometheus.yml');
   await writeFile(file, config);
   const address = `127.0.0.1:${await freePort()}`;
   const flags = [`--config.file=${file}`, `--storage.tsdb.path=${folder}/data`, `--web.listen-address=${address}`];
-  const child = await startChild('prometheus', [binary, ...flags, '--log.level=warn'], { cwd: folder, env: {} });
+  const command: [string, ...string[]] = [binary, ...flags, '--log.level=warn'];
+  if (resolv !== undefined) {
+    const own = join(folder, 'resolv.conf');
+    await writeFile(own, resolv);
+    command.unshift('unshare', '-m', 'sh', '-c', 'mount --bind "$0" /etc/resolv.conf && exec "$@"', own);
+  }
+  const env = resolv === undefined ? {} : { PATH: process.env['PATH'] };
+  const child = await startChild('prometheus', command, { cwd: folder, env });
   const stop = async (): Promise<void> => {
     await child.destroy();
     await rm(folder, { recursive: true });

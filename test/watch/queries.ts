@@ -53,7 +53,8 @@ export async function faultsOf({ expr, legend }: Omit<Query, 'of'>, prometheus: 
   const faults = [...warnings, ...infos];
   const { data: types } = await prometheus.get<Record<string, { type: string }[]>>('metadata');
   const typeOf = (metric: string): string | undefined =>
-    (types[metric] ?? types[metric.replace(/_(bucket|sum|count)$/, '')])?.[0]?.type;
+    // That one Prometheus makes itself.
+    metric === 'up' ? 'gauge' : (types[metric] ?? types[metric.replace(/_(bucket|sum|count)$/, '')])?.[0]?.type;
   // Prometheus 3 says so itself, but looks at the name only.
   for (const [, called, metric] of expr.matchAll(/\b(rate|irate|increase)\(\s*(\w+)/g)) {
     const type = typeOf(metric!);
