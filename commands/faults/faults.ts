@@ -7,8 +7,10 @@ import { startPostgres, type PostgresServer } from '../../test/servers/postgres.
 import { REDIS_ERRORS, startRedis, tell, type RedisServer } from '../../test/servers/redis.js';
 import { fillDisk } from '../../test/servers/small-disk.js';
 import { ROOT } from '../root.js';
+import { ANSWERS } from './answers.js';
 import type { Bars } from './bars.js';
 import type { Databases } from './checker.js';
+import type { Heard } from './crowd.js';
 import { crush } from './crush.js';
 import { SERVICES, type ProgramName, type ServiceName, type Town } from './town.js';
 
@@ -19,6 +21,8 @@ export interface Scene {
   readonly ms: number;
   /** Bodies of the posts whose publishing was answered since the crowd began. */
   acknowledged(): readonly string[];
+  /** `hear` is told of every answer that people get from now on; undefined: nobody is. */
+  listen(hear: ((answer: Heard) => void) | undefined): void;
 }
 
 /** One line of the fault table. */
@@ -249,6 +253,7 @@ export const FAULTS: readonly Fault[] = [
   },
   service('FG4', 'answers of posts are cut by a reset after 300 bytes', { limitData: 300 }),
   { ...service('FG9', 'answers of posts come in pieces of 7 bytes', { slicer: 7 }), unnoticed: true },
+  ...ANSWERS,
   {
     id: 'FX3',
     says: 'posts gets a fifth of a processor',
