@@ -12,6 +12,7 @@ import type { Bars } from './bars.js';
 import type { Databases } from './checker.js';
 import type { Heard } from './crowd.js';
 import { crush } from './crush.js';
+import { STREAM } from './stream.js';
 import { SERVICES, type ProgramName, type ServiceName, type Town } from './town.js';
 
 /** What a fault may reach for; `databases` are past the doors that fail. */
@@ -254,6 +255,7 @@ export const FAULTS: readonly Fault[] = [
   service('FG4', 'answers of posts are cut by a reset after 300 bytes', { limitData: 300 }),
   { ...service('FG9', 'answers of posts come in pieces of 7 bytes', { slicer: 7 }), unnoticed: true },
   ...ANSWERS,
+  ...STREAM,
   {
     id: 'FX3',
     says: 'posts gets a fifth of a processor',

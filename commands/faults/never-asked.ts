@@ -21,6 +21,13 @@ export async function signedUp(town: Town, handle: string): Promise<Person> {
   return { id: session.user.id, handle, token: session.token };
 }
 
+/** What it is answered; throws where it is told an error. */
+export async function asks<T>(town: Town, query: string, variables: object, token: string): Promise<T> {
+  const { told, text } = await ask(town, query, variables, token);
+  if (told.errors !== undefined || !told.data) throw new Error(`${query}: ${text}`);
+  return told.data as T;
+}
+
 /**
  * An operation that was never asked before: its name and its aliases are its number. A page, from the entity cache as far as it has it; what is
  * no valid document; a mutation, with a key; a question of somebody who is logged in. What is wrong with the answer, or nothing;
