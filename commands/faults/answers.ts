@@ -191,13 +191,14 @@ function raced(): Fault {
 function mistrusted(): Fault {
   let proxy: AnswerProxy;
   let folder: string;
-  const [trusted, other] = [selfSigned('localhost'), selfSigned('localhost')];
+  let trusted: ReturnType<typeof selfSigned>;
   return {
     id: 'FG12-cert',
     says: 'posts shows a certificate that nobody vouches for, where it had shown a good one',
     onlyTold: ['SUBGRAPH_UNAVAILABLE', 'IDEMPOTENCY_KEY_IN_USE'],
     async prepare({ town }) {
       folder = mkdtempSync(join(tmpdir(), 'tributary-faults-'));
+      trusted = selfSigned('localhost');
       const SUBGRAPH_TLS_CA = join(folder, 'ca.pem');
       writeFileSync(SUBGRAPH_TLS_CA, trusted.cert);
       proxy = await startAnswerProxy({ port: town.proxies.service.posts.target, tls: trusted });
@@ -206,7 +207,7 @@ function mistrusted(): Fault {
     async strike({ ms, listen }) {
       const heard = new Told();
       listen(heard.hear);
-      proxy.show(other);
+      proxy.show(selfSigned('localhost'));
       proxy.tell({});
       await sleep(ms);
       const came = proxy.came.length;

@@ -13,6 +13,7 @@ import type { Databases } from './checker.js';
 import type { Heard } from './crowd.js';
 import { crush } from './crush.js';
 import { STREAM } from './stream.js';
+import { SUPERGRAPH } from './supergraph.js';
 import { SERVICES, type ProgramName, type ServiceName, type Town } from './town.js';
 
 /** What a fault may reach for; `databases` are past the doors that fail. */
@@ -256,6 +257,7 @@ export const FAULTS: readonly Fault[] = [
   { ...service('FG9', 'answers of posts come in pieces of 7 bytes', { slicer: 7 }), unnoticed: true },
   ...ANSWERS,
   ...STREAM,
+  ...SUPERGRAPH,
   {
     id: 'FX3',
     says: 'posts gets a fifth of a processor',
