@@ -12,6 +12,7 @@ import type { Bars } from './bars.js';
 import type { Databases } from './checker.js';
 import type { Heard } from './crowd.js';
 import { crush } from './crush.js';
+import { KILL_POINTS } from './kill-points.js';
 import { STREAM } from './stream.js';
 import { SUPERGRAPH } from './supergraph.js';
 import { SERVICES, type ProgramName, type ServiceName, type Town } from './town.js';
@@ -82,6 +83,7 @@ export const FAULTS: readonly Fault[] = [
       town.proxies.service.posts.set({});
     },
   },
+  ...KILL_POINTS,
   killed('FP8', 'kill -9 of followers, which hears and tells, and started again', 'followers'),
   leaseLost('FP10', 'posts is stopped (SIGSTOP) until a second process has its lease, and goes on beside it', 'posts'),
   leaseLost('FP10-followers', 'the same of followers, which hears and tells', 'followers'),
