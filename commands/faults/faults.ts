@@ -55,8 +55,7 @@ const REQUEST_MS = 6_000;
 const AT_ONCE: Bars = { typicalMsMax: (calmMs) => calmMs + Math.max(100, calmMs / 2), requestMsMax: 3_000 };
 
 /**
- * Each fault of the table that concerns all of it together, in the order of its ids; what moves a server to another place comes
- * last. What concerns one part alone is shown by that part's tests: coverage.ts.
+ * Each fault of the table that concerns all of it together, by their kinds; what moves a server to another place comes last. What concerns one part alone is shown by that part's tests: coverage.ts.
  */
 export const FAULTS: readonly Fault[] = [
   {

@@ -7,7 +7,7 @@ import { ROOT } from '../root.js';
 import type { Fault, Scene } from './faults.js';
 import { BACK, deletes, GONE, leaver, leftOf, type Leaver } from './leaver.js';
 import { keyOf } from './stream.js';
-import type { ProgramName, Town } from './town.js';
+import { replaced, type ProgramName, type Town } from './town.js';
 
 /** FP: whole programs, killed where an event or a deletion is halfway. */
 export const KILL_POINTS: readonly Fault[] = [
@@ -66,8 +66,7 @@ function killedWithEvents(id: string, says: string, place: Place, came: 'told' |
     id,
     says,
     async prepare({ town }) {
-      town.signal('posts', 'SIGTERM');
-      await town.restart('posts', killsAt(place));
+      await replaced(town, 'posts', killsAt(place));
     },
     strike: ({ town, databases }) =>
       watched(town, async (entries) => {
@@ -179,8 +178,7 @@ function deleted(): Fault {
     says: 'kill -9 of users, which leads the deletion of an account: after a step, at the erasure, and after it',
     async prepare({ town }) {
       who = await leaver(town);
-      town.signal('users', 'SIGTERM');
-      await town.restart('users', killsAt(places[0]!, { KILLS_ARMED: '1' }));
+      await replaced(town, 'users', killsAt(places[0]!, { KILLS_ARMED: '1' }));
     },
     async strike(scene) {
       const began = performance.now();
@@ -210,8 +208,7 @@ function undone(): Fault {
            IF OLD.follower_id = '${who.id}' THEN RAISE EXCEPTION 'stays'; END IF; RETURN OLD; END $$`,
       );
       await followers.query('CREATE TRIGGER stays BEFORE DELETE ON follows FOR EACH ROW EXECUTE FUNCTION stays()');
-      town.signal('users', 'SIGTERM');
-      await town.restart('users', SOON);
+      await replaced(town, 'users', SOON);
     },
     async strike(scene) {
       const { town, databases } = scene;

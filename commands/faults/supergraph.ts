@@ -10,7 +10,7 @@ import { ROOT } from '../root.js';
 import { asks, signedUp } from './never-asked.js';
 import type { Fault, Scene } from './faults.js';
 import { Told } from './told.js';
-import type { Town } from './town.js';
+import { replaced, type Town } from './town.js';
 
 const SDL = join(ROOT, 'schema/supergraph.graphql');
 
@@ -43,14 +43,8 @@ interface Spoilt {
 /** The gateway takes its supergraph from `address`, and tells its figures at `metrics`. */
 async function reloading(town: Town, address: string): Promise<{ metrics: string }> {
   const port = await freePort();
-  town.signal('gateway', 'SIGTERM');
-  await town.restart('gateway', { SUPERGRAPH: address, SUPERGRAPH_POLL_MS: POLL_MS, METRICS_PORT: String(port) });
+  await replaced(town, 'gateway', { SUPERGRAPH: address, SUPERGRAPH_POLL_MS: POLL_MS, METRICS_PORT: String(port) });
   return { metrics: `http://127.0.0.1:${port}/metrics` };
-}
-
-async function restored(town: Town): Promise<void> {
-  town.signal('gateway', 'SIGTERM');
-  await town.restart('gateway');
 }
 
 /** Each of them in its turn, and mended again. The figures that an alert is about have to tell it, and nothing else. */
@@ -117,7 +111,7 @@ function fileSpoilt(): Fault {
       ]);
     },
     async tidy({ town }) {
-      await restored(town);
+      await replaced(town, 'gateway');
       rmSync(folder, { recursive: true, force: true });
     },
   };
@@ -156,7 +150,7 @@ function serverAway(): Fault {
       ]);
     },
     async tidy({ town }) {
-      await restored(town);
+      await replaced(town, 'gateway');
       await close();
     },
   };
@@ -171,8 +165,7 @@ function deployed(id: string, says: string, other: string): Fault {
     onlyTold: ['SUBGRAPH_UNAVAILABLE', 'SUBGRAPH_BAD_RESPONSE', 'OVERLOADED', 'IDEMPOTENCY_KEY_IN_USE'],
     async strike({ town, ms, listen }) {
       const me = await signedUp(town, `x_${Math.random().toString(36).slice(2, 10)}`);
-      town.signal('posts', 'SIGTERM');
-      await town.restart('posts', { NODE_OPTIONS: `--import ${preload}`, OTHER_SCHEMA: other });
+      await replaced(town, 'posts', { NODE_OPTIONS: `--import ${preload}`, OTHER_SCHEMA: other });
       const heard = new Told();
       const holes = { asked: 0, told: 0 };
       listen((answer) => {
@@ -201,8 +194,7 @@ function deployed(id: string, says: string, other: string): Fault {
         }
       } finally {
         listen(undefined);
-        town.signal('posts', 'SIGTERM');
-        await town.restart('posts');
+        await replaced(town, 'posts');
       }
       process.stderr.write(
         `${id}: of ${holes.asked} pages that ask for the field ${holes.told} say that a part is missing; ${written} posts were written meanwhile\n`,
