@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import { Redis } from 'ioredis';
 import type { CrashPoint } from '#libs/crash-point';
+import { withRedis } from '../../test/servers/with-redis.js';
 import { ROOT } from '../root.js';
 import type { Fault, Scene } from './faults.js';
 import { BACK, deletes, GONE, leaver, leftOf, type Leaver } from './leaver.js';
@@ -118,20 +118,22 @@ async function untold(databases: Scene['databases']): Promise<string[]> {
 const WATCH = 'faults';
 
 /** `entries`: ids of the events that came on the stream of posts. A group that somebody reads for is waited for: nothing is trimmed. */
-async function watched(town: Town, work: (entries: () => Promise<string[]>) => Promise<void>): Promise<void> {
-  const redis = new Redis(town.redis.port, '127.0.0.1');
+function watched(town: Town, work: (entries: () => Promise<string[]>) => Promise<void>): Promise<void> {
   const key = keyOf('posts');
-  try {
+  return withRedis(town.redis.port, async (redis) => {
     await redis.xgroup('CREATE', key, WATCH, '$', 'MKSTREAM');
-    await redis.xgroup('CREATECONSUMER', key, WATCH, WATCH);
-    await work(async () => {
-      const found = await redis.xrange(key, '-', '+');
-      return found.map(([, fields]) => (JSON.parse(fields[fields.indexOf('event') + 1] ?? '{}') as { id: string }).id);
-    });
-  } finally {
-    await redis.xgroup('DESTROY', key, WATCH).catch(() => {});
-    redis.disconnect();
-  }
+    try {
+      await redis.xgroup('CREATECONSUMER', key, WATCH, WATCH);
+      await work(async () => {
+        const found = await redis.xrange(key, '-', '+');
+        return found.map(
+          ([, fields]) => (JSON.parse(fields[fields.indexOf('event') + 1] ?? '{}') as { id: string }).id,
+        );
+      });
+    } finally {
+      await redis.xgroup('DESTROY', key, WATCH);
+    }
+  });
 }
 
 /** No deletion takes longer, whoever is killed. */

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Redis } from 'ioredis';
 import { LISTENERS, type EventSource } from '#libs/events';
 import { openStream } from '#libs/outbox';
 import { silent } from '#libs/telemetry';
+import { withRedis, type Redis } from '../../test/servers/with-redis.js';
 import { drawer } from '../prove/draw.js';
 import { asks, signedUp, type Person } from './never-asked.js';
 import type { Fault, Scene } from './faults.js';
@@ -50,16 +50,6 @@ function isBefore(one: string, other: string): boolean {
   return ms < otherMs || (ms === otherMs && n < otherN);
 }
 
-/** A connection past the door that fails. */
-async function withRedis<T>(town: Town, work: (redis: Redis) => Promise<T>): Promise<T> {
-  const redis = new Redis(town.redis.port, '127.0.0.1');
-  try {
-    return await work(redis);
-  } finally {
-    redis.disconnect();
-  }
-}
-
 /** Entries that come together, out of which three copies of each are added in any order. */
 const WINDOW = 50;
 const COPIES = 3;
@@ -91,7 +81,7 @@ function addedAgain(): Fault {
     unnoticed: true,
     async prepare({ town }) {
       await past(town);
-      await withRedis(town, async (redis) => {
+      await withRedis(town.redis.port, async (redis) => {
         for (const source of SERVICES) {
           const entries = await redis.xrevrange(keyOf(source), '+', '-', 'COUNT', OLD_MAX);
           old.set(source, entries.reverse().map(textOf));
@@ -103,7 +93,7 @@ function addedAgain(): Fault {
       const seed = Date.now() % 1_000_000;
       const draw = drawer(seed);
       const told = { copies: 0, old: 0, early: 0 };
-      await withRedis(town, async (redis) => {
+      await withRedis(town.redis.port, async (redis) => {
         const ours = new Set<string>();
         const add = async (source: EventSource, texts: readonly string[]): Promise<string> => {
           let last = '0-0';
@@ -217,7 +207,7 @@ function poisoned(): Fault {
       const held = async (service: ServiceName): Promise<{ aggregate: string; tries: number }[]> =>
         databases[service].query(`SELECT aggregate, tries FROM quarantine`);
       try {
-        await withRedis(town, async (redis) => {
+        await withRedis(town.redis.port, async (redis) => {
           for (let nth = 0; nth < rounds; nth += 1) {
             for (const source of SERVICES) {
               const { none, held: events } = poison(source);
@@ -299,7 +289,7 @@ function slowConsumer(): Fault {
       let kept = 0;
       const gone: string[] = [];
       try {
-        await withRedis(town, async (redis) => {
+        await withRedis(town.redis.port, async (redis) => {
           for (const end = performance.now() + ms; performance.now() < end; await sleep(100)) {
             const trimmed = await trim(town);
             trims += trimmed.length;

@@ -103,7 +103,10 @@ describe('what people may see of a fault', () => {
       [...ofRedis, 'FD12', 'FG9', 'FG11', 'FG12-old', 'FS1', 'FS2', 'FS3', 'FX1', 'FX1-url', 'FX3'].sort(),
     );
     expect(having('onlyTold')).toEqual([
-      ...['FP10', 'FP10-followers', 'FD1', 'FG1'],
+      'FP10',
+      'FP10-followers',
+      'FD1',
+      'FG1',
       ...LYING,
       'FX2',
       'FX2-argument',
