@@ -115,7 +115,8 @@ async function strikeAll({ faults, ms, covered }: Asked): Promise<number> {
     const crowd = new Crowd(town.graphql);
     const acknowledged = (): string[] =>
       crowd.ops.flatMap(({ kind, outcome, body }) => (kind === 'publish' && outcome === 'ok' && body ? [body] : []));
-    const scene: Scene = { town, databases: opened as unknown as Databases, ms, acknowledged };
+    const listen: Scene['listen'] = (hear) => void (crowd.heard = hear);
+    const scene: Scene = { town, databases: opened as unknown as Databases, ms, acknowledged, listen };
     await crowd.gather();
     await settled(scene.databases);
     for (const fault of faults) {

@@ -6,7 +6,7 @@ import { createServer as createTcpServer, type AddressInfo, type Server, type So
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { ROOT } from '../commands/root.js';
-import { selfSigned } from '../test/tiny/self-signed.js';
+import { selfSigned } from '../test/servers/self-signed.js';
 import { ENGINES, TinyEngine } from '../test/tiny/tiny-engine.js';
 import { startTinyGraph, type TinyGraph, type TinySubgraph } from '../test/tiny/tiny-graph.js';
 
@@ -458,6 +458,23 @@ describe.each(Object.entries(ENGINES))('%s', (name, createEngine) => {
       expect([{ me: null }, ...(name === 'apollo' ? [null] : [])]).toContainEqual(answer.data);
       expect(answer.errors![0]!.path![0]).toBe('me');
     });
+
+    it.each(['{ me { name } }', 'mutation { rename(name: "x") { name } }'])(
+      'FG6 that the answer does not have is null, and an error says so: %s',
+      async (query) => {
+        const key = query.startsWith('{') ? 'me' : 'rename';
+        tiny.people.misbehave = answers('{"data":{}}');
+        const { data, errors } = await engine.ask(query);
+        expect(data).toEqual({ [key]: null });
+        // Stock takes it for a null that was said: the control.
+        const told = name === 'apollo' ? undefined : [{ path: [key], extensions: { code: 'SUBGRAPH_BAD_RESPONSE' } }];
+        if (told === undefined) expect(errors).toBeUndefined();
+        else expect(errors).toMatchObject(told);
+        // The control: a null that is said is no error.
+        tiny.people.misbehave = answers(`{"data":{"${key}":null}}`);
+        expect(await engine.ask(query)).toMatchObject({ data: { [key]: null }, errors: undefined });
+      },
+    );
 
     it('FG7 whose null may not be takes its parent with it', async () => {
       tiny.people.misbehave = answers('{"data":{"me":{"id":"1","name":null}}}');

@@ -45,6 +45,12 @@ interface Answer {
   errors?: { extensions?: { code?: string } }[];
 }
 
+/** An answer as it came. */
+export interface Heard {
+  readonly status: number;
+  readonly text: string;
+}
+
 /** One request, whatever came of it. */
 interface Asked {
   readonly answer: Answer | undefined;
@@ -76,6 +82,8 @@ export class Crowd {
   readonly ops: Op[] = [];
   /** Answers in which somebody was told what belongs to somebody else. */
   foreign = 0;
+  /** Told of whatever is answered to anybody. */
+  heard: ((answer: Heard) => void) | undefined;
   readonly #people: Person[] = [];
   readonly #graphql: string;
   readonly #run = randomBytes(3).toString('hex');
@@ -234,6 +242,8 @@ export class Crowd {
       body: JSON.stringify({ query, variables }),
       signal: AbortSignal.timeout(WAIT_MS),
     });
-    return (await response.json()) as Answer;
+    const text = await response.text();
+    this.heard?.({ status: response.status, text });
+    return JSON.parse(text) as Answer;
   }
 }

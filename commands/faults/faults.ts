@@ -7,9 +7,14 @@ import { startPostgres, type PostgresServer } from '../../test/servers/postgres.
 import { REDIS_ERRORS, startRedis, tell, type RedisServer } from '../../test/servers/redis.js';
 import { fillDisk } from '../../test/servers/small-disk.js';
 import { ROOT } from '../root.js';
+import { ANSWERS } from './answers.js';
 import type { Bars } from './bars.js';
 import type { Databases } from './checker.js';
+import type { Heard } from './crowd.js';
 import { crush } from './crush.js';
+import { KILL_POINTS } from './kill-points.js';
+import { STREAM } from './stream.js';
+import { SUPERGRAPH } from './supergraph.js';
 import { SERVICES, type ProgramName, type ServiceName, type Town } from './town.js';
 
 /** What a fault may reach for; `databases` are past the doors that fail. */
@@ -19,6 +24,8 @@ export interface Scene {
   readonly ms: number;
   /** Bodies of the posts whose publishing was answered since the crowd began. */
   acknowledged(): readonly string[];
+  /** `hear` is told of every answer that people get from now on; undefined: nobody is. */
+  listen(hear: ((answer: Heard) => void) | undefined): void;
 }
 
 /** One line of the fault table. */
@@ -48,8 +55,7 @@ const REQUEST_MS = 6_000;
 const AT_ONCE: Bars = { typicalMsMax: (calmMs) => calmMs + Math.max(100, calmMs / 2), requestMsMax: 3_000 };
 
 /**
- * Each fault of the table that concerns all of it together, in the order of its ids; what moves a server to another place comes
- * last. What concerns one part alone is shown by that part's tests: coverage.ts.
+ * Each fault of the table that concerns all of it together, by their kinds; what moves a server to another place comes last. What concerns one part alone is shown by that part's tests: coverage.ts.
  */
 export const FAULTS: readonly Fault[] = [
   {
@@ -76,6 +82,7 @@ export const FAULTS: readonly Fault[] = [
       town.proxies.service.posts.set({});
     },
   },
+  ...KILL_POINTS,
   killed('FP8', 'kill -9 of followers, which hears and tells, and started again', 'followers'),
   leaseLost('FP10', 'posts is stopped (SIGSTOP) until a second process has its lease, and goes on beside it', 'posts'),
   leaseLost('FP10-followers', 'the same of followers, which hears and tells', 'followers'),
@@ -249,6 +256,9 @@ export const FAULTS: readonly Fault[] = [
   },
   service('FG4', 'answers of posts are cut by a reset after 300 bytes', { limitData: 300 }),
   { ...service('FG9', 'answers of posts come in pieces of 7 bytes', { slicer: 7 }), unnoticed: true },
+  ...ANSWERS,
+  ...STREAM,
+  ...SUPERGRAPH,
   {
     id: 'FX3',
     says: 'posts gets a fifth of a processor',

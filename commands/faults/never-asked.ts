@@ -1,6 +1,8 @@
 import { request } from 'undici';
 import type { Town } from './town.js';
 
+type Graph = Pick<Town, 'graphql'>;
+
 export interface Person {
   readonly id: string;
   readonly handle: string;
@@ -12,13 +14,22 @@ interface Told {
   readonly errors?: readonly { readonly extensions?: { readonly code?: string } }[];
 }
 
-export async function signedUp(town: Town, handle: string): Promise<Person> {
-  const input = { handle, email: `${handle}@example.com`, displayName: handle, password: 'tributary-soak' };
+export const SOAK_PASSWORD = 'tributary-soak';
+
+export async function signedUp(town: Graph, handle: string): Promise<Person> {
+  const input = { handle, email: `${handle}@example.com`, displayName: handle, password: SOAK_PASSWORD };
   const query = 'mutation($input: SignUpInput!) { signUp(input: $input) { token user { id handle } } }';
   const { told, text } = await ask(town, query, { input });
   const session = told.data?.['signUp'] as { token: string; user: { id: string } } | undefined;
   if (!session) throw new Error(`nobody could sign up: ${text}`);
   return { id: session.user.id, handle, token: session.token };
+}
+
+/** What it is answered; throws where it is told an error. */
+export async function asks<T>(town: Graph, query: string, variables: object, token: string): Promise<T> {
+  const { told, text } = await ask(town, query, variables, token);
+  if (told.errors !== undefined || !told.data) throw new Error(`${query}: ${text}`);
+  return told.data as T;
 }
 
 /**
@@ -102,7 +113,7 @@ function isRefused({ errors }: Told, status: number): boolean {
   return status === 400 && errors?.[0]?.extensions?.code === 'GRAPHQL_VALIDATION_FAILED';
 }
 
-async function ask(town: Town, query: string, variables: object, token?: string, key?: string) {
+async function ask(town: Graph, query: string, variables: object, token?: string, key?: string) {
   // A third of what fetch costs, which the gateway can do with.
   const { statusCode: status, body } = await request(town.graphql, {
     method: 'POST',

@@ -258,6 +258,16 @@ export async function openTown(
   }
 }
 
+/** Ended as its operator would, and started with `settings` besides its own. */
+export async function replaced(
+  town: Town,
+  name: ProgramName,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  town.signal(name, 'SIGTERM');
+  await town.restart(name, settings);
+}
+
 async function isReady(port: number): Promise<boolean> {
   return fetch(`http://127.0.0.1:${port}/health/ready`, { signal: AbortSignal.timeout(2_000) }).then(
     ({ ok }) => ok,

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { AWAY_HEADER } from '#libs/lifecycle';
-import { selfSigned } from '../../test/tiny/self-signed.js';
+import { selfSigned } from '../../test/servers/self-signed.js';
 import type { RequestContext, SubgraphCall } from '../engine.js';
 import { openSubgraphClient, type SubgraphClientOptions } from './subgraph-client.js';
 

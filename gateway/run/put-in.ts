@@ -22,9 +22,14 @@ export class PutIn {
     return (this.#gone ??= new Map());
   }
 
-  root(fetch: CompiledRoot, targets: readonly JsonObject[], answer: SubgraphAnswer): void {
+  /** `due`: keys that have to be there; null is there. */
+  root(fetch: CompiledRoot, targets: readonly JsonObject[], answer: SubgraphAnswer, due: readonly string[] = []): void {
     const { subgraph, locator, topKeys } = fetch;
     if (answer.data) {
+      // Where null is allowed nobody would know that it was never said: a mutation, say, that answers nothing of what it did.
+      const absent = answer.errors.length > 0 ? [] : due.filter((key) => !Object.hasOwn(answer.data!, key));
+      if (absent.length > 0)
+        this.#outcome.lacking(subgraph, locator.keys, absent, `${subgraph} answered without ${absent.join(', ')}.`);
       fetch.rewrite?.(answer.data);
       targets.forEach((target, index) =>
         merge(target, index === 0 ? answer.data! : structuredClone(answer.data!), this.#families.abstract),

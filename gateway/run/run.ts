@@ -154,7 +154,8 @@ export class Run {
       if (heard) heard.came(answer, bytes);
       else this.#cache?.passed(fetch.subgraph, bytes);
       if (fetch.mutation && answer.data) await this.#changes?.changed(fetch, answer.data, this.#trace);
-      this.#putIn.root(fetch, targets, answer);
+      // A part of a fetch, the rest of which a cache has, is asked for by other keys.
+      this.#putIn.root(fetch, targets, answer, body === fetch ? fetch.topKeys : []);
     } catch (error) {
       const instead = await heard?.failed();
       if (instead) this.#putIn.root(fetch, targets, { data: instead, errors: [] });

@@ -29,6 +29,8 @@ export class ServedSupergraph {
   readonly #waiting = new Set<() => void>();
   #current: Counted | undefined;
   #trouble: string | undefined = 'it has not been read yet';
+  /** Of `trouble` what the newest text itself is to blame for: it stays until there is another text. */
+  #refused: string | undefined;
   #failures = 0;
   #timer: NodeJS.Timeout | undefined;
   #reading: Promise<void> | undefined;
@@ -107,10 +109,18 @@ export class ServedSupergraph {
   }
 
   async #read(): Promise<void> {
+    let read: string | undefined;
     try {
       const sdl = await this.#source.read(AbortSignal.any([this.#closed.signal, AbortSignal.timeout(READ_MS)]));
       this.#failures = 0;
-      if (sdl === undefined) return;
+      if (sdl === undefined) {
+        // Where it comes from was away, and is there again with what is known of it already.
+        if (this.#trouble !== this.#refused)
+          this.#logger.info({ from: this.#source.from }, 'The supergraph can be read again');
+        this.#trouble = this.#refused;
+        return;
+      }
+      read = sdl;
       const serving = await this.#build(sdl);
       if (this.#closed.signal.aborted) {
         await serving.engine.close();
@@ -119,7 +129,7 @@ export class ServedSupergraph {
       const old = this.#current;
       this.#current = { serving, inFlight: 0, retired: false };
       this.#inUse.add(this.#current);
-      this.#trouble = undefined;
+      this.#trouble = this.#refused = undefined;
       const { supergraph, engine } = serving;
       this.#logger.info(
         {
@@ -144,6 +154,7 @@ export class ServedSupergraph {
           SAID[this.#current ? 'stays' : 'waits'],
         );
       this.#trouble = trouble;
+      if (read !== undefined) this.#refused = trouble;
     }
   }
 

@@ -6,6 +6,7 @@ import type { Database } from '#libs/database';
 import { check, underWay, type Violations } from '../../commands/faults/checker.js';
 import { Crowd, noticed } from '../../commands/faults/crowd.js';
 import type { Stores } from '../../commands/faults/drift.js';
+import { BACK, deletes, GONE, leaver, leftOf } from '../../commands/faults/leaver.js';
 import { startWorld, type World } from '../world.js';
 
 /** Whatever `npm run faults` would not find, it could not fail at: each invariant is broken here once, behind everybody's back. */
@@ -162,4 +163,21 @@ describe('what is compared after each fault', () => {
     await crowd.stop();
     expect(await broken(stores)).toContain('I8');
   }, 30_000);
+
+  it('an account that is half gone is neither gone nor as it was', async () => {
+    const what = (): Promise<object> => leftOf(stores, leaving.id);
+    const leaving = await leaver({ graphql: world.gateway.url });
+    await world.settle();
+    const { freezes: _, thaws: _thaws, ...before } = BACK;
+    expect(await what()).toMatchObject(before);
+    expect(await what()).not.toEqual(GONE);
+    await deletes({ graphql: world.gateway.url }, leaving);
+    await world.settle();
+    expect(await what()).toEqual(GONE);
+    await stores.followers.query(
+      `INSERT INTO follows SELECT $1, user_id, now() FROM people WHERE user_id <> $1 AND state = 'active' LIMIT 1`,
+      [leaving.id],
+    );
+    expect(await what()).not.toEqual(GONE);
+  }, 60_000);
 });

@@ -11,8 +11,8 @@ import { withServer } from '../servers/needs.js';
 import { runCommand } from './run-command.js';
 
 withServer(['postgres', 'redis'], 'npm run faults, on real programs', () => {
-  it('a database that is cut off, a service that is stopped, a Redis that drops everybody, a table that changes: nothing is lost or doubled', async () => {
-    const ids = ['FP10', 'FR10', 'FD1', 'FD12'];
+  it('a database that is cut off, a service that is stopped or lies, a Redis that drops everybody, a table that changes: nothing is lost or doubled', async () => {
+    const ids = ['FP10', 'FR10', 'FD1', 'FD12', 'FG6'];
     const { code, out, err } = await runCommand('faults', ...ids, '--ms', '500');
     expect({ code, err }).toEqual({ code: 0, err: expect.not.stringContaining('✗') });
     expect(violations(out)).toEqual(Object.fromEntries(ids.map((id) => [id, 0])));
@@ -97,9 +97,21 @@ describe('what people may see of a fault', () => {
   it('has a bar where the table of faults has one', () => {
     const having = (bar: keyof Bars): string[] =>
       FAULTS.filter((fault) => fault[bar] !== undefined).map(({ id }) => id);
+    const LYING = ['FG3', 'FG5', 'FG6', 'FG7', 'FG8', 'FG10', 'FG11-errors', 'FG12', 'FG12-cert'];
     const ofRedis = FAULTS.map(({ id }) => id).filter((id) => id.startsWith('FR'));
-    expect(having('unnoticed').sort()).toEqual([...ofRedis, 'FD12', 'FG9', 'FX3'].sort());
-    expect(having('onlyTold')).toEqual(['FP10', 'FP10-followers', 'FD1', 'FG1', 'FX3-files']);
+    expect(having('unnoticed').sort()).toEqual(
+      [...ofRedis, 'FD12', 'FG9', 'FG11', 'FG12-old', 'FS1', 'FS2', 'FS3', 'FX1', 'FX1-url', 'FX3'].sort(),
+    );
+    expect(having('onlyTold')).toEqual([
+      'FP10',
+      'FP10-followers',
+      'FD1',
+      'FG1',
+      ...LYING,
+      'FX2',
+      'FX2-argument',
+      'FX3-files',
+    ]);
     expect(having('longestMsMax')).toEqual(['FP1', 'FP14', 'FP14-posts', 'FD5']);
     expect(having('recoverMsMax')).toEqual(['FD2', 'FD2-half']);
     expect(having('requestMsMax')).toEqual(['FR2', 'FR3', 'FD2', 'FD3', 'FG2', 'FG2-half']);

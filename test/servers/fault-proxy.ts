@@ -21,6 +21,8 @@ export interface Toxics {
 
 export interface FaultProxy {
   readonly port: number;
+  /** Where it leads. */
+  readonly target: number;
   /** Connections through it, now. */
   connections(): number;
   /** From now on, for open connections too. */
@@ -83,6 +85,9 @@ export async function startFaultProxy(to: { host?: string; port: number }): Prom
   };
   return {
     port: (server.address() as AddressInfo).port,
+    get target() {
+      return target;
+    },
     connections: () => pairs.size,
     set(next) {
       toxics = next;
