@@ -1,4 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { withServer } from '../../test/servers/needs.js';
 import { startRedisCluster, startWatchedRedis, tell } from '../../test/servers/redis.js';
@@ -54,6 +56,32 @@ withServer('redis', 'a connection', (url) => {
       expect(await taken(direct, 'after', '3', 20)).toBe(false);
     } finally {
       for (const connection of [sentinels, direct]) connection.disconnect();
+      await watched.stop();
+    }
+  }, 60_000);
+
+  it('that ends leaves nobody with the Sentinels (control: after QUIT ioredis stays with them, and its program does not end)', async () => {
+    const watched = await startWatchedRedis();
+    const [port] = watched.sentinels as [number];
+    const listeners = async (): Promise<number> =>
+      (await tell(port, 'CLIENT LIST')).split('\n').filter((line) => line.includes(' sub=1 ')).length;
+    const own = await listeners();
+    const quit = async (connection: Connection): Promise<void> => {
+      expect(await taken(connection, 'key', 'value')).toBe(true);
+      while ((await listeners()) === own) await sleep(20);
+      await connection.quit();
+      if (connection.status !== 'end') await once(connection, 'end');
+    };
+    let naive: Redis | undefined;
+    try {
+      await quit(open(watched.url));
+      while ((await listeners()) > own) await sleep(20);
+      naive = new Redis({ sentinels: [{ host: '127.0.0.1', port }], name: 'watched', failoverDetector: true });
+      await quit(naive);
+      await sleep(500);
+      expect(await listeners()).toBe(own + 1);
+    } finally {
+      naive?.disconnect();
       await watched.stop();
     }
   }, 60_000);

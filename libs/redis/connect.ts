@@ -34,7 +34,7 @@ export function connectRedis(url: string, patience: Patience): Connection {
   const name = address.searchParams.get('sentinel');
   if (name === null) return new Redis(url, direct);
   const database = Number(address.pathname.slice(1) || 0);
-  return new Redis({
+  const redis = new Redis({
     ...direct,
     ...asWhom(address),
     ...(address.protocol === 'rediss:' ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
@@ -46,6 +46,9 @@ export function connectRedis(url: string, patience: Patience): Connection {
     // Told by the Sentinels, also where the one that was the primary says nothing any more.
     failoverDetector: true,
   });
+  // After QUIT, and where it was closed while it connected, ioredis stays connected to the Sentinels, and a program that is never ends.
+  redis.on('end', () => redis.disconnect());
+  return redis;
 }
 
 export function isClustered(url: string): boolean {
