@@ -83,7 +83,15 @@ if (asked === undefined) {
   process.exit(await strikeAll(asked));
 }
 
-async function strikeAll({ faults, ms, covered }: Asked): Promise<number> {
+async function strikeAll({ faults: all, ms, covered }: Asked): Promise<number> {
+  const faults = all.filter(({ lacks }) => lacks?.() === undefined);
+  const leftOut = all
+    .filter((fault) => !faults.includes(fault))
+    .map(({ id, lacks }) => `${id} did not run: it takes ${lacks?.()}`);
+  if (faults.length === 0) {
+    for (const line of leftOut) console.error(line);
+    return 2;
+  }
   const fillsDisk = faults.some((fault) => fault.fillsDisk);
   if (fillsDisk && !canMount()) {
     const left = faults.filter((fault) => !fault.fillsDisk);
@@ -132,6 +140,7 @@ async function strikeAll({ faults, ms, covered }: Asked): Promise<number> {
     await town.close();
   }
   console.log(table(lines));
+  for (const line of leftOut) console.error(line);
   for (const { fault, broken } of lines) for (const line of broken) console.error(`✗ ${fault.id}: ${line}`);
   if (ended !== '') console.error(`✗ it ended before it had tried everything: ${ended}`);
   return ended !== '' || lines.some(({ broken }) => broken.length > 0) ? 1 : 0;

@@ -9,7 +9,12 @@ import { fillDisk } from '../../test/servers/small-disk.js';
 import { ROOT } from '../root.js';
 import type { Bars } from './bars.js';
 import type { Databases } from './checker.js';
+import { CLOCKS } from './clocks.js';
+import { CONFLICTS } from './conflicts.js';
 import { crush } from './crush.js';
+import { KEPT_VALUES } from './kept-values.js';
+import { OLD_PRIMARY } from './old-primary.js';
+import { REDIS_GROUPS } from './redis-groups.js';
 import { SERVICES, type ProgramName, type ServiceName, type Town } from './town.js';
 
 /** What a fault may reach for; `databases` are past the doors that fail. */
@@ -30,6 +35,8 @@ export interface Fault extends Bars {
   readonly control?: boolean;
   /** The databases have to be on a disk of their own: where this machine may mount one. */
   readonly fillsDisk?: boolean;
+  /** What it takes that this machine has not, and where to get it: then it does not run. */
+  lacks?(): string | undefined;
   /** Before anybody is at work. */
   prepare?(scene: Scene): Promise<void>;
   /** When all has been looked at: what `prepare` made otherwise is as it was. */
@@ -283,8 +290,13 @@ export const FAULTS: readonly Fault[] = [
     },
     tidy: ({ town }) => replaced(town, 'gateway'),
   },
+  ...KEPT_VALUES,
+  ...CONFLICTS,
+  ...CLOCKS,
+  ...REDIS_GROUPS,
   redisPromoted(),
   standbyPromoted(),
+  ...OLD_PRIMARY,
   {
     id: 'control',
     says: 'no fault: posts, an event, a notification and a count are changed behind everybody’s back, which has to be found',
