@@ -5,6 +5,7 @@ import { ASSERTION_HEADER, AssertionSigner, TokenVerifier, type EndedSessions } 
 import { HeapWatch, openFilesMax } from '#libs/lifecycle';
 import { openBudgets, type Budgets } from '#libs/rate-limit';
 import {
+  steadyClock,
   systemClock,
   createLogger,
   Metrics,
@@ -104,17 +105,18 @@ export async function startGateway(config: GatewayConfig, parts: GatewayParts = 
 /** The same before it listens: whoever has a supergraph to give it first calls `refresh`, then `listen`. */
 export async function openGateway(config: GatewayConfig, parts: GatewayParts = {}): Promise<OpenedGateway> {
   const { logger = createLogger('gateway'), clock = systemClock, newId = randomUUID } = parts;
-  const signer = signerOf(config, clock);
+  const steady = parts.clock ?? steadyClock;
+  const signer = signerOf(config, { clock, steady });
   const ended =
     config.ENDED_SESSIONS_URL === undefined
       ? undefined
       : endedSessionsAt(config.ENDED_SESSIONS_URL, {
           assertion: () => signer.sign(USERS, null),
           pollMs: config.ENDED_SESSIONS_POLL_MS,
-          clock,
+          clock: steady,
           logger,
         });
-  const identity = identityOf(config, clock, signer, ended);
+  const identity = identityOf(config, { clock, steady }, signer, ended);
   const budgets = await budgetsOf(config, logger);
   const policies = config.POLICY_MODULE === undefined ? undefined : await loadPolicies(config.POLICY_MODULE);
   const metrics = parts.metrics ?? (config.METRICS_PORT === undefined ? undefined : await Metrics.open());
@@ -146,7 +148,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     tls: readTls({ ca: config.SUBGRAPH_TLS_CA, cert: config.SUBGRAPH_TLS_CERT, key: config.SUBGRAPH_TLS_KEY }),
     ...(observe ? { observe } : {}),
     lateInLineMs: config.OVERLOAD_MS,
-    clock,
+    clock: steady,
   });
   const client = carryingClient(tracer ? tracedClient(pools) : pools, {
     urlOf: (subgraph) => served.current?.supergraph.subgraphs.get(subgraph)?.url,
@@ -160,7 +162,12 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     config.ENTITY_CACHE === 'off'
       ? undefined
       : (parts.records ??
-        openRecordCache({ redisUrl: config.REDIS_URL, memoryBytesMax: config.ENTITY_CACHE_BYTES, logger, clock }));
+        openRecordCache({
+          redisUrl: config.REDIS_URL,
+          memoryBytesMax: config.ENTITY_CACHE_BYTES,
+          logger,
+          clock: steady,
+        }));
   const entities = records && new EntityCache({ records, answersBytes: config.ENTITY_CACHE_ANSWERS_BYTES });
   await records?.ready();
   if (entities)
@@ -168,7 +175,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       { boundMs: LIFETIME_MAX_MS, shared: config.REDIS_URL !== undefined },
       'Entities are kept, none for longer than this after its service was asked, even where a drop is lost',
     );
-  const reachable = new Reachable({ client, logger, clock });
+  const reachable = new Reachable({ client, logger, clock: steady });
 
   async function build(sdl: string): Promise<Serving> {
     const supergraph = readSupergraph(sdl, config.addressOf, config.mayAsk);
@@ -177,7 +184,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     const engine = await createEngine(supergraph, {
       subgraphs: client,
       logger,
-      clock,
+      clock: steady,
       planner: config.PLANNER,
       merge: config.MERGE,
       join: config.JOIN === 'on',
@@ -211,13 +218,13 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   async function warmUp(engine: Engine, documents: Documents): Promise<void> {
     const used = served.current?.engine.mostUsed?.(config.WARM_UP_OPERATIONS) ?? [];
     if (used.length === 0 || !engine.warm) return;
-    const began = clock();
+    const began = steady();
     const ready = await engine.warm(
       used,
       (query, name) => documents.operation(query, name),
       AbortSignal.timeout(WARM_UP_MS),
     );
-    logger.info({ operations: used.length, ready, ms: clock() - began }, 'Planned what is asked most');
+    logger.info({ operations: used.length, ready, ms: steady() - began }, 'Planned what is asked most');
   }
 
   const served = new ServedSupergraph({
@@ -303,7 +310,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       explain: explainPermission(config.explain),
       page: playground && ((request, response) => playground.page(request, response)),
       logger,
-      clock,
+      clock: steady,
       newId,
     },
   });
@@ -384,7 +391,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
 
 /** Where the supergraph comes from, for whoever reads it on behalf of several gateways. */
 export function openSource(config: GatewayConfig, logger: Logger): SupergraphSource {
-  return sourceOf(config, identityOf(config, systemClock, signerOf(config, systemClock)), logger);
+  return sourceOf(config, identityOf(config, CLOCKS, signerOf(config, CLOCKS)), logger);
 }
 
 function sourceOf(config: GatewayConfig, identity: Identity, logger: Logger): SupergraphSource {
@@ -411,21 +418,29 @@ function webAddress(addresses: string | undefined): string | undefined {
 /** The subgraph that knows who is logged in. */
 const USERS = 'users';
 
-function signerOf(config: GatewayConfig, clock: Clock): AssertionSigner {
-  return new AssertionSigner({ secrets: (subgraph) => config.secretOf(subgraph)!, clock });
+/** What time it is, and what time it would be had nobody set the clock since this process began. */
+interface Clocks {
+  readonly clock: Clock;
+  readonly steady: Clock;
 }
 
-function identityOf(config: GatewayConfig, clock: Clock, signer: AssertionSigner, ended?: EndedSessions): Identity {
+const CLOCKS: Clocks = { clock: systemClock, steady: steadyClock };
+
+function signerOf(config: GatewayConfig, clocks: Clocks): AssertionSigner {
+  return new AssertionSigner({ secrets: (subgraph) => config.secretOf(subgraph)!, ...clocks });
+}
+
+function identityOf(config: GatewayConfig, clocks: Clocks, signer: AssertionSigner, ended?: EndedSessions): Identity {
   if (config.IDENTITY === 'off') return noIdentity;
   return tokenIdentity({
     verifier: new TokenVerifier({
       keys: new URL(config.JWKS_URL!),
       issuer: config.TOKEN_ISSUER,
       audience: config.TOKEN_AUDIENCE,
-      clock,
+      ...clocks,
     }),
     signer,
-    clock,
+    clock: clocks.clock,
     ended,
   });
 }

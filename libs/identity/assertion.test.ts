@@ -27,6 +27,44 @@ describe('an assertion', () => {
     expect(refused(first)).toBe('UNAUTHENTICATED');
   });
 
+  describe.each([5, -5])(
+    'of two machines, of which the clock of one is set by %i minutes while they run',
+    (minutes) => {
+      const set = (): number => now + minutes * 60_000;
+      const ofGateway = { secrets: (subgraph: string) => `${subgraph}${secret}`, clock: set };
+      const ofUsers = { subgraph: 'users', secret: `users${secret}`, clock: set };
+
+      it('is believed as before: each knows what time it would be, had nobody set it', () => {
+        const [gateway, service] = [
+          new AssertionSigner({ ...ofGateway, steady: clock }),
+          new AssertionVerifier({ ...ofUsers, steady: clock }),
+        ];
+        expect(users.verify(gateway.sign('users', alice))).toEqual({ subject: alice });
+        expect(service.verify(signer.sign('users', alice))).toEqual({ subject: alice });
+        // Both were wrong when they began, and one is set right.
+        const steady = (): number => now - minutes * 60_000;
+        const gatewaySetRight = new AssertionSigner({ ...ofGateway, clock, steady });
+        expect(users.verify(gatewaySetRight.sign('users', alice))).toEqual({ subject: alice });
+        expect(new AssertionVerifier({ ...ofUsers, clock, steady }).verify(signer.sign('users', alice))).toEqual({
+          subject: alice,
+        });
+      });
+
+      it('is not believed for longer', () => {
+        const gateway = new AssertionSigner({ ...ofGateway, steady: clock });
+        const first = gateway.sign('users', alice);
+        now += 36_000;
+        expect(refused(first)).toBe('UNAUTHENTICATED');
+        now -= 36_000;
+      });
+
+      it('control: by the clock alone the service refuses its gateway', () => {
+        expect(refused(new AssertionSigner(ofGateway).sign('users', alice))).toBe('UNAUTHENTICATED');
+        expect(() => new AssertionVerifier(ofUsers).verify(signer.sign('users', alice))).toThrow();
+      });
+    },
+  );
+
   it('is never one subject’s for another', () => {
     const bob = globalId('user', newId());
     for (const subject of [alice, bob, null, '', 'null'])

@@ -9,6 +9,8 @@ const BELIEVED_S = 30;
 const REUSED_MS = 20_000;
 /** How far the clocks of two machines may be apart. */
 const CLOCK_SKEW_S = 5;
+/** A clock that differs this much from one that nobody sets has been set. */
+const SET_S = 2;
 const REMEMBERED_MAX = 10_000;
 const ISSUER = 'tributary-gateway';
 // Our own words only, so the header is compared as text: there is no algorithm to confuse and no key to point at.
@@ -21,21 +23,29 @@ interface Claims {
   aud: string;
   iat: number;
   exp: number;
+  /** `iat` by a clock that nobody has set since the gateway began, where that says another time. */
+  also?: number;
   sub?: string;
 }
 
 /**
  * The gateway's side: a short-lived HS256 JWT that says to one subgraph "I am the gateway, and this is who asks". `subject` is the
  * person's global id; null for nobody. The same text is handed out for up to 20 s, so joining identical reads stays possible.
+ *
+ * When the clock of one of the two machines is set by minutes while they run, the service would refuse the gateway until it is set right,
+ * or for ever, if it was wrong before. So each also knows what time it would be had nobody set its clock since it began (`steady`), and
+ * is believed by either.
  */
 export class AssertionSigner {
   readonly #secrets: (subgraph: string) => string;
   readonly #clock: () => number;
+  readonly #steady: () => number;
   readonly #remembered = new Map<string, { assertion: string; until: number }>();
 
-  constructor(parts: { secrets: (subgraph: string) => string; clock?: () => number }) {
+  constructor(parts: { secrets: (subgraph: string) => string; clock?: () => number; steady?: () => number }) {
     this.#secrets = parts.secrets;
     this.#clock = parts.clock ?? Date.now;
+    this.#steady = parts.steady ?? this.#clock;
   }
 
   sign(subgraph: string, subject: string | null): string {
@@ -45,11 +55,13 @@ export class AssertionSigner {
     // A clock that was set back must not keep an old one alive.
     if (known && now < known.until && now >= known.until - REUSED_MS) return known.assertion;
     const iat = Math.floor(now / 1_000);
+    const also = Math.floor(this.#steady() / 1_000);
     const claims: Claims = {
       iss: ISSUER,
       aud: subgraph,
       iat,
       exp: iat + BELIEVED_S,
+      ...(Math.abs(also - iat) > SET_S ? { also } : {}),
       ...(subject === null ? {} : { sub: subject }),
     };
     const signed = `${HEADER}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`;
@@ -73,11 +85,13 @@ export class AssertionVerifier {
   readonly #subgraph: string;
   readonly #secret: string;
   readonly #clock: () => number;
+  readonly #steady: () => number;
 
-  constructor(parts: { subgraph: string; secret: string; clock?: () => number }) {
+  constructor(parts: { subgraph: string; secret: string; clock?: () => number; steady?: () => number }) {
     this.#subgraph = parts.subgraph;
     this.#secret = parts.secret;
     this.#clock = parts.clock ?? Date.now;
+    this.#steady = parts.steady ?? this.#clock;
   }
 
   verify(assertion: string | undefined): { subject: string | null } {
@@ -101,11 +115,12 @@ export class AssertionVerifier {
     if (came.length !== expected.length || !timingSafeEqual(came, expected)) return undefined;
     // From here on the gateway wrote it; what is still open is for whom and when.
     const claims = JSON.parse(Buffer.from(signed.slice(HEADER.length + 1), 'base64url').toString()) as Claims;
-    const now = this.#clock() / 1_000;
-    const meant = claims.iss === ISSUER && claims.aud === this.#subgraph;
-    const timely =
-      now < claims.exp + CLOCK_SKEW_S && now > claims.iat - CLOCK_SKEW_S && claims.exp - claims.iat <= BELIEVED_S;
-    return meant && timely ? claims : undefined;
+    const { iat, exp, also = iat } = claims;
+    const meant = claims.iss === ISSUER && claims.aud === this.#subgraph && exp - iat <= BELIEVED_S;
+    const isTimely = (from: number, now: number): boolean =>
+      now < from + exp - iat + CLOCK_SKEW_S && now > from - CLOCK_SKEW_S;
+    const nows = [this.#clock() / 1_000, this.#steady() / 1_000];
+    return meant && nows.some((now) => isTimely(iat, now) || isTimely(also, now)) ? claims : undefined;
   }
 }
 
