@@ -94,7 +94,7 @@ async function strikeAll({ faults: all, ms, covered }: Asked): Promise<number> {
   }
   const fillsDisk = faults.some((fault) => fault.fillsDisk);
   if (fillsDisk && !canMount()) {
-    const left = faults.filter((fault) => !fault.fillsDisk);
+    const left = all.filter((fault) => !fault.fillsDisk);
     const ids = faults.filter((fault) => fault.fillsDisk).map(({ id }) => id);
     process.stderr.write(`${ids.join(', ')} is left out: ${NEEDS.mount.get}\n`);
     return left.length === 0 ? 2 : strikeAll({ faults: left, ms, covered });

@@ -22,7 +22,11 @@ function jumped(id: string, says: string, name: ProgramName): Fault {
   return {
     id,
     says,
-    lacks: () => (findFaketime() === undefined ? 'Debian’s libfaketime: apt-get install faketime' : undefined),
+    unnoticed: true,
+    lacks: () =>
+      findFaketime() === undefined
+        ? 'libfaketime: install faketime, or give TEST_FAKETIME=/path/to/libfaketimeMT.so.1'
+        : undefined,
     async prepare({ town }) {
       folder = mkdtempSync(join(tmpdir(), 'tributary-clock-'));
       writeFileSync(file(), '+0');
@@ -50,8 +54,10 @@ async function apart(town: Town, name: ProgramName): Promise<number> {
   return (Date.parse(headers.get('date') ?? '') - Date.now()) / 1_000;
 }
 
-/** The library that is loaded before a program to give it another time. */
+/** The library that is loaded before a program to give it another time: TEST_FAKETIME, or where Debian has it. */
 function findFaketime(): string | undefined {
+  const named = process.env['TEST_FAKETIME'];
+  if (named !== undefined) return existsSync(named) ? named : undefined;
   const folders = readdirSync('/usr/lib').map((folder) => `/usr/lib/${folder}/faketime`);
   return folders.map((folder) => join(folder, 'libfaketimeMT.so.1')).find((path) => existsSync(path));
 }
