@@ -166,6 +166,8 @@ async function promoted(replica: RedisServer): Promise<void> {
 
 /** What tells a relay that a stream has lost nothing. */
 async function copyMarks(primary: RedisServer, replica: RedisServer): Promise<void> {
+  // What came after it would be missed.
+  await tell(primary.port, 'CLIENT PAUSE 60000 WRITE');
   await withClient(primary.port, (from) =>
     withClient(replica.port, async (to) => {
       await to.config('SET', 'replica-read-only', 'no');
