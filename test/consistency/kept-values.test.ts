@@ -6,8 +6,16 @@ import { UserCache } from '../../subgraphs/users/user.cache.js';
 
 const at = '2026-01-01T00:00:00.000Z';
 const post = {
-  ...{ id: 'p', authorId: 'u', body: 'one', createdAt: at, editedAt: null, inReplyToId: null },
-  ...{ version: 1, state: 'published', likeCount: 0, replyCount: 0 },
+  id: 'p',
+  authorId: 'u',
+  body: 'one',
+  createdAt: at,
+  editedAt: null,
+  inReplyToId: null,
+  version: 1,
+  state: 'published',
+  likeCount: 0,
+  replyCount: 0,
 } as const;
 const person = { id: 'u', handle: 'u', displayName: 'U', bio: '', avatarUrl: null, joinedAt: at };
 
