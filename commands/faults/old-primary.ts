@@ -1,14 +1,9 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openDatabase, type Database } from '#libs/database';
-import { silent } from '#libs/telemetry';
 import { startPostgres, type PostgresServer } from '../../test/servers/postgres.js';
-import type { Fault, Scene } from './faults.js';
-import { SERVICES, type ServiceName } from './town.js';
+import type { Fault } from './faults.js';
+import { SERVICES, type ServiceName, type Town } from './town.js';
 import { until } from './until.js';
-
-/** What is open to a server that says nothing is given up after three seconds; as long again for a busy machine. */
-const GIVEN_UP_MS = 6_000;
 
 /**
  * The primary is stopped as a machine is that hangs: nothing comes from it and nothing is refused. Its standby is promoted and gets the name.
@@ -45,7 +40,7 @@ function comesBack(id: string, says: string, led: readonly ServiceName[]): Fault
     },
     async strike({ town, databases, ms }) {
       const before = town.postgres;
-      if ((await connected(databases.admin, town.databaseUrls)) === '') throw new Error('nobody was connected to it');
+      if (connected(town, before) === '') throw new Error('nobody was connected to it');
       try {
         for (const pid of processesOf(before)) process.kill(pid, 'SIGSTOP');
         await sleep(ms);
@@ -57,46 +52,27 @@ function comesBack(id: string, says: string, led: readonly ServiceName[]): Fault
             () => false,
           ),
         );
-        await sleep(GIVEN_UP_MS);
+        await until(
+          'whoever was connected to the primary of before has given it up',
+          async () => connected(town, before) === '',
+        );
         for (const pid of processesOf(before)) process.kill(pid, 'SIGCONT');
-        await unused(before, town.databaseUrls, ms);
+        // Whoever is not connected writes nothing. What was sent to it before it hung is done now, and told to nobody.
+        for (const end = performance.now() + ms; performance.now() < end; await sleep(20))
+          if (connected(town, before) !== '')
+            throw new Error(`the primary of before is used by ${connected(town, before)}`);
       } finally {
+        // Who is stopped does not hear that it has to end.
+        for (const pid of processesOf(before)) process.kill(pid, 'SIGCONT');
         await before.stop();
       }
     },
   };
 }
 
-/** Throws where a service is connected to it within `ms`: whoever is not connected writes nothing. */
-async function unused(server: PostgresServer, urls: Scene['town']['databaseUrls'], ms: number): Promise<void> {
-  // What was sent to it before it hung is done now, and told to nobody.
-  await sleep(ms / 2);
-  const admin = await openAt(server, urls.admin);
-  try {
-    for (const end = performance.now() + ms / 2; performance.now() < end; await sleep(20)) {
-      const here = await connected(admin, urls);
-      if (here !== '') throw new Error(`the primary of before is still used by ${here}`);
-    }
-  } finally {
-    await admin.close();
-  }
-}
-
-/** Who of the services is. */
-async function connected(admin: Database, urls: Scene['town']['databaseUrls']): Promise<string> {
-  const roles = new Map(SERVICES.map((name) => [new URL(urls[name]).username, name]));
-  const rows = await admin.query<{ role: string }>(
-    'SELECT DISTINCT usename AS role FROM pg_stat_activity WHERE usename = ANY($1)',
-    [[...roles.keys()]],
-  );
-  return rows.map(({ role }) => roles.get(role)).join(', ');
-}
-
-async function openAt(server: PostgresServer, url: string): Promise<Database> {
-  const there = new URL(url);
-  there.port = String(server.port);
-  const parts = { service: 'admin', url: there.href, dataDir: '', poolMax: 1, bulk: true, logger: silent };
-  return openDatabase({ ...parts, entities: [], migrations: [] });
+/** Which services have a connection open to it. */
+function connected({ proxies }: Town, { port }: PostgresServer): string {
+  return SERVICES.filter((name) => proxies.database[name].connections(port) > 0).join(', ');
 }
 
 /** Of its own, and of each connection. */

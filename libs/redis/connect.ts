@@ -46,8 +46,32 @@ export function connectRedis(url: string, patience: Patience): Connection {
     // Told by the Sentinels, also where the one that was the primary says nothing any more.
     failoverDetector: true,
   });
-  // After QUIT, and where it was closed while it connected, ioredis stays connected to the Sentinels, and a program that is never ends.
-  redis.on('end', () => redis.disconnect());
+  return untilClosed(redis);
+}
+
+/**
+ * Where ioredis ends otherwise than it should. Told of a new primary while it looks for the old one, it ends for good, though nobody
+ * has closed it. And closed by QUIT, or while it connected, it stays connected to the Sentinels, and a program that is never ends.
+ */
+function untilClosed(redis: Redis): Redis {
+  let isClosed = false;
+  const [disconnect, quit, connectAgain] = [
+    redis.disconnect.bind(redis),
+    redis.quit.bind(redis),
+    () => redis.connect(),
+  ];
+  redis.disconnect = (reconnect = false) => {
+    isClosed ||= !reconnect;
+    disconnect(reconnect);
+  };
+  redis.quit = (...answer: Parameters<typeof quit>) => {
+    isClosed = true;
+    return quit(...answer);
+  };
+  redis.on('end', () => {
+    if (isClosed) disconnect();
+    else setTimeout(() => (isClosed ? undefined : connectAgain().catch(() => {})), again(1));
+  });
   return redis;
 }
 

@@ -23,8 +23,8 @@ export interface Toxics {
 
 export interface FaultProxy {
   readonly port: number;
-  /** Connections through it, now. */
-  connections(): number;
+  /** Connections through it, now; to a port where one is named. */
+  connections(port?: number): number;
   /** From now on, for open connections too. */
   set(toxics: Toxics): void;
   /** Nothing comes or goes on what is open now, and neither side is told, ever; new connections work: half-open connections. */
@@ -42,6 +42,7 @@ export async function startFaultProxy(to: { host?: string; port: number }): Prom
   let toxics: Toxics = {};
   let target = to.port;
   const forgotten = new Set<readonly [Socket, Socket]>();
+  const leads = new Map<readonly [Socket, Socket], number>();
   const said = new Map<readonly [Socket, Socket], string>();
   const server = createServer((client) => {
     client.on('error', () => {});
@@ -49,11 +50,13 @@ export async function startFaultProxy(to: { host?: string; port: number }): Prom
     const upstream = connect(target, to.host ?? '127.0.0.1');
     const pair = [client, upstream] as const;
     pairs.add(pair);
+    leads.set(pair, target);
     let answered = 0;
     const end = (): void => {
       pairs.delete(pair);
       forgotten.delete(pair);
       said.delete(pair);
+      leads.delete(pair);
       client.destroy();
       upstream.destroy();
     };
@@ -94,7 +97,7 @@ export async function startFaultProxy(to: { host?: string; port: number }): Prom
   };
   return {
     port: (server.address() as AddressInfo).port,
-    connections: () => pairs.size,
+    connections: (port) => [...leads.values()].filter((led) => port === undefined || led === port).length,
     set(next) {
       toxics = next;
       if (next.down || next.redisError !== undefined) cut();
