@@ -55,11 +55,7 @@ export function connectRedis(url: string, patience: Patience): Connection {
  */
 function untilClosed(redis: Redis): Redis {
   let isClosed = false;
-  const [disconnect, quit, connectAgain] = [
-    redis.disconnect.bind(redis),
-    redis.quit.bind(redis),
-    () => redis.connect(),
-  ];
+  const [disconnect, quit] = [redis.disconnect.bind(redis), redis.quit.bind(redis)];
   redis.disconnect = (reconnect = false) => {
     isClosed ||= !reconnect;
     disconnect(reconnect);
@@ -70,7 +66,10 @@ function untilClosed(redis: Redis): Redis {
   };
   redis.on('end', () => {
     if (isClosed) disconnect();
-    else setTimeout(() => (isClosed ? undefined : connectAgain().catch(() => {})), again(1));
+    else
+      setTimeout(() => {
+        if (!isClosed) redis.connect().catch(() => {});
+      }, again(1));
   });
   return redis;
 }
