@@ -83,10 +83,18 @@ if (asked === undefined) {
   process.exit(await strikeAll(asked));
 }
 
-async function strikeAll({ faults, ms, covered }: Asked): Promise<number> {
+async function strikeAll({ faults: all, ms, covered }: Asked): Promise<number> {
+  const faults = all.filter(({ lacks }) => lacks?.() === undefined);
+  const leftOut = all
+    .filter((fault) => !faults.includes(fault))
+    .map(({ id, lacks }) => `${id} did not run: it takes ${lacks?.()}`);
+  if (faults.length === 0) {
+    for (const line of leftOut) console.error(line);
+    return 2;
+  }
   const fillsDisk = faults.some((fault) => fault.fillsDisk);
   if (fillsDisk && !canMount()) {
-    const left = faults.filter((fault) => !fault.fillsDisk);
+    const left = all.filter((fault) => !fault.fillsDisk);
     const ids = faults.filter((fault) => fault.fillsDisk).map(({ id }) => id);
     process.stderr.write(`${ids.join(', ')} is left out: ${NEEDS.mount.get}\n`);
     return left.length === 0 ? 2 : strikeAll({ faults: left, ms, covered });
@@ -133,6 +141,7 @@ async function strikeAll({ faults, ms, covered }: Asked): Promise<number> {
     await town.close();
   }
   console.log(table(lines));
+  for (const line of leftOut) console.error(line);
   for (const { fault, broken } of lines) for (const line of broken) console.error(`✗ ${fault.id}: ${line}`);
   if (ended !== '') console.error(`✗ it ended before it had tried everything: ${ended}`);
   return ended !== '' || lines.some(({ broken }) => broken.length > 0) ? 1 : 0;

@@ -6,6 +6,7 @@ import { ASSERTION_HEADER, AssertionSigner, TokenVerifier, type Call, type Ended
 import { HeapWatch, openFilesMax } from '#libs/lifecycle';
 import { openBudgets, type Budgets } from '#libs/rate-limit';
 import {
+  steadyClock,
   systemClock,
   createLogger,
   Metrics,
@@ -105,7 +106,9 @@ export async function startGateway(config: GatewayConfig, parts: GatewayParts = 
 /** The same before it listens: whoever has a supergraph to give it first calls `refresh`, then `listen`. */
 export async function openGateway(config: GatewayConfig, parts: GatewayParts = {}): Promise<OpenedGateway> {
   const { logger = createLogger('gateway'), clock = systemClock, newId = randomUUID } = parts;
-  const signer = signerOf(config, clock);
+  const steady = parts.clock ?? steadyClock;
+  const clocks = { clock, steady };
+  const signer = signerOf(config, clocks);
   const tls = tlsOf(config);
   const dispatcher = dispatcherWith(tls);
   const ended =
@@ -114,11 +117,11 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       : endedSessionsAt(config.ENDED_SESSIONS_URL, {
           assertion: (call) => signer.sign(USERS, null, call),
           pollMs: config.ENDED_SESSIONS_POLL_MS,
-          clock,
+          clock: steady,
           logger,
           dispatcher,
         });
-  const identity = identityOf(config, clock, signer, { ended, dispatcher });
+  const identity = identityOf(config, clocks, signer, { ended, dispatcher });
   const budgets = await budgetsOf(config, logger);
   if (budgets === undefined && !isOwn(config))
     logger.warn({}, 'Anybody may ask for as much as they like: RATE_LIMIT_PERSON and RATE_LIMIT_ADDRESS are not set');
@@ -152,7 +155,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     tls,
     ...(observe ? { observe } : {}),
     lateInLineMs: config.OVERLOAD_MS,
-    clock,
+    clock: steady,
   });
   const client = carryingClient(tracer ? tracedClient(pools) : pools, {
     urlOf: (subgraph) => served.current?.supergraph.subgraphs.get(subgraph)?.url,
@@ -166,7 +169,12 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     config.ENTITY_CACHE === 'off'
       ? undefined
       : (parts.records ??
-        openRecordCache({ redisUrl: config.REDIS_URL, memoryBytesMax: config.ENTITY_CACHE_BYTES, logger, clock }));
+        openRecordCache({
+          redisUrl: config.REDIS_URL,
+          memoryBytesMax: config.ENTITY_CACHE_BYTES,
+          logger,
+          clock: steady,
+        }));
   const entities = records && new EntityCache({ records, answersBytes: config.ENTITY_CACHE_ANSWERS_BYTES });
   await records?.ready();
   if (entities)
@@ -174,7 +182,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       { boundMs: LIFETIME_MAX_MS, shared: config.REDIS_URL !== undefined },
       'Entities are kept, none for longer than this after its service was asked, even where a drop is lost',
     );
-  const reachable = new Reachable({ client, logger, clock });
+  const reachable = new Reachable({ client, logger, clock: steady });
 
   async function build(sdl: string): Promise<Serving> {
     const supergraph = readSupergraph(sdl, config.addressOf, config.mayAsk);
@@ -183,7 +191,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     const engine = await createEngine(supergraph, {
       subgraphs: client,
       logger,
-      clock,
+      clock: steady,
       planner: config.PLANNER,
       merge: config.MERGE,
       join: config.JOIN === 'on',
@@ -217,13 +225,13 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   async function warmUp(engine: Engine, documents: Documents): Promise<void> {
     const used = served.current?.engine.mostUsed?.(config.WARM_UP_OPERATIONS) ?? [];
     if (used.length === 0 || !engine.warm) return;
-    const began = clock();
+    const began = steady();
     const ready = await engine.warm(
       used,
       (query, name) => documents.operation(query, name),
       AbortSignal.timeout(WARM_UP_MS),
     );
-    logger.info({ operations: used.length, ready, ms: clock() - began }, 'Planned what is asked most');
+    logger.info({ operations: used.length, ready, ms: steady() - began }, 'Planned what is asked most');
   }
 
   const served = new ServedSupergraph({
@@ -309,7 +317,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       explain: explainPermission(config.explain),
       page: playground && ((request, response) => playground.page(request, response)),
       logger,
-      clock,
+      clock: steady,
       newId,
     },
   });
@@ -391,7 +399,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
 
 /** Where the supergraph comes from, for whoever reads it on behalf of several gateways. */
 export function openSource(config: GatewayConfig, logger: Logger): SupergraphSource {
-  const identity = identityOf(config, systemClock, signerOf(config, systemClock), {});
+  const identity = identityOf(config, CLOCKS, signerOf(config, CLOCKS), {});
   return sourceOf(config, identity, logger, dispatcherWith(tlsOf(config)));
 }
 
@@ -428,13 +436,21 @@ function webAddress(addresses: string | undefined): string | undefined {
 /** The subgraph that knows who is logged in. */
 const USERS = 'users';
 
-function signerOf(config: GatewayConfig, clock: Clock): AssertionSigner {
-  return new AssertionSigner({ secrets: (subgraph) => config.secretOf(subgraph)!, clock });
+/** What time it is, and what time it would be had nobody set the clock since this process began. */
+interface Clocks {
+  readonly clock: Clock;
+  readonly steady: Clock;
+}
+
+const CLOCKS: Clocks = { clock: systemClock, steady: steadyClock };
+
+function signerOf(config: GatewayConfig, clocks: Clocks): AssertionSigner {
+  return new AssertionSigner({ secrets: (subgraph) => config.secretOf(subgraph)!, ...clocks });
 }
 
 function identityOf(
   config: GatewayConfig,
-  clock: Clock,
+  clocks: Clocks,
   signer: AssertionSigner,
   { ended, dispatcher }: { ended?: EndedSessions | undefined; dispatcher?: Dispatcher | undefined },
 ): Identity {
@@ -444,11 +460,11 @@ function identityOf(
       keys: new URL(config.JWKS_URL!),
       issuer: config.TOKEN_ISSUER,
       audience: config.TOKEN_AUDIENCE,
-      clock,
+      ...clocks,
       fetch: fetchWith(dispatcher),
     }),
     signer,
-    clock,
+    clock: clocks.clock,
     ended,
   });
 }

@@ -10,9 +10,14 @@ import { ROOT } from '../root.js';
 import { ANSWERS } from './answers.js';
 import type { Bars } from './bars.js';
 import type { Databases } from './checker.js';
+import { CLOCKS } from './clocks.js';
+import { CONFLICTS } from './conflicts.js';
 import type { Heard } from './crowd.js';
 import { crush } from './crush.js';
+import { KEPT_VALUES } from './kept-values.js';
 import { KILL_POINTS } from './kill-points.js';
+import { OLD_PRIMARY } from './old-primary.js';
+import { REDIS_GROUPS } from './redis-groups.js';
 import { STREAM } from './stream.js';
 import { SUPERGRAPH } from './supergraph.js';
 import { SERVICES, type ProgramName, type ServiceName, type Town } from './town.js';
@@ -37,6 +42,8 @@ export interface Fault extends Bars {
   readonly control?: boolean;
   /** The databases have to be on a disk of their own: where this machine may mount one. */
   readonly fillsDisk?: boolean;
+  /** What it takes that this machine has not, and where to get it: then it does not run. */
+  lacks?(): string | undefined;
   /** Before anybody is at work. */
   prepare?(scene: Scene): Promise<void>;
   /** When all has been looked at: what `prepare` made otherwise is as it was. */
@@ -293,8 +300,13 @@ export const FAULTS: readonly Fault[] = [
     },
     tidy: ({ town }) => replaced(town, 'gateway'),
   },
+  ...KEPT_VALUES,
+  ...CONFLICTS,
+  ...CLOCKS,
+  ...REDIS_GROUPS,
   redisPromoted(),
   standbyPromoted(),
+  ...OLD_PRIMARY,
   {
     id: 'control',
     says: 'no fault: posts, an event, a notification and a count are changed behind everybody’s back, which has to be found',

@@ -43,6 +43,8 @@ export interface Town {
   /** Everybody's way leads to the other one from now on, and the one before is stopped. */
   moveRedis(to: RedisServer): Promise<void>;
   moveDatabases(to: PostgresServer): Promise<void>;
+  /** As the record of a name that has changed: whoever connects comes to the other one, and who is connected stays. Who calls stops the one before. */
+  leadDatabases(to: PostgresServer, services?: readonly ServiceName[]): void;
   pidOf(name: ProgramName): number;
   /** What a program has logged. */
   logOf(name: ProgramName): string;
@@ -244,6 +246,11 @@ export async function openTown(
         now.postgres = to;
         for (const door of [aside, ...Object.values(proxies.database)]) door.moveTo(to.port);
         await before.stop();
+      },
+      leadDatabases(to, services = SERVICES) {
+        now.postgres = to;
+        aside.moveTo(to.port);
+        for (const name of services) proxies.database[name].leadTo(to.port);
       },
       pidOf: (name) => programs.get(name)!.child.pid!,
       logOf: (name) => (logs[name] ?? []).join(''),

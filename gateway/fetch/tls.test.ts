@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { Dispatcher } from 'undici';
 import { newId, signingKeyOf, TokenIssuer, TokenVerifier } from '#libs/identity';
 import { silent } from '#libs/telemetry';
-import { selfSigned } from '../../test/tiny/self-signed.js';
+import { selfSigned } from '../../test/servers/self-signed.js';
 import { endedSessionsAt } from '../http/ended-sessions.js';
 import { servicesSource, urlSource } from '../supergraph/source.js';
 import { dispatcherWith, fetchWith, readTls } from './tls.js';

@@ -67,6 +67,61 @@ describe('an assertion', () => {
     expect(code(() => small.take(signer.sign('users', null, { body })))).toBeUndefined();
   });
 
+  describe.each([5, -5])(
+    'of two machines, of which the clock of one is set by %i minutes while they run',
+    (minutes) => {
+      const set = (): number => now + minutes * 60_000;
+      const ofGateway = { secrets: (subgraph: string) => `${subgraph}${secret}`, clock: set };
+      const ofUsers = { subgraph: 'users', secret: `users${secret}`, clock: set };
+
+      it('is believed as before: each knows what time it would be, had nobody set it', () => {
+        const [gateway, service] = [
+          new AssertionSigner({ ...ofGateway, steady: clock }),
+          new AssertionVerifier({ ...ofUsers, steady: clock }),
+        ];
+        expect(users.take(gateway.sign('users', alice, { body }))).toMatchObject({ subject: alice });
+        expect(service.take(signer.sign('users', alice, { body }))).toMatchObject({ subject: alice });
+        // Both were wrong when they began, and one is set right.
+        const steady = (): number => now - minutes * 60_000;
+        const gatewaySetRight = new AssertionSigner({ ...ofGateway, clock, steady });
+        expect(users.take(gatewaySetRight.sign('users', alice, { body }))).toMatchObject({ subject: alice });
+        expect(
+          new AssertionVerifier({ ...ofUsers, clock, steady }).take(signer.sign('users', alice, { body })),
+        ).toMatchObject({
+          subject: alice,
+        });
+      });
+
+      it('is taken once, and what is signed after its clock was set right again is not taken for old', () => {
+        let [off, small] = [minutes * 60_000, new AssertionVerifier({ ...ofUsers, clock, callsMax: 1 })];
+        const gateway = new AssertionSigner({ ...ofGateway, clock: () => now + off, steady: clock });
+        const [first, second] = [1, 2].map(() => gateway.sign('users', alice, { body }));
+        small.take(first);
+        small.take(second);
+        off = 0;
+        // What was signed before is forgotten by its number and refused by its time, which is that of nobody's clock.
+        now += 3_000;
+        for (let n = 0; n < 3; n += 1, now += 2_000)
+          expect(small.take(gateway.sign('users', alice, { body }))).toMatchObject({ subject: alice });
+        for (const text of [first, second]) expect(code(() => small.take(text))).toBe('UNAUTHENTICATED');
+        now -= 9_000;
+      });
+
+      it('is not believed for longer', () => {
+        const gateway = new AssertionSigner({ ...ofGateway, steady: clock });
+        const first = gateway.sign('users', alice, { body });
+        now += 36_000;
+        expect(refused(first)).toBe('UNAUTHENTICATED');
+        now -= 36_000;
+      });
+
+      it('control: by the clock alone the service refuses its gateway', () => {
+        expect(refused(new AssertionSigner(ofGateway).sign('users', alice, { body }))).toBe('UNAUTHENTICATED');
+        expect(() => new AssertionVerifier(ofUsers).take(signer.sign('users', alice, { body }))).toThrow();
+      });
+    },
+  );
+
   it('is never one subject’s for another', () => {
     const bob = globalId('user', newId());
     for (const subject of [alice, bob, null, '', 'null'])

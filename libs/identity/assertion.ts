@@ -10,6 +10,8 @@ export const ASSERTION_HEADER = 'tributary-assertion';
 const BELIEVED_S = 30;
 /** How far the clocks of two machines may be apart. */
 const CLOCK_SKEW_S = 5;
+/** A clock that differs this much from one that nobody sets has been set. */
+const SET_S = 2;
 const ISSUER = 'tributary-gateway';
 // Our own words only, so the header is compared as text: there is no algorithm to confuse and no key to point at.
 const HEADER = Buffer.from('{"alg":"HS256","typ":"assertion+jwt"}').toString('base64url');
@@ -21,6 +23,8 @@ interface Claims {
   aud: string;
   iat: number;
   exp: number;
+  /** `iat` by a clock that nobody has set since the gateway began, where that says another time. */
+  also?: number;
   sub?: string;
   /** Which call it is for, and what that call is. Gateways of before say neither: what they sign is for every call of its time. */
   jti?: string;
@@ -37,6 +41,10 @@ export interface Asserted {
 /**
  * The gateway's side: a short-lived HS256 JWT that says to one subgraph "I am the gateway, this is who asks, and this is what". Each
  * attempt of a call is signed anew, since a subgraph takes an assertion once.
+ *
+ * When the clock of one of the two machines is set by minutes while they run, the service would refuse the gateway until it is set right,
+ * or for ever, if it was wrong before. So each also knows what time it would be had nobody set its clock since it began (`steady`), and
+ * is believed by either.
  */
 export class AssertionSigner {
   readonly #secrets: (subgraph: string) => string;
@@ -44,20 +52,24 @@ export class AssertionSigner {
   /** Names of calls have to differ, and nobody is to guess them: it is the signature that cannot be made by others. So they are counted. */
   readonly #prefix = randomBytes(9).toString('base64url');
   #calls = 0;
+  readonly #steady: () => number;
 
-  constructor(parts: { secrets: (subgraph: string) => string; clock?: () => number }) {
+  constructor(parts: { secrets: (subgraph: string) => string; clock?: () => number; steady?: () => number }) {
     this.#secrets = parts.secrets;
     this.#clock = parts.clock ?? Date.now;
+    this.#steady = parts.steady ?? this.#clock;
   }
 
   sign(subgraph: string, subject: string | null, call: Call): string {
     this.#calls += 1;
     const iat = Math.floor(this.#clock() / 1_000);
+    const also = Math.floor(this.#steady() / 1_000);
     const claims: Claims = {
       iss: ISSUER,
       aud: subgraph,
       iat,
       exp: iat + BELIEVED_S,
+      ...(Math.abs(also - iat) > SET_S ? { also } : {}),
       ...(subject === null ? {} : { sub: subject }),
       jti: this.#prefix + this.#calls.toString(36),
       call: digestOf(call),
@@ -72,6 +84,7 @@ export class AssertionVerifier {
   readonly #subgraph: string;
   readonly #secret: string;
   readonly #clock: () => number;
+  readonly #steady: () => number;
   readonly #takesTimed: boolean;
   readonly #taken: TakenCalls;
 
@@ -80,29 +93,31 @@ export class AssertionVerifier {
     subgraph: string;
     secret: string;
     clock?: () => number;
+    steady?: () => number;
     timed?: boolean;
     callsMax?: number | undefined;
   }) {
     this.#subgraph = parts.subgraph;
     this.#secret = parts.secret;
     this.#clock = parts.clock ?? Date.now;
+    this.#steady = parts.steady ?? this.#clock;
     this.#takesTimed = parts.timed ?? false;
     // One of a clock that is ahead is believed so much longer after it was taken.
     const believedMs = (BELIEVED_S + 2 * CLOCK_SKEW_S) * 1_000;
     const { callsMax } = parts;
-    this.#taken = new TakenCalls({ believedMs, skewMs: CLOCK_SKEW_S * 1_000, callsMax, now: this.#clock() });
+    this.#taken = new TakenCalls({ believedMs, skewMs: CLOCK_SKEW_S * 1_000, callsMax, now: this.#steady() });
   }
 
   /** Takes it: the same text is refused from then on. What was asked has to be held against it (`requireCall`). */
   take(assertion: string | undefined): Asserted {
     const claims = assertion === undefined || assertion.length > LENGTH_MAX ? undefined : this.#claimsOf(assertion);
     if (claims === undefined) throw refused();
-    const { sub: subject = null, iat, jti: id, call: digest } = claims;
+    const { sub: subject = null, jti: id, call: digest } = claims;
     if (id === undefined || digest === undefined) {
       if (!this.#takesTimed) throw refused();
       return { subject };
     }
-    if (!this.#taken.take(id, iat, this.#clock())) throw refused();
+    if (!this.#taken.take(id, claims.signedS, this.#steady())) throw refused();
     return { subject, call: { id, digest } };
   }
 
@@ -111,7 +126,8 @@ export class AssertionVerifier {
     return hmac(this.#secret, JSON.stringify(['sealed', text]));
   }
 
-  #claimsOf(assertion: string): Claims | undefined {
+  /** `signedS`: when it was signed, by our clock that nobody sets, s. */
+  #claimsOf(assertion: string): (Claims & { readonly signedS: number }) | undefined {
     const end = assertion.lastIndexOf('.');
     const signed = assertion.slice(0, end);
     if (!signed.startsWith(`${HEADER}.`)) return undefined;
@@ -121,11 +137,14 @@ export class AssertionVerifier {
     if (came.length !== expected.length || !timingSafeEqual(came, expected)) return undefined;
     // From here on the gateway wrote it; what is still open is for whom and when.
     const claims = JSON.parse(Buffer.from(signed.slice(HEADER.length + 1), 'base64url').toString()) as Claims;
-    const now = this.#clock() / 1_000;
-    const meant = claims.iss === ISSUER && claims.aud === this.#subgraph;
-    const timely =
-      now < claims.exp + CLOCK_SKEW_S && now > claims.iat - CLOCK_SKEW_S && claims.exp - claims.iat <= BELIEVED_S;
-    return meant && timely ? claims : undefined;
+    const { iat, exp, also = iat } = claims;
+    if (claims.iss !== ISSUER || claims.aud !== this.#subgraph || exp - iat > BELIEVED_S) return undefined;
+    const [clock, steady] = [this.#clock() / 1_000, this.#steady() / 1_000];
+    for (const now of [clock, steady])
+      for (const from of [iat, also])
+        if (now < from + exp - iat + CLOCK_SKEW_S && now > from - CLOCK_SKEW_S)
+          return { ...claims, signedS: from + Math.round(steady - now) };
+    return undefined;
   }
 }
 

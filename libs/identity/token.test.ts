@@ -67,6 +67,13 @@ describe('a token', () => {
     await expect(verifier.verify(encrypted)).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
   });
 
+  it('is not from the future where only the clock was set back (control: by the clock alone it is refused)', async () => {
+    const setBack = { keys: tokens.jwks(), issuer, audience, clock: () => clock() - 300_000 };
+    const token = await tokens.issue(user);
+    expect(await new TokenVerifier({ ...setBack, steady: clock }).verify(token)).toEqual({ subject: claims.sub });
+    await expect(new TokenVerifier(setBack).verify(token)).rejects.toThrow('The token is not valid');
+  });
+
   it('is taken within a minute of clock skew', async () => {
     expect(await verifier.verify(jwt(header, { ...claims, exp: now - 59 }))).toEqual({ subject: claims.sub });
   });

@@ -76,6 +76,8 @@ export interface TokenVerifierParts {
   readonly issuer: string;
   readonly audience: string;
   readonly clock?: () => number;
+  /** The same, had nobody set it since this process began; a token that is from the future by both is refused. */
+  readonly steady?: () => number;
   /** How the issuer is asked; absent: with the platform's `fetch`. */
   readonly fetch?: FetchImplementation | undefined;
 }
@@ -90,12 +92,14 @@ export class TokenVerifier {
   readonly #issuer: string;
   readonly #audience: string;
   readonly #clock: () => number;
+  readonly #steady: () => number;
 
-  constructor({ keys, issuer, audience, clock = Date.now, fetch }: TokenVerifierParts) {
-    this.#key = keys instanceof URL ? new RemoteKeys(keys, clock, fetch).find : createLocalJWKSet(keys);
+  constructor({ keys, issuer, audience, clock = Date.now, steady = clock, fetch }: TokenVerifierParts) {
+    this.#key = keys instanceof URL ? new RemoteKeys(keys, steady, fetch).find : createLocalJWKSet(keys);
     this.#issuer = issuer;
     this.#audience = audience;
     this.#clock = clock;
+    this.#steady = steady;
   }
 
   async verify(token: string): Promise<{ subject: string }> {
@@ -129,7 +133,7 @@ export class TokenVerifier {
     if (aud !== this.#audience) throw new TypeError('one audience, as text');
     if (typeof sub !== 'string') throw new TypeError('the subject is a text');
     // jose looks at iat only with maxTokenAge.
-    if (typeof iat !== 'number' || iat > this.#clock() / 1_000 + CLOCK_TOLERANCE_S)
+    if (typeof iat !== 'number' || iat > Math.max(this.#clock(), this.#steady()) / 1_000 + CLOCK_TOLERANCE_S)
       throw new RangeError('issued in the future');
     const claims = Buffer.from(token.split('.')[1] ?? '', 'base64url').toString();
     if (namesTwice(claims)) throw new TypeError('a claim is there twice');

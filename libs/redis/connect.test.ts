@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { Redis } from 'ioredis';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { withServer } from '../../test/servers/needs.js';
 import { startRedisCluster, startWatchedRedis, tell } from '../../test/servers/redis.js';
@@ -20,6 +21,11 @@ async function taken(connection: Connection, key: string, value: string, tries =
     await sleep(50);
   }
   return false;
+}
+
+/** Not `once` of node:events, which an error ends. */
+function endOf(connection: Connection): Promise<void> {
+  return new Promise((resolve) => void connection.once('end', resolve));
 }
 
 describe('an address', () => {
@@ -54,6 +60,63 @@ withServer('redis', 'a connection', (url) => {
       expect(await taken(direct, 'after', '3', 20)).toBe(false);
     } finally {
       for (const connection of [sentinels, direct]) connection.disconnect();
+      await watched.stop();
+    }
+  }, 60_000);
+
+  it('that is told of a new primary while it looks for the old one goes on (control: ioredis ends, and stays ended)', async () => {
+    const watched = await startWatchedRedis();
+    const [port] = watched.sentinels as [number];
+    const naive = new Redis({
+      sentinels: [{ host: '127.0.0.1', port }],
+      name: 'watched',
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 1,
+    });
+    naive.on('error', () => {});
+    const own = open(watched.url) as Redis;
+    const told = async (redis: Redis, tries?: number): Promise<boolean> => {
+      expect(await taken(redis, 'before', '1')).toBe(true);
+      // As its FailoverDetector does when it hears +switch-master.
+      const { connector } = redis as unknown as { connector: { disconnect(): void } };
+      redis.once('connecting', () => connector.disconnect());
+      const ended = endOf(redis);
+      redis.disconnect(true);
+      await ended;
+      return taken(redis, 'after', '2', tries);
+    };
+    try {
+      expect(await told(own)).toBe(true);
+      expect(await told(naive, 20)).toBe(false);
+    } finally {
+      for (const redis of [own, naive]) redis.disconnect();
+      await watched.stop();
+    }
+  }, 60_000);
+
+  it('that ends leaves nobody with the Sentinels (control: after QUIT ioredis stays with them, and its program does not end)', async () => {
+    const watched = await startWatchedRedis();
+    const [port] = watched.sentinels as [number];
+    const listeners = async (): Promise<number> =>
+      (await tell(port, 'CLIENT LIST')).split('\n').filter((line) => line.includes(' sub=1 ')).length;
+    const own = await listeners();
+    const quit = async (connection: Connection): Promise<void> => {
+      expect(await taken(connection, 'key', 'value')).toBe(true);
+      while ((await listeners()) === own) await sleep(20);
+      const ended = endOf(connection);
+      await connection.quit();
+      await ended;
+    };
+    let naive: Redis | undefined;
+    try {
+      await quit(open(watched.url));
+      while ((await listeners()) > own) await sleep(20);
+      naive = new Redis({ sentinels: [{ host: '127.0.0.1', port }], name: 'watched', failoverDetector: true });
+      await quit(naive);
+      await sleep(500);
+      expect(await listeners()).toBe(own + 1);
+    } finally {
+      naive?.disconnect();
       await watched.stop();
     }
   }, 60_000);

@@ -34,7 +34,7 @@ export function connectRedis(url: string, patience: Patience): Connection {
   const name = address.searchParams.get('sentinel');
   if (name === null) return new Redis(url, direct);
   const database = Number(address.pathname.slice(1) || 0);
-  return new Redis({
+  const redis = new Redis({
     ...direct,
     ...asWhom(address),
     ...(address.protocol === 'rediss:' ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
@@ -46,6 +46,32 @@ export function connectRedis(url: string, patience: Patience): Connection {
     // Told by the Sentinels, also where the one that was the primary says nothing any more.
     failoverDetector: true,
   });
+  return untilClosed(redis);
+}
+
+/**
+ * Where ioredis ends otherwise than it should. Told of a new primary while it looks for the old one, it ends for good, though nobody
+ * has closed it. And closed by QUIT, or while it connected, it stays connected to the Sentinels, and a program that is never ends.
+ */
+function untilClosed(redis: Redis): Redis {
+  let isClosed = false;
+  const [disconnect, quit] = [redis.disconnect.bind(redis), redis.quit.bind(redis)];
+  redis.disconnect = (reconnect = false) => {
+    isClosed ||= !reconnect;
+    disconnect(reconnect);
+  };
+  redis.quit = (...answer: Parameters<typeof quit>) => {
+    isClosed = true;
+    return quit(...answer);
+  };
+  redis.on('end', () => {
+    if (isClosed) disconnect();
+    else
+      setTimeout(() => {
+        if (!isClosed) redis.connect().catch(() => {});
+      }, again(1));
+  });
+  return redis;
 }
 
 export function isClustered(url: string): boolean {

@@ -32,6 +32,7 @@ import {
   Metrics,
   openTracing,
   readyGauge,
+  steadyClock,
   systemClock,
   type Clock,
   type Gauge,
@@ -77,6 +78,8 @@ export interface ModuleParts {
   readonly assertions: AssertionVerifier;
   readonly logger: Logger;
   readonly clock: Clock;
+  /** For how long something takes. */
+  readonly steady: Clock;
   readonly consistency: Omit<ReadYourWrites, 'service'>;
   /** Without what it is not ready. */
   readonly needs: Needs;
@@ -104,6 +107,7 @@ export async function startService(
 ): Promise<RunningSubgraph> {
   const { name } = service;
   const { stream, logger = createLogger(name), clock = systemClock } = parts;
+  const steady = parts.clock ?? steadyClock;
   const secret = config.ASSERTION_SECRET ?? (await loadOrCreateSecret(config.DATA_DIR, `assertion-${name}`));
   const closers: (() => Promise<void>)[] = [];
   const close = async (): Promise<void> => {
@@ -135,7 +139,7 @@ export async function startService(
     closers.push(() => database.close());
     const keys = new KeyRetention({ database, keepMs: config.IDEMPOTENCY_KEEP_HOURS * 3_600_000, logger });
     closers.push(() => keys.close());
-    const cache = openCache({ redisUrl: config.REDIS_URL, mode: config.CACHE, logger, clock });
+    const cache = openCache({ redisUrl: config.REDIS_URL, mode: config.CACHE, logger, clock: steady });
     closers.push(() => cache.close());
     await cache.ready();
     if (config.CACHE === 'on') {
@@ -145,7 +149,7 @@ export async function startService(
     const records =
       parts.records ??
       (config.ENTITY_CACHE === 'on' && config.REDIS_URL !== undefined
-        ? openRecordCache({ redisUrl: config.REDIS_URL, logger, clock })
+        ? openRecordCache({ redisUrl: config.REDIS_URL, logger, clock: steady })
         : undefined);
     if (records && !parts.records) closers.push(() => records.close());
     const entities: EntityDrops = {
@@ -160,7 +164,7 @@ export async function startService(
 
     const timed = config.TIMED_ASSERTIONS === 'take';
     if (timed) logger.warn({}, 'TIMED_ASSERTIONS=take: who reads what a gateway of before sends may send it again');
-    const assertions = new AssertionVerifier({ subgraph: name, secret, clock, timed });
+    const assertions = new AssertionVerifier({ subgraph: name, secret, clock, steady, timed });
     const caughtUp = new CaughtUp({ database, group: name, sources: sourcesOf(service.hear), logger });
     closers.push(() => caughtUp.close());
     const built: ModuleParts = {
@@ -171,6 +175,7 @@ export async function startService(
       assertions,
       logger,
       clock,
+      steady,
       consistency: {
         caughtUp,
         hearNow: (events) => subscription.hearNow(events),
@@ -212,7 +217,7 @@ export async function startService(
       ranges: config.RELAY_RANGES,
       leaseMs: config.RELAY_LEASE_MS,
       logger,
-      clock,
+      clock: steady,
       tracer,
     });
     closers.push(() => relay.close());

@@ -9,7 +9,7 @@ import { HttpAdapterHost } from '@nestjs/core';
 import { GraphQLModule } from '@nestjs/graphql';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { AssertionVerifier } from '#libs/identity';
-import { systemClock, type Clock, type Logger } from '#libs/telemetry';
+import { steadyClock, type Clock, type Logger } from '#libs/telemetry';
 import { DateTime } from './date-time.js';
 import { DOCUMENTS } from './documents.js';
 import { Door } from './door.js';
@@ -27,6 +27,7 @@ export interface SubgraphOptions {
   readonly schemaPath: URL | string;
   readonly assertions: AssertionVerifier;
   readonly logger: Logger;
+  /** By which the deadlines of requests are kept. */
   readonly clock?: Clock;
   readonly providers: NonNullable<ModuleMetadata['providers']>;
   readonly controllers?: NonNullable<ModuleMetadata['controllers']>;
@@ -44,7 +45,7 @@ export interface SubgraphOptions {
  * directly; each decorated one goes through Nest's context creator, for every field of every row.
  */
 export function subgraphModule(options: SubgraphOptions): DynamicModule {
-  const { assertions, clock = systemClock } = options;
+  const { assertions, clock = steadyClock } = options;
   const open = ['/health/live', '/health/startup', '/health/ready', ...(options.open ?? [])];
   const door = new Door(assertions, open, clock);
   @Module({})

@@ -1,4 +1,4 @@
-export { systemClock, type Clock } from './clock.js';
+export { steadyClock, systemClock, type Clock } from './clock.js';
 export { currentSpan, inSpan } from './current-span.js';
 export { readGauges, readyGauge, type Gauge, type Reading } from './gauge.js';
 export { createLogger, silent, type Logger } from './logger.js';

@@ -9,7 +9,7 @@ import { RelationMutations } from './write/relation.mutations.js';
 import { Waiting } from './write/until-heard-of.js';
 
 export function followersModule(parts: ModuleParts): DynamicModule {
-  const { database, cache, cached, entities, assertions, logger, clock, consistency, needs } = parts;
+  const { database, cache, cached, entities, assertions, logger, clock, steady, consistency, needs } = parts;
   const relationCache = new RelationCache(cache);
   database.afterCommit(async (events) => {
     await cache.drop(events.flatMap((event) => relationCache.staleKeys(event)));
@@ -28,7 +28,7 @@ export function followersModule(parts: ModuleParts): DynamicModule {
     schemaPath: new URL('./schema.graphql', import.meta.url),
     assertions,
     logger,
-    clock,
+    clock: steady,
     consistency,
     needs,
     providers: [

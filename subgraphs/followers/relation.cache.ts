@@ -1,4 +1,4 @@
-import { entityNames, staleEntity, type Aside, type Cache, type Stale } from '#libs/cache';
+import { entityNames, isTexts, objectOf, staleEntity, type Aside, type Cache, type Stale } from '#libs/cache';
 import type { DomainEvent } from '#libs/events';
 import { globalId } from '#libs/identity';
 
@@ -34,13 +34,13 @@ export class RelationCache {
   readonly hidden: Aside<string[]>;
 
   constructor(cache: Cache) {
-    this.counts = cache.aside({ prefix: 'followers.counts', ttlMs: TTL_MS });
+    this.counts = cache.aside({ prefix: 'followers.counts', ttlMs: TTL_MS, is: isCounts });
     this.newest = {
-      followers: cache.aside({ prefix: 'followers.newest', ttlMs: TTL_MS, is: Array.isArray }),
-      following: cache.aside({ prefix: 'following.newest', ttlMs: TTL_MS, is: Array.isArray }),
+      followers: cache.aside({ prefix: 'followers.newest', ttlMs: TTL_MS, is: isEntries }),
+      following: cache.aside({ prefix: 'following.newest', ttlMs: TTL_MS, is: isEntries }),
     };
-    this.edges = cache.aside({ prefix: 'followers.edges', ttlMs: TTL_MS });
-    this.hidden = cache.aside({ prefix: 'followers.hidden', ttlMs: TTL_MS, is: Array.isArray });
+    this.edges = cache.aside({ prefix: 'followers.edges', ttlMs: TTL_MS, is: isEdge });
+    this.hidden = cache.aside({ prefix: 'followers.hidden', ttlMs: TTL_MS, is: isTexts });
   }
 
   staleKeys(event: DomainEvent): string[] {
@@ -113,4 +113,11 @@ export function staleEntities(event: DomainEvent): Stale[] {
 
 export function edgeId(viewer: string, target: string): string {
   return `${viewer}:${target}`;
+}
+
+const isCounts = objectOf<Counts>({ followers: 'number', following: 'number' });
+const isEdge = objectOf<Edge>({ follows: 'boolean', followed: 'boolean', blocks: 'boolean' });
+
+function isEntries(value: unknown): boolean {
+  return Array.isArray(value) && value.every((entry) => isTexts(entry) && (entry as Entry).length === 2);
 }

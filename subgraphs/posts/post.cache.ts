@@ -1,4 +1,4 @@
-import { entityNames, staleEntity, type Aside, type Cache, type Stale } from '#libs/cache';
+import { entityNames, isTexts, objectOf, staleEntity, type Aside, type Cache, type Stale } from '#libs/cache';
 import type { DomainEvent } from '#libs/events';
 import { globalId } from '#libs/identity';
 import type { CountedPost } from './post.js';
@@ -31,12 +31,12 @@ export class PostCache {
   readonly likes: Aside<true>;
 
   constructor(cache: Cache) {
-    this.posts = cache.aside({ prefix: 'posts.by-id', ttlMs });
-    this.people = cache.aside({ prefix: 'posts.people', ttlMs });
-    this.newest = cache.aside({ prefix: 'posts.newest', ttlMs });
+    this.posts = cache.aside({ prefix: 'posts.by-id', ttlMs, is: isPost });
+    this.people = cache.aside({ prefix: 'posts.people', ttlMs, is: isKnownPerson });
+    this.newest = cache.aside({ prefix: 'posts.newest', ttlMs, is: isTexts });
     // Mostly there is none: that is kept as long as the opposite.
-    this.blocks = cache.aside({ prefix: 'posts.blocks', ttlMs, negativeTtlMs: ttlMs });
-    this.likes = cache.aside({ prefix: 'posts.likes', ttlMs, negativeTtlMs: ttlMs });
+    this.blocks = cache.aside({ prefix: 'posts.blocks', ttlMs, negativeTtlMs: ttlMs, is: isTrue });
+    this.likes = cache.aside({ prefix: 'posts.likes', ttlMs, negativeTtlMs: ttlMs, is: isTrue });
   }
 
   staleKeys(event: DomainEvent): string[] {
@@ -129,3 +129,18 @@ export function pair(one: string, other: string): string {
 export function like(viewer: string, postId: string): string {
   return `${viewer}:${postId}`;
 }
+
+const isPost = objectOf<CountedPost>({
+  id: 'string',
+  authorId: 'string',
+  body: 'string',
+  createdAt: 'string',
+  editedAt: 'string?',
+  inReplyToId: 'string?',
+  version: 'number',
+  state: 'string',
+  likeCount: 'number',
+  replyCount: 'number',
+});
+const isKnownPerson = objectOf<KnownPerson>({ postCount: 'number' });
+const isTrue = (value: unknown): boolean => value === true;

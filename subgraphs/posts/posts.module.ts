@@ -11,7 +11,7 @@ import { UserResolver } from './read/user.resolver.js';
 import { PostMutations } from './write/post.mutations.js';
 
 export function postsModule(parts: ModuleParts): DynamicModule {
-  const { database, cache, cached, entities, assertions, logger, clock, consistency, needs } = parts;
+  const { database, cache, cached, entities, assertions, logger, clock, steady, consistency, needs } = parts;
   const kept = new PostCache(cache);
   database.afterCommit(async (events) => {
     await cache.drop(events.flatMap((event) => kept.staleKeys(event)));
@@ -28,7 +28,7 @@ export function postsModule(parts: ModuleParts): DynamicModule {
     schemaPath: new URL('./schema.graphql', import.meta.url),
     assertions,
     logger,
-    clock,
+    clock: steady,
     consistency,
     needs,
     providers: [

@@ -1,4 +1,4 @@
-import { entityNames, staleEntity, type Aside, type Cache, type Stale } from '#libs/cache';
+import { entityNames, objectOf, staleEntity, type Aside, type Cache, type Stale } from '#libs/cache';
 import type { DomainEvent } from '#libs/events';
 import { globalId } from '#libs/identity';
 import type { Person } from './user.js';
@@ -52,6 +52,11 @@ export function staleEntities(event: DomainEvent): Stale[] {
   }
 }
 
-function isPerson(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'joinedAt' in value && 'avatarUrl' in value;
-}
+const isPerson = objectOf<Person>({
+  id: 'string',
+  handle: 'string',
+  displayName: 'string',
+  bio: 'string',
+  avatarUrl: 'string?',
+  joinedAt: 'string',
+});

@@ -109,4 +109,40 @@ describe('a door that can fail', () => {
     one.socket.write('hello');
     await one.said('hello');
   });
+
+  it('parts: who has said it is cut off, and who says it; all others pass', async () => {
+    const [watcher, other] = [client(), client()];
+    watcher.socket.write('I am a sentinel-1');
+    await watcher.said('I am a sentinel-1');
+    other.socket.write('hello');
+    await other.said('hello');
+    proxy.set({ parts: /sentinel-/ });
+    expect(await watcher.ended).toMatch(/ECONNRESET|closed/);
+    const another = client();
+    another.socket.write('sent');
+    await another.said('sent');
+    another.socket.write('inel-2');
+    expect(await another.ended).toMatch(/ECONNRESET|closed/);
+    other.socket.write('!');
+    await other.said('hello!');
+  });
+
+  it('led elsewhere: who comes is there, and who is connected stays', async () => {
+    const one = client();
+    one.socket.write('hello');
+    await one.said('hello');
+    const shouts = createServer((socket) => {
+      sockets.add(socket);
+      socket.on('data', (chunk: Buffer) => socket.write(chunk.toString().toUpperCase()));
+    });
+    await new Promise<void>((resolve) => shouts.listen(0, '127.0.0.1', resolve));
+    proxy.leadTo((shouts.address() as AddressInfo).port);
+    const two = client();
+    two.socket.write('hello');
+    await two.said('HELLO');
+    one.socket.write('!');
+    await one.said('hello!');
+    await proxy.close();
+    shouts.close();
+  });
 });

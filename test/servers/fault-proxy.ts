@@ -17,20 +17,24 @@ export interface Toxics {
    * connected is cut off first: an answer that is still on its way would be taken for that of another command.
    */
   readonly redisError?: string;
+  /** Whoever says this in the first kilobyte is cut off, also who has said it before: a network that parts some of the server and not others. */
+  readonly parts?: RegExp;
 }
 
 export interface FaultProxy {
   readonly port: number;
   /** Where it leads. */
   readonly target: number;
-  /** Connections through it, now. */
-  connections(): number;
+  /** Connections through it, now; to a port where one is named. */
+  connections(port?: number): number;
   /** From now on, for open connections too. */
   set(toxics: Toxics): void;
   /** Nothing comes or goes on what is open now, and neither side is told, ever; new connections work: half-open connections. */
   forgetOpen(): void;
   /** New connections go there from now on; open ones are cut. */
   moveTo(port: number): void;
+  /** The same, and open ones stay where they are: the record of a name that has changed. */
+  leadTo(port: number): void;
   close(): Promise<void>;
 }
 
@@ -40,22 +44,30 @@ export async function startFaultProxy(to: { host?: string; port: number }): Prom
   let toxics: Toxics = {};
   let target = to.port;
   const forgotten = new Set<readonly [Socket, Socket]>();
+  const leads = new Map<readonly [Socket, Socket], number>();
+  const said = new Map<readonly [Socket, Socket], string>();
   const server = createServer((client) => {
     client.on('error', () => {});
     if (toxics.down) return void client.resetAndDestroy();
     const upstream = connect(target, to.host ?? '127.0.0.1');
     const pair = [client, upstream] as const;
     pairs.add(pair);
+    leads.set(pair, target);
     let answered = 0;
     const end = (): void => {
       pairs.delete(pair);
       forgotten.delete(pair);
+      said.delete(pair);
+      leads.delete(pair);
       client.destroy();
       upstream.destroy();
     };
     upstream.on('error', end).on('close', end);
     client.on('close', end);
     client.on('data', (chunk: Buffer) => {
+      const words = said.get(pair) ?? '';
+      if (words.length < SAID_LENGTH) said.set(pair, words + chunk.toString('latin1', 0, SAID_LENGTH));
+      if (isParted(pair)) return void client.resetAndDestroy();
       if (toxics.redisError !== undefined && !/\r\ninfo\r\n/i.test(chunk.toString('latin1')))
         return void client.write(`-${toxics.redisError}\r\n`.repeat(commandsIn(chunk)));
       if (!toxics.timeout && !forgotten.has(pair)) upstream.write(chunk);
@@ -76,9 +88,11 @@ export async function startFaultProxy(to: { host?: string; port: number }): Prom
       else setTimeout(give, toxics.latency, chunk).unref();
     });
   });
+  const isParted = (pair: readonly [Socket, Socket]): boolean => toxics.parts?.test(said.get(pair) ?? '') === true;
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
-  const cut = (): void => {
-    for (const [client, upstream] of pairs) {
+  const cut = (which: (pair: readonly [Socket, Socket]) => boolean = () => true): void => {
+    for (const pair of [...pairs].filter(which)) {
+      const [client, upstream] = pair;
       client.resetAndDestroy();
       upstream.destroy();
     }
@@ -88,10 +102,11 @@ export async function startFaultProxy(to: { host?: string; port: number }): Prom
     get target() {
       return target;
     },
-    connections: () => pairs.size,
+    connections: (port) => [...leads.values()].filter((led) => port === undefined || led === port).length,
     set(next) {
       toxics = next;
       if (next.down || next.redisError !== undefined) cut();
+      else if (next.parts) cut(isParted);
     },
     forgetOpen() {
       for (const pair of pairs) forgotten.add(pair);
@@ -100,6 +115,9 @@ export async function startFaultProxy(to: { host?: string; port: number }): Prom
       target = port;
       cut();
     },
+    leadTo(port) {
+      target = port;
+    },
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -107,6 +125,8 @@ export async function startFaultProxy(to: { host?: string; port: number }): Prom
       }),
   };
 }
+
+const SAID_LENGTH = 1_024;
 
 /** By their heads: how many arguments follow, and how long the first one is. */
 function commandsIn(chunk: Buffer): number {

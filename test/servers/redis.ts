@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
 import { freePort } from './free-port.js';
 
 export interface RedisServer {
@@ -40,16 +41,27 @@ export async function startRedis(
 export interface RedisCluster {
   /** With `?cluster=true`, as libs/cache takes it. */
   readonly url: string;
+  /** The masters. */
   readonly nodes: readonly RedisServer[];
+  /** Of each master, in their order, where there are any. */
+  readonly replicas: readonly RedisServer[];
   stop(): Promise<void>;
 }
 
-/** A Redis Cluster of `count` masters that share the slots; each node as `startRedis` makes it. */
-export async function startRedisCluster(count = 3): Promise<RedisCluster> {
+/**
+ * A Redis Cluster of `count` masters that share the slots; each node as `startRedis` makes it. With `replicated` each has a replica,
+ * which is made the master some seconds after the other has gone.
+ */
+export async function startRedisCluster(
+  count = 3,
+  { replicated = false }: { readonly replicated?: boolean } = {},
+): Promise<RedisCluster> {
   const settings = { 'cluster-enabled': 'yes', 'cluster-config-file': 'nodes.conf', 'cluster-node-timeout': '2000' };
-  const nodes = await Promise.all(Array.from({ length: count }, () => startRedis({ settings })));
+  const size = replicated ? 2 * count : count;
+  const all = await Promise.all(Array.from({ length: size }, () => startRedis({ settings })));
+  const [nodes, replicas] = [all.slice(0, count), all.slice(count)];
   const stop = async (): Promise<void> => {
-    await Promise.all(nodes.map((node) => node.stop()));
+    await Promise.all(all.map((node) => node.stop()));
   };
   try {
     const [first] = nodes;
@@ -63,10 +75,15 @@ export async function startRedisCluster(count = 3): Promise<RedisCluster> {
       for (let from = 0; from < slots.length; from += 4_000) {
         await tell(node.port, `CLUSTER ADDSLOTS ${slots.slice(from, from + 4_000).join(' ')}`);
       }
-      if (node !== first) await tell(node.port, `CLUSTER MEET 127.0.0.1 ${first.port}`);
     }
-    for (const node of nodes) await until(async () => agrees(await tell(node.port, 'CLUSTER INFO'), count));
-    return { url: `redis://127.0.0.1:${first.port}?cluster=true`, nodes, stop };
+    for (const node of all) if (node !== first) await tell(node.port, `CLUSTER MEET 127.0.0.1 ${first.port}`);
+    for (const node of all) await until(async () => agrees(await tell(node.port, 'CLUSTER INFO'), size));
+    for (const [at, replica] of replicas.entries()) {
+      const master = (await tell(nodes[at]!.port, 'CLUSTER MYID')).split('\r\n')[1];
+      await tell(replica.port, `CLUSTER REPLICATE ${master}`);
+    }
+    for (const replica of replicas) await untilFollows(replica);
+    return { url: `redis://127.0.0.1:${first.port}?cluster=true`, nodes, replicas, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -78,11 +95,22 @@ export interface WatchedRedis {
   readonly url: string;
   readonly primary: RedisServer;
   readonly replica: RedisServer;
+  /** Of the Sentinels. */
+  readonly sentinels: readonly number[];
   stop(): Promise<void>;
 }
 
-/** A primary and its replica under two Sentinels, who make the replica the primary some seconds after the other has gone. */
-export async function startWatchedRedis(): Promise<WatchedRedis> {
+/**
+ * A primary and its replica under Sentinels, of whom two together make the replica the primary some seconds after the other has gone.
+ * `doorOf`: the port by which everybody knows the primary that has this one.
+ */
+export async function startWatchedRedis({
+  sentinels = 2,
+  doorOf = async (port) => port,
+}: {
+  readonly sentinels?: number;
+  readonly doorOf?: (port: number) => Promise<number>;
+} = {}): Promise<WatchedRedis> {
   const servers: RedisServer[] = [];
   const stop = async (): Promise<void> => {
     await Promise.all(servers.map((server) => server.stop()));
@@ -90,22 +118,26 @@ export async function startWatchedRedis(): Promise<WatchedRedis> {
   try {
     const primary = await startRedis();
     servers.push(primary);
-    const replica = await startRedis({ settings: { replicaof: `127.0.0.1 ${primary.port}` } });
+    const door = await doorOf(primary.port);
+    const replica = await startRedis({ settings: { replicaof: `127.0.0.1 ${door}` } });
     servers.push(replica);
-    await until(async () => (await tell(replica.port, 'INFO replication')).includes('master_link_status:up'));
+    await untilFollows(replica);
     const ports: number[] = [];
-    for (let nth = 0; nth < 2; nth++) {
-      const sentinel = await startOn(await freePort(BUS_ABOVE), findRedis()!, {}, `127.0.0.1 ${primary.port}`);
+    for (let nth = 0; nth < sentinels; nth++) {
+      const sentinel = await startOn(await freePort(BUS_ABOVE), findRedis()!, {}, `127.0.0.1 ${door}`);
       servers.push(sentinel);
       ports.push(sentinel.port);
     }
     for (const port of ports)
       await until(async () => {
         const known = await tell(port, 'SENTINEL MASTER watched');
-        return /num-slaves\r\n\$1\r\n1/.test(known) && /num-other-sentinels\r\n\$1\r\n1/.test(known);
+        return (
+          known.includes('num-slaves\r\n$1\r\n1') && known.includes(`num-other-sentinels\r\n$1\r\n${sentinels - 1}`)
+        );
       });
-    const [first, second] = ports;
-    return { url: `redis://127.0.0.1:${first}?sentinel=watched&sentinels=127.0.0.1:${second}`, primary, replica, stop };
+    const [first, ...others] = ports.map((port) => `127.0.0.1:${port}`);
+    const url = `redis://${first}?sentinel=watched&sentinels=${others.join(',')}`;
+    return { url, primary, replica, sentinels: ports, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -154,6 +186,18 @@ export function tell(port: number, command: string): Promise<string> {
       socket.destroy();
     });
   });
+}
+
+export type Client = Redis;
+
+/** What takes more than `tell` can say: a client, as long as `work` lasts. */
+export async function withClient<T>(port: number, work: (redis: Client) => Promise<T>): Promise<T> {
+  const redis = new Redis(port);
+  try {
+    return await work(redis);
+  } finally {
+    redis.disconnect();
+  }
 }
 
 /** `watched`: it is a Sentinel of the Redis at this address. */
@@ -223,6 +267,10 @@ function agrees(info: string, count: number): boolean {
     info.includes(`cluster_known_nodes:${count}`) &&
     info.includes('cluster_slots_ok:16384')
   );
+}
+
+async function untilFollows(replica: RedisServer): Promise<void> {
+  await until(async () => (await tell(replica.port, 'INFO replication')).includes('master_link_status:up'));
 }
 
 async function until(holds: () => Promise<boolean>): Promise<void> {
