@@ -38,6 +38,7 @@ import { PersistedDocuments } from './http/persisted-documents.js';
 import { Playground } from './http/playground.js';
 import { clientOf, Rates } from './http/rates.js';
 import { serve } from './http/serve.js';
+import { Turns } from './http/turns.js';
 import { Untaken } from './http/untaken.js';
 import { gatewayMetrics } from './metrics.js';
 import { connectionsWithin } from './open-files.js';
@@ -284,6 +285,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       client: config.IDENTITY === 'jwt' ? (request) => clientOf(request, config.TRUSTED_PROXIES) : undefined,
       bodyBytesMax: config.BODY_BYTES,
       bodies: new Bodies(Math.max(config.BODIES_BYTES, 4 * config.BODY_BYTES)),
+      turns: new Turns(Math.max(config.BODIES_BYTES, 4 * config.BODY_BYTES)),
       untaken: new Untaken({
         bytesMax: Math.max(config.UNTAKEN_BYTES, 4 * config.ANSWER_BYTES),
         ms: config.UNTAKEN_MS,

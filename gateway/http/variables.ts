@@ -20,7 +20,8 @@ import { asBuiltIn, digitsOf, hasMarked, parseExactly, withoutMarks } from '../r
 import { Refusal } from './refusal.js';
 
 const DEPTH_MAX = 20;
-const BYTES_MAX = 64 * 1024;
+/** Of JSON. */
+export const VARIABLES_BYTES_MAX = 64 * 1024;
 const ERRORS_MAX = 10;
 
 /** What came → what the operation takes, by its schema: defaults filled in, unknown names dropped. Throws BAD_USER_INPUT. */
@@ -91,8 +92,8 @@ function requireBounded(given: Readonly<Record<string, unknown>>): boolean {
     level = next;
   }
   const json = JSON.stringify(given);
-  if (Buffer.byteLength(json) > BYTES_MAX) {
-    throw Refusal.of('BAD_USER_INPUT', `variables may be at most ${BYTES_MAX} bytes of JSON.`);
+  if (Buffer.byteLength(json) > VARIABLES_BYTES_MAX) {
+    throw Refusal.of('BAD_USER_INPUT', `variables may be at most ${VARIABLES_BYTES_MAX} bytes of JSON.`);
   }
   return hasMarked(json);
 }

@@ -17,8 +17,11 @@ export async function sendCrowd(url: string, crowd: Crowd, ask: (message: Messag
   while (beside && alone.length < ALONE) alone.push((await ordinary()).tookMs);
   const held: Socket[] = [];
   try {
-    for (let left = connections; left > 0; left -= WAVE)
-      held.push(...(await Promise.all(Array.from({ length: Math.min(left, WAVE) }, () => connected(url, says)))));
+    const saidBy = (nth: number): string => (typeof says === 'string' ? says : says(nth));
+    for (let nth = 0; nth < connections; nth += WAVE) {
+      const wave = Array.from({ length: Math.min(connections - nth, WAVE) }, (_, at) => saidBy(nth + at));
+      held.push(...(await Promise.all(wave.map((said) => connected(url, said)))));
+    }
     const until = performance.now() + ms;
     if (!beside) await delay(ms);
     const together: number[] = [];
