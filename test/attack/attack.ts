@@ -20,8 +20,10 @@ export interface Message {
 /** Connections of clients that read and heed no goodbye: what comes is the answer to an ordinary question that is asked at last. */
 export interface Crowd {
   readonly connections: number;
-  /** All that each says, or the first, second, … of them. */
-  readonly says?: string | ((nth: number) => string);
+  /** All that each says. */
+  readonly says?: string;
+  /** What the first, second, … of them says when all have been answered that: it lies ready at once. */
+  readonly then?: (nth: number) => string;
   /** Held for so long. */
   readonly ms: number;
   /** Ordinary questions are asked meanwhile; one that fails is what comes. */

@@ -162,16 +162,30 @@ const BUDGETS: readonly Attack[] = [
 const posted = (address: string, body: string): string =>
   `POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-forwarded-for: ${address}\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
 
+/** What they say first costs nothing. */
+function atOnce(connections: number, then: (nth: number) => string): Message {
+  return { crowd: { connections, says: 'OPTIONS /graphql HTTP/1.1\r\nhost: x\r\n\r\n', then, ms: 0 } };
+}
+
+/** Sent once more it is known, and its client has nothing left: each time it is another. */
+let crowds = 0;
+
 /** What lies ready at once is read one after another, and others are asked between; the event loop is watched. */
 const AT_ONCE: readonly Attack[] = [
   ...attacks('metered', {
     'S30 an ordinary question, after two hundred new texts at once that are dear to read': [
-      { crowd: { connections: 200, says: (nth) => posted('203.0.113.220', dearToRead(`Crowd${nth}`)), ms: 0 } },
+      atOnce(200, (nth) => {
+        if (nth === 0) crowds += 1;
+        return posted(`203.0.115.${crowds}`, dearToRead(`Crowd${crowds}x${nth}`));
+      }),
       200,
     ],
-    'S30 one more of who sent them': [from('203.0.113.220', dearToRead('Crowd')), 429, TOO_MANY],
+    'S30 one more of who sent them': [() => from(`203.0.115.${crowds}`, dearToRead('Crowd')), 429, TOO_MANY],
     'S30 an ordinary question, after fifty such of fifty clients': [
-      { crowd: { connections: 50, says: (nth) => posted(`203.0.114.${nth}`, dearToRead(`Many${nth}`)), ms: 0 } },
+      atOnce(50, (nth) => {
+        if (nth === 0) crowds += 1;
+        return posted(`203.0.${115 + crowds}.${nth}`, dearToRead(`Many${crowds}x${nth}`));
+      }),
       200,
     ],
   }),
