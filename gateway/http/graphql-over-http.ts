@@ -100,7 +100,7 @@ export async function answerGraphql(
   try {
     const wished = responseTypeFor(request.headers.accept);
     if (wished) type = wished;
-    const found = whoAsks(request, parts.identity);
+    const found = whoAsks(request, parts);
     const who = found instanceof Promise ? await found : found;
     // Meanwhile: nobody would tell who reads the body that it does not come.
     if (request.destroyed) throw CLIENT_GONE;
@@ -272,11 +272,22 @@ interface Asking {
 }
 
 /** Who asks, by the headers alone: before the body of somebody who has nothing left would be read. */
-function whoAsks(request: IncomingMessage, identity: Identity): Asking | Promise<Asking> {
-  const isNone = (wrong: unknown): Asking => ({ bearer: null, wrong });
+function whoAsks(request: IncomingMessage, { identity, rates }: GraphqlOverHttpParts): Asking | Promise<Asking> {
+  const isNew =
+    rates !== undefined && request.headers.authorization !== undefined && identity.knows?.(request) !== true;
+  const good = isNew ? rates.lookAtToken(request) : undefined;
+  const isNone = (wrong: unknown): Asking => {
+    // Where its issuer cannot be asked it may be good.
+    if (good && refusalOf(wrong).status >= 500) good();
+    return { bearer: null, wrong };
+  };
+  const isGood = (bearer: Bearer | null): Asking => {
+    good?.();
+    return { bearer };
+  };
   try {
     const bearer = identity.bearer(request);
-    return bearer instanceof Promise ? bearer.then((known) => ({ bearer: known }), isNone) : { bearer };
+    return bearer instanceof Promise ? bearer.then(isGood, isNone) : isGood(bearer);
   } catch (error) {
     return isNone(error);
   }

@@ -86,6 +86,7 @@ describe('a client that asks for more than it may', () => {
             if (authorization === 'unknown') throw new Failure('SUBGRAPH_UNAVAILABLE');
             return { subject: authorization, claims: {}, grants: grantsOf({}) };
           },
+          knows: ({ headers: { authorization } }) => authorization === 'known',
           assertion: () => undefined,
         },
         documentText(asked) {
@@ -362,6 +363,24 @@ describe('a client that asks for more than it may', () => {
     looks = 0;
     expect(await anew('203.0.113.11', { authorization: 'eli' })).toEqual([200, 1]);
     expect(looks).toBe(1);
+  });
+
+  it('has a few more tokens looked at that are none once it has nothing left, and then no new one (control: before, and one that was good)', async () => {
+    const token = (client: string, authorization: string) => ask(client, '{me{id}}', { authorization });
+    const some = async (client: string, count: number): Promise<[number[], number]> => {
+      looks = 0;
+      const told = await Promise.all(Array.from({ length: count }, () => token(client, 'forged')));
+      return [[...new Set(told.map(({ status }) => status))], looks];
+    };
+    expect(await some('203.0.113.50', 10)).toEqual([[401], 10]);
+    expect((await token('203.0.113.50', 'forged')).status).toBe(429);
+    // Nor is who has a log-in kept out, as long as there are few.
+    expect((await token('203.0.113.50', 'gus')).status).toBe(200);
+    expect(await some('203.0.113.50', 200)).toEqual([[429], 20]);
+    expect(await some('203.0.113.50', 200)).toEqual([[429], 0]);
+    expect((await token('203.0.113.50', 'gus')).status).toBe(429);
+    expect((await token('203.0.113.50', 'known')).status).toBe(200);
+    expect((await token('203.0.113.51', 'gus')).status).toBe(200);
   });
 
   it('has something left again when its window ends', async () => {
