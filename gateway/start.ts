@@ -265,6 +265,12 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     host: config.HOST,
     port: config.PORT,
     connectionsMax: connections.clients,
+    limits: {
+      headerBytes: config.HEADER_BYTES,
+      headersMax: config.HEADERS_MAX,
+      headersTimeoutMs: config.HEADERS_TIMEOUT_MS,
+      arrivalTimeoutMs: config.ARRIVAL_TIMEOUT_MS,
+    },
     rejected: observe?.rejected,
     closeMs: config.REQUEST_TIMEOUT_MS,
     logger,
@@ -284,6 +290,8 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       rates: budgets && ratesOf(config, budgets),
       client: config.IDENTITY === 'jwt' ? (request) => clientOf(request, config.TRUSTED_PROXIES) : undefined,
       bodyBytesMax: config.BODY_BYTES,
+      variables: { bytes: config.VARIABLES_BYTES, depth: config.LIMIT_VALUE_DEPTH },
+      errorsMax: config.LIMIT_ERRORS,
       bodies: new Bodies(Math.max(config.BODIES_BYTES, 4 * config.BODY_BYTES)),
       turns: new Turns(Math.max(config.BODIES_BYTES, 4 * config.BODY_BYTES)),
       untaken: new Untaken({

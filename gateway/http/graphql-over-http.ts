@@ -24,7 +24,7 @@ import { readRequest, type GraphqlRequest } from './read-request.js';
 import { NOT_TAKEN, notTaken, Refusal, refusalBody, refusalOf, TOO_MANY } from './refusal.js';
 import type { Turns } from './turns.js';
 import type { Untaken } from './untaken.js';
-import { coerceVariables, VARIABLES_BYTES_MAX } from './variables.js';
+import { coerceVariables, VARIABLE_LIMITS, type VariableLimits } from './variables.js';
 
 export interface GraphqlOverHttpParts {
   readonly served: ServedSupergraph;
@@ -56,6 +56,10 @@ export interface GraphqlOverHttpParts {
   /** Which client it is, for subgraphs that count what each does; absent: they are not told. */
   readonly client?: ((request: IncomingMessage) => string) | undefined;
   readonly bodyBytesMax: number;
+  /** Absent: VARIABLE_LIMITS. */
+  readonly variables?: VariableLimits | undefined;
+  /** How many errors of an answer its client is told; absent: CLIENT_ERRORS_MAX. */
+  readonly errorsMax?: number | undefined;
   /** How much of all bodies together may have come before they are whole; absent: any number of them. */
   readonly bodies?: Bodies | undefined;
   /** Whose turn it is to have a long body or an unknown text read; absent: it is read at once, however many there are. */
@@ -201,7 +205,7 @@ async function readAsked(
   if (!type) throw notAcceptable();
   return readRequest(request, {
     bytesMax: parts.bodyBytesMax,
-    exactNumbersMax: exactNumbersWithin(VARIABLES_BYTES_MAX),
+    exactNumbersMax: exactNumbersWithin((parts.variables ?? VARIABLE_LIMITS).bytes),
     bodies: parts.bodies,
     async dear(cost, bytes, parse) {
       await parts.rates?.take(request, subject, cost);
@@ -347,7 +351,7 @@ async function answered(
       if (found.type === 'mutation' && request.method === 'GET')
         throw methodNotAllowed('A mutation has to be POSTed.', 'POST');
       if (found.type === 'query') pastCaches = asksMonotonicReads(request, subject, parts.monotonicReadsOf);
-      const values = coerceVariables(supergraph.schema, found, asked.variables, parts.suggestions);
+      const values = coerceVariables(supergraph.schema, found, asked.variables, parts.suggestions, parts.variables);
       documents.requireItems(found, values);
       return { operation: found, variables: values, cost: documents.cost(found, values) };
     };
@@ -388,6 +392,7 @@ async function answered(
         explain,
         willPlan,
         fetched,
+        errorsMax: parts.errorsMax,
         trace,
       }),
     );
