@@ -226,14 +226,21 @@ function inTurn<T>(
   waitMs: number,
   { turns, rates }: GraphqlOverHttpParts,
   work: () => T | Promise<T>,
+  isDear?: () => boolean,
 ): T | Promise<T> {
   if (!turns) return work();
   const who = rates?.clientOf(request, subject) ?? subject ?? request.socket.remoteAddress ?? '';
-  return turns.take(who, PIECE_BYTES + bytes, waitMs, () => {
-    if (response.destroyed) throw CLIENT_GONE;
-    rates?.requireLeft(request, subject);
-    return work();
-  });
+  return turns.take(
+    who,
+    PIECE_BYTES + bytes,
+    waitMs,
+    () => {
+      if (response.destroyed) throw CLIENT_GONE;
+      rates?.requireLeft(request, subject);
+      return work();
+    },
+    isDear,
+  );
 }
 
 /** A request that waits is so much, beside what it brought. */
@@ -364,7 +371,16 @@ async function answered(
     // It waits in no place of those who only want to be answered.
     const preparing = isKnown
       ? found()
-      : inTurn(request, response, subject, 2 * text.length, deadline - parts.clock(), parts, found);
+      : inTurn(
+          request,
+          response,
+          subject,
+          2 * text.length,
+          deadline - parts.clock(),
+          parts,
+          found,
+          () => !documents.has(text),
+        );
     const { operation, variables, cost } = preparing instanceof Promise ? await preparing : preparing;
     if (!isKnown) enter();
     const fetched = rates && { bytes: 0 };

@@ -54,6 +54,26 @@ describe('work that nothing can interrupt', () => {
     expect(counted.turn - began).toBeLessThan(500);
   });
 
+  it('keeps nobody waiting where it is not dear any more: a hundred of one client for one new text (control: those that stay dear)', async () => {
+    const counted = loop();
+    const turnsOf = async (isDear: (read: boolean) => boolean): Promise<number> => {
+      let read = false;
+      const began = counted.turn;
+      const work = async (): Promise<void> => {
+        read = true;
+        await delay(1);
+      };
+      const all = Array.from({ length: 100 }, () => turns.take('a', 1, DAY, work, () => isDear(read)));
+      await Promise.all(all);
+      return counted.turn - began;
+    };
+    const [known, dear] = [await turnsOf((read) => !read), await turnsOf(() => true)];
+    counted.end();
+    // Each turn may be one in which a timer is awaited; a hundred of them are a hundred.
+    expect(dear).toBeGreaterThanOrEqual(100);
+    expect(known).toBeLessThan(dear / 2);
+  });
+
   it('is done for one client after another, whoever has sent more', async () => {
     const done: string[] = [];
     await Promise.all(['a1', 'a2', 'a3', 'b1', 'c1', 'b2'].map((name) => take(name[0]!, () => done.push(name))));

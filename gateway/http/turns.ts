@@ -7,6 +7,7 @@ const SLICE_MS = 5;
 interface Piece {
   /** What it holds while it waits. */
   readonly bytes: number;
+  readonly isDear: () => boolean;
   readonly start: () => Promise<void>;
   readonly refuse: (why: Error) => void;
 }
@@ -46,9 +47,16 @@ export class Turns {
 
   /**
    * `work`, when it is the turn of client `who`; the next of theirs waits until its promise has settled. `bytes`: what it holds until
-   * then. Throws GATEWAY_TIMEOUT when it has not begun within `waitMs`.
+   * then. `isDear`: asked at its turn; what is not dear any more, a text that has been read meanwhile, is no reason for the next to wait.
+   * Throws GATEWAY_TIMEOUT when it has not begun within `waitMs`.
    */
-  take<T>(who: string, bytes: number, waitMs: number, work: () => T | Promise<T>): Promise<T> {
+  take<T>(
+    who: string,
+    bytes: number,
+    waitMs: number,
+    work: () => T | Promise<T>,
+    isDear: () => boolean = () => true,
+  ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const line = this.#lineOf(who);
       const late = setTimeout(
@@ -60,6 +68,7 @@ export class Turns {
       );
       const piece: Piece = {
         bytes,
+        isDear,
         async start() {
           clearTimeout(late);
           try {
@@ -106,14 +115,18 @@ export class Turns {
   #begin(who: string, line: Line): void {
     const piece = line.pieces[0]!;
     this.#take(line, piece);
-    line.underWay = true;
+    line.underWay = piece.isDear();
     // What it does at once it has done before this returns.
-    void piece.start().then(() => {
-      line.underWay = false;
-      if (line.pieces.length > 0) this.#ready.add(who);
-      else this.#lines.delete(who);
-      this.#goOn();
-    });
+    const done = piece.start();
+    if (line.underWay) void done.then(() => this.#end(who, line));
+    else this.#end(who, line);
+  }
+
+  #end(who: string, line: Line): void {
+    line.underWay = false;
+    if (line.pieces.length > 0) this.#ready.add(who);
+    else this.#lines.delete(who);
+    this.#goOn();
   }
 
   #take(line: Line, piece: Piece): boolean {
