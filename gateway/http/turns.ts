@@ -33,7 +33,7 @@ export class Turns {
   /** Whose next piece may begin, in this order. */
   readonly #ready = new Set<string>();
   #bytes = 0;
-  #next: NodeJS.Immediate | undefined;
+  #isDue = false;
 
   /** `bytesMax`: what all that waits may hold; beyond it the last of who has most is OVERLOADED. */
   constructor(bytesMax: number) {
@@ -98,11 +98,13 @@ export class Turns {
   }
 
   #goOn(): void {
-    if (this.#ready.size > 0) this.#next ??= setImmediate(this.#turn);
+    if (this.#isDue || this.#ready.size === 0) return;
+    this.#isDue = true;
+    setImmediate(this.#turn);
   }
 
   readonly #turn = (): void => {
-    this.#next = undefined;
+    this.#isDue = false;
     const until = performance.now() + SLICE_MS;
     for (const who of this.#ready) {
       this.#ready.delete(who);

@@ -7,7 +7,7 @@ const WAVE = 1_000;
 const ALONE = 100;
 
 export async function sendCrowd(url: string, crowd: Crowd, ask: (message: Message) => Promise<Seen>): Promise<Seen> {
-  const { connections, says = '', then, ms, beside = false } = crowd;
+  const { connections, says = '', atOnce, ms, beside = false } = crowd;
   const ordinary = async (): Promise<{ seen: Seen; tookMs: number }> => {
     const began = performance.now();
     const seen = await ask({ body: query('{__typename}') });
@@ -19,7 +19,7 @@ export async function sendCrowd(url: string, crowd: Crowd, ask: (message: Messag
   try {
     for (let left = connections; left > 0; left -= WAVE)
       held.push(...(await Promise.all(Array.from({ length: Math.min(left, WAVE) }, () => connected(url, says)))));
-    if (then) await Promise.all(held.map((socket, nth) => answered(socket, then(nth))));
+    if (atOnce) await Promise.all(held.map((socket, nth) => answered(socket, atOnce(nth))));
     const until = performance.now() + ms;
     if (!beside) await delay(ms);
     const together: number[] = [];

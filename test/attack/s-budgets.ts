@@ -163,8 +163,8 @@ const posted = (address: string, body: string): string =>
   `POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-forwarded-for: ${address}\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
 
 /** What they say first costs nothing. */
-function atOnce(connections: number, then: (nth: number) => string): Message {
-  return { crowd: { connections, says: 'OPTIONS /graphql HTTP/1.1\r\nhost: x\r\n\r\n', then, ms: 0 } };
+function atOnce(connections: number, said: (nth: number) => string): Message {
+  return { crowd: { connections, says: 'OPTIONS /graphql HTTP/1.1\r\nhost: x\r\n\r\n', atOnce: said, ms: 0 } };
 }
 
 /** Sent once more it is known, and its client has nothing left: each time it is another. */
