@@ -36,6 +36,7 @@ const RULES = {
     directives: 10_000,
     selections: 1_000_000,
     items: 1_000_000_000,
+    valueDepth: 20,
   },
   introspection: true,
   suggestions: true,

@@ -25,6 +25,7 @@ describe('the gateway’s settings', () => {
       directives: 50,
       selections: 1_000,
       items: 20_000,
+      valueDepth: 20,
     });
   });
 
@@ -113,6 +114,11 @@ describe('the gateway’s settings', () => {
       'CORS_CREDENTIALS=true takes named CORS_ORIGINS',
     ],
     ['a limit switched off', { ...base, APOLLO_DISABLE_SECURITY_RECURSIVE_SELECTIONS_CHECK: 'true' }, 'unset it'],
+    [
+      'headers that may take longer than the whole',
+      { ...base, HEADERS_TIMEOUT_MS: '20000' },
+      'ARRIVAL_TIMEOUT_MS takes at least HEADERS_TIMEOUT_MS (20000)',
+    ],
     ['a limit beyond its range', { ...base, LIMIT_DEPTH: '1000' }, 'LIMIT_DEPTH takes a whole number, 1 to 100'],
   ])('refuse %s, and say what to do', (_name, env, says) => {
     expect(() => readGatewayConfig(env)).toThrow(SettingsError);

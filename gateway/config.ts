@@ -18,9 +18,13 @@ import { tracingSettings } from '#libs/telemetry';
 import { ANSWERS_BYTES } from './cache/whole-answers.js';
 import type { ExplainRules } from './explain/permission.js';
 import { ANSWER_BYTES_MAX } from './http/answer-bytes.js';
+import { CLIENT_ERRORS_MAX } from './http/client-errors.js';
 import type { CorsRules } from './http/cross-site.js';
 import { whyNotForwarded } from './http/headers.js';
 import type { Limits } from './http/limits.js';
+import { NODE_LIMITS } from './http/node-limits.js';
+import { VARIABLE_LIMITS } from './http/variables.js';
+import { ERRORS_KEPT } from './run/outcome.js';
 import type { Service } from './supergraph/source.js';
 import { splitAddresses, whyNotAsked } from './fetch/addresses.js';
 import { hostRule, type HostRule } from './supergraph/hosts.js';
@@ -246,6 +250,40 @@ export const gatewaySettings = {
     default: 0,
     why: 'At SIGTERM it answers for that long while /health/ready says 503: time for a load balancer to notice before it stops listening.',
   }),
+  HEADER_BYTES: whole({
+    min: 1_024,
+    max: 1_048_576,
+    unit: 'bytes',
+    default: NODE_LIMITS.headerBytes,
+    why: 'The address of a request with the names and values of its headers has to be shorter; others are 431.',
+  }),
+  HEADERS_MAX: whole({
+    min: 10,
+    max: 10_000,
+    default: NODE_LIMITS.headersMax,
+    why: 'How many headers a request may have; more are 431.',
+  }),
+  HEADERS_TIMEOUT_MS: whole({
+    min: 1_000,
+    max: 300_000,
+    unit: 'ms',
+    default: NODE_LIMITS.headersTimeoutMs,
+    why: 'A request whose headers are not whole by then is answered 408; looked at once a second, here and below.',
+  }),
+  ARRIVAL_TIMEOUT_MS: whole({
+    min: 1_000,
+    max: 600_000,
+    unit: 'ms',
+    default: NODE_LIMITS.arrivalTimeoutMs,
+    why: 'A request that has not come whole by then is answered 408; at least HEADERS_TIMEOUT_MS.',
+  }),
+  VARIABLES_BYTES: whole({
+    min: 1_024,
+    max: 67_108_864,
+    unit: 'bytes',
+    default: VARIABLE_LIMITS.bytes,
+    why: 'Longer variables are refused; written as JSON, a number that is kept to the digit (1.50) about thirty bytes longer. No more than BODY_BYTES has room for.',
+  }),
   BODY_BYTES: whole({
     min: 1_024,
     max: 67_108_864,
@@ -312,6 +350,18 @@ export const gatewaySettings = {
     default: 20_000,
     why: 'Items that the pages of an operation multiply to, by first, last, limit or @listSize: pages of 100 within pages of 100 are 10,100.',
   }),
+  LIMIT_VALUE_DEPTH: whole({
+    min: 1,
+    max: 100,
+    default: VARIABLE_LIMITS.depth,
+    why: 'Levels of lists and objects of a value, in a document and in variables.',
+  }),
+  LIMIT_ERRORS: whole({
+    min: 1,
+    max: ERRORS_KEPT,
+    default: CLIENT_ERRORS_MAX,
+    why: 'Errors of fields that an answer tells; of more the fields are null, and nothing is said.',
+  }),
   COST_LIMIT: whole({
     min: 0,
     max: 1_000_000_000,
@@ -328,7 +378,7 @@ export const gatewaySettings = {
     min: 0,
     max: 1_000_000_000,
     default: 0,
-    why: 'What the operations of one logged-in person may cost in RATE_LIMIT_WINDOW_S, each at least 5, beyond that a unit for each 10 kB read of services or answered, and what had to be read and planned because nobody had asked for it; more is answered 429 with Retry-After. 0: anything.',
+    why: 'What the operations of one logged-in person may cost in RATE_LIMIT_WINDOW_S, each at least 5, beyond that a unit for each 10 kB read of services or answered, a unit for each kB of a body beyond 4 kB, and what had to be read and planned because nobody had asked for it; more is answered 429 with Retry-After. 0: anything.',
   }),
   RATE_LIMIT_ADDRESS: whole({
     min: 0,
@@ -416,6 +466,7 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
       directives: values.LIMIT_DIRECTIVES,
       selections: values.LIMIT_SELECTIONS,
       items: values.LIMIT_ITEMS,
+      valueDepth: values.LIMIT_VALUE_DEPTH,
     },
     cors: { origins: values.CORS_ORIGINS, credentials: values.CORS_CREDENTIALS, headers: forward },
     introspection: values.INTROSPECTION === undefined ? own : values.INTROSPECTION === 'on',
@@ -490,6 +541,10 @@ function mistakesIn(values: GatewaySettings, env: Environment): string[] {
     mistakes.push('SUBGRAPH_TLS_CERT and SUBGRAPH_TLS_KEY are needed together; one came');
   if (values.EXPLAIN === 'token' && values.EXPLAIN_TOKEN === undefined)
     mistakes.push('EXPLAIN_TOKEN is needed with EXPLAIN=token: whoever says it is told how requests are answered');
+  if (values.HEADERS_TIMEOUT_MS > values.ARRIVAL_TIMEOUT_MS)
+    mistakes.push(
+      `ARRIVAL_TIMEOUT_MS takes at least HEADERS_TIMEOUT_MS (${values.HEADERS_TIMEOUT_MS}): headers are a part of what arrives; came ${values.ARRIVAL_TIMEOUT_MS}`,
+    );
   for (const name of ['RATE_LIMIT_PERSON', 'RATE_LIMIT_ADDRESS'] as const)
     if (values[name] > 0 && values[name] < values.COST_LIMIT)
       mistakes.push(

@@ -88,6 +88,8 @@ export interface RequestContext {
   readonly willPlan?: (() => void) | undefined;
   /** Where `SubgraphClient` adds what it read of subgraphs; absent: nobody pays for that. */
   readonly fetched?: { bytes: number } | undefined;
+  /** How many errors its client is told; absent: CLIENT_ERRORS_MAX (http/client-errors.ts). */
+  readonly errorsMax?: number | undefined;
   /** What its spans hang on, and subgraphs are told; absent: nobody traces. */
   readonly trace?: Span | undefined;
 }

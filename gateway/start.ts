@@ -40,6 +40,7 @@ import { PersistedDocuments } from './http/persisted-documents.js';
 import { Playground } from './http/playground.js';
 import { clientOf, Rates } from './http/rates.js';
 import { serve } from './http/serve.js';
+import { Turns } from './http/turns.js';
 import { Untaken } from './http/untaken.js';
 import { gatewayMetrics } from './metrics.js';
 import { connectionsWithin } from './open-files.js';
@@ -278,6 +279,12 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     host: config.HOST,
     port: config.PORT,
     connectionsMax: connections.clients,
+    limits: {
+      headerBytes: config.HEADER_BYTES,
+      headersMax: config.HEADERS_MAX,
+      headersTimeoutMs: config.HEADERS_TIMEOUT_MS,
+      arrivalTimeoutMs: config.ARRIVAL_TIMEOUT_MS,
+    },
     rejected: observe?.rejected,
     closeMs: config.REQUEST_TIMEOUT_MS,
     logger,
@@ -297,7 +304,10 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       rates: budgets && ratesOf(config, budgets),
       client: config.IDENTITY === 'jwt' ? (request) => clientOf(request, config.TRUSTED_PROXIES) : undefined,
       bodyBytesMax: config.BODY_BYTES,
+      variables: { bytes: config.VARIABLES_BYTES, depth: config.LIMIT_VALUE_DEPTH },
+      errorsMax: config.LIMIT_ERRORS,
       bodies: new Bodies(Math.max(config.BODIES_BYTES, 4 * config.BODY_BYTES)),
+      turns: new Turns(Math.max(config.BODIES_BYTES, 4 * config.BODY_BYTES)),
       untaken: new Untaken({
         bytesMax: Math.max(config.UNTAKEN_BYTES, 4 * config.ANSWER_BYTES),
         ms: config.UNTAKEN_MS,

@@ -57,11 +57,11 @@ const LOST_FIELD: Code = 'GRAPHQL_VALIDATION_FAILED';
  */
 export function clientErrors(
   errors: readonly FieldError[],
-  { requestId, trace }: Pick<RequestContext, 'requestId' | 'trace'>,
+  { requestId, trace, errorsMax = CLIENT_ERRORS_MAX }: Pick<RequestContext, 'requestId' | 'trace' | 'errorsMax'>,
   logger: Logger,
   more = 0,
 ): ClientError[] {
-  const shown = errors.slice(0, CLIENT_ERRORS_MAX).map((error) => {
+  const shown = errors.slice(0, errorsMax).map((error) => {
     const code = codeOf(error);
     return {
       message: isTold(error) ? cut(error.message, MESSAGE_LENGTH_MAX) : CODES[code].message,

@@ -27,6 +27,7 @@ const LIMITS = {
   directives: 50,
   selections: 1_000,
   items: 20_000,
+  valueDepth: 20,
 };
 
 function rulesOf(supergraph: Supergraph, listSize: number = DEFAULT_LIST): CostRules {

@@ -82,6 +82,11 @@ export class Documents {
     return operation;
   }
 
+  /** Has somebody sent this text before? Then it costs nothing to find out what it means. */
+  has(text: string): boolean {
+    return this.#known.has(text);
+  }
+
   /** What it costs to have `operation` planned. */
   planning(operation: Operation): number {
     return this.#planning.get(operation) ?? 0;

@@ -6,6 +6,7 @@ import { CLIENT_HEADER, IDEMPOTENCY_HEADER, SESSION, SESSION_HEADER } from '#lib
 import { traced, type Attributes, type Clock, type Logger, type Span, type Tracer } from '#libs/telemetry';
 import type { Grants } from '../authorization/grants.js';
 import type { Answer, Operation, RequestContext } from '../engine.js';
+import { exactNumbersWithin } from '../run/exact-numbers.js';
 import type { ServedSupergraph, Serving } from '../supergraph/served.js';
 import type { Admission } from './admission.js';
 import type { Bodies } from './bodies.js';
@@ -21,8 +22,9 @@ import { textOnly, type DocumentText } from './persisted-documents.js';
 import type { Rates } from './rates.js';
 import { readRequest, type GraphqlRequest } from './read-request.js';
 import { NOT_TAKEN, notTaken, Refusal, refusalBody, refusalOf, TOO_MANY } from './refusal.js';
+import type { Turns } from './turns.js';
 import type { Untaken } from './untaken.js';
-import { coerceVariables } from './variables.js';
+import { coerceVariables, VARIABLE_LIMITS, type VariableLimits } from './variables.js';
 
 export interface GraphqlOverHttpParts {
   readonly served: ServedSupergraph;
@@ -54,8 +56,14 @@ export interface GraphqlOverHttpParts {
   /** Which client it is, for subgraphs that count what each does; absent: they are not told. */
   readonly client?: ((request: IncomingMessage) => string) | undefined;
   readonly bodyBytesMax: number;
+  /** Absent: VARIABLE_LIMITS. */
+  readonly variables?: VariableLimits | undefined;
+  /** How many errors of an answer its client is told; absent: CLIENT_ERRORS_MAX. */
+  readonly errorsMax?: number | undefined;
   /** How much of all bodies together may have come before they are whole; absent: any number of them. */
   readonly bodies?: Bodies | undefined;
+  /** Whose turn it is to have a long body or an unknown text read; absent: it is read at once, however many there are. */
+  readonly turns?: Turns | undefined;
   /** How much of all answers together may wait for their clients, and how long; absent: all of it, as long as they like. */
   readonly untaken?: Untaken | undefined;
   readonly timeoutMs: number;
@@ -96,21 +104,21 @@ export async function answerGraphql(
   try {
     const wished = responseTypeFor(request.headers.accept);
     if (wished) type = wished;
-    const found = whoAsks(request, parts.identity);
+    const found = whoAsks(request, parts);
     const who = found instanceof Promise ? await found : found;
     // Meanwhile: nobody would tell who reads the body that it does not come.
     if (request.destroyed) throw CLIENT_GONE;
     const subject = who.bearer?.subject ?? null;
     parts.rates?.requireLeft(request, subject);
-    const asked = await notForNothing(request, subject, parts, readAsked(request, wished, parts));
+    const asked = await notForNothing(request, subject, parts, readAsked(request, response, subject, wished, parts));
     // From here on: a client that sends slowly would otherwise be counted as a service that answers late.
     const deadline = parts.clock() + parts.timeoutMs;
     // Who has not said yet what it wants takes no place of those who have.
-    if (admission) inside = takePlace(admission);
+    const enter = (): void => void (inside = admission !== undefined && takePlace(admission));
     const { answer, consistency, pastCaches, responseHeaders } = await answered(
       request,
       response,
-      { asked, who, requestId, deadline, trace },
+      { asked, who, requestId, deadline, trace, enter },
       parts,
     );
     if (response.destroyed) return;
@@ -192,14 +200,56 @@ function takePlace(admission: Admission): true {
 /** What is asked, where it may be asked so. */
 async function readAsked(
   request: IncomingMessage,
+  response: ServerResponse,
+  subject: string | null,
   type: ResponseType | undefined,
-  { cors, bodyBytesMax, bodies }: GraphqlOverHttpParts,
+  parts: GraphqlOverHttpParts,
 ): Promise<GraphqlRequest> {
   requireMethod(request.method);
-  refuseCrossSite(request.method!, request.headers, cors);
+  refuseCrossSite(request.method!, request.headers, parts.cors);
   if (!type) throw notAcceptable();
-  return readRequest(request, bodyBytesMax, bodies);
+  return readRequest(request, {
+    bytesMax: parts.bodyBytesMax,
+    exactNumbersMax: exactNumbersWithin((parts.variables ?? VARIABLE_LIMITS).bytes),
+    bodies: parts.bodies,
+    async dear(cost, bytes, parse) {
+      await parts.rates?.take(request, subject, cost);
+      return cost < DEAR ? parse() : inTurn(request, response, subject, bytes, parts.timeoutMs, parts, parse);
+    },
+  });
 }
+
+/** 1 ms. */
+const DEAR = 10;
+
+/** `work`, when it is this client's turn, if it is still there then and has something left. `bytes`: what waits. */
+function inTurn<T>(
+  request: IncomingMessage,
+  response: ServerResponse,
+  subject: string | null,
+  bytes: number,
+  waitMs: number,
+  { turns, rates }: GraphqlOverHttpParts,
+  work: () => T | Promise<T>,
+  isDear?: () => boolean,
+): T | Promise<T> {
+  if (!turns) return work();
+  const who = rates?.clientOf(request, subject) ?? subject ?? request.socket.remoteAddress ?? '';
+  return turns.take(
+    who,
+    PIECE_BYTES + bytes,
+    waitMs,
+    () => {
+      if (response.destroyed) throw CLIENT_GONE;
+      rates?.requireLeft(request, subject);
+      return work();
+    },
+    isDear,
+  );
+}
+
+/** A request that waits is so much, beside what it brought. */
+const PIECE_BYTES = 2_000;
 
 /** What cannot even be asked (another method, no JSON, a token that is none, a document that may not run) costs its client something. */
 function notForNothing<T>(
@@ -220,7 +270,8 @@ async function orCounted<T>(
   try {
     return await work;
   } catch (error) {
-    if (error !== CLIENT_GONE && refusalOf(error).status < 500)
+    const { status, code } = refusalOf(error);
+    if (error !== CLIENT_GONE && status < 500 && code !== 'RATE_LIMITED')
       await rates.refused(request, subject).catch((limit: unknown) => {
         // What was not read of a body is not read now either.
         throw request.complete ? limit : error;
@@ -237,11 +288,22 @@ interface Asking {
 }
 
 /** Who asks, by the headers alone: before the body of somebody who has nothing left would be read. */
-function whoAsks(request: IncomingMessage, identity: Identity): Asking | Promise<Asking> {
-  const isNone = (wrong: unknown): Asking => ({ bearer: null, wrong });
+function whoAsks(request: IncomingMessage, { identity, rates }: GraphqlOverHttpParts): Asking | Promise<Asking> {
+  const isNew =
+    rates !== undefined && request.headers.authorization !== undefined && identity.knows?.(request) !== true;
+  const good = isNew ? rates.lookAtToken(request) : undefined;
+  const isNone = (wrong: unknown): Asking => {
+    // Where its issuer cannot be asked it may be good.
+    if (good && refusalOf(wrong).status >= 500) good();
+    return { bearer: null, wrong };
+  };
+  const isGood = (bearer: Bearer | null): Asking => {
+    good?.();
+    return { bearer };
+  };
   try {
     const bearer = identity.bearer(request);
-    return bearer instanceof Promise ? bearer.then((known) => ({ bearer: known }), isNone) : { bearer };
+    return bearer instanceof Promise ? bearer.then(isGood, isNone) : isGood(bearer);
   } catch (error) {
     return isNone(error);
   }
@@ -268,12 +330,15 @@ async function answered(
     requestId,
     deadline,
     trace,
+    enter,
   }: {
     readonly asked: GraphqlRequest;
     readonly who: Asking;
     readonly requestId: string;
     readonly deadline: number;
     readonly trace: Span | undefined;
+    /** Takes a place among those who are answered; throws OVERLOADED when there is none. */
+    readonly enter: () => void;
   },
   parts: GraphqlOverHttpParts,
 ): Promise<{
@@ -298,13 +363,31 @@ async function answered(
       if (found.type === 'mutation' && request.method === 'GET')
         throw methodNotAllowed('A mutation has to be POSTed.', 'POST');
       if (found.type === 'query') pastCaches = asksMonotonicReads(request, subject, parts.monotonicReadsOf);
-      const values = coerceVariables(supergraph.schema, found, asked.variables, parts.suggestions);
+      const values = coerceVariables(supergraph.schema, found, asked.variables, parts.suggestions, parts.variables);
       documents.requireItems(found, values);
       return { operation: found, variables: values, cost: documents.cost(found, values) };
     };
-    const { operation, variables, cost } = rates
-      ? await traced(trace, 'internal', 'budget', {}, () => affordable(request, subject, rates, prepare, () => reading))
-      : prepare();
+    const found = () =>
+      rates
+        ? traced(trace, 'internal', 'budget', {}, () => affordable(request, subject, rates, prepare, () => reading))
+        : prepare();
+    const isKnown = documents.has(text);
+    if (isKnown) enter();
+    // It waits in no place of those who only want to be answered.
+    const preparing = isKnown
+      ? found()
+      : inTurn(
+          request,
+          response,
+          subject,
+          2 * text.length,
+          deadline - parts.clock(),
+          parts,
+          found,
+          () => !documents.has(text),
+        );
+    const { operation, variables, cost } = preparing instanceof Promise ? await preparing : preparing;
+    if (!isKnown) enter();
     const fetched = rates && { bytes: 0 };
     const willPlan = paying && once(() => void paying.owe(request, subject, documents.planning(operation)));
     if (trace?.recorded) trace.set(asAttributes(operation));
@@ -330,6 +413,7 @@ async function answered(
         explain,
         willPlan,
         fetched,
+        errorsMax: parts.errorsMax,
         trace,
       }),
     );

@@ -191,6 +191,35 @@ describe('a good token', () => {
     await expect(Promise.resolve(remembering.bearer(asking(good)))).rejects.toThrow('expired');
   });
 
+  it('is known from when it was found good until it is found to be none', async () => {
+    let now = Date.now();
+    let opens = true;
+    const one = tokenIdentity({
+      verifier: {
+        async open() {
+          if (!opens) throw new Failure('UNAUTHENTICATED');
+          return { subject: 'a', claims: { exp: now / 1_000 + 60 } };
+        },
+      },
+      signer: { sign: () => '' },
+      clock: () => now,
+    });
+    const asked = { headers: { authorization: 'Bearer t' }, rawHeaders: ['authorization', 'Bearer t'] };
+    const request = asked as unknown as IncomingMessage;
+    expect(one.knows!(request)).toBe(false);
+    await one.bearer(request);
+    expect([one.knows!(request), one.knows!({ headers: {} } as IncomingMessage)]).toEqual([true, false]);
+    now += 15_000;
+    const again = one.bearer(request);
+    // Also while it is checked again.
+    expect([again instanceof Promise, one.knows!(request)]).toEqual([true, true]);
+    await again;
+    now += 15_000;
+    opens = false;
+    await expect(one.bearer(request)).rejects.toThrow();
+    expect(one.knows!(request)).toBe(false);
+  });
+
   it('that was set aside is not believed when the clock goes back', async () => {
     let now = Date.now();
     let checks = 0;

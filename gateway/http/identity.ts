@@ -9,6 +9,8 @@ import { grantsOf, type Grants } from '../authorization/grants.js';
 export interface Identity {
   /** Whose token it is, null when there is none; a bad token is UNAUTHENTICATED and nothing runs. */
   bearer(request: IncomingMessage): Promise<Bearer> | Bearer | null;
+  /** Has this token been good before, not long ago? Asks nobody, and checks nothing. */
+  knows?(request: IncomingMessage): boolean;
   /** Throws when this log-in has ended since: the rest of the request may have come late. */
   requireStill?(bearer: Bearer): void;
   /** What `subgraph` is told with this call, once, or undefined when nobody is told anything. */
@@ -48,7 +50,10 @@ export function tokenIdentity(parts: {
   });
 
   async function verified(token: string): Promise<Bearer> {
-    const { subject, claims } = await verifier.open(token);
+    const { subject, claims } = await verifier.open(token).catch((error: unknown) => {
+      believed.delete(token);
+      throw error;
+    });
     const bearer = { subject, claims, grants: grantsOf(claims) };
     const { exp } = claims;
     const until = Math.min(clock() + BELIEVED_MS, typeof exp === 'number' ? exp * 1_000 : 0);
@@ -73,8 +78,13 @@ export function tokenIdentity(parts: {
       const now = clock();
       // A clock that was set back must not keep one alive.
       if (now < known.until && now >= known.until - BELIEVED_MS) return unlessEnded(known.bearer);
-      believed.delete(token);
+      // Known still, and not believed whatever the clock says next.
+      believed.set(token, { bearer: known.bearer, until: 0 });
       return verified(token).then(unlessEnded);
+    },
+    knows(request) {
+      const token = tokenOf(request.headers.authorization);
+      return token !== undefined && believed.has(token);
     },
     requireStill({ subject, claims }) {
       ended?.requireNow(subject, claims);
@@ -88,9 +98,13 @@ function bearerOf(request: IncomingMessage): string | null {
   if (header === undefined) return null;
   // Node keeps the first of two; which one did the proxy in front of us check?
   const copies = request.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'authorization');
-  const token = /^bearer +([\w.~+/=-]+)$/i.exec(header)?.[1];
+  const token = tokenOf(header);
   if (copies.length !== 1 || token === undefined) {
     throw new Failure('UNAUTHENTICATED', 'Authorization has to be one header: Bearer and a token.');
   }
   return token;
+}
+
+function tokenOf(header: string | undefined): string | undefined {
+  return header === undefined ? undefined : /^bearer +([\w.~+/=-]+)$/i.exec(header)?.[1];
 }

@@ -18,6 +18,7 @@ const limits = {
   directives: 50,
   selections: 1_000,
   items: 20_000,
+  valueDepth: 20,
 };
 const rules = { limits, introspection: true, suggestions: true, cacheBytes: 1_000_000 };
 

@@ -25,6 +25,8 @@ export interface Limits {
   readonly selections: number;
   /** What its pages multiply to, with the variables of a request (items.ts). */
   readonly items: number;
+  /** Levels of lists and objects of a value: in the document, and in the variables of a request (variables.ts). */
+  readonly valueDepth: number;
 }
 
 /**
@@ -61,10 +63,10 @@ export function checkLimits(document: DocumentNode, limits: Limits): number {
       refuse(`An operation may have at most ${limits.rootFields} different root fields.`);
     }
     if (
-      size.values > VALUE_DEPTH_MAX ||
-      variables.some((variable) => variable.defaultValue && valueDepth(variable.defaultValue) > VALUE_DEPTH_MAX)
+      size.values > limits.valueDepth ||
+      variables.some((variable) => variable.defaultValue && valueDepth(variable.defaultValue) > limits.valueDepth)
     ) {
-      refuse(`A value may be at most ${VALUE_DEPTH_MAX} levels deep.`);
+      refuse(`A value may be at most ${limits.valueDepth} levels deep.`);
     }
     // A variable of this name would become the prototype of the object that holds the variables.
     if (variables.some((variable) => variable.variable.name.value === '__proto__'))
@@ -72,9 +74,6 @@ export function checkLimits(document: DocumentNode, limits: Limits): number {
   }
   return largest;
 }
-
-/** As deep as variables may be. */
-const VALUE_DEPTH_MAX = 20;
 
 interface Size {
   /** Levels of fields, leaves included. */

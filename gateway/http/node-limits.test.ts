@@ -2,10 +2,13 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { createServer, get, type Server } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { answerBrokenRequest, limitServer, SERVER_OPTIONS } from './node-limits.js';
+import { answerBrokenRequest, limitServer, NODE_LIMITS, serverOptions } from './node-limits.js';
 
 /** Node's own server with our limits, their times a hundred times shorter. */
-const SHORT = { headersTimeout: 100, requestTimeout: 150, connectionsCheckingInterval: 10 };
+const SHORT = {
+  ...serverOptions({ ...NODE_LIMITS, headersTimeoutMs: 100, arrivalTimeoutMs: 150 }),
+  connectionsCheckingInterval: 10,
+};
 let server: Server;
 let rejected = 0;
 beforeAll(async () => {
@@ -17,7 +20,7 @@ async function started(
   times: Partial<typeof SHORT>,
   answerBroken: (error: Error, socket: Socket) => void = answerBrokenRequest,
 ): Promise<Server> {
-  const made = createServer({ ...SERVER_OPTIONS, ...times }, (request, response) => {
+  const made = createServer({ ...serverOptions(NODE_LIMITS), ...times }, (request, response) => {
     request.resume().on('end', () => response.end('{}'));
   });
   made.on('clientError', answerBroken);

@@ -4,18 +4,39 @@ import { limitConnections, refusalText, type Limited } from '#libs/lifecycle';
 import { answerProblem } from './problem.js';
 import { TOO_MANY, refusalBody } from './refusal.js';
 
-/** What Node's own HTTP server takes; its defaults wait 60 s for headers and 300 s for a request. */
-export const SERVER_OPTIONS = {
-  maxHeaderSize: 16 * 1024,
-  headersTimeout: 10_000,
-  requestTimeout: 15_000,
+/** What a request may be before anybody looks at what it asks. */
+export interface NodeLimits {
+  /** Of all headers together, with the first line. */
+  readonly headerBytes: number;
+  readonly headersMax: number;
+  /** How long the headers may take, */
+  readonly headersTimeoutMs: number;
+  /** and how long the whole of it. */
+  readonly arrivalTimeoutMs: number;
+}
+
+/** Node's defaults wait 60 s for headers and 300 s for a request. */
+export const NODE_LIMITS: NodeLimits = {
+  headerBytes: 16 * 1024,
+  headersMax: 100,
+  headersTimeoutMs: 10_000,
+  arrivalTimeoutMs: 15_000,
+};
+
+/** What Node's own HTTP server takes. */
+export const serverOptions = ({ headerBytes, headersTimeoutMs, arrivalTimeoutMs }: NodeLimits) => ({
+  maxHeaderSize: headerBytes,
+  headersTimeout: headersTimeoutMs,
+  requestTimeout: arrivalTimeoutMs,
   /** How often the two above are looked at. */
   connectionsCheckingInterval: 1_000,
   /** Longer than load balancers keep an idle connection (60 s is usual), so that it is never we who cut one in use. */
   keepAliveTimeout: 75_000,
   /** Node's own answer has no body; `whyNotTaken` below has one. */
   requireHostHeader: false,
-};
+});
+
+export const SERVER_OPTIONS = serverOptions(NODE_LIMITS);
 
 /** `rejected`: told of each connection beyond the most that may be. */
 export function limitServer(
@@ -23,8 +44,10 @@ export function limitServer(
   connectionsMax: number,
   newId: () => string,
   rejected?: () => void,
+  { headersMax }: Pick<NodeLimits, 'headersMax'> = NODE_LIMITS,
 ): Limited {
-  server.maxHeadersCount = 100;
+  // One more than may be: that there are more is seen by it.
+  server.maxHeadersCount = headersMax + 1;
   server.maxRequestsPerSocket = 1_000;
   server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
     response.setHeader('connection', 'close');
@@ -63,9 +86,13 @@ export function answerBrokenRequest(error: Error & { code?: string }, socket: So
 }
 
 /** What a request lacks, or has too much of, whatever it asks for. */
-export function whyNotTaken(request: IncomingMessage): { status: number; message: string } | undefined {
+export function whyNotTaken(
+  request: IncomingMessage,
+  { headersMax }: Pick<NodeLimits, 'headersMax'> = NODE_LIMITS,
+): { status: number; message: string } | undefined {
   // Node drops headers beyond `maxHeadersCount` without a word: one that we need could be among them.
-  if (request.rawHeaders.length >= 200) return { status: 431, message: 'A request may have at most 100 headers.' };
+  if (request.rawHeaders.length > 2 * headersMax)
+    return { status: 431, message: `A request may have at most ${headersMax} headers.` };
   if (request.headers.host === undefined && request.httpVersion !== '1.0')
     return { status: 400, message: 'A request has to have a Host header.' };
   return undefined;

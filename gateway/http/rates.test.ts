@@ -4,11 +4,13 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
 import { Failure } from '#libs/failure';
 import { openBudgets, type Budgets } from '#libs/rate-limit';
 import { silent } from '#libs/telemetry';
 import { startTinyHttp, type TinyHttp } from '../../test/tiny/tiny-http.js';
 import { grantsOf } from '../authorization/grants.js';
+import { exactNumbersWithin, parseExactly } from '../run/exact-numbers.js';
 import { textOnly } from './persisted-documents.js';
 import { clientAddress, clientOf, networkOf, Rates } from './rates.js';
 import { Refusal } from './refusal.js';
@@ -85,6 +87,7 @@ describe('a client that asks for more than it may', () => {
             if (authorization === 'unknown') throw new Failure('SUBGRAPH_UNAVAILABLE');
             return { subject: authorization, claims: {}, grants: grantsOf({}) };
           },
+          knows: ({ headers: { authorization } }) => authorization === 'known',
           assertion: () => undefined,
         },
         documentText(asked) {
@@ -106,7 +109,7 @@ describe('a client that asks for more than it may', () => {
     await budgets.close();
   });
 
-  const post = async (client: string, body: string, headers = {}): Promise<Response> =>
+  const post = async (client: string, body: string | Buffer<ArrayBuffer>, headers = {}): Promise<Response> =>
     fetch(tiny.url, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'x-forwarded-for': client, ...headers },
@@ -203,6 +206,56 @@ describe('a client that asks for more than it may', () => {
     // 21 to be read, then 5 and 31 for each.
     expect(await outcomes('203.0.113.26', 5, named)).toEqual([...times(3, 200), ...times(2, 429)]);
     expect(await outcomes('203.0.113.27', 5, (turn) => named(turn % 3))).toEqual(times(5, 200));
+  });
+
+  /** Of so many bytes, nearly all of them under a name that nobody asks for. */
+  const long = (bytes: number, number = '1'): string => {
+    const rest = Math.floor((bytes - 26) / (number.length + 1));
+    return `{"query":"{me{id}}","x":[${`${number},`.repeat(rest).slice(0, -1)}]}`.padEnd(bytes);
+  };
+
+  it('pays for a long body before it is parsed, a unit for each kB beyond four (control: one of four)', async () => {
+    // Is known: nobody pays for the reading any more.
+    await post('203.0.113.33', query('{me{id}}'));
+    // 26 to be parsed, 5 to be run.
+    expect(await outcomes('203.0.113.40', 5, () => long(30_000))).toEqual([...times(3, 200), ...times(2, 429)]);
+    expect(await outcomes('203.0.113.41', 21, () => long(4_000))).toEqual([...times(20, 200), 429]);
+    // What is paid for is not looked at first: who has too little is not told that this is no JSON.
+    expect(await outcomes('203.0.113.42', 1, () => `${long(110_000)}]`)).toEqual([429]);
+    expect(await outcomes('203.0.113.43', 1, () => `${long(30_000)}]`)).toEqual([400]);
+  });
+
+  it('pays twice where it is parsed twice: for numbers that are kept to the digit', async () => {
+    await post('203.0.113.33', query('{me{id}}'));
+    expect(await outcomes('203.0.113.44', 3, () => long(30_000).replace('[1,', '[1.0,'))).toEqual([
+      200,
+      ...times(2, 429),
+    ]);
+  });
+
+  it('pays for what has become of a body that came compressed', async () => {
+    await post('203.0.113.33', query('{me{id}}'));
+    const gzip = { 'content-encoding': 'gzip' };
+    const zipped = gzipSync(long(30_000));
+    expect(zipped.length).toBeLessThan(1_000);
+    const statuses: number[] = [];
+    for (let turn = 0; turn < 5; turn += 1) statuses.push((await post('203.0.113.45', zipped, gzip)).status);
+    expect(statuses).toEqual([...times(3, 200), ...times(2, 429)]);
+  });
+
+  it('may have as many numbers that are kept to the digit as variables have room for, and is refused before more are kept', async () => {
+    const most = exactNumbersWithin(64 * 1024);
+    const of = (count: number): string => `{"query":"{me{id}}","x":[${'1e1,'.repeat(count).slice(0, -1)}]}`;
+    const refused = await post('203.0.113.46', of(most + 1));
+    expect([refused.status, await refused.json()]).toMatchObject([
+      400,
+      {
+        errors: [{ message: expect.stringContaining(`at most ${most} numbers`), extensions: { code: 'BAD_REQUEST' } }],
+      },
+    ]);
+    expect((await post('203.0.113.47', of(most))).status).toBe(200);
+    // No variables that were taken are refused now.
+    expect(Buffer.byteLength(JSON.stringify(parseExactly(`[${'-0,'.repeat(most)}1]`)))).toBeGreaterThan(64 * 1024);
   });
 
   it('does not pay for the reading of what was registered', async () => {
@@ -311,6 +364,24 @@ describe('a client that asks for more than it may', () => {
     looks = 0;
     expect(await anew('203.0.113.11', { authorization: 'eli' })).toEqual([200, 1]);
     expect(looks).toBe(1);
+  });
+
+  it('has a few more tokens looked at that are none once it has nothing left, and then no new one (control: before, and one that was good)', async () => {
+    const token = (client: string, authorization: string) => ask(client, '{me{id}}', { authorization });
+    const some = async (client: string, count: number): Promise<[number[], number]> => {
+      looks = 0;
+      const told = await Promise.all(Array.from({ length: count }, () => token(client, 'forged')));
+      return [[...new Set(told.map(({ status }) => status))], looks];
+    };
+    expect(await some('203.0.113.50', 10)).toEqual([[401], 10]);
+    expect((await token('203.0.113.50', 'forged')).status).toBe(429);
+    // Nor is who has a log-in kept out, as long as there are few.
+    expect((await token('203.0.113.50', 'gus')).status).toBe(200);
+    expect(await some('203.0.113.50', 200)).toEqual([[429], 20]);
+    expect(await some('203.0.113.50', 200)).toEqual([[429], 0]);
+    expect((await token('203.0.113.50', 'gus')).status).toBe(429);
+    expect((await token('203.0.113.50', 'known')).status).toBe(200);
+    expect((await token('203.0.113.51', 'gus')).status).toBe(200);
   });
 
   it('has something left again when its window ends', async () => {

@@ -24,6 +24,12 @@ const BYTES = 10_000;
 /** Of so many clients it is remembered that they have nothing left; of others it is found out by what they ask. */
 const SPENT_MAX = 10_000;
 
+/**
+ * So many tokens that are none are looked at of an address that has nothing left, each 150 µs. More than people there log in with meanwhile:
+ * who has no log-in must not keep out those who have, and who has one already is let through whatever others send (Identity.knows).
+ */
+const FORGED_MAX = 20;
+
 /** How much each client may ask for. */
 export class Rates {
   readonly #person: Budget | undefined;
@@ -32,6 +38,8 @@ export class Rates {
   readonly #proxies: number;
   /** Until when they have nothing left: what is over is over, whatever it costs, until a window ends. */
   readonly #spent = new Map<Budget, LRUCache<string, number>>();
+  /** Of addresses that have nothing left, until when, and the tokens that were looked at since and were none. */
+  readonly #forged = new LRUCache<string, { readonly until: number; count: number }>({ max: SPENT_MAX });
 
   /**
    * Absent: as much as they like. `people`: all who are logged in at one address, together. `proxies`: how many stand before us
@@ -63,6 +71,11 @@ export class Rates {
   /** Counts an operation of this cost that is about to run, as `take` does, but no request is nearly free. */
   async begin(request: IncomingMessage, subject: string | null, cost: number): Promise<void> {
     await this.take(request, subject, Math.max(REQUEST, cost));
+  }
+
+  /** Whose turn it is: the person who is logged in, else the address. */
+  clientOf(request: IncomingMessage, subject: string | null): string {
+    return subject ?? clientOf(request, this.#proxies);
   }
 
   /** Counts the bytes of an answer that has been made, as far as what its operation has paid does not cover them. */
@@ -101,14 +114,36 @@ export class Rates {
   }
 
   #requireLeft(budget: Budget | undefined, request: IncomingMessage, who: string | undefined): void {
+    const waitMs = this.#waitOf(budget, request, who);
+    if (waitMs > 0) throw tooMany(waitMs);
+  }
+
+  #waitOf(budget: Budget | undefined, request: IncomingMessage, who: string | undefined): number {
     const spent = budget && this.#spent.get(budget);
-    if (!spent || spent.size === 0) return;
+    if (!spent || spent.size === 0) return 0;
     const key = who ?? clientOf(request, this.#proxies);
     const until = spent.get(key);
-    if (until === undefined) return;
+    if (until === undefined) return 0;
     const waitMs = until - performance.now();
-    if (waitMs > 0) throw tooMany(waitMs);
-    spent.delete(key);
+    if (waitMs <= 0) spent.delete(key);
+    return waitMs;
+  }
+
+  /**
+   * Before a token is looked at that nobody knows. Throws RATE_LIMITED where its address has nothing left and has sent more than a few that
+   * were none since: each refusal would cost the look as well. Returns how to tell that this one was good; undefined: nobody counts.
+   */
+  lookAtToken(request: IncomingMessage): (() => void) | undefined {
+    if (this.#spent.size === 0) return undefined;
+    const waitMs = this.#waitOf(this.#address, request, undefined);
+    if (waitMs <= 0) return undefined;
+    const key = clientOf(request, this.#proxies);
+    const now = performance.now();
+    let forged = this.#forged.get(key);
+    if (!forged || forged.until <= now) this.#forged.set(key, (forged = { until: now + waitMs, count: 0 }));
+    if (forged.count >= FORGED_MAX) throw tooMany(waitMs);
+    forged.count += 1;
+    return () => void (forged.count -= 1);
   }
 
   /**

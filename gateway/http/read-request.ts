@@ -1,10 +1,11 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
-import { digitsOf, parseExactly } from '../run/exact-numbers.js';
+import { digitsOf, mayHaveExactNumbers, parseExactly, TooManyExactNumbers } from '../run/exact-numbers.js';
 import type { Bodies } from './bodies.js';
 import { requireJson } from './media-type.js';
 import { withoutPrefix } from './persisted-documents.js';
 import { readBody } from './read-body.js';
+import { bodyCost } from './reading.js';
 import { Refusal } from './refusal.js';
 
 /** What a GraphQL request says, by whichever method it came. */
@@ -22,27 +23,37 @@ export interface GraphqlRequest {
   readonly variables: Readonly<Record<string, unknown>>;
 }
 
+export interface ReadRules {
+  /** Of a body, inflated. */
+  readonly bytesMax: number;
+  /** Numbers that are kept to the digit (run/exact-numbers.ts). */
+  readonly exactNumbersMax: number;
+  readonly bodies?: Bodies | undefined;
+  /** Parses a body of so many bytes that costs more than any request does (reading.ts), when it is paid for; throws when it cannot be. */
+  readonly dear: <T>(cost: number, bytes: number, parse: () => T) => Promise<T>;
+}
+
 /** GraphQL over HTTP: the four parameters from a POSTed body or a GET's address. */
-export async function readRequest(
-  request: IncomingMessage,
-  bytesMax: number,
-  bodies?: Bodies,
-): Promise<GraphqlRequest> {
+export async function readRequest(request: IncomingMessage, rules: ReadRules): Promise<GraphqlRequest> {
   const search = searchOf(request.url ?? '');
   if (search.size > 0) refuseTokens(search);
   if (request.method === 'GET') {
     if (request.headers['content-type'] !== undefined) requireJson(request.headers['content-type']);
-    return requestOf(parametersOf(search));
+    return requestOf(parametersOf(search, rules));
   }
   requireJson(request.headers['content-type'] ?? '');
-  return requestOf(bodyOf(await readBody(request, bytesMax, bodies)));
-}
-
-function bodyOf(bytes: Buffer): Record<string, unknown> {
+  const bytes = await readBody(request, rules.bytesMax, rules.bodies);
   // Decoding would put U+FFFD where the bytes are wrong, and change what somebody wrote without a word.
   if (!isUtf8(bytes)) throw badRequest('The body is not UTF-8.');
   const text = bytes.toString('utf8');
-  const value = jsonOf(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text, 'The body');
+  // Nearly all are short: the one price of a request pays for them.
+  if (bodyCost(bytes.length, false) === 0) return requestOf(bodyOf(text, rules));
+  const cost = bodyCost(bytes.length, mayHaveExactNumbers(text));
+  return requestOf(await rules.dear(cost, bytes.length, () => bodyOf(text, rules)));
+}
+
+function bodyOf(text: string, rules: ReadRules): Record<string, unknown> {
+  const value = jsonOf(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text, 'The body', rules);
   if (Array.isArray(value)) throw badRequest('One request carries one operation; batching is off.');
   if (!isObject(value)) throw badRequest('The body has to be a JSON object with a query.');
   return value;
@@ -50,7 +61,7 @@ function bodyOf(bytes: Buffer): Record<string, unknown> {
 
 const PARAMETERS = ['query', 'documentId', 'operationName', 'variables', 'extensions'];
 
-function parametersOf(search: ReadonlyMap<string, readonly string[]>): Record<string, unknown> {
+function parametersOf(search: ReadonlyMap<string, readonly string[]>, rules: ReadRules): Record<string, unknown> {
   const found: Record<string, unknown> = {};
   for (const name of PARAMETERS) {
     const values = search.get(name);
@@ -59,7 +70,7 @@ function parametersOf(search: ReadonlyMap<string, readonly string[]>): Record<st
     const [value] = values as [string];
     // As if it had been left out: an empty text names no operation, and is no JSON.
     if (value === '' && name !== 'query') continue;
-    found[name] = name === 'variables' || name === 'extensions' ? jsonOf(value, name) : value;
+    found[name] = name === 'variables' || name === 'extensions' ? jsonOf(value, name, rules) : value;
   }
   return found;
 }
@@ -133,10 +144,14 @@ function refuseTokens(search: ReadonlyMap<string, unknown>): void {
   }
 }
 
-function jsonOf(text: string, what: string): unknown {
+function jsonOf(text: string, what: string, { exactNumbersMax }: ReadRules): unknown {
   try {
-    return parseExactly(text);
+    return parseExactly(text, exactNumbersMax);
   } catch (cause) {
+    if (cause instanceof TooManyExactNumbers)
+      throw badRequest(
+        `${what} may have at most ${cause.most} numbers that are kept to the digit (1.50, 1e3, long ones).`,
+      );
     throw Refusal.of('BAD_REQUEST', `${what} is not JSON.`, { cause });
   }
 }

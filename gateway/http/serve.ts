@@ -8,7 +8,14 @@ import { GatewayModule } from '../gateway.module.js';
 import { answerNothing, observed, whyRefused } from './elsewhere.js';
 import { answerGraphql, type GraphqlOverHttpParts } from './graphql-over-http.js';
 import type { Readiness } from './health.controller.js';
-import { answerBrokenRequest, limitServer, SERVER_OPTIONS, whyNotTaken } from './node-limits.js';
+import {
+  answerBrokenRequest,
+  limitServer,
+  NODE_LIMITS,
+  serverOptions,
+  whyNotTaken,
+  type NodeLimits,
+} from './node-limits.js';
 import type { Playground } from './playground.js';
 import { answerProblem, answerRefusal } from './problem.js';
 
@@ -27,6 +34,8 @@ export async function serve(parts: {
   host: string;
   port: number;
   connectionsMax: number;
+  /** Absent: NODE_LIMITS. */
+  limits?: NodeLimits | undefined;
   /** Told of each connection beyond them. */
   rejected?: (() => void) | undefined;
   /** How long requests under way may take when it closes. */
@@ -37,6 +46,7 @@ export async function serve(parts: {
   logger: Logger;
 }): Promise<HttpServer> {
   const { newId } = parts.graphql;
+  const { limits = NODE_LIMITS } = parts;
   let closing = false;
 
   /**
@@ -51,7 +61,7 @@ export async function serve(parts: {
         parts.graphql.untaken?.add(response);
         return otherwise(request, response);
       }
-      const refused = whyNotTaken(request);
+      const refused = whyNotTaken(request, limits);
       if (closing || refused) response.setHeader('connection', 'close');
       if (refused) {
         parts.graphql.untaken?.add(response);
@@ -76,7 +86,7 @@ export async function serve(parts: {
   }
 
   const adapter = new FastifyAdapter({
-    serverFactory: (handler: RequestListener) => createServer(SERVER_OPTIONS, graphqlFirst(handler)),
+    serverFactory: (handler: RequestListener) => createServer(serverOptions(limits), graphqlFirst(handler)),
     exposeHeadRoutes: false,
     forceCloseConnections: 'idle',
     clientErrorHandler: answerBrokenRequest,
@@ -95,7 +105,7 @@ export async function serve(parts: {
   // Bodies stay in the socket: http/read-body.ts reads them, with limits that count after inflation.
   fastify.addContentTypeParser('*', (_request, _payload, done) => done(null));
   fastify.addHook('onRequest', (request, reply, done) => {
-    const refused = whyNotTaken(request.raw);
+    const refused = whyNotTaken(request.raw, limits);
     if (closing || refused) reply.raw.setHeader('connection', 'close');
     if (refused || request.is404) {
       reply.hijack();
@@ -124,7 +134,7 @@ export async function serve(parts: {
   await app.init();
   await fastify.ready();
   const server = app.getHttpServer() as Server;
-  const clients = limitServer(server, parts.connectionsMax, newId, parts.rejected);
+  const clients = limitServer(server, parts.connectionsMax, newId, parts.rejected, limits);
   return {
     async listen() {
       await app.listen({ port: parts.port, host: parts.host, backlog: BACKLOG });

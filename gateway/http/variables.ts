@@ -19,8 +19,16 @@ import { jsonOf } from '../plan/literals.js';
 import { asBuiltIn, digitsOf, hasMarked, parseExactly, withoutMarks } from '../run/exact-numbers.js';
 import { Refusal } from './refusal.js';
 
-const DEPTH_MAX = 20;
-const BYTES_MAX = 64 * 1024;
+/** What the variables of a request may be at most. */
+export interface VariableLimits {
+  /** Levels of lists and objects. */
+  readonly depth: number;
+  /** Of JSON; a number that is kept to the digit is thirty more. */
+  readonly bytes: number;
+}
+
+export const VARIABLE_LIMITS: VariableLimits = { depth: 20, bytes: 64 * 1024 };
+
 const ERRORS_MAX = 10;
 
 /** What came → what the operation takes, by its schema: defaults filled in, unknown names dropped. Throws BAD_USER_INPUT. */
@@ -29,8 +37,9 @@ export function coerceVariables(
   operation: Operation,
   given: Readonly<Record<string, unknown>>,
   suggestions: boolean,
+  limits = VARIABLE_LIMITS,
 ): Variables {
-  const marked = requireBounded(given);
+  const marked = requireBounded(given, limits);
   const definitions = operation.definition.variableDefinitions ?? [];
   if (definitions.length === 0) return {};
   const values = withExactDefaults(schema, definitions, marked ? builtIn(schema, definitions, given) : given);
@@ -79,11 +88,12 @@ function refused(errors: readonly GraphQLError[]): Refusal {
 }
 
 /** Deeper values overflow the stack of whoever walks them next; without recursion, so not here. */
-function requireBounded(given: Readonly<Record<string, unknown>>): boolean {
+function requireBounded(given: Readonly<Record<string, unknown>>, limits: VariableLimits): boolean {
   let level: unknown[] = Object.values(given);
   if (level.length === 0) return false;
   for (let depth = 1; level.length > 0; depth += 1) {
-    if (depth > DEPTH_MAX) throw Refusal.of('BAD_USER_INPUT', `variables may be at most ${DEPTH_MAX} levels deep.`);
+    if (depth > limits.depth)
+      throw Refusal.of('BAD_USER_INPUT', `variables may be at most ${limits.depth} levels deep.`);
     const next: unknown[] = [];
     for (const value of level) {
       if (typeof value === 'object' && value !== null) for (const one of Object.values(value)) next.push(one);
@@ -91,8 +101,8 @@ function requireBounded(given: Readonly<Record<string, unknown>>): boolean {
     level = next;
   }
   const json = JSON.stringify(given);
-  if (Buffer.byteLength(json) > BYTES_MAX) {
-    throw Refusal.of('BAD_USER_INPUT', `variables may be at most ${BYTES_MAX} bytes of JSON.`);
+  if (Buffer.byteLength(json) > limits.bytes) {
+    throw Refusal.of('BAD_USER_INPUT', `variables may be at most ${limits.bytes} bytes of JSON.`);
   }
   return hasMarked(json);
 }

@@ -27,7 +27,7 @@ export interface Loss {
 }
 
 /** More are not looked at: a client is shown 50, the log 10. */
-const ERRORS_KEPT = 200;
+export const ERRORS_KEPT = 200;
 
 /** The same while it grows. */
 export class GrowingOutcome implements Outcome {

@@ -22,6 +22,8 @@ export interface Crowd {
   readonly connections: number;
   /** All that each says. */
   readonly says?: string;
+  /** What the first, second, … of them says when all have been answered that: it lies ready at once. */
+  readonly atOnce?: (nth: number) => string;
   /** Held for so long. */
   readonly ms: number;
   /** Ordinary questions are asked meanwhile; one that fails is what comes. */

@@ -7,7 +7,7 @@ const WAVE = 1_000;
 const ALONE = 100;
 
 export async function sendCrowd(url: string, crowd: Crowd, ask: (message: Message) => Promise<Seen>): Promise<Seen> {
-  const { connections, says = '', ms, beside = false } = crowd;
+  const { connections, says = '', atOnce, ms, beside = false } = crowd;
   const ordinary = async (): Promise<{ seen: Seen; tookMs: number }> => {
     const began = performance.now();
     const seen = await ask({ body: query('{__typename}') });
@@ -19,6 +19,7 @@ export async function sendCrowd(url: string, crowd: Crowd, ask: (message: Messag
   try {
     for (let left = connections; left > 0; left -= WAVE)
       held.push(...(await Promise.all(Array.from({ length: Math.min(left, WAVE) }, () => connected(url, says)))));
+    if (atOnce) await Promise.all(held.map((socket, nth) => answered(socket, atOnce(nth))));
     const until = performance.now() + ms;
     if (!beside) await delay(ms);
     const together: number[] = [];
@@ -47,6 +48,14 @@ function connected(url: string, says: string): Promise<Socket> {
     // Who was told why stays, and who was turned away without a word has nothing to stay for.
     socket.on('end', () => heard || socket.destroy());
     socket.on('error', () => {}).on('close', () => resolve(socket));
+  });
+}
+
+function answered(socket: Socket, said: string): Promise<void> {
+  return new Promise((resolve) => {
+    socket.once('data', () => resolve()).once('close', () => resolve());
+    if (socket.destroyed) resolve();
+    else socket.write(said);
   });
 }
 

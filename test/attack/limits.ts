@@ -7,6 +7,7 @@ import {
   lists,
   nest,
   PREFLIGHT,
+  query,
   times,
   type Attack,
   type Message,
@@ -229,7 +230,64 @@ const ANSWERS: Table = {
   ],
 };
 
-export const limits: readonly Attack[] = [...wayRows, ...attacks('gateway', SPREAD), ...attacks('open', ANSWERS)];
+/** Other limits than the defaults: what an operator has said of `open`. */
+export const LIMITS_OF_OPEN = {
+  HEADERS_MAX: '50',
+  HEADER_BYTES: '8192',
+  VARIABLES_BYTES: '61440',
+  LIMIT_VALUE_DEPTH: '5',
+  LIMIT_ERRORS: '2',
+};
+
+const ORDINARY = query('{me{id}}');
+/** `count` headers. */
+const headers = (count: number): Message => ({
+  bytes: `POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${ORDINARY.length}\r\nconnection: close\r\n${'a: b\r\n'.repeat(count - 4)}\r\n${ORDINARY}`,
+});
+/** The address with the names and values of all headers: so many bytes, with `x: ` and the name of its value. */
+const headerBytes = (bytes: number): Message => {
+  const others = `/graphqlhostxcontent-typeapplication/jsoncontent-length${ORDINARY.length}connectioncloseb`.length;
+  return {
+    bytes: `POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${ORDINARY.length}\r\nconnection: close\r\nb: ${'x'.repeat(bytes - others)}\r\n\r\n${ORDINARY}`,
+  };
+};
+const sized = (bytes: number): Message =>
+  asks('query($t:String){echo(text:$t)}', { variables: { t: 'x'.repeat(bytes - 8) } });
+const deep = (levels: number): Message => asks('query($d:JSON){echo(deep:$d)}', { variables: { d: nested(levels) } });
+const WRONG_PAGES = { code: 'BAD_USER_INPUT', ran: true };
+
+/** Of headers, whose limits nothing can be named around. */
+const requests = (count: number, bytes: number): Table => ({
+  [`S4 headers: ${count}`]: [headers(count), 200],
+  [`S4 headers: ${count + 1}`]: [headers(count + 1), 431, 'BAD_REQUEST'],
+  [`S4 bytes of headers: one fewer than ${bytes}`]: [headerBytes(bytes - 1), 200],
+  [`S4 bytes of headers: ${bytes}`]: [headerBytes(bytes), 431, 'BAD_REQUEST'],
+});
+
+const SET: Table = {
+  'S4 bytes of variables: as many as were set': [sized(61_440), 200],
+  'S4 bytes of variables: one more': [sized(61_441), 400, 'BAD_USER_INPUT'],
+  'S4 depth of variables: as was set': [deep(5), 200],
+  'S4 depth of variables: one more': [deep(6), 400, 'BAD_USER_INPUT'],
+  'S4 depth of values: as was set': [asks(`{echo(deep:${lists(5)})}`), 200],
+  'S4 depth of values: one more': [asks(`{echo(deep:${lists(6)})}`), 400, 'GRAPHQL_VALIDATION_FAILED'],
+  'S4 errors: as many as were set': [
+    asks('{a:people(first:101){id} b:people(first:101){id}}'),
+    200,
+    { ...WRONG_PAGES, says: /"path":\["b"\]/ },
+  ],
+  'S4 errors: one more': [
+    asks('{a:people(first:101){id} b:people(first:101){id} c:people(first:101){id}}'),
+    200,
+    { ...WRONG_PAGES, says: /"path":\["b"\]/, hides: /"path":\["c"\]/ },
+  ],
+};
+
+export const limits: readonly Attack[] = [
+  ...wayRows,
+  ...attacks('gateway', { ...SPREAD, ...requests(100, 16_384) }),
+  ...attacks('open', { ...ANSWERS, ...requests(50, 8_192), ...SET }),
+];
 
 /** What the gateway's PERSISTED_DOCUMENTS has for the rows above: each limit, at it and beyond. */
 export function registeredDocuments(): Record<string, string> {

@@ -11,7 +11,7 @@ import { fuzz, fuzzLine, type Fuzzed } from './fuzz.js';
 import type { Programs } from './programs.js';
 import type { FromWorker, ToWorker } from './programs.worker.js';
 import { attacksWith } from './rows.js';
-import { attack, PROMISED, takesItsTime, type Outcome } from './run.js';
+import { attack, PROMISED, takesItsTime, withStrain, type Outcome } from './run.js';
 import { SEED } from '../seed.js';
 import { THREATS } from './threats.js';
 import { NO_STRAIN } from './watch.js';
@@ -116,17 +116,19 @@ async function run(attacks: readonly Attack[]): Promise<number> {
   const bar = showProgress(attacks.length, process.stderr, 'attacks');
   try {
     // Those that take their time go beside the others, which are taken the time of.
-    const slow = attacks.filter((row) => row.slow).map((row) => attack(row, programs, undefined));
+    const slow = attacks
+      .filter((row) => row.slow)
+      .map((row) => attack(row, programs, undefined).finally(() => bar.add(1, row.id)));
     for (const row of attacks) {
       if (row.slow) continue;
       bar.add(1, row.id);
       outcomes.push(await attack(row, programs, PROMISED));
     }
-    for (const one of slow) {
-      const outcome = await one;
-      bar.add(1, outcome.attack.id);
-      outcomes.push(outcome);
-    }
+    // What they block while others are sent is told of those; from here on they are alone.
+    await programs.state();
+    const slowly = await Promise.all(slow);
+    const { blockedMs } = await programs.state();
+    outcomes.push(...slowly.map((outcome) => withStrain(outcome, blockedMs, PROMISED)));
     if (fuzzes) chance = await fuzz(programs, { count: changed, seed: SEED }, PROMISED);
   } finally {
     bar.stop();

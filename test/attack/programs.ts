@@ -14,7 +14,7 @@ import { PASSWORD } from '../people.js';
 import { startTinyGraph } from '../tiny/tiny-graph.js';
 import type { Cast, Target } from './attack.js';
 import { CONNECTIONS_OF_CROWDED } from './h-sockets.js';
-import { ANSWER_BYTES_OF_OPEN, registeredDocuments } from './limits.js';
+import { ANSWER_BYTES_OF_OPEN, LIMITS_OF_OPEN, registeredDocuments } from './limits.js';
 import { WatchedLog } from './log.js';
 import { collectGarbage, NO_STRAIN, watchProcess, type Strain } from './watch.js';
 
@@ -108,6 +108,7 @@ export async function startPrograms(): Promise<Programs> {
       PERSISTED_DOCUMENTS: documents,
     });
     const open = await start({
+      ...LIMITS_OF_OPEN,
       INTROSPECTION: 'on',
       COST_LIMIT: '1000',
       ANSWER_BYTES: String(ANSWER_BYTES_OF_OPEN),

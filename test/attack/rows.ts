@@ -1,5 +1,6 @@
 import { documents } from './a-documents.js';
 import type { Attack } from './attack.js';
+import { audits } from './b-audits.js';
 import { envelopes } from './b-envelopes.js';
 import { prototypes } from './c-prototypes.js';
 import { subgraphs } from './d-subgraphs.js';
@@ -18,6 +19,7 @@ export function attacksWith(sizes: CrowdSizes): readonly Attack[] {
   return [
     ...documents,
     ...envelopes,
+    ...audits,
     ...prototypes,
     ...subgraphs,
     ...headers,

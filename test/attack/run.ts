@@ -87,6 +87,16 @@ async function once(
   };
 }
 
+/**
+ * One that took its time, when it is known how long the event loop was blocked while nothing but such went on. It is not sent again for
+ * that, and so held to it generously, like all that cannot be.
+ */
+export function withStrain(outcome: Outcome, blockedMs: number, bounds: Bounds): Outcome {
+  if (blockedMs <= fiveTimes(bounds).blockedMs) return { ...outcome, blockedMs };
+  const wrong = `the event loop was blocked for ${blockedMs.toFixed(0)} ms by what takes its time`;
+  return { ...outcome, blockedMs, violations: [...outcome.violations, wrong] };
+}
+
 function fiveTimes({ ms, nextMs, blockedMs, ...rest }: Bounds): Bounds {
   return { ms: 5 * ms, nextMs: 5 * nextMs, blockedMs: 5 * blockedMs, ...rest };
 }

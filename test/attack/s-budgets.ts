@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import { asks, attacks, JSON_TYPE, query, times, type Attack, type Cast, type Message, type Table } from './attack.js';
 import { forgedTokens, privateKeyOf } from './forged-tokens.js';
 import { nearlyFields } from './names.js';
@@ -158,6 +159,91 @@ const BUDGETS: readonly Attack[] = [
   }),
 ];
 
+const posted = (address: string, body: string): string =>
+  `POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-forwarded-for: ${address}\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+
+/** What they say first costs nothing. */
+function atOnce(connections: number, said: (nth: number) => string): Message {
+  return { crowd: { connections, says: 'OPTIONS /graphql HTTP/1.1\r\nhost: x\r\n\r\n', atOnce: said, ms: 0 } };
+}
+
+/** Sent once more it is known, and its client has nothing left: each time it is another. */
+let crowds = 0;
+
+/** What lies ready at once is read one after another, and others are asked between; the event loop is watched. */
+const AT_ONCE: readonly Attack[] = [
+  ...attacks('metered', {
+    'S30 an ordinary question, after two hundred new texts at once that are dear to read': [
+      atOnce(200, (nth) => {
+        if (nth === 0) crowds += 1;
+        return posted(`203.0.115.${crowds}`, dearToRead(`Crowd${crowds}x${nth}`));
+      }),
+      200,
+    ],
+    'S30 one more of who sent them': [() => from(`203.0.115.${crowds}`, dearToRead('Crowd')), 429, TOO_MANY],
+    'S30 an ordinary question, after fifty such of fifty clients': [
+      atOnce(50, (nth) => {
+        if (nth === 0) crowds += 1;
+        return posted(`203.0.${115 + crowds}.${nth}`, dearToRead(`Many${crowds}x${nth}`));
+      }),
+      200,
+    ],
+  }),
+];
+
+/** As long as a body may be, under a name that nobody asks for; `unit` again and again. */
+const UNASKED_BYTES = 256 * 1024;
+const unasked = (unit: string): string => {
+  const head = '{"query":"{__typename}","x":[';
+  const times = Math.floor((UNASKED_BYTES - head.length - 2) / (unit.length + 1));
+  return `${head}${Array<string>(times).fill(unit).join(',')}]}`;
+};
+const zipped = (address: string, body: string): Message => ({
+  ...from(address, '', { 'content-encoding': 'gzip' }),
+  body: gzipSync(body),
+});
+/** Each an object with a name of its own: the dearest that there is to parse. */
+function named(): string {
+  let nth = 0;
+  return unasked('{"~~~~":1}').replaceAll('~~~~', () => (nth += 1).toString(36).padStart(4, 'k'));
+}
+
+/** 259 units each. */
+const BODIES: readonly Attack[] = [
+  ...attacks('metered', { 'S30 a body of 256 KiB that nobody asks for': [zipped('203.0.113.230', unasked('1')), 200] }),
+  ...attacks(
+    'metered',
+    {
+      'S30 the fourth body that is 1 kB on its way and 256 KiB to parse': [
+        zipped('203.0.113.231', unasked('1')),
+        429,
+        TOO_MANY,
+      ],
+      'S30 the fourth that has nothing but names in it': [zipped('203.0.113.232', named()), 429, TOO_MANY],
+    },
+    { repeat: 4 },
+  ),
+  ...attacks(
+    'metered',
+    {
+      'S30 the second that is parsed twice for a number that is kept to the digit': [
+        zipped('203.0.113.233', named().replace('[', '[1.0,')),
+        429,
+        TOO_MANY,
+      ],
+    },
+    { repeat: 2 },
+  ),
+  ...attacks('metered', {
+    'S30 numbers that are kept to the digit, more than variables have room for': [
+      zipped('203.0.113.234', unasked('1e1')),
+      400,
+      { code: 'BAD_REQUEST', says: /at most 1,?821 numbers/ },
+    ],
+    'S30 the next of who sent them, to whom little is left': [zipped('203.0.113.234', unasked('-0')), 429, TOO_MANY],
+  }),
+];
+
 /** Twenty texts that a leaf repeats: it costs nothing, and is twenty times as long as what the client sends. */
 const REPEATED = `query($t:String){${times(20, (index) => `a${index}:echo(text:$t)`)}}`;
 const repeated = (address: string, bytes: number): Message =>
@@ -260,6 +346,8 @@ export const budgets: readonly Attack[] = [
   ...attacks('open', { ...COST, ...TOO_LONG }),
   ...attacks('social', SWEEP),
   ...BUDGETS,
+  ...AT_ONCE,
+  ...BODIES,
   ...BYTES,
   ...GUESSES,
 ];

@@ -136,7 +136,12 @@ export const THREATS: readonly Threat[] = [
     id: 'S30',
     what: 'too many requests, guessed passwords',
     rows: ['S30', 'E4', 'G1'],
-    tests: ['gateway/http/rates.test.ts', 'libs/rate-limit/budgets.test.ts', 'test/journeys/sessions.test.ts'],
+    tests: [
+      'gateway/http/rates.test.ts',
+      'gateway/http/turns.test.ts',
+      'libs/rate-limit/budgets.test.ts',
+      'test/journeys/sessions.test.ts',
+    ],
   },
   {
     id: 'S31',

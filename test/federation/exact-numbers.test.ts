@@ -1,5 +1,11 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
-import { digitsOf, parseExactly, roundedNumbers, writeExactly } from '../../gateway/run/exact-numbers.js';
+import {
+  digitsOf,
+  parseExactly,
+  roundedNumbers,
+  TooManyExactNumbers,
+  writeExactly,
+} from '../../gateway/run/exact-numbers.js';
 import { planOf } from './every-way.js';
 import { federate, type AskOptions } from './harness.js';
 
@@ -58,6 +64,16 @@ describe('JSON with every digit', () => {
     const text = `[1e1,${'1'.repeat(4_000_000)}]`;
     expect(writeExactly(parseExactly(text)) === text).toBe(true);
   });
+
+  it.each(['1.50', '-0', '1e1', '12345678901234567'])(
+    'of %s it is told when there are too many, before any is kept',
+    (number) => {
+      const many = (count: number): string => `{"value":[1,${`${number},`.repeat(count)}2.5]}`;
+      expect(writeExactly(parseExactly(many(9), 9))).toBe(many(9));
+      expect(() => parseExactly(many(10), 9)).toThrow(TooManyExactNumbers);
+      expect(writeExactly(parseExactly(many(10)))).toBe(many(10));
+    },
+  );
 
   it('nobody who does not know the mark makes a text a number', () => {
     const text = '{"value":"\\u00010123456789abcdef01234567:5","n":1.0}';

@@ -56,6 +56,7 @@ export class TinyEngine {
         directives: 50,
         selections: 1_000,
         items: 20_000,
+        valueDepth: 20,
       },
       introspection: true,
       suggestions: true,

@@ -77,6 +77,7 @@ export async function startTinyHttp(
     directives: 50,
     selections: 1_000,
     items: 20_000,
+    valueDepth: 20,
   };
   const documents = new Documents(schema, {
     limits,

@@ -1,0 +1,247 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { buildSchema } from 'graphql';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Failure } from '#libs/failure';
+import { openBudgets } from '#libs/rate-limit';
+import { silent } from '#libs/telemetry';
+import { startTinyHttp, type TinyHttp, type TinyHttpOptions } from '../../test/tiny/tiny-http.js';
+import { Rates } from './rates.js';
+import { Refusal } from './refusal.js';
+import { Turns } from './turns.js';
+
+/** Counts the turns of the event loop. */
+function loop(): { turn: number; end: () => void } {
+  const counted = { turn: 0, end: () => clearImmediate(next) };
+  const count = (): void => {
+    counted.turn += 1;
+    next = setImmediate(count);
+  };
+  let next = setImmediate(count);
+  return counted;
+}
+
+/** Longer than what is begun in one turn may take together. */
+const spin = (ms = 8): void => {
+  for (const until = performance.now() + ms; performance.now() < until;);
+};
+
+const DAY = 86_400_000;
+
+describe('work that nothing can interrupt', () => {
+  let turns = new Turns(1_000);
+  afterEach(() => void (turns = new Turns(1_000)));
+  const take = (who: string, work: () => unknown, bytes = 1): Promise<unknown> => turns.take(who, bytes, DAY, work);
+
+  it('is done in turns of the event loop of its own (control: what is done as it comes is done in one)', async () => {
+    const counted = loop();
+    const at = { ours: [] as number[], naive: [] as number[] };
+    const piece = (of: number[]) => (): void => {
+      of.push(counted.turn);
+      spin();
+    };
+    for (let nth = 0; nth < 10; nth += 1) piece(at.naive)();
+    await Promise.all(Array.from({ length: 10 }, (_, nth) => take(`client ${nth}`, piece(at.ours))));
+    counted.end();
+    expect([new Set(at.naive).size, new Set(at.ours).size]).toEqual([1, 10]);
+  });
+
+  it('is done together as far as it is quick: a text that somebody else has sent meanwhile is known', async () => {
+    const counted = loop();
+    const began = counted.turn;
+    await Promise.all(Array.from({ length: 1_000 }, (_, nth) => take(`client ${nth}`, () => {})));
+    counted.end();
+    expect(counted.turn - began).toBeLessThan(500);
+  });
+
+  it('keeps nobody waiting where it is not dear any more: a hundred of one client for one new text (control: those that stay dear)', async () => {
+    const counted = loop();
+    const turnsOf = async (isDear: (read: boolean) => boolean): Promise<number> => {
+      let read = false;
+      const began = counted.turn;
+      const work = async (): Promise<void> => {
+        read = true;
+        await delay(1);
+      };
+      const all = Array.from({ length: 100 }, () => turns.take('a', 1, DAY, work, () => isDear(read)));
+      await Promise.all(all);
+      return counted.turn - began;
+    };
+    const [known, dear] = [await turnsOf((read) => !read), await turnsOf(() => true)];
+    counted.end();
+    // Each turn may be one in which a timer is awaited; a hundred of them are a hundred.
+    expect(dear).toBeGreaterThanOrEqual(100);
+    expect(known).toBeLessThan(dear / 2);
+  });
+
+  it('is done for one client after another, whoever has sent more', async () => {
+    const done: string[] = [];
+    await Promise.all(['a1', 'a2', 'a3', 'b1', 'c1', 'b2'].map((name) => take(name[0]!, () => done.push(name))));
+    expect(done).toEqual(['a1', 'b1', 'c1', 'a2', 'b2', 'a3']);
+  });
+
+  it('is done for a client when what it had done before is paid for; others do not wait for that', async () => {
+    const done: string[] = [];
+    let pay = (): void => {};
+    const first = take('a', () => {
+      done.push('a1');
+      return new Promise<void>((resolve) => (pay = resolve));
+    });
+    const second = take('a', () => done.push('a2'));
+    await take('b', () => done.push('b1'));
+    await delay(20);
+    expect(done).toEqual(['a1', 'b1']);
+    pay();
+    await Promise.all([first, second]);
+    expect(done).toEqual(['a1', 'b1', 'a2']);
+  });
+
+  it('tells what came of it, and goes on with the next where that is an error', async () => {
+    const outcomes = await Promise.allSettled([
+      take('a', () => {
+        throw new Error('at once');
+      }),
+      take('a', () => Promise.reject(new Error('later'))),
+      take('a', () => 'well'),
+    ]);
+    expect(outcomes.map((one) => (one.status === 'fulfilled' ? one.value : String(one.reason)))).toEqual([
+      'Error: at once',
+      'Error: later',
+      'well',
+    ]);
+    expect(turns.bytes).toBe(0);
+  });
+
+  it('is refused where too much waits: the last of who has most', async () => {
+    const began: string[] = [];
+    const sizes: [string, number][] = [
+      ['a', 300],
+      ['a', 300],
+      ['b', 400],
+      ['b', 1],
+      ['c', 100],
+    ];
+    const outcomes = Promise.allSettled(sizes.map(([who, bytes]) => take(who, () => began.push(who), bytes)));
+    expect(turns.bytes).toBe(801);
+    const [, second, ...others] = await outcomes;
+    expect(second).toMatchObject({ status: 'rejected', reason: { code: 'OVERLOADED' } });
+    expect((second as PromiseRejectedResult).reason).toBeInstanceOf(Refusal);
+    expect(others.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled']);
+    expect([began, turns.bytes]).toEqual([['a', 'b', 'c', 'b'], 0]);
+  });
+
+  it('is not begun for who has waited too long', async () => {
+    const began: string[] = [];
+    let pay = (): void => {};
+    const first = take('a', () => new Promise<void>((resolve) => (pay = resolve)));
+    const late = turns.take('a', 1, 20, () => began.push('late'));
+    await expect(late).rejects.toMatchObject({ code: 'GATEWAY_TIMEOUT' });
+    await expect(late).rejects.toBeInstanceOf(Failure);
+    pay();
+    await first;
+    await take('a', () => began.push('next'));
+    expect([began, turns.bytes]).toEqual([['next'], 0]);
+  });
+});
+
+describe('texts that nobody has sent before, and that are as dear to read as a text may be', () => {
+  const closers: (() => Promise<void>)[] = [];
+  afterEach(async () => {
+    for (const close of closers.splice(0)) await close();
+  });
+  /** `reads`: how many texts it has read. */
+  const start = async (options: TinyHttpOptions): Promise<{ tiny: TinyHttp; reads: () => number }> => {
+    const schema = buildSchema('type Query { me: Person } type Person { id: ID }');
+    const tiny = await startTinyHttp(schema, { me: { id: '1' } }, options);
+    closers.push(() => tiny.close());
+    const { documents } = tiny;
+    const operation = documents.operation.bind(documents);
+    let count = 0;
+    documents.operation = (text, ...rest) => {
+      if (!documents.has(text)) count += 1;
+      return operation(text, ...rest);
+    };
+    return { tiny, reads: () => count };
+  };
+  const dear = (nth: number): string => `query D${nth}{me{...F ...F}} fragment F on Person{${'id '.repeat(480)}}`;
+  const written = (query: string, client: string): string => {
+    const body = JSON.stringify({ query });
+    return `POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-forwarded-for: ${client}\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+  };
+
+  /** Each on a connection that is open already, all in one go; the status of each. */
+  async function atOnce(tiny: TinyHttp, requests: readonly string[]): Promise<Promise<number>[]> {
+    const { port } = new URL(tiny.url);
+    let open = 0;
+    tiny.server.on('connection', () => (open += 1));
+    const sockets = requests.map((): Socket => connect(Number(port), '127.0.0.1'));
+    closers.unshift(async () => sockets.forEach((socket) => socket.destroy()));
+    while (open < sockets.length || sockets.some(({ connecting }) => connecting)) await delay(5);
+    return requests.map((request, nth) => {
+      const socket = sockets[nth]!;
+      socket.write(request);
+      return new Promise((resolve) =>
+        socket.once('data', (chunk) => resolve(Number(/^HTTP\/1\.1 (\d+)/.exec(String(chunk))?.[1]))),
+      );
+    });
+  }
+
+  /** How many of them had been read when somebody else, who asked last, was answered; and the most that were read in one turn. */
+  async function burst(options: TinyHttpOptions, count: number): Promise<{ between: number; inOneTurn: number }> {
+    const { tiny, reads } = await start(options);
+    const known = written('{me{id}}', '203.0.113.2');
+    await Promise.all(await atOnce(tiny, [known]));
+    const before = reads();
+    let seen = before;
+    let inOneTurn = 0;
+    const look = (): void => {
+      inOneTurn = Math.max(inOneTurn, reads() - seen);
+      seen = reads();
+      next = setImmediate(look);
+    };
+    let next = setImmediate(look);
+    const statuses = await atOnce(tiny, [
+      ...Array.from({ length: count }, (_, nth) => written(dear(nth), '203.0.113.1')),
+      known,
+    ]);
+    expect(await statuses.at(-1)).toBe(200);
+    const between = reads() - before;
+    expect(await Promise.all(statuses)).toEqual(Array<number>(count + 1).fill(200));
+    clearImmediate(next);
+    return { between, inOneTurn };
+  }
+
+  it('are read one in each turn of the event loop, and others are answered between (control: all of them before anybody else)', async () => {
+    const ours = await burst({ turns: new Turns(10_000_000) }, 20);
+    expect(ours.inOneTurn).toBe(1);
+    expect(ours.between).toBeLessThan(10);
+    const naive = await burst({}, 20);
+    expect(naive.inOneTurn).toBeGreaterThan(10);
+    expect(naive.between).toBeGreaterThanOrEqual(20);
+  });
+
+  it('are read as far as the budget of their client goes, however many come at once (control: all that came)', async () => {
+    const budgets = await openBudgets({ redisUrl: undefined, logger: silent });
+    closers.push(() => budgets.close());
+    const read = async (turns: Turns | undefined, count: number): Promise<[number, number[]]> => {
+      const address = budgets.of({ name: `of ${count}`, points: 1_000, windowS: 600 });
+      // A budget as it is where another program counts: its answer takes a turn.
+      const counts = {
+        ...address,
+        take: async (key: string, points?: number) => (await delay(1), address.take(key, points)),
+      };
+      const { tiny, reads } = await start({
+        turns,
+        rates: new Rates({ person: undefined, address: counts, proxies: 1 }),
+      });
+      const requests = Array.from({ length: count }, (_, nth) => written(dear(nth), '203.0.113.1'));
+      const statuses = await Promise.all(await atOnce(tiny, requests));
+      return [reads(), statuses];
+    };
+    // 299 each to be read, 309 to be planned, 5 to be run: the second is more than was left.
+    const [few, statuses] = await read(new Turns(10_000_000), 200);
+    expect(few).toBeLessThanOrEqual(4);
+    expect(statuses.filter((status) => status === 429).length).toBeGreaterThanOrEqual(200 - few);
+    expect((await read(undefined, 20))[0]).toBe(20);
+  });
+});
