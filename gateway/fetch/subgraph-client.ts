@@ -3,6 +3,7 @@ import { CACHE_HEADERS } from '../cache/cache-control.js';
 import type { AnswerHeaders } from '../cache/run-cache.js';
 import type { RequestContext, SubgraphCall, SubgraphClient } from '../engine.js';
 import { Attempt, HEEDED, unavailable, type AttemptOptions, type Caller, type Missed } from './attempt.js';
+import type { Endpoint } from './endpoint.js';
 import { Heed } from './heed.js';
 import type { Upstream, Target } from './upstream.js';
 import { Upstreams, type UpstreamsOptions } from './upstream.js';
@@ -64,6 +65,7 @@ class Call implements Caller {
   #began = 0;
   #again = false;
   #looked = false;
+  readonly #tried: Endpoint[] = [];
   #ended = false;
 
   constructor(
@@ -108,17 +110,18 @@ class Call implements Caller {
     else this.#second = undefined;
     if (this.#ended || this.#first || this.#second) return;
     if (this.#retries(attempt, missed)) return;
-    if (missed === 'unsent' && !this.#looked) void this.#lookAgain(attempt, failure);
+    if (missed === 'unsent' && !this.#looked) void this.#lookAgain(failure);
     else this.end(failure);
   }
 
   /** Nobody is there where the name was, and nothing was sent: it may be elsewhere since. */
-  async #lookAgain({ target }: Attempt, failure: Failure): Promise<void> {
+  async #lookAgain(failure: Failure): Promise<void> {
     this.#looked = true;
     await this.#upstream.lookAgain();
     if (this.#ended) return;
-    if (this.#upstream.targets.some(({ endpoint }) => endpoint === target.endpoint)) return this.end(failure);
-    this.#first = this.#attempt(undefined);
+    const untried = this.#upstream.targets.filter(({ endpoint }) => !this.#tried.includes(endpoint));
+    if (untried.length === 0) return this.end(failure);
+    this.#first = this.#attempt(undefined, untried);
     this.#first.begin();
   }
 
@@ -130,8 +133,10 @@ class Call implements Caller {
     this.#reject(failure);
   }
 
-  #attempt(tried: Target | undefined): Attempt {
-    return new Attempt(this, this.#call, this.#context, this.#upstream.choose(tried), this.#options);
+  #attempt(tried: Target | undefined, among?: readonly Target[]): Attempt {
+    const target = this.#upstream.choose(tried, among);
+    this.#tried.push(target.endpoint);
+    return new Attempt(this, this.#call, this.#context, target, this.#options);
   }
 
   get #mayRepeat(): boolean {

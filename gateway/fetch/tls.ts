@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { createSecureContext, rootCertificates, type ConnectionOptions } from 'node:tls';
+import * as tlsModule from 'node:tls';
+import { createSecureContext, type ConnectionOptions } from 'node:tls';
 import { Agent, fetch, type Dispatcher } from 'undici';
 
 export type SubgraphTls = Pick<ConnectionOptions, 'ca' | 'cert' | 'key'>;
@@ -31,13 +32,27 @@ export function readTls(files: {
   return tls;
 }
 
+/** Whom Node believes where nothing is said: with `ca` it would believe nobody else, not those of NODE_EXTRA_CA_CERTS either. */
+function trusted(): readonly (string | Buffer)[] {
+  // Node 22.15 and later; what it leaves out of the types of 20.
+  const { getCACertificates } = tlsModule as { getCACertificates?: (type: 'default') => string[] };
+  if (getCACertificates !== undefined) return getCACertificates('default');
+  const extra = process.env['NODE_EXTRA_CA_CERTS'];
+  try {
+    return extra ? [...tlsModule.rootCertificates, readFileSync(extra)] : tlsModule.rootCertificates;
+  } catch {
+    // Node has said so itself at its start, and goes on without.
+    return tlsModule.rootCertificates;
+  }
+}
+
 /**
  * For what a gateway asks besides subgraph calls: schemas, ended log-ins, keys of tokens. It shows the same certificate; believed are who
  * SUBGRAPH_TLS_CA vouches for and those whom everybody believes, for an issuer or a registry may be a public one. Undefined: nothing is set.
  */
 export function dispatcherWith(tls: SubgraphTls): Dispatcher | undefined {
   if (tls.ca === undefined && tls.cert === undefined) return undefined;
-  const ca = tls.ca === undefined ? {} : { ca: [...rootCertificates, tls.ca as Buffer] };
+  const ca = tls.ca === undefined ? {} : { ca: [...trusted(), tls.ca as Buffer] };
   return new Agent({ connect: { ...tls, ...ca }, maxHeaderSize: 16 * 1024 });
 }
 

@@ -1,4 +1,5 @@
 import { lookup } from 'node:dns/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { addressesOf, type Address } from './addresses.js';
 import { Endpoint, type EndpointOptions } from './endpoint.js';
 import { RetryBudget } from './retry-budget.js';
@@ -21,6 +22,8 @@ export interface UpstreamsOptions extends EndpointOptions {
 
 /** Names are looked up out of turn at most so often, ms. */
 const LOOK_AGAIN_MS = 1_000;
+/** A call waits so long for it, ms. */
+const LOOK_MS_MAX = 1_000;
 
 /** Where one subgraph is asked, and how much of what it is asked may be repeated. */
 export class Upstream {
@@ -39,10 +42,10 @@ export class Upstream {
 
   /**
    * Of two addresses by chance the one that has less to do (Mitzenmacher, "The Power of Two Choices", 2001), of those that answer;
-   * not the one that was tried already, nor one that is ending, let alone starting, where there is another.
+   * not the one that was tried already, nor one that is ending, let alone starting, where there is another. `among`: only of these.
    */
-  choose(tried: Target | undefined): Target {
-    const { targets } = this;
+  choose(tried: Target | undefined, among: readonly Target[] = this.targets): Target {
+    const targets = among;
     if (targets.length === 1) return targets[0]!;
     const fits = (target: Target) => target.endpoint.breaker.allows;
     const others = targets.filter((target) => target !== tried && fits(target));
@@ -171,15 +174,18 @@ export class Upstreams {
   }
 }
 
-/** Who comes before its time gets the look that there is. */
+/** Who comes before its time, or while one is under way, gets the look that there is; one that takes too long is waited for no longer. */
 function atMostEvery(ms: number, look: () => Promise<void>): () => Promise<void> {
   let at = -Infinity;
+  let underWay = false;
   let last = Promise.resolve();
   return () => {
     const now = performance.now();
-    if (now - at < ms) return last;
+    if (underWay || now - at < ms) return last;
     at = now;
-    return (last = look());
+    underWay = true;
+    const found = look().finally(() => (underWay = false));
+    return (last = Promise.race([found, sleep(LOOK_MS_MAX, undefined, { ref: false })]));
   };
 }
 

@@ -50,13 +50,13 @@ export class KeyRetention {
   constructor(parts: { readonly database: Database; readonly keepMs: number; readonly logger: Logger }) {
     const { database, keepMs, logger } = parts;
     this.#timer = setInterval(() => {
-      this.#running ??= forgetKeys(database, keepMs)
-        .then(() => forgetCalls(database))
-        .then(
-          () => {},
-          (err: unknown) =>
-            logger.warn({ service: database.service, err }, 'Old idempotency keys are still there; later again'),
-        )
+      const isLeft = (table: string) => (err: unknown) =>
+        logger.warn({ service: database.service, table, err }, 'What is old in it is still there; later again');
+      this.#running ??= Promise.all([
+        forgetKeys(database, keepMs).catch(isLeft('idempotency_keys')),
+        forgetCalls(database).catch(isLeft('written_calls')),
+      ])
+        .then(() => {})
         .finally(() => (this.#running = undefined));
     }, EVERY_MS).unref();
   }

