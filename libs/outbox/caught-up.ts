@@ -135,7 +135,8 @@ export class CaughtUp {
     const asked = [...new Set([...this.#waiters].flatMap(({ left }) => left.map(({ aggregate }) => aggregate)))];
     for (let from = 0; from < asked.length; from += ASKED_MAX) {
       const heard = await lastHeard(database, group, asked.slice(from, from + ASKED_MAX));
-      for (const [aggregate, version] of heard) if (this.#isDropped(aggregate, version)) this.#remember(aggregate, version);
+      for (const [aggregate, version] of heard)
+        if (this.#isDropped(aggregate, version)) this.#remember(aggregate, version);
       for (const waiter of this.#waiters) {
         this.#settle(waiter, (one) => {
           if ((heard.get(one.aggregate) ?? 0) < one.version) return false;
