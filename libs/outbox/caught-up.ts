@@ -44,6 +44,11 @@ const PAUSES_MS = [2, 5, 10, 20, 40];
  */
 const DROPS_WITHIN_MS = 5_000;
 
+const STANDING = `
+  SELECT aggregate, aggregate_version AS version, EXISTS (
+    SELECT FROM drops_due AS due WHERE due.consumer = inbox.consumer AND due.aggregate = inbox.aggregate
+  ) AS "dropDue" FROM inbox WHERE consumer = $1 AND aggregate = ANY($2::text[])`;
+
 interface Waiter {
   left: Awaited[];
   justHeard: boolean;
@@ -134,9 +139,12 @@ export class CaughtUp {
     const { database, group } = this.#options;
     const asked = [...new Set([...this.#waiters].flatMap(({ left }) => left.map(({ aggregate }) => aggregate)))];
     for (let from = 0; from < asked.length; from += ASKED_MAX) {
-      const heard = await lastHeard(database, group, asked.slice(from, from + ASKED_MAX));
-      for (const [aggregate, version] of heard)
-        if (this.#isDropped(aggregate, version)) this.#remember(aggregate, version);
+      const rows = await database.query<{ aggregate: string; version: number; dropDue: boolean }>(STANDING, [
+        group,
+        asked.slice(from, from + ASKED_MAX),
+      ]);
+      const heard = new Map(rows.map(({ aggregate, version }) => [aggregate, version]));
+      for (const { aggregate, version, dropDue } of rows) this.#see(aggregate, version, dropDue);
       for (const waiter of this.#waiters) {
         this.#settle(waiter, (one) => {
           if ((heard.get(one.aggregate) ?? 0) < one.version) return false;
@@ -147,13 +155,12 @@ export class CaughtUp {
     }
   }
 
-  /** Of what the inbox says that some process has heard. */
-  #isDropped(aggregate: string, version: number): boolean {
+  /** What the inbox says that some process has heard, and whether something is known to be still to be dropped. */
+  #see(aggregate: string, version: number, dropDue: boolean): void {
     const { dropsWithinMs, now } = this.#options;
     const seen = this.#seen.get(aggregate);
-    if (seen !== undefined && now() - seen.atMs >= dropsWithinMs) this.#remember(aggregate, seen.version);
+    if (!dropDue && seen !== undefined && now() - seen.atMs >= dropsWithinMs) this.#remember(aggregate, seen.version);
     if (seen === undefined || seen.version < version) this.#seen.set(aggregate, { version, atMs: now() });
-    return this.#knows({ source: '', aggregate, version });
   }
 
   #settle(waiter: Waiter, isHeard: (one: Awaited) => boolean): void {

@@ -14,6 +14,7 @@ import {
 } from '#libs/events';
 import type { Logger, Tracer } from '#libs/telemetry';
 
+import { DropsDue } from './drops-due.js';
 import { arrive, heardBefore, lastHeard } from './inbox.js';
 import { named, Quarantine } from './quarantine.js';
 import type { Stream, Subscription } from './stream.js';
@@ -83,6 +84,17 @@ export function consume(options: Options): Consumer {
     heardAgain = () => {},
     tracer,
   } = options;
+  const drops = new DropsDue({
+    database,
+    group,
+    tellAgain: (events) =>
+      database.transaction((tx) =>
+        takeEffect(
+          tx,
+          events.map((event) => ({ event, isNew: false })),
+        ),
+      ),
+  });
   const quarantine = new Quarantine({
     database,
     group,
@@ -92,6 +104,7 @@ export function consume(options: Options): Consumer {
     lookMs,
     troubleMs,
     handle: (tx, event, isNew) => takeEffect(tx, [{ event, isNew }]),
+    drops,
     tracer,
   });
   const check = checkOf(catalogue);
@@ -166,8 +179,13 @@ export function consume(options: Options): Consumer {
       // Not into quarantine: the stream brings it in its turn.
       if (found.waiting.size > 0)
         throw new Error(`${found.waiting.size} of ${events.length} events cannot be heard yet`);
+      // What was all heard before has its mark, or came by the stream.
+      if (found.again < events.length) await drops.mark(tx, events);
       return found;
     });
+    crashPoint('bring:heard');
+    // Where this fails, it is done once more.
+    if (found.again < events.length) await drops.done(events).catch(() => quarantine.wake());
     // What another reader has brought is no event that the stream gave twice.
     tell(events, { ...found, again: 0 });
   }

@@ -3,6 +3,7 @@ import type { Database, Tx } from '#libs/database';
 import { NewerEvent, UnknownEvent, type Catalogue, type Envelope } from '#libs/events';
 import { Outage, type Logger, type Tracer } from '#libs/telemetry';
 
+import type { DropsDue } from './drops-due.js';
 import { arrive } from './inbox.js';
 import { hearTraced } from './traced.js';
 import { isOfDatabase } from './trouble.js';
@@ -17,6 +18,8 @@ interface Parts {
   readonly lookMs: number;
   readonly troubleMs: number;
   readonly handle: (tx: Tx, event: Envelope, isNew: boolean) => Promise<void>;
+  /** What took effect and may still be kept as it was before; looked after here too. */
+  readonly drops: DropsDue;
   readonly tracer: Tracer | undefined;
 }
 
@@ -132,6 +135,7 @@ export class Quarantine {
     while (!this.#closed) {
       let pauseMs = this.#parts.lookMs;
       try {
+        pauseMs = Math.min(pauseMs, Math.max(25, (await this.#parts.drops.look()) ?? pauseMs));
         await this.#releaseNewer();
         while (!this.#closed && (await this.#tryHeads()) > 0);
         // Due and yet not tried is what another process is at.
@@ -206,7 +210,7 @@ export class Quarantine {
 
   /** False: another process of this group was faster, or is at it. */
   async #tryAgain(event: Envelope): Promise<boolean> {
-    const { database, group, handle, logger, pausesMs, troubleMs, tracer } = this.#parts;
+    const { database, drops, group, handle, logger, pausesMs, troubleMs, tracer } = this.#parts;
     const take = (): Promise<boolean> =>
       database.transaction(async (tx) => {
         const mine = await tx.query(
@@ -219,12 +223,19 @@ export class Quarantine {
         const arrival = (await arrive(tx, group, [event])).arrivals.get(event);
         if (arrival?.is === 'waits') throw new Error(arrival.why);
         await handle(tx, event, arrival?.is === 'new');
+        // The stream was told that it was heard when it was put here, and does not bring it again.
+        await drops.mark(tx, [event]);
         return true;
       });
     const began = performance.now();
     try {
       const mine = await hearTraced(tracer, group, [event], take);
       this.#trouble.succeeded();
+      if (mine) {
+        crashPoint('consume:retried');
+        // Where this fails, it is done once more.
+        await drops.done([event]).catch(() => this.wake());
+      }
       return mine;
     } catch (error) {
       const isTrouble = isOfDatabase(error);
