@@ -77,7 +77,7 @@ export interface ModuleParts {
   readonly assertions: AssertionVerifier;
   readonly logger: Logger;
   readonly clock: Clock;
-  readonly consistency: Omit<ReadYourWrites, 'service'>;
+  readonly consistency: Omit<ReadYourWrites, 'service' | 'copies'>;
   /** Without what it is not ready. */
   readonly needs: Needs;
 }
