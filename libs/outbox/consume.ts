@@ -14,6 +14,7 @@ import {
 } from '#libs/events';
 import type { Logger, Tracer } from '#libs/telemetry';
 
+import { Disconnects, ENDS_CONNECTION, type Progress } from './disconnects.js';
 import { DropsDue } from './drops-due.js';
 import { arrive, heardBefore, lastHeard } from './inbox.js';
 import { named, Quarantine } from './quarantine.js';
@@ -95,6 +96,7 @@ export function consume(options: Options): Consumer {
         ),
       ),
   });
+  const disconnects = new Disconnects();
   const quarantine = new Quarantine({
     database,
     group,
@@ -104,18 +106,26 @@ export function consume(options: Options): Consumer {
     lookMs,
     troubleMs,
     handle: (tx, event, isNew) => takeEffect(tx, [{ event, isNew }]),
+    disconnects,
     drops,
     tracer,
   });
   const check = checkOf(catalogue);
   const passedOver = new Set<string>();
-  const subscription = stream.subscribe(group, sourcesOf(hear), async (events) => {
+  const subscription = stream.subscribe(group, sourcesOf(hear), async (given) => {
     crashPoint('consume:given');
+    const events: Envelope[] = [];
+    for (const event of given) {
+      // Not heard once more: the database may not be there yet again from the last time.
+      if (disconnects.isWorn(event)) await quarantine.take(event, new Error(ENDS_CONNECTION));
+      else events.push(event);
+    }
+    if (events.length === 1) await hearAlone(events[0]!);
+    if (events.length <= 1) return;
     try {
       await hearTraced(tracer, group, events, () => hearTogether(events));
-    } catch (error) {
-      if (events.length > 1) for (const event of events) await hearAlone(event);
-      else if (events[0] !== undefined) await holdBack(events[0], error);
+    } catch {
+      for (const event of events) await hearAlone(event);
     }
   });
   quarantine.start();
@@ -132,9 +142,12 @@ export function consume(options: Options): Consumer {
   };
 
   async function hearAlone(event: Envelope): Promise<void> {
+    const progress: Progress = { inEffect: false };
     try {
-      await hearTraced(tracer, group, [event], () => hearTogether([event]));
+      await hearTraced(tracer, group, [event], () => hearTogether([event], progress));
+      disconnects.succeeded(event);
     } catch (error) {
+      disconnects.failed(event, error, progress.inEffect);
       await holdBack(event, error);
     }
   }
@@ -145,9 +158,9 @@ export function consume(options: Options): Consumer {
     await quarantine.take(event, error);
   }
 
-  async function hearTogether(events: readonly Envelope[]): Promise<void> {
+  async function hearTogether(events: readonly Envelope[], progress?: Progress): Promise<void> {
     const found = await database.transaction(async (tx) => {
-      const found = await hearAll(tx, events);
+      const found = await hearAll(tx, events, progress);
       crashPoint('consume:done');
       return found;
     });
@@ -207,6 +220,7 @@ export function consume(options: Options): Consumer {
   async function hearAll(
     tx: Tx,
     events: readonly Envelope[],
+    progress: Progress = { inEffect: false },
   ): Promise<{ toTry: boolean; waiting: Set<Envelope>; again: number }> {
     let toTry = false;
     let again = 0;
@@ -231,10 +245,12 @@ export function consume(options: Options): Consumer {
         if (arrival?.is === 'heard') again += 1;
       }
     }
+    progress.inEffect = true;
     await takeEffect(
       tx,
       arrived.filter((one) => one !== undefined),
     );
+    progress.inEffect = false;
     return { toTry, waiting, again };
   }
 
