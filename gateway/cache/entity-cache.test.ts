@@ -444,6 +444,45 @@ describe('nothing older than what was acknowledged', () => {
     expect((await ask('{ user(id: "a") { name } }', options)).data).toEqual({ user: { name: 'Anna' } });
   });
 
+  it.each([
+    ['everybody', '{ user(id: "a") { latest(first: 3) { id } } }', 'latest'],
+    ['the viewer alone', '{ user(id: "a") { posts(first: 3) { edges { node { id } } } } }', 'posts'],
+  ])(
+    'what a copy that was behind has answered after the write is not shown to the writer, kept for %s',
+    async (_, query) => {
+      // Users has the block; posts, whose copy decides, has not heard of it a minute later.
+      const at = Math.floor(Date.now() / 1_000) - 60;
+      const wrote = [{ source: 'users', aggregate: 'user:a', version: 2, at }];
+      const asks = { subject: 'a', wrote };
+      const old = await ask(query, { subject: 'a' });
+      posts.delete('1');
+      const shown = await ask(query, asks);
+      expect(shown.data).toEqual((await control(query, { subject: 'a' })).data);
+      expect(shown.data).not.toEqual(old.data);
+      // The control: who does not say what they have written is shown what is kept.
+      posts.delete('2');
+      expect((await ask(query, { subject: 'a' })).data).toEqual(shown.data);
+      // Until posts has said that it has heard of it and dropped what was stale, each time; from then on what is kept will do.
+      const loads = async (): Promise<number> =>
+        (await ask(query, asks)).calls.filter(({ subgraph }) => subgraph === 'posts').length;
+      expect(await loads()).toBeGreaterThan(0);
+      expect(await loads()).toBeGreaterThan(0);
+      await entities.records.drop({ told: [{ name: nameOf.write('posts', 'user:a'), version: 2 }] });
+      expect(await loads()).toBe(0);
+    },
+  );
+
+  it('of a write of its own a subgraph has no copy: what was loaded after it contains it', async () => {
+    const query = '{ user(id: "a") { name } }';
+    const wrote = (agoS: number) => [
+      { source: 'users', aggregate: 'user:a', version: 2, at: Math.floor(Date.now() / 1_000) - agoS },
+    ];
+    await ask(query);
+    expect((await ask(query, { wrote: wrote(60) })).calls).toEqual([]);
+    // Maybe loaded before: the clocks may be 5 s apart.
+    expect((await ask(query, { wrote: wrote(1) })).calls).toHaveLength(1);
+  });
+
   it('a tag, a type and a viewer can be dropped', async () => {
     const tagged: AskOptions = { answerHeaders: { users: { 'surrogate-key': 'front page-1' } } };
     const query = '{ user(id: "a") { name secret } }';

@@ -31,7 +31,7 @@ export class Lookup {
   #paused = 0;
   /** Those that were found in kept values of others, too. */
   readonly items: Item[] = [];
-  /** ms on the store's clock; what was loaded until then may be older than what the client has written. */
+  /** ms on the store's clock; what was loaded until then may be older than what the client has written. Infinity: nothing kept counts. */
   #notBefore = 0;
   /** What this one loads, and others may wait for. */
   readonly #fillings: Promise<void>[] = [];
@@ -237,6 +237,8 @@ export class Lookup {
   /** Counted from here on, and not when it begins to wait: in one turn of the event loop thousands may be told to. */
   #mayWait(): boolean {
     const { cache } = this.graph;
+    // Whatever another loads would be no better than what is kept.
+    if (this.#notBefore === Number.POSITIVE_INFINITY) return false;
     if (this.#waits) return true;
     if (cache.waiters >= cache.waitersMax) return false;
     cache.waiters += 1;

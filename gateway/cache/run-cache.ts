@@ -107,7 +107,9 @@ export class RunCache {
 
   /**
    * What was loaded until then, on the store's clock, may be older than a write of the client's. 0: the store was told of all that
-   * it wrote, so whatever could be older is gone.
+   * it wrote, so whatever could be older is gone. Infinity: it may be of any time. Of what the subgraph has written itself, what was loaded
+   * after the write contains it. Of what another has written it has a copy, which may be behind for as long as events do not flow, and
+   * somebody else may have been answered from it after the write.
    */
   async notBefore(subgraph: string): Promise<number> {
     const writes = this.#writes;
@@ -115,6 +117,7 @@ export class RunCache {
     const told = await this.stored('told', () => this.graph.cache.records.told(names));
     if (told === undefined) this.unanswered = true;
     const untold = writes.filter(({ version }, nth) => (told?.[nth] ?? 0) < version);
+    if (untold.some(({ source }) => source !== subgraph)) return Number.POSITIVE_INFINITY;
     return untold.length === 0 ? 0 : 1_000 * (1 + Math.max(...untold.map(({ at }) => at))) + CLOCK_SKEW_MS;
   }
 

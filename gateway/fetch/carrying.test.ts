@@ -184,10 +184,38 @@ describe('a read of a service that is behind what the reader has written elsewhe
     expect([late.asked.length, outcomes]).toEqual([2, ['posts refused']]);
   });
 
-  it('that is a mutation, or of a client that has written nothing, is left as it is', async () => {
+  it('of a client that has written nothing is left as it is', async () => {
     const { ask, owner } = await scene({ followers });
-    expect(await ask(undefined, 'mutation')).toEqual(REFUSED);
     expect(await ask(undefined, 'query', null)).toEqual(REFUSED);
+    expect(await ask(undefined, 'mutation', null)).toEqual(REFUSED);
     expect(owner!.asked).toEqual([]);
+  });
+});
+
+describe('a mutation of which nothing was done, for the same reason', () => {
+  it('is asked again with the events', async () => {
+    const { ask, late, outcomes } = await scene({ followers });
+    expect(await ask(undefined, 'mutation')).toEqual(ANSWERED);
+    expect([late.asked.length, outcomes]).toEqual([2, ['posts heard']]);
+  });
+
+  it('is not where something was done, whatever the service says that it lacks', async () => {
+    const done = { data: { likePost: null, follow: { id: 'user_1' } } };
+    const { ask, late, owner } = await scene({
+      posts: (_, response) => json(response, done, { 'tributary-behind': writesText([own]) }),
+      followers,
+    });
+    expect(await ask(undefined, 'mutation')).toEqual(done);
+    expect([late.asked.length, owner!.asked]).toEqual([1, []]);
+  });
+
+  it('is not said to be late when it is lost the second time: it may have been done; a read still is', async () => {
+    const lost: Answers = (asked, response) => {
+      if (asked.body.extensions) response.destroy();
+      else posts()(asked, response);
+    };
+    const { ask } = await scene({ posts: lost, followers });
+    await expect(ask(undefined, 'mutation')).rejects.toMatchObject({ code: 'SUBGRAPH_UNAVAILABLE' });
+    expect(await ask()).toEqual(REFUSED);
   });
 });

@@ -12,20 +12,25 @@ interface Options {
 }
 
 /**
- * A read that is refused because its subgraph has not heard what the reader has written elsewhere is asked once more, with the events
+ * What is refused because its subgraph has not heard what the client has written elsewhere is asked once more, with the events
  * that are missing: the subgraph that owns them tells them from its outbox, past relay and stream. So services that do not call each other
- * read from the source all the same, by their gateway. Nothing is brought beyond the reader's own writes, whatever a subgraph says it lacks.
+ * read from the source all the same, by their gateway. Nothing is brought beyond the client's own writes, whatever a subgraph says it lacks.
+ * A mutation too, where the refusal says that nothing was done: it has no data.
  */
 export function carryingClient<Client extends SubgraphClient>(client: Client, options: Options): Client {
   return {
     ...client,
     async post(call, context) {
-      if (context.consistency === undefined || call.type === 'mutation') return client.post(call, context);
+      if (context.consistency === undefined || context.consistency.writes.length === 0)
+        return client.post(call, context);
       // What a refused answer wants to be sent to the client is not sent.
       const responseHeaders: RequestContext['responseHeaders'] = [];
       const bytes = await client.post(call, { ...context, responseHeaders });
       const behind = client.behindOf?.(bytes);
-      const again = behind ? await askAgain(client, options, call, context, behind) : undefined;
+      const again =
+        behind && (call.type !== 'mutation' || hasDoneNothing(bytes))
+          ? await askAgain(client, options, call, context, behind)
+          : undefined;
       if (again === undefined) context.responseHeaders.push(...responseHeaders);
       return again ?? bytes;
     },
@@ -41,17 +46,27 @@ async function askAgain(
   behind: string,
 ): Promise<Buffer | undefined> {
   let isHeard = false;
+  let isAsked = false;
   try {
     const events = await toldOf(client, urlOf, missingOf(behind, context.consistency?.writes ?? []), context);
     if (events.length === 0) return undefined;
+    isAsked = true;
     const bytes = await client.post({ ...call, body: withEvents(call.body, fitting(events)) }, context);
     isHeard = client.behindOf?.(bytes) === '';
     return bytes;
-  } catch {
+  } catch (error) {
+    // Whether it was carried out is not known: that nothing was done would not be true any more.
+    if (isAsked && call.type === 'mutation') throw error;
     return undefined;
   } finally {
     observe?.(call.subgraph, isHeard ? 'heard' : 'refused');
   }
+}
+
+/** A mutation whose subgraph says that it is behind has not begun one of its fields: else there would be data, if with nulls in it. */
+function hasDoneNothing(bytes: Buffer): boolean {
+  const { data } = (JSON.parse(bytes.toString()) ?? {}) as { data?: unknown };
+  return data === undefined || data === null;
 }
 
 /** What the subgraph lacks of what the reader has written, by the service that owns it. */

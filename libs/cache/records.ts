@@ -130,8 +130,11 @@ export interface Told {
   readonly version: number;
 }
 
-/** How long it is known what was told. Longer than anything is kept: then it no longer matters. */
-export const TOLD_MS = 120_000;
+/**
+ * How long it is known what was told: a minute longer than a token lives, where nobody has changed that. Of a write that is older, who
+ * carries it is shown nothing kept by a subgraph that has a copy.
+ */
+export const TOLD_MS = 360_000;
 
 /** A load that outlives its lease still answers its callers, and fills; only others no longer wait for it. */
 export const RECORD_LEASE_MS = 2_000;

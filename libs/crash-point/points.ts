@@ -18,6 +18,10 @@ export const CRASH_POINTS = {
   'consume:done': 'inbox rows and effects are written, not committed',
   'consume:committed': 'they are committed, the stream does not know it',
   'consume:held': 'an event was put into the quarantine, the stream does not know it',
+  'consume:retried':
+    'an event of the quarantine took effect, the mark that something is to be dropped because of it is still there',
+  // bring: libs/outbox/consume.ts; what a gateway brings is heard beside the proof of events, see test/faults/killed-before-the-drop.test.ts
+  'bring:heard': 'what was brought past the stream took effect, its mark is still there',
   // project: subgraphs/posts/timeline/deliver.ts, backfill.ts, libs/read-model/rebuild.ts
   'project:delivered': 'a slice of followers has a post, nothing says so yet',
   'project:backfilled': 'what new followees published is copied, not committed',

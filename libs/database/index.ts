@@ -17,3 +17,4 @@ export {
   type PageInfo,
 } from './page.js';
 export { databaseGauges } from './gauges.js';
+export { isReadOnly } from './trouble.js';

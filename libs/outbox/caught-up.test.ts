@@ -24,7 +24,14 @@ async function hears(aggregate: string, version: number, agoMs = 0): Promise<voi
   );
 }
 
-const caughtUp = () => new CaughtUp({ database: scene.posts, group: 'posts', sources: ['users'], logger: silent });
+const caughtUp = (now?: () => number) =>
+  new CaughtUp({
+    database: scene.posts,
+    group: 'posts',
+    sources: ['users'],
+    logger: silent,
+    ...(now === undefined ? {} : { now }),
+  });
 const of = (aggregate: string, version = 1) => ({ source: 'users', aggregate, version });
 
 describe('a reader who has written elsewhere', () => {
@@ -42,10 +49,33 @@ describe('a reader who has written elsewhere', () => {
     expect(await waiting).toEqual({ behind: [], justHeard: true });
   });
 
-  it('is not told so when that is longer ago than it takes to drop a cache', async () => {
+  it('is not told so when this process has seen it for longer than it takes to drop a cache, and asks no more', async () => {
+    let nowMs = 0;
+    const [aggregate, service] = [fresh(), caughtUp(() => nowMs)];
+    await hears(aggregate, 1);
+    const told = async (version = 1) => (await service.wait([of(aggregate, version)], LONG_MS)).justHeard;
+    expect(await told()).toBe(true);
+    nowMs = 4_999;
+    expect(await told()).toBe(true);
+    // Each version has its own drop.
+    await hears(aggregate, 2);
+    expect(await told(2)).toBe(true);
+    nowMs = 9_998;
+    expect(await told(2)).toBe(true);
+    nowMs = 9_999;
+    expect(await told(2)).toBe(false);
+    const before = scene.posts.statements;
+    expect([await told(1), await told(2)]).toEqual([false, false]);
+    expect(scene.posts.statements).toBe(before);
+  });
+
+  it('is told so when the transaction that has heard it began long before it was committed', async () => {
     const aggregate = fresh();
     await hears(aggregate, 1, 10_000);
-    expect(await caughtUp().wait([of(aggregate)], LONG_MS)).toEqual({ behind: [], justHeard: false });
+    expect(await caughtUp().wait([of(aggregate)], LONG_MS)).toEqual({ behind: [], justHeard: true });
+    // The control: by the row alone, whose time is that of BEGIN, it would be long over.
+    const byRow = `SELECT handled_at < now() - interval '5 s' AS dropped FROM inbox WHERE aggregate = $1`;
+    expect(await scene.posts.query(byRow, [aggregate])).toEqual([{ dropped: true }]);
   });
 
   it('goes on without a statement when this process has heard it', async () => {

@@ -16,7 +16,7 @@ export interface Awaited {
 export interface Standing {
   /** Of what was asked for, what this service has not heard within the time. */
   readonly behind: readonly Awaited[];
-  /** Another process has heard it just now: its caches may be dropped a moment later, so read what they are made of. */
+  /** Another process has heard it, maybe just now: its caches may be dropped a moment later, so read what they are made of. */
   readonly justHeard: boolean;
 }
 
@@ -28,6 +28,8 @@ interface Options {
   readonly logger: Logger;
   /** How long after COMMIT a process that heard an event has dropped its caches, or is dead and its successor has. */
   readonly dropsWithinMs?: number;
+  /** ms, of a clock that is never set. */
+  readonly now?: () => number;
 }
 
 /** Aggregates whose last heard version is remembered. */
@@ -35,8 +37,17 @@ const REMEMBERED = 50_000;
 /** Aggregates of one statement. */
 const ASKED_MAX = 1_000;
 const PAUSES_MS = [2, 5, 10, 20, 40];
-/** Twice what it takes to take over the stream of a process that was killed (see redis-stream.ts). */
+/**
+ * Twice what it takes to take over the stream of a process that was killed (see redis-stream.ts). Counted from when this process has first
+ * seen the version: nothing in the row tells when it was committed. `handled_at` is when its transaction began, which may be long before,
+ * for it waits for locks, does the work of a hundred events, and its COMMIT may wait for a standby.
+ */
 const DROPS_WITHIN_MS = 5_000;
+
+const STANDING = `
+  SELECT aggregate, aggregate_version AS version, EXISTS (
+    SELECT FROM drops_due AS due WHERE due.consumer = inbox.consumer AND due.aggregate = inbox.aggregate
+  ) AS "dropDue" FROM inbox WHERE consumer = $1 AND aggregate = ANY($2::text[])`;
 
 interface Waiter {
   left: Awaited[];
@@ -51,9 +62,12 @@ interface Waiter {
  * has seen once, it asks about no more.
  */
 export class CaughtUp {
-  readonly #options: Options & { readonly dropsWithinMs: number };
+  readonly #options: Options & { readonly dropsWithinMs: number; readonly now: () => number };
   readonly #sources: ReadonlySet<string>;
+  /** The version whose drop is done. */
   readonly #heard = new LRUCache<string, number>({ max: REMEMBERED });
+  /** The newest version that was found in the inbox, and when it was found first. */
+  readonly #seen = new LRUCache<string, { version: number; atMs: number }>({ max: REMEMBERED });
   readonly #waiters = new Set<Waiter>();
   readonly #nap = new Nap();
   #asking: Promise<void> | undefined;
@@ -61,7 +75,7 @@ export class CaughtUp {
   #closed = false;
 
   constructor(options: Options) {
-    this.#options = { dropsWithinMs: DROPS_WITHIN_MS, ...options };
+    this.#options = { dropsWithinMs: DROPS_WITHIN_MS, now: () => performance.now(), ...options };
     this.#sources = new Set(options.sources);
   }
 
@@ -122,25 +136,31 @@ export class CaughtUp {
   }
 
   async #askOnce(): Promise<void> {
-    const { database, group, dropsWithinMs } = this.#options;
+    const { database, group } = this.#options;
     const asked = [...new Set([...this.#waiters].flatMap(({ left }) => left.map(({ aggregate }) => aggregate)))];
     for (let from = 0; from < asked.length; from += ASKED_MAX) {
-      const rows = await database.query<{ aggregate: string; version: number; dropped: boolean }>(
-        `SELECT aggregate, aggregate_version AS version, handled_at < now() - $3 * interval '1 ms' AS dropped
-         FROM inbox WHERE consumer = $1 AND aggregate = ANY($2::text[])`,
-        [group, asked.slice(from, from + ASKED_MAX), dropsWithinMs],
-      );
-      const found = new Map(rows.map((row) => [row.aggregate, row]));
-      for (const { aggregate, version, dropped } of rows) if (dropped) this.#remember(aggregate, version);
+      const rows = await database.query<{ aggregate: string; version: number; dropDue: boolean }>(STANDING, [
+        group,
+        asked.slice(from, from + ASKED_MAX),
+      ]);
+      const heard = new Map(rows.map(({ aggregate, version }) => [aggregate, version]));
+      for (const { aggregate, version, dropDue } of rows) this.#see(aggregate, version, dropDue);
       for (const waiter of this.#waiters) {
-        this.#settle(waiter, ({ aggregate, version }) => {
-          const row = found.get(aggregate);
-          if (row === undefined || row.version < version) return false;
-          waiter.justHeard ||= !row.dropped;
+        this.#settle(waiter, (one) => {
+          if ((heard.get(one.aggregate) ?? 0) < one.version) return false;
+          waiter.justHeard ||= !this.#knows(one);
           return true;
         });
       }
     }
+  }
+
+  /** What the inbox says that some process has heard, and whether something is known to be still to be dropped. */
+  #see(aggregate: string, version: number, dropDue: boolean): void {
+    const { dropsWithinMs, now } = this.#options;
+    const seen = this.#seen.get(aggregate);
+    if (!dropDue && seen !== undefined && now() - seen.atMs >= dropsWithinMs) this.#remember(aggregate, seen.version);
+    if (seen === undefined || seen.version < version) this.#seen.set(aggregate, { version, atMs: now() });
   }
 
   #settle(waiter: Waiter, isHeard: (one: Awaited) => boolean): void {

@@ -14,6 +14,8 @@ import {
 } from '#libs/events';
 import type { Logger, Tracer } from '#libs/telemetry';
 
+import { Disconnects, ENDS_CONNECTION, type Progress } from './disconnects.js';
+import { DropsDue } from './drops-due.js';
 import { arrive, heardBefore, lastHeard } from './inbox.js';
 import { named, Quarantine } from './quarantine.js';
 import type { Stream, Subscription } from './stream.js';
@@ -83,6 +85,18 @@ export function consume(options: Options): Consumer {
     heardAgain = () => {},
     tracer,
   } = options;
+  const drops = new DropsDue({
+    database,
+    group,
+    tellAgain: (events) =>
+      database.transaction((tx) =>
+        takeEffect(
+          tx,
+          events.map((event) => ({ event, isNew: false })),
+        ),
+      ),
+  });
+  const disconnects = new Disconnects();
   const quarantine = new Quarantine({
     database,
     group,
@@ -92,17 +106,26 @@ export function consume(options: Options): Consumer {
     lookMs,
     troubleMs,
     handle: (tx, event, isNew) => takeEffect(tx, [{ event, isNew }]),
+    disconnects,
+    drops,
     tracer,
   });
   const check = checkOf(catalogue);
   const passedOver = new Set<string>();
-  const subscription = stream.subscribe(group, sourcesOf(hear), async (events) => {
+  const subscription = stream.subscribe(group, sourcesOf(hear), async (given) => {
     crashPoint('consume:given');
+    const events: Envelope[] = [];
+    for (const event of given) {
+      // Not heard once more: the database may not be there yet again from the last time.
+      if (disconnects.isWorn(event)) await quarantine.take(event, new Error(ENDS_CONNECTION));
+      else events.push(event);
+    }
+    if (events.length === 1) await hearAlone(events[0]!);
+    if (events.length <= 1) return;
     try {
       await hearTraced(tracer, group, events, () => hearTogether(events));
-    } catch (error) {
-      if (events.length > 1) for (const event of events) await hearAlone(event);
-      else if (events[0] !== undefined) await holdBack(events[0], error);
+    } catch {
+      for (const event of events) await hearAlone(event);
     }
   });
   quarantine.start();
@@ -119,9 +142,12 @@ export function consume(options: Options): Consumer {
   };
 
   async function hearAlone(event: Envelope): Promise<void> {
+    const progress: Progress = { inEffect: false };
     try {
-      await hearTraced(tracer, group, [event], () => hearTogether([event]));
+      await hearTraced(tracer, group, [event], () => hearTogether([event], progress));
+      disconnects.succeeded(event);
     } catch (error) {
+      disconnects.failed(event, error, progress.inEffect);
       await holdBack(event, error);
     }
   }
@@ -132,9 +158,9 @@ export function consume(options: Options): Consumer {
     await quarantine.take(event, error);
   }
 
-  async function hearTogether(events: readonly Envelope[]): Promise<void> {
+  async function hearTogether(events: readonly Envelope[], progress?: Progress): Promise<void> {
     const found = await database.transaction(async (tx) => {
-      const found = await hearAll(tx, events);
+      const found = await hearAll(tx, events, progress);
       crashPoint('consume:done');
       return found;
     });
@@ -166,8 +192,13 @@ export function consume(options: Options): Consumer {
       // Not into quarantine: the stream brings it in its turn.
       if (found.waiting.size > 0)
         throw new Error(`${found.waiting.size} of ${events.length} events cannot be heard yet`);
+      // What was all heard before has its mark, or came by the stream.
+      if (found.again < events.length) await drops.mark(tx, events);
       return found;
     });
+    crashPoint('bring:heard');
+    // Where this fails, it is done once more.
+    if (found.again < events.length) await drops.done(events).catch(() => quarantine.wake());
     // What another reader has brought is no event that the stream gave twice.
     tell(events, { ...found, again: 0 });
   }
@@ -189,6 +220,7 @@ export function consume(options: Options): Consumer {
   async function hearAll(
     tx: Tx,
     events: readonly Envelope[],
+    progress: Progress = { inEffect: false },
   ): Promise<{ toTry: boolean; waiting: Set<Envelope>; again: number }> {
     let toTry = false;
     let again = 0;
@@ -213,10 +245,12 @@ export function consume(options: Options): Consumer {
         if (arrival?.is === 'heard') again += 1;
       }
     }
+    progress.inEffect = true;
     await takeEffect(
       tx,
       arrived.filter((one) => one !== undefined),
     );
+    progress.inEffect = false;
     return { toTry, waiting, again };
   }
 

@@ -54,13 +54,36 @@ export class QuarantineNewerMigration implements MigrationInterface {
   }
 }
 
+/** What took effect past the stream and is still to be dropped from caches: see drops-due.ts. */
+export class DropsDueMigration implements MigrationInterface {
+  readonly name = 'DropsDue1700000000004';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(DROPS_DUE);
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('DROP TABLE drops_due');
+  }
+}
+
 /** All of the event path, for a service's list of migrations. */
 export const outboxMigrations = [
   OutboxMigration,
   RelayLeasesMigration,
   OutboxTraceMigration,
   QuarantineNewerMigration,
+  DropsDueMigration,
 ] as const;
+
+const DROPS_DUE = `CREATE TABLE drops_due (
+   consumer text COLLATE "C" NOT NULL,
+   aggregate text COLLATE "C" NOT NULL,
+   aggregate_version int NOT NULL,
+   event jsonb NOT NULL,
+   due_at timestamptz(3) NOT NULL,
+   PRIMARY KEY (consumer, aggregate, aggregate_version)
+ )`;
 
 const LEASES = [
   // Every lease has a token of its own, higher than all before it.

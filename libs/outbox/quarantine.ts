@@ -3,6 +3,8 @@ import type { Database, Tx } from '#libs/database';
 import { NewerEvent, UnknownEvent, type Catalogue, type Envelope } from '#libs/events';
 import { Outage, type Logger, type Tracer } from '#libs/telemetry';
 
+import { ENDS_CONNECTION, type Disconnects, type Progress } from './disconnects.js';
+import type { DropsDue } from './drops-due.js';
 import { arrive } from './inbox.js';
 import { hearTraced } from './traced.js';
 import { isOfDatabase } from './trouble.js';
@@ -17,6 +19,9 @@ interface Parts {
   readonly lookMs: number;
   readonly troubleMs: number;
   readonly handle: (tx: Tx, event: Envelope, isNew: boolean) => Promise<void>;
+  readonly disconnects: Disconnects;
+  /** What took effect and may still be kept as it was before; looked after here too. */
+  readonly drops: DropsDue;
   readonly tracer: Tracer | undefined;
 }
 
@@ -41,6 +46,8 @@ export class Quarantine {
   readonly #trouble: Outage;
   /** Types and versions of newer programs that were told of. */
   readonly #newer = new Set<string>();
+  /** Events that have ended the connection once more, of which the row does not say so yet: the database may have to come back first. */
+  readonly #uncounted = new Set<string>();
   #newerAt = 0;
   #running: Promise<void> | undefined;
   #closed = false;
@@ -132,6 +139,7 @@ export class Quarantine {
     while (!this.#closed) {
       let pauseMs = this.#parts.lookMs;
       try {
+        pauseMs = Math.min(pauseMs, Math.max(25, (await this.#parts.drops.look()) ?? pauseMs));
         await this.#releaseNewer();
         while (!this.#closed && (await this.#tryHeads()) > 0);
         // Due and yet not tried is what another process is at.
@@ -206,7 +214,13 @@ export class Quarantine {
 
   /** False: another process of this group was faster, or is at it. */
   async #tryAgain(event: Envelope): Promise<boolean> {
-    const { database, group, handle, logger, pausesMs, troubleMs, tracer } = this.#parts;
+    const { database, disconnects, drops, group, handle, tracer } = this.#parts;
+    if (this.#uncounted.has(event.id)) {
+      // Before it is tried again, which would end every connection once more.
+      await this.#failed(event, new Error(ENDS_CONNECTION), 0);
+      return true;
+    }
+    const progress: Progress = { inEffect: false };
     const take = (): Promise<boolean> =>
       database.transaction(async (tx) => {
         const mine = await tx.query(
@@ -218,40 +232,57 @@ export class Quarantine {
         if (mine.length === 0) return false;
         const arrival = (await arrive(tx, group, [event])).arrivals.get(event);
         if (arrival?.is === 'waits') throw new Error(arrival.why);
+        progress.inEffect = true;
         await handle(tx, event, arrival?.is === 'new');
+        progress.inEffect = false;
+        // The stream was told that it was heard when it was put here, and does not bring it again.
+        await drops.mark(tx, [event]);
         return true;
       });
     const began = performance.now();
     try {
       const mine = await hearTraced(tracer, group, [event], take);
       this.#trouble.succeeded();
+      disconnects.succeeded(event);
+      if (mine) {
+        crashPoint('consume:retried');
+        // Where this fails, it is done once more.
+        await drops.done([event]).catch(() => this.wake());
+      }
       return mine;
     } catch (error) {
-      const isTrouble = isOfDatabase(error);
-      if (isTrouble) this.#trouble.failed(error);
-      const newer = error instanceof NewerEvent;
-      const [row] = await database.query<{ tries: number }>(
-        `UPDATE quarantine SET tries = CASE WHEN $8 THEN greatest(tries, $9) ELSE tries + $6 END, newer = nullif($8, false), reason = $4,
-           due_at = now() + CASE $6 WHEN 0 THEN $7 ELSE coalesce(($5::int[])[tries + 1], 0) END * interval '1 ms'
-         WHERE consumer = $1 AND aggregate = $2 AND aggregate_version = $3 RETURNING tries`,
-        [
-          group,
-          event.aggregate,
-          event.aggregateVersion,
-          sentence(error),
-          pausesMs,
-          isTrouble ? 0 : 1,
-          // Whoever waits for a lock has the others wait for half the time at most.
-          Math.ceil(Math.max(troubleMs, performance.now() - began)),
-          newer,
-          this.#triesMax,
-        ],
-      );
-      if (newer) this.#tellOfNewer(event, error);
-      else if (row !== undefined && row.tries >= this.#triesMax) {
-        logger.error({ group, event: named(event), err: error }, 'An event stays in quarantine until it is replayed');
-      }
+      if (disconnects.failed(event, error, progress.inEffect)) this.#uncounted.add(event.id);
+      await this.#failed(event, error, performance.now() - began);
       return true;
+    }
+  }
+
+  async #failed(event: Envelope, error: unknown, tookMs: number): Promise<void> {
+    const { database, group, logger, pausesMs, troubleMs } = this.#parts;
+    const isTrouble = isOfDatabase(error) && !this.#uncounted.has(event.id);
+    if (isTrouble) this.#trouble.failed(error);
+    const newer = error instanceof NewerEvent;
+    const [row] = await database.query<{ tries: number }>(
+      `UPDATE quarantine SET tries = CASE WHEN $8 THEN greatest(tries, $9) ELSE tries + $6 END, newer = nullif($8, false), reason = $4,
+         due_at = now() + CASE $6 WHEN 0 THEN $7 ELSE coalesce(($5::int[])[tries + 1], 0) END * interval '1 ms'
+       WHERE consumer = $1 AND aggregate = $2 AND aggregate_version = $3 RETURNING tries`,
+      [
+        group,
+        event.aggregate,
+        event.aggregateVersion,
+        this.#uncounted.has(event.id) ? ENDS_CONNECTION : sentence(error),
+        pausesMs,
+        isTrouble ? 0 : 1,
+        // Whoever waits for a lock has the others wait for half the time at most.
+        Math.ceil(Math.max(troubleMs, tookMs)),
+        newer,
+        this.#triesMax,
+      ],
+    );
+    this.#uncounted.delete(event.id);
+    if (newer) this.#tellOfNewer(event, error);
+    else if (row !== undefined && row.tries >= this.#triesMax) {
+      logger.error({ group, event: named(event), err: error }, 'An event stays in quarantine until it is replayed');
     }
   }
 

@@ -44,8 +44,8 @@ export async function openScene(urls?: { users: string; posts: string }): Promis
       return rows.map((row) => `${Number(row.aggregate.slice(-12))}:${row.version}`);
     },
     empty: async () => {
-      await users.query('TRUNCATE outbox, inbox, quarantine');
-      await posts.query('TRUNCATE inbox, quarantine, ledger');
+      await users.query('TRUNCATE outbox, inbox, quarantine, drops_due');
+      await posts.query('TRUNCATE inbox, quarantine, drops_due, ledger');
     },
     close: async () => {
       await users.close();

@@ -29,6 +29,8 @@ export interface RequestContext {
    * reader has written, or the reader has asked for nothing that is kept (`Cache-Control: no-cache`); so read what they are made of.
    */
   fresh: boolean;
+  /** Kinds of aggregates of which the copy here is behind what this reader has written, after all waiting. */
+  behind?: ReadonlySet<string> | undefined;
   /** What this request has written so far; told to the gateway. */
   readonly wrote: Write[];
 }

@@ -1,4 +1,5 @@
 export { requireViewer, type RequestContext } from './context.js';
+export type { Copies } from './copies.js';
 export { REPRESENTATIONS_MAX } from './entities.js';
 export { listen, type Listening } from './listen.js';
 export { writingFor, type Writable } from './read-your-writes.js';

@@ -1,4 +1,4 @@
-import { HeaderMap, type ApolloServerPlugin } from '@apollo/server';
+import type { ApolloServerPlugin } from '@apollo/server';
 import { GraphQLError } from 'graphql';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BEHIND_HEADER, carriedOf, writesText, WROTE_HEADER, type Write } from '#libs/consistency';
@@ -9,6 +9,7 @@ import { takeForWriting, type Done } from '#libs/idempotency';
 import type { CaughtUp, Consumer, Versions } from '#libs/outbox';
 import type { Logger } from '#libs/telemetry';
 import type { RequestContext } from './context.js';
+import { kindOfAggregate, type CopiesInSchema } from './copies.js';
 
 export interface ReadYourWrites {
   readonly caughtUp: Pick<CaughtUp, 'wait' | 'wrote' | 'lastHeard'>;
@@ -20,6 +21,8 @@ export interface ReadYourWrites {
   /** After that: `refuse` is NOT_CAUGHT_UP, `answer` is what there is. */
   readonly late: 'refuse' | 'answer';
   readonly service: string;
+  /** Absent: every field may need whatever this service hears. */
+  readonly copies?: Pick<CopiesInSchema, 'of'> | undefined;
   readonly logger: Logger;
 }
 
@@ -28,51 +31,58 @@ const HEARING_MS = 1_000;
 const SOON_MS = 50;
 
 /**
- * Before anything of an operation is resolved, this service has heard what the reader has written elsewhere; who comes with
- * nothing waits for nothing. What of its own data has not come round is read from the source: `context.fresh`. A copy of
- * another's data has its source there: the refusal says what was not heard (`BEHIND_HEADER`), and a gateway that knows how has the owner
- * tell it and comes again with the events; whoever cannot is refused rather than shown what is old. A mutation is not: it is checked
- * against what this service owns, and must not hang on a stream that is down.
+ * Before anything of an operation is resolved, this service has heard what the reader has written elsewhere, as far as what is asked for
+ * needs it (copies.ts); who comes with nothing waits for nothing. What of its own data has not come round is read from the source:
+ * `context.fresh`. A copy of another's data has its source there: the fields that need it are refused, the answer says what was not heard
+ * (`BEHIND_HEADER`), and a gateway that knows how has the owner tell it and comes again with the events; where that cannot be, the client is
+ * shown the refusal and nothing old. A mutation is refused as a whole, before any of it is done: so it can be asked again.
  */
 export function readYourWrites(options: ReadYourWrites): ApolloServerPlugin<RequestContext> {
-  const { caughtUp, recorded, waitMs, late, service } = options;
+  const { caughtUp, copies, recorded, waitMs, late, service } = options;
   const brought = new Brought(options);
   return {
     async requestDidStart() {
       let told: readonly DomainEvent[] | undefined;
       let wasBrought = false;
+      let missing: readonly Write[] = [];
       return {
-        async didResolveOperation({ contextValue, operation, request }) {
+        async didResolveOperation({ contextValue, document, operation, request, schema }) {
           const { tell, events } = carriedOf(request.extensions);
           if (tell !== undefined) {
             told = await recorded(tell);
             return;
           }
-          if (contextValue.upTo.length === 0) return;
+          if (operation === undefined || contextValue.upTo.length === 0) return;
           wasBrought = events !== undefined;
           const { leftMs = waitMs } = contextValue.deadline ?? {};
           const mostMs = Math.min(waitMs, leftMs);
           if (events !== undefined)
             await brought.hear(events, contextValue.upTo, Math.min(Math.max(HEARING_MS, waitMs), leftMs));
+          const needs = copies?.of(schema, document, operation);
+          const awaited = contextValue.upTo.filter(
+            ({ source, aggregate }) => source === service || (needs?.has(kindOfAggregate(aggregate)) ?? true),
+          );
           const { behind, justHeard } = await caughtUp.wait(
-            contextValue.upTo,
+            awaited,
             events === undefined ? mostMs : Math.min(SOON_MS, mostMs),
           );
           if (justHeard || behind.length > 0) contextValue.fresh = true;
-          const copies = contextValue.upTo.filter((write) => write.source !== service && behind.includes(write));
-          if (copies.length === 0 || late === 'answer' || operation?.operation === 'mutation') return;
-          const heard = await caughtUp.lastHeard(copies.map(({ aggregate }) => aggregate));
-          const missing = copies
+          const foreign = awaited.filter((write) => write.source !== service && behind.includes(write));
+          if (foreign.length === 0 || late === 'answer') return;
+          const heard = await caughtUp.lastHeard(foreign.map(({ aggregate }) => aggregate));
+          missing = foreign
             .map((write) => ({ first: (heard.get(write.aggregate) ?? 0) + 1, write }))
             // Some of it may have come just now.
             .filter(({ first, write }) => first <= write.version)
             .map(({ first, write }) => ({ ...write, version: first }));
-          if (missing.length > 0) throw notCaughtUp(missing);
+          if (missing.length === 0) return;
+          if (copies === undefined || operation.operation === 'mutation') throw notCaughtUp();
+          contextValue.behind = new Set(missing.map(({ aggregate }) => kindOfAggregate(aggregate)));
         },
         async willSendResponse({ contextValue, response }) {
           if (told !== undefined && response.body.kind === 'single')
             response.body.singleResult.extensions = { tributary: { events: told } };
-          if (wasBrought && !response.http.headers.has(BEHIND_HEADER)) response.http.headers.set(BEHIND_HEADER, '');
+          if (wasBrought || missing.length > 0) response.http.headers.set(BEHIND_HEADER, writesText(missing));
           if (contextValue.wrote.length === 0) return;
           caughtUp.wrote(contextValue.wrote);
           response.http.headers.set(WROTE_HEADER, writesText(contextValue.wrote));
@@ -128,10 +138,9 @@ function isAwaited({ source, aggregate, aggregateVersion }: Envelope, upTo: read
   );
 }
 
-function notCaughtUp(missing: readonly Write[]): GraphQLError {
+function notCaughtUp(): GraphQLError {
   const originalError = new Failure('NOT_CAUGHT_UP');
-  const headers = new HeaderMap([[BEHIND_HEADER, writesText(missing)]]);
-  return new GraphQLError(originalError.message, { originalError, extensions: { http: { status: 200, headers } } });
+  return new GraphQLError(originalError.message, { originalError, extensions: { http: { status: 200 } } });
 }
 
 /**

@@ -11,7 +11,7 @@ import {
   type Stale,
 } from '#libs/cache';
 import { databaseGauges, openDatabase, type Database, type OpenDatabaseOptions } from '#libs/database';
-import type { DomainEvent, EventSource } from '#libs/events';
+import { LISTENERS, type DomainEvent, type Envelope, type EventSource } from '#libs/events';
 import { KeyRetention } from '#libs/idempotency';
 import { openFilesMax, reserveOf, type HeapWatch } from '#libs/lifecycle';
 import { AssertionVerifier, loadOrCreateSecret } from '#libs/identity';
@@ -80,7 +80,7 @@ export interface ModuleParts {
   readonly clock: Clock;
   /** For how long something takes. */
   readonly steady: Clock;
-  readonly consistency: Omit<ReadYourWrites, 'service'>;
+  readonly consistency: Omit<ReadYourWrites, 'service' | 'copies'>;
   /** Without what it is not ready. */
   readonly needs: Needs;
 }
@@ -152,13 +152,18 @@ export async function startService(
         ? openRecordCache({ redisUrl: config.REDIS_URL, logger, clock: steady })
         : undefined);
     if (records && !parts.records) closers.push(() => records.close());
+    const tellsFor = [name, ...strangersOf(name)];
+    /** Whoever never hears of it keeps nothing that it could make stale. */
+    const toldOf = (events: readonly Envelope[]) =>
+      events.flatMap(({ source, aggregate, aggregateVersion: version }) =>
+        (source === name ? tellsFor : [name]).map((service) => ({
+          name: entityNames.write(service, aggregate),
+          version,
+        })),
+      );
     const entities: EntityDrops = {
       async drop(stale, events) {
-        const told = events.map(({ aggregate, aggregateVersion: version }) => ({
-          name: entityNames.write(name, aggregate),
-          version,
-        }));
-        await records?.drop({ ...allStale(stale), told });
+        await records?.drop({ ...allStale(stale), told: toldOf(events) });
       },
     };
 
@@ -203,7 +208,12 @@ export async function startService(
       group: name,
       hear: service.hear,
       logger,
-      heard: (events) => caughtUp.heard(events),
+      heard: (events) => {
+        caughtUp.heard(events);
+        const passedOver = events.filter(({ type }) => !Object.hasOwn(service.hear, type));
+        // Nothing goes stale by it, and gateways are to know that: else they would use nothing that is kept for who wrote it.
+        if (passedOver.length > 0) void records?.drop({ told: toldOf(passedOver) });
+      },
       heardAgain: (events) => duplicates?.labels(name).inc(events),
       tracer,
     });
@@ -263,6 +273,12 @@ export async function startService(
     await close();
     throw error;
   }
+}
+
+/** Services that hear nothing of what this one tells. */
+function strangersOf(name: string): string[] {
+  const listeners = Object.hasOwn(LISTENERS, name) ? LISTENERS[name as EventSource] : undefined;
+  return listeners === undefined ? [] : Object.keys(LISTENERS).filter((service) => !listeners.includes(service));
 }
 
 const OWN_FILES = 64;

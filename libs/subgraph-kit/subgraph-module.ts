@@ -10,6 +10,7 @@ import { GraphQLModule } from '@nestjs/graphql';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { AssertionVerifier } from '#libs/identity';
 import { steadyClock, type Clock, type Logger } from '#libs/telemetry';
+import { CopiesInSchema, type Copies } from './copies.js';
 import { DateTime } from './date-time.js';
 import { DOCUMENTS } from './documents.js';
 import { Door } from './door.js';
@@ -34,7 +35,9 @@ export interface SubgraphOptions {
   /** Paths that answer everybody, besides those of health. */
   readonly open?: readonly string[];
   /** How readers are shown what they have written; absent: they are not waited for. */
-  readonly consistency?: Omit<ReadYourWrites, 'service'> | undefined;
+  readonly consistency?: Omit<ReadYourWrites, 'service' | 'copies'> | undefined;
+  /** Of what others own, what answers from a copy here; absent: every field may. */
+  readonly copies?: Copies | undefined;
   /** What it cannot answer without: its database. */
   readonly needs?: Needs;
 }
@@ -75,21 +78,22 @@ export function subgraphModule(options: SubgraphOptions): DynamicModule {
 }
 
 function graphqlOptions(
-  { name, schemaPath, logger, consistency }: SubgraphOptions,
+  { name, schemaPath, logger, consistency, ...options }: SubgraphOptions,
   door: Door,
 ): ApolloFederationDriverConfig {
+  const copies = options.copies && new CopiesInSchema(options.copies);
   const typeDefs = readFileSync(schemaPath, 'utf8');
   return {
     path: '/graphql',
     // Not typePaths: those are glob patterns, and a folder may be called anything.
     typeDefs,
     ...(/\bscalar DateTime\b/.test(typeDefs) ? { resolvers: { DateTime } } : {}),
-    transformSchema: (schema) => oncePerKey(guardEntities(schema)),
+    transformSchema: (schema) => oncePerKey(guardEntities(copies ? copies.guard(schema) : schema)),
     context: (request: FastifyRequest) => door.contextOf(request),
     formatError,
     plugins: [
       logMasked(logger),
-      ...(consistency === undefined ? [] : [readYourWrites({ ...consistency, service: name })]),
+      ...(consistency === undefined ? [] : [readYourWrites({ ...consistency, service: name, copies })]),
       ApolloServerPluginInlineTraceDisabled(),
       ApolloServerPluginCacheControlDisabled(),
     ],

@@ -1,5 +1,5 @@
 import type { DynamicModule } from '@nestjs/common';
-import { subgraphModule, writingFor, type ModuleParts, type RequestContext } from '#libs/subgraph-kit';
+import { subgraphModule, writingFor, type Copies, type ModuleParts, type RequestContext } from '#libs/subgraph-kit';
 import { RelationCache, staleEntities } from './relation.cache.js';
 import { relationLoaders } from './read/relation.loaders.js';
 import { RelationReads } from './read/relation.reads.js';
@@ -30,6 +30,7 @@ export function followersModule(parts: ModuleParts): DynamicModule {
     logger,
     clock: steady,
     consistency,
+    copies: COPIES,
     needs,
     providers: [
       // write
@@ -39,3 +40,14 @@ export function followersModule(parts: ModuleParts): DynamicModule {
     ],
   });
 }
+
+/** Who there is (`user`) is copied from users; follows and blocks are followers' own. */
+const COPIES: Copies = {
+  'Mutation.follow': ['user'],
+  'Mutation.unfollow': ['user'],
+  'Mutation.block': ['user'],
+  'Mutation.unblock': ['user'],
+  User: [],
+  'User.followerCount': ['user'],
+  'User.followingCount': ['user'],
+};

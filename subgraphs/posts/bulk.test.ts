@@ -57,4 +57,11 @@ it('a seed is counted by its rows, loads once however often it is loaded, and ca
   });
   expect(await unlikePost(scene.writing, { viewer, postId: first?.id ?? '' })).toMatchObject({ likeCount: 0 });
   expect(await scene.drift()).toEqual([]);
+  // Whoever is brought an event past the stream has to be given the first that there is.
+  const told = await scene.database.query(`SELECT type, aggregate_version AS version FROM outbox ORDER BY position`);
+  expect(told).toEqual([
+    // (its own fact was the first, of which no event tells)
+    { type: 'post-edited', version: 2 },
+    { type: 'post-unliked', version: 1 },
+  ]);
 });

@@ -87,6 +87,7 @@ export async function loadPosts(database: Database, posts: readonly SeedPost[]):
   }
 }
 
+/** No event tells of it, so none is counted: the first that does is the first that there is, for whoever it is brought to. */
 export async function loadLikes(
   database: Database,
   likes: readonly { readonly postId: string; readonly userId: string }[],
@@ -94,7 +95,7 @@ export async function loadLikes(
   for (const chunk of chunksOf(likes)) {
     await database.query(
       `INSERT INTO likes (post_id, user_id, liked, version, at)
-     SELECT post_id, user_id, true, 1, now() FROM unnest($1::uuid[], $2::uuid[]) AS l (post_id, user_id)
+     SELECT post_id, user_id, true, 0, now() FROM unnest($1::uuid[], $2::uuid[]) AS l (post_id, user_id)
      ON CONFLICT (post_id, user_id) DO NOTHING`,
       [chunk.map((like) => like.postId), chunk.map((like) => like.userId)],
     );

@@ -1,7 +1,7 @@
 import type { DynamicModule } from '@nestjs/common';
 import { openCache } from '#libs/cache';
 import { newId, shardOf } from '#libs/identity';
-import { subgraphModule, type ModuleParts } from '#libs/subgraph-kit';
+import { subgraphModule, type Copies, type ModuleParts } from '#libs/subgraph-kit';
 import { PostCache, staleEntities } from './post.cache.js';
 import { PostResolver } from './read/post.resolver.js';
 import { QueryResolver } from './read/query.resolver.js';
@@ -30,6 +30,7 @@ export function postsModule(parts: ModuleParts): DynamicModule {
     logger,
     clock: steady,
     consistency,
+    copies: COPIES,
     needs,
     providers: [
       // write
@@ -50,3 +51,24 @@ export function postsModule(parts: ModuleParts): DynamicModule {
     ],
   });
 }
+
+/** Whom somebody follows and blocks (`relation`) is copied from followers, who there is (`user`) from users. */
+const COPIES: Copies = {
+  'Query.post': ['relation'],
+  'Query.homeTimeline': ['relation', 'user'],
+  'Query.trendingPosts': ['relation'],
+  'Query.node': ['relation', 'user'],
+  'Query.nodes': ['relation', 'user'],
+  // What one may do to a post of another's depends on blocks; who may do anything, on who there is.
+  'Mutation.publishPost': ['relation', 'user'],
+  'Mutation.editPost': ['user'],
+  'Mutation.deletePost': ['user'],
+  'Mutation.restorePost': ['user'],
+  'Mutation.likePost': ['relation', 'user'],
+  'Mutation.unlikePost': ['relation', 'user'],
+  Post: ['relation'],
+  'Post.inReplyTo': ['relation'],
+  'Post.replies': ['relation'],
+  User: ['user'],
+  'User.posts': ['relation'],
+};

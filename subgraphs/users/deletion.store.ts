@@ -39,6 +39,15 @@ export async function newDeletionId(tx: Tx, userId: string, now: number): Promis
   return newId({ now: last === undefined ? now : Math.max(now, timeOf(last.id) + 1) });
 }
 
+/** Is there one that has not come to its end? Of an account that the caller holds locked, which is in one at a time. */
+export async function isUnderWay(tx: Tx, userId: string): Promise<boolean> {
+  const under = await tx.query(
+    `SELECT FROM account_deletions WHERE user_id = $1 AND state IN ('RUNNING', 'COMPENSATING')`,
+    [userId],
+  );
+  return under.length > 0;
+}
+
 /** Begins a deletion of an account that the caller holds locked: it is frozen from here on. `version`: of its aggregate, after this. */
 export async function beginDeletion(
   tx: Tx,

@@ -3,7 +3,7 @@ import { openCache } from '#libs/cache';
 import type { TokenIssuer } from '#libs/identity';
 import type { Saga } from '#libs/saga';
 import type { Sealer } from '#libs/sealing';
-import { subgraphModule, writingFor, type ModuleParts, type Writable } from '#libs/subgraph-kit';
+import { subgraphModule, writingFor, type Copies, type ModuleParts, type Writable } from '#libs/subgraph-kit';
 import type { Patience } from './deletion.store.js';
 import { deletionOf } from './read/deletion.queries.js';
 import { endedSessionsController } from './read/ended-sessions.controller.js';
@@ -86,6 +86,7 @@ export function usersModule({
     logger,
     clock: steady,
     consistency,
+    copies: COPIES,
     needs,
     controllers: [jwksController(tokens), endedSessionsController(database)],
     open: ['/.well-known/jwks.json'],
@@ -107,3 +108,24 @@ export function usersModule({
     ],
   });
 }
+
+/**
+ * Notifications are made of what posts and followers tell. A post of one's own and a block take some away; a like and a follow make them for
+ * others only.
+ */
+const COPIES: Copies = {
+  'Query.me': [],
+  'Query.userByHandle': [],
+  'Query.users': [],
+  'Query.accountDeletion': [],
+  'Query.notifications': ['post', 'relation'],
+  'Query.unreadNotificationCount': ['post', 'relation'],
+  'Mutation.signUp': [],
+  'Mutation.logIn': [],
+  'Mutation.logOut': [],
+  'Mutation.changePassword': [],
+  'Mutation.editProfile': [],
+  'Mutation.deleteAccount': [],
+  'Mutation.markNotificationsRead': ['post', 'relation'],
+  User: [],
+};

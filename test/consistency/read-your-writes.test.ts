@@ -20,6 +20,8 @@ const REDIS_DATABASE = 8;
 const HOME = '{ homeTimeline(first: 5) { edges { node { id } } } }';
 const FOLLOW = 'mutation($id: ID!) { follow(userId: $id) { id viewerFollows } }';
 const BLOCK = 'mutation($id: ID!) { block(userId: $id) { id } }';
+const LIKE = 'mutation($id: ID!) { likePost(postId: $id) { id } }';
+const REPLY = 'mutation($id: ID!) { publishPost(input: { body: "no", inReplyToId: $id }) { id } }';
 const POST = 'query($id: ID!) { post(id: $id) { id } }';
 
 /**
@@ -295,6 +297,85 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
     await world.settle();
     // The stream has brought it all once more, and it had no effect.
     expect(home(await ask(other, a, HOME))).toEqual([]);
+  });
+
+  it('writes by what it has written before, though no stream brings it: what it has blocked it can neither like nor answer', async () => {
+    const [a, b] = (await cast(world, alice, bob)) as [Person, Person];
+    const ids = [await publish(b, 'one'), await publish(b, 'two')] as const;
+    await world.settle();
+    const heldStream = await holdStream();
+    try {
+      const blocked = tokenOf(await ask(world.gateway, a, BLOCK, { id: b.id }));
+      // The control: without the token posts goes by its copy, and shows what is hidden from whoever blocks.
+      expect((await ask(other, a, LIKE, { id: ids[0] })).data).toEqual({ likePost: { id: ids[0] } });
+      for (const gateway of [world.gateway, other])
+        for (const [query, variables] of [
+          [LIKE, { id: ids[1] }],
+          [REPLY, { id: ids[1] }],
+        ] as const) {
+          const refused = await ask(gateway, a, query, variables, { 'consistency-token': blocked });
+          expect(refused.errors.map(({ extensions }) => extensions.code)).toEqual(['NOT_FOUND']);
+          expect(Object.values(refused.data ?? {})).toEqual([null]);
+        }
+    } finally {
+      await heldStream();
+    }
+  });
+
+  it('is told NOT_CAUGHT_UP where that cannot be, of which nothing was done; what needs no copy is done', async () => {
+    const [a, b] = (await cast(world, alice, bob)) as [Person, Person];
+    const id = await publish(b, 'hello');
+    const own = await publish(a, 'mine');
+    await world.settle();
+    await holdBack();
+    const token = tokenOf(await ask(world.gateway, a, BLOCK, { id: b.id }));
+    const headers = { 'consistency-token': token };
+    const late = await ask(other, a, LIKE, { id }, headers);
+    expect([late.data, late.errors.map(({ extensions }) => extensions.code)]).toEqual([
+      { likePost: null },
+      ['NOT_CAUGHT_UP'],
+    ]);
+    const likes = async () =>
+      (await posts.query('SELECT FROM likes WHERE post_id = $1', [parseGlobalId('post', id)])).rowCount;
+    expect(await likes()).toBe(0);
+    const edit = 'mutation($id: ID!) { editPost(input: { id: $id, body: "edited" }) { body } }';
+    expect((await ask(other, a, edit, { id: own }, headers)).data).toEqual({ editPost: { body: 'edited' } });
+    // The control: who does not say what they have written does what they may no more.
+    expect((await ask(other, a, LIKE, { id })).errors).toEqual([]);
+    expect(await likes()).toBe(1);
+    await release();
+    expect((await ask(other, a, LIKE, { id }, headers)).errors.map(({ extensions }) => extensions.code)).toEqual([
+      'NOT_FOUND',
+    ]);
+  });
+
+  it('waits for, and is refused, only what needs what it has written', async () => {
+    const [a] = (await cast(world, alice)) as [Person];
+    await world.settle();
+    const users = new pg.Client({ connectionString: servers.env['USERS_DATABASE_URL'] });
+    await users.connect();
+    try {
+      // Users hears nothing from now on, not even what is brought.
+      await users.query('BEGIN');
+      await users.query('LOCK TABLE inbox IN SHARE ROW EXCLUSIVE MODE');
+      const published = await ask(world.gateway, a, 'mutation { publishPost(input: { body: "hello" }) { id } }');
+      const headers = { 'consistency-token': tokenOf(published) };
+      const read = async (query: string) => (await ask(other, a, query, {}, headers)) as Answer;
+      const both = await read('{ me { id } unreadNotificationCount }');
+      expect(both.data).toEqual({ me: { id: a.id }, unreadNotificationCount: null });
+      expect(both.errors.map(({ path, extensions }) => [path, extensions.code])).toEqual([
+        [['unreadNotificationCount'], 'NOT_CAUGHT_UP'],
+      ]);
+      // The inbox is not even asked.
+      const ME = '{ me { id } }';
+      const statements = async (run: () => Promise<unknown>) => (await world.count(run)).statements['users'] ?? 0;
+      const plain = await statements(() => ask(other, a, ME));
+      expect(await statements(async () => expect((await read(ME)).errors).toEqual([]))).toBeLessThanOrEqual(plain);
+      await users.query('COMMIT');
+      expect((await read('{ me { id } unreadNotificationCount }')).errors).toEqual([]);
+    } finally {
+      await users.end();
+    }
   });
 
   it('nothing else is heard by this way than what the reader waits for, and nothing told but what the service itself has recorded', async () => {

@@ -5,6 +5,8 @@ import { Redis } from 'ioredis';
 import pg from 'pg';
 import { ROOT } from '../../commands/root.js';
 import { provisionServices } from '#libs/database';
+import { UP_TO_HEADER, writesText, type Tell } from '#libs/consistency';
+import type { DomainEvent } from '#libs/events';
 import { ASSERTION_HEADER, AssertionSigner, globalId, IDEMPOTENCY_HEADER, parseGlobalId } from '#libs/identity';
 import { startChild, type Child } from '../deploy/child.js';
 import { plainEnvironment } from '../deploy/environment.js';
@@ -92,7 +94,7 @@ withServer(
       ).userByHandle.displayName;
 
     /** Signs somebody up as "Old", has that name kept, and kills the program when "New" is committed and nothing is dropped yet. */
-    async function killWhileRenaming({ child, url }: { child: Child; url: string }, handle: string): Promise<void> {
+    async function killWhileRenaming({ child, url }: { child: Child; url: string }, handle: string): Promise<string> {
       const input = `{ handle: "${handle}", email: "a@example.org", password: "${PASSWORD}", displayName: "Old" }`;
       const { signUp } = await ask<{ signUp: { user: { id: string } } }>(
         url,
@@ -109,6 +111,7 @@ withServer(
       ).rejects.toThrow();
       expect(await child.ended()).toBe(137);
       expect(await waiting()).toBe(1);
+      return parseGlobalId('user', signUp.user.id) ?? '';
     }
 
     const kept = async (id: string): Promise<boolean> => {
@@ -126,6 +129,84 @@ withServer(
       }
     }
 
+    async function arm({ child }: { child: Child }): Promise<void> {
+      process.kill(child.pid, 'SIGUSR2');
+      await child.said('armed');
+    }
+
+    async function until(holds: () => Promise<boolean>, what: string): Promise<void> {
+      const deadline = Date.now() + 30_000;
+      while (!(await holds())) {
+        if (Date.now() > deadline) throw new Error(`waited 30 s for ${what}`);
+        await sleep(20);
+      }
+    }
+
+    const versionHeard = async (id: string): Promise<number> =>
+      Number(
+        (await database.query('SELECT max(aggregate_version) AS n FROM inbox WHERE aggregate = $1', [`user:${id}`]))
+          .rows[0].n,
+      );
+
+    /** Nobody is to read what users tells itself. Until the function that is answered is called. */
+    async function holdStream(): Promise<() => Promise<void>> {
+      const lease = 'tributary:{events}:users:reader:users';
+      await redis.set(lease, 'nobody');
+      return async () => void (await redis.del(lease));
+    }
+
+    /** The renaming fails at first when the stream brings it, and takes effect out of the quarantine, where the program is killed again. */
+    async function killAtTheQuarantine(id: string): Promise<void> {
+      await database.query(
+        `CREATE FUNCTION not_yet() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not yet'; END $$`,
+      );
+      await database.query(
+        `CREATE TRIGGER not_yet BEFORE INSERT ON inbox FOR EACH ROW
+         WHEN (NEW.aggregate = 'user:${id}' AND NEW.aggregate_version = 2) EXECUTE FUNCTION not_yet()`,
+      );
+      const hearing = await start('drop');
+      await until(async () => (await database.query('SELECT FROM quarantine')).rowCount === 1, 'the quarantine');
+      // The stream was told that it was heard, so it does not bring it again.
+      await until(async () => (await pending()) === 0 && (await waiting()) === 0, 'the stream');
+      await arm(hearing);
+      await database.query('DROP TRIGGER not_yet ON inbox');
+      await database.query('DROP FUNCTION not_yet()');
+      expect(await hearing.child.ended()).toBe(137);
+    }
+
+    /** As a gateway brings it, past a stream that stands still; where it takes effect the program is killed again. */
+    async function killAtWhatIsBrought(id: string): Promise<void> {
+      const hearing = await start('drop');
+      const asks = async (extensions: object, upTo?: string): Promise<unknown> => {
+        const response = await fetch(hearing.url, {
+          method: 'POST',
+          headers: {
+            'content-type': 'application/json',
+            [ASSERTION_HEADER]: signer.sign('users', null),
+            ...(upTo === undefined ? {} : { [UP_TO_HEADER]: upTo }),
+          },
+          body: JSON.stringify({ query: '{ __typename }', extensions: { tributary: extensions } }),
+        });
+        return response.json();
+      };
+      const tell: Tell[] = [{ aggregate: `user:${id}`, from: 2, to: 2 }];
+      const { extensions } = (await asks({ tell })) as { extensions: { tributary: { events: DomainEvent[] } } };
+      const { events } = extensions.tributary;
+      expect(events).toMatchObject([{ type: 'profile-edited', aggregateVersion: 2 }]);
+      await arm(hearing);
+      const upTo = writesText([
+        { source: 'users', aggregate: `user:${id}`, version: 2, at: Math.floor(Date.now() / 1_000) },
+      ]);
+      await expect(asks({ events }, upTo)).rejects.toThrow();
+      expect(await hearing.child.ended()).toBe(137);
+    }
+
+    /** Given to users and not acknowledged. */
+    const pending = async (): Promise<number> => {
+      const [count] = (await redis.xpending('tributary:{events}:users', 'users')) as [number];
+      return count;
+    };
+
     const waiting = async (): Promise<number> =>
       Number((await database.query('SELECT count(*) AS n FROM outbox WHERE published_at IS NULL')).rows[0].n);
 
@@ -139,6 +220,36 @@ withServer(
       }
       expect(await child.end()).toBe(0);
     }, 180_000);
+
+    it.each([
+      ['out of the quarantine', 'dora', killAtTheQuarantine, false],
+      ['brought by a gateway', 'emil', killAtWhatIsBrought, false],
+      ['brought by a gateway, without the mark (control)', 'finn', killAtWhatIsBrought, true],
+    ])(
+      'killed there again where the event takes effect, %s, is the new row shown though the stream brings it no more',
+      async (_, handle, killAgain, isControl) => {
+        const id = await killWhileRenaming(await start('drop'), handle);
+        const goOn = killAgain === killAtWhatIsBrought ? await holdStream() : undefined;
+        try {
+          await killAgain(id);
+          expect(await versionHeard(id)).toBe(2);
+          if (isControl) await database.query('DELETE FROM drops_due');
+          const { child, url } = await start('drop');
+          const shows = isControl ? 'Old' : 'New';
+          // The control reads from the database until it has reached Redis.
+          await until(async () => (await nameOf(url, handle)) === shows, `${handle} by the name of ${shows}`);
+          if (isControl) {
+            // Long after the mark would have been due.
+            await sleep(4_000);
+            expect(await nameOf(url, handle)).toBe('Old');
+          }
+          expect(await child.end()).toBe(0);
+        } finally {
+          await goOn?.();
+        }
+      },
+      180_000,
+    );
 
     it('does once, and answers, what is repeated with its key; control: without one it is refused by what it has done itself', async () => {
       const { child, url } = await start('drop');

@@ -8,6 +8,7 @@ import {
   type DocumentNode,
   type GraphQLSchema,
 } from 'graphql';
+import type { Write } from '#libs/consistency';
 import { Failure } from '#libs/failure';
 import { silent, type Logger } from '#libs/telemetry';
 import { grantsOf, type Grants } from '../../gateway/authorization/grants.js';
@@ -23,6 +24,7 @@ import { cacheHeadersOf } from '../../gateway/cache/cache-control.js';
 import type { EntityCache } from '../../gateway/cache/entity-cache.js';
 import type { AnswerHeaders } from '../../gateway/cache/run-cache.js';
 import type { Explanation } from '../../gateway/explain/explanation.js';
+import { RequestConsistency } from '../../gateway/http/consistency.js';
 import { coerceVariables } from '../../gateway/http/variables.js';
 import { createEngine } from '../../gateway/run/engine.js';
 import { createEngine as createStockEngine } from '../../gateway/stock/engine.js';
@@ -91,6 +93,8 @@ export interface AskOptions extends Partial<
   readonly explain?: boolean;
   /** Nothing that is kept may be the answer. */
   readonly pastCaches?: boolean;
+  /** What the client has written lately and has to be shown. */
+  readonly wrote?: readonly Write[];
   /** Headers of a subgraph's answers, by its name. */
   readonly answerHeaders?: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
@@ -127,6 +131,7 @@ export class Federation {
       responseHeaders: [],
       explain: options.explain ?? false,
       pastCaches: options.pastCaches ?? false,
+      ...(options.wrote && { consistency: new RequestConsistency(options.wrote, () => Date.now() / 1_000) }),
     };
     const calls: Call[] = [];
     this.#open.set(context.signal, { options, calls });

@@ -1,6 +1,6 @@
 import { expect, it } from '@jest/globals';
 import type { Database } from '#libs/database';
-import { parseGlobalId } from '#libs/identity';
+import { newId, parseGlobalId } from '#libs/identity';
 import type { Saga } from '#libs/saga';
 import { messagesOf } from '../../commands/prove/saga-messages.js';
 import { halfDoneDeletions, type HalfDone } from '../../commands/half-done.js';
@@ -171,6 +171,43 @@ export function deletion(world: () => World): void {
     expect(await seen(b, a)).toMatchObject({ userByHandle: null });
   });
 
+  it('that goes back is no second one: it is refused by a clear code, and when it has come back the account can be deleted', async () => {
+    const [a, b] = (await cast(world(), alice, bob)) as [Person, Person];
+    await act(a, 'follow', b.id);
+    await publish(a, 'hello');
+    await world().settle();
+    const mend = await breakFollows(world().followers.database, parseGlobalId('user', b.id));
+    const goBack = await hold(world().posts.database, 'restore-posts');
+    const deletionId = await begin(a);
+    await withoutPauses(world(), () => untilState(() => shown(a, deletionId), 'COMPENSATING'));
+    await world().settle();
+    const choreographed = (await sagaOf(world(), deletionId)) === 'choreographed';
+    const query = await example('delete-account');
+    const again = (password: string) => a.ask(query, { input: { password } });
+    // The account is there again already, where nobody asks for the steps one after the other.
+    expect(refusals(await again(PASSWORD))).toEqual([
+      choreographed ? 'deleteAccount CONFLICT' : 'deleteAccount ACCOUNT_FROZEN',
+    ]);
+    expect(refusals(await again('not this one'))).toEqual([
+      choreographed ? 'deleteAccount FORBIDDEN' : 'deleteAccount ACCOUNT_FROZEN',
+    ]);
+    expect(await shown(a, deletionId)).toMatchObject({ state: 'COMPENSATING' });
+    // The control: what keeps it from being in two is that the table refuses it, which says nothing to anybody.
+    await expect(
+      world().users.database.query(
+        `INSERT INTO account_deletions (id, user_id, saga, state) VALUES ($1, $2, 'choreographed', 'RUNNING')`,
+        [newId(), parseGlobalId('user', a.id)],
+      ),
+    ).rejects.toThrow('account_deletions_under_way');
+    await mend();
+    await goBack();
+    await withoutPauses(world(), () => untilState(() => shown(a, deletionId), 'REVERTED'));
+    await world().settle();
+    const second = await begin(a);
+    await withoutPauses(world(), () => untilState(() => shown(a, second), 'DONE'));
+    expect(await halfDone(world())).toEqual([]);
+  });
+
   it('a block holds while follows have ended and posts are still there; were it to end with them, they would be seen (control)', async () => {
     const [a, b, d] = (await cast(world(), alice, bob, dan)) as [Person, Person, Person];
     await act(a, 'block', d.id);
@@ -295,14 +332,17 @@ async function breakFollows(followers: Database, userId: string): Promise<() => 
   };
 }
 
-/** From now on a service begins its steps and does not come to them. Answers how it goes on. */
-async function hold(database: Database): Promise<() => Promise<void>> {
+/** From now on a service begins its steps, or one of them, and does not come to them. Answers how it goes on. */
+async function hold(database: Database, step?: string): Promise<() => Promise<void>> {
   await database.query(
     `CREATE FUNCTION held_by_test() RETURNS trigger LANGUAGE plpgsql AS
      $$ BEGIN NEW.due_at = now() + interval '1 hour'; RETURN NEW; END $$`,
   );
   await database.query(
-    `CREATE TRIGGER held_by_test BEFORE INSERT ON deletion_parts FOR EACH ROW EXECUTE FUNCTION held_by_test()`,
+    step === undefined
+      ? `CREATE TRIGGER held_by_test BEFORE INSERT ON deletion_parts FOR EACH ROW EXECUTE FUNCTION held_by_test()`
+      : `CREATE TRIGGER held_by_test BEFORE INSERT OR UPDATE ON deletion_parts FOR EACH ROW
+         WHEN (NEW.step = '${step}') EXECUTE FUNCTION held_by_test()`,
   );
   return async () => {
     await database.query('DROP TRIGGER held_by_test ON deletion_parts');

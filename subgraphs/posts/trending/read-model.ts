@@ -1,6 +1,6 @@
 import type { Tx } from '#libs/database';
-import { answering, type ReadModel } from '#libs/read-model';
-import { POST_COUNTS } from '../post.counts.js';
+import type { ReadModel } from '#libs/read-model';
+import { wholeCount } from '../post.counts.js';
 import { remakeSlices, SLICES, viewOf } from './slices.js';
 
 /**
@@ -36,9 +36,19 @@ export const trendingModel: ReadModel = {
   async freshen(tx, slot) {
     // Behind whoever refreshes: one that had begun before would make what it thinks answers, for a moment of before the switch.
     await tx.query(`SELECT pg_advisory_xact_lock(hashtext('trending_slices'))`);
+    // That one may have begun after this transaction, whose now() is what they would be made for: then it is begun anew.
+    await tx.query(BEGIN_BEHIND_WHAT_ANSWERS);
     await remakeSlices(tx, slot, SLICES);
   },
 };
+
+/** What was made in the time to come, before a clock was set back, is no matter: the next refresh makes it anew. */
+const BEGIN_BEHIND_WHAT_ANSWERS = `DO $$ BEGIN
+  IF EXISTS (
+    SELECT FROM trending_slices s JOIN read_models m ON m.name = 'trending' AND m.serving = s.slot
+    WHERE s.made_at > now() AND s.made_at <= clock_timestamp()
+  ) THEN RAISE EXCEPTION 'what answers was made after this transaction had begun' USING ERRCODE = 'serialization_failure';
+  END IF; END $$`;
 
 /** Its slices are numbered by uuids, as the keys of all models. */
 function keyOf(slice: number): string {
@@ -74,8 +84,7 @@ const BEST_OF_A_DAY = `
   SELECT id, author_id,
     (likes + 2 * replies)::float8 / power(greatest(0, extract(epoch FROM now() - created_at)::float8) / 3600 + 2, 1.8) AS score
   FROM (
-    SELECT p.id, p.author_id, p.created_at, ${answering(POST_COUNTS, 'p', 'like_count')} AS likes,
-      ${answering(POST_COUNTS, 'p', 'reply_count')} AS replies
+    SELECT p.id, p.author_id, p.created_at, ${wholeCount('likes', 'p')} AS likes, ${wholeCount('replies', 'p')} AS replies
     FROM posts p
     WHERE p.state = 'published'
       AND p.id >= (lpad(to_hex((extract(epoch FROM now() - interval '9 days') * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid

@@ -488,6 +488,50 @@ withServer('postgres', 'trending posts that are made anew while others read them
     expect([await building, await servingOf(database)]).toMatchObject([{ switched: true }, 3 - old]);
   });
 
+  it('do not go back in time where a refresh that began after the switch is waited for', async () => {
+    const old = await servingOf(database);
+    const asOf = async () => Date.parse((await pageOf(database, null)).asOf);
+    let building: Promise<Rebuilt> | undefined;
+    let waited = Number.NaN;
+    await database.transaction(async (tx) => {
+      await tx.query('SET LOCAL idle_in_transaction_session_timeout = 0');
+      await tx.query(`SELECT pg_advisory_xact_lock(hashtext('trending_slices'))`);
+      building = build(database);
+      building.catch(() => {});
+      expect(await waiting()).toContain('advisory');
+      // What has the lock is a refresh, whose now() is behind the beginning of who waits: PostgreSQL tells when that was.
+      const [row] = await tx.query<{ waited: Date }>(
+        `UPDATE trending_slices SET made_at = clock_timestamp() WHERE slot = ${old}
+         RETURNING (SELECT max(xact_start) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()) AS waited`,
+      );
+      waited = row!.waited.getTime();
+    });
+    const before = await database.query<{ at: Date }>(
+      `SELECT max(made_at) AS at FROM trending_slices WHERE slot = ${old}`,
+    );
+    expect([await building, await servingOf(database)]).toMatchObject([{ switched: true }, 3 - old]);
+    expect(await asOf()).toBeGreaterThanOrEqual(before[0]!.at.getTime());
+    // The control: what the switch began with would have been older.
+    expect(waited).toBeLessThan(before[0]!.at.getTime());
+  });
+
+  it('go by all that is counted, also what is not in the row of a post yet', async () => {
+    const scoreOf = async (): Promise<number> => {
+      await refreshTrending(database, 0);
+      return Number((await pageOf(database, null)).posts.find((one) => one.post.id === post)?.score);
+    };
+    const likes = async (): Promise<number> =>
+      (await pageOf(database, null)).posts.find((one) => one.post.id === post)!.post.likeCount;
+    const [before, counted] = [await scoreOf(), await likes()];
+    await database.query('INSERT INTO count_deltas (post_id, likes) VALUES ($1, 100)', [post]);
+    expect(await likes()).toBe(counted + 100);
+    // Less than it would be now, because time passes; more than half of it.
+    expect(await scoreOf()).toBeGreaterThan((before * (counted + 50)) / counted);
+    expect(await build(database)).toMatchObject({ switched: true, differing: 0 });
+    await database.query('DELETE FROM count_deltas');
+    expect(await scoreOf()).toBeLessThanOrEqual(before);
+  });
+
   it('a slice that is made otherwise is found, and is switched to only where that is asked for', async () => {
     const serving = await servingOf(database);
     const other = 3 - serving;

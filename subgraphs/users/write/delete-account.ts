@@ -2,7 +2,7 @@ import type { Database } from '#libs/database';
 import { Failure, type Deadline } from '#libs/failure';
 import type { Saga } from '#libs/saga';
 import type { Clock } from '#libs/telemetry';
-import { beginDeletion, newDeletionId, type Patience } from '../deletion.store.js';
+import { beginDeletion, isUnderWay, newDeletionId, type Patience } from '../deletion.store.js';
 import { readPassword } from '../user.js';
 import type { UserRow } from '../user.entity.js';
 import { lockAccount, noAccount } from './account.js';
@@ -41,9 +41,14 @@ export class DeleteAccount {
     if (!right) throw new Failure('FORBIDDEN', 'The password is wrong; the account was not deleted.');
     return database.transaction(async (tx) => {
       const { handle, version } = await lockAccount(tx, viewer);
+      // A choreographed one that goes back thaws the account first, and the others bring back what they have after that.
+      if (await isUnderWay(tx, viewer)) throw new Failure('CONFLICT', GOES_BACK);
       const id = await newDeletionId(tx, viewer, clock());
       await beginDeletion(tx, { id, userId: viewer, saga }, { handle, version: version + 1 }, patience);
       return id;
     });
   }
 }
+
+const GOES_BACK =
+  'A deletion of this account is being taken back; delete it again when `accountDeletion` says REVERTED.';

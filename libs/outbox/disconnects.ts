@@ -1,0 +1,41 @@
+import { LRUCache } from 'lru-cache';
+import type { Envelope } from '#libs/events';
+import { endsConnection } from './trouble.js';
+
+/** So often an event alone may have ended the connection before that is taken for its own doing. */
+const ENDS_MAX = 5;
+/** Events that are remembered. */
+const REMEMBERED = 1_000;
+
+/**
+ * A database that is gone says nothing about an event. One that has begun its transaction, taken down that the event came, and goes away
+ * under its effect, again and again and under the same event alone, does: the effect asks for more than it can bear (a process of the server
+ * that runs out of memory ends every connection), and the stream would bring it for ever, with everything behind it. Remembered in the
+ * process: another one begins to count anew.
+ */
+export class Disconnects {
+  readonly #ends = new LRUCache<string, number>({ max: REMEMBERED });
+
+  /** `inEffect`: everything before the effect had succeeded. True: it is the event, not the database, once more. */
+  failed(event: Envelope, error: unknown, inEffect: boolean): boolean {
+    if (!inEffect || !endsConnection(error)) return false;
+    this.#ends.set(event.id, (this.#ends.get(event.id) ?? 0) + 1);
+    return this.isWorn(event);
+  }
+
+  succeeded({ id }: Envelope): void {
+    this.#ends.delete(id);
+  }
+
+  /** It is not to be heard from the stream any more. */
+  isWorn({ id }: Envelope): boolean {
+    return (this.#ends.get(id) ?? 0) >= ENDS_MAX;
+  }
+}
+
+export const ENDS_CONNECTION = 'Its effect ends the connection to the database each time';
+
+/** How far a transaction has come. */
+export interface Progress {
+  inEffect: boolean;
+}
