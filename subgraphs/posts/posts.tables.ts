@@ -12,7 +12,7 @@ import { ErasedLikes1764547200001 } from './migrations/0007-erased-likes.js';
 import { CountVersions1764633600000 } from './migrations/0008-count-versions.js';
 import { TrendingCounts1764633600002 } from './migrations/0009-trending-counts.js';
 import { TrendingSlices1764806400000 } from './migrations/0010-trending-slices.js';
-import { TrendingWholeCounts1764892800000 } from './migrations/0011-trending-whole-counts.js';
+import { TrendingWholeCounts1764892800001 } from './migrations/0011-trending-whole-counts.js';
 import { BlockEdgeEntity, FollowEdgeEntity, PersonEntity } from './person.entity.js';
 import { LikeEntity, PostEntity, PostEventEntity, PostSnapshotEntity } from './post.entity.js';
 
@@ -43,6 +43,6 @@ export const postsTables = {
     IdempotencyKeysMigration,
     TrendingSlices1764806400000,
     WrittenCallsMigration,
-    TrendingWholeCounts1764892800000,
+    TrendingWholeCounts1764892800001,
   ],
 };

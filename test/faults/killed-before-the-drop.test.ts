@@ -178,14 +178,15 @@ withServer(
     async function killAtWhatIsBrought(id: string): Promise<void> {
       const hearing = await start('drop');
       const asks = async (extensions: object, upTo?: string): Promise<unknown> => {
+        const body = JSON.stringify({ query: '{ __typename }', extensions: { tributary: extensions } });
         const response = await fetch(hearing.url, {
           method: 'POST',
           headers: {
             'content-type': 'application/json',
-            [ASSERTION_HEADER]: signer.sign('users', null),
+            [ASSERTION_HEADER]: signer.sign('users', null, { body }),
             ...(upTo === undefined ? {} : { [UP_TO_HEADER]: upTo }),
           },
-          body: JSON.stringify({ query: '{ __typename }', extensions: { tributary: extensions } }),
+          body,
         });
         return response.json();
       };

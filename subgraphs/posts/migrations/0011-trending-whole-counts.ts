@@ -1,7 +1,7 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /** What `trending_now` goes by are whole counts, as a page shows them: with what is not in the posts' rows yet (`count_deltas`). */
-export class TrendingWholeCounts1764892800000 implements MigrationInterface {
+export class TrendingWholeCounts1764892800001 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(nowBy('+ coalesce(w.likes, 0)', '+ coalesce(w.replies, 0)', WAITING));
   }
