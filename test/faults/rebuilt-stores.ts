@@ -145,7 +145,7 @@ export async function openPostsStore(adminUrl: string): Promise<Store> {
   };
 }
 
-/** Without what its age has taken from it when it was made, a score is the likes and twice the replies that stand in the post's row. */
+/** Without what its age has taken from it when it was made, a score is the likes and twice the replies, whether they are counted in its row yet or not. */
 const SHOWN = `
   SELECT v.id, round(v.score * power(extract(epoch FROM s.made_at - p.created_at)::float8 / 3600 + 2, 1.8))::int AS weight
   FROM (SELECT 1 AS slot, * FROM trending_1 UNION ALL SELECT 2, * FROM trending_2) v
@@ -153,8 +153,8 @@ const SHOWN = `
   JOIN trending_slices s USING (slot, slice) JOIN posts p ON p.id = v.id ORDER BY v.id`;
 const TRENDING = `
   SELECT id, likes + 2 * replies AS weight FROM (
-    SELECT id, ((SELECT count(*) FROM likes WHERE post_id = p.id AND liked) - ${pendingCount('likes', 'p')})::int AS likes,
-      ((SELECT count(*) FROM posts WHERE in_reply_to_id = p.id AND state = 'published') - ${pendingCount('replies', 'p')})::int AS replies
+    SELECT id, (SELECT count(*) FROM likes WHERE post_id = p.id AND liked)::int AS likes,
+      (SELECT count(*) FROM posts WHERE in_reply_to_id = p.id AND state = 'published')::int AS replies
     FROM posts p WHERE state = 'published' AND created_at > now() - interval '7 days'
   ) p WHERE likes + replies > 0 ORDER BY id`;
 
