@@ -8,7 +8,6 @@ import { followersTables } from '../../subgraphs/followers/followers.tables.js';
 import { countsOf } from '../../subgraphs/followers/read/relation.queries.js';
 import * as postsBulk from '../../subgraphs/posts/bulk.js';
 import { homePage, homePageFromSource } from '../../subgraphs/posts/read/home.queries.js';
-import { pendingCount } from '../../subgraphs/posts/post.counts.js';
 import { peopleByIds, postsByIds } from '../../subgraphs/posts/read/post.queries.js';
 import { trendingPage } from '../../subgraphs/posts/read/trending.queries.js';
 import { openScene as openPosts } from '../../subgraphs/posts/scene.contract.js';
