@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Fault } from './faults.js';
+import { asks, signedUp } from './never-asked.js';
 import { restarted } from './restarted.js';
 import type { ProgramName, Town } from './town.js';
 import { until } from './until.js';
@@ -37,6 +38,10 @@ function jumped(id: string, says: string, name: ProgramName): Fault {
       for (const apartS of [FIVE_MINUTES_S, -FIVE_MINUTES_S, 0]) {
         writeFileSync(file(), `${apartS < 0 ? '' : '+'}${apartS}`);
         await until(`${name} has another time`, async () => Math.abs((await apart(town, name)) - apartS) < 10);
+        // Whoever logs in by that clock is believed at once.
+        const { handle, token } = await signedUp(town, `${id.toLowerCase().replace('-', '_')}_${FIVE_MINUTES_S + apartS}`);
+        const { me } = await asks<{ me: { handle: string } }>(town, '{ me { handle } }', {}, token);
+        if (me.handle !== handle) throw new Error(`${handle} is taken for ${me.handle}`);
         if (apartS !== 0) await sleep(ms);
       }
     },

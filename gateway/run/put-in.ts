@@ -27,7 +27,7 @@ export class PutIn {
     const { subgraph, locator, topKeys } = fetch;
     if (answer.data) {
       // Where null is allowed nobody would know that it was never said: a mutation, say, that answers nothing of what it did.
-      const absent = answer.errors.length > 0 ? [] : due.filter((key) => !Object.hasOwn(answer.data!, key));
+      const absent = due.filter((key) => !Object.hasOwn(answer.data!, key) && !isTold(key, answer.errors));
       if (absent.length > 0)
         this.#outcome.lacking(subgraph, locator.keys, absent, `${subgraph} answered without ${absent.join(', ')}.`);
       fetch.rewrite?.(answer.data);
@@ -129,4 +129,9 @@ export class PutIn {
   #firstPath(unit: Unit): (string | number)[] {
     return unit.locators[0]?.findPaths(this.#outcome.data)[0]?.path ?? [];
   }
+}
+
+/** Is there an error about this key, or one about nobody knows what? */
+function isTold(key: string, errors: readonly SubgraphError[]): boolean {
+  return errors.some(({ path }) => path === undefined || path[0] === key);
 }

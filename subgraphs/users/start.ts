@@ -2,7 +2,7 @@ import { loadOrCreateSigningKey, TokenIssuer } from '#libs/identity';
 import { openBudgets } from '#libs/rate-limit';
 import { SealingAnew } from '#libs/sealing';
 import { startService, type RunningSubgraph, type ServiceParts } from '#libs/subgraph-kit';
-import { createLogger, systemClock } from '#libs/telemetry';
+import { createLogger, steadyClock, systemClock } from '#libs/telemetry';
 import type { UsersConfig } from './config.js';
 import { usersGauges } from './gauges.js';
 import { deletionWork } from './on/deletion.js';
@@ -24,7 +24,8 @@ export async function startUsers(config: UsersConfig, parts: ServiceParts): Prom
     issuer,
     audience,
     lifetimeS,
-    clock: parts.clock ?? systemClock,
+    // Where the clock was set ahead while this ran, gateways would take what is signed by it for what is yet to come.
+    clock: parts.clock ?? (() => Math.min(systemClock(), steadyClock())),
   });
   const passwords = new Passwords({ atOnce: config.HASHES_AT_ONCE });
   const budgets = await openBudgets({ redisUrl: config.REDIS_URL, logger: parts.logger ?? createLogger('users') });
