@@ -276,7 +276,7 @@ async function startDoor(gateway, folder) {
   const port = await freePort();
   const config = readFileSync(here('../../deploy/haproxy.cfg'), 'utf8')
     .replace('bind :4000', `bind 127.0.0.1:${port}`)
-    .replace('bind :9464', 'bind 127.0.0.1:0')
+    .replace('bind :9464', `bind 127.0.0.1:${await freePort()}`)
     .replace(' resolvers docker init-addr last,libc,none', '')
     .replace(/\nresolvers docker\n( .*\n)*/, '\n')
     .replaceAll(/gateway-[12]:4000/g, new URL(gateway).host);
