@@ -170,8 +170,18 @@ describe('docker-compose.yml', () => {
       expect([environment['TRUSTED_PROXIES'], image]).toEqual(['1', 'tributary:latest']);
       expect(readGatewayConfig(other[name]!.environment).TRUSTED_PROXIES).toBe(2);
     }
-    const ours = Object.values(other).filter(({ build }) => build !== undefined);
+    const ours = Object.values(other).filter(({ command }) => command?.[0] === 'node');
+    expect(ours.length).toBeGreaterThan(5);
     expect(new Set(ours.map(({ image }) => image))).toEqual(new Set(['tributary:2026-11-30']));
+  });
+
+  it('has one service build the image of all, which the others take and no registry is asked for', () => {
+    // Those that are built side by side under one tag are in each other's way; one with a profile is not built by `docker compose build`.
+    expect(staying.filter(([, { build }]) => build !== undefined).map(([name]) => name)).toEqual(['users']);
+    expect(services.filter(([, { build }]) => build !== undefined)).toHaveLength(1);
+    const ours = services.filter(([, { image }]) => image === file.services['users']!.image);
+    expect(ours.map(([name]) => name)).toEqual(services.filter(([, one]) => programOf(one)).map(([name]) => name));
+    for (const [name, { pull_policy: policy }] of ours) expect([name, policy]).toEqual([name, 'never']);
   });
 
   it('lets a gateway open a file for each client that it may have, and the door two', () => {

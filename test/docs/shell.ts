@@ -13,7 +13,7 @@ import { provision } from '../deploy/databases.js';
 import { plainEnvironment } from '../deploy/environment.js';
 import { restoreDrill } from '../deploy/restore-drill.js';
 import { secretsFor } from '../deploy/secrets.js';
-import { mistakesIn } from '../deploy/wiring.js';
+import { mistakesIn, programOf } from '../deploy/wiring.js';
 import { startRedis } from '../servers/redis.js';
 import type { Need } from '../servers/table.js';
 import { blocksOf, readPage } from './markdown.js';
@@ -294,7 +294,7 @@ async function restored(folder: string, backup: string, restore: string): Promis
 function composed(): { file: ComposeFile; programs: string[] } {
   const text = readFileSync(join(ROOT, 'docker-compose.yml'), 'utf8');
   const file = readCompose(text, secretsFor(variablesOf(text)));
-  const staying = Object.entries(file.services).filter(([, { build, profiles }]) => build && !profiles);
+  const staying = Object.entries(file.services).filter(([, one]) => programOf(one) && !one.profiles);
   return { file, programs: staying.map(([name]) => name) };
 }
 
