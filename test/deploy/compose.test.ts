@@ -147,14 +147,17 @@ describe('docker-compose.yml', () => {
       for (const other of ['users', 'posts', 'followers'].filter((one) => one !== subgraph))
         expect(meet(subgraph, `${other}-db`)).toEqual([]);
     }
-    // Nor does who has taken the door get to more than the gateways and what tells figures.
-    for (const name of ['users-db', 'posts-db', 'followers-db', 'redis']) expect(meet('door', name)).toEqual([]);
+    // Nor does who has taken the door get to more than the gateways and Prometheus: services take their word from whoever signs it.
+    const metByDoor = services.filter(([name]) => name !== 'door' && meet('door', name).length > 0);
+    expect(metByDoor.map(([name]) => name).toSorted()).toEqual(['gateway-1', 'gateway-2', 'prometheus']);
+    for (const name of ['users', 'posts', 'followers']) expect(meet('door', name)).toEqual([]);
     for (const name of ['gateway-1', 'gateway-2']) {
       expect(meet('door', name)).toContain('front');
       for (const database of ['users-db', 'posts-db', 'followers-db']) expect(meet(name, database)).toEqual([]);
     }
-    for (const name of ['gateway-1', 'gateway-2', 'users', 'posts', 'followers', 'door', 'grafana'])
+    for (const name of ['gateway-1', 'gateway-2', 'users', 'posts', 'followers'])
       expect(meet('prometheus', name)).toEqual(['watch']);
+    expect([meet('prometheus', 'door'), meet('prometheus', 'grafana')]).toEqual([['door-watch'], ['figures']]);
     // What publishes a port needs one that is open, and nothing else is on one.
     const open = Object.entries(file.networks).flatMap(([network, { internal = false }]) =>
       internal ? [] : [network],
@@ -249,6 +252,13 @@ describe('docker-compose.yml', () => {
       expect([name, parseInt(service.stop_grace_period ?? '10s')]).toEqual([name, expect.any(Number)]);
       expect(parseInt(service.stop_grace_period ?? '10s')).toBeGreaterThan(slowest);
     }
+  });
+
+  it('stops the door at once: docs/running.md promises a second without answers', () => {
+    expect(running).toContain(
+      '`docker compose up --detach --no-deps --force-recreate door prometheus` (nobody is answered for a second)',
+    );
+    expect(file.services['door']!.stop_grace_period).toBe('1s');
   });
 
   it('control: what is wrong in a copy is found', () => {
