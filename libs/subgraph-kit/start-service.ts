@@ -99,7 +99,7 @@ export interface Service {
   readonly background?: (parts: ModuleParts) => { settled(): Promise<void>; close(): Promise<void> };
 }
 
-/** Listens, opens the store and the cache, hears events, tells its own, and answers the gateway. */
+/** Listens, tells its figures, opens the store and the cache, hears events, tells its own, and answers the gateway. */
 export async function startService(
   service: Service,
   config: ServiceConfig,
@@ -128,6 +128,15 @@ export async function startService(
       heapFull: () => parts.heap?.full === true,
     });
     closers.push(() => listening.close());
+    const metrics = parts.metrics ?? (config.METRICS_PORT === undefined ? undefined : await Metrics.open());
+    // Before the database is opened, as above: a program that is not there for minutes is down, one that migrates is not ready.
+    metrics?.gauges([readyGauge(name, async () => listening.ready && (await haveAll(built.needs)))]);
+    if (metrics && !parts.metrics) {
+      const { HOST: host, METRICS_PORT: port = 0, METRICS_TOKEN: token } = config;
+      const scraped = await metrics.listen({ host, port, token });
+      closers.push(() => scraped.close());
+      logger.info({ url: scraped.url }, 'Metrics');
+    }
     const database = await openDatabase({
       service: name,
       url: config.DATABASE_URL,
@@ -195,7 +204,6 @@ export async function startService(
     const background = service.background?.(built);
     if (background) closers.push(() => background.close());
 
-    const metrics = parts.metrics ?? (config.METRICS_PORT === undefined ? undefined : await Metrics.open());
     const duplicates = metrics?.counter({
       name: 'tributary_inbox_duplicates_total',
       help: 'Events that came again after they had taken effect; the inbox let each pass without one.',
@@ -238,19 +246,12 @@ export async function startService(
       ...streamGauges(stream, name as EventSource),
       ...databaseGauges(database),
       ...(service.gauges?.(database) ?? []),
-      readyGauge(name, async () => listening.ready && (await haveAll(built.needs))),
     ]);
     if (metrics && service.counted) {
       const drift = new DriftWatch({ database, counted: service.counted, logger });
       closers.push(() => drift.close());
       metrics.gauges([drift.gauge]);
       drift.start();
-    }
-    if (metrics && !parts.metrics) {
-      const { HOST: host, METRICS_PORT: port = 0, METRICS_TOKEN: token } = config;
-      const scraped = await metrics.listen({ host, port, token });
-      closers.push(() => scraped.close());
-      logger.info({ url: scraped.url }, 'Metrics');
     }
     const serving = await serve(module, listening, {
       logger,

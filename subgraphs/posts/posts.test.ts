@@ -720,23 +720,35 @@ describe('the budget of a profile page: 100 posts, a viewer logged in', () => {
 });
 
 withServer('postgres', 'a start that waits for its migrations', (adminUrl = '') => {
-  it('lives, says what it waits for, and is started when they are done', async () => {
+  it('lives, says what it waits for, also to Prometheus, and is started when they are done', async () => {
     const prefix = `start_${newId().slice(-8)}_`;
     const { posts: url = '' } = await provisionServices(adminUrl, ['posts'], { posts: secret }, { prefix });
-    const port = await freePort();
+    const [port, metricsPort] = [await freePort(), await freePort()];
     const stream = openStream({ logger: silent });
     // The lock of another process that migrates.
     const migrating = new pg.Client({ connectionString: url });
     await migrating.connect();
     await migrating.query(`SELECT pg_advisory_lock(hashtext('tributary migrations'))`);
-    const config = readPostsConfig({ DATABASE_URL: url, PORT: String(port), CACHE: 'off', ASSERTION_SECRET: secret });
+    const config = readPostsConfig({
+      DATABASE_URL: url,
+      PORT: String(port),
+      METRICS_PORT: String(metricsPort),
+      CACHE: 'off',
+      ASSERTION_SECRET: secret,
+    });
     const starting = startPosts(config, { stream, logger: silent });
     const health = async (path: string) => {
       const response = await fetch(`http://127.0.0.1:${port}/health/${path}`);
       return { status: response.status, body: (await response.json()) as object };
     };
+    const figures = async () => (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
     try {
       while ((await health('live').catch(() => undefined)) === undefined) await sleep(10);
+      // Or it would be down, which wakes somebody after a minute.
+      const end = Date.now() + 30_000;
+      while ((await figures().catch(() => undefined)) === undefined && Date.now() < end) await sleep(10);
+      expect(await figures()).toContain('\ntributary_ready{service="posts"} 0\n');
+      expect(await figures()).not.toContain('tributary_outbox_age_seconds{');
       const waitingFor = ['database: it is being opened, and migrations run'];
       expect(await health('live')).toEqual({ status: 200, body: { status: 'live' } });
       expect(await health('startup')).toEqual({ status: 503, body: { status: 'starting', waitingFor } });
@@ -748,6 +760,8 @@ withServer('postgres', 'a start that waits for its migrations', (adminUrl = '') 
     try {
       expect(await health('startup')).toEqual({ status: 200, body: { status: 'started' } });
       expect(await health('ready')).toEqual({ status: 200, body: { status: 'ready', waitingFor: [] } });
+      expect(await figures()).toContain('\ntributary_ready{service="posts"} 1\n');
+      expect(await figures()).toContain('\ntributary_outbox_age_seconds{service="posts"} ');
     } finally {
       await running.close();
       await stream.close();

@@ -5,6 +5,7 @@ import { z } from 'zod';
 const service = z.strictObject({
   image: z.string(),
   build: z.string().optional(),
+  pull_policy: z.string().optional(),
   init: z.boolean().optional(),
   read_only: z.boolean().optional(),
   cap_drop: z.array(z.string()).optional(),

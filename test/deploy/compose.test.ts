@@ -147,14 +147,17 @@ describe('docker-compose.yml', () => {
       for (const other of ['users', 'posts', 'followers'].filter((one) => one !== subgraph))
         expect(meet(subgraph, `${other}-db`)).toEqual([]);
     }
-    // Nor does who has taken the door get to more than the gateways and what tells figures.
-    for (const name of ['users-db', 'posts-db', 'followers-db', 'redis']) expect(meet('door', name)).toEqual([]);
+    // Nor does who has taken the door get to more than the gateways and Prometheus: services take their word from whoever signs it.
+    const metByDoor = services.filter(([name]) => name !== 'door' && meet('door', name).length > 0);
+    expect(metByDoor.map(([name]) => name).toSorted()).toEqual(['gateway-1', 'gateway-2', 'prometheus']);
+    for (const name of ['users', 'posts', 'followers']) expect(meet('door', name)).toEqual([]);
     for (const name of ['gateway-1', 'gateway-2']) {
       expect(meet('door', name)).toContain('front');
       for (const database of ['users-db', 'posts-db', 'followers-db']) expect(meet(name, database)).toEqual([]);
     }
-    for (const name of ['gateway-1', 'gateway-2', 'users', 'posts', 'followers', 'door', 'grafana'])
+    for (const name of ['gateway-1', 'gateway-2', 'users', 'posts', 'followers'])
       expect(meet('prometheus', name)).toEqual(['watch']);
+    expect([meet('prometheus', 'door'), meet('prometheus', 'grafana')]).toEqual([['door-watch'], ['figures']]);
     // What publishes a port needs one that is open, and nothing else is on one.
     const open = Object.entries(file.networks).flatMap(([network, { internal = false }]) =>
       internal ? [] : [network],
@@ -170,8 +173,18 @@ describe('docker-compose.yml', () => {
       expect([environment['TRUSTED_PROXIES'], image]).toEqual(['1', 'tributary:latest']);
       expect(readGatewayConfig(other[name]!.environment).TRUSTED_PROXIES).toBe(2);
     }
-    const ours = Object.values(other).filter(({ build }) => build !== undefined);
+    const ours = Object.values(other).filter(({ command }) => command?.[0] === 'node');
+    expect(ours.length).toBeGreaterThan(5);
     expect(new Set(ours.map(({ image }) => image))).toEqual(new Set(['tributary:2026-11-30']));
+  });
+
+  it('has one service build the image of all, which the others take and no registry is asked for', () => {
+    // Those that are built side by side under one tag are in each other's way; one with a profile is not built by `docker compose build`.
+    expect(staying.filter(([, { build }]) => build !== undefined).map(([name]) => name)).toEqual(['users']);
+    expect(services.filter(([, { build }]) => build !== undefined)).toHaveLength(1);
+    const ours = services.filter(([, { image }]) => image === file.services['users']!.image);
+    expect(ours.map(([name]) => name)).toEqual(services.filter(([, one]) => programOf(one)).map(([name]) => name));
+    for (const [name, { pull_policy: policy }] of ours) expect([name, policy]).toEqual([name, 'never']);
   });
 
   it('lets a gateway open a file for each client that it may have, and the door two', () => {
@@ -239,6 +252,13 @@ describe('docker-compose.yml', () => {
       expect([name, parseInt(service.stop_grace_period ?? '10s')]).toEqual([name, expect.any(Number)]);
       expect(parseInt(service.stop_grace_period ?? '10s')).toBeGreaterThan(slowest);
     }
+  });
+
+  it('stops the door at once: docs/running.md promises a second without answers', () => {
+    expect(running).toContain(
+      '`docker compose up --detach --no-deps --force-recreate door prometheus` (nobody is answered for a second)',
+    );
+    expect(file.services['door']!.stop_grace_period).toBe('1s');
   });
 
   it('control: what is wrong in a copy is found', () => {

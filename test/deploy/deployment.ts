@@ -9,6 +9,7 @@ import { startChild, type Account, type Child } from './child.js';
 import type { ComposeFile, ComposeService } from './compose-file.js';
 import { haproxyHere } from './haproxy-here.js';
 import type { Image } from './image.js';
+import { programOf } from './wiring.js';
 
 /** What `docker compose up` would have brought up, here. */
 export interface Deployment {
@@ -43,7 +44,7 @@ export async function deploy(
     account: Account | undefined;
   },
 ): Promise<Deployment> {
-  const programs = Object.entries(file.services).filter(([, service]) => service.build && !service.profiles);
+  const programs = Object.entries(file.services).filter(([, service]) => programOf(service) && !service.profiles);
   const ports = new Map<string, number>();
   for (const [name] of [...programs, ['door']] as [string][]) ports.set(name, await freePort());
   const metrics = new Map<string, number>();

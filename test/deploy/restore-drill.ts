@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { provisionServices } from '#libs/database';
@@ -22,6 +22,8 @@ export interface Restored {
   readonly after: boolean;
   /** Bodies that bob's home timeline has, who has ended his follow of alice since, and then followed carol. */
   readonly timeline: readonly string[];
+  /** Was `restore` refused, and nothing asked of anybody, without one of the dumps, and with the first half of it? */
+  readonly untouched: readonly boolean[];
   /** `npm run reconcile`, at the end. */
   readonly reconciled: [number, string];
   /** `npm run events -- quarantined`, at the end. */
@@ -53,7 +55,8 @@ export async function restoreDrill(folder: string, backup: string, restore: stri
       PATH: `${docker.bin}${delimiter}${findPostgres()}${delimiter}${process.env['PATH']}`,
     };
     const sh = (script: string): void =>
-      void execFileSync('/bin/sh', ['-ec', script], { cwd: folder, env, stdio: 'pipe', timeout: 120_000 });
+      // As somebody types it: what fails in it has to end it by itself.
+      void execFileSync('/bin/sh', ['-c', script], { cwd: folder, env, stdio: 'pipe', timeout: 120_000 });
     const command = (name: string, ...args: string[]): Promise<Child> =>
       startChild(name, ['node', join(ROOT, 'dist/commands', `${name}.js`), ...args], { cwd: ROOT, env });
     const carriedOut = async (name: string, ...args: string[]): Promise<[number, string]> => {
@@ -134,6 +137,21 @@ export async function restoreDrill(folder: string, backup: string, restore: stri
     await shows(bob, []);
     await follows('follow', aliceId, bob);
     await shows(bob, ['of alice', 'lost']);
+    const dump = join(folder, 'backup/followers.dump');
+    const whole = readFileSync(dump);
+    const untouched = [undefined, whole.subarray(0, whole.length / 2)].map((part) => {
+      rmSync(dump);
+      if (part) writeFileSync(dump, part);
+      try {
+        sh(restore);
+        return false;
+      } catch {
+        return docker.asked().length === 0;
+      } finally {
+        writeFileSync(dump, whole);
+      }
+    });
+    await shows(bob, ['of alice', 'lost']);
     await child!.end();
     sh(restore);
 
@@ -152,6 +170,7 @@ export async function restoreDrill(folder: string, backup: string, restore: stri
       asked: docker.asked(),
       before: await isThere('alice'),
       after: await isThere('dan'),
+      untouched,
       timeline: shown.length > 1 ? await timeline(again) : shown,
       reconciled: await carriedOut('reconcile'),
       quarantined: (await carriedOut('events', 'quarantined'))[1],
@@ -182,9 +201,6 @@ esac`;
   writeFileSync(join(bin, 'docker'), script, { mode: 0o755 });
   return {
     bin,
-    asked: () =>
-      execFileSync('cat', [join(bin, 'asked')], { encoding: 'utf8' })
-        .trim()
-        .split('\n'),
+    asked: () => (existsSync(join(bin, 'asked')) ? readFileSync(join(bin, 'asked'), 'utf8').trim().split('\n') : []),
   };
 }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parse } from 'yaml';
 import { ROOT } from '../../commands/root.js';
 import { PASSWORD } from '../people.js';
 import { withServer } from '../servers/needs.js';
@@ -45,7 +46,7 @@ it('control: a block that nobody carries out is told with what to do', () => {
   );
   expect(blocksOf('docs/x.md', page).flatMap(unknown)).toEqual([
     'docs/x.md:2: nobody runs `npm run nothing`; put it into test/docs/shell.ts',
-    'docs/x.md:6: nobody runs python; make it graphql, sql, sh or ts, or teach test/docs/blocks.test.ts',
+    'docs/x.md:6: nobody runs python; make it graphql, sql, sh, ts or yaml, or teach test/docs/blocks.test.ts',
   ]);
 });
 
@@ -76,6 +77,26 @@ describe('ts', () => {
     const errors = typeErrors([...inLanguage('ts'), planted], GIVEN);
     expect(errors).toEqual([expect.stringMatching(/^planted:\d+: Type 'string' is not assignable to type 'number'/)]);
   }, 120_000);
+});
+
+describe('yaml', () => {
+  interface Composed {
+    readonly services: Readonly<Record<string, { readonly networks: readonly string[] }>>;
+    readonly networks: Readonly<Record<string, { readonly internal?: boolean }>>;
+  }
+  it.each(inLanguage('yaml').map((block) => [placeOf(block), block] as const))(
+    '%s is for beside docker-compose.yml: Prometheus reaches what it adds, and that reaches the world',
+    (_, block) => {
+      const own = parse(readFileSync(join(ROOT, 'docker-compose.yml'), 'utf8'), { merge: true }) as Composed;
+      const { services, networks } = parse(block.text) as Composed;
+      const all = { ...own.networks, ...networks };
+      for (const [name, { networks: on }] of Object.entries(services)) {
+        expect([name, on.filter((network) => all[network] === undefined)]).toEqual([name, []]);
+        expect(on.filter((network) => own.services['prometheus']!.networks.includes(network))).toEqual(['figures']);
+        expect(on.filter((network) => all[network]!.internal !== true)).toHaveLength(1);
+      }
+    },
+  );
 });
 
 describe('graphql and sql', () => {
@@ -117,10 +138,10 @@ function firstLine({ text }: Block): string {
 function unknown(block: Block): string[] {
   const { language, text } = block;
   // A picture.
-  if (language === '' || ['graphql', 'sql', 'ts'].includes(language)) return [];
+  if (language === '' || ['graphql', 'sql', 'ts', 'yaml'].includes(language)) return [];
   if (language !== 'sh') {
     return [
-      `${placeOf(block)}: nobody runs ${language}; make it graphql, sql, sh or ts, or teach test/docs/blocks.test.ts`,
+      `${placeOf(block)}: nobody runs ${language}; make it graphql, sql, sh, ts or yaml, or teach test/docs/blocks.test.ts`,
     ];
   }
   if (TRIALS[firstLine(block)] !== undefined) return [];

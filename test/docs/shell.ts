@@ -1,6 +1,6 @@
 import { expect } from '@jest/globals';
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { lockDataDir, openDatabase } from '#libs/database';
@@ -13,7 +13,7 @@ import { provision } from '../deploy/databases.js';
 import { plainEnvironment } from '../deploy/environment.js';
 import { restoreDrill } from '../deploy/restore-drill.js';
 import { secretsFor } from '../deploy/secrets.js';
-import { mistakesIn } from '../deploy/wiring.js';
+import { mistakesIn, programOf } from '../deploy/wiring.js';
 import { startRedis } from '../servers/redis.js';
 import type { Need } from '../servers/table.js';
 import { blocksOf, readPage } from './markdown.js';
@@ -30,7 +30,9 @@ export const ELSEWHERE: Readonly<Record<string, { readonly by: string; readonly 
 };
 
 const BACKUP = 'mkdir -p backup';
-const RESTORE = 'docker compose stop door gateway-1 gateway-2 users posts followers';
+const RESTORE = '(set -e # Back to the backup.';
+const NEW_VOLUMES = '(set -e # New volumes, with nothing in them.';
+const SERVICES = ['users', 'posts', 'followers'];
 
 export interface Trial {
   readonly needs?: readonly Need[];
@@ -242,6 +244,46 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
         .replace(/.*FLUSHALL\n/, '');
       const { timeline, before, after } = await restoreDrill(folder, blockOf(BACKUP), alone);
       expect([before, after, timeline.toSorted()]).toEqual([true, true, ['lost', 'of alice', 'of carol']]);
+      dumps(folder);
+      // In a volume of before there is no such role: nothing has been touched then. What fails later brings nobody up on half of it.
+      const failing = failures(script, folder);
+      expect(failing('SELECT 1 postgres')).toEqual([
+        'compose exec --no-TTY users-db psql --username=postgres --command=SELECT 1 postgres',
+      ]);
+      for (const later of ['createdb --username=postgres --owner=followers followers', 'FLUSHALL']) {
+        const asked = failing(later);
+        expect(asked.at(-1)).toMatch(new RegExp(`${later}$`));
+        expect(asked.join()).not.toContain('compose up');
+      }
+      rmSync(join(folder, 'backup/followers.dump'));
+      expect(failing('nothing').join()).not.toMatch(/dropdb|compose stop/);
+      // (control) Not looked at before, the dump is missed when its database is gone.
+      const unchecked = failures(script.replace(/.* --file=\/dev\/null .*\n/, ''), folder);
+      expect(unchecked('nothing').join()).toContain('dropdb --username=postgres --if-exists --force followers');
+    },
+  },
+  [NEW_VOLUMES]: {
+    run: async (script, folder) => {
+      const { programs } = composed();
+      const failing = failures(script, folder);
+      // Without dumps nothing is lost.
+      expect(failing('nothing')).toEqual([]);
+      dumps(folder);
+      const checks = SERVICES.map((name) => `compose exec --no-TTY ${name}-db pg_restore --file=/dev/null`);
+      expect(failing('followers-db pg_restore --file=/dev/null')).toEqual(checks);
+      const [stopped, ...then] = failing('nothing').slice(checks.length);
+      expect(stopped!.split(' ').slice(2).toSorted()).toEqual(['door', ...programs].toSorted());
+      expect(then).toEqual([
+        ...SERVICES.flatMap((name) => [
+          `compose ps --all --quiet ${name}-db`,
+          expect.stringMatching(/^inspect --format .* of-/),
+          `compose rm --stop --force ${name}-db`,
+          `volume rm volume-of-${name}-db`,
+        ]),
+        'compose up --detach --wait users-db posts-db followers-db',
+      ]);
+      // One that cannot be found, and none is removed.
+      expect(failing('compose ps --all --quiet users-db').join()).not.toMatch(/ rm /);
     },
   },
   'npm run documents -- examples --out documents.json': {
@@ -279,10 +321,31 @@ function blockOf(firstLine: string): string {
   return block!.text;
 }
 
+/** As a backup leaves them. */
+function dumps(folder: string): void {
+  mkdirSync(join(folder, 'backup'), { recursive: true });
+  for (const name of SERVICES) writeFileSync(join(folder, `backup/${name}.dump`), 'of a test');
+}
+
+/** What is asked of Docker, in order, by a block that somebody types, when what ends in `fails` fails. */
+function failures(script: string, folder: string): (fails: string) => string[] {
+  return (fails) => {
+    const { asked, list } = docker(folder, fails);
+    spawnSync('/bin/sh', ['-c', script], { cwd: folder, env: { ...plainEnvironment(), PATH: list }, timeout: 30_000 });
+    return asked();
+  };
+}
+
 /** What was written before the backup is there, what was after it is not, and what is written now everybody hears. */
 async function restored(folder: string, backup: string, restore: string): Promise<void> {
-  const { asked, before, after, timeline, reconciled, quarantined } = await restoreDrill(folder, backup, restore);
+  const { asked, before, after, timeline, reconciled, quarantined, untouched } = await restoreDrill(
+    folder,
+    backup,
+    restore,
+  );
   const [stopped, ...then] = asked;
+  // Without a dump, and with the first half of one.
+  expect(untouched).toEqual([true, true]);
   // All that writes, first of all.
   expect(stopped!.split(' ').slice(2).toSorted()).toEqual(['door', ...composed().programs].toSorted());
   expect(then).toEqual(['compose up --detach --wait']);
@@ -294,7 +357,7 @@ async function restored(folder: string, backup: string, restore: string): Promis
 function composed(): { file: ComposeFile; programs: string[] } {
   const text = readFileSync(join(ROOT, 'docker-compose.yml'), 'utf8');
   const file = readCompose(text, secretsFor(variablesOf(text)));
-  const staying = Object.entries(file.services).filter(([, { build, profiles }]) => build && !profiles);
+  const staying = Object.entries(file.services).filter(([, one]) => programOf(one) && !one.profiles);
   return { file, programs: staying.map(([name]) => name) };
 }
 
@@ -306,11 +369,16 @@ echo "$*" >> ${bin}/asked
 case "$*" in
   "compose ps --quiet "*) printf '%s-a\\n%s-b\\n' "$4" "$4" ;;
   *"${fails}") exit 1 ;;
+  "compose ps --all --quiet "*) echo "of-$5" ;;
+  "inspect "*) echo "volume-$4" ;;
 esac`;
   writeFileSync(join(bin, 'docker'), script, { mode: 0o755 });
   return {
     list: `${bin}${delimiter}${process.env['PATH']}`,
-    asked: () => readFileSync(join(bin, 'asked'), 'utf8').trim().split('\n'),
+    asked: () => {
+      const asked = join(bin, 'asked');
+      return existsSync(asked) ? readFileSync(asked, 'utf8').trim().split('\n') : [];
+    },
   };
 }
 

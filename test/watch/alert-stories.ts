@@ -6,6 +6,8 @@ type Series = Readonly<Record<string, string>>;
 export interface AlertStory {
   /** Nobody is told, however long it goes on: as bad as may be. Absent: it is always on. */
   readonly well?: Series;
+  /** Nor at a site that few ask, where one answer is many percent. */
+  readonly small?: Series;
   /** Somebody is told, by when and of what. */
   readonly bad: Series;
   readonly by: string;
@@ -39,11 +41,15 @@ const sessions = (what: 'current' | 'limit', proxy: string): string =>
 export const PROGRAMS = ['gateway-1', 'gateway-2', 'users', 'posts', 'followers', 'door'];
 /** 70 minutes of what was, and then something else. A reset of a counter is a new process, and counts on. */
 const then = (before: number, after: number): string => `0+${before}x280 ${280 * before + after}+${after}x120`;
+/** Three answers in 100 s. */
+const FEW = 0.45;
 const AN_HOUR = { wellAt: ['69m', '80m', '95m'], offAt: '74m', by: '80m', labels: {} } as const;
 
 /** Of those who were answered most are refused with `outcome`, and it goes unnoticed when strangers alone are. */
 const manyRefused = (outcome: string): AlertStory => ({
   well: { [answers('whole')]: growing(30, 400), [answers(outcome)]: then(1, 3_000) },
+  // Nobody but one program with an old password, every half minute.
+  small: { [answers('whole')]: then(FEW, 0), [answers(outcome)]: then(0, FEW) },
   bad: { [answers('whole')]: then(30, 12), [answers(outcome)]: then(1, 20) },
   ...AN_HOUR,
 });
@@ -141,8 +147,10 @@ export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
   },
   RequestsRefused: {
     well: { [answers('OVERLOADED')]: growing(1), [answers('whole')]: growing(150) },
+    // Most of what comes, twice; and then all.
+    small: { [answers('OVERLOADED')]: `0+0x20 2+0x18 4+0x20 4+${FEW}x60`, [answers('whole')]: growing(FEW, 60) },
     bad: { [answers('OVERLOADED')]: growing(3), [answers('whole')]: growing(150) },
-    by: '6m',
+    by: '7m',
     labels: {},
   },
   ConnectionsRejected: {
@@ -160,6 +168,8 @@ export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
       [answers('whole')]: growing(50),
       [answers('incomplete')]: growing(4),
     },
+    // Two within five minutes, and two more; and then all.
+    small: { [answers('incomplete')]: `0+0x20 2+0x18 4+0x20 4+${FEW}x60`, [answers('whole')]: growing(FEW, 60) },
     bad: {
       [answers('BAD_REQUEST')]: growing(900),
       [answers('whole')]: growing(94),
@@ -172,6 +182,8 @@ export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
   WholeAnswersFell: {
     // In the evening.
     well: { [answers('whole')]: then(30, 12) },
+    // Nine in ten seconds, and then none.
+    small: { [answers('whole')]: then(13.5, 0) },
     // Nobody is left who would say how many there are.
     bad: { [answers('whole')]: `${growing(30, 280)} stale` },
     ...AN_HOUR,
@@ -323,7 +335,7 @@ export function unitTests(rulesFile: string, rules: readonly Rule[]): string {
     world.alert_rule_test.push(...expected);
   };
   for (const { alert, for: lasting, labels: said, annotations } of rules) {
-    const { well, bad, by, labels, wellAt = ['5m45s', '15m', '29m'], offAt } = ALERT_STORIES[alert]!;
+    const { well, small, bad, by, labels, wellAt = ['5m45s', '15m', '29m'], offAt } = ALERT_STORIES[alert]!;
     const filled = (text: string): string =>
       text.replace(/\{\{ \$labels\.(\w+) \}\}/g, (_, label: string) => labels[label] ?? '<none>');
     const told = {
@@ -331,11 +343,12 @@ export function unitTests(rulesFile: string, rules: readonly Rule[]): string {
       exp_annotations: Object.fromEntries(Object.entries(annotations).map(([name, text]) => [name, filled(text)])),
     };
     const at = (time: string, ...alerts: object[]) => ({ eval_time: time, alertname: alert, exp_alerts: alerts });
-    if (well)
-      tell(
-        well,
-        wellAt.map((time) => at(time)),
-      );
+    for (const silent of [well, small])
+      if (silent)
+        tell(
+          silent,
+          wellAt.map((time) => at(time)),
+        );
     // A moment before it may be on, and when it must be.
     tell(bad, [...(well ? [at(offAt ?? `${Number.parseInt(lasting) * 60 - 15}s`)] : []), at(by, told)]);
   }

@@ -73,11 +73,18 @@ withServer('prometheus', 'the alerts', (prometheus = '') => {
     );
     // A stranger who floods would wake somebody.
     const fewerAreAnswered = /(outcome="RATE_LIMITED"\}\[5m\].*) \* \(\(.* > 0.3/;
-    expect(planted('ManyRateLimited', fewerAreAnswered, '$1 > 0.3')).toEqual(onWhileWell('ManyRateLimited'));
+    expect(planted('ManyRateLimited', fewerAreAnswered, '$1) > 0.3')).toEqual(onWhileWell('ManyRateLimited'));
     // When nobody comes at all there is no number of them, and nothing is less than anything.
-    expect(planted('WholeAnswersFell', / or vector\(0\)\) \/ \(sum(.*) > 0.2\)/, ') / (sum$1 > 0.2)')).toEqual(
+    expect(planted('WholeAnswersFell', / or vector\(0\)\) \/ \(sum(.*) >= 1\)/, ') / (sum$1 >= 1)')).toEqual(
       notOn('WholeAnswersFell'),
     );
+    // Of a small site somebody would be told of two.
+    const few = { RequestsRefused: 'OVERLOADED', AnswersIncomplete: 'incomplete', ManyRateLimited: 'RATE_LIMITED' };
+    for (const [alert, outcome] of Object.entries(few)) {
+      const many = new RegExp(`(outcome=~?"${outcome}.*) and sum.* >= \\d+\\)`);
+      expect(planted(alert, many, '$1)')).toEqual(onWhileWell(alert));
+    }
+    expect(planted('WholeAnswersFell', '>= 1) < 0.3', '> 0.2) < 0.3')).toEqual(onWhileWell('WholeAnswersFell'));
     // As it was: the outage that is a ticket, and says that the old one is served.
     expect(planted('SupergraphNotServed', ' + tributary_supergraph_missing', '')).toMatch(
       /^1\n[^]*alertname: ?SupergraphNotServed[^]*exp:\[\s*\]/,

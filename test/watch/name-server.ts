@@ -2,30 +2,34 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 
 export interface NameServer {
-  /** What each name leads to from now on; of others it says that there are none. */
+  /** What each name leads to from now on. */
   readonly addresses: Map<string, readonly string[]>;
+  /** Of others it says that there are none, or, as Docker's on an internal network, which asks nobody else, that it failed. */
+  others: 'none' | 'failed';
   close(): Promise<void>;
 }
 
-/** Answers, at port 53 of an address of this machine, as the one of Docker does in a compose network: IPv4 addresses of services (RFC 1035). */
+/** Answers, at port 53 of an address of this machine, IPv4 addresses of services, as the one of Docker does in a compose network (RFC 1035). */
 export async function startNameServer(address: string): Promise<NameServer> {
-  const addresses = new Map<string, readonly string[]>();
   const socket = createSocket('udp4');
-  socket.on('message', (question, from) => socket.send(answerTo(question, addresses), from.port, from.address));
-  socket.bind(53, address);
-  await once(socket, 'listening');
-  return {
-    addresses,
+  const server: NameServer = {
+    addresses: new Map(),
+    others: 'none',
     close: async () => {
       socket.close();
       await once(socket, 'close');
     },
   };
+  socket.on('message', (question, from) => socket.send(answerTo(question, server), from.port, from.address));
+  socket.bind(53, address);
+  await once(socket, 'listening');
+  return server;
 }
 
-const [HEADER, TYPE_A, NO_SUCH_NAME] = [12, 1, 3];
+const [HEADER, TYPE_A] = [12, 1];
+const CODES = { none: 3, failed: 2 };
 
-function answerTo(message: Buffer, addresses: ReadonlyMap<string, readonly string[]>): Buffer {
+function answerTo(message: Buffer, { addresses, others }: NameServer): Buffer {
   const labels: string[] = [];
   let at = HEADER;
   for (let length = message[at]!; length > 0; length = message[at]!) {
@@ -38,7 +42,7 @@ function answerTo(message: Buffer, addresses: ReadonlyMap<string, readonly strin
   const header = Buffer.alloc(HEADER);
   message.copy(header, 0, 0, 2);
   // An answer to what was asked, from who may look further.
-  header.writeUInt16BE(0x8180 | (found === undefined ? NO_SUCH_NAME : 0), 2);
+  header.writeUInt16BE(0x8180 | (found === undefined ? CODES[others] : 0), 2);
   header.writeUInt16BE(1, 4);
   header.writeUInt16BE(told.length, 6);
   const records = told.map((address) => {
