@@ -64,6 +64,8 @@ export interface GraphqlOverHttpParts {
   readonly bodies?: Bodies | undefined;
   /** Whose turn it is to have a long body or an unknown text read; absent: it is read at once, however many there are. */
   readonly turns?: Turns | undefined;
+  /** While it is `full` nothing is parsed that nobody has sent before; absent: never. */
+  readonly heap?: { readonly full: boolean } | undefined;
   /** How much of all answers together may wait for their clients, and how long; absent: all of it, as long as they like. */
   readonly untaken?: Untaken | undefined;
   readonly timeoutMs: number;
@@ -208,11 +210,14 @@ async function readAsked(
   requireMethod(request.method);
   refuseCrossSite(request.method!, request.headers, parts.cors);
   if (!type) throw notAcceptable();
+  const { variables = VARIABLE_LIMITS } = parts;
   return readRequest(request, {
     bytesMax: parts.bodyBytesMax,
-    exactNumbersMax: exactNumbersWithin((parts.variables ?? VARIABLE_LIMITS).bytes),
+    exactNumbersMax: exactNumbersWithin(variables.bytes),
+    variables,
     bodies: parts.bodies,
     async dear(cost, bytes, parse) {
+      requireHeap(parts);
       await parts.rates?.take(request, subject, cost);
       return cost < DEAR ? parse() : inTurn(request, response, subject, bytes, parts.timeoutMs, parts, parse);
     },
@@ -229,10 +234,12 @@ function inTurn<T>(
   subject: string | null,
   bytes: number,
   waitMs: number,
-  { turns, rates }: GraphqlOverHttpParts,
+  parts: GraphqlOverHttpParts,
   work: () => T | Promise<T>,
-  isDear?: () => boolean,
+  isDear: () => boolean = () => true,
 ): T | Promise<T> {
+  const { turns, rates } = parts;
+  requireHeap(parts);
   if (!turns) return work();
   const who = rates?.clientOf(request, subject) ?? subject ?? request.socket.remoteAddress ?? '';
   return turns.take(
@@ -241,11 +248,16 @@ function inTurn<T>(
     waitMs,
     () => {
       if (response.destroyed) throw CLIENT_GONE;
+      if (isDear()) requireHeap(parts);
       rates?.requireLeft(request, subject);
       return work();
     },
     isDear,
   );
+}
+
+function requireHeap({ heap }: GraphqlOverHttpParts): void {
+  if (heap?.full === true) throw notTaken();
 }
 
 /** A request that waits is so much, beside what it brought. */
@@ -380,7 +392,7 @@ async function answered(
           request,
           response,
           subject,
-          2 * text.length,
+          2 * text.length + asked.heapBytes,
           deadline - parts.clock(),
           parts,
           found,

@@ -169,6 +169,59 @@ describe('texts that nobody has sent before, and that are as dear to read as a t
     return `POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-forwarded-for: ${client}\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
   };
 
+  /** `pieces`: what each counted for while it waited. */
+  const withPieces = async (): Promise<{ tiny: TinyHttp; reads: () => number; pieces: number[] }> => {
+    const turns = new Turns(10_000_000);
+    const take = turns.take.bind(turns);
+    const pieces: number[] = [];
+    turns.take = (who, bytes, ...rest) => {
+      pieces.push(bytes);
+      return take(who, bytes, ...rest);
+    };
+    return { ...(await start({ turns })), pieces };
+  };
+  const post = (tiny: TinyHttp, body: string): Promise<Response> =>
+    fetch(tiny.url, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
+  const withObjects = (name: string, count: number): string =>
+    `{"query":"query ${name}{me{id}}","variables":{"a":[${'{},'.repeat(count).slice(0, -1)}]}}`;
+
+  it('wait with variables that are within their limits, and count for what these hold (control: few)', async () => {
+    const { tiny, reads, pieces } = await withPieces();
+    const refused = await post(tiny, withObjects('TooLong', 80_000));
+    expect([refused.status, await refused.json()]).toMatchObject([
+      400,
+      { errors: [{ extensions: { code: 'BAD_USER_INPUT' } }] },
+    ]);
+    // The body alone was looked at.
+    expect([reads(), pieces.length]).toEqual([0, 1]);
+    pieces.length = 0;
+    expect((await post(tiny, withObjects('Long', 20_000))).status).toBe(200);
+    expect([reads(), pieces.length]).toEqual([1, 2]);
+    expect(pieces[1]).toBeGreaterThan(20 * 60_000);
+    pieces.length = 0;
+    expect((await post(tiny, withObjects('Short', 1))).status).toBe(200);
+    expect([reads(), pieces.length]).toEqual([2, 1]);
+    expect(pieces[0]).toBeLessThan(5_000);
+  });
+
+  it('are not read while the heap is full, nor is a long body (control: what is known, and all when it has room again)', async () => {
+    const heap = { full: false };
+    const { tiny, reads } = await start({ turns: new Turns(10_000_000), heap });
+    const statuses = async (nth: number): Promise<number[]> => {
+      const told: number[] = [];
+      for (const body of ['{"query":"{me{id}}"}', withObjects(`Short${nth}`, 1), withObjects('Long', 20_000)])
+        told.push((await post(tiny, body)).status);
+      return told;
+    };
+    expect(await statuses(1)).toEqual([200, 200, 200]);
+    expect(reads()).toBe(3);
+    heap.full = true;
+    expect(await statuses(2)).toEqual([200, 503, 503]);
+    expect(reads()).toBe(3);
+    heap.full = false;
+    expect(await statuses(2)).toEqual([200, 200, 200]);
+  });
+
   /** Each on a connection that is open already, all in one go; the status of each. */
   async function atOnce(tiny: TinyHttp, requests: readonly string[]): Promise<Promise<number>[]> {
     const { port } = new URL(tiny.url);
