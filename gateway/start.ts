@@ -309,7 +309,10 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       variables,
       errorsMax: config.LIMIT_ERRORS,
       bodies: new Bodies(Math.max(config.BODIES_BYTES, 4 * config.BODY_BYTES)),
-      turns: new Turns(Math.max(config.BODIES_BYTES, 4 * config.BODY_BYTES, 4 * variablesHeapBytes(variables))),
+      turns: new Turns(
+        Math.max(config.BODIES_BYTES, 4 * config.BODY_BYTES, 4 * variablesHeapBytes(variables)),
+        config.OVERLOAD_MS === 0 ? Infinity : config.OVERLOAD_MS,
+      ),
       heap,
       untaken: new Untaken({
         bytesMax: Math.max(config.UNTAKEN_BYTES, 4 * config.ANSWER_BYTES),

@@ -245,7 +245,7 @@ function inTurn<T>(
   return turns.take(
     who,
     PIECE_BYTES + bytes,
-    waitMs,
+    waitMs - Math.min(PIECE_MS, parts.timeoutMs / 2),
     () => {
       if (response.destroyed) throw CLIENT_GONE;
       if (isDear()) requireHeap(parts);
@@ -262,6 +262,9 @@ function requireHeap({ heap }: GraphqlOverHttpParts): void {
 
 /** A request that waits is so much, beside what it brought. */
 const PIECE_BYTES = 2_000;
+
+/** As long as the dearest text takes (reading.ts): with less left it would be read for nobody. */
+const PIECE_MS = 100;
 
 /** What cannot even be asked (another method, no JSON, a token that is none, a document that may not run) costs its client something. */
 function notForNothing<T>(

@@ -2,9 +2,8 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { buildSchema } from 'graphql';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Failure } from '#libs/failure';
 import { openBudgets } from '#libs/rate-limit';
-import { silent } from '#libs/telemetry';
+import { silent, type Logger } from '#libs/telemetry';
 import { startTinyHttp, type TinyHttp, type TinyHttpOptions } from '../../test/tiny/tiny-http.js';
 import { Rates } from './rates.js';
 import { Refusal } from './refusal.js';
@@ -135,12 +134,33 @@ describe('work that nothing can interrupt', () => {
     let pay = (): void => {};
     const first = take('a', () => new Promise<void>((resolve) => (pay = resolve)));
     const late = turns.take('a', 1, 20, () => began.push('late'));
-    await expect(late).rejects.toMatchObject({ code: 'GATEWAY_TIMEOUT' });
-    await expect(late).rejects.toBeInstanceOf(Failure);
+    await expect(late).rejects.toMatchObject({ code: 'OVERLOADED' });
+    await expect(late).rejects.toBeInstanceOf(Refusal);
     pay();
     await first;
     await take('a', () => began.push('next'));
     expect([began, turns.bytes]).toEqual([['next'], 0]);
+  });
+
+  it('is not begun beyond what may wait, whatever each would wait for itself (control: whoever has the time does)', async () => {
+    const began = async (patienceMs?: number): Promise<number> => {
+      const some = new Turns(1_000, patienceMs);
+      let count = 0;
+      const work = (): void => {
+        count += 1;
+        spin(50);
+      };
+      const all = Array.from({ length: 20 }, (_, nth) => some.take(`client ${nth}`, 1, DAY, work));
+      const told = await Promise.allSettled(all);
+      const refused = told.filter((one) => one.status === 'rejected');
+      expect(refused.map(({ reason }) => reason as unknown)).toEqual(
+        refused.map(() => expect.objectContaining({ code: 'OVERLOADED' })),
+      );
+      expect([count + refused.length, some.bytes]).toEqual([20, 0]);
+      return count;
+    };
+    expect(await began(200)).toBeLessThanOrEqual(4);
+    expect(await began()).toBe(20);
   });
 });
 
@@ -271,6 +291,30 @@ describe('texts that nobody has sent before, and that are as dear to read as a t
     const naive = await burst({}, 20);
     expect(naive.inOneTurn).toBeGreaterThan(10);
     expect(naive.between).toBeGreaterThanOrEqual(20);
+  });
+
+  it('are read as many as there is patience for, and the others are told 503 of which no line is written (control: all are read)', async () => {
+    const read = async (patienceMs?: number): Promise<{ statuses: number[]; count: number; lines: number }> => {
+      let lines = 0;
+      const logger: Logger = { ...silent, error: () => void (lines += 1) };
+      const { tiny, reads } = await start({ turns: new Turns(10_000_000, patienceMs), logger });
+      const { documents } = tiny;
+      const operation = documents.operation.bind(documents);
+      documents.operation = (text, ...rest) => {
+        if (!documents.has(text)) spin(50);
+        return operation(text, ...rest);
+      };
+      const requests = Array.from({ length: 40 }, (_, nth) => written(dear(nth), '203.0.113.1'));
+      const statuses = await Promise.all(await atOnce(tiny, requests));
+      return { statuses, count: reads(), lines };
+    };
+    const ours = await read(500);
+    // A piece begins before its time is over, so at most ten do.
+    expect(ours.count).toBeLessThanOrEqual(11);
+    const of = (status: number) => ours.statuses.filter((one) => one === status).length;
+    expect([of(200), of(503), ours.lines]).toEqual([ours.count, 40 - ours.count, 0]);
+    const naive = await read();
+    expect([naive.count, new Set(naive.statuses)]).toEqual([40, new Set([200])]);
   });
 
   it('are read as far as the budget of their client goes, however many come at once (control: all that came)', async () => {
