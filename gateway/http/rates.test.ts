@@ -225,6 +225,24 @@ describe('a client that asks for more than it may', () => {
     expect(await outcomes('203.0.113.43', 1, () => `${long(30_000)}]`)).toEqual([400]);
   });
 
+  it('pays for a long address as for a body (control: one of four kB)', async () => {
+    await post('203.0.113.33', query('{me{id}}'));
+    const get = async (client: string, bytes: number, more = ''): Promise<number> => {
+      const address = `${tiny.url}?query={me{id}}&variables={"a":[${more}1]}`;
+      const headers = { 'apollo-require-preflight': '1', 'x-forwarded-for': client };
+      return (await fetch(address.padEnd(bytes, '&'), { headers })).status;
+    };
+    const gets = async (count: number, ...what: Parameters<typeof get>): Promise<number[]> => {
+      const statuses: number[] = [];
+      for (let turn = 0; turn < count; turn += 1) statuses.push(await get(...what));
+      return statuses;
+    };
+    // 9 to be parsed, 5 to be run; twice 9 where a number is kept to the digit.
+    expect(await gets(9, '203.0.113.60', 12_500)).toEqual([...times(7, 200), ...times(2, 429)]);
+    expect(await gets(6, '203.0.113.61', 12_500, '1.0,')).toEqual([...times(4, 200), ...times(2, 429)]);
+    expect(await gets(21, '203.0.113.62', 4_000)).toEqual([...times(20, 200), 429]);
+  });
+
   it('pays twice where it is parsed twice: for numbers that are kept to the digit', async () => {
     await post('203.0.113.33', query('{me{id}}'));
     expect(await outcomes('203.0.113.44', 3, () => long(30_000).replace('[1,', '[1.0,'))).toEqual([

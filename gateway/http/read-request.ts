@@ -33,7 +33,7 @@ export interface ReadRules {
   readonly exactNumbersMax: number;
   readonly variables: VariableLimits;
   readonly bodies?: Bodies | undefined;
-  /** Parses a body of so many bytes that costs more than any request does (reading.ts), when it is paid for; throws when it cannot be. */
+  /** Parses a body or an address of so many bytes that costs more than any request does (reading.ts), when it is paid for; throws when it cannot be. */
   readonly dear: <T>(cost: number, bytes: number, parse: () => T) => Promise<T>;
 }
 
@@ -43,18 +43,28 @@ export async function readRequest(request: IncomingMessage, rules: ReadRules): P
   if (search.size > 0) refuseTokens(search);
   if (request.method === 'GET') {
     if (request.headers['content-type'] !== undefined) requireJson(request.headers['content-type']);
-    return requestOf(parametersOf(search, rules), (request.url ?? '').length, rules);
+    const written = ['variables', 'extensions'].flatMap((name) => search.get(name) ?? []);
+    return parsed((request.url ?? '').length, written, () => parametersOf(search, rules), rules);
   }
   requireJson(request.headers['content-type'] ?? '');
   const bytes = await readBody(request, rules.bytesMax, rules.bodies);
   // Decoding would put U+FFFD where the bytes are wrong, and change what somebody wrote without a word.
   if (!isUtf8(bytes)) throw badRequest('The body is not UTF-8.');
   const text = bytes.toString('utf8');
+  return parsed(bytes.length, [text], () => bodyOf(text, rules), rules);
+}
+
+/** What comes of `parse`, which reads JSON of these texts, when the request may have it: it has come in so many bytes. */
+function parsed(
+  bytes: number,
+  texts: readonly string[],
+  parse: () => Record<string, unknown>,
+  rules: ReadRules,
+): GraphqlRequest | Promise<GraphqlRequest> {
   // Nearly all are short: the one price of a request pays for them.
-  if (bodyCost(bytes.length, false) === 0) return requestOf(bodyOf(text, rules), bytes.length, rules);
-  const cost = bodyCost(bytes.length, mayHaveExactNumbers(text));
-  return rules.dear(cost, bytes.length, () => {
-    const asked = requestOf(bodyOf(text, rules), bytes.length, rules);
+  if (bodyCost(bytes, false) === 0) return requestOf(parse(), bytes, rules);
+  return rules.dear(bodyCost(bytes, texts.some(mayHaveExactNumbers)), bytes, () => {
+    const asked = requestOf(parse(), bytes, rules);
     // Before it waits again, for its text: 256 KiB of `[{},{},…]` are 5 MB.
     requireBounded(asked.variables, rules.variables);
     return asked;
