@@ -304,21 +304,31 @@ interface Asking {
 
 /** Who asks, by the headers alone: before the body of somebody who has nothing left would be read. */
 function whoAsks(request: IncomingMessage, { identity, rates }: GraphqlOverHttpParts): Asking | Promise<Asking> {
-  const isNew =
-    rates !== undefined && request.headers.authorization !== undefined && identity.knows?.(request) !== true;
-  const good = isNew ? rates.lookAtToken(request) : undefined;
-  const isNone = (wrong: unknown): Asking => {
-    // Where its issuer cannot be asked it may be good.
-    if (good && refusalOf(wrong).status >= 500) good();
-    return { bearer: null, wrong };
-  };
-  const isGood = (bearer: Bearer | null): Asking => {
-    good?.();
-    return { bearer };
-  };
+  const counted =
+    request.headers.authorization === undefined
+      ? undefined
+      : rates?.lookAtToken(request, () => identity.knows?.(request) === true);
+  return counted === undefined ? asking(request, identity) : countedAsking(request, identity, counted);
+}
+
+async function countedAsking(
+  request: IncomingMessage,
+  identity: Identity,
+  counted: Promise<(isForged: boolean) => void>,
+): Promise<Asking> {
+  const looked = await counted;
+  // Meanwhile: nobody is there whose token it would be.
+  const found: Asking = request.destroyed ? { bearer: null, wrong: CLIENT_GONE } : await asking(request, identity);
+  // Where its issuer cannot be asked it may be good.
+  looked(found.wrong !== undefined && refusalOf(found.wrong).status < 500);
+  return found;
+}
+
+function asking(request: IncomingMessage, identity: Identity): Asking | Promise<Asking> {
+  const isNone = (wrong: unknown): Asking => ({ bearer: null, wrong });
   try {
     const bearer = identity.bearer(request);
-    return bearer instanceof Promise ? bearer.then(isGood, isNone) : isGood(bearer);
+    return bearer instanceof Promise ? bearer.then((good) => ({ bearer: good }), isNone) : { bearer };
   } catch (error) {
     return isNone(error);
   }

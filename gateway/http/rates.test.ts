@@ -65,6 +65,8 @@ describe('a client that asks for more than it may', () => {
   let tiny: TinyHttp;
   /** How many tokens were looked at. */
   let looks = 0;
+  /** How often it was asked whether one is known. */
+  let asksKnown = 0;
   beforeAll(async () => {
     budgets = await openBudgets({ redisUrl: undefined, logger: silent });
     tiny = await startTinyHttp(
@@ -84,10 +86,18 @@ describe('a client that asks for more than it may', () => {
             if (authorization === undefined) return null;
             looks += 1;
             if (authorization === 'forged') throw new Failure('UNAUTHENTICATED');
+            // As a verifier does.
+            if (authorization === 'forged, later')
+              return delay(5).then(() => Promise.reject(new Failure('UNAUTHENTICATED')));
+            if (authorization.startsWith('later'))
+              return delay(5).then(() => ({ subject: authorization, claims: {}, grants: grantsOf({}) }));
             if (authorization === 'unknown') throw new Failure('SUBGRAPH_UNAVAILABLE');
             return { subject: authorization, claims: {}, grants: grantsOf({}) };
           },
-          knows: ({ headers: { authorization } }) => authorization === 'known',
+          knows({ headers: { authorization } }) {
+            asksKnown += 1;
+            return authorization === 'known';
+          },
           assertion: () => undefined,
         },
         documentText(asked) {
@@ -400,6 +410,34 @@ describe('a client that asks for more than it may', () => {
     expect((await token('203.0.113.50', 'gus')).status).toBe(429);
     expect((await token('203.0.113.50', 'known')).status).toBe(200);
     expect((await token('203.0.113.51', 'gus')).status).toBe(200);
+  });
+
+  it('keeps out no crowd of those whose tokens are good, as after a restart that has forgotten them (control: of those that are none twenty)', async () => {
+    const tokens = async (client: string, token: (nth: number) => string, count: number): Promise<number[]> => {
+      looks = 0;
+      const one = (nth: number) => ask(client, '{me{id}}', { authorization: token(nth) });
+      const told = await Promise.all(Array.from({ length: count }, (_, nth) => one(nth)));
+      return told.map(({ status }) => status);
+    };
+    for (const client of ['203.0.113.52', '203.0.113.53'])
+      while ((await ask(client, '{people(first:100){id}}')).status !== 429);
+    expect(await tokens('203.0.113.52', (nth) => `later ${nth}`, 50)).toEqual(times(50, 200));
+    expect(looks).toBe(50);
+    expect(await tokens('203.0.113.53', () => 'forged, later', 100)).toEqual(times(100, 429));
+    expect(looks).toBe(20);
+    // Then no new one is looked at, whatever it is.
+    expect((await ask('203.0.113.53', '{me{id}}', { authorization: 'later 51' })).status).toBe(429);
+    expect((await ask('203.0.113.53', '{me{id}}', { authorization: 'known' })).status).toBe(200);
+  });
+
+  it('is asked for no token that is known while it has something left (control: when it has not)', async () => {
+    asksKnown = 0;
+    const known = { authorization: 'known' };
+    expect((await ask('203.0.113.54', '{me{id}}', known)).status).toBe(200);
+    expect(asksKnown).toBe(0);
+    while ((await ask('203.0.113.54', '{people(first:100){id}}')).status !== 429);
+    expect((await ask('203.0.113.54', '{me{id}}', known)).status).toBe(200);
+    expect(asksKnown).toBe(1);
   });
 
   it('has something left again when its window ends', async () => {
