@@ -304,6 +304,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       forward: config.FORWARD_HEADERS,
       ...(persisted ? { documentText: persisted.textOf, registered: persisted.has } : {}),
       rates: budgets && ratesOf(config, budgets),
+      proxies: config.TRUSTED_PROXIES,
       client: config.IDENTITY === 'jwt' ? (request) => clientOf(request, config.TRUSTED_PROXIES) : undefined,
       bodyBytesMax: config.BODY_BYTES,
       variables,

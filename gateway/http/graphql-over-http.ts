@@ -19,7 +19,7 @@ import type { Bearer, Identity } from './identity.js';
 import { observed } from './elsewhere.js';
 import { notAcceptable, responseTypeFor, wantsPage, type ResponseType } from './media-type.js';
 import { textOnly, type DocumentText } from './persisted-documents.js';
-import type { Rates } from './rates.js';
+import { clientOf, type Rates } from './rates.js';
 import { readRequest, type GraphqlRequest } from './read-request.js';
 import { NOT_TAKEN, notTaken, Refusal, refusalBody, refusalOf, TOO_MANY } from './refusal.js';
 import type { Turns } from './turns.js';
@@ -53,6 +53,8 @@ export interface GraphqlOverHttpParts {
   readonly registered?: ((text: string) => boolean) | undefined;
   /** How much each client may ask for; absent: as much as they like. */
   readonly rates?: Rates | undefined;
+  /** How many proxies stand before us, so that each client has turns of its own; absent: none. */
+  readonly proxies?: number | undefined;
   /** Which client it is, for subgraphs that count what each does; absent: they are not told. */
   readonly client?: ((request: IncomingMessage) => string) | undefined;
   readonly bodyBytesMax: number;
@@ -241,7 +243,7 @@ function inTurn<T>(
   const { turns, rates } = parts;
   requireHeap(parts);
   if (!turns) return work();
-  const who = rates?.clientOf(request, subject) ?? subject ?? request.socket.remoteAddress ?? '';
+  const who = subject ?? clientOf(request, parts.proxies ?? 0);
   return turns.take(
     who,
     PIECE_BYTES + bytes,

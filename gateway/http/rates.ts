@@ -85,11 +85,6 @@ export class Rates {
     await this.take(request, subject, Math.max(REQUEST, cost));
   }
 
-  /** Whose turn it is: the person who is logged in, else the address. */
-  clientOf(request: IncomingMessage, subject: string | null): string {
-    return subject ?? clientOf(request, this.#proxies);
-  }
-
   /** Counts the bytes of an answer that has been made, as far as what its operation has paid does not cover them. */
   async oweBytes(request: IncomingMessage, subject: string | null, cost: number, bytes: number): Promise<void> {
     const more = Math.ceil(bytes / BYTES) - Math.max(REQUEST, cost);

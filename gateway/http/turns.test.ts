@@ -293,6 +293,24 @@ describe('texts that nobody has sent before, and that are as dear to read as a t
     expect(naive.between).toBeGreaterThanOrEqual(20);
   });
 
+  it('are read client by client behind a proxy, also where nobody has a budget (control: all behind it are one client)', async () => {
+    const places = async (proxies: number): Promise<number> => {
+      const { tiny } = await start({ turns: new Turns(10_000_000), proxies });
+      const { documents } = tiny;
+      const operation = documents.operation.bind(documents);
+      const names: string[] = [];
+      documents.operation = (text, ...rest) => {
+        if (!documents.has(text)) names.push(text.slice(0, 'query D10'.length));
+        return operation(text, ...rest);
+      };
+      const of = (nth: number): string => written(dear(nth), nth === 20 ? '203.0.113.2' : '203.0.113.1');
+      await Promise.all(await atOnce(tiny, Array.from({ length: 11 }, (_, nth) => of(10 + nth))));
+      return names.indexOf('query D20');
+    };
+    expect(await places(1)).toBeLessThan(5);
+    expect(await places(0)).toBe(10);
+  });
+
   it('are read as many as there is patience for, and the others are told 503 of which no line is written (control: all are read)', async () => {
     const read = async (patienceMs?: number): Promise<{ statuses: number[]; count: number; lines: number }> => {
       let lines = 0;
@@ -330,6 +348,7 @@ describe('texts that nobody has sent before, and that are as dear to read as a t
       const { tiny, reads } = await start({
         turns,
         rates: new Rates({ person: undefined, address: counts, proxies: 1 }),
+        proxies: 1,
       });
       const requests = Array.from({ length: count }, (_, nth) => written(dear(nth), '203.0.113.1'));
       const statuses = await Promise.all(await atOnce(tiny, requests));
