@@ -114,9 +114,8 @@ export async function answerGraphql(
     if (request.destroyed) throw CLIENT_GONE;
     const subject = who.bearer?.subject ?? null;
     parts.rates?.requireLeft(request, subject);
-    const asked = await notForNothing(request, subject, parts, readAsked(request, response, subject, wished, parts));
-    // From here on: a client that sends slowly would otherwise be counted as a service that answers late.
-    const deadline = parts.clock() + parts.timeoutMs;
+    const reading = readAsked(request, response, subject, wished, parts);
+    const { asked, deadline } = await notForNothing(request, subject, parts, reading);
     // Who has not said yet what it wants takes no place of those who have.
     const enter = (): void => void (inside = admission !== undefined && takePlace(admission));
     const { answer, consistency, pastCaches, responseHeaders } = await answered(
@@ -201,29 +200,37 @@ function takePlace(admission: Admission): true {
   return true;
 }
 
-/** What is asked, where it may be asked so. */
+/**
+ * What is asked, where it may be asked so, and until when it is answered. That is counted from when it was whole: a client that sends slowly
+ * would otherwise be counted as a service that answers late.
+ */
 async function readAsked(
   request: IncomingMessage,
   response: ServerResponse,
   subject: string | null,
   type: ResponseType | undefined,
   parts: GraphqlOverHttpParts,
-): Promise<GraphqlRequest> {
+): Promise<{ readonly asked: GraphqlRequest; readonly deadline: number }> {
   requireMethod(request.method);
   refuseCrossSite(request.method!, request.headers, parts.cors);
   if (!type) throw notAcceptable();
   const { variables = VARIABLE_LIMITS } = parts;
-  return readRequest(request, {
+  let deadline: number | undefined;
+  const asked = await readRequest(request, {
     bytesMax: parts.bodyBytesMax,
     exactNumbersMax: exactNumbersWithin(variables.bytes),
     variables,
     bodies: parts.bodies,
     async dear(cost, bytes, parse) {
       requireHeap(parts);
+      // It waits here as well.
+      deadline = parts.clock() + parts.timeoutMs;
       await parts.rates?.take(request, subject, cost);
-      return cost < DEAR ? parse() : inTurn(request, response, subject, bytes, parts.timeoutMs, parts, parse);
+      if (cost < DEAR) return parse();
+      return inTurn(request, response, subject, bytes, deadline - parts.clock(), parts, parse);
     },
   });
+  return { asked, deadline: deadline ?? parts.clock() + parts.timeoutMs };
 }
 
 /** 1 ms. */

@@ -224,6 +224,27 @@ describe('texts that nobody has sent before, and that are as dear to read as a t
     expect(pieces[0]).toBeLessThan(5_000);
   });
 
+  it('have one deadline with the body in which they came, from when that was whole (control: a short body)', async () => {
+    const turns = new Turns(10_000_000);
+    const take = turns.take.bind(turns);
+    const waits: number[] = [];
+    let now = 0;
+    turns.take = (who, bytes, waitMs, ...rest) => {
+      waits.push(waitMs);
+      // So long is waited.
+      now += 4_000;
+      return take(who, bytes, waitMs, ...rest);
+    };
+    const { tiny } = await start({ turns, clock: () => now, timeoutMs: 10_000 });
+    expect((await post(tiny, withObjects('Long', 20_000))).status).toBe(200);
+    // Less what the dearest piece takes.
+    expect(waits.splice(0)).toEqual([9_900, 5_900]);
+    expect(tiny.executed.at(-1)!.context.deadline).toBe(10_000);
+    expect((await post(tiny, withObjects('Short', 1))).status).toBe(200);
+    expect(waits).toEqual([9_900]);
+    expect(tiny.executed.at(-1)!.context.deadline).toBe(18_000);
+  });
+
   it('are not read while the heap is full, nor is a long body (control: what is known, and all when it has room again)', async () => {
     const heap = { full: false };
     const { tiny, reads } = await start({ turns: new Turns(10_000_000), heap });
