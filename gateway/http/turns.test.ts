@@ -325,7 +325,12 @@ describe('texts that nobody has sent before, and that are as dear to read as a t
         return operation(text, ...rest);
       };
       const of = (nth: number): string => written(dear(nth), nth === 20 ? '203.0.113.2' : '203.0.113.1');
-      await Promise.all(await atOnce(tiny, Array.from({ length: 11 }, (_, nth) => of(10 + nth))));
+      await Promise.all(
+        await atOnce(
+          tiny,
+          Array.from({ length: 11 }, (_, nth) => of(10 + nth)),
+        ),
+      );
       return names.indexOf('query D20');
     };
     expect(await places(1)).toBeLessThan(5);
