@@ -11,6 +11,7 @@ import { silent } from '#libs/telemetry';
 import { startTinyHttp, type TinyHttp } from '../../test/tiny/tiny-http.js';
 import { grantsOf } from '../authorization/grants.js';
 import { exactNumbersWithin, parseExactly } from '../run/exact-numbers.js';
+import type { Bearer } from './identity.js';
 import { textOnly } from './persisted-documents.js';
 import { clientAddress, clientOf, networkOf, Rates } from './rates.js';
 import { Refusal } from './refusal.js';
@@ -86,11 +87,7 @@ describe('a client that asks for more than it may', () => {
             if (authorization === undefined) return null;
             looks += 1;
             if (authorization === 'forged') throw new Failure('UNAUTHENTICATED');
-            // As a verifier does.
-            if (authorization === 'forged, later')
-              return delay(5).then(() => Promise.reject(new Failure('UNAUTHENTICATED')));
-            if (authorization.startsWith('later'))
-              return delay(5).then(() => ({ subject: authorization, claims: {}, grants: grantsOf({}) }));
+            if (authorization.includes('later')) return later(authorization);
             if (authorization === 'unknown') throw new Failure('SUBGRAPH_UNAVAILABLE');
             return { subject: authorization, claims: {}, grants: grantsOf({}) };
           },
@@ -114,6 +111,12 @@ describe('a client that asks for more than it may', () => {
       },
     );
   });
+  /** As a verifier looks at tokens: what comes of it is not there at once. */
+  const later = async (authorization: string): Promise<Bearer> => {
+    await delay(5);
+    if (authorization.startsWith('forged')) throw new Failure('UNAUTHENTICATED');
+    return { subject: authorization, claims: {}, grants: grantsOf({}) };
+  };
   afterAll(async () => {
     await tiny.close();
     await budgets.close();
