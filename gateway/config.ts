@@ -235,7 +235,7 @@ export const gatewaySettings = {
     max: 300_000,
     unit: 'ms',
     default: 1_000,
-    why: 'While the event loop never sleeps, no more requests are taken at once than get done in a quarter of it (in half of it, until it has been busy for ten seconds), and the others are answered 503; while calls wait that long for a subgraph, its fields are OVERLOADED at once. 0: everything waits.',
+    why: 'While the event loop never sleeps, no more requests are taken at once than get done in a quarter of it (in half of it, until it has been busy for ten seconds), and the others are answered 503; what waits that long for a long body or a new text to be read is answered 503 too; while calls wait that long for a subgraph, its fields are OVERLOADED at once. 0: everything waits.',
   }),
   CONNECTIONS_MAX: whole({
     min: 1,

@@ -39,6 +39,7 @@ import type { Readiness } from './http/health.controller.js';
 import { PersistedDocuments } from './http/persisted-documents.js';
 import { Playground } from './http/playground.js';
 import { clientOf, Rates } from './http/rates.js';
+import { variablesHeapBytes } from './http/read-request.js';
 import { serve } from './http/serve.js';
 import { Turns } from './http/turns.js';
 import { Untaken } from './http/untaken.js';
@@ -139,6 +140,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       { files, ...connections },
       'It may have fewer open files than CONNECTIONS_MAX and SUBGRAPH_CONNECTIONS say: so many clients are let in, and so many calls made to each address',
     );
+  const variables = { bytes: config.VARIABLES_BYTES, depth: config.LIMIT_VALUE_DEPTH };
   const heap = new HeapWatch(logger);
   const admission =
     config.OVERLOAD_MS === 0 ? undefined : new Admission({ lateMs: config.OVERLOAD_MS, max: connections.clients });
@@ -302,12 +304,17 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       forward: config.FORWARD_HEADERS,
       ...(persisted ? { documentText: persisted.textOf, registered: persisted.has } : {}),
       rates: budgets && ratesOf(config, budgets),
+      proxies: config.TRUSTED_PROXIES,
       client: config.IDENTITY === 'jwt' ? (request) => clientOf(request, config.TRUSTED_PROXIES) : undefined,
       bodyBytesMax: config.BODY_BYTES,
-      variables: { bytes: config.VARIABLES_BYTES, depth: config.LIMIT_VALUE_DEPTH },
+      variables,
       errorsMax: config.LIMIT_ERRORS,
       bodies: new Bodies(Math.max(config.BODIES_BYTES, 4 * config.BODY_BYTES)),
-      turns: new Turns(Math.max(config.BODIES_BYTES, 4 * config.BODY_BYTES)),
+      turns: new Turns(
+        Math.max(config.BODIES_BYTES, 4 * config.BODY_BYTES, 4 * variablesHeapBytes(variables)),
+        config.OVERLOAD_MS === 0 ? Infinity : config.OVERLOAD_MS,
+      ),
+      heap,
       untaken: new Untaken({
         bytesMax: Math.max(config.UNTAKEN_BYTES, 4 * config.ANSWER_BYTES),
         ms: config.UNTAKEN_MS,

@@ -19,7 +19,7 @@ import type { Bearer, Identity } from './identity.js';
 import { observed } from './elsewhere.js';
 import { notAcceptable, responseTypeFor, wantsPage, type ResponseType } from './media-type.js';
 import { textOnly, type DocumentText } from './persisted-documents.js';
-import type { Rates } from './rates.js';
+import { clientOf, type Rates } from './rates.js';
 import { readRequest, type GraphqlRequest } from './read-request.js';
 import { NOT_TAKEN, notTaken, Refusal, refusalBody, refusalOf, TOO_MANY } from './refusal.js';
 import type { Turns } from './turns.js';
@@ -53,6 +53,8 @@ export interface GraphqlOverHttpParts {
   readonly registered?: ((text: string) => boolean) | undefined;
   /** How much each client may ask for; absent: as much as they like. */
   readonly rates?: Rates | undefined;
+  /** How many proxies stand before us, so that each client has turns of its own; absent: none. */
+  readonly proxies?: number | undefined;
   /** Which client it is, for subgraphs that count what each does; absent: they are not told. */
   readonly client?: ((request: IncomingMessage) => string) | undefined;
   readonly bodyBytesMax: number;
@@ -64,6 +66,8 @@ export interface GraphqlOverHttpParts {
   readonly bodies?: Bodies | undefined;
   /** Whose turn it is to have a long body or an unknown text read; absent: it is read at once, however many there are. */
   readonly turns?: Turns | undefined;
+  /** While it is `full` nothing is parsed that nobody has sent before; absent: never. */
+  readonly heap?: { readonly full: boolean } | undefined;
   /** How much of all answers together may wait for their clients, and how long; absent: all of it, as long as they like. */
   readonly untaken?: Untaken | undefined;
   readonly timeoutMs: number;
@@ -110,9 +114,8 @@ export async function answerGraphql(
     if (request.destroyed) throw CLIENT_GONE;
     const subject = who.bearer?.subject ?? null;
     parts.rates?.requireLeft(request, subject);
-    const asked = await notForNothing(request, subject, parts, readAsked(request, response, subject, wished, parts));
-    // From here on: a client that sends slowly would otherwise be counted as a service that answers late.
-    const deadline = parts.clock() + parts.timeoutMs;
+    const reading = readAsked(request, response, subject, wished, parts);
+    const { asked, deadline } = await notForNothing(request, subject, parts, reading);
     // Who has not said yet what it wants takes no place of those who have.
     const enter = (): void => void (inside = admission !== undefined && takePlace(admission));
     const { answer, consistency, pastCaches, responseHeaders } = await answered(
@@ -197,26 +200,37 @@ function takePlace(admission: Admission): true {
   return true;
 }
 
-/** What is asked, where it may be asked so. */
+/**
+ * What is asked, where it may be asked so, and until when it is answered. That is counted from when it was whole: a client that sends slowly
+ * would otherwise be counted as a service that answers late.
+ */
 async function readAsked(
   request: IncomingMessage,
   response: ServerResponse,
   subject: string | null,
   type: ResponseType | undefined,
   parts: GraphqlOverHttpParts,
-): Promise<GraphqlRequest> {
+): Promise<{ readonly asked: GraphqlRequest; readonly deadline: number }> {
   requireMethod(request.method);
   refuseCrossSite(request.method!, request.headers, parts.cors);
   if (!type) throw notAcceptable();
-  return readRequest(request, {
+  const { variables = VARIABLE_LIMITS } = parts;
+  let deadline: number | undefined;
+  const asked = await readRequest(request, {
     bytesMax: parts.bodyBytesMax,
-    exactNumbersMax: exactNumbersWithin((parts.variables ?? VARIABLE_LIMITS).bytes),
+    exactNumbersMax: exactNumbersWithin(variables.bytes),
+    variables,
     bodies: parts.bodies,
     async dear(cost, bytes, parse) {
+      requireHeap(parts);
+      // It waits here as well.
+      deadline = parts.clock() + parts.timeoutMs;
       await parts.rates?.take(request, subject, cost);
-      return cost < DEAR ? parse() : inTurn(request, response, subject, bytes, parts.timeoutMs, parts, parse);
+      if (cost < DEAR) return parse();
+      return inTurn(request, response, subject, bytes, deadline - parts.clock(), parts, parse);
     },
   });
+  return { asked, deadline: deadline ?? parts.clock() + parts.timeoutMs };
 }
 
 /** 1 ms. */
@@ -229,18 +243,21 @@ function inTurn<T>(
   subject: string | null,
   bytes: number,
   waitMs: number,
-  { turns, rates }: GraphqlOverHttpParts,
+  parts: GraphqlOverHttpParts,
   work: () => T | Promise<T>,
-  isDear?: () => boolean,
+  isDear: () => boolean = () => true,
 ): T | Promise<T> {
+  const { turns, rates } = parts;
+  requireHeap(parts);
   if (!turns) return work();
-  const who = rates?.clientOf(request, subject) ?? subject ?? request.socket.remoteAddress ?? '';
+  const who = subject ?? clientOf(request, parts.proxies ?? 0);
   return turns.take(
     who,
     PIECE_BYTES + bytes,
-    waitMs,
+    waitMs - Math.min(PIECE_MS, parts.timeoutMs / 2),
     () => {
       if (response.destroyed) throw CLIENT_GONE;
+      if (isDear()) requireHeap(parts);
       rates?.requireLeft(request, subject);
       return work();
     },
@@ -248,8 +265,15 @@ function inTurn<T>(
   );
 }
 
+function requireHeap({ heap }: GraphqlOverHttpParts): void {
+  if (heap?.full === true) throw notTaken();
+}
+
 /** A request that waits is so much, beside what it brought. */
 const PIECE_BYTES = 2_000;
+
+/** As long as the dearest text takes (reading.ts): with less left it would be read for nobody. */
+const PIECE_MS = 100;
 
 /** What cannot even be asked (another method, no JSON, a token that is none, a document that may not run) costs its client something. */
 function notForNothing<T>(
@@ -289,21 +313,31 @@ interface Asking {
 
 /** Who asks, by the headers alone: before the body of somebody who has nothing left would be read. */
 function whoAsks(request: IncomingMessage, { identity, rates }: GraphqlOverHttpParts): Asking | Promise<Asking> {
-  const isNew =
-    rates !== undefined && request.headers.authorization !== undefined && identity.knows?.(request) !== true;
-  const good = isNew ? rates.lookAtToken(request) : undefined;
-  const isNone = (wrong: unknown): Asking => {
-    // Where its issuer cannot be asked it may be good.
-    if (good && refusalOf(wrong).status >= 500) good();
-    return { bearer: null, wrong };
-  };
-  const isGood = (bearer: Bearer | null): Asking => {
-    good?.();
-    return { bearer };
-  };
+  const counted =
+    request.headers.authorization === undefined
+      ? undefined
+      : rates?.lookAtToken(request, () => identity.knows?.(request) === true);
+  return counted === undefined ? asking(request, identity) : countedAsking(request, identity, counted);
+}
+
+async function countedAsking(
+  request: IncomingMessage,
+  identity: Identity,
+  counted: Promise<(isForged: boolean) => void>,
+): Promise<Asking> {
+  const looked = await counted;
+  // Meanwhile: nobody is there whose token it would be.
+  const found: Asking = request.destroyed ? { bearer: null, wrong: CLIENT_GONE } : await asking(request, identity);
+  // Where its issuer cannot be asked it may be good.
+  looked(found.wrong !== undefined && refusalOf(found.wrong).status < 500);
+  return found;
+}
+
+function asking(request: IncomingMessage, identity: Identity): Asking | Promise<Asking> {
+  const isNone = (wrong: unknown): Asking => ({ bearer: null, wrong });
   try {
     const bearer = identity.bearer(request);
-    return bearer instanceof Promise ? bearer.then(isGood, isNone) : isGood(bearer);
+    return bearer instanceof Promise ? bearer.then((good) => ({ bearer: good }), isNone) : { bearer };
   } catch (error) {
     return isNone(error);
   }
@@ -380,7 +414,7 @@ async function answered(
           request,
           response,
           subject,
-          2 * text.length,
+          2 * text.length + asked.heapBytes,
           deadline - parts.clock(),
           parts,
           found,

@@ -11,6 +11,7 @@ import { silent } from '#libs/telemetry';
 import { startTinyHttp, type TinyHttp } from '../../test/tiny/tiny-http.js';
 import { grantsOf } from '../authorization/grants.js';
 import { exactNumbersWithin, parseExactly } from '../run/exact-numbers.js';
+import type { Bearer } from './identity.js';
 import { textOnly } from './persisted-documents.js';
 import { clientAddress, clientOf, networkOf, Rates } from './rates.js';
 import { Refusal } from './refusal.js';
@@ -65,6 +66,8 @@ describe('a client that asks for more than it may', () => {
   let tiny: TinyHttp;
   /** How many tokens were looked at. */
   let looks = 0;
+  /** How often it was asked whether one is known. */
+  let asksKnown = 0;
   beforeAll(async () => {
     budgets = await openBudgets({ redisUrl: undefined, logger: silent });
     tiny = await startTinyHttp(
@@ -84,10 +87,14 @@ describe('a client that asks for more than it may', () => {
             if (authorization === undefined) return null;
             looks += 1;
             if (authorization === 'forged') throw new Failure('UNAUTHENTICATED');
+            if (authorization.includes('later')) return later(authorization);
             if (authorization === 'unknown') throw new Failure('SUBGRAPH_UNAVAILABLE');
             return { subject: authorization, claims: {}, grants: grantsOf({}) };
           },
-          knows: ({ headers: { authorization } }) => authorization === 'known',
+          knows({ headers: { authorization } }) {
+            asksKnown += 1;
+            return authorization === 'known';
+          },
           assertion: () => undefined,
         },
         documentText(asked) {
@@ -104,6 +111,12 @@ describe('a client that asks for more than it may', () => {
       },
     );
   });
+  /** As a verifier looks at tokens: what comes of it is not there at once. */
+  const later = async (authorization: string): Promise<Bearer> => {
+    await delay(5);
+    if (authorization.startsWith('forged')) throw new Failure('UNAUTHENTICATED');
+    return { subject: authorization, claims: {}, grants: grantsOf({}) };
+  };
   afterAll(async () => {
     await tiny.close();
     await budgets.close();
@@ -223,6 +236,24 @@ describe('a client that asks for more than it may', () => {
     // What is paid for is not looked at first: who has too little is not told that this is no JSON.
     expect(await outcomes('203.0.113.42', 1, () => `${long(110_000)}]`)).toEqual([429]);
     expect(await outcomes('203.0.113.43', 1, () => `${long(30_000)}]`)).toEqual([400]);
+  });
+
+  it('pays for a long address as for a body (control: one of four kB)', async () => {
+    await post('203.0.113.33', query('{me{id}}'));
+    const get = async (client: string, bytes: number, more = ''): Promise<number> => {
+      const address = `${tiny.url}?query={me{id}}&variables={"a":[${more}1]}`;
+      const headers = { 'apollo-require-preflight': '1', 'x-forwarded-for': client };
+      return (await fetch(address.padEnd(bytes, '&'), { headers })).status;
+    };
+    const gets = async (count: number, ...what: Parameters<typeof get>): Promise<number[]> => {
+      const statuses: number[] = [];
+      for (let turn = 0; turn < count; turn += 1) statuses.push(await get(...what));
+      return statuses;
+    };
+    // 9 to be parsed, 5 to be run; twice 9 where a number is kept to the digit.
+    expect(await gets(9, '203.0.113.60', 12_500)).toEqual([...times(7, 200), ...times(2, 429)]);
+    expect(await gets(6, '203.0.113.61', 12_500, '1.0,')).toEqual([...times(4, 200), ...times(2, 429)]);
+    expect(await gets(21, '203.0.113.62', 4_000)).toEqual([...times(20, 200), 429]);
   });
 
   it('pays twice where it is parsed twice: for numbers that are kept to the digit', async () => {
@@ -382,6 +413,34 @@ describe('a client that asks for more than it may', () => {
     expect((await token('203.0.113.50', 'gus')).status).toBe(429);
     expect((await token('203.0.113.50', 'known')).status).toBe(200);
     expect((await token('203.0.113.51', 'gus')).status).toBe(200);
+  });
+
+  it('keeps out no crowd of those whose tokens are good, as after a restart that has forgotten them (control: of those that are none twenty)', async () => {
+    const tokens = async (client: string, token: (nth: number) => string, count: number): Promise<number[]> => {
+      looks = 0;
+      const one = (nth: number) => ask(client, '{me{id}}', { authorization: token(nth) });
+      const told = await Promise.all(Array.from({ length: count }, (_, nth) => one(nth)));
+      return told.map(({ status }) => status);
+    };
+    for (const client of ['203.0.113.52', '203.0.113.53'])
+      while ((await ask(client, '{people(first:100){id}}')).status !== 429);
+    expect(await tokens('203.0.113.52', (nth) => `later ${nth}`, 50)).toEqual(times(50, 200));
+    expect(looks).toBe(50);
+    expect(await tokens('203.0.113.53', () => 'forged, later', 100)).toEqual(times(100, 429));
+    expect(looks).toBe(20);
+    // Then no new one is looked at, whatever it is.
+    expect((await ask('203.0.113.53', '{me{id}}', { authorization: 'later 51' })).status).toBe(429);
+    expect((await ask('203.0.113.53', '{me{id}}', { authorization: 'known' })).status).toBe(200);
+  });
+
+  it('is asked for no token that is known while it has something left (control: when it has not)', async () => {
+    asksKnown = 0;
+    const known = { authorization: 'known' };
+    expect((await ask('203.0.113.54', '{me{id}}', known)).status).toBe(200);
+    expect(asksKnown).toBe(0);
+    while ((await ask('203.0.113.54', '{people(first:100){id}}')).status !== 429);
+    expect((await ask('203.0.113.54', '{me{id}}', known)).status).toBe(200);
+    expect(asksKnown).toBe(1);
   });
 
   it('has something left again when its window ends', async () => {

@@ -30,6 +30,19 @@ const SPENT_MAX = 10_000;
  */
 const FORGED_MAX = 20;
 
+/** So many of one address wait to be looked at while as many are as could all be forged, and so long. Those of a crowd take milliseconds. */
+const WAITING_MAX = 1_000;
+const WAITING_MS = 5_000;
+
+/** Of an address that has nothing left, until then. */
+interface Looks {
+  readonly until: number;
+  /** What was found to be no token. */
+  forged: number;
+  underWay: number;
+  readonly waiting: Set<() => void>;
+}
+
 /** How much each client may ask for. */
 export class Rates {
   readonly #person: Budget | undefined;
@@ -38,8 +51,7 @@ export class Rates {
   readonly #proxies: number;
   /** Until when they have nothing left: what is over is over, whatever it costs, until a window ends. */
   readonly #spent = new Map<Budget, LRUCache<string, number>>();
-  /** Of addresses that have nothing left, until when, and the tokens that were looked at since and were none. */
-  readonly #forged = new LRUCache<string, { readonly until: number; count: number }>({ max: SPENT_MAX });
+  readonly #looks = new LRUCache<string, Looks>({ max: SPENT_MAX });
 
   /**
    * Absent: as much as they like. `people`: all who are logged in at one address, together. `proxies`: how many stand before us
@@ -71,11 +83,6 @@ export class Rates {
   /** Counts an operation of this cost that is about to run, as `take` does, but no request is nearly free. */
   async begin(request: IncomingMessage, subject: string | null, cost: number): Promise<void> {
     await this.take(request, subject, Math.max(REQUEST, cost));
-  }
-
-  /** Whose turn it is: the person who is logged in, else the address. */
-  clientOf(request: IncomingMessage, subject: string | null): string {
-    return subject ?? clientOf(request, this.#proxies);
   }
 
   /** Counts the bytes of an answer that has been made, as far as what its operation has paid does not cover them. */
@@ -130,20 +137,19 @@ export class Rates {
   }
 
   /**
-   * Before a token is looked at that nobody knows. Throws RATE_LIMITED where its address has nothing left and has sent more than a few that
-   * were none since: each refusal would cost the look as well. Returns how to tell that this one was good; undefined: nobody counts.
+   * Before a token is looked at that is not `known`. Throws RATE_LIMITED where its address has nothing left and has sent more than a few that
+   * were none since: each refusal would cost the look as well. Resolves to how to tell what it was; undefined: nobody counts.
    */
-  lookAtToken(request: IncomingMessage): (() => void) | undefined {
+  lookAtToken(request: IncomingMessage, known: () => boolean): Promise<(isForged: boolean) => void> | undefined {
     if (this.#spent.size === 0) return undefined;
     const waitMs = this.#waitOf(this.#address, request, undefined);
-    if (waitMs <= 0) return undefined;
+    if (waitMs <= 0 || known()) return undefined;
     const key = clientOf(request, this.#proxies);
     const now = performance.now();
-    let forged = this.#forged.get(key);
-    if (!forged || forged.until <= now) this.#forged.set(key, (forged = { until: now + waitMs, count: 0 }));
-    if (forged.count >= FORGED_MAX) throw tooMany(waitMs);
-    forged.count += 1;
-    return () => void (forged.count -= 1);
+    let looks = this.#looks.get(key);
+    if (!looks || looks.until <= now)
+      this.#looks.set(key, (looks = { until: now + waitMs, forged: 0, underWay: 0, waiting: new Set() }));
+    return look(looks, waitMs);
   }
 
   /**
@@ -153,6 +159,36 @@ export class Rates {
   refused(request: IncomingMessage, subject: string | null, reading = 0): Promise<void> {
     return this.take(request, subject, Math.max(REFUSED, reading));
   }
+}
+
+/** As many at once as may still be forged: which of them are is known when they have been looked at, and the others do not count. */
+async function look(looks: Looks, waitMs: number): Promise<(isForged: boolean) => void> {
+  const { waiting } = looks;
+  const until = performance.now() + WAITING_MS;
+  while (looks.forged + looks.underWay >= FORGED_MAX) {
+    const leftMs = until - performance.now();
+    if (looks.forged >= FORGED_MAX || waiting.size >= WAITING_MAX || leftMs <= 0) throw tooMany(waitMs);
+    await new Promise<void>((resolve) => {
+      const go = (): void => {
+        clearTimeout(late);
+        waiting.delete(go);
+        resolve();
+      };
+      const late = setTimeout(go, leftMs);
+      waiting.add(go);
+    });
+  }
+  looks.underWay += 1;
+  return (isForged) => {
+    looks.underWay -= 1;
+    if (isForged) looks.forged += 1;
+    // One that is forged leaves no place; with the last of those nobody has one.
+    for (const go of waiting) {
+      if (isForged && looks.forged < FORGED_MAX) break;
+      go();
+      if (!isForged) break;
+    }
+  };
 }
 
 function tooMany(waitMs: number): Refusal {

@@ -7,6 +7,7 @@ import { withoutPrefix } from './persisted-documents.js';
 import { readBody } from './read-body.js';
 import { bodyCost } from './reading.js';
 import { Refusal } from './refusal.js';
+import { requireBounded, type VariableLimits } from './variables.js';
 
 /** What a GraphQL request says, by whichever method it came. */
 export interface GraphqlRequest {
@@ -21,6 +22,8 @@ export interface GraphqlRequest {
     | undefined;
   readonly operationName: string | undefined;
   readonly variables: Readonly<Record<string, unknown>>;
+  /** What it may hold while it waits, beside its text. */
+  readonly heapBytes: number;
 }
 
 export interface ReadRules {
@@ -28,8 +31,9 @@ export interface ReadRules {
   readonly bytesMax: number;
   /** Numbers that are kept to the digit (run/exact-numbers.ts). */
   readonly exactNumbersMax: number;
+  readonly variables: VariableLimits;
   readonly bodies?: Bodies | undefined;
-  /** Parses a body of so many bytes that costs more than any request does (reading.ts), when it is paid for; throws when it cannot be. */
+  /** Parses a body or an address of so many bytes that costs more than any request does (reading.ts), when it is paid for; throws when it cannot be. */
   readonly dear: <T>(cost: number, bytes: number, parse: () => T) => Promise<T>;
 }
 
@@ -39,17 +43,32 @@ export async function readRequest(request: IncomingMessage, rules: ReadRules): P
   if (search.size > 0) refuseTokens(search);
   if (request.method === 'GET') {
     if (request.headers['content-type'] !== undefined) requireJson(request.headers['content-type']);
-    return requestOf(parametersOf(search, rules));
+    const written = ['variables', 'extensions'].flatMap((name) => search.get(name) ?? []);
+    return parsed((request.url ?? '').length, written, () => parametersOf(search, rules), rules);
   }
   requireJson(request.headers['content-type'] ?? '');
   const bytes = await readBody(request, rules.bytesMax, rules.bodies);
   // Decoding would put U+FFFD where the bytes are wrong, and change what somebody wrote without a word.
   if (!isUtf8(bytes)) throw badRequest('The body is not UTF-8.');
   const text = bytes.toString('utf8');
+  return parsed(bytes.length, [text], () => bodyOf(text, rules), rules);
+}
+
+/** What comes of `parse`, which reads JSON of these texts, when the request may have it: it has come in so many bytes. */
+function parsed(
+  bytes: number,
+  texts: readonly string[],
+  parse: () => Record<string, unknown>,
+  rules: ReadRules,
+): GraphqlRequest | Promise<GraphqlRequest> {
   // Nearly all are short: the one price of a request pays for them.
-  if (bodyCost(bytes.length, false) === 0) return requestOf(bodyOf(text, rules));
-  const cost = bodyCost(bytes.length, mayHaveExactNumbers(text));
-  return requestOf(await rules.dear(cost, bytes.length, () => bodyOf(text, rules)));
+  if (bodyCost(bytes, false) === 0) return requestOf(parse(), bytes, rules);
+  return rules.dear(bodyCost(bytes, texts.some(mayHaveExactNumbers)), bytes, () => {
+    const asked = requestOf(parse(), bytes, rules);
+    // Before it waits again, for its text: 256 KiB of `[{},{},…]` are 5 MB.
+    requireBounded(asked.variables, rules.variables);
+    return asked;
+  });
 }
 
 function bodyOf(text: string, rules: ReadRules): Record<string, unknown> {
@@ -75,7 +94,16 @@ function parametersOf(search: ReadonlyMap<string, readonly string[]>, rules: Rea
   return found;
 }
 
-function requestOf(parameters: Record<string, unknown>): GraphqlRequest {
+/** Measured of a list of empty objects, the most that JSON becomes. */
+const HEAP_PER_BYTE = 20;
+
+/** What variables may hold, that are not longer than these limits. */
+export function variablesHeapBytes({ bytes }: VariableLimits): number {
+  return HEAP_PER_BYTE * bytes;
+}
+
+/** `bytes`: of what it came in. */
+function requestOf(parameters: Record<string, unknown>, bytes: number, rules: ReadRules): GraphqlRequest {
   const { query, documentId, operationName, variables, extensions } = parameters;
   if (!isAbsent(extensions) && !isObject(extensions)) throw badRequest('extensions has to be an object.');
   const id = idOf(documentId, extensions ?? undefined);
@@ -83,11 +111,13 @@ function requestOf(parameters: Record<string, unknown>): GraphqlRequest {
     throw badRequest('query has to be a text: the GraphQL document.');
   if (!isAbsent(operationName) && !isText(operationName)) throw badRequest('operationName has to be a text.');
   if (!isAbsent(variables) && !isObject(variables)) throw badRequest('variables has to be an object.');
+  const text = (query as string | null | undefined) ?? undefined;
   return {
-    query: (query as string | null | undefined) ?? undefined,
+    query: text,
     documentId: id,
     operationName: operationName ?? undefined,
     variables: variables ?? {},
+    heapBytes: Math.min(HEAP_PER_BYTE * Math.max(0, bytes - (text?.length ?? 0)), variablesHeapBytes(rules.variables)),
   };
 }
 

@@ -2,9 +2,8 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { buildSchema } from 'graphql';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Failure } from '#libs/failure';
 import { openBudgets } from '#libs/rate-limit';
-import { silent } from '#libs/telemetry';
+import { silent, type Logger } from '#libs/telemetry';
 import { startTinyHttp, type TinyHttp, type TinyHttpOptions } from '../../test/tiny/tiny-http.js';
 import { Rates } from './rates.js';
 import { Refusal } from './refusal.js';
@@ -135,12 +134,33 @@ describe('work that nothing can interrupt', () => {
     let pay = (): void => {};
     const first = take('a', () => new Promise<void>((resolve) => (pay = resolve)));
     const late = turns.take('a', 1, 20, () => began.push('late'));
-    await expect(late).rejects.toMatchObject({ code: 'GATEWAY_TIMEOUT' });
-    await expect(late).rejects.toBeInstanceOf(Failure);
+    await expect(late).rejects.toMatchObject({ code: 'OVERLOADED' });
+    await expect(late).rejects.toBeInstanceOf(Refusal);
     pay();
     await first;
     await take('a', () => began.push('next'));
     expect([began, turns.bytes]).toEqual([['next'], 0]);
+  });
+
+  it('is not begun beyond what may wait, whatever each would wait for itself (control: whoever has the time does)', async () => {
+    const began = async (patienceMs?: number): Promise<number> => {
+      const some = new Turns(1_000, patienceMs);
+      let count = 0;
+      const work = (): void => {
+        count += 1;
+        spin(50);
+      };
+      const all = Array.from({ length: 20 }, (_, nth) => some.take(`client ${nth}`, 1, DAY, work));
+      const told = await Promise.allSettled(all);
+      const refused = told.filter((one) => one.status === 'rejected');
+      expect(refused.map(({ reason }) => reason as unknown)).toEqual(
+        refused.map(() => expect.objectContaining({ code: 'OVERLOADED' })),
+      );
+      expect([count + refused.length, some.bytes]).toEqual([20, 0]);
+      return count;
+    };
+    expect(await began(200)).toBeLessThanOrEqual(4);
+    expect(await began()).toBe(20);
   });
 });
 
@@ -168,6 +188,80 @@ describe('texts that nobody has sent before, and that are as dear to read as a t
     const body = JSON.stringify({ query });
     return `POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-forwarded-for: ${client}\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
   };
+
+  /** `pieces`: what each counted for while it waited. */
+  const withPieces = async (): Promise<{ tiny: TinyHttp; reads: () => number; pieces: number[] }> => {
+    const turns = new Turns(10_000_000);
+    const take = turns.take.bind(turns);
+    const pieces: number[] = [];
+    turns.take = (who, bytes, ...rest) => {
+      pieces.push(bytes);
+      return take(who, bytes, ...rest);
+    };
+    return { ...(await start({ turns })), pieces };
+  };
+  const post = (tiny: TinyHttp, body: string): Promise<Response> =>
+    fetch(tiny.url, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
+  const withObjects = (name: string, count: number): string =>
+    `{"query":"query ${name}{me{id}}","variables":{"a":[${'{},'.repeat(count).slice(0, -1)}]}}`;
+
+  it('wait with variables that are within their limits, and count for what these hold (control: few)', async () => {
+    const { tiny, reads, pieces } = await withPieces();
+    const refused = await post(tiny, withObjects('TooLong', 80_000));
+    expect([refused.status, await refused.json()]).toMatchObject([
+      400,
+      { errors: [{ extensions: { code: 'BAD_USER_INPUT' } }] },
+    ]);
+    // The body alone was looked at.
+    expect([reads(), pieces.length]).toEqual([0, 1]);
+    pieces.length = 0;
+    expect((await post(tiny, withObjects('Long', 20_000))).status).toBe(200);
+    expect([reads(), pieces.length]).toEqual([1, 2]);
+    expect(pieces[1]).toBeGreaterThan(20 * 60_000);
+    pieces.length = 0;
+    expect((await post(tiny, withObjects('Short', 1))).status).toBe(200);
+    expect([reads(), pieces.length]).toEqual([2, 1]);
+    expect(pieces[0]).toBeLessThan(5_000);
+  });
+
+  it('have one deadline with the body in which they came, from when that was whole (control: a short body)', async () => {
+    const turns = new Turns(10_000_000);
+    const take = turns.take.bind(turns);
+    const waits: number[] = [];
+    let now = 0;
+    turns.take = (who, bytes, waitMs, ...rest) => {
+      waits.push(waitMs);
+      // So long is waited.
+      now += 4_000;
+      return take(who, bytes, waitMs, ...rest);
+    };
+    const { tiny } = await start({ turns, clock: () => now, timeoutMs: 10_000 });
+    expect((await post(tiny, withObjects('Long', 20_000))).status).toBe(200);
+    // Less what the dearest piece takes.
+    expect(waits.splice(0)).toEqual([9_900, 5_900]);
+    expect(tiny.executed.at(-1)!.context.deadline).toBe(10_000);
+    expect((await post(tiny, withObjects('Short', 1))).status).toBe(200);
+    expect(waits).toEqual([9_900]);
+    expect(tiny.executed.at(-1)!.context.deadline).toBe(18_000);
+  });
+
+  it('are not read while the heap is full, nor is a long body (control: what is known, and all when it has room again)', async () => {
+    const heap = { full: false };
+    const { tiny, reads } = await start({ turns: new Turns(10_000_000), heap });
+    const statuses = async (nth: number): Promise<number[]> => {
+      const told: number[] = [];
+      for (const body of ['{"query":"{me{id}}"}', withObjects(`Short${nth}`, 1), withObjects('Long', 20_000)])
+        told.push((await post(tiny, body)).status);
+      return told;
+    };
+    expect(await statuses(1)).toEqual([200, 200, 200]);
+    expect(reads()).toBe(3);
+    heap.full = true;
+    expect(await statuses(2)).toEqual([200, 503, 503]);
+    expect(reads()).toBe(3);
+    heap.full = false;
+    expect(await statuses(2)).toEqual([200, 200, 200]);
+  });
 
   /** Each on a connection that is open already, all in one go; the status of each. */
   async function atOnce(tiny: TinyHttp, requests: readonly string[]): Promise<Promise<number>[]> {
@@ -220,6 +314,53 @@ describe('texts that nobody has sent before, and that are as dear to read as a t
     expect(naive.between).toBeGreaterThanOrEqual(20);
   });
 
+  it('are read client by client behind a proxy, also where nobody has a budget (control: all behind it are one client)', async () => {
+    const places = async (proxies: number): Promise<number> => {
+      const { tiny } = await start({ turns: new Turns(10_000_000), proxies });
+      const { documents } = tiny;
+      const operation = documents.operation.bind(documents);
+      const names: string[] = [];
+      documents.operation = (text, ...rest) => {
+        if (!documents.has(text)) names.push(text.slice(0, 'query D10'.length));
+        return operation(text, ...rest);
+      };
+      const of = (nth: number): string => written(dear(nth), nth === 20 ? '203.0.113.2' : '203.0.113.1');
+      await Promise.all(
+        await atOnce(
+          tiny,
+          Array.from({ length: 11 }, (_, nth) => of(10 + nth)),
+        ),
+      );
+      return names.indexOf('query D20');
+    };
+    expect(await places(1)).toBeLessThan(5);
+    expect(await places(0)).toBe(10);
+  });
+
+  it('are read as many as there is patience for, and the others are told 503 of which no line is written (control: all are read)', async () => {
+    const read = async (patienceMs?: number): Promise<{ statuses: number[]; count: number; lines: number }> => {
+      let lines = 0;
+      const logger: Logger = { ...silent, error: () => void (lines += 1) };
+      const { tiny, reads } = await start({ turns: new Turns(10_000_000, patienceMs), logger });
+      const { documents } = tiny;
+      const operation = documents.operation.bind(documents);
+      documents.operation = (text, ...rest) => {
+        if (!documents.has(text)) spin(50);
+        return operation(text, ...rest);
+      };
+      const requests = Array.from({ length: 40 }, (_, nth) => written(dear(nth), '203.0.113.1'));
+      const statuses = await Promise.all(await atOnce(tiny, requests));
+      return { statuses, count: reads(), lines };
+    };
+    const ours = await read(500);
+    // A piece begins before its time is over, so at most ten do.
+    expect(ours.count).toBeLessThanOrEqual(11);
+    const of = (status: number) => ours.statuses.filter((one) => one === status).length;
+    expect([of(200), of(503), ours.lines]).toEqual([ours.count, 40 - ours.count, 0]);
+    const naive = await read();
+    expect([naive.count, new Set(naive.statuses)]).toEqual([40, new Set([200])]);
+  });
+
   it('are read as far as the budget of their client goes, however many come at once (control: all that came)', async () => {
     const budgets = await openBudgets({ redisUrl: undefined, logger: silent });
     closers.push(() => budgets.close());
@@ -233,6 +374,7 @@ describe('texts that nobody has sent before, and that are as dear to read as a t
       const { tiny, reads } = await start({
         turns,
         rates: new Rates({ person: undefined, address: counts, proxies: 1 }),
+        proxies: 1,
       });
       const requests = Array.from({ length: count }, (_, nth) => written(dear(nth), '203.0.113.1'));
       const statuses = await Promise.all(await atOnce(tiny, requests));

@@ -1,4 +1,3 @@
-import { Failure } from '#libs/failure';
 import { notTaken } from './refusal.js';
 
 /** In a turn of the event loop no more is begun once so much of it has been used. */
@@ -7,6 +6,8 @@ const SLICE_MS = 5;
 interface Piece {
   /** What it holds while it waits. */
   readonly bytes: number;
+  /** Later it is not begun any more, by `performance.now()`. */
+  readonly until: number;
   readonly isDear: () => boolean;
   readonly start: () => Promise<void>;
   readonly refuse: (why: Error) => void;
@@ -26,9 +27,13 @@ interface Line {
  *
  * A piece is begun in a turn of the event loop of its own, or with others that take 5 ms together. Clients are asked one after another,
  * and of each client the next piece begins when the one before is done and paid for, so that a burst gets no further than the budget goes.
+ *
+ * What has waited for `patienceMs` is not begun: of more than can be done each would wait until its deadline, and what was done would be
+ * done for nobody (admission.ts does not see who waits here).
  */
 export class Turns {
   readonly #bytesMax: number;
+  readonly #patienceMs: number;
   readonly #lines = new Map<string, Line>();
   /** Whose next piece may begin, in this order. */
   readonly #ready = new Set<string>();
@@ -36,8 +41,9 @@ export class Turns {
   #isDue = false;
 
   /** `bytesMax`: what all that waits may hold; beyond it the last of who has most is OVERLOADED. */
-  constructor(bytesMax: number) {
+  constructor(bytesMax: number, patienceMs = Infinity) {
     this.#bytesMax = bytesMax;
+    this.#patienceMs = patienceMs;
   }
 
   /** What all that waits holds. */
@@ -48,7 +54,7 @@ export class Turns {
   /**
    * `work`, when it is the turn of client `who`; the next of theirs waits until its promise has settled. `bytes`: what it holds until
    * then. `isDear`: asked at its turn; what is not dear any more, a text that has been read meanwhile, is no reason for the next to wait.
-   * Throws GATEWAY_TIMEOUT when it has not begun within `waitMs`.
+   * Throws OVERLOADED when it has not begun within `waitMs`, or as long as anything may wait.
    */
   take<T>(
     who: string,
@@ -59,15 +65,14 @@ export class Turns {
   ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const line = this.#lineOf(who);
-      const late = setTimeout(
-        () => {
-          this.#forget(who, line, piece);
-          reject(new Failure('GATEWAY_TIMEOUT'));
-        },
-        Math.max(0, waitMs),
-      );
+      const mostMs = Math.max(0, Math.min(waitMs, this.#patienceMs));
+      const late = setTimeout(() => {
+        this.#forget(who, line, piece);
+        reject(notTaken());
+      }, mostMs);
       const piece: Piece = {
         bytes,
+        until: performance.now() + mostMs,
         isDear,
         async start() {
           clearTimeout(late);
@@ -117,6 +122,11 @@ export class Turns {
   #begin(who: string, line: Line): void {
     const piece = line.pieces[0]!;
     this.#take(line, piece);
+    // Its timer may be late itself.
+    if (performance.now() >= piece.until) {
+      piece.refuse(notTaken());
+      return this.#end(who, line);
+    }
     line.underWay = piece.isDear();
     // What it does at once it has done before this returns.
     const done = piece.start();

@@ -87,8 +87,8 @@ function refused(errors: readonly GraphQLError[]): Refusal {
   return Refusal.of('BAD_USER_INPUT', 'The variables do not fit the operation.', { errors });
 }
 
-/** Deeper values overflow the stack of whoever walks them next; without recursion, so not here. */
-function requireBounded(given: Readonly<Record<string, unknown>>, limits: VariableLimits): boolean {
+/** Are there marked numbers in it? Throws BAD_USER_INPUT beyond the limits. Deeper values overflow the stack of whoever walks them next; without recursion, so not here. */
+export function requireBounded(given: Readonly<Record<string, unknown>>, limits: VariableLimits): boolean {
   let level: unknown[] = Object.values(given);
   if (level.length === 0) return false;
   for (let depth = 1; level.length > 0; depth += 1) {
