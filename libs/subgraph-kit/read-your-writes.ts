@@ -125,8 +125,10 @@ class Brought {
     const { caughtUp, hearNow, logger } = this.#options;
     try {
       const events = brought.map((one) => checkEnvelope(one)).filter((event) => isAwaited(event, upTo));
-      const { behind } = await caughtUp.wait(upTo, 0);
-      if (events.length > 0 && behind.length > 0) await hearNow(events);
+      if (events.length === 0) return;
+      const heard = await caughtUp.lastHeard(events.map(({ aggregate }) => aggregate));
+      if (events.some(({ aggregate, aggregateVersion }) => aggregateVersion > (heard.get(aggregate) ?? 0)))
+        await hearNow(events);
     } catch (error) {
       logger.debug(
         { err: error },
