@@ -39,7 +39,10 @@ function jumped(id: string, says: string, name: ProgramName): Fault {
         writeFileSync(file(), `${apartS < 0 ? '' : '+'}${apartS}`);
         await until(`${name} has another time`, async () => Math.abs((await apart(town, name)) - apartS) < 10);
         // Whoever logs in by that clock is believed at once.
-        const { handle, token } = await signedUp(town, `${id.toLowerCase().replace('-', '_')}_${FIVE_MINUTES_S + apartS}`);
+        const { handle, token } = await signedUp(
+          town,
+          `${id.toLowerCase().replace('-', '_')}_${FIVE_MINUTES_S + apartS}`,
+        );
         const { me } = await asks<{ me: { handle: string } }>(town, '{ me { handle } }', {}, token);
         if (me.handle !== handle) throw new Error(`${handle} is taken for ${me.handle}`);
         if (apartS !== 0) await sleep(ms);
