@@ -135,6 +135,8 @@ export interface SubgraphCall {
   readonly url: string;
   readonly type: 'query' | 'mutation';
   readonly body: string | Buffer;
+  /** Of a mutation: the name that all it is sent by have in common, whatever is brought with it; absent: nobody has given it one yet. */
+  readonly write?: string;
 }
 
 export interface EngineOptions {

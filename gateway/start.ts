@@ -149,7 +149,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     timeoutMs: config.SUBGRAPH_TIMEOUT_MS,
     bodyBytesMax: config.SUBGRAPH_BODY_BYTES,
     connections: connections.calls,
-    assertion: (subgraph, subject, call) => identity.assertion(subgraph, subject, call),
+    assertion: (...what) => identity.assertion(...what),
     forwardResponse: config.FORWARD_RESPONSE_HEADERS,
     cacheHeaders: config.ENTITY_CACHE === 'on',
     breakerFailures: config.SUBGRAPH_BREAKER_FAILURES,

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { randomUUID } from 'node:crypto';
 import { brotliDecompress, gunzip, inflate } from 'node:zlib';
 import type { Dispatcher } from 'undici';
 import { Failure, TIMEOUT_HEADER } from '#libs/failure';
@@ -21,7 +22,7 @@ export interface AttemptOptions {
   readonly timeoutMs: number;
   readonly bodyBytesMax: number;
   /** What each subgraph is told about who asks. */
-  readonly assertion: (subgraph: string, subject: string | null, call: Call) => string | undefined;
+  readonly assertion: (subgraph: string, subject: string | null, call: Call, write?: string) => string | undefined;
   /** Response headers that go back to the client, lower case. */
   readonly forwardResponse: readonly string[];
   /** While calls wait longer than this for a connection to an address, it is given no more; 0: they wait. */
@@ -49,6 +50,11 @@ export type Missed = 'unasked' | 'unsent' | 'lost' | 'final';
 
 /** What it tells of its address. */
 type Tells = 'answers' | 'fails' | 'hangs' | 'nothing';
+
+/** A mutation has one effect at most, by whichever of its attempts: each is signed, and could be sent once more by somebody else. */
+export function asOneWrite(call: SubgraphCall): SubgraphCall {
+  return call.type === 'mutation' && call.write === undefined ? { ...call, write: randomUUID() } : call;
+}
 
 /** Whoever made the attempt. Told of exactly one end, unless it ended the attempt itself. */
 export interface Caller {
@@ -342,12 +348,8 @@ function headersOf(
   headers[TIMEOUT_HEADER] = String(timeoutMs);
   if (context.consistency?.upTo) headers[UP_TO_HEADER] = context.consistency.upTo;
   if (context.pastCaches) headers['cache-control'] = 'no-cache';
-  const assertion = options.assertion(call.subgraph, context.subject, {
-    method: METHOD,
-    path,
-    headers,
-    body: call.body,
-  });
+  const signed: Call = { method: METHOD, path, headers, body: call.body };
+  const assertion = options.assertion(call.subgraph, context.subject, signed, call.write);
   if (assertion !== undefined) headers[ASSERTION_HEADER] = assertion;
   return headers;
 }

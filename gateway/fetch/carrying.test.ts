@@ -61,7 +61,7 @@ async function scene(answers: { posts?: Answers; followers?: Answers }) {
     timeoutMs: 3_000,
     bodyBytesMax: 2_000_000,
     connections: 4,
-    assertion: (name, subject) => `${name}:${subject ?? 'nobody'}`,
+    assertion: (name, subject, _, write) => [name, subject ?? 'nobody', write].filter(Boolean).join(':'),
     forwardResponse: ['x-said'],
     clock: Date.now,
   });
@@ -197,6 +197,16 @@ describe('a mutation of which nothing was done, for the same reason', () => {
     const { ask, late, outcomes } = await scene({ followers });
     expect(await ask(undefined, 'mutation')).toEqual(ANSWERED);
     expect([late.asked.length, outcomes]).toEqual([2, ['posts heard']]);
+  });
+
+  it('is the same write both times, and has that name alone', async () => {
+    const { ask, late, owner } = await scene({ followers });
+    for (let nth = 0; nth < 2; nth += 1) await ask(undefined, 'mutation');
+    const signed = (asked: readonly Asked[]) => asked.map(({ headers }) => String(headers['tributary-assertion']));
+    const [first, again, next, nextAgain] = signed(late.asked);
+    expect(first).toMatch(/^posts:user_1:.{36}$/);
+    expect([again, nextAgain, next === first]).toEqual([first, next, false]);
+    expect(signed(owner!.asked)).toEqual(['followers:user_1', 'followers:user_1']);
   });
 
   it('is not where something was done, whatever the service says that it lacks', async () => {

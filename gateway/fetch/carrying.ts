@@ -1,5 +1,6 @@
 import { carriedOf, parseWrites, tellBody, withEvents, type Tell, type Write } from '#libs/consistency';
 import type { RequestContext, SubgraphCall, SubgraphClient } from '../engine.js';
+import { asOneWrite } from './attempt.js';
 
 /** Beyond it no more are brought: whoever has heard the first is brought the next with the next read. */
 const BYTES_MAX = 500_000;
@@ -15,14 +16,15 @@ interface Options {
  * What is refused because its subgraph has not heard what the client has written elsewhere is asked once more, with the events
  * that are missing: the subgraph that owns them tells them from its outbox, past relay and stream. So services that do not call each other
  * read from the source all the same, by their gateway. Nothing is brought beyond the client's own writes, whatever a subgraph says it lacks.
- * A mutation too, where the refusal says that nothing was done: it has no data.
+ * A mutation too, where the refusal says that nothing was done: it has no data. Both times it is the same write.
  */
 export function carryingClient<Client extends SubgraphClient>(client: Client, options: Options): Client {
   return {
     ...client,
-    async post(call, context) {
+    async post(asked, context) {
       if (context.consistency === undefined || context.consistency.writes.length === 0)
-        return client.post(call, context);
+        return client.post(asked, context);
+      const call = asOneWrite(asked);
       // What a refused answer wants to be sent to the client is not sent.
       const responseHeaders: RequestContext['responseHeaders'] = [];
       const bytes = await client.post(call, { ...context, responseHeaders });

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { AWAY_HEADER } from '#libs/lifecycle';
 import { AssertionSigner, AssertionVerifier, requireCall } from '#libs/identity';
 import type { RequestContext, SubgraphCall } from '../engine.js';
 import { identityOf, InFlight } from '../run/in-flight.js';
@@ -17,7 +18,7 @@ const signer = new AssertionSigner({ secrets: () => secret });
 /** A service that takes each assertion once, and only for what was signed; then it does what is said for the nth call. */
 async function service(then: (nth: number, response: ServerResponse, request: IncomingMessage) => void) {
   const assertions = new AssertionVerifier({ subgraph: 'posts', secret });
-  const seen = { taken: 0, refused: 0, url: '' };
+  const seen = { taken: 0, refused: 0, url: '', writes: [] as (string | undefined)[] };
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -26,6 +27,7 @@ async function service(then: (nth: number, response: ServerResponse, request: In
       try {
         const asserted = assertions.take(headers['tributary-assertion'] as string);
         requireCall(asserted, { method, path: url, headers, body: Buffer.concat(chunks) });
+        seen.writes.push(asserted.call?.write);
       } catch {
         seen.refused += 1;
         return void response.writeHead(401, JSON_TYPE).end('{}');
@@ -54,7 +56,7 @@ function client(options: Partial<SubgraphClientOptions> = {}) {
     timeoutMs: 20_000,
     bodyBytesMax: 64 * 1024,
     connections: 16,
-    assertion: (subgraph, subject, call) => signer.sign(subgraph, subject, call),
+    assertion: (...what) => signer.sign(...what),
     forwardResponse: [],
     clock: Date.now,
     ...options,
@@ -110,6 +112,22 @@ describe('what a gateway signs', () => {
     const once = client({ assertion: (...what) => (text ??= signer.sign(...what)) });
     await expect(once.post(call(naive.url), context())).rejects.toMatchObject({ code: 'SUBGRAPH_BAD_RESPONSE' });
     expect(naive).toMatchObject({ taken: 1, refused: 1 });
+  });
+
+  it('names one write for a mutation that is sent elsewhere because one is just starting; control: the next one is another, and a read is none', async () => {
+    const starting = await service(
+      (_, response) => void response.writeHead(503, { ...JSON_TYPE, [AWAY_HEADER]: 'starting' }).end('{}'),
+    );
+    const posts = await service((_, response) => answer(response));
+    // By chance 0.99 the second address is chosen first.
+    const { post } = client({ random: () => 0.99 });
+    const mutation: SubgraphCall = { ...call([posts.url, starting.url].join()), type: 'mutation' };
+    await post(mutation, context());
+    expect([starting.writes, posts.writes[0]]).toEqual([[posts.writes[0]], expect.any(String)]);
+    await post(mutation, context());
+    await post({ ...mutation, type: 'query' }, context());
+    await post({ ...mutation, type: 'query' }, context());
+    expect([posts.taken, new Set(posts.writes).size]).toEqual([4, 4]);
   });
 
   it('is another one for a hedged read', async () => {

@@ -2,7 +2,7 @@ import { Failure } from '#libs/failure';
 import { CACHE_HEADERS } from '../cache/cache-control.js';
 import type { AnswerHeaders } from '../cache/run-cache.js';
 import type { RequestContext, SubgraphCall, SubgraphClient } from '../engine.js';
-import { Attempt, HEEDED, unavailable, type AttemptOptions, type Caller, type Missed } from './attempt.js';
+import { asOneWrite, Attempt, HEEDED, unavailable, type AttemptOptions, type Caller, type Missed } from './attempt.js';
 import type { Endpoint } from './endpoint.js';
 import { Heed } from './heed.js';
 import type { Upstream, Target } from './upstream.js';
@@ -77,7 +77,7 @@ class Call implements Caller {
     resolve: (bytes: Buffer) => void,
     reject: (failure: Failure) => void,
   ) {
-    this.#call = call;
+    this.#call = asOneWrite(call);
     this.#context = context;
     this.#upstream = upstream;
     this.#options = options;

@@ -14,7 +14,7 @@ export interface Identity {
   /** Throws when this log-in has ended since: the rest of the request may have come late. */
   requireStill?(bearer: Bearer): void;
   /** What `subgraph` is told with this call, once, or undefined when nobody is told anything. */
-  assertion(subgraph: string, subject: string | null, call: Call): string | undefined;
+  assertion(subgraph: string, subject: string | null, call: Call, write?: string): string | undefined;
 }
 
 export interface Bearer {
@@ -89,7 +89,7 @@ export function tokenIdentity(parts: {
     requireStill({ subject, claims }) {
       ended?.requireNow(subject, claims);
     },
-    assertion: (subgraph, subject, call) => signer.sign(subgraph, subject, call),
+    assertion: (...what) => signer.sign(...what),
   };
 }
 

@@ -230,6 +230,14 @@ describe('while programs are updated', () => {
     expect(code(() => requireCall(fresh, { body: 'anything' }))).toBe('UNAUTHENTICATED');
   });
 
+  it('a gateway of before names no write, which is then that of each call; one of now has several calls be one', () => {
+    const writeOf = (write?: string) => users.take(signer.sign('users', alice, { body }, write)).call?.write;
+    const [one, other] = [writeOf(), writeOf()];
+    expect([typeof one, one === other]).toEqual(['string', false]);
+    expect([writeOf('w'), writeOf('w')]).toEqual(['w', 'w']);
+    expect(takenBefore(signer.sign('users', alice, { body }, 'w'.repeat(36)))).toBe(alice);
+  });
+
   it('a service of before takes what a new gateway signs, for as long and from as many services', () => {
     const text = signer.sign('users', alice, { body });
     expect([text.length < 1_000, takenBefore(text)]).toEqual([true, alice]);

@@ -15,7 +15,7 @@ const SET_S = 2;
 const ISSUER = 'tributary-gateway';
 // Our own words only, so the header is compared as text: there is no algorithm to confuse and no key to point at.
 const HEADER = Buffer.from('{"alg":"HS256","typ":"assertion+jwt"}').toString('base64url');
-/** Longer than anything we sign (about 350 characters). */
+/** Longer than anything we sign (about 400 characters). */
 const LENGTH_MAX = 1_000;
 
 interface Claims {
@@ -29,18 +29,26 @@ interface Claims {
   /** Which call it is for, and what that call is. Gateways of before say neither: what they sign is for every call of its time. */
   jti?: string;
   call?: string;
+  /** Of a mutation: the name that all its calls have in common. Absent: its gateway is of before, or it is none. */
+  write?: string;
 }
 
 /** What a subgraph believes of a call: who asks (a global id; null for nobody), and by which name it was taken. */
 export interface Asserted {
   readonly subject: string | null;
   /** Absent: it is for every call of that time. */
-  readonly call?: { readonly id: string; readonly digest: string };
+  readonly call?: {
+    readonly id: string;
+    readonly digest: string;
+    /** What has one effect at most, by this call or another. */
+    readonly write: string;
+  };
 }
 
 /**
  * The gateway's side: a short-lived HS256 JWT that says to one subgraph "I am the gateway, this is who asks, and this is what". Each
- * attempt of a call is signed anew, since a subgraph takes an assertion once.
+ * attempt of a call is signed anew, since a subgraph takes an assertion once. `write` is what those of one mutation have in common: one that
+ * had no effect, and could be sent once more by somebody else, has none after another had its.
  *
  * When the clock of one of the two machines is set by minutes while they run, the service would refuse the gateway until it is set right,
  * or for ever, if it was wrong before. So each also knows what time it would be had nobody set its clock since it began (`steady`), and
@@ -60,7 +68,7 @@ export class AssertionSigner {
     this.#steady = parts.steady ?? this.#clock;
   }
 
-  sign(subgraph: string, subject: string | null, call: Call): string {
+  sign(subgraph: string, subject: string | null, call: Call, write?: string): string {
     this.#calls += 1;
     const iat = Math.floor(this.#clock() / 1_000);
     const also = Math.floor(this.#steady() / 1_000);
@@ -73,6 +81,7 @@ export class AssertionSigner {
       ...(subject === null ? {} : { sub: subject }),
       jti: this.#prefix + this.#calls.toString(36),
       call: digestOf(call),
+      ...(write === undefined ? {} : { write }),
     };
     const signed = `${HEADER}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`;
     return `${signed}.${hmac(this.#secrets(subgraph), signed)}`;
@@ -112,13 +121,13 @@ export class AssertionVerifier {
   take(assertion: string | undefined): Asserted {
     const claims = assertion === undefined || assertion.length > LENGTH_MAX ? undefined : this.#claimsOf(assertion);
     if (claims === undefined) throw refused();
-    const { sub: subject = null, jti: id, call: digest } = claims;
-    if (id === undefined || digest === undefined) {
+    const { sub: subject = null, jti: id, call: digest, write = id } = claims;
+    if (id === undefined || digest === undefined || write === undefined) {
       if (!this.#takesTimed) throw refused();
       return { subject };
     }
     if (!this.#taken.take(id, claims.signedS, this.#steady())) throw refused();
-    return { subject, call: { id, digest } };
+    return { subject, call: { id, digest, write } };
   }
 
   /** A digest that only who has the secret can make, or try. */

@@ -120,13 +120,16 @@ export function consume(options: Options): Consumer {
       if (disconnects.isWorn(event)) await quarantine.take(event, new Error(ENDS_CONNECTION));
       else events.push(event);
     }
-    if (events.length === 1) await hearAlone(events[0]!);
-    if (events.length <= 1) return;
-    try {
-      await hearTraced(tracer, group, events, () => hearTogether(events));
-    } catch {
-      for (const event of events) await hearAlone(event);
+    if (events.length > 1 && !disconnects.isSuspect(events)) {
+      const progress: Progress = { inEffect: false };
+      try {
+        await hearTraced(tracer, group, events, () => hearTogether(events, progress));
+        return;
+      } catch (error) {
+        disconnects.failedTogether(events, error, progress.inEffect);
+      }
     }
+    for (const event of events) await hearAlone(event);
   });
   quarantine.start();
   return {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { provisionServices, type Database, type Tx } from '#libs/database';
 import type { DomainEvent } from '#libs/events';
 import { silent } from '#libs/telemetry';
+import { startFaultProxy, type FaultProxy } from '../../test/servers/fault-proxy.js';
 import { withServer } from '../../test/servers/needs.js';
 import { consume, openStream, quarantined, replay, type Consumer, type Stream } from './index.js';
 import { enter, event, openScene, person, type Scene } from './scene.contract.js';
@@ -10,6 +11,8 @@ withServer(['postgres'], 'an event whose effect ends the connection to the datab
   let scene: Scene;
   let stream: Stream;
   let consumer: Consumer;
+  let usersUrl = '';
+  let postsUrl = '';
   let ends = 0;
   let isMended = false;
 
@@ -25,7 +28,9 @@ withServer(['postgres'], 'an event whose effect ends the connection to the datab
   beforeAll(async () => {
     const passwords = { users: 'secret', posts: 'secret' };
     const urls = await provisionServices(url, ['users', 'posts'], passwords, { prefix: 'ends_test_' });
-    scene = await openScene({ users: urls['users'] ?? '', posts: urls['posts'] ?? '' });
+    usersUrl = urls['users'] ?? '';
+    postsUrl = urls['posts'] ?? '';
+    scene = await openScene({ users: usersUrl, posts: postsUrl });
     await scene.empty();
     stream = openStream({ logger: silent });
     consumer = consume({
@@ -67,6 +72,62 @@ withServer(['postgres'], 'an event whose effect ends the connection to the datab
     await replay(scene.posts, 'posts');
     while ((await scene.effects()).length < 3) await new Promise((resolve) => setTimeout(resolve, 20));
     expect(await scene.effects()).toEqual(['2:1', '1:1', '1:2']);
+  }, 90_000);
+
+  it('is found also when it came with others, and the server is not back before the first of them is heard alone; control: as long as they are not known again, they end it for ever', async () => {
+    await consumer.close();
+    await stream.close();
+    await scene.empty();
+    const { hostname, port } = new URL(postsUrl);
+    const door: FaultProxy = await startFaultProxy({ host: hostname, port: Number(port || 5432) });
+    const through = Object.assign(new URL(postsUrl), { hostname: '127.0.0.1', port: String(door.port) });
+    const behindDoor = await openScene({ users: usersUrl, posts: through.href });
+    let crashes = 0;
+    stream = openStream({ logger: silent });
+    consumer = consume({
+      database: behindDoor.posts,
+      stream,
+      group: 'posts',
+      hear: {
+        // All connections end, and nobody is let in for a while: a server that recovers from the end of one of its processes.
+        'profile-edited': async (tx, one) => {
+          if (one.aggregate === `user:${person(2)}`) {
+            crashes += 1;
+            door.set({ down: true });
+          }
+          await enter(tx, one);
+        },
+      },
+      logger: silent,
+      pausesMs: [60_000],
+    });
+    try {
+      const come = async (told: readonly DomainEvent[]): Promise<void> => {
+        await expect(stream.publish(told)).rejects.toMatchObject({ code: 'SUBGRAPH_UNAVAILABLE' });
+        door.set({});
+      };
+      const batch = (): DomainEvent[] => [event(1, 1), event(2, 1), event(3, 1)];
+      for (let times = 1; times <= 8; times += 1) await come(batch());
+      expect([crashes, await scene.effects(), await quarantined(scene.posts)]).toEqual([8, [], []]);
+
+      const told = batch();
+      // Together, and then five times alone.
+      for (let times = 1; times <= 6; times += 1) await come(told);
+      expect(crashes).toBe(8 + 6);
+      await stream.publish(told);
+      expect(await scene.effects()).toEqual(['1:1', '3:1']);
+      expect(await quarantined(scene.posts)).toMatchObject([
+        { tries: 1, reason: 'Its effect ends the connection to the database each time' },
+      ]);
+      // From then on others are heard together again.
+      await stream.publish([event(4, 1), event(5, 1)]);
+      expect(await scene.effects()).toEqual(['1:1', '3:1', '4:1', '5:1']);
+    } finally {
+      await consumer.close();
+      await behindDoor.close();
+      await door.close();
+      await scene.empty();
+    }
   }, 90_000);
 
   it('is not one that meets a database that goes away before its effect, however often', async () => {

@@ -15,6 +15,8 @@ const REMEMBERED = 1_000;
  */
 export class Disconnects {
   readonly #ends = new LRUCache<string, number>({ max: REMEMBERED });
+  /** Were together in a transaction that ended so. */
+  readonly #suspects = new LRUCache<string, true>({ max: REMEMBERED });
 
   /** `inEffect`: everything before the effect had succeeded. True: it is the event, not the database, once more. */
   failed(event: Envelope, error: unknown, inEffect: boolean): boolean {
@@ -23,8 +25,22 @@ export class Disconnects {
     return this.isWorn(event);
   }
 
+  /** Of several nobody knows which it was: what comes again of them is heard one by one. */
+  failedTogether(events: readonly Envelope[], error: unknown, inEffect: boolean): void {
+    if (inEffect && endsConnection(error)) for (const { id } of events) this.#suspects.set(id, true);
+  }
+
+  /**
+   * One of them at least was there when a connection ended. Heard together, they would end it again, and the first of them, alone after
+   * that, would meet a server that is not back yet: nothing would ever be counted.
+   */
+  isSuspect(events: readonly Envelope[]): boolean {
+    return events.some(({ id }) => this.#suspects.has(id));
+  }
+
   succeeded({ id }: Envelope): void {
     this.#ends.delete(id);
+    this.#suspects.delete(id);
   }
 
   /** It is not to be heard from the stream any more. */

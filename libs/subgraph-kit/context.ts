@@ -14,7 +14,7 @@ export interface RequestContext {
   readonly session?: string | undefined;
   /** Until when the gateway waits for the answer; absent: it has not said. */
   readonly deadline?: Deadline | undefined;
-  /** By which name this call was taken; absent: its gateway is of before, and gives it none. */
+  /** By which name what this call writes is written once, also where it is asked again; absent: its gateway is of before, and gives it none. */
   readonly call?: string | undefined;
   /** The call has written here, so it can do so nowhere else (`takeForWriting`). */
   writes?: boolean;

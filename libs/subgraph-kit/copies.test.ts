@@ -40,26 +40,28 @@ const schemaWith = (copies: Copies) => {
 
 describe('of what others own, an operation needs', () => {
   const { own, schema } = schemaWith(COPIES);
-  const needs = (query: string): string[] => {
+  const needs = (query: string) => {
     const document: DocumentNode = parse(query);
-    return [...own.of(schema, document, getOperationAST(document) as OperationDefinitionNode)].sort();
+    const { all, toMutate } = own.of(schema, document, getOperationAST(document) as OperationDefinitionNode);
+    return { all: [...all].sort(), toMutate: [...toMutate].sort() };
   };
 
-  it.each([
+  it.each<[string, string[], string[]?]>([
     ['{ me { id name } }', []],
     ['{ me { id } post(id: "1") { body } }', ['relation']],
     ['{ x: trending { id } }', ['relation', 'user']],
     ['mutation { edit(id: "1") { body author { name } } }', []],
     ['mutation { edit(id: "1") { replies { id } } }', ['relation']],
     ['mutation { edit(id: "1") { ...more } } fragment more on Post { replies { id } }', ['relation']],
-    ['mutation { like(id: "1") { id } }', ['relation']],
+    ['mutation { like(id: "1") { id } }', ['relation'], ['relation']],
+    ['mutation { edit(id: "1") { id } ...more } fragment more on Mutation { like(id: "1") { id } }', ['relation'], ['relation']], // prettier-ignore
     ['{ _entities(representations: []) { ... on Post { body } } }', ['relation']],
     ['{ _entities(representations: []) { ...more } } fragment more on User { name }', ['user']],
     ['{ __typename _service { sdl } }', []],
-  ])('%s: %j', (query, expected) => {
-    expect(needs(query)).toEqual(expected);
+  ])('%s: %j', (query, all, toMutate = []) => {
+    expect(needs(query)).toEqual({ all, toMutate });
     // Asked again, it is the same.
-    expect(needs(query)).toEqual(expected);
+    expect(needs(query)).toEqual({ all, toMutate });
   });
 });
 
@@ -80,6 +82,16 @@ describe('where a copy is behind', () => {
     expect(await ask(QUERY, ['relation'])).toEqual({ data: { ...answered, post: null }, refused: ['post'] });
     expect(await ask(QUERY, ['like'])).toEqual({ data: answered, refused: [] });
     expect(await ask(QUERY)).toEqual({ data: answered, refused: [] });
+  });
+
+  it('so are those of what a mutation answers, which is done; control: where none is, all are answered', async () => {
+    const edit = 'mutation { edit(id: "1") { body replies { id } } }';
+    const edited = { edit: { body: 'hello', replies: [] } };
+    expect(await ask(edit, ['relation'])).toEqual({
+      data: { edit: { ...edited.edit, replies: null } },
+      refused: ['edit.replies'],
+    });
+    expect(await ask(edit)).toEqual({ data: edited, refused: [] });
   });
 
   it('so are entities that are asked for by their keys, each alone', async () => {

@@ -25,10 +25,17 @@ export function kindOfAggregate(aggregate: string): string {
 
 type Resolve = (...args: unknown[]) => unknown;
 
+/** Kinds of aggregates of others that an operation answers from. */
+export interface Needs {
+  readonly all: ReadonlySet<string>;
+  /** By which its mutations decide whether they are done; what their answers are read from is another matter. */
+  readonly toMutate: ReadonlySet<string>;
+}
+
 /** Which copies an operation answers from, and fields that refuse to where one of them is behind what the reader has written. */
 export class CopiesInSchema {
   readonly #copies: Copies;
-  readonly #byOperation = new WeakMap<OperationDefinitionNode, ReadonlySet<string>>();
+  readonly #byOperation = new WeakMap<OperationDefinitionNode, Needs>();
 
   constructor(copies: Copies) {
     this.#copies = copies;
@@ -56,7 +63,7 @@ export class CopiesInSchema {
         left.delete(name);
         if (isRoot && !field.name.startsWith('_')) this.#declared(name);
         const needs = this.#copies[name] ?? [];
-        // A mutation is refused as a whole, before any of it is done.
+        // What a mutation goes by is asked for before any of it is done (read-your-writes.ts).
         if (needs.length === 0 || type === schema.getMutationType()) continue;
         const { resolve } = field;
         if (!resolve) throw new Error(`${name} needs copies, and has no resolver that could be kept from answering`);
@@ -70,8 +77,7 @@ export class CopiesInSchema {
     return schema;
   }
 
-  /** Kinds of aggregates. */
-  of(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode): ReadonlySet<string> {
+  of(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode): Needs {
     const known = this.#byOperation.get(operation);
     if (known) return known;
     const types = new TypeInfo(schema);
@@ -80,13 +86,20 @@ export class CopiesInSchema {
         one.kind === 'FragmentDefinition' ? [[one.name.value, one] as const] : [],
       ),
     );
-    const needs = new Set<string>();
-    const note = (name: string): void => {
-      for (const kind of this.#copies[name] ?? []) needs.add(kind);
+    const all = new Set<string>();
+    const toMutate = new Set<string>();
+    const note = (name: string, isMutation = false): void => {
+      for (const kind of this.#copies[name] ?? []) {
+        all.add(kind);
+        if (isMutation) toMutate.add(kind);
+      }
     };
     const isByKey = (): boolean => types.getParentType()?.name === '_Entity';
     const visitor = visitWithTypeInfo(types, {
-      Field: ({ name }) => note(`${types.getParentType()?.name}.${name.value}`),
+      Field({ name }) {
+        const parent = types.getParentType();
+        if (parent) note(`${parent.name}.${name.value}`, parent === schema.getMutationType());
+      },
       InlineFragment({ typeCondition }) {
         if (typeCondition && isByKey()) note(typeCondition.name.value);
       },
@@ -96,6 +109,7 @@ export class CopiesInSchema {
     });
     for (const definition of document.definitions)
       if (definition === operation || definition.kind === 'FragmentDefinition') visit(definition, visitor);
+    const needs = { all, toMutate };
     this.#byOperation.set(operation, needs);
     return needs;
   }

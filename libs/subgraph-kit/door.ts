@@ -69,7 +69,7 @@ export class Door {
         session: callerOf(request, SESSION_HEADER),
         deadline: deadlineOf(request.headers[TIMEOUT_HEADER], this.clock),
         key: this.#keyOf(request, viewer),
-        call: asserted.call?.id,
+        call: asserted.call?.write,
         upTo,
         fresh: asksPastCaches(request.headers['cache-control']),
         wrote: [],

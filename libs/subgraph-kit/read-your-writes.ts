@@ -35,7 +35,8 @@ const SOON_MS = 50;
  * needs it (copies.ts); who comes with nothing waits for nothing. What of its own data has not come round is read from the source:
  * `context.fresh`. A copy of another's data has its source there: the fields that need it are refused, the answer says what was not heard
  * (`BEHIND_HEADER`), and a gateway that knows how has the owner tell it and comes again with the events; where that cannot be, the client is
- * shown the refusal and nothing old. A mutation is refused as a whole, before any of it is done: so it can be asked again.
+ * shown the refusal and nothing old. A mutation that goes by such a copy itself is refused as a whole, before any of it is done: so it can be
+ * asked again. One that is done, and has fields in its answer that need one, is not, and says of nothing that it was not heard.
  */
 export function readYourWrites(options: ReadYourWrites): ApolloServerPlugin<RequestContext> {
   const { caughtUp, copies, recorded, waitMs, late, service } = options;
@@ -45,6 +46,7 @@ export function readYourWrites(options: ReadYourWrites): ApolloServerPlugin<Requ
       let told: readonly DomainEvent[] | undefined;
       let wasBrought = false;
       let missing: readonly Write[] = [];
+      let mayAskAgain = true;
       return {
         async didResolveOperation({ contextValue, document, operation, request, schema }) {
           const { tell, events } = carriedOf(request.extensions);
@@ -60,7 +62,7 @@ export function readYourWrites(options: ReadYourWrites): ApolloServerPlugin<Requ
             await brought.hear(events, contextValue.upTo, Math.min(Math.max(HEARING_MS, waitMs), leftMs));
           const needs = copies?.of(schema, document, operation);
           const awaited = contextValue.upTo.filter(
-            ({ source, aggregate }) => source === service || (needs?.has(kindOfAggregate(aggregate)) ?? true),
+            ({ source, aggregate }) => source === service || (needs?.all.has(kindOfAggregate(aggregate)) ?? true),
           );
           const { behind, justHeard } = await caughtUp.wait(
             awaited,
@@ -76,13 +78,16 @@ export function readYourWrites(options: ReadYourWrites): ApolloServerPlugin<Requ
             .filter(({ first, write }) => first <= write.version)
             .map(({ first, write }) => ({ ...write, version: first }));
           if (missing.length === 0) return;
-          if (copies === undefined || operation.operation === 'mutation') throw notCaughtUp();
-          contextValue.behind = new Set(missing.map(({ aggregate }) => kindOfAggregate(aggregate)));
+          const kinds = new Set(missing.map(({ aggregate }) => kindOfAggregate(aggregate)));
+          if (needs === undefined || [...kinds].some((kind) => needs.toMutate.has(kind))) throw notCaughtUp();
+          mayAskAgain = operation.operation !== 'mutation';
+          contextValue.behind = kinds;
         },
         async willSendResponse({ contextValue, response }) {
           if (told !== undefined && response.body.kind === 'single')
             response.body.singleResult.extensions = { tributary: { events: told } };
-          if (wasBrought || missing.length > 0) response.http.headers.set(BEHIND_HEADER, writesText(missing));
+          if (wasBrought || (missing.length > 0 && mayAskAgain))
+            response.http.headers.set(BEHIND_HEADER, writesText(missing));
           if (contextValue.wrote.length === 0) return;
           caughtUp.wrote(contextValue.wrote);
           response.http.headers.set(WROTE_HEADER, writesText(contextValue.wrote));
@@ -120,8 +125,10 @@ class Brought {
     const { caughtUp, hearNow, logger } = this.#options;
     try {
       const events = brought.map((one) => checkEnvelope(one)).filter((event) => isAwaited(event, upTo));
-      const { behind } = await caughtUp.wait(upTo, 0);
-      if (events.length > 0 && behind.length > 0) await hearNow(events);
+      if (events.length === 0) return;
+      const heard = await caughtUp.lastHeard(events.map(({ aggregate }) => aggregate));
+      if (events.some(({ aggregate, aggregateVersion }) => aggregateVersion > (heard.get(aggregate) ?? 0)))
+        await hearNow(events);
     } catch (error) {
       logger.debug(
         { err: error },

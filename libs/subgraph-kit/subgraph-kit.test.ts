@@ -2,7 +2,9 @@ import { createHmac } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { ApolloServer } from '@apollo/server';
 import { request } from 'undici';
 import { Query, ResolveField, ResolveReference, Resolver } from '@nestjs/graphql';
 import { badInput, Failure, TIMEOUT_HEADER } from '#libs/failure';
@@ -19,6 +21,7 @@ import { keyed, perRequest, type Loader } from '#libs/loader';
 import { Metrics, readyGauge, type Logger } from '#libs/telemetry';
 import { haveAll } from './health.js';
 import { listen, requireViewer, serve, subgraphModule, type RequestContext } from './index.js';
+import { readYourWrites } from './read-your-writes.js';
 
 const SCHEMA = `
   extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@key"])
@@ -169,6 +172,73 @@ interface Running {
   drain(): void;
   close(): Promise<void>;
 }
+
+describe('a crowd of readers to whom the same events are brought', () => {
+  const write = { source: 'users', aggregate: `user:${newId()}`, version: 1, at: 1 };
+  const event = {
+    id: newId(),
+    type: 'user-registered',
+    version: 1,
+    source: write.source,
+    aggregate: write.aggregate,
+    aggregateVersion: write.version,
+    at: new Date(0).toISOString(),
+    actor: null,
+    payload: { userId: newId(), handle: 'bob' },
+  };
+
+  /** How often they are heard, where the inbox takes its time to say what it has; `tells`: it says it. */
+  async function hearings(tells: boolean): Promise<number> {
+    const inbox = new Map<string, number>();
+    let heard = 0;
+    const server = new ApolloServer<RequestContext>({
+      typeDefs: 'type Query { a: Int }',
+      plugins: [
+        readYourWrites({
+          caughtUp: {
+            wait: async (awaited, waitMs) => {
+              await sleep(Math.min(waitMs, 10));
+              return {
+                behind: awaited.filter(({ aggregate }) => waitMs < 10 || !inbox.has(aggregate)),
+                justHeard: true,
+              };
+            },
+            lastHeard: async () => {
+              await sleep(10);
+              return tells ? inbox : new Map<string, number>();
+            },
+            wrote: () => {},
+          },
+          hearNow: async (events) => {
+            heard += 1;
+            await sleep(10);
+            for (const { aggregate, aggregateVersion } of events) inbox.set(aggregate, aggregateVersion);
+          },
+          recorded: async () => [],
+          waitMs: 5_000,
+          late: 'refuse',
+          service: 'posts',
+          logger,
+        }),
+      ],
+    });
+    const read = () =>
+      server.executeOperation(
+        { query: '{ a }', extensions: { tributary: { events: [event] } } },
+        { contextValue: { viewer, requestId: 'r', upTo: [write], fresh: false, wrote: [] } },
+      );
+    const answers = await Promise.all(Array.from({ length: 10 }, read));
+    expect(answers.map(({ body }) => body.kind === 'single' && body.singleResult.data)).toEqual(
+      answers.map(() => ({ a: null })),
+    );
+    await server.stop();
+    return heard;
+  }
+
+  it('is answered by what the first of them has brought; control: without a word of the inbox each brings it', async () => {
+    expect([await hearings(true), await hearings(false)]).toEqual([1, 10]);
+  });
+});
 
 describe('a subgraph', () => {
   it('answers its gateway, and knows who asks', async () => {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
+import { UP_TO_HEADER, writesText } from '#libs/consistency';
 import { provisionServices, type Database } from '#libs/database';
 import type { DomainEvent } from '#libs/events';
 import { forgetCalls } from '#libs/idempotency';
@@ -25,9 +26,14 @@ interface Sent {
   readonly body: string;
 }
 
-function signed(query: string, headers: Record<string, string> = {}): Sent {
-  const body = JSON.stringify({ query });
-  const assertion = signer.sign('posts', globalId('user', alice), { body, headers });
+interface More {
+  readonly write?: string;
+  readonly events?: readonly object[];
+}
+
+function signed(query: string, headers: Record<string, string> = {}, { write, events }: More = {}): Sent {
+  const body = JSON.stringify({ query, ...(events ? { extensions: { tributary: { events } } } : {}) });
+  const assertion = signer.sign('posts', globalId('user', alice), { body, headers }, write);
   return { headers: { ...headers, [ASSERTION_HEADER]: assertion }, body };
 }
 
@@ -61,26 +67,34 @@ async function send({ url }: RunningSubgraph, { headers, body }: Sent): Promise<
 }
 
 function start(stream: Stream, env: Record<string, string>): Promise<RunningSubgraph> {
-  const settings = { PORT: '0', CACHE: 'off', ASSERTION_SECRET: secret, TRENDING_REFRESH_S: '86400', ...env };
+  const settings = {
+    PORT: '0',
+    CACHE: 'off',
+    ASSERTION_SECRET: secret,
+    TRENDING_REFRESH_S: '86400',
+    CONSISTENCY_WAIT_MS: '100',
+    ...env,
+  };
   return startPosts(readPostsConfig(settings), { stream, logger: silent });
 }
 
 /** Somebody whom this service has heard of. */
 async function hearOfAlice(stream: Stream, { settle }: RunningSubgraph): Promise<void> {
-  const event = {
-    id: newId(),
-    type: 'user-registered',
-    version: 1,
-    source: 'users',
-    aggregate: `user:${alice}`,
-    aggregateVersion: 1,
-    at: new Date().toISOString(),
-    actor: null,
-    payload: { userId: alice, handle: 'alice' },
-  };
-  await stream.publish([event as unknown as DomainEvent]);
+  await stream.publish([registered(alice, 'alice') as unknown as DomainEvent]);
   await settle();
 }
+
+const registered = (userId: string, handle: string): object => ({
+  id: newId(),
+  type: 'user-registered',
+  version: 1,
+  source: 'users',
+  aggregate: `user:${userId}`,
+  aggregateVersion: 1,
+  at: new Date().toISOString(),
+  actor: null,
+  payload: { userId, handle },
+});
 
 const bodiesOf = async (database: Database, like: string): Promise<number> =>
   (await database.query('SELECT FROM posts WHERE body LIKE $1', [like])).length;
@@ -144,6 +158,25 @@ withServer('postgres', 'a call that is sent once more, to another process of the
     expect((await send(one, several)).codes).toHaveLength(1);
     expect((await send(other, several)).data).toEqual({ a: null, b: null, c: null });
     expect(await bodiesOf(database, 'several %')).toBe(2);
+  });
+
+  it('has written once also where it was refused, and asked again with what was missing; control: calls that do not say that they are one write twice', async () => {
+    const refusedAtFirst = async (body: string, write: { write?: string }): Promise<Came> => {
+      const missing = newId();
+      const at = Math.floor(Date.now() / 1_000);
+      const upTo = writesText([{ source: 'users', aggregate: `user:${missing}`, version: 1, at }]);
+      const first = signed(publish(body), { [UP_TO_HEADER]: upTo }, write);
+      expect((await send(one, first)).codes).toEqual(['NOT_CAUGHT_UP']);
+      const events = [registered(missing, `m${missing.slice(-8)}`)];
+      const again = signed(publish(body), { [UP_TO_HEADER]: upTo }, { ...write, events });
+      expect((await send(one, again)).codes).toEqual([]);
+      expect(await bodiesOf(database, body)).toBe(1);
+      return send(other, first);
+    };
+    expect(await refusedAtFirst('carried', { write: newId() })).toEqual(refusedInside);
+    expect(await bodiesOf(database, 'carried')).toBe(1);
+    expect((await refusedAtFirst('carried too', {})).codes).toEqual([]);
+    expect(await bodiesOf(database, 'carried too')).toBe(2);
   });
 
   it('at the same moment at each of them has written once', async () => {

@@ -340,6 +340,22 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
     expect(await likes()).toBe(0);
     const edit = 'mutation($id: ID!) { editPost(input: { id: $id, body: "edited" }) { body } }';
     expect((await ask(other, a, edit, { id: own }, headers)).data).toEqual({ editPost: { body: 'edited' } });
+    // So is what has fields in its answer that do, of which only these are refused.
+    const more = (body: string, field: string) =>
+      `mutation($id: ID!) { editPost(input: { id: $id, body: "${body}" }) { body ${field} { __typename } } }`;
+    const told = async (gateway: RunningGateway, field: string) => {
+      const { data, errors } = await ask(gateway, a, more(field, field), { id: own }, headers);
+      return [data, errors.map(({ path, extensions }) => [path, extensions.code])];
+    };
+    expect(await told(world.gateway, 'inReplyTo')).toEqual([
+      { editPost: { body: 'inReplyTo', inReplyTo: null } },
+      [[['editPost', 'inReplyTo'], 'NOT_CAUGHT_UP']],
+    ]);
+    // What cannot be null takes along what it is a part of; it is done all the same.
+    expect(await told(other, 'replies')).toEqual([{ editPost: null }, [[['editPost', 'replies'], 'NOT_CAUGHT_UP']]]);
+    const { rows } = await posts.query('SELECT body FROM posts WHERE id = $1', [parseGlobalId('post', own)]);
+    expect(rows).toEqual([{ body: 'replies' }]);
+    expect((await ask(other, a, more('last', 'inReplyTo'), { id: own })).errors).toEqual([]);
     // The control: who does not say what they have written does what they may no more.
     expect((await ask(other, a, LIKE, { id })).errors).toEqual([]);
     expect(await likes()).toBe(1);
