@@ -169,7 +169,7 @@ export const gatewaySettings = {
     max: 300_000,
     unit: 'ms',
     default: 10_000,
-    why: 'A request that takes longer, from when it has come whole, is answered 504.',
+    why: 'A request that takes longer, from when it has come whole, is answered 504; one that is still waiting to be read then, 503.',
   }),
   SUBGRAPH_HOSTS: names({
     why: 'Hosts that a supergraph may name as addresses of subgraphs: posts.internal, *.internal, 10.0.0.7:4001. Absent: every one but link-local addresses (169.254.0.0/16, fe80::/10). What SUBGRAPH_URL_<NAME> says is not looked at.',

@@ -21,7 +21,7 @@ import { notAcceptable, responseTypeFor, wantsPage, type ResponseType } from './
 import { textOnly, type DocumentText } from './persisted-documents.js';
 import { clientOf, type Rates } from './rates.js';
 import { readRequest, type GraphqlRequest } from './read-request.js';
-import { NOT_TAKEN, notTaken, Refusal, refusalBody, refusalOf, TOO_MANY } from './refusal.js';
+import { NOT_TAKEN, notTaken, OWN_LINE, Refusal, refusalBody, refusalOf, TOO_MANY } from './refusal.js';
 import type { Turns } from './turns.js';
 import type { Untaken } from './untaken.js';
 import { coerceVariables, VARIABLE_LIMITS, type VariableLimits } from './variables.js';
@@ -295,7 +295,8 @@ async function orCounted<T>(
     return await work;
   } catch (error) {
     const { status, code } = refusalOf(error);
-    if (error !== CLIENT_GONE && status < 500 && code !== 'RATE_LIMITED')
+    // Who has sent more than can be read in turn pays for what was not read too.
+    if (error !== CLIENT_GONE && (status < 500 || error === OWN_LINE) && code !== 'RATE_LIMITED')
       await rates.refused(request, subject).catch((limit: unknown) => {
         // What was not read of a body is not read now either.
         throw request.complete ? limit : error;

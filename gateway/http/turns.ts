@@ -1,4 +1,4 @@
-import { notTaken } from './refusal.js';
+import { notTaken, OWN_LINE } from './refusal.js';
 
 /** In a turn of the event loop no more is begun once so much of it has been used. */
 const SLICE_MS = 5;
@@ -68,7 +68,7 @@ export class Turns {
       const mostMs = Math.max(0, Math.min(waitMs, this.#patienceMs));
       const late = setTimeout(() => {
         this.#forget(who, line, piece);
-        reject(notTaken());
+        reject(OWN_LINE);
       }, mostMs);
       const piece: Piece = {
         bytes,
@@ -124,7 +124,7 @@ export class Turns {
     this.#take(line, piece);
     // Its timer may be late itself.
     if (performance.now() >= piece.until) {
-      piece.refuse(notTaken());
+      piece.refuse(OWN_LINE);
       return this.#end(who, line);
     }
     line.underWay = piece.isDear();

@@ -575,14 +575,18 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     const rules = /\n *stick-table type string[^]*?(?=\n *# All that the door has)/;
     const [PLACES, CLIENTS, WORK_MS, LOAD_MS, LOAD_MS_MAX] = [4, 80, 50, 2_000, 30_000];
     /** How many were refused by the door and by the gateways, while twenty times as many ask as those take; and what was told. */
-    const crowd = async (source: string, enough: (door: number, gateways: number) => boolean) => {
+    const crowd = async (
+      source: string,
+      enough: (door: number, gateways: number) => boolean,
+      headers: Readonly<Record<string, string>> = {},
+    ) => {
       let [inside, asked, taken, refused] = [0, 0, 0, 0];
       const gateway: RequestListener = (request, response) => {
         if (request.url !== '/graphql') return void response.end('{}');
         response.setHeader('content-type', 'application/json');
         if (inside === PLACES) {
           refused += 1;
-          return void response.writeHead(503, { 'retry-after': '1' }).end(BUSY);
+          return void response.writeHead(503, { 'retry-after': '1', ...headers }).end(BUSY);
         }
         inside += 1;
         taken += 1;
@@ -624,6 +628,9 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     const guarded = await crowd(config.replace('add(50000)', 'add(5000)'), (door, gateways) => door > gateways);
     expect(guarded.door).toBeGreaterThan(guarded.refused);
     expect([...guarded.told].sort()).toEqual(['200 null application/json {}', `503 1 application/json ${BUSY}`]);
+    // Where each has only its own line too long, the gateway would take others.
+    const own = await crowd(config, () => true, { 'tributary-waited': '1' });
+    expect([own.door, own.refused > 0]).toEqual([0, true]);
     const unguarded = await crowd(without(rules), () => true);
     expect([unguarded.door, unguarded.refused > 0]).toEqual([0, true]);
   }, 120_000);

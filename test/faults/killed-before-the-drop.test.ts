@@ -111,8 +111,8 @@ withServer(
       do expect(await nameOf(url, handle)).toBe('Old');
       while (!(await kept(id))?.includes(' V'));
       expect(await redis.pexpire((await keyOf(id)) ?? '', KEPT_MS)).toBe(1);
-      process.kill(child.pid, 'SIGUSR2');
-      await child.said('armed');
+      await settled();
+      await arm({ child });
       await expect(
         ask(url, 'mutation { editProfile(input: { displayName: "New" }) { id } }', signUp.user.id),
       ).rejects.toThrow();
@@ -140,6 +140,19 @@ withServer(
         if (Date.now() > deadline) throw new Error(`users has not heard its own ${type} of ${handle} within 20 s`);
         await sleep(20);
       }
+    }
+
+    /** Whatever is on the stream has been heard, and all that it made stale is dropped: what is dropped next is of what is done next. */
+    async function settled(): Promise<void> {
+      const figure = (of: unknown[], name: string): unknown => of[of.indexOf(name) + 1];
+      await until(async () => {
+        const stream = (await redis.xinfo('STREAM', 'tributary:{events}:users')) as unknown[];
+        const groups = (await redis.xinfo('GROUPS', 'tributary:{events}:users')) as unknown[][];
+        const group = groups.find((one) => figure(one, 'name') === 'users')!;
+        const { rows } = await database.query('SELECT FROM drops_due');
+        const isRead = figure(group, 'last-delivered-id') === figure(stream, 'last-generated-id');
+        return isRead && (await pending()) === 0 && (await waiting()) === 0 && rows.length === 0;
+      }, 'the stream, and what is due');
     }
 
     async function arm({ child }: { child: Child }): Promise<void> {
@@ -280,8 +293,8 @@ withServer(
         return response.text();
       };
       const key = { [IDEMPOTENCY_HEADER]: `${'k'.repeat(43)}.${'p'.repeat(43)}` };
-      process.kill(child.pid, 'SIGUSR2');
-      await child.said('armed');
+      await settled();
+      await arm({ child });
       await expect(signUp(url, key)).rejects.toThrow();
       expect(await child.ended()).toBe(137);
 
