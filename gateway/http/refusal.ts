@@ -31,8 +31,8 @@ export function notTaken(headers: Readonly<Record<string, string>> = {}): Refusa
 
 export const NOT_TAKEN = new Failure('OVERLOADED', 'More requests at once than can be answered in time.');
 
-/** The same for who waited behind what they had sent themselves: of the gateway that says nothing, which the door goes by. */
-export const OWN_LINE = notTaken({ 'tributary-waited': '1' });
+/** The same for who waited behind what they had sent themselves. */
+export const OWN_LINE = notTaken();
 
 /** Made once: the stack of an error is the dearest part of refusing. */
 export const TOO_MANY = notTaken();
