@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import type { CrashPoint } from '#libs/crash-point';
 import type { FaultProxy, Toxics } from '../../test/servers/fault-proxy.js';
-import { startPostgres, type PostgresServer } from '../../test/servers/postgres.js';
+import type { PostgresServer } from '../../test/servers/postgres.js';
 import { REDIS_ERRORS, startRedis, tell, type RedisServer } from '../../test/servers/redis.js';
 import { fillDisk } from '../../test/servers/small-disk.js';
 import { ROOT } from '../root.js';
@@ -19,8 +19,9 @@ import { KILL_POINTS } from './kill-points.js';
 import { OLD_PRIMARY } from './old-primary.js';
 import { REDIS_GROUPS } from './redis-groups.js';
 import { STREAM } from './stream.js';
+import { startStandby } from './standby.js';
 import { SUPERGRAPH } from './supergraph.js';
-import { SERVICES, type ProgramName, type ServiceName, type Town } from './town.js';
+import { replaced, SERVICES, type ProgramName, type ServiceName, type Town } from './town.js';
 
 /** What a fault may reach for; `databases` are past the doors that fail. */
 export interface Scene {
@@ -452,11 +453,6 @@ async function untilNotReady(town: Town, name: ProgramName, why: string, ended: 
   return false;
 }
 
-async function replaced(town: Town, name: ProgramName, settings: Readonly<Record<string, string>> = {}): Promise<void> {
-  town.signal(name, 'SIGTERM');
-  await town.restart(name, settings);
-}
-
 function stopped(id: string, says: string, name: ProgramName): Fault {
   return {
     id,
@@ -594,11 +590,7 @@ function standbyPromoted(): Fault {
     says: 'the primary of all databases is lost; its synchronous standby is promoted and takes its place',
     longestMsMax: (ms) => ms + 30_000,
     async prepare({ town, databases: { admin } }) {
-      standby = await startPostgres({ standbyOf: town.postgres, settings: { synchronous_commit: 'on' } });
-      await admin.query(`ALTER SYSTEM SET synchronous_standby_names = '*'`);
-      await admin.query('SELECT pg_reload_conf()');
-      const follows = `SELECT FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'`;
-      while ((await admin.query(follows)).length === 0) await sleep(50);
+      standby = await startStandby(town, admin);
     },
     async strike({ town, databases, ms }) {
       for (const name of SERVICES) town.proxies.database[name].set({ down: true });

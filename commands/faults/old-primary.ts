@@ -1,7 +1,8 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startPostgres, type PostgresServer } from '../../test/servers/postgres.js';
+import type { PostgresServer } from '../../test/servers/postgres.js';
 import type { Fault } from './faults.js';
+import { startStandby } from './standby.js';
 import { SERVICES, type ServiceName, type Town } from './town.js';
 import { until } from './until.js';
 
@@ -32,11 +33,7 @@ function comesBack(id: string, says: string, led: readonly ServiceName[]): Fault
     says,
     longestMsMax: (ms) => ms + 30_000,
     async prepare({ town, databases: { admin } }) {
-      standby = await startPostgres({ standbyOf: town.postgres, settings: { synchronous_commit: 'on' } });
-      await admin.query(`ALTER SYSTEM SET synchronous_standby_names = '*'`);
-      await admin.query('SELECT pg_reload_conf()');
-      const follows = `SELECT FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'`;
-      await until('the standby follows', async () => (await admin.query(follows)).length > 0);
+      standby = await startStandby(town, admin);
     },
     async strike({ town, databases, ms }) {
       const before = town.postgres;

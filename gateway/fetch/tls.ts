@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs';
-import * as tlsModule from 'node:tls';
-import { createSecureContext, type ConnectionOptions } from 'node:tls';
+import * as nodeTls from 'node:tls';
 import { Agent, fetch, type Dispatcher } from 'undici';
 
-export type SubgraphTls = Pick<ConnectionOptions, 'ca' | 'cert' | 'key'>;
+export type SubgraphTls = Pick<nodeTls.ConnectionOptions, 'ca' | 'cert' | 'key'>;
 
 /** What the files hold, tried, so that a wrong one is told at start and not with the first call. */
 export function readTls(files: {
@@ -22,7 +21,7 @@ export function readTls(files: {
     }
   }
   try {
-    createSecureContext(tls);
+    nodeTls.createSecureContext(tls);
   } catch (error) {
     throw new Error(
       `SUBGRAPH_TLS_CA, SUBGRAPH_TLS_CERT and SUBGRAPH_TLS_KEY take PEM, the key that of the certificate; ${(error as Error).message}`,
@@ -34,15 +33,15 @@ export function readTls(files: {
 
 /** Whom Node believes where nothing is said: with `ca` it would believe nobody else, not those of NODE_EXTRA_CA_CERTS either. */
 function trusted(): readonly (string | Buffer)[] {
-  // Node 22.15 and later; what it leaves out of the types of 20.
-  const { getCACertificates } = tlsModule as { getCACertificates?: (type: 'default') => string[] };
+  // Node 22.15 and later; Node 20 and its types do not have it.
+  const { getCACertificates } = nodeTls as { getCACertificates?: (type: 'default') => string[] };
   if (getCACertificates !== undefined) return getCACertificates('default');
   const extra = process.env['NODE_EXTRA_CA_CERTS'];
   try {
-    return extra ? [...tlsModule.rootCertificates, readFileSync(extra)] : tlsModule.rootCertificates;
+    return extra ? [...nodeTls.rootCertificates, readFileSync(extra)] : nodeTls.rootCertificates;
   } catch {
     // Node has said so itself at its start, and goes on without.
-    return tlsModule.rootCertificates;
+    return nodeTls.rootCertificates;
   }
 }
 

@@ -42,10 +42,9 @@ export class Upstream {
 
   /**
    * Of two addresses by chance the one that has less to do (Mitzenmacher, "The Power of Two Choices", 2001), of those that answer;
-   * not the one that was tried already, nor one that is ending, let alone starting, where there is another. `among`: only of these.
+   * not the one that was tried already, nor one that is ending, let alone starting, where there is another. `targets`: only of these.
    */
-  choose(tried: Target | undefined, among: readonly Target[] = this.targets): Target {
-    const targets = among;
+  choose(tried: Target | undefined, targets: readonly Target[] = this.targets): Target {
     if (targets.length === 1) return targets[0]!;
     const fits = (target: Target) => target.endpoint.breaker.allows;
     const others = targets.filter((target) => target !== tried && fits(target));

@@ -31,11 +31,10 @@ export function notTaken(headers: Readonly<Record<string, string>> = {}): Refusa
 
 export const NOT_TAKEN = new Failure('OVERLOADED', 'More requests at once than can be answered in time.');
 
-/** The same for who waited behind what they had sent themselves. */
-export const OWN_LINE = notTaken();
-
 /** Made once: the stack of an error is the dearest part of refusing. */
 export const TOO_MANY = notTaken();
+/** For who waited behind what they had sent themselves, and pays for it. */
+export const OWN_LINE = notTaken();
 
 export interface RefusedError {
   readonly message: string;
