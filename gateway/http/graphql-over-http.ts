@@ -178,7 +178,7 @@ function traceIdOf(trace: Span | undefined): { traceId?: string } {
 /**
  * Its body stays unread (Node lets it go by), and nothing is logged: that would be work for each of ten times too many. For the same
  * reason its words are made once: with headers set one by one and an answer from JSON.stringify it took 43 µs of CPU, so 41, and
- * Node's HTTP alone 38 (six turns each, busy machine). For less, whoever stands before us has to refuse (deploy/haproxy.cfg).
+ * Node's HTTP alone 38 (six turns each, busy machine).
  */
 function refuseUnread(
   request: IncomingMessage,
