@@ -143,7 +143,9 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   const variables = { bytes: config.VARIABLES_BYTES, depth: config.LIMIT_VALUE_DEPTH };
   const heap = new HeapWatch(logger);
   const admission =
-    config.OVERLOAD_MS === 0 ? undefined : new Admission({ lateMs: config.OVERLOAD_MS, max: connections.clients });
+    config.OVERLOAD_MS === 0
+      ? undefined
+      : new Admission({ lateMs: config.OVERLOAD_MS, max: connections.clients, tells: config.workers === 1 });
   admission?.watch(heap);
   const pools = openSubgraphClient({
     timeoutMs: config.SUBGRAPH_TIMEOUT_MS,

@@ -12,12 +12,14 @@ const PATIENCE_MS = 10_000;
 const LOOK_MS = 100;
 /** Where all share it, an answer is looked at as it comes and never kept. */
 const READ = Buffer.allocUnsafeSlow(256 * 1024);
-const KINDS = ['good', 'late', 'shed', 'shedWrong', 'other'];
+const KINDS = ['good', 'late', 'shed', 'shedWrong', 'other', 'shedAtDoor'];
 const GOOD = 0;
 const LATE = 1;
 const SHED = 2;
 const SHED_WRONG = 3;
 const OTHER = 4;
+/** As promised, and by a door: a gateway gives each answer an id. */
+const SHED_AT_DOOR = 5;
 
 let tokens = 0;
 
@@ -105,11 +107,11 @@ class Asked {
 
   figures(phase, ms) {
     const all = this.#indexes((index) => this.phase[index] === phase);
-    const of = (kind) => all.filter((index) => this.kind[index] === kind);
+    const of = (...kinds) => all.filter((index) => kinds.includes(this.kind[index]));
     const times = (indexes, read = (index) => this.ms[index]) => Float64Array.from(indexes, read).sort();
     const at = (sorted, share) => sorted[Math.floor(share * (sorted.length - 1))] ?? 0;
-    const shed = times(of(SHED));
-    const atServer = times(of(SHED), (index) => this.ms[index] - this.lagMs[index]);
+    const shed = times(of(SHED, SHED_AT_DOOR));
+    const atServer = times(of(SHED, SHED_AT_DOOR), (index) => this.ms[index] - this.lagMs[index]);
     const lag = times(all, (index) => this.lagMs[index]);
     const good = times(of(GOOD));
     return {
@@ -273,7 +275,8 @@ class Connection {
     if (status !== 503) return OTHER;
     const asPromised =
       Number(this.header('retry-after')) >= 1 && this.header('content-type')?.startsWith('application/json');
-    return asPromised ? SHED : SHED_WRONG;
+    if (!asPromised) return SHED_WRONG;
+    return this.header('x-request-id') === undefined ? SHED_AT_DOOR : SHED;
   }
 
   header(name) {

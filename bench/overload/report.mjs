@@ -27,7 +27,7 @@ export function page(run, broken) {
     ms(found.good),
     `${percent(found.share)} of ${ms(found.peak)}`,
     ms(found.goodP99),
-    percent(found.shed),
+    percent(found.shed) + (found.shedAtDoor > 0 ? `, ${percent(found.shedAtDoor)} of them at the door` : ''),
     ...(found.shed > 0
       ? [`${ms(found.shedP50)} / ${ms(found.shedP99)} / ${ms(found.shedMost)}`, found.shedWrong === 0 ? 'all' : 'no']
       : ['', '']),

@@ -123,6 +123,72 @@ describe('an admission', () => {
     expect(waiting.enter()).toBe(true);
   });
 
+  it('tells whoever stands before it how many may come while its event loop never sleeps, then twice as many each time, then nothing', () => {
+    const tell = (admission: Admission, utilization: number, times: number): (number | undefined)[] =>
+      Array.from({ length: times }, () => {
+        for (let i = 0; i < 40; i += 1) if (admission.enter()) admission.leave();
+        admission.look(utilization, 100);
+        return admission.bound();
+      });
+    const inside = (admission: Admission, many: number): void => {
+      for (let i = 0; i < many; i += 1) admission.come().enter();
+    };
+    const admission = new Admission({ lateMs: 1_000, max: 10_000, tells: true });
+    inside(admission, 17);
+    // A pause is not taken for too many; then Little's law, of 40 in 100 ms and half a second.
+    expect(tell(admission, 1, 5)).toEqual([undefined, undefined, 200, 200, 200]);
+    // Of those who have not said yet what they want, and who do not take their answers, whoever counts who is here knows nothing.
+    const unknown = [admission.come(), admission.come()];
+    expect([admission.bound(), admission.bound(5)]).toEqual([202, 207]);
+    for (const one of unknown) one.leave();
+    expect(tell(admission, 0.5, 7)).toEqual([200, 200, 200, 400, 800, 1_600, 3_200]);
+    expect([tell(admission, 0.5, 20).at(-1), admission.limit]).toEqual([undefined, 200]);
+    // (control) As many under way in a gateway that waits for its subgraphs.
+    const waiting = new Admission({ lateMs: 1_000, max: 10_000, tells: true });
+    inside(waiting, 1_000);
+    expect(new Set(tell(waiting, 0.5, 10))).toEqual(new Set([undefined]));
+    // A step that is late says it at once; of several processes at one address none does.
+    for (const tells of [true, false]) {
+      const late = new Admission({ lateMs: 1_000, max: 10_000, tells });
+      inside(late, 100);
+      late.late(1_001);
+      late.look(0.5, 100);
+      expect([late.limit, late.bound()]).toEqual([75, tells ? 75 : undefined]);
+    }
+  });
+
+  it('runs few of those that it has taken at once while it is busy, and as many as it likes when it could do more; control: all at once', () => {
+    const admission = new Admission({ lateMs: 1_000, max: 10_000 });
+    /** So many come, and wait for their turn. */
+    const come = (many: number) =>
+      Array.from({ length: many }, (_, index) => {
+        const place = admission.come();
+        place.enter();
+        return { place, turn: place.begin(index) };
+      });
+    const first = come(100);
+    // (control) Nobody waits: it is not busy, as far as is known.
+    expect([first.filter(({ turn }) => turn).length, admission.running]).toEqual([0, 100]);
+    for (let looks = 0; looks < 10; looks += 1) {
+      for (let i = 0; i < 40; i += 1) if (admission.enter()) admission.leave();
+      admission.look(1, 100);
+    }
+    const later = come(100);
+    expect(later.filter(({ turn }) => turn)).toHaveLength(100);
+    for (const { place } of first) place.leave();
+    expect([admission.running, admission.inside]).toEqual([16, 100]);
+    // Who waits for services leaves the event loop asleep; one who never had a turn leaves like anybody.
+    for (const { place } of later.slice(0, 5)) place.leave();
+    later.at(-1)!.place.leave();
+    expect([admission.running, admission.inside]).toEqual([16, 94]);
+    admission.look(0.9, 100);
+    expect(admission.running).toBe(20);
+    for (let i = 0; i < 3; i += 1) admission.look(0.5, 100);
+    expect(admission.running).toBe(94);
+    for (const { place } of later.slice(5, -1)) place.leave();
+    expect([admission.running, admission.inside]).toEqual([0, 0]);
+  });
+
   it('is not moved by a moment of work, nor by a handful of requests', () => {
     const admission = new Admission({ lateMs: 1_000, max: 10_000 });
     for (let i = 0; i < 100; i += 1) admission.enter();
@@ -266,8 +332,8 @@ describe('who is refused', () => {
     const places = new Admission({ lateMs: 100, max: 1_000 });
     const fromTheFirstByte = Object.assign(Object.create(places) as Admission, {
       full: () => !places.enter(),
-      enter: () => true,
-      leave: () => places.leave(),
+      come: () => ({ enter: () => true, begin: () => undefined, leave: () => places.leave() }),
+      bound: () => undefined,
       late: (ms: number) => places.late(ms),
       look: () => places.look(),
     });

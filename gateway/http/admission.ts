@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks';
+import { Line, type Waiting } from '../fetch/line.js';
 
 const TICK_MS = 100;
 const BACK_OFF = 0.75;
@@ -17,12 +18,34 @@ const YOUNG_SHARE = 0.5;
 const YOUNG_MS = 10_000;
 /** Of what it has got done per ms, the weight of the last look. */
 const RECENT = 0.2;
+/** With less of it at work it waits for services, and one more at once gets more done. */
+const NEARLY_BUSY = 0.85;
+/** So many fewer are run at once at each look while it is busy, and so many more while it could do more and somebody waits. */
+const NARROWER = 0.5;
+const WIDER = 1.25;
+/** So long after it was last busy or late it says how many may come: between two crowds its event loop sleeps for a moment. */
+const BOUND_MS = 300;
+/** Then that more may, twice as many every 100 ms, until a door that was told so has forgotten it (deploy/haproxy.cfg). */
+const OPENING_MS = 100;
+const OPEN_MS = 2_000;
 
 export interface AdmissionOptions {
   /** How late is too late, ms. */
   readonly lateMs: number;
   /** Requests at once while it is never late. */
   readonly max: number;
+  /** Is a door told how many may be brought? Not where several processes answer at one address, of which one may be busy alone. */
+  readonly tells?: boolean;
+}
+
+/** Of one request. */
+export interface Place {
+  /** May it be taken? */
+  enter(): boolean;
+  /** When it is its turn to be run; undefined: it is. `deadline`: whoever has to be answered first goes first. */
+  begin(deadline: number): Promise<void> | undefined;
+  /** It was answered, or never will be. */
+  leave(): void;
 }
 
 /**
@@ -48,6 +71,10 @@ export class Admission {
   #busyMs = 0;
   #busyInAllMs = 0;
   #pressedMs = 0;
+  #sinceBusyMs = Infinity;
+  #come = 0;
+  readonly #running = new Line(Infinity, Infinity);
+  #width = Infinity;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -60,6 +87,47 @@ export class Admission {
 
   get inside(): number {
     return this.#inside;
+  }
+
+  /** Taken, and begun. */
+  get running(): number {
+    return this.#running.inside;
+  }
+
+  /**
+   * How many requests may be here at once, for whoever stands before: `others` (whose answers wait to be taken), those who have not said yet
+   * what they want, and as many as may be taken. Undefined: any number may.
+   */
+  bound(others = 0): number | undefined {
+    const sinceMs = this.#sinceBusyMs - BOUND_MS;
+    if (this.#options.tells !== true || sinceMs > OPEN_MS) return undefined;
+    const taken = this.limit * 2 ** Math.max(0, Math.floor(sinceMs / OPENING_MS));
+    return Math.min(taken, Number.MAX_SAFE_INTEGER) + this.#come - this.#inside + others;
+  }
+
+  /** Somebody has come, who may be taken later. */
+  come(): Place {
+    this.#come += 1;
+    let [isInside, isRunning] = [false, false];
+    let told: (() => void) | undefined;
+    let turn: Waiting | undefined;
+    return {
+      enter: () => (isInside = this.enter()),
+      begin: (deadline) => {
+        const start = (): void => {
+          isRunning = true;
+          told?.();
+        };
+        this.#running.enter((turn = { deadline, start }));
+        return isRunning ? undefined : new Promise((resolve) => (told = resolve));
+      },
+      leave: () => {
+        this.#come -= 1;
+        if (isInside) this.leave();
+        if (isRunning) this.#running.leave();
+        else if (turn) this.#running.giveUp(turn);
+      },
+    };
   }
 
   /** For how long each step of the event loop has been late. */
@@ -104,7 +172,10 @@ export class Admission {
     this.#donePerMs = this.#donePerMs === undefined ? done : this.#donePerMs + RECENT * (done - this.#donePerMs);
     this.#done = 0;
     if (utilization >= BUSY) this.#busyInAllMs += elapsedMs;
-    this.#busyMs = utilization >= BUSY && this.#most > LEAST ? this.#busyMs + elapsedMs : 0;
+    const waiting = this.#running.waiting;
+    // Where some wait for their turn it does as much as it can, though it sleeps between two of them.
+    const isBusy = utilization >= (waiting > 0 ? NEARLY_BUSY : BUSY);
+    this.#busyMs = isBusy && this.#most > LEAST ? this.#busyMs + elapsedMs : 0;
     // Late with a handful of requests under way, it is late for another reason: a start, a new supergraph.
     const pressed = this.#lateMs > lateMs && this.#most > LEAST;
     this.#pressedMs = pressed ? this.#pressedMs + elapsedMs : 0;
@@ -115,8 +186,15 @@ export class Admission {
       this.#limit = Math.max(LEAST, bearable, Math.min(this.#limit, this.#most) * BACK_OFF);
     } else if (heap === 'has room' && this.#most >= this.limit)
       this.#limit = Math.min(Math.max(LEAST, max), this.#limit * GROWTH + 1);
+    const isBound = pressed || heap === 'found full' || this.#busyMs >= BUSY_MS;
+    this.#sinceBusyMs = isBound ? 0 : this.#sinceBusyMs + elapsedMs;
+    if (utilization >= BUSY) {
+      if (this.#busyMs >= BUSY_MS) this.#width = Math.max(LEAST, Math.min(this.#width, this.running) * NARROWER);
+    } else if (!isBusy) this.#width = Math.min(max, this.#width * 2 + 1);
+    else this.#width *= WIDER;
+    this.#running.places = Math.floor(this.#width);
     // What it got done while it had little to do says nothing of what it can.
-    if (utilization < BUSY) this.#donePerMs = undefined;
+    if (!isBusy) this.#donePerMs = undefined;
     this.#lateMs = 0;
     this.#most = this.#inside;
   }

@@ -8,7 +8,7 @@ import type { Grants } from '../authorization/grants.js';
 import type { Answer, Operation, RequestContext } from '../engine.js';
 import { exactNumbersWithin } from '../run/exact-numbers.js';
 import type { ServedSupergraph, Serving } from '../supergraph/served.js';
-import type { Admission } from './admission.js';
+import type { Admission, Place } from './admission.js';
 import type { Bodies } from './bodies.js';
 import { asksMonotonicReads, type Consistency, type RequestConsistency } from './consistency.js';
 import { corsHeaders, preflightHeaders, refuseCrossSite, type CorsRules } from './cross-site.js';
@@ -104,7 +104,7 @@ export async function answerGraphql(
   if (admission?.full()) return refuseUnread(request, response, requestId, parts);
   const began = observe ? performance.now() : 0;
   const trace = parts.tracer && requestSpan(parts.tracer, request, requestId);
-  let inside = false;
+  const place = admission?.come();
   try {
     const wished = responseTypeFor(request.headers.accept);
     if (wished) type = wished;
@@ -116,12 +116,10 @@ export async function answerGraphql(
     parts.rates?.requireLeft(request, subject);
     const reading = readAsked(request, response, subject, wished, parts);
     const { asked, deadline } = await notForNothing(request, subject, parts, reading);
-    // Who has not said yet what it wants takes no place of those who have.
-    const enter = (): void => void (inside = admission !== undefined && takePlace(admission));
     const { answer, consistency, pastCaches, responseHeaders } = await answered(
       request,
       response,
-      { asked, who, requestId, deadline, trace, enter },
+      { asked, who, requestId, deadline, trace, place },
       parts,
     );
     if (response.destroyed) return;
@@ -144,7 +142,7 @@ export async function answerGraphql(
     }
     refuse(request, response, type, refusalOf(error), requestId, trace, parts);
   } finally {
-    if (inside) admission?.leave();
+    place?.leave();
     const status = response.headersSent ? response.statusCode : 499;
     observe?.request(request.method ?? '', status, performance.now() - began, ROUTE);
     trace?.set({ 'http.response.status_code': status });
@@ -195,9 +193,9 @@ function refuseUnread(
 const BUSY = refusalBody(TOO_MANY, '|').split('|');
 const BUSY_HEADERS = ['retry-after', '1', 'cache-control', 'no-store'];
 
-function takePlace(admission: Admission): true {
-  if (!admission.enter()) throw notTaken();
-  return true;
+/** Who has not said yet what it wants takes no place of those who have. */
+function takePlace(place: Place | undefined): void {
+  if (place?.enter() === false) throw notTaken();
 }
 
 /**
@@ -365,15 +363,14 @@ async function answered(
     requestId,
     deadline,
     trace,
-    enter,
+    place,
   }: {
     readonly asked: GraphqlRequest;
     readonly who: Asking;
     readonly requestId: string;
     readonly deadline: number;
     readonly trace: Span | undefined;
-    /** Takes a place among those who are answered; throws OVERLOADED when there is none. */
-    readonly enter: () => void;
+    readonly place: Place | undefined;
   },
   parts: GraphqlOverHttpParts,
 ): Promise<{
@@ -407,7 +404,7 @@ async function answered(
         ? traced(trace, 'internal', 'budget', {}, () => affordable(request, subject, rates, prepare, () => reading))
         : prepare();
     const isKnown = documents.has(text);
-    if (isKnown) enter();
+    if (isKnown) takePlace(place);
     // It waits in no place of those who only want to be answered.
     const preparing = isKnown
       ? found()
@@ -422,7 +419,10 @@ async function answered(
           () => !documents.has(text),
         );
     const { operation, variables, cost } = preparing instanceof Promise ? await preparing : preparing;
-    if (!isKnown) enter();
+    if (!isKnown) takePlace(place);
+    const turn = place?.begin(deadline);
+    if (turn) await turn;
+    if (response.destroyed) throw CLIENT_GONE;
     const fetched = rates && { bytes: 0 };
     const willPlan = paying && once(() => void paying.owe(request, subject, documents.planning(operation)));
     if (trace?.recorded) trace.set(asAttributes(operation));
@@ -599,6 +599,8 @@ function write(
     'nosniff',
     ...more,
   ];
+  const bound = parts.admission?.bound(parts.untaken?.many);
+  if (bound !== undefined) headers.push(LIMIT_HEADER, String(bound));
   response.writeHead(status, headers);
   if (request.method === 'HEAD') response.end();
   // Head and body in one piece are one write; a buffer would be a second one.
@@ -609,6 +611,9 @@ function write(
 }
 
 const ONE_PIECE_BYTES = 16 * 1024;
+
+/** What is brought beyond it would be refused: deploy/haproxy.cfg refuses it instead. */
+const LIMIT_HEADER = 'tributary-limit';
 
 const CONTENT_TYPES: Readonly<Record<ResponseType, string>> = {
   'application/json': 'application/json; charset=utf-8',

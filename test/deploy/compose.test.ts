@@ -377,14 +377,22 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     expect(() => check(config.replace('balance', 'ballance'))).toThrow('ballance');
   });
 
-  /** A door of this configuration, with both gateways at one port of ours. */
-  async function behindDoor(source: string, gateway: RequestListener, work: (door: Door) => Promise<void>) {
-    const server = createServer(gateway).listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const { port: at } = server.address() as AddressInfo;
+  /** A door of this configuration, with both gateways at one port of ours, or each at its own. */
+  async function behindDoor(
+    source: string,
+    gateway: RequestListener,
+    work: (door: Door) => Promise<void>,
+    second?: RequestListener,
+  ) {
+    const servers = [gateway, ...(second ? [second] : [])].map((one) => createServer(one).listen(0, '127.0.0.1'));
+    await Promise.all(servers.map((server) => once(server, 'listening')));
+    const [at, secondAt] = servers.map((server) => (server.address() as AddressInfo).port) as [number, number?];
     const [port, watched] = [await freePort(), await freePort()];
     const file = join(folder, 'running.cfg');
-    writeFileSync(file, haproxyHere(source, { door: port, watched, gateways: { 'gateway-1': at, 'gateway-2': at } }));
+    writeFileSync(
+      file,
+      haproxyHere(source, { door: port, watched, gateways: { 'gateway-1': at, 'gateway-2': secondAt ?? at } }),
+    );
     const child = await startChild('door', [haproxy, '-db', '-f', file], { cwd: folder, env: {} });
     const from = (localAddress: string, path = '/graphql', method = 'GET'): Promise<number> =>
       new Promise((resolve) => {
@@ -404,8 +412,10 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
       await work({ port, watched, from, log });
     } finally {
       await child.destroy();
-      server.close();
-      server.closeAllConnections();
+      for (const server of servers) {
+        server.close();
+        server.closeAllConnections();
+      }
     }
   }
   /** The configuration without a line of it. */
@@ -568,6 +578,119 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     expect(asked).toContain('/.env');
   }, 60_000);
 
+  it('brings no more than gateways say that they take, and refuses the others itself; control: without those rules all are brought', async () => {
+    const rule = /\n *http-request deny deny_status 503 [^\n]*(?=\n)/;
+    const [PLACES, CLIENTS, WORK_MS, LOAD_MS] = [8, 60, 20, 1_000];
+    /** Who answers late, and tells how many may be there while it is busy. */
+    class Gateway {
+      inside = 0;
+      most = 0;
+      busy = true;
+      readonly answer: RequestListener = (request, response) => {
+        if (request.method === 'OPTIONS' || request.url !== '/graphql') return void response.end('{}');
+        this.most = Math.max(this.most, (this.inside += 1));
+        if (this.busy) response.setHeader('tributary-limit', PLACES);
+        setTimeout(() => {
+          this.inside -= 1;
+          response.end('{}');
+        }, WORK_MS);
+      };
+    }
+    const told = async (port: number): Promise<string> => {
+      const { status, headers, text } = await fetch(`http://${OURS}:${port}/graphql`).then(async (response) => ({
+        status: response.status,
+        headers: response.headers,
+        text: await response.text(),
+      }));
+      expect(headers.get('tributary-limit')).toBeNull();
+      return [status, headers.get('retry-after'), headers.get('content-type'), text].join(' ');
+    };
+    const busy = JSON.stringify({
+      errors: [{ message: CODES.OVERLOADED.message, extensions: { code: 'OVERLOADED' } }],
+    });
+    const [whole, refused] = ['200   {}', `503 1 application/json ${busy}`];
+    interface Behind extends Door {
+      readonly gateways: readonly [Gateway, Gateway];
+      /** Each asks again and again, until `over` says so: what they were told. */
+      crowd(over: (told: ReadonlySet<string>, ms: number) => boolean): Promise<ReadonlySet<string>>;
+    }
+    const behind = async (source: string, work: (behind: Behind) => Promise<void>): Promise<void> => {
+      const gateways = [new Gateway(), new Gateway()] as const;
+      const crowded = async (door: Door): Promise<void> => {
+        const crowd: Behind['crowd'] = async (over) => {
+          const all = new Set<string>();
+          const began = Date.now();
+          await Promise.all(
+            Array.from({ length: CLIENTS }, async () => {
+              do all.add(await told(door.port));
+              while (!over(all, Date.now() - began));
+            }),
+          );
+          return all;
+        };
+        await work({ ...door, gateways, crowd });
+      };
+      await behindDoor(source, gateways[0].answer, crowded, gateways[1].answer);
+    };
+    const both: Behind['crowd'] extends (over: infer Over) => unknown ? Over : never = (all, ms) =>
+      (all.has(refused) && ms > LOAD_MS) || ms > 20 * LOAD_MS;
+    await behind(config, async ({ crowd, gateways, from, watched, log }) => {
+      // Who is there before anything was told is let in.
+      await crowd(both);
+      for (const gateway of gateways) gateway.most = 0;
+      expect([...(await crowd(both))].sort()).toEqual([whole, refused]);
+      // HAProxy counts in several threads at once.
+      for (const { most } of gateways) expect(most).toBeLessThanOrEqual(PLACES + 4);
+      const figures = await (await fetch(`http://127.0.0.1:${watched}/metrics`)).text();
+      const denied = /^haproxy_backend_requests_denied_total\{proxy="gateways"\} (\d+)$/m.exec(figures)?.[1];
+      expect(Number(denied)).toBeGreaterThan(0);
+      // Not each is a line of the log.
+      expect(log().filter(({ status }) => status === 503).length).toBeLessThan(Number(denied) / 2);
+      expect(await from(ANOTHER, '/health/live')).toBe(200);
+      // Whoever is full, the other has room, and is who is asked.
+      gateways[1].busy = false;
+      await until(() => false, 2_100);
+      await crowd((_all, ms) => ms > LOAD_MS);
+      gateways[0].most = 0;
+      expect([...(await crowd((_all, ms) => ms > LOAD_MS))]).toEqual([whole]);
+      expect(gateways[0].most).toBeLessThanOrEqual(PLACES + 4);
+      expect(gateways[1].most).toBeGreaterThan(2 * PLACES);
+    });
+    await behind(without(rule), async ({ crowd, gateways }) => {
+      expect([...(await crowd((_all, ms) => ms > LOAD_MS))]).toEqual([whole]);
+      expect(gateways[0].most + gateways[1].most).toBeGreaterThan(4 * PLACES);
+    });
+  }, 120_000);
+
+  it('refuses no preflight for that, and nobody where a gateway says nothing any more; control: with preflights not excepted they are refused', async () => {
+    const tells: RequestListener = (request, response) => {
+      if (request.url !== '/graphql') return void response.end('{}');
+      response.setHeader('tributary-limit', 1);
+      setTimeout(() => response.end('{}'), request.method === 'POST' ? 30_000 : 0);
+    };
+    const preflights = async (source: string): Promise<number[]> => {
+      let statuses: number[] = [];
+      await behindDoor(source, tells, async ({ port, from }) => {
+        // Both have told it, and each has one who is not answered yet.
+        for (let turn = 0; turn < 4; turn += 1) await from(OURS);
+        const gone = new AbortController();
+        const held = Array.from({ length: 2 }, () =>
+          fetch(`http://${OURS}:${port}/graphql`, { method: 'POST', body: '{}', signal: gone.signal }).catch(() => {}),
+        );
+        while ((await from(OURS)) !== 503);
+        statuses = [await from(OURS, '/graphql', 'OPTIONS'), await from(OURS, '/health/live')];
+        // What was told is two seconds old.
+        await until(() => false, 2_100);
+        statuses.push(await from(OURS));
+        gone.abort();
+        await Promise.all(held);
+      });
+      return statuses;
+    };
+    expect(await preflights(config)).toEqual([200, 200, 200]);
+    expect(await preflights(config.replaceAll(' !METH_OPTIONS', ''))).toEqual([503, 200, 200]);
+  }, 60_000);
+
   it('counts preflights as requests, so that nobody asks more by them; control: where they are excepted, they are free', async () => {
     const gateway: RequestListener = (_request, response) => response.writeHead(204).end();
     const statuses = async (source: string): Promise<number[]> => {
@@ -635,7 +758,10 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     });
     // Those that nothing here brings about, too: each is a code that clients know, with the status that it has.
     const texts = [...config.matchAll(/http-(?:error|request deny) (?:deny_)?status (\d+) .* string '(.*?)'(.*)/g)];
-    expect(texts.map(([, status]) => status)).toEqual(['400', '408', '500', '501', '502', '503', '504', '429', '404']);
+    expect(texts.map(([, status]) => status)).toEqual([
+      ...['400', '408', '500', '501', '502', '503', '504'],
+      ...['429', '404', '503'],
+    ]);
     for (const [rule, status, body] of texts) {
       const { code } = (JSON.parse(body!) as Refused).errors[0]!.extensions;
       if (!isCode(code)) throw new Error(`${code} is no code`);

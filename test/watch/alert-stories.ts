@@ -37,6 +37,8 @@ const started = (program: string, nth: number): string =>
 const asks = (proxy: string): string => `haproxy_backend_active_servers{proxy="${proxy}"}`;
 const sessions = (what: 'current' | 'limit', proxy: string): string =>
   `haproxy_frontend_${what}_sessions{proxy="${proxy}",instance="door"}`;
+const denied = 'haproxy_backend_requests_denied_total{proxy="gateways",instance="door"}';
+const asked = 'haproxy_frontend_http_requests_total{proxy="graphql",instance="door"}';
 /** What docker-compose.yml keeps running, of ours. */
 export const PROGRAMS = ['gateway-1', 'gateway-2', 'users', 'posts', 'followers', 'door'];
 /** 70 minutes of what was, and then something else. A reset of a counter is a new process, and counts on. */
@@ -150,6 +152,18 @@ export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
     // Most of what comes, twice; and then all.
     small: { [answers('OVERLOADED')]: `0+0x20 2+0x18 4+0x20 4+${FEW}x60`, [answers('whole')]: growing(FEW, 60) },
     bad: { [answers('OVERLOADED')]: growing(3), [answers('whole')]: growing(150) },
+    by: '7m',
+    labels: {},
+  },
+  RequestsRefusedAtDoor: {
+    // What is denied for other reasons only the frontend counts.
+    well: {
+      [denied]: growing(1),
+      [asked]: growing(150),
+      [asked.replace('http_requests', 'requests_denied')]: growing(50),
+    },
+    small: { [denied]: `0+0x20 2+0x18 4+0x20 4+${FEW}x60`, [asked]: growing(FEW, 60) },
+    bad: { [denied]: growing(3), [asked]: growing(150) },
     by: '7m',
     labels: {},
   },
