@@ -291,6 +291,33 @@ describe('who is refused', () => {
     expect(http.executed).toHaveLength(40);
   });
 
+  it('is who waits for its turn until its deadline, and nothing of it was begun; who goes meanwhile waits no longer', async () => {
+    const admission = new Admission({ lateMs: 1_000, max: 100 });
+    const running = Array.from({ length: 40 }, () => admission.come());
+    for (const place of running) {
+      place.enter();
+      place.begin(0);
+    }
+    for (let looks = 0; looks < 5; looks += 1) {
+      for (let i = 0; i < 40; i += 1) if (admission.enter()) admission.leave();
+      admission.look(1, 100);
+    }
+    http = await startTinyHttp(schema, { hello: 'you' }, { admission, timeoutMs: 300 });
+    const response = await ask();
+    expect([response.status, response.headers.get('retry-after')]).toEqual([503, '1']);
+    expect(await response.json()).toMatchObject({ errors: [{ extensions: { code: 'OVERLOADED' } }] });
+    const gone = new AbortController();
+    const waits = fetch(`${http.url}?query={hello}`, { signal: gone.signal }).catch(() => undefined);
+    await until(() => admission.waiting === 1);
+    gone.abort();
+    await waits;
+    await until(() => admission.waiting === 0);
+    for (const place of running) place.leave();
+    expect([http.executed.length, admission.running, admission.inside]).toEqual([0, 0, 0]);
+    // (control) With places there are turns.
+    expect([(await ask()).status, http.executed.length]).toEqual([200, 1]);
+  });
+
   /** As many connections, each with a body of which half has come. */
   async function half(many: number): Promise<Socket[]> {
     const { port } = new URL(http.url);

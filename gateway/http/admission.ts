@@ -94,6 +94,11 @@ export class Admission {
     return this.#running.inside;
   }
 
+  /** Taken, and not begun yet. */
+  get waiting(): number {
+    return this.#running.waiting;
+  }
+
   /**
    * How many requests may be here at once, for whoever stands before: `others` (whose answers wait to be taken), those who have not said yet
    * what they want, and as many as may be taken. Undefined: any number may.

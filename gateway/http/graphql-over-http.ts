@@ -420,9 +420,13 @@ async function answered(
         );
     const { operation, variables, cost } = preparing instanceof Promise ? await preparing : preparing;
     if (!isKnown) takePlace(place);
-    const turn = place?.begin(deadline);
-    if (turn) await turn;
     if (response.destroyed) throw CLIENT_GONE;
+    const turn = place?.begin(deadline);
+    // Nothing of it was begun: it may be sent again, a mutation too.
+    if (turn)
+      await withDeadline(response, deadline - parts.clock(), () => turn).catch((error: unknown) => {
+        throw error === CLIENT_GONE ? error : notTaken();
+      });
     const fetched = rates && { bytes: 0 };
     const willPlan = paying && once(() => void paying.owe(request, subject, documents.planning(operation)));
     if (trace?.recorded) trace.set(asAttributes(operation));
