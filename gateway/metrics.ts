@@ -101,6 +101,10 @@ function watch(metrics: Metrics, parts: Parameters<GatewayMetrics['watch']>[0]):
   metrics.gauge({ name: 'tributary_requests_limit', help: 'Requests that are taken at once.' }, (gauge) =>
     gauge.set(admission?.limit ?? Number.POSITIVE_INFINITY),
   );
+  metrics.gauge(
+    { name: 'tributary_requests_waiting', help: 'Requests that are taken and wait until fewer are run at once.' },
+    (gauge) => gauge.set(admission?.running.waiting ?? 0),
+  );
   metrics.gauge({ name: 'tributary_active_connections', help: 'Connections of clients that are open.' }, (gauge) =>
     gauge.set(server.connections()),
   );

@@ -145,7 +145,11 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   const admission =
     config.OVERLOAD_MS === 0
       ? undefined
-      : new Admission({ lateMs: config.OVERLOAD_MS, max: connections.clients, tells: config.workers === 1 });
+      : new Admission({
+          lateMs: config.OVERLOAD_MS,
+          max: connections.clients,
+          tells: config.workers === 1 && config.TRUSTED_PROXIES > 0,
+        });
   admission?.watch(heap);
   const pools = openSubgraphClient({
     timeoutMs: config.SUBGRAPH_TIMEOUT_MS,
@@ -399,12 +403,12 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
         await sleep(config.DRAIN_MS);
       }
       reachable.close();
-      admission?.close();
       heap.close();
       persisted?.close();
       await operator?.close();
       await ended?.close();
       await server.close();
+      admission?.close();
       await served.close();
       await client.close();
       await dispatcher?.close();

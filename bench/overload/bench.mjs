@@ -36,7 +36,7 @@ const HEALTH_MS = 500;
 const REST_MS = 2_000;
 const STACKS = {
   sheds: { label: 'Tributary', env: {} },
-  door: { label: 'Tributary behind deploy/haproxy.cfg', env: {}, behindDoor: true },
+  door: { label: 'Tributary behind deploy/haproxy.cfg', env: { TRUSTED_PROXIES: '1' }, behindDoor: true },
   waits: { label: 'Tributary, OVERLOAD_MS=0 (control)', env: { OVERLOAD_MS: '0' } },
 };
 

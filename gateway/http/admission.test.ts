@@ -123,70 +123,42 @@ describe('an admission', () => {
     expect(waiting.enter()).toBe(true);
   });
 
-  it('tells whoever stands before it how many may come while its event loop never sleeps, then twice as many each time, then nothing', () => {
+  it('tells whoever stands before it how many more may come while its event loop never sleeps, then twice as many each time, then nothing', () => {
     const tell = (admission: Admission, utilization: number, times: number): (number | undefined)[] =>
       Array.from({ length: times }, () => {
         for (let i = 0; i < 40; i += 1) if (admission.enter()) admission.leave();
         admission.look(utilization, 100);
-        return admission.bound();
+        return admission.room;
       });
     const inside = (admission: Admission, many: number): void => {
-      for (let i = 0; i < many; i += 1) admission.come().enter();
+      for (let i = 0; i < many; i += 1) admission.enter();
     };
     const admission = new Admission({ lateMs: 1_000, max: 10_000, tells: true });
-    inside(admission, 17);
+    inside(admission, 20);
     // A pause is not taken for too many; then Little's law, of 40 in 100 ms and half a second.
-    expect(tell(admission, 1, 5)).toEqual([undefined, undefined, 200, 200, 200]);
-    // Of those who have not said yet what they want, and who do not take their answers, whoever counts who is here knows nothing.
-    const unknown = [admission.come(), admission.come()];
-    expect([admission.bound(), admission.bound(5)]).toEqual([202, 207]);
-    for (const one of unknown) one.leave();
-    expect(tell(admission, 0.5, 7)).toEqual([200, 200, 200, 400, 800, 1_600, 3_200]);
-    expect([tell(admission, 0.5, 20).at(-1), admission.limit]).toEqual([undefined, 200]);
+    expect(tell(admission, 1, 5)).toEqual([undefined, undefined, 180, 180, 180]);
+    expect(tell(admission, 0.5, 7)).toEqual([180, 180, 180, 380, 780, 1_580, 3_180]);
+    // Who is refused meanwhile was one too many.
+    inside(admission, 200);
+    admission.look(0.5, 100);
+    expect(admission.room).toBe(admission.limit - 200);
+    for (let i = 0; i < 180; i += 1) admission.leave();
+    admission.look(0.5, 100);
+    expect(admission.room).toBeGreaterThan(300);
+    expect(tell(admission, 0.5, 22).at(-1)).toBeUndefined();
     // (control) As many under way in a gateway that waits for its subgraphs.
     const waiting = new Admission({ lateMs: 1_000, max: 10_000, tells: true });
     inside(waiting, 1_000);
     expect(new Set(tell(waiting, 0.5, 10))).toEqual(new Set([undefined]));
-    // A step that is late says it at once; of several processes at one address none does.
-    for (const tells of [true, false]) {
-      const late = new Admission({ lateMs: 1_000, max: 10_000, tells });
-      inside(late, 100);
-      late.late(1_001);
-      late.look(0.5, 100);
-      expect([late.limit, late.bound()]).toEqual([75, tells ? 75 : undefined]);
-    }
-  });
-
-  it('runs few of those that it has taken at once while it is busy, and as many as it likes when it could do more; control: all at once', () => {
-    const admission = new Admission({ lateMs: 1_000, max: 10_000 });
-    /** So many come, and wait for their turn. */
-    const come = (many: number) =>
-      Array.from({ length: many }, (_, index) => {
-        const place = admission.come();
-        place.enter();
-        return { place, turn: place.begin(index) };
-      });
-    const first = come(100);
-    // (control) Nobody waits: it is not busy, as far as is known.
-    expect([first.filter(({ turn }) => turn).length, admission.running]).toEqual([0, 100]);
-    for (let looks = 0; looks < 10; looks += 1) {
-      for (let i = 0; i < 40; i += 1) if (admission.enter()) admission.leave();
-      admission.look(1, 100);
-    }
-    const later = come(100);
-    expect(later.filter(({ turn }) => turn)).toHaveLength(100);
-    for (const { place } of first) place.leave();
-    expect([admission.running, admission.inside]).toEqual([16, 100]);
-    // Who waits for services leaves the event loop asleep; one who never had a turn leaves like anybody.
-    for (const { place } of later.slice(0, 5)) place.leave();
-    later.at(-1)!.place.leave();
-    expect([admission.running, admission.inside]).toEqual([16, 94]);
-    admission.look(0.9, 100);
-    expect(admission.running).toBe(20);
-    for (let i = 0; i < 3; i += 1) admission.look(0.5, 100);
-    expect(admission.running).toBe(94);
-    for (const { place } of later.slice(5, -1)) place.leave();
-    expect([admission.running, admission.inside]).toEqual([0, 0]);
+    // A step that is late, and a heap that is full, say it at once; of several processes at one address, or with nobody before it, none does.
+    for (const tells of [true, false])
+      for (const heap of ['has room', 'full'] as const) {
+        const late = new Admission({ lateMs: 1_000, max: 10_000, tells });
+        inside(late, 100);
+        if (heap === 'has room') late.late(1_001);
+        late.look(0.5, 100, heap);
+        expect(late.room).toBe(tells ? late.limit - 100 : undefined);
+      }
   });
 
   it('is not moved by a moment of work, nor by a handful of requests', () => {
@@ -293,27 +265,22 @@ describe('who is refused', () => {
 
   it('is who waits for its turn until its deadline, and nothing of it was begun; who goes meanwhile waits no longer', async () => {
     const admission = new Admission({ lateMs: 1_000, max: 100 });
-    const running = Array.from({ length: 40 }, () => admission.come());
-    for (const place of running) {
-      place.enter();
-      place.begin(0);
-    }
-    for (let looks = 0; looks < 5; looks += 1) {
-      for (let i = 0; i < 40; i += 1) if (admission.enter()) admission.leave();
-      admission.look(1, 100);
-    }
+    const { running } = admission;
+    for (let looks = 0; looks < 20; looks += 1) running.look(1, true, false, 100);
+    const held = Array.from({ length: 40 }, () => running.begin(0));
+    expect(held.filter(({ ready }) => ready)).toHaveLength(24);
     http = await startTinyHttp(schema, { hello: 'you' }, { admission, timeoutMs: 300 });
     const response = await ask();
     expect([response.status, response.headers.get('retry-after')]).toEqual([503, '1']);
     expect(await response.json()).toMatchObject({ errors: [{ extensions: { code: 'OVERLOADED' } }] });
     const gone = new AbortController();
     const waits = fetch(`${http.url}?query={hello}`, { signal: gone.signal }).catch(() => undefined);
-    await until(() => admission.waiting === 1);
+    await until(() => running.waiting === 25);
     gone.abort();
     await waits;
-    await until(() => admission.waiting === 0);
-    for (const place of running) place.leave();
-    expect([http.executed.length, admission.running, admission.inside]).toEqual([0, 0, 0]);
+    await until(() => running.waiting === 24);
+    for (const turn of held) turn.end();
+    expect([http.executed.length, running.inside, admission.inside]).toEqual([0, 0, 0]);
     // (control) With places there are turns.
     expect([(await ask()).status, http.executed.length]).toEqual([200, 1]);
   });
@@ -357,10 +324,9 @@ describe('who is refused', () => {
     expect(await open(new Admission({ lateMs: 100, max: 1_000 }))).toEqual(Array.from({ length: 10 }, () => 200));
     // As it was: a place is taken when it is asked whether there is one.
     const places = new Admission({ lateMs: 100, max: 1_000 });
-    const fromTheFirstByte = Object.assign(Object.create(places) as Admission, {
+    const fromTheFirstByte = Object.assign(Object.create(places, { room: { value: undefined } }) as Admission, {
       full: () => !places.enter(),
-      come: () => ({ enter: () => true, begin: () => undefined, leave: () => places.leave() }),
-      bound: () => undefined,
+      place: () => ({ enter: () => true, begin: () => undefined, leave: () => places.leave() }),
       late: (ms: number) => places.late(ms),
       look: () => places.look(),
     });

@@ -1,13 +1,11 @@
 import { performance } from 'node:perf_hooks';
-import { Line, type Waiting } from '../fetch/line.js';
+import { BUSY, NEARLY_BUSY, Running, type Turn } from './running.js';
 
 const TICK_MS = 100;
 const BACK_OFF = 0.75;
 const GROWTH = 1.05;
 /** As many are always taken: fewer cannot be what makes a gateway late. */
 const LEAST = 16;
-/** An event loop that never sleeps: what is taken beyond what it gets done only waits. */
-const BUSY = 0.95;
 /** So long in a row, so that a pause of the garbage collector or a new supergraph is not taken for too many requests. */
 const BUSY_MS = 300;
 /** Of `lateMs`, how long who is taken may take while the event loop never sleeps. With a half, asked for four times what it could, 70 % of the peak were left. */
@@ -18,16 +16,12 @@ const YOUNG_SHARE = 0.5;
 const YOUNG_MS = 10_000;
 /** Of what it has got done per ms, the weight of the last look. */
 const RECENT = 0.2;
-/** With less of it at work it waits for services, and one more at once gets more done. */
-const NEARLY_BUSY = 0.85;
-/** So many fewer are run at once at each look while it is busy, and so many more while it could do more and somebody waits. */
-const NARROWER = 0.5;
-const WIDER = 1.25;
 /** So long after it was last busy or late it says how many may come: between two crowds its event loop sleeps for a moment. */
 const BOUND_MS = 300;
-/** Then that more may, twice as many every 100 ms, until a door that was told so has forgotten it (deploy/haproxy.cfg). */
+/** Then that more may, twice as many every 100 ms in which nobody was refused, until a door has forgotten what it was told (deploy/haproxy.cfg). */
 const OPENING_MS = 100;
 const OPEN_MS = 2_000;
+const ROOM_MAX = 1_000_000;
 
 export interface AdmissionOptions {
   /** How late is too late, ms. */
@@ -42,8 +36,8 @@ export interface AdmissionOptions {
 export interface Place {
   /** May it be taken? */
   enter(): boolean;
-  /** When it is its turn to be run; undefined: it is. `deadline`: whoever has to be answered first goes first. */
-  begin(deadline: number): Promise<void> | undefined;
+  /** Settles when it is its turn to be run (running.ts); undefined: it is. `order`: who has less of it goes first. */
+  begin(order: number): Promise<void> | undefined;
   /** It was answered, or never will be. */
   leave(): void;
 }
@@ -59,6 +53,7 @@ export interface Place {
  * was never a second late in any, refused nobody, and answered nearly half with parts missing (`npm run bench -- overload`).
  */
 export class Admission {
+  readonly running = new Running();
   readonly #options: AdmissionOptions;
   #limit: number;
   #inside = 0;
@@ -66,15 +61,13 @@ export class Admission {
   #lateMs = 0;
   #timer: NodeJS.Timeout | undefined;
   #refused = 0;
+  #refusedBefore = 0;
   #done = 0;
   #donePerMs: number | undefined;
   #busyMs = 0;
   #busyInAllMs = 0;
   #pressedMs = 0;
   #sinceBusyMs = Infinity;
-  #come = 0;
-  readonly #running = new Line(Infinity, Infinity);
-  #width = Infinity;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -89,48 +82,27 @@ export class Admission {
     return this.#inside;
   }
 
-  /** Taken, and begun. */
-  get running(): number {
-    return this.#running.inside;
-  }
-
-  /** Taken, and not begun yet. */
-  get waiting(): number {
-    return this.#running.waiting;
-  }
-
   /**
-   * How many requests may be here at once, for whoever stands before: `others` (whose answers wait to be taken), those who have not said yet
-   * what they want, and as many as may be taken. Undefined: any number may.
+   * How many more may be brought to those who are here, for whoever stands before and counts them: how many that are it does not say, for who
+   * has not sent all of a body, or not taken all of an answer, is not known here. Negative: so many fewer. Undefined: any number.
    */
-  bound(others = 0): number | undefined {
+  get room(): number | undefined {
     const sinceMs = this.#sinceBusyMs - BOUND_MS;
     if (this.#options.tells !== true || sinceMs > OPEN_MS) return undefined;
     const taken = this.limit * 2 ** Math.max(0, Math.floor(sinceMs / OPENING_MS));
-    return Math.min(taken, Number.MAX_SAFE_INTEGER) + this.#come - this.#inside + others;
+    return Math.min(taken, ROOM_MAX) - this.#inside;
   }
 
-  /** Somebody has come, who may be taken later. */
-  come(): Place {
-    this.#come += 1;
-    let [isInside, isRunning] = [false, false];
-    let told: (() => void) | undefined;
-    let turn: Waiting | undefined;
+  /** Of somebody who has come and may be taken later. */
+  place(): Place {
+    let isInside = false;
+    let turn: Turn | undefined;
     return {
       enter: () => (isInside = this.enter()),
-      begin: (deadline) => {
-        const start = (): void => {
-          isRunning = true;
-          told?.();
-        };
-        this.#running.enter((turn = { deadline, start }));
-        return isRunning ? undefined : new Promise((resolve) => (told = resolve));
-      },
+      begin: (order) => (turn = this.running.begin(order)).ready,
       leave: () => {
-        this.#come -= 1;
         if (isInside) this.leave();
-        if (isRunning) this.#running.leave();
-        else if (turn) this.#running.giveUp(turn);
+        turn?.end();
       },
     };
   }
@@ -176,10 +148,9 @@ export class Admission {
     const done = this.#done / Math.max(1, elapsedMs);
     this.#donePerMs = this.#donePerMs === undefined ? done : this.#donePerMs + RECENT * (done - this.#donePerMs);
     this.#done = 0;
-    if (utilization >= BUSY) this.#busyInAllMs += elapsedMs;
-    const waiting = this.#running.waiting;
     // Where some wait for their turn it does as much as it can, though it sleeps between two of them.
-    const isBusy = utilization >= (waiting > 0 ? NEARLY_BUSY : BUSY);
+    const isBusy = utilization >= (this.running.waiting > 0 ? NEARLY_BUSY : BUSY);
+    if (isBusy) this.#busyInAllMs += elapsedMs;
     this.#busyMs = isBusy && this.#most > LEAST ? this.#busyMs + elapsedMs : 0;
     // Late with a handful of requests under way, it is late for another reason: a start, a new supergraph.
     const pressed = this.#lateMs > lateMs && this.#most > LEAST;
@@ -191,13 +162,13 @@ export class Admission {
       this.#limit = Math.max(LEAST, bearable, Math.min(this.#limit, this.#most) * BACK_OFF);
     } else if (heap === 'has room' && this.#most >= this.limit)
       this.#limit = Math.min(Math.max(LEAST, max), this.#limit * GROWTH + 1);
-    const isBound = pressed || heap === 'found full' || this.#busyMs >= BUSY_MS;
+    const isLong = this.#busyMs >= BUSY_MS;
+    const isBound = pressed || isLong || (heap !== 'has room' && this.#most > LEAST);
+    const hasRefused = this.#refused > this.#refusedBefore;
+    this.#refusedBefore = this.#refused;
     this.#sinceBusyMs = isBound ? 0 : this.#sinceBusyMs + elapsedMs;
-    if (utilization >= BUSY) {
-      if (this.#busyMs >= BUSY_MS) this.#width = Math.max(LEAST, Math.min(this.#width, this.running) * NARROWER);
-    } else if (!isBusy) this.#width = Math.min(max, this.#width * 2 + 1);
-    else this.#width *= WIDER;
-    this.#running.places = Math.floor(this.#width);
+    if (hasRefused && this.#sinceBusyMs < BOUND_MS + OPEN_MS) this.#sinceBusyMs = Math.min(this.#sinceBusyMs, BOUND_MS);
+    this.running.look(utilization, isLong, heap === 'found full', max);
     // What it got done while it had little to do says nothing of what it can.
     if (!isBusy) this.#donePerMs = undefined;
     this.#lateMs = 0;

@@ -104,7 +104,7 @@ export async function answerGraphql(
   if (admission?.full()) return refuseUnread(request, response, requestId, parts);
   const began = observe ? performance.now() : 0;
   const trace = parts.tracer && requestSpan(parts.tracer, request, requestId);
-  const place = admission?.come();
+  const place = admission?.place();
   try {
     const wished = responseTypeFor(request.headers.accept);
     if (wished) type = wished;
@@ -303,6 +303,20 @@ async function orCounted<T>(
   }
 }
 
+/** Whose turn comes too late is told so: nothing of it was begun, so it may be sent again, a mutation too. */
+async function inTime(
+  turn: Promise<void>,
+  response: ServerResponse,
+  deadline: number,
+  { clock, timeoutMs }: GraphqlOverHttpParts,
+): Promise<void> {
+  await withDeadline(response, deadline - clock(), () => turn).catch((error: unknown) => {
+    throw error === CLIENT_GONE ? error : TOO_MANY;
+  });
+  // Its timer may be late itself.
+  if (deadline - clock() < Math.min(PIECE_MS, timeoutMs / 2)) throw TOO_MANY;
+}
+
 interface Asking {
   /** Null: nobody, as far as we know. */
   readonly bearer: Bearer | null;
@@ -421,12 +435,8 @@ async function answered(
     const { operation, variables, cost } = preparing instanceof Promise ? await preparing : preparing;
     if (!isKnown) takePlace(place);
     if (response.destroyed) throw CLIENT_GONE;
-    const turn = place?.begin(deadline);
-    // Nothing of it was begun: it may be sent again, a mutation too.
-    if (turn)
-      await withDeadline(response, deadline - parts.clock(), () => turn).catch((error: unknown) => {
-        throw error === CLIENT_GONE ? error : notTaken();
-      });
+    const turn = place?.begin(parts.clock());
+    if (turn) await inTime(turn, response, deadline, parts);
     const fetched = rates && { bytes: 0 };
     const willPlan = paying && once(() => void paying.owe(request, subject, documents.planning(operation)));
     if (trace?.recorded) trace.set(asAttributes(operation));
@@ -603,8 +613,8 @@ function write(
     'nosniff',
     ...more,
   ];
-  const bound = parts.admission?.bound(parts.untaken?.many);
-  if (bound !== undefined) headers.push(LIMIT_HEADER, String(bound));
+  const room = parts.admission?.room;
+  if (room !== undefined) headers.push(ROOM_HEADER, String(room));
   response.writeHead(status, headers);
   if (request.method === 'HEAD') response.end();
   // Head and body in one piece are one write; a buffer would be a second one.
@@ -617,7 +627,7 @@ function write(
 const ONE_PIECE_BYTES = 16 * 1024;
 
 /** What is brought beyond it would be refused: deploy/haproxy.cfg refuses it instead. */
-const LIMIT_HEADER = 'tributary-limit';
+const ROOM_HEADER = 'tributary-room';
 
 const CONTENT_TYPES: Readonly<Record<ResponseType, string>> = {
   'application/json': 'application/json; charset=utf-8',
