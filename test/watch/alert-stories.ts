@@ -36,6 +36,7 @@ const started = (program: string, nth: number): string =>
   `process_start_time_seconds{program="${program}",instance="${program} ${nth}"}`;
 const asks = (proxy: string): string => `haproxy_backend_active_servers{proxy="${proxy}"}`;
 const sessions = (what: 'current' | 'limit', proxy: string): string =>
+const refused = (why: string): string => `tributary_refused_calls_total{service="posts",why="${why}"}`;
   `haproxy_frontend_${what}_sessions{proxy="${proxy}",instance="door"}`;
 /** What docker-compose.yml keeps running, of ours. */
 export const PROGRAMS = ['gateway-1', 'gateway-2', 'users', 'posts', 'followers', 'door'];
@@ -255,6 +256,14 @@ export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
     bad: { [served]: always(0), [missing]: always(0) },
     by: '5m',
     labels: gateway,
+  CallsForged: {
+    // A scanner, and a clock that is wrong; two of a secret that was changed an hour ago.
+    well: { [refused('unsigned')]: growing(9), [refused('expired')]: growing(9), [refused('signature')]: always(2) },
+    // One call.
+    bad: { [refused('unsigned')]: always(0), [refused('replayed')]: '0 0 1+0x118' },
+    by: '2m',
+    labels: { service: 'posts', why: 'replayed' },
+  },
   },
   EventsWait: {
     well: { 'tributary_outbox_age_seconds{service="posts"}': always(59) },
