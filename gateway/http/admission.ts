@@ -43,6 +43,7 @@ export class Admission {
   #lateMs = 0;
   #timer: NodeJS.Timeout | undefined;
   #refused = 0;
+  #refusedAt = Number.NEGATIVE_INFINITY;
   #done = 0;
   #donePerMs: number | undefined;
   #busyMs = 0;
@@ -71,6 +72,11 @@ export class Admission {
     return this.#refused;
   }
 
+  /** When one was refused last, by `performance.now()`. */
+  get refusedAt(): number {
+    return this.#refusedAt;
+  }
+
   /** May one more be taken? Then `leave` tells its end. */
   enter(): boolean {
     if (this.full()) return false;
@@ -83,6 +89,7 @@ export class Admission {
   full(): boolean {
     if (this.#inside + 1 <= this.#limit) return false;
     this.#refused += 1;
+    this.#refusedAt = performance.now();
     this.#most = this.#inside;
     return true;
   }
