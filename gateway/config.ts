@@ -235,7 +235,7 @@ export const gatewaySettings = {
     max: 300_000,
     unit: 'ms',
     default: 1_000,
-    why: 'While the event loop never sleeps, no more requests are taken at once than get done in a quarter of it (in half of it, until it has been busy for ten seconds), and the others are answered 503; what waits that long for a long body or a new text to be read is answered 503 too; while calls wait that long for a subgraph, its fields are OVERLOADED at once. 0: everything waits.',
+    why: 'While the event loop never sleeps, no more requests are taken at once than get done in a quarter of it (in half of it, until it has been busy for ten seconds), and the others are answered 503; what waits that long for a long body or a new text to be read is answered 503 too; while calls wait that long for a subgraph, its fields are OVERLOADED at once. 0: nothing is refused for being late; each request waits as long as REQUEST_TIMEOUT_MS lets it, and 503 are only those for whom there is no room: of connections, of bytes that wait, of heap.',
   }),
   CONNECTIONS_MAX: whole({
     min: 1,
@@ -296,7 +296,7 @@ export const gatewaySettings = {
     max: 17_179_869_184,
     unit: 'bytes',
     default: 64 * 1024 * 1024,
-    why: 'What has come of all request bodies that are not whole yet; beyond it the longest is given up, with 503. Never less than four times BODY_BYTES.',
+    why: 'What has come of all request bodies that are not whole yet; beyond it the longest is given up, with 503. Never less than four times BODY_BYTES. As much may long bodies and new texts hold that wait to be read, or four of the longest variables, and never more than a quarter of the heap.',
   }),
   PERSISTED_DOCUMENTS: text({
     takes: 'a file',

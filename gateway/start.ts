@@ -41,7 +41,7 @@ import { Playground } from './http/playground.js';
 import { clientOf, Rates } from './http/rates.js';
 import { variablesHeapBytes } from './http/read-request.js';
 import { serve } from './http/serve.js';
-import { Turns } from './http/turns.js';
+import { Turns, waitingBytesMax } from './http/turns.js';
 import { Untaken } from './http/untaken.js';
 import { gatewayMetrics } from './metrics.js';
 import { connectionsWithin } from './open-files.js';
@@ -141,6 +141,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       'It may have fewer open files than CONNECTIONS_MAX and SUBGRAPH_CONNECTIONS say: so many clients are let in, and so many calls made to each address',
     );
   const variables = { bytes: config.VARIABLES_BYTES, depth: config.LIMIT_VALUE_DEPTH };
+  const bodiesBytes = Math.max(config.BODIES_BYTES, 4 * config.BODY_BYTES);
   const heap = new HeapWatch(logger);
   const admission =
     config.OVERLOAD_MS === 0
@@ -315,10 +316,11 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       bodyBytesMax: config.BODY_BYTES,
       variables,
       errorsMax: config.LIMIT_ERRORS,
-      bodies: new Bodies(Math.max(config.BODIES_BYTES, 4 * config.BODY_BYTES)),
+      bodies: new Bodies(bodiesBytes),
       turns: new Turns(
-        Math.max(config.BODIES_BYTES, 4 * config.BODY_BYTES, 4 * variablesHeapBytes(variables)),
+        waitingBytesMax(bodiesBytes, variablesHeapBytes(variables), heap.maxBytes),
         config.OVERLOAD_MS === 0 ? Infinity : config.OVERLOAD_MS,
+        admission && (() => admission.refusedAt),
       ),
       heap,
       untaken: new Untaken({

@@ -62,6 +62,7 @@ export class Admission {
   #timer: NodeJS.Timeout | undefined;
   #refused = 0;
   #refusedBefore = 0;
+  #refusedAt = Number.NEGATIVE_INFINITY;
   #done = 0;
   #donePerMs: number | undefined;
   #busyMs = 0;
@@ -116,6 +117,11 @@ export class Admission {
     return this.#refused;
   }
 
+  /** When one was refused last, or had to wait for its turn while a door may have refused others; by `performance.now()`. */
+  get refusedAt(): number {
+    return this.#refusedAt;
+  }
+
   /** May one more be taken? Then `leave` tells its end. */
   enter(): boolean {
     if (this.full()) return false;
@@ -128,6 +134,7 @@ export class Admission {
   full(): boolean {
     if (this.#inside + 1 <= this.#limit) return false;
     this.#refused += 1;
+    this.#refusedAt = performance.now();
     this.#most = this.#inside;
     return true;
   }
@@ -168,6 +175,7 @@ export class Admission {
     this.#refusedBefore = this.#refused;
     this.#sinceBusyMs = isBound ? 0 : this.#sinceBusyMs + elapsedMs;
     if (hasRefused && this.#sinceBusyMs < BOUND_MS + OPEN_MS) this.#sinceBusyMs = Math.min(this.#sinceBusyMs, BOUND_MS);
+    if (isLong && this.running.waiting > 0) this.#refusedAt = performance.now();
     this.running.look(utilization, isLong, heap === 'found full', max);
     // What it got done while it had little to do says nothing of what it can.
     if (!isBusy) this.#donePerMs = undefined;

@@ -109,12 +109,15 @@ export async function answerGraphql(
     const wished = responseTypeFor(request.headers.accept);
     if (wished) type = wished;
     const found = whoAsks(request, parts);
+    const lookedAt = found instanceof Promise ? parts.clock() : undefined;
     const who = found instanceof Promise ? await found : found;
+    // What we took to find out who asks is none of the client's slowness: it has so much less time for the rest.
+    const timeoutMs = parts.timeoutMs - (lookedAt === undefined ? 0 : parts.clock() - lookedAt);
     // Meanwhile: nobody would tell who reads the body that it does not come.
     if (request.destroyed) throw CLIENT_GONE;
     const subject = who.bearer?.subject ?? null;
     parts.rates?.requireLeft(request, subject);
-    const reading = readAsked(request, response, subject, wished, parts);
+    const reading = readAsked(request, response, subject, wished, timeoutMs, parts);
     const { asked, deadline } = await notForNothing(request, subject, parts, reading);
     const { answer, consistency, pastCaches, responseHeaders } = await answered(
       request,
@@ -207,6 +210,7 @@ async function readAsked(
   response: ServerResponse,
   subject: string | null,
   type: ResponseType | undefined,
+  timeoutMs: number,
   parts: GraphqlOverHttpParts,
 ): Promise<{ readonly asked: GraphqlRequest; readonly deadline: number }> {
   requireMethod(request.method);
@@ -222,13 +226,13 @@ async function readAsked(
     async dear(cost, bytes, parse) {
       requireHeap(parts);
       // It waits here as well.
-      deadline = parts.clock() + parts.timeoutMs;
+      deadline = parts.clock() + timeoutMs;
       await parts.rates?.take(request, subject, cost);
       if (cost < DEAR) return parse();
       return inTurn(request, response, subject, bytes, deadline - parts.clock(), parts, parse);
     },
   });
-  return { asked, deadline: deadline ?? parts.clock() + parts.timeoutMs };
+  return { asked, deadline: deadline ?? parts.clock() + timeoutMs };
 }
 
 /** 1 ms. */
@@ -325,11 +329,14 @@ interface Asking {
 }
 
 /** Who asks, by the headers alone: before the body of somebody who has nothing left would be read. */
-function whoAsks(request: IncomingMessage, { identity, rates }: GraphqlOverHttpParts): Asking | Promise<Asking> {
+function whoAsks(
+  request: IncomingMessage,
+  { identity, rates, timeoutMs }: GraphqlOverHttpParts,
+): Asking | Promise<Asking> {
   const counted =
     request.headers.authorization === undefined
       ? undefined
-      : rates?.lookAtToken(request, () => identity.knows?.(request) === true);
+      : rates?.lookAtToken(request, () => identity.knows?.(request) === true, timeoutMs);
   return counted === undefined ? asking(request, identity) : countedAsking(request, identity, counted);
 }
 
@@ -419,7 +426,7 @@ async function answered(
         : prepare();
     const isKnown = documents.has(text);
     if (isKnown) takePlace(place);
-    // It waits in no place of those who only want to be answered.
+    // It waits in no place of those who only want to be answered, and gives way to them (restMs).
     const preparing = isKnown
       ? found()
       : inTurn(

@@ -433,6 +433,22 @@ describe('a client that asks for more than it may', () => {
     expect((await ask('203.0.113.53', '{me{id}}', { authorization: 'known' })).status).toBe(200);
   });
 
+  it('waits to have its token looked at no longer than its request may take (control: until there is a place for it)', async () => {
+    const own = new Rates({
+      person: undefined,
+      address: budgets.of({ name: 'looked at', points: 1, windowS: 600 }),
+      proxies: 0,
+    });
+    const request = asked('203.0.113.60');
+    await expect(own.take(request, null, 2)).rejects.toThrow(Refusal);
+    const look = (mostMs?: number) => own.lookAtToken(request, () => false, mostMs)!;
+    const underWay = await Promise.all(Array.from({ length: 20 }, () => look()));
+    await expect(look(0)).rejects.toMatchObject({ code: 'RATE_LIMITED' });
+    const waiting = look();
+    underWay[0]!(false);
+    expect(await waiting).toBeInstanceOf(Function);
+  });
+
   it('is asked for no token that is known while it has something left (control: when it has not)', async () => {
     asksKnown = 0;
     const known = { authorization: 'known' };

@@ -138,9 +138,14 @@ export class Rates {
 
   /**
    * Before a token is looked at that is not `known`. Throws RATE_LIMITED where its address has nothing left and has sent more than a few that
-   * were none since: each refusal would cost the look as well. Resolves to how to tell what it was; undefined: nobody counts.
+   * were none since: each refusal would cost the look as well. Resolves to how to tell what it was; undefined: nobody counts. Nobody waits for
+   * that longer than `mostMs`, as long as their request may take.
    */
-  lookAtToken(request: IncomingMessage, known: () => boolean): Promise<(isForged: boolean) => void> | undefined {
+  lookAtToken(
+    request: IncomingMessage,
+    known: () => boolean,
+    mostMs = WAITING_MS,
+  ): Promise<(isForged: boolean) => void> | undefined {
     if (this.#spent.size === 0) return undefined;
     const waitMs = this.#waitOf(this.#address, request, undefined);
     if (waitMs <= 0 || known()) return undefined;
@@ -149,7 +154,7 @@ export class Rates {
     let looks = this.#looks.get(key);
     if (!looks || looks.until <= now)
       this.#looks.set(key, (looks = { until: now + waitMs, forged: 0, underWay: 0, waiting: new Set() }));
-    return look(looks, waitMs);
+    return look(looks, waitMs, Math.min(WAITING_MS, mostMs));
   }
 
   /**
@@ -162,9 +167,9 @@ export class Rates {
 }
 
 /** As many at once as may still be forged: which of them are is known when they have been looked at, and the others do not count. */
-async function look(looks: Looks, waitMs: number): Promise<(isForged: boolean) => void> {
+async function look(looks: Looks, waitMs: number, mostMs: number): Promise<(isForged: boolean) => void> {
   const { waiting } = looks;
-  const until = performance.now() + WAITING_MS;
+  const until = performance.now() + mostMs;
   while (looks.forged + looks.underWay >= FORGED_MAX) {
     const leftMs = until - performance.now();
     if (looks.forged >= FORGED_MAX || waiting.size >= WAITING_MAX || leftMs <= 0) throw tooMany(waitMs);

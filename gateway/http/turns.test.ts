@@ -5,9 +5,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { openBudgets } from '#libs/rate-limit';
 import { silent, type Logger } from '#libs/telemetry';
 import { startTinyHttp, type TinyHttp, type TinyHttpOptions } from '../../test/tiny/tiny-http.js';
+import { Admission } from './admission.js';
 import { Rates } from './rates.js';
+import type { Bearer, Identity } from './identity.js';
 import { Refusal } from './refusal.js';
-import { Turns } from './turns.js';
+import { restMs, Turns, waitingBytesMax } from './turns.js';
 
 /** Counts the turns of the event loop. */
 function loop(): { turn: number; end: () => void } {
@@ -25,7 +27,47 @@ const spin = (ms = 8): void => {
   for (const until = performance.now() + ms; performance.now() < until;);
 };
 
+/**
+ * An event loop by its own clock: 1,500 requests a second, each of which is 0.5 ms of work with a service's answer in the middle, and one of the
+ * dearest texts in each turn. The part of those requests that is taken and answered.
+ */
+function answered(newPerS: number, givesWay: boolean): number {
+  const [perMs, workMs, serviceMs, dearMs] = [1.5, 0.25, 5, 90];
+  const admission = new Admission({ lateMs: 1_000, max: 10_000 });
+  const asked: number[] = [];
+  let [now, came, done, waiting, newCame, lookedAt, busyMs] = [0, 0, 0, 0, 0, 0, 0];
+  let [refusedAt, endedAt] = [-Infinity, -Infinity];
+  while (now < 60_000) {
+    let workedMs = 0;
+    for (; came < Math.floor(now * perMs); came += 1)
+      if (admission.enter()) {
+        workedMs += workMs;
+        asked.push(now + workedMs + serviceMs);
+      } else refusedAt = now;
+    for (; asked.length > 0 && asked[0]! <= now; done += 1) {
+      asked.shift();
+      workedMs += workMs;
+      admission.leave();
+    }
+    for (; newCame < Math.floor((now * newPerS) / 1_000); newCame += 1) waiting = Math.min(50, waiting + 1);
+    if (waiting > 0 && !(givesWay && restMs(now, refusedAt, endedAt, dearMs) > 0)) {
+      waiting -= 1;
+      workedMs += dearMs;
+      endedAt = now + workedMs;
+    }
+    busyMs += workedMs;
+    now += Math.max(1, workedMs);
+    const elapsedMs = now - lookedAt;
+    if (elapsedMs < 100) continue;
+    admission.late(elapsedMs - 100);
+    admission.look(busyMs / elapsedMs, elapsedMs);
+    [lookedAt, busyMs] = [now, 0];
+  }
+  return done / (came - asked.length);
+}
+
 const DAY = 86_400_000;
+const MB = 1024 * 1024;
 
 describe('work that nothing can interrupt', () => {
   let turns = new Turns(1_000);
@@ -129,10 +171,70 @@ describe('work that nothing can interrupt', () => {
     expect([began, turns.bytes]).toEqual([['a', 'b', 'c', 'b'], 0]);
   });
 
+  it('may hold more than all may where it waits alone (control: beside another)', async () => {
+    expect(await take('a', () => 'done', 5_000)).toBe('done');
+    const [large, small] = await Promise.allSettled([take('a', () => 'done', 5_000), take('b', () => 'done', 1)]);
+    expect([large, small]).toMatchObject([{ reason: { code: 'OVERLOADED' } }, { value: 'done' }]);
+    expect(turns.bytes).toBe(0);
+  });
+
+  it.each([
+    // As it comes: 64 MB, and 20 times 64 kB.
+    ['bodies', 64 * MB, 1.25 * MB, 2_096 * MB, 64 * MB],
+    ['four of the longest variables', 64 * MB, 20 * 4 * MB, 2_096 * MB, 320 * MB],
+    // VARIABLES_BYTES=67108864: four of them would be 5 GB.
+    ['a quarter of the heap, whatever is set', 64 * MB, 20 * 64 * MB, 512 * MB, 128 * MB],
+    ['a quarter of the heap, whatever BODIES_BYTES is', 1_024 * MB, 1.25 * MB, 512 * MB, 128 * MB],
+  ])('may hold as much as %s', (_, bodies, variables, heap, most) => {
+    expect(waitingBytesMax(bodies, variables, heap)).toBe(most);
+  });
+
+  it('is left for a tenth of the time while requests are refused (control: while none is)', async () => {
+    const restsOf = async (refusedAt: () => number): Promise<{ rests: number[]; shortest: number }> => {
+      const some = new Turns(1_000, DAY, refusedAt);
+      const took: number[] = [];
+      const rests: number[] = [];
+      let ended: number | undefined;
+      const work = (): void => {
+        const began = performance.now();
+        if (ended !== undefined) rests.push(began - ended);
+        spin(20);
+        ended = performance.now();
+        took.push(ended - began);
+      };
+      await Promise.all(['a', 'b', 'c', 'd'].map((who) => some.take(who, 1, DAY, work)));
+      expect(some.bytes).toBe(0);
+      return { rests, shortest: Math.min(...rests.map((rest, nth) => rest / took[nth]!)) };
+    };
+    const refusing = await restsOf(() => performance.now());
+    expect([refusing.rests.length, refusing.shortest > 8]).toEqual([3, true]);
+    // Of a refusal of long ago nobody knows any more.
+    for (const at of [-Infinity, performance.now() - 2_000]) expect((await restsOf(() => at)).shortest).toBeLessThan(8);
+  });
+
+  it.each([
+    ['as many as can be read', 1_000],
+    ['five a second', 5],
+  ])(
+    'leaves those who only want to be answered their places: asked for three quarters of what it can, and for new texts, %s (control: read whenever it is their turn)',
+    (_, newPerS) => {
+      expect(answered(newPerS, true)).toBeGreaterThan(0.9);
+      expect(answered(newPerS, false)).toBeLessThan(0.75);
+      expect(answered(0, false)).toBe(1);
+    },
+  );
+
   it('is not begun for who has waited too long', async () => {
     const began: string[] = [];
     let pay = (): void => {};
-    const first = take('a', () => new Promise<void>((resolve) => (pay = resolve)));
+    let first: Promise<unknown> = Promise.resolve();
+    // It has begun, however busy the machine is.
+    await new Promise<void>((hasBegun) => {
+      first = take('a', () => {
+        hasBegun();
+        return new Promise<void>((resolve) => (pay = resolve));
+      });
+    });
     const late = turns.take('a', 1, 20, () => began.push('late'));
     await expect(late).rejects.toMatchObject({ code: 'OVERLOADED' });
     await expect(late).rejects.toBeInstanceOf(Refusal);
@@ -261,6 +363,64 @@ describe('texts that nobody has sent before, and that are as dear to read as a t
     expect(reads()).toBe(3);
     heap.full = false;
     expect(await statuses(2)).toEqual([200, 200, 200]);
+  });
+
+  it('take no place of those who are answered while they wait, and one when they are read (control: what is known, at once)', async () => {
+    const admission = new Admission({ lateMs: 1_000, max: 16 });
+    const turns = new Turns(10_000_000);
+    const { tiny } = await start({ turns, admission });
+    const inside: number[] = [];
+    const take = turns.take.bind(turns);
+    turns.take = (...piece) => {
+      inside.push(admission.inside);
+      // While it waits, others come for all places.
+      while (admission.enter());
+      return take(...piece);
+    };
+    const leave = (): void => {
+      while (admission.inside > 0) admission.leave();
+    };
+    expect((await post(tiny, '{"query":"query New{me{id}}"}')).status).toBe(503);
+    leave();
+    expect((await post(tiny, '{"query":"query New{me{id}}"}')).status).toBe(200);
+    expect(inside).toEqual([0]);
+    while (admission.enter());
+    expect((await post(tiny, '{"query":"query New{me{id}}"}')).status).toBe(503);
+    expect(admission.refusedAt).toBeGreaterThan(0);
+    leave();
+  });
+
+  it('have less time by what it took to find out who asks (control: by what their client took to send them)', async () => {
+    let now = 0;
+    const identity: Identity = {
+      bearer: async ({ headers }) => {
+        await delay(1);
+        if (headers['x-slow'] !== undefined) now += 4_000;
+        return null as unknown as Bearer;
+      },
+      assertion: () => undefined,
+    };
+    const { tiny } = await start({ identity, clock: () => now, timeoutMs: 10_000 });
+    const deadlineOf = async (headers: Record<string, string>, comesLate = false): Promise<number | undefined> => {
+      const began = now;
+      const body = new ReadableStream<Uint8Array>({
+        async pull(controller) {
+          if (comesLate) now += 4_000;
+          controller.enqueue(Buffer.from('{"query":"{me{id}}"}'));
+          controller.close();
+        },
+      });
+      const init = {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...headers },
+        body,
+        duplex: 'half',
+      };
+      expect((await fetch(tiny.url, init as RequestInit)).status).toBe(200);
+      return tiny.executed.at(-1)!.context.deadline! - began;
+    };
+    // Of both 4 s are over: of the one 6 s are left, of the other 10.
+    expect([await deadlineOf({ 'x-slow': '1' }), await deadlineOf({}, true)]).toEqual([10_000, 14_000]);
   });
 
   /** Each on a connection that is open already, all in one go; the status of each. */

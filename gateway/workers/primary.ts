@@ -64,6 +64,8 @@ class Workers {
   #tries = 0;
   #line: Promise<void> = Promise.resolve();
   #trouble = '';
+  /** Of `#trouble` what the newest text itself is to blame for: it stays until there is another text. */
+  #refused = '';
   #failures = 0;
   #restarts = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -224,19 +226,25 @@ class Workers {
   // The supergraph
 
   async #watch(): Promise<void> {
+    let read: string | undefined;
     try {
       const signal = AbortSignal.any([this.#ending.signal, AbortSignal.timeout(READ_MS)]);
-      const sdl = this.#again ?? (await this.#source.read(signal));
+      const sdl = (read = this.#again ?? (await this.#source.read(signal)));
       this.#again = undefined;
       if (sdl !== undefined) {
         readSupergraph(sdl, this.#config.addressOf, this.#config.mayAsk);
         await this.#inTurn(() => this.#switch(sdl));
-        this.#trouble = '';
+        this.#trouble = this.#refused = '';
+      } else if (this.#trouble !== this.#refused) {
+        // Where it comes from was away. When it is again, that has to be said again.
+        this.#logger.info({ from: this.#source.from }, 'The supergraph can be read again');
+        this.#trouble = this.#refused;
       }
       this.#failures = 0;
     } catch (error) {
       this.#failures += 1;
       this.#say(error instanceof Error ? error.message : String(error));
+      if (read !== undefined) this.#refused = this.#trouble;
     }
     if (this.#ending.signal.aborted) return;
     const { SUPERGRAPH_POLL_MS } = this.#config;

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { Agent, request } from 'node:http';
+import { Agent, createServer as createHttpServer, request } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -304,6 +304,44 @@ describe('workers', () => {
     await child?.destroy();
     child = undefined;
   });
+
+  it('are told each time that where the supergraph comes from is away, and when it is back; not that it is, of a text that was refused (control)', async () => {
+    let answer: { status: number; sdl: string; etag: string } = { status: 200, sdl: tiny.sdl, etag: '"good"' };
+    let looks = 0;
+    const source = createHttpServer((asked, response) => {
+      looks += 1;
+      const { status, sdl, etag } = answer;
+      if (status === 200 && asked.headers['if-none-match'] === etag) return void response.writeHead(304).end();
+      response.writeHead(status, { etag }).end(status === 200 ? sdl : '');
+    });
+    await new Promise<void>((resolve) => source.listen(0, '127.0.0.1', resolve));
+    try {
+      const { port: at } = source.address() as AddressInfo;
+      const { program } = await start({ WORKERS: '2', SUPERGRAPH: `http://127.0.0.1:${at}/` });
+      const count = (text: string): number => program.output().split(text).length - 1;
+      const [stays, back] = ['answered with status 503', 'The supergraph can be read again'];
+      for (const times of [1, 2]) {
+        answer = { ...answer, status: 503 };
+        await until(() => count(stays) === times);
+        answer = { ...answer, status: 200 };
+        await until(() => count(back) === times);
+      }
+      answer = { status: 200, sdl: tiny.sdl.replaceAll(tiny.posts.url, 'gopher://nowhere/'), etag: '"bad"' };
+      await until(() => count('gopher') > 0);
+      const told = count('gopher');
+      answer = { ...answer, status: 503 };
+      await until(() => count(stays) === 3);
+      answer = { ...answer, status: 200 };
+      await until(() => count(back) === 3);
+      // It is the trouble of before again, and is not said to be over when it is read once more.
+      const before = looks;
+      await until(() => looks >= before + 5);
+      expect([count(stays), count(back), count('gopher')]).toEqual([3, 3, told]);
+    } finally {
+      source.closeAllConnections();
+      source.close();
+    }
+  }, 300_000);
 
   it('one with an error that nobody caught drains for as long as DRAIN_MS says, is replaced at once, and no balancer hears of it', async () => {
     const breaks = join(folder, 'breaks.mjs');

@@ -1,3 +1,4 @@
+import { refusalOf } from '#libs/redis';
 import { Outage, type Clock, type Logger } from '#libs/telemetry';
 
 const FAILURES_MAX = 3;
@@ -26,6 +27,10 @@ export class Circuit {
       began: 'the cache fails; reads go to the database until it answers again',
       lasts: 'the cache still fails',
       over: 'the cache answers again',
+      otherwise: (error) => {
+        const refusal = refusalOf(error);
+        return refusal && `${refusal}; meanwhile nothing is cached, and reads go to the database`;
+      },
       clock,
     });
   }

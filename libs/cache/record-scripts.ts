@@ -219,3 +219,46 @@ local function same(kept, text)
 end
 for nth = 2, #ARGV, 2 do answer[#answer + 1] = same(ARGV[nth], ARGV[nth + 1]) end
 return answer`;
+
+/**
+ * KEYS: the newer of what was told, the older. ARGV: how many one of them holds, how long it is known, ms; then names and versions. When
+ * the newer one is as old as that, or full, it becomes the older one, and what that had is forgotten: whoever asks for it is shown nothing kept,
+ * which is slow and never wrong. So is what a full Redis does not take, or another hand has put there.
+ */
+export const TELL = `
+local most, lifetimeMs = tonumber(ARGV[1]), tonumber(ARGV[2])
+local function versionIn(key, name)
+  local kept = redis.pcall('HGET', key, name)
+  return type(kept) == 'string' and tonumber(kept) or 0
+end
+for nth = 1, 2 do
+  local kind = redis.call('TYPE', KEYS[nth]).ok
+  if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', KEYS[nth]) end
+end
+local count = (#ARGV - 2) / 2
+local had = redis.call('HLEN', KEYS[1])
+if had > 0 and (had + count > most or redis.call('PTTL', KEYS[1]) < lifetimeMs) then
+  redis.call('UNLINK', KEYS[2])
+  redis.call('RENAME', KEYS[1], KEYS[2])
+  had = 0
+end
+for nth = 3, #ARGV, 2 do
+  local name = ARGV[nth]
+  local version = math.max(tonumber(ARGV[nth + 1]), versionIn(KEYS[1], name), versionIn(KEYS[2], name))
+  if type(redis.pcall('HSET', KEYS[1], name, version)) == 'table' then return 0 end
+  -- At once: what follows may fail, and nothing stays for ever.
+  if had == 0 then redis.call('PEXPIRE', KEYS[1], 2 * lifetimeMs) had = 1 end
+end
+return 1`;
+
+/** KEYS: the newer of what was told, the older. ARGV: names. Of each the version, 0 where there is none. */
+export const TOLD = `
+local versions = {}
+for nth = 1, #ARGV do versions[nth] = 0 end
+for _, key in ipairs(KEYS) do
+  local kept = redis.pcall('HMGET', key, unpack(ARGV))
+  if not kept.err then
+    for nth = 1, #ARGV do versions[nth] = math.max(versions[nth], tonumber(kept[nth] or 0) or 0) end
+  end
+end
+return versions`;

@@ -42,7 +42,8 @@ withServer('redis', 'records in one Redis', () => {
     server = await startRedis();
   });
   afterAll(() => server.stop());
-  const open = (): RedisRecords => new RedisRecords({ url: server.url, logger: silent, deadlineMs: 10_000 });
+  const open = (toldKept?: number): RedisRecords =>
+    new RedisRecords({ url: server.url, logger: silent, deadlineMs: 10_000, toldKept });
 
   recordStoreContract(async () => {
     await tell(server.port, 'FLUSHALL');
@@ -102,13 +103,52 @@ withServer('redis', 'records in one Redis', () => {
     await tell(server.port, 'CONFIG SET maxmemory 1');
     try {
       expect(await valueIn(store, 'a')).toBe('Ann');
-      await store.drop({ entities: ['a'] });
+      // Because of which write, it has no room for: who has written it is shown nothing kept by others.
+      await store.drop({ entities: ['a'], told: [{ name: 'users a', version: 1 }] });
+      expect(await store.told(['users a'])).toEqual([undefined]);
+      // (control) A key for each of them is refused, and with it the drop would count as not delivered.
+      await expect(tell(server.port, 'SET told 1 PX 360000')).rejects.toThrow('OOM');
       await store.fill([fillOf('a', 'Ann')], stamp);
     } finally {
       await tell(server.port, 'CONFIG SET maxmemory 0');
     }
     expect(await valueIn(store, 'a')).toBeUndefined();
     await store.close();
+  });
+
+  it('know as many writes as they may, the newest, whoever writes how much; control: a key for each has no end', async () => {
+    await tell(server.port, 'FLUSHALL');
+    const [store, name] = [open(100), (nth: number): string => `users user:${nth}`];
+    const sizes = async (): Promise<number[]> =>
+      Promise.all(['', '-before'].map((which) => numberOf(`HLEN tributary:{entity:0}!told${which}`)));
+    const numberOf = async (command: string): Promise<number> => Number((await tell(server.port, command)).slice(1));
+    await store.ready();
+    for (let nth = 0; nth < 1_000; nth += 10) {
+      const told = Array.from({ length: 10 }, (_, more) => ({ name: name(nth + more), version: nth + 1 }));
+      await store.drop({ told });
+      expect(Math.max(...(await sizes()))).toBeLessThanOrEqual(50);
+      // What was told a moment ago is known, for longer than a token lives.
+      expect(await store.told([name(nth), name(nth + 9)])).toEqual([nth + 1, nth + 1]);
+    }
+    expect(await store.told([name(0), name(899), name(950), name(999)])).toEqual([undefined, undefined, 951, 991]);
+    for (const which of ['', '-before']) {
+      const ttl = await numberOf(`PTTL tributary:{entity:0}!told${which}`);
+      expect([which, ttl > 350_000, ttl <= 720_000]).toEqual([which, true, true]);
+    }
+    // Who asks for many leaves nothing there.
+    const before = await numberOf('DBSIZE');
+    const asked = Array.from({ length: 5_000 }, (_, nth) => `users user:never ${nth}`);
+    expect(await store.told(asked)).toEqual(asked.map(() => undefined));
+    expect(await numberOf('DBSIZE')).toBe(before);
+    // Another hand has been there.
+    for (const which of ['', '-before']) await tell(server.port, `SET tributary:{entity:0}!told${which} x`);
+    expect(await store.told([name(999)])).toEqual([undefined]);
+    await store.drop({ told: [{ name: name(999), version: 7 }] });
+    expect(await store.told([name(999)])).toEqual([7]);
+    await store.close();
+
+    for (let nth = 0; nth < 300; nth += 1) await tell(server.port, `SET control:${nth} 1 PX 360000`);
+    expect((await numberOf('DBSIZE')) - before).toBeGreaterThanOrEqual(299);
   });
 
   it('what a replica took over in a failover counts for nothing: it may have missed a drop', async () => {

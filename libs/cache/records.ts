@@ -136,6 +136,12 @@ export interface Told {
  */
 export const TOLD_MS = 360_000;
 
+/**
+ * How many names of them Redis holds, whoever writes how much: three for each write (0.1 kB each). Beyond them the oldest are forgotten as if
+ * they were older.
+ */
+export const TOLD_KEPT = 100_000;
+
 /** A load that outlives its lease still answers its callers, and fills; only others no longer wait for it. */
 export const RECORD_LEASE_MS = 2_000;
 

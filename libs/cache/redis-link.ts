@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { connectRedis, isClustered, type Connection } from '#libs/redis';
+import { connectRedis, isClustered, refusalOf, type Connection } from '#libs/redis';
 import { currentSpan, traced, type Logger } from '#libs/telemetry';
 
 /** How long a call may take before the caller goes on without the cache. */
@@ -19,6 +19,8 @@ export class RedisLink {
   /** The connection stands, or has had its time to. */
   readonly #begun: Promise<void>;
   #unanswered = 0;
+  /** What it has against us, while it does not let us in. */
+  #refusal: Error | undefined;
 
   constructor(options: { url: string; logger: Logger; deadlineMs?: number | undefined }) {
     this.#deadlineMs = options.deadlineMs ?? DEADLINE_MS;
@@ -30,7 +32,11 @@ export class RedisLink {
       commandTimeout: 4 * this.#deadlineMs,
     });
     // ioredis throws where nobody listens, and repeats itself at every attempt; the short circuit says it once.
-    client.on('error', (error: Error) => options.logger.debug({ error: error.message }, 'cache connection failed'));
+    client.on('error', (error: Error) => {
+      options.logger.debug({ error: error.message }, 'cache connection failed');
+      if (refusalOf(error) !== undefined) this.#refusal = error;
+    });
+    client.on('ready', () => (this.#refusal = undefined));
     this.client = client;
     this.clustered = isClustered(options.url);
     this.#begun = new Promise((resolve) => {
@@ -69,7 +75,12 @@ export class RedisLink {
     const work = async (): Promise<void> => {
       // ioredis refuses commands until the connection stands. After a start the first calls wait for it instead.
       await this.#begun;
-      await Promise.all(parts.map(one));
+      try {
+        await Promise.all(parts.map(one));
+      } catch (error) {
+        // Of the connection the command itself knows only that it is not there.
+        throw this.#refusal ?? error;
+      }
     };
     if (await within(this.#deadlineMs, work())) {
       this.#unanswered = 0;

@@ -2,11 +2,12 @@ import { randomUUID } from 'node:crypto';
 import type { Cluster, Redis } from 'ioredis';
 import type { Logger } from '#libs/telemetry';
 import { folded, readField, sumOf, writeField } from './record-field.js';
-import { LOOK, FILL, DROP, UNCHANGED } from './record-scripts.js';
+import { LOOK, FILL, DROP, TELL, TOLD, UNCHANGED } from './record-scripts.js';
 import {
   DROPS_KEPT,
   namesOf,
   RECORD_LEASE_MS,
+  TOLD_KEPT,
   TOLD_MS,
   type Ask,
   type Found,
@@ -26,6 +27,8 @@ interface Scripts {
   tributaryLookRecords(keys: number, ...rest: (string | number)[]): Promise<LookAnswer>;
   tributaryFillRecords(keys: number, ...rest: (string | number)[]): Promise<number>;
   tributaryDropRecords(keys: number, ...rest: (string | number)[]): Promise<number>;
+  tributaryTell(keys: number, ...rest: (string | number)[]): Promise<number>;
+  tributaryTold(keys: number, ...rest: string[]): Promise<number[]>;
   tributaryUnchanged(keys: number, ...rest: string[]): Promise<[state: string, now: number, ...same: number[]]>;
 }
 
@@ -63,14 +66,24 @@ export class RedisRecords implements RecordStore {
   readonly #link: RedisLink;
   readonly #client: (Redis | Cluster) & Scripts;
   readonly #leaseMs: number;
+  readonly #toldKept: number;
 
-  constructor(options: { url: string; logger: Logger; deadlineMs?: number | undefined; leaseMs?: number | undefined }) {
+  constructor(options: {
+    url: string;
+    logger: Logger;
+    deadlineMs?: number | undefined;
+    leaseMs?: number | undefined;
+    toldKept?: number | undefined;
+  }) {
     this.#link = new RedisLink(options);
+    this.#toldKept = options.toldKept ?? TOLD_KEPT;
     this.#leaseMs = options.leaseMs ?? RECORD_LEASE_MS;
     const { client } = this.#link;
     client.defineCommand('tributaryLookRecords', { lua: LOOK });
     client.defineCommand('tributaryFillRecords', { lua: FILL });
     client.defineCommand('tributaryDropRecords', { lua: DROP });
+    client.defineCommand('tributaryTell', { lua: TELL });
+    client.defineCommand('tributaryTold', { lua: TOLD });
     client.defineCommand('tributaryUnchanged', { lua: UNCHANGED });
     this.#client = client as (Redis | Cluster) & Scripts;
   }
@@ -166,9 +179,13 @@ export class RedisRecords implements RecordStore {
       });
     }
     // Only now: whoever finds it may rely on all of the above.
-    await this.#link.send(told, async ({ name, version }) => {
-      await this.#client.set(this.#toldKeyOf(name), version, 'PX', TOLD_MS);
-    });
+    await this.#link.send(
+      this.#toldParts(told, ({ name }) => name),
+      async ({ bucket, part }) => {
+        const names = part.flatMap(({ name, version }) => [name, version]);
+        await this.#client.tributaryTell(2, ...this.#toldOf(bucket), this.#toldMax, TOLD_MS, ...names);
+      },
+    );
   }
 
   remember(sights: readonly Sight[]): RedisRemembered {
@@ -206,12 +223,15 @@ export class RedisRecords implements RecordStore {
   }
 
   async told(names: readonly string[]): Promise<(number | undefined)[]> {
-    const versions: (number | undefined)[] = names.map(() => undefined);
-    await this.#link.send([...names.entries()], async ([nth, name]) => {
-      const version = Number(await this.#client.get(this.#toldKeyOf(name)));
-      if (version > 0) versions[nth] = version;
-    });
-    return versions;
+    const versions = new Map<string, number>();
+    await this.#link.send(
+      this.#toldParts(names, (name) => name),
+      async ({ bucket, part }) => {
+        const found = await this.#client.tributaryTold(2, ...this.#toldOf(bucket), ...part);
+        for (const [nth, version] of found.entries()) if (version > 0) versions.set(part[nth]!, version);
+      },
+    );
+    return names.map((name) => versions.get(name));
   }
 
   async inspect(entity: string): Promise<Inspected[]> {
@@ -270,8 +290,24 @@ export class RedisRecords implements RecordStore {
     return `tributary:{entity:${bucket}}:${entity}${variant === '' ? '' : `\n${variant}`}`;
   }
 
-  #toldKeyOf(name: string): string {
-    return `tributary:{entity:${this.#bucketOf(name)}}:told ${name}`;
+  /** By bucket, as many as one script may have. */
+  #toldParts<Item>(items: readonly Item[], nameOf: (item: Item) => string): { bucket: number; part: Item[] }[] {
+    return [...groupedBy(items, (item) => this.#bucketOf(nameOf(item)))].flatMap(([bucket, own]) =>
+      Array.from({ length: Math.ceil(own.length / NAMES_PER_SCRIPT) }, (_, nth) => ({
+        bucket,
+        part: own.slice(nth * NAMES_PER_SCRIPT, (nth + 1) * NAMES_PER_SCRIPT),
+      })),
+    );
+  }
+
+  /** Of each of the two of a bucket. */
+  get #toldMax(): number {
+    return Math.ceil(this.#toldKept / 2 / (this.#link.clustered ? BUCKETS : 1));
+  }
+
+  #toldOf(bucket: number): string[] {
+    const head = `tributary:{entity:${bucket}}!told`;
+    return [head, `${head}-before`];
   }
 
   #stateOf(bucket: number): string[] {

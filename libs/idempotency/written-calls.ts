@@ -1,5 +1,5 @@
 import type { Tx } from '#libs/database';
-import { Failure } from '#libs/failure';
+import { RefusedCall } from '#libs/identity';
 
 /** Longer than anybody believes what is signed of a call (40 s), whatever the clocks of machines say. */
 export const CALLS_KEPT_MS = 300_000;
@@ -12,5 +12,5 @@ export const CALLS_KEPT_MS = 300_000;
  */
 export async function takeForWriting(tx: Pick<Tx, 'query'>, call: string): Promise<void> {
   const taken = await tx.query('INSERT INTO written_calls (id) VALUES ($1) ON CONFLICT DO NOTHING RETURNING 1', [call]);
-  if (taken.length === 0) throw new Failure('UNAUTHENTICATED', 'This call has been carried out.');
+  if (taken.length === 0) throw new RefusedCall('written', 'This call has been carried out.');
 }

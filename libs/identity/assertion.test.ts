@@ -7,9 +7,11 @@ import {
   globalId,
   IDEMPOTENCY_HEADER,
   newId,
+  RefusedCall,
   requireCall,
   SESSION_HEADER,
   type Call,
+  type Refusal,
 } from './index.js';
 
 let now = Date.UTC(2026, 10, 20);
@@ -143,39 +145,45 @@ describe('an assertion', () => {
   it('control: what is forged below is taken as it was before', () => {
     expect(users.take(signed(head, claims()))).toMatchObject({ subject: alice });
   });
-  it.each<[string, () => string | undefined]>([
-    ['nothing', () => undefined],
-    ['empty', () => ''],
-    ['64 KB', () => 'x'.repeat(65_536)],
-    ['for another subgraph', () => signer.sign('posts', alice, { body })],
+  it.each<[string, Refusal, () => string | undefined]>([
+    ['nothing', 'unsigned', () => undefined],
+    ['empty', 'unsigned', () => ''],
+    ['64 KB', 'unsigned', () => 'x'.repeat(65_536)],
+    ['for another subgraph', 'signature', () => signer.sign('posts', alice, { body })],
     [
       'for another subgraph, though by our secret',
+      'audience',
       () => new AssertionSigner({ secrets: () => `users${secret}`, clock }).sign('posts', alice, { body }),
     ],
-    ['by another secret', () => new AssertionSigner({ secrets: () => secret, clock }).sign('users', alice, { body })],
-    ['alg none', () => `${none}.${good().split('.')[1]}.`],
+    [
+      'by another secret',
+      'signature',
+      () => new AssertionSigner({ secrets: () => secret, clock }).sign('users', alice, { body }),
+    ],
+    ['alg none', 'unsigned', () => `${none}.${good().split('.')[1]}.`],
     [
       'another header, well signed',
+      'unsigned',
       () => signed(Buffer.from('{"typ":"at+jwt","alg":"HS256"}').toString('base64url'), claims()),
     ],
-    ['changed', () => good().replace(/\.(.)/, (_, c: string) => `.${c === 'e' ? 'f' : 'e'}`)],
-    ['cut', () => good().slice(0, -1)],
-    ['with another spelling of the same signature', () => `${good()}=`],
-    ['two at once', () => `${good()}, ${good()}`],
-    [
-      'from the future',
-      () =>
-        new AssertionSigner({ secrets: (s) => `${s}${secret}`, clock: () => now + 60_000 }).sign('users', alice, {
-          body,
-        }),
-    ],
-    ['that wants to live for ever', () => signed(head, { ...claims(), exp: now / 1_000 + 9_999 })],
-    ['by another issuer', () => signed(head, { ...claims(), iss: 'me' })],
-    ['of no call', () => timed()],
-    ['with a name and no call', () => signed(head, { ...claims(), call: undefined })],
-    ['of a call without a name', () => signed(head, { ...claims(), jti: undefined })],
-  ])('is refused when it is %s', (_, made) => {
-    expect(refused(made())).toBe('UNAUTHENTICATED');
+    ['changed', 'signature', () => good().replace(/\.(.)/, (_, c: string) => `.${c === 'e' ? 'f' : 'e'}`)],
+    ['cut', 'signature', () => good().slice(0, -1)],
+    ['with another spelling of the same signature', 'signature', () => `${good()}=`],
+    ['two at once', 'signature', () => `${good()}, ${good()}`],
+    ['from the future', 'early', () => signedAt(now + 60_000)],
+    ['from the past', 'expired', () => signedAt(now - 60_000)],
+    ['that wants to live for ever', 'audience', () => signed(head, { ...claims(), exp: now / 1_000 + 9_999 })],
+    ['by another issuer', 'audience', () => signed(head, { ...claims(), iss: 'me' })],
+    ['of no call', 'untied', () => timed()],
+    ['with a name and no call', 'untied', () => signed(head, { ...claims(), call: undefined })],
+    ['of a call without a name', 'untied', () => signed(head, { ...claims(), jti: undefined })],
+    ['taken', 'replayed', () => taken(good())],
+  ])('is refused when it is %s, and says that it is %s', (_, why, made) => {
+    const error = thrown(() => users.take(made()));
+    expect(error).toBeInstanceOf(RefusedCall);
+    expect(error).toMatchObject({ code: 'UNAUTHENTICATED', why });
+    // Who sent it is told the same as everybody.
+    expect((error as Error).message).toBe('This service answers the gateway only.');
   });
 });
 
@@ -214,7 +222,8 @@ describe('what an assertion is for', () => {
     ['no client', { ...call, headers: { ...key, [CLIENT_HEADER]: undefined } }],
     ['what is a header in the body', { ...call, headers: { ...key, [CLIENT_HEADER]: undefined }, body: `c\n${body}` }],
   ])('is not %s', (_, came) => {
-    expect(asked(came)).toBe('UNAUTHENTICATED');
+    const asserted = users.take(signer.sign('users', alice, call));
+    expect(thrown(() => requireCall(asserted, came))).toMatchObject({ code: 'UNAUTHENTICATED', why: 'altered' });
   });
 });
 
@@ -253,12 +262,26 @@ function refused(assertion: string | undefined): unknown {
 }
 
 function code(work: () => unknown): unknown {
+  return (thrown(work) as { code?: string } | undefined)?.code;
+}
+
+function thrown(work: () => unknown): unknown {
   try {
     work();
     return undefined;
   } catch (error) {
-    return (error as { code?: string }).code;
+    return error;
   }
+}
+
+function taken(assertion: string): string {
+  users.take(assertion);
+  return assertion;
+}
+
+function signedAt(ms: number): string {
+  const another = new AssertionSigner({ secrets: (subgraph) => `${subgraph}${secret}`, clock: () => ms });
+  return another.sign('users', alice, { body });
 }
 
 /** As gateways of before sign: the same for whatever is asked. */

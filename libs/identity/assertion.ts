@@ -1,6 +1,6 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import { Failure } from '#libs/failure';
 import { digestOf, type Call } from './call.js';
+import { RefusedCall, type Refusal } from './refused-call.js';
 import { TakenCalls } from './taken-calls.js';
 
 /** The header in which the gateway tells a subgraph who asks. */
@@ -96,6 +96,8 @@ export class AssertionVerifier {
   readonly #steady: () => number;
   readonly #takesTimed: boolean;
   readonly #taken: TakenCalls;
+  /** Told of each call that is refused; by the door, which knows of all of them. */
+  readonly refused: (why: Refusal) => void;
 
   /** `timed`: also takes what is for every call of its time, as gateways of before sign it. `callsMax`: of `TakenCalls`. */
   constructor(parts: {
@@ -105,7 +107,9 @@ export class AssertionVerifier {
     steady?: () => number;
     timed?: boolean;
     callsMax?: number | undefined;
+    refused?: ((why: Refusal) => void) | undefined;
   }) {
+    this.refused = parts.refused ?? (() => {});
     this.#subgraph = parts.subgraph;
     this.#secret = parts.secret;
     this.#clock = parts.clock ?? Date.now;
@@ -119,14 +123,15 @@ export class AssertionVerifier {
 
   /** Takes it: the same text is refused from then on. What was asked has to be held against it (`requireCall`). */
   take(assertion: string | undefined): Asserted {
-    const claims = assertion === undefined || assertion.length > LENGTH_MAX ? undefined : this.#claimsOf(assertion);
-    if (claims === undefined) throw refused();
+    if (assertion === undefined || assertion.length > LENGTH_MAX) throw new RefusedCall('unsigned');
+    const claims = this.#claimsOf(assertion);
     const { sub: subject = null, jti: id, call: digest, write = id } = claims;
     if (id === undefined || digest === undefined || write === undefined) {
-      if (!this.#takesTimed) throw refused();
+      if (!this.#takesTimed) throw new RefusedCall('untied');
       return { subject };
     }
-    if (!this.#taken.take(id, claims.signedS, this.#steady())) throw refused();
+    const missed = this.#taken.take(id, claims.signedS, this.#steady());
+    if (missed !== undefined) throw new RefusedCall(missed);
     return { subject, call: { id, digest, write } };
   }
 
@@ -136,34 +141,31 @@ export class AssertionVerifier {
   }
 
   /** `signedS`: when it was signed, by our clock that nobody sets, s. */
-  #claimsOf(assertion: string): (Claims & { readonly signedS: number }) | undefined {
+  #claimsOf(assertion: string): Claims & { readonly signedS: number } {
     const end = assertion.lastIndexOf('.');
     const signed = assertion.slice(0, end);
-    if (!signed.startsWith(`${HEADER}.`)) return undefined;
+    if (!signed.startsWith(`${HEADER}.`)) throw new RefusedCall('unsigned');
     // Compared as text: base64url has several spellings of the same bytes.
     const expected = Buffer.from(hmac(this.#secret, signed));
     const came = Buffer.from(assertion.slice(end + 1));
-    if (came.length !== expected.length || !timingSafeEqual(came, expected)) return undefined;
+    if (came.length !== expected.length || !timingSafeEqual(came, expected)) throw new RefusedCall('signature');
     // From here on the gateway wrote it; what is still open is for whom and when.
     const claims = JSON.parse(Buffer.from(signed.slice(HEADER.length + 1), 'base64url').toString()) as Claims;
     const { iat, exp, also = iat } = claims;
-    if (claims.iss !== ISSUER || claims.aud !== this.#subgraph || exp - iat > BELIEVED_S) return undefined;
+    if (claims.iss !== ISSUER || claims.aud !== this.#subgraph || exp - iat > BELIEVED_S)
+      throw new RefusedCall('audience');
     const [clock, steady] = [this.#clock() / 1_000, this.#steady() / 1_000];
     for (const now of [clock, steady])
       for (const from of [iat, also])
         if (now < from + exp - iat + CLOCK_SKEW_S && now > from - CLOCK_SKEW_S)
           return { ...claims, signedS: from + Math.round(steady - now) };
-    return undefined;
+    throw new RefusedCall(clock > iat ? 'expired' : 'early');
   }
 }
 
 /** Throws unless this is the call that was signed. The digest is no secret, so how long comparing takes tells nothing. */
 export function requireCall({ call }: Asserted, came: Call): void {
-  if (call !== undefined && call.digest !== digestOf(came)) throw refused();
-}
-
-function refused(): Failure {
-  return new Failure('UNAUTHENTICATED', 'This service answers the gateway only.');
+  if (call !== undefined && call.digest !== digestOf(came)) throw new RefusedCall('altered');
 }
 
 function hmac(secret: string, text: string): string {

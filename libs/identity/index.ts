@@ -5,5 +5,6 @@ export { ENDED_SESSIONS_PAGE, EndedSessions, type EndedSessionsPage } from './en
 export { globalId, kindOfGlobalId, parseGlobalId, type Kind } from './global-id.js';
 export { isId, newId, SHARDS, shardOf, timeOf, type NewIdOptions } from './ids.js';
 export { loadOrCreateSecret, loadOrCreateSigningKey } from './key-files.js';
+export { REFUSALS, RefusedCall, type Refusal } from './refused-call.js';
 export { parseSigningKey, signingKeyOf, type SigningKey } from './signing-key.js';
 export { TokenIssuer, TokenVerifier, type TokenVerifierParts } from './token.js';

@@ -30,17 +30,18 @@ export class TakenCalls {
     return this.#older.ids.size + this.#newer.ids.size;
   }
 
-  /** False: it was taken before, or nobody knows any more. `signedS`: when it was signed, s; `now`: ms. */
-  take(id: string, signedS: number, now: number): boolean {
+  /** Undefined: it is taken now; else it was before, or nobody knows any more. `signedS`: when it was signed, s; `now`: ms. */
+  take(id: string, signedS: number, now: number): 'replayed' | 'forgotten' | undefined {
     const ageMs = now - this.#newer.sinceMs;
     // The clock was set back: what was signed before is of a time to come, and would make what is signed now look old.
     if (ageMs < -this.#skewMs) {
       this.#forget(now);
       this.#older.latestS = this.#forgottenS = -Infinity;
     } else if (ageMs >= this.#believedMs || this.#newer.ids.size >= this.#callsMax) this.#forget(now);
-    if (signedS <= this.#forgottenS || this.#older.ids.has(id) || this.#newer.ids.has(id)) return false;
+    if (this.#older.ids.has(id) || this.#newer.ids.has(id)) return 'replayed';
+    if (signedS <= this.#forgottenS) return 'forgotten';
     this.#newer.add(id, signedS);
-    return true;
+    return undefined;
   }
 
   #forget(now: number): void {

@@ -17,7 +17,8 @@ const SAY_EVERY_MS = 60_000;
  */
 export class HeapWatch {
   readonly #logger: Logger;
-  readonly #maxBytes = oldBytesMax();
+  /** What it may hold. */
+  readonly maxBytes = oldBytesMax();
   readonly #observer: PerformanceObserver;
   #foundAt = Number.NEGATIVE_INFINITY;
   #saidAt = Number.NEGATIVE_INFINITY;
@@ -40,14 +41,14 @@ export class HeapWatch {
 
   /** A full collection left so much. */
   collected(bytes: number): void {
-    if (this.#maxBytes - bytes > Math.min(LEFT_SHARE * this.#maxBytes, LEFT_BYTES)) return;
+    if (this.maxBytes - bytes > Math.min(LEFT_SHARE * this.maxBytes, LEFT_BYTES)) return;
     const now = performance.now();
     this.times += 1;
     this.#foundAt = now;
     if (now - this.#saidAt < SAY_EVERY_MS) return;
     this.#saidAt = now;
     this.#logger.error(
-      { heapMb: Math.round(bytes / MB), heapMaxMb: Math.round(this.#maxBytes / MB) },
+      { heapMb: Math.round(bytes / MB), heapMaxMb: Math.round(this.maxBytes / MB) },
       'The heap is nearly full: at its limit Node ends the program (exit code 134)',
     );
   }

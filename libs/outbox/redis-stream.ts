@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
 import { LISTENERS, type DomainEvent, type EventSource } from '#libs/events';
+import { refusalOf } from '#libs/redis';
 import { currentSpan, Outage, traced, type Logger } from '#libs/telemetry';
 
 import { COMMANDS, connect, ready, WAITS, type Connection } from './redis-connection.js';
@@ -62,6 +63,10 @@ export class RedisStream implements Stream {
       began: 'Redis is not reachable; events wait in the outbox',
       lasts: 'Redis is still not reachable',
       over: 'Redis is reachable again',
+      otherwise: (error) => {
+        const refusal = refusalOf(error);
+        return refusal && `${refusal}; meanwhile events wait in the outbox`;
+      },
     });
     this.#redis = connect(options.url, COMMANDS, this.#outage);
   }

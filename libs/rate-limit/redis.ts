@@ -1,4 +1,4 @@
-import { connectRedis, type Connection } from '#libs/redis';
+import { connectRedis, refusalOf, type Connection } from '#libs/redis';
 import { Outage, type Logger } from '#libs/telemetry';
 
 /** Where all count together. */
@@ -34,6 +34,10 @@ export function connect(url: string, logger: Logger, waitMs = WAIT_MS): Shared {
     began: 'Redis is not reachable; each process counts its clients for itself',
     lasts: 'Redis is still not reachable; each process counts its clients for itself',
     over: 'Redis is back; processes count their clients together',
+    otherwise: (error) => {
+      const refusal = refusalOf(error);
+      return refusal && `${refusal}; meanwhile each process counts its clients for itself`;
+    },
   });
   redis.on('error', (error: Error) => outage.failed(error));
   redis.on('ready', () => outage.succeeded());

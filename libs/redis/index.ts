@@ -1,1 +1,2 @@
 export { connectRedis, isClustered, type Connection, type Patience } from './connect.js';
+export { refusalOf } from './refusal.js';

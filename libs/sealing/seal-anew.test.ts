@@ -7,7 +7,7 @@ import { openDatabase, type Database, type Statements } from '#libs/database';
 import { newId } from '#libs/identity';
 import { createLogger } from '#libs/telemetry';
 import { withServer } from '../../test/servers/needs.js';
-import { sealAnew, Sealer, SealingAnew, sealingKeyOf } from './index.js';
+import { sealAnew, Sealer, SealingAnew, sealingKeyOf, type Walked } from './index.js';
 
 const WORDS = { table: 'notes', column: 'words' };
 
@@ -23,6 +23,9 @@ class Notes1700000000001 implements MigrationInterface {
 
 const [old, present] = [sealingKeyOf('old', randomBytes(32)), sealingKeyOf('present', randomBytes(32))];
 const before = new Sealer([old]);
+/** As halfway through a change of keys some processes have it. */
+const halfway = new Sealer([old, present]);
+const NOTHING_LEFT = { left: 0, missing: [], changed: [], takenOver: [] };
 const sealer = new Sealer([present, old]);
 
 withServer('postgres', 'a column that is sealed anew', (adminUrl) => {
@@ -68,21 +71,11 @@ withServer('postgres', 'a column that is sealed anew', (adminUrl) => {
     'is, by slices, sealed by the first key alone, and a second walk finds nothing',
     async (slice) => {
       const words = await notes(41);
-      expect(await sealAnew(database, WORDS, sealer, { slice })).toEqual({
-        sealed: 21,
-        left: 0,
-        missing: [],
-        changed: [],
-      });
+      expect(await sealAnew(database, WORDS, sealer, { slice })).toMatchObject({ ...NOTHING_LEFT, sealed: 21 });
       const now = await kept();
       // The old key is not needed any more.
       expect(opened(new Sealer([present]), now)).toEqual(words);
-      expect(await sealAnew(database, WORDS, sealer, { slice })).toEqual({
-        sealed: 0,
-        left: 0,
-        missing: [],
-        changed: [],
-      });
+      expect(await sealAnew(database, WORDS, sealer, { slice })).toMatchObject({ ...NOTHING_LEFT, sealed: 0 });
       expect(await kept()).toEqual(now);
     },
   );
@@ -138,6 +131,68 @@ withServer('postgres', 'a column that is sealed anew', (adminUrl) => {
     expect(opened(sealer, await kept()).get(changed)).toBe('newer');
   });
 
+  it('halfway through a change of keys is left to who began last; control: who does not know of the walk before seals all anew each time', async () => {
+    const words = await notes(41);
+    let mine = await sealAnew(database, WORDS, halfway, { slice: 5 });
+    let others = await sealAnew(database, WORDS, sealer, { slice: 5 });
+    // All of them: what stood there plain has been sealed by the first of the two.
+    expect(others).toMatchObject({ ...NOTHING_LEFT, sealed: 31 });
+    const now = await kept();
+    for (let walks = 0; walks < 3; walks += 1) {
+      mine = await sealAnew(database, WORDS, halfway, { slice: 5, before: mine });
+      expect(mine).toMatchObject({ sealed: 0, left: 31, missing: [], changed: [], takenOver: ['present'] });
+      others = await sealAnew(database, WORDS, sealer, { slice: 5, before: others });
+      expect(others).toMatchObject({ ...NOTHING_LEFT, sealed: 0 });
+    }
+    expect(await kept()).toEqual(now);
+    // Who signs up meanwhile, by either, is sealed by the other once at most; and what is plain by both.
+    const [byMine, plain] = [newId(), newId()];
+    await database.query('INSERT INTO notes VALUES ($1, $2), ($3, $4)', [
+      byMine,
+      halfway.seal(WORDS, byMine, 'a'),
+      plain,
+      'b',
+    ]);
+    expect(await sealAnew(database, WORDS, halfway, { before: mine })).toMatchObject({ sealed: 1 });
+    expect(await sealAnew(database, WORDS, sealer, { before: others })).toMatchObject({ ...NOTHING_LEFT, sealed: 2 });
+    expect(opened(new Sealer([present]), await kept())).toEqual(words.set(byMine, 'a').set(plain, 'b'));
+    // A process that was started anew with the list of before begins last; who had yielded has nothing any more to yield to.
+    await sealAnew(database, WORDS, halfway);
+    mine = await sealAnew(database, WORDS, halfway, { before: mine });
+    expect(mine).toMatchObject(NOTHING_LEFT);
+
+    // (control)
+    for (let walks = 0; walks < 3; walks += 1) {
+      expect(await sealAnew(database, WORDS, sealer)).toMatchObject({ sealed: 33 });
+      expect(await sealAnew(database, WORDS, halfway)).toMatchObject({ sealed: 33 });
+    }
+  });
+
+  it('by two with other first keys, who walk at once, comes to rest; what somebody held is not taken over', async () => {
+    const words = await notes(400);
+    let [mine, others]: (Walked | undefined)[] = [];
+    for (let walks = 0, quiet = 0; quiet < 2; walks += 1) {
+      expect(walks).toBeLessThan(20);
+      [mine, others] = await Promise.all([
+        sealAnew(database, WORDS, halfway, { slice: 20, before: mine }),
+        sealAnew(database, WORDS, sealer, { slice: 20, before: others }),
+      ]);
+      quiet = mine.sealed + others.sealed === 0 ? quiet + 1 : 0;
+    }
+    expect(opened(sealer, await kept())).toEqual(words);
+
+    await database.query('DELETE FROM notes');
+    const [held] = [...(await notes(8)).keys()] as [string];
+    let walked: Walked | undefined;
+    await database.query('UPDATE notes SET words = $2 WHERE id = $1', [held, before.seal(WORDS, held, 'note 0')]);
+    await database.transaction(async (tx) => {
+      await tx.query('SELECT FROM notes WHERE id = $1 FOR UPDATE', [held]);
+      walked = await sealAnew(database, WORDS, sealer);
+      expect(walked).toMatchObject({ left: 1, takenOver: [] });
+    });
+    expect(await sealAnew(database, WORDS, sealer, { before: walked })).toMatchObject({ ...NOTHING_LEFT, sealed: 1 });
+  });
+
   it('keeps what it cannot open as it is, and says of which keys and rows', async () => {
     const [moved] = [...(await notes(8)).keys()];
     const lost = new Sealer([sealingKeyOf('lost', randomBytes(32))]);
@@ -145,12 +200,11 @@ withServer('postgres', 'a column that is sealed anew', (adminUrl) => {
     await database.query('INSERT INTO notes VALUES ($1, $2)', [strange, lost.seal(WORDS, strange, 'x')]);
     await database.query('UPDATE notes SET words = $2 WHERE id = $1', [moved, before.seal(WORDS, newId(), 'x')]);
     const was = await kept();
-    expect(await sealAnew(database, WORDS, sealer)).toEqual({
-      sealed: 3,
-      left: 2,
-      missing: ['lost'],
-      changed: [moved],
-    });
+    const found = { left: 2, missing: ['lost'], changed: [moved], takenOver: [] };
+    const walked = await sealAnew(database, WORDS, sealer);
+    expect(walked).toMatchObject({ ...found, sealed: 3 });
+    // What cannot be opened was taken over by nobody.
+    expect(await sealAnew(database, WORDS, sealer, { before: walked })).toMatchObject({ ...found, sealed: 0 });
     for (const id of [strange, moved!]) expect((await kept()).get(id)).toBe(was.get(id));
   });
 
@@ -182,6 +236,28 @@ withServer('postgres', 'a column that is sealed anew', (adminUrl) => {
         left: 0,
       });
       expect(JSON.stringify(log)).not.toMatch(/note \d/);
+    });
+
+    it('says that another process has another key first, and leaves its rows to it', async () => {
+      await notes(8);
+      sealing = new SealingAnew(
+        { database, column: WORDS, sealer: halfway, logger },
+        { firstMs: 1, soonMs: 1, thenMs: 1 },
+      );
+      // Until all is its own.
+      await said('Sealed by the first key');
+      for (
+        let left = true;
+        left;
+        left = [...(await kept()).values()].some((one) => one !== '' && !one.includes(':old:'))
+      );
+      await sealAnew(database, WORDS, sealer);
+      await said('was sealed anew by another key');
+      const now = await kept();
+      log.length = 0;
+      await said('was sealed anew by another key');
+      expect(log.find(({ keys }) => keys !== undefined)).toMatchObject({ level: 40, left: 6, keys: ['present'] });
+      expect(await kept()).toEqual(now);
     });
 
     it('says which keys are missing', async () => {

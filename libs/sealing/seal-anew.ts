@@ -13,6 +13,18 @@ export interface Walked {
   readonly missing: readonly string[];
   /** Rows that are not what was sealed for them. */
   readonly changed: readonly string[];
+  /** Ids of keys that are here, by which somebody else has sealed anew what the first had sealed before: those rows are left to them. */
+  readonly takenOver: readonly string[];
+  /** Up to this row all that can be opened is the first key's now, but for those that somebody else was at. */
+  readonly upTo: string;
+  readonly held: ReadonlySet<string>;
+}
+
+interface Walk {
+  readonly slice?: number;
+  readonly isClosed?: () => boolean;
+  /** What the walk before found. Without it two processes with other first keys seal anew all that the other has, for ever. */
+  readonly before?: Pick<Walked, 'upTo' | 'held' | 'takenOver'> | undefined;
 }
 
 /** Rows that one statement looks at, all of which it may have to seal. */
@@ -23,39 +35,58 @@ const REST_MS_MAX = 50;
  * Has every text of a column sealed by the first key, what is plain and what other keys have sealed: a slice after the other by the row's `id`
  * (a uuid), with a rest as long as the slice took. How far it is stands in the rows themselves: whoever is killed begins
  * again, and looks once more at what is done. A row that somebody else holds or has changed since is left for the next walk; an empty text is nothing.
+ *
+ * A row that was ours, and is another key's that is here, was sealed anew by a process that has this one first and began later. Who finds
+ * one leaves to it all that other keys have sealed: who began last has its way, and nobody goes round in circles.
  */
 export async function sealAnew(
   database: Statements,
   column: Column,
   sealer: Sealer,
-  { slice = SLICE, isClosed = () => false }: { readonly slice?: number; readonly isClosed?: () => boolean } = {},
+  { slice = SLICE, isClosed = () => false, before }: Walk = {},
 ): Promise<Walked> {
-  const walked = { sealed: 0, left: 0, missing: new Set<string>(), changed: [] as string[] };
+  const walked = { sealed: 0, left: 0, missing: new Set<string>(), changed: [] as string[], upTo: NIL };
+  const [held, takenOver] = [new Set<string>(), new Set<string>()];
+  const isOthers = (id: string): boolean =>
+    before !== undefined &&
+    (takenOver.size + before.takenOver.length > 0 || (id <= before.upTo && !before.held.has(id)));
   for (let after: string | undefined = NIL; after !== undefined && !isClosed();) {
     const began = performance.now();
     const seen: Slice = await lookAt(database, column, sealer.beginning, after, slice);
     const rows = seen.old.flatMap(([id, was]) => {
       try {
-        return [{ id, was, sealed: sealer.seal(column, id, sealer.open(column, id, was)) }];
+        const text = sealer.open(column, id, was);
+        const other = sealer.otherKeyOf(was);
+        if (other === undefined || !isOthers(id)) return [{ id, was, sealed: sealer.seal(column, id, text) }];
+        takenOver.add(other);
       } catch (error) {
         if (!(error instanceof NotOpened)) throw error;
         if (error.why === 'key') walked.missing.add(error.keyId);
         else walked.changed.push(id);
-        return [];
       }
+      return [];
     });
-    const done = rows.length === 0 ? 0 : await replace(database, column, rows);
-    walked.sealed += done;
-    walked.left += seen.old.length - done;
-    after = seen.count < slice ? undefined : seen.last;
+    const done = rows.length === 0 ? NONE : await replace(database, column, rows);
+    walked.sealed += done.size;
+    walked.left += seen.old.length - done.size;
+    if (held.size < HELD_MAX) {
+      for (const { id } of rows) if (!done.has(id)) held.add(id);
+      walked.upTo = seen.last ?? walked.upTo;
+    }
+    after = seen.count < slice ? undefined : (seen.last ?? undefined);
     await sleep(Math.min(REST_MS_MAX, performance.now() - began));
   }
-  return { ...walked, missing: [...walked.missing] };
+  return { ...walked, missing: [...walked.missing], takenOver: [...takenOver], held };
 }
+
+/** Rows that are remembered from one walk to the next. */
+const HELD_MAX = 10_000;
+const NONE: ReadonlySet<string> = new Set();
 
 interface Slice {
   readonly count: number;
-  readonly last: string;
+  /** None of no rows. */
+  readonly last: string | null;
   /** Ids and texts of those that the first key has not sealed. */
   readonly old: readonly (readonly [string, string])[];
 }
@@ -84,15 +115,15 @@ async function replace(
   database: Statements,
   { table, column }: Column,
   rows: readonly { readonly id: string; readonly was: string; readonly sealed: string }[],
-): Promise<number> {
-  const done = await database.query(
+): Promise<ReadonlySet<string>> {
+  const done = await database.query<{ id: string }>(
     `WITH free AS (SELECT id FROM ${table} WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE SKIP LOCKED)
      UPDATE ${table} AS kept SET ${column} = new.sealed
      FROM unnest($1::uuid[], $2::text[], $3::text[]) AS new (id, was, sealed) JOIN free ON free.id = new.id
-     WHERE kept.id = new.id AND kept.${column} = new.was RETURNING 1`,
+     WHERE kept.id = new.id AND kept.${column} = new.was RETURNING kept.id`,
     [rows.map(({ id }) => id), rows.map(({ was }) => was), rows.map(({ sealed }) => sealed)],
   );
-  return done.length;
+  return new Set(done.map(({ id }) => id));
 }
 
 interface Parts {
@@ -121,6 +152,7 @@ export class SealingAnew {
   #timer: NodeJS.Timeout | undefined;
   #walking: Promise<void> | undefined;
   #closed = false;
+  #before: Walked | undefined;
 
   constructor(parts: Parts, pauses: Pauses = {}) {
     this.#parts = parts;
@@ -146,10 +178,10 @@ export class SealingAnew {
     const { database, column, sealer, logger } = this.#parts;
     const what = `${column.table}.${column.column}`;
     try {
-      const { sealed, left, missing, changed } = await sealAnew(database, column, sealer, {
-        isClosed: () => this.#closed,
-      });
+      const walked = await sealAnew(database, column, sealer, { isClosed: () => this.#closed, before: this.#before });
       if (this.#closed) return 0;
+      this.#before = walked;
+      const { sealed, left, missing, changed, takenOver } = walked;
       if (sealed > 0) logger.info({ column: what, sealed, left }, 'Sealed by the first key, which they were not');
       if (missing.length > 0)
         logger.error(
@@ -161,8 +193,13 @@ export class SealingAnew {
           { column: what, rows: changed.length, first: changed[0] },
           'Rows are not what was sealed for them',
         );
+      if (takenOver.length > 0)
+        logger.warn(
+          { column: what, left, keys: takenOver },
+          'What this process had sealed was sealed anew by another key, which another process has first in SEALING_KEYS: it is left so; give all the same list',
+        );
       // What cannot be opened waits for somebody, who is told each hour.
-      const isHeld = left > 0 && missing.length + changed.length === 0;
+      const isHeld = left > 0 && missing.length + changed.length + takenOver.length === 0;
       return sealed > 0 || isHeld ? this.#pauses.soonMs : this.#pauses.thenMs;
     } catch (err) {
       logger.warn({ column: what, err }, 'Not everything is sealed by the first key; later again');

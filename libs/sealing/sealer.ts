@@ -55,6 +55,12 @@ export class Sealer {
     return this.beginning + sealed.toString('base64url');
   }
 
+  /** Which key a text names that another than the first has sealed, and that is here; undefined: plain, the first's, or of one that is not. */
+  otherKeyOf(kept: string): string | undefined {
+    const [, version, id = ''] = SEALED.exec(kept) ?? [];
+    return version === VERSION && id !== this.#first.id && this.#keys.has(id) ? id : undefined;
+  }
+
   /** What does not have the form of a sealed text is plain, and answered as it is. Throws NotOpened. */
   open(column: Column, row: string, kept: string): string {
     const [, version, id = '', body = ''] = SEALED.exec(kept) ?? [];

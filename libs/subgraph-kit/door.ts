@@ -1,12 +1,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { asksPastCaches, parseWrites, UP_TO_HEADER, type Write } from '#libs/consistency';
-import { asFailure, deadlineOf, Failure, TIMEOUT_HEADER } from '#libs/failure';
+import { asFailure, deadlineOf, TIMEOUT_HEADER, type Failure } from '#libs/failure';
 import {
   ASSERTION_HEADER,
   CLIENT_HEADER,
   IDEMPOTENCY_HEADER,
   newId,
   parseGlobalId,
+  RefusedCall,
   requireCall,
   SESSION,
   SESSION_HEADER,
@@ -43,14 +44,17 @@ export class Door {
       try {
         this.#read(request, body);
       } catch (error) {
+        this.#count(error);
         return done(error as Error);
       }
       parse(request, body.toString(), done);
     });
     // Another type of body, or none, that nobody has held against what was signed.
     fastify.addHook('preValidation', (request, reply, done) => {
-      if (this.#unread.has(request)) refuse(reply, new Failure('UNAUTHENTICATED'));
-      else done();
+      if (!this.#unread.has(request)) return done();
+      const error = new RefusedCall('altered');
+      this.#count(error);
+      refuse(reply, error);
     });
   }
 
@@ -75,9 +79,14 @@ export class Door {
         wrote: [],
       });
     } catch (error) {
+      this.#count(error);
       await refuse(reply, asFailure(error));
     }
   };
+
+  #count(error: unknown): void {
+    if (error instanceof RefusedCall) this.assertions.refused(error.why);
+  }
 
   contextOf(request: FastifyRequest): RequestContext {
     const context = this.#contexts.get(request);
@@ -120,7 +129,7 @@ function viewerOf({ subject }: Asserted): string | null {
   try {
     return parseGlobalId('user', subject);
   } catch (cause) {
-    throw new Failure('UNAUTHENTICATED', undefined, { cause });
+    throw new RefusedCall('subject', undefined, { cause });
   }
 }
 

@@ -2,6 +2,7 @@ import type { ApolloServerPlugin } from '@apollo/server';
 import { unwrapResolverError } from '@apollo/server/errors';
 import type { GraphQLError, GraphQLFormattedError } from 'graphql';
 import { CODES, cut, Failure, isCode, type Code } from '#libs/failure';
+import { RefusedCall, type Refusal } from '#libs/identity';
 import type { Logger } from '#libs/telemetry';
 import type { RequestContext } from './context.js';
 
@@ -33,6 +34,20 @@ export function logMasked(logger: Logger): ApolloServerPlugin<RequestContext> {
           }
           const more = kinds.slice(LINES_MAX).reduce((sum, { count }) => sum + count, 0);
           if (more > 0) logger.error({ ...ids, count: more }, 'More fields failed, each kind by another error');
+        },
+      };
+    },
+  };
+}
+
+/** Tells of a call that got past the door and is refused where it writes, once however many fields it has. */
+export function tellRefused(refused: (why: Refusal) => void): ApolloServerPlugin<RequestContext> {
+  return {
+    async requestDidStart() {
+      return {
+        async didEncounterErrors({ errors }) {
+          const found = errors.map(unwrapResolverError).find((thrown) => thrown instanceof RefusedCall);
+          if (found !== undefined) refused(found.why);
         },
       };
     },

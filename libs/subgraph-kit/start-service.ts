@@ -14,7 +14,7 @@ import { databaseGauges, openDatabase, type Database, type OpenDatabaseOptions }
 import { LISTENERS, type DomainEvent, type Envelope, type EventSource } from '#libs/events';
 import { KeyRetention } from '#libs/idempotency';
 import { openFilesMax, reserveOf, type HeapWatch } from '#libs/lifecycle';
-import { AssertionVerifier, loadOrCreateSecret } from '#libs/identity';
+import { AssertionVerifier, loadOrCreateSecret, REFUSALS, type Refusal } from '#libs/identity';
 import {
   CaughtUp,
   consume,
@@ -178,7 +178,14 @@ export async function startService(
 
     const timed = config.TIMED_ASSERTIONS === 'take';
     if (timed) logger.warn({}, 'TIMED_ASSERTIONS=take: who reads what a gateway of before sends may send it again');
-    const assertions = new AssertionVerifier({ subgraph: name, secret, clock, steady, timed });
+    const refusals = metrics?.counter({
+      name: 'tributary_refused_calls_total',
+      help: 'Calls that were not what a gateway signs for this service now, by why: only gateways should be able to call it.',
+      labels: ['service', 'why'],
+    });
+    for (const why of REFUSALS) refusals?.labels(name, why).inc(0);
+    const refused = refusals && ((why: Refusal) => refusals.labels(name, why).inc());
+    const assertions = new AssertionVerifier({ subgraph: name, secret, clock, steady, timed, refused });
     const caughtUp = new CaughtUp({ database, group: name, sources: sourcesOf(service.hear), logger });
     closers.push(() => caughtUp.close());
     const built: ModuleParts = {

@@ -16,6 +16,7 @@ import {
   newId,
   parseGlobalId,
   type Call,
+  type Refusal,
 } from '#libs/identity';
 import { keyed, perRequest, type Loader } from '#libs/loader';
 import { Metrics, readyGauge, type Logger } from '#libs/telemetry';
@@ -44,6 +45,8 @@ const signer = new AssertionSigner({ secrets: () => secret });
 const strangers = new AssertionSigner({ secrets: () => 'x'.repeat(32) });
 const yesterdays = new AssertionSigner({ secrets: () => secret, clock: () => Date.now() - 86_400_000 });
 let resolved = 0;
+/** Of the first of them, why each call was refused. */
+const refusals: Refusal[] = [];
 
 @Resolver('User')
 class Users {
@@ -138,7 +141,8 @@ beforeAll(async () => {
   const schemaPath = join(folder, 'schema.graphql');
   await writeFile(schemaPath, SCHEMA);
   const start = async (name: string, timed = false): Promise<Running> => {
-    const assertions = new AssertionVerifier({ subgraph: name, secret, timed });
+    const refused = (why: Refusal): unknown => name === 'one' && refusals.push(why);
+    const assertions = new AssertionVerifier({ subgraph: name, secret, timed, refused });
     if (name === 'one')
       taken = (assertion) => {
         assertions.take(assertion);
@@ -270,19 +274,21 @@ describe('a subgraph', () => {
     expect(answer.body).toEqual({ data: { whoAsks: null } });
   });
 
-  it.each<[string, (call: Call) => string | undefined]>([
-    ['no assertion', () => undefined],
-    ['an empty one', () => ''],
-    ["another subgraph's", (call) => signer.sign('two', globalId('user', viewer), call)],
-    ['a stranger’s', (call) => strangers.sign('one', globalId('user', viewer), call)],
-    ['yesterday’s', (call) => yesterdays.sign('one', null, call)],
-    ['one about nobody we could know', (call) => signer.sign('one', 'alice', call)],
-    ['that of another body', (call) => signer.sign('one', null, { ...call, body: `${String(call.body)} ` })],
-    ['that of a GET', (call) => signer.sign('one', null, { ...call, method: 'GET' })],
-    ['one that was taken', (call) => taken(signer.sign('one', null, call))],
-  ])('answers 401 to whoever shows %s, and resolves nothing', async (_, assertion) => {
+  it.each<[string, Refusal, (call: Call) => string | undefined]>([
+    ['no assertion', 'unsigned', () => undefined],
+    ['an empty one', 'unsigned', () => ''],
+    ["another subgraph's", 'audience', (call) => signer.sign('two', globalId('user', viewer), call)],
+    ['a stranger’s', 'signature', (call) => strangers.sign('one', globalId('user', viewer), call)],
+    ['yesterday’s', 'expired', (call) => yesterdays.sign('one', null, call)],
+    ['one about nobody we could know', 'subject', (call) => signer.sign('one', 'alice', call)],
+    ['that of another body', 'altered', (call) => signer.sign('one', null, { ...call, body: `${String(call.body)} ` })],
+    ['that of a GET', 'altered', (call) => signer.sign('one', null, { ...call, method: 'GET' })],
+    ['one that was taken', 'replayed', (call) => taken(signer.sign('one', null, call))],
+  ])('answers 401 to whoever shows %s, resolves nothing, and counts it as %s', async (_, why, assertion) => {
     const before = resolved;
-    for (const path of ['/graphql', '/graphql/', '/graphql?query={whoAsks}', '/nothing', '/%67raphql']) {
+    refusals.length = 0;
+    const paths = ['/graphql', '/graphql/', '/graphql?query={whoAsks}', '/nothing', '/%67raphql'];
+    for (const path of paths) {
       const url = one.url.replace('/graphql', path);
       const { status, body } = await ask('{ whoAsks }', { url, assertion });
       expect({ path, status, code: body.errors?.[0]?.extensions.code }).toEqual({
@@ -293,6 +299,15 @@ describe('a subgraph', () => {
       expect(body.data).toBeUndefined();
     }
     expect(resolved).toBe(before);
+    expect(refusals).toEqual(paths.map(() => why));
+  });
+
+  it('counts none of what it answers, whatever becomes of it, nor who asks for its health', async () => {
+    refusals.length = 0;
+    for (const query of ['{ whoAsks }', '{ secret }', '{ trouble }', '{ nonsense }'])
+      await ask(query, { viewer: null });
+    await (await request(one.url.replace('/graphql', '/health/ready'))).body.dump();
+    expect(refusals).toEqual([]);
   });
 
   it.each([
@@ -301,6 +316,7 @@ describe('a subgraph', () => {
     ['of no type', ''],
   ])('answers 401 to a body that it did not hold against what was signed: %s', async (_, type) => {
     const before = resolved;
+    refusals.length = 0;
     const body = JSON.stringify({ query: '{ whoAsks }' });
     const { hostname, port } = new URL(one.url);
     const { statusCode, body: said } = await request(`http://${hostname}:${port}/graphql?query={whoAsks}`, {
@@ -311,10 +327,11 @@ describe('a subgraph', () => {
       },
       body: type === '' ? '' : body,
     });
-    expect([statusCode, await said.text(), resolved]).toEqual([
+    expect([statusCode, await said.text(), resolved, refusals]).toEqual([
       401,
       expect.stringContaining('UNAUTHENTICATED'),
       before,
+      ['altered'],
     ]);
   });
 

@@ -15,7 +15,7 @@ import { DateTime } from './date-time.js';
 import { DOCUMENTS } from './documents.js';
 import { Door } from './door.js';
 import { guardEntities } from './entities.js';
-import { formatError, logMasked } from './errors.js';
+import { formatError, logMasked, tellRefused } from './errors.js';
 import { healthController, type Needs } from './health.js';
 import { HttpErrors } from './http-errors.js';
 import { oncePerKey } from './once-per-key.js';
@@ -78,7 +78,7 @@ export function subgraphModule(options: SubgraphOptions): DynamicModule {
 }
 
 function graphqlOptions(
-  { name, schemaPath, logger, consistency, ...options }: SubgraphOptions,
+  { name, schemaPath, logger, assertions, consistency, ...options }: SubgraphOptions,
   door: Door,
 ): ApolloFederationDriverConfig {
   const copies = options.copies && new CopiesInSchema(options.copies);
@@ -93,6 +93,7 @@ function graphqlOptions(
     formatError,
     plugins: [
       logMasked(logger),
+      tellRefused(assertions.refused),
       ...(consistency === undefined ? [] : [readYourWrites({ ...consistency, service: name, copies })]),
       ApolloServerPluginInlineTraceDisabled(),
       ApolloServerPluginCacheControlDisabled(),

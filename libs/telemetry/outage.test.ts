@@ -4,7 +4,7 @@ import { Outage } from './outage.js';
 
 let now: number;
 let said: [string, Record<string, unknown>][];
-const outage = (everyMs?: number) =>
+const outage = (everyMs?: number, otherwise?: (error: unknown) => string | undefined) =>
   new Outage({
     logger: { ...silent, warn: (fields, message) => void said.push([message, fields as Record<string, unknown>]) },
     fields: { group: 'posts' },
@@ -13,6 +13,7 @@ const outage = (everyMs?: number) =>
     over: 'it works again',
     clock: () => now,
     ...(everyMs === undefined ? {} : { everyMs }),
+    ...(otherwise === undefined ? {} : { otherwise }),
   });
 const messages = () => said.map(([message]) => message);
 
@@ -55,6 +56,22 @@ describe('an outage', () => {
   it('control: told at every failure it is a line a second', () => {
     anHour(outage(0), () => true);
     expect(messages()).toHaveLength(3_600);
+  });
+
+  it('that turns out to be something else is told at once what it is, and each minute; over is over', () => {
+    const of = outage(undefined, (error) => (String(error).includes('WRONGPASS') ? 'it refuses us' : undefined));
+    anHour(of, (second) => {
+      if (second >= 130) return false;
+      if (second >= 10) {
+        of.failed(new Error('WRONGPASS'));
+        return second % 2 === 0;
+      }
+      return true;
+    });
+    expect(messages().slice(0, 2)).toEqual(['it fails', 'it refuses us']);
+    expect(new Set(messages())).toEqual(new Set(['it fails', 'it refuses us', 'it works again']));
+    // However it changes: of each kind one a minute, and what ends it.
+    expect(messages().length).toBeLessThanOrEqual(4 * 3);
   });
 
   it('that never was is not told', () => {

@@ -7,6 +7,8 @@ interface Parts {
   readonly began: string;
   readonly lasts: string;
   readonly over: string;
+  /** What is said instead of `began` and `lasts`, and at once, where an error says that it is something else; undefined: it does not. */
+  readonly otherwise?: (error: unknown) => string | undefined;
   /** Milliseconds from anywhere. */
   readonly clock?: () => number;
   readonly everyMs?: number;
@@ -14,30 +16,34 @@ interface Parts {
 
 /**
  * Says of something that is tried again and again that it fails: when it begins, once a minute while it lasts, and when it is
- * over. What comes and goes within the minute is one outage that lasts, so there are at most two lines a minute whatever happens.
+ * over. What comes and goes within the minute is one outage that lasts, so there are at most four lines a minute whatever happens.
  */
 export class Outage {
   readonly #parts: Required<Parts>;
   #began: number | undefined;
   #failures = 0;
   #said = Number.NEGATIVE_INFINITY;
+  /** When it was said last that it is something else. */
+  #otherSaid = Number.NEGATIVE_INFINITY;
   #isTold = false;
 
   constructor(parts: Parts) {
-    this.#parts = { clock: () => performance.now(), everyMs: 60_000, ...parts };
+    this.#parts = { clock: () => performance.now(), everyMs: 60_000, otherwise: () => undefined, ...parts };
   }
 
   failed(error: unknown): void {
-    const { logger, fields, began, lasts, clock, everyMs } = this.#parts;
+    const { logger, fields, began, lasts, otherwise, clock, everyMs } = this.#parts;
     const now = clock();
     this.#began ??= now;
     this.#failures += 1;
-    if (now - this.#said < everyMs) return;
+    const other = otherwise(error);
+    if (now - (other === undefined ? this.#said : this.#otherSaid) < everyMs) return;
     this.#said = now;
+    if (other !== undefined) this.#otherSaid = now;
     if (this.#isTold) {
       // Where it came from was in the first line.
-      logger.warn({ ...fields, reason: String(error), ...this.#length(now) }, lasts);
-    } else logger.warn({ ...fields, err: error }, began);
+      logger.warn({ ...fields, reason: String(error), ...this.#length(now) }, other ?? lasts);
+    } else logger.warn({ ...fields, err: error }, other ?? began);
     this.#isTold = true;
   }
 

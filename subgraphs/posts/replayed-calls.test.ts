@@ -11,7 +11,7 @@ import { forgetCalls } from '#libs/idempotency';
 import { ASSERTION_HEADER, AssertionSigner, globalId, IDEMPOTENCY_HEADER, newId } from '#libs/identity';
 import { openStream, type Stream } from '#libs/outbox';
 import type { RunningSubgraph } from '#libs/subgraph-kit';
-import { silent } from '#libs/telemetry';
+import { Metrics, silent } from '#libs/telemetry';
 import { withServer } from '../../test/servers/needs.js';
 import { readPostsConfig } from './config.js';
 import { startPosts } from './start.js';
@@ -66,7 +66,7 @@ async function send({ url }: RunningSubgraph, { headers, body }: Sent): Promise<
   return { status: response.status, data, codes: errors.map(({ extensions }) => extensions.code) };
 }
 
-function start(stream: Stream, env: Record<string, string>): Promise<RunningSubgraph> {
+function start(stream: Stream, env: Record<string, string>, metrics?: Metrics): Promise<RunningSubgraph> {
   const settings = {
     PORT: '0',
     CACHE: 'off',
@@ -75,7 +75,7 @@ function start(stream: Stream, env: Record<string, string>): Promise<RunningSubg
     CONSISTENCY_WAIT_MS: '100',
     ...env,
   };
-  return startPosts(readPostsConfig(settings), { stream, logger: silent });
+  return startPosts(readPostsConfig(settings), { stream, logger: silent, metrics });
 }
 
 /** Somebody whom this service has heard of. */
@@ -218,18 +218,36 @@ withServer('postgres', 'a call that is sent once more, to another process of the
 });
 
 describe('a call that is sent once more, to a service that was started anew', () => {
-  it('has written once', async () => {
+  it('has written once, and is counted by why it was refused, once however many fields it has', async () => {
     const dataDir = await mkdtemp(join(tmpdir(), 'replayed-'));
     const stream = openStream({ logger: silent });
     try {
-      const sent = signed(publish('once'));
+      const sent = signed(
+        'mutation { a: publishPost(input: { body: "once" }) { id } b: publishPost(input: { body: "too" }) { id } }',
+      );
       const before = await start(stream, { DATA_DIR: dataDir });
       await hearOfAlice(stream, before);
       expect(await send(before, sent)).toMatchObject({ status: 200, codes: [] });
       await before.close();
-      const after = await start(stream, { DATA_DIR: dataDir });
-      expect(await send(after, sent)).toEqual(refusedInside);
+      const metrics = await Metrics.open();
+      const after = await start(stream, { DATA_DIR: dataDir }, metrics);
+      const counted = async (): Promise<string[]> => {
+        const lines = (await metrics.text()).matchAll(
+          /^tributary_refused_calls_total\{service="posts",why="(\w+)"\} (.+)$/gm,
+        );
+        return [...lines].map(([, why, count]) => `${why} ${count}`).filter((one) => !one.endsWith(' 0'));
+      };
+      expect(await counted()).toEqual([]);
+      const inside = await send(after, sent);
+      expect(inside).toEqual({
+        status: 200,
+        data: { a: null, b: null },
+        codes: ['UNAUTHENTICATED', 'UNAUTHENTICATED'],
+      });
       expect(await bodiesOf(after.database, 'once')).toBe(1);
+      expect(await counted()).toEqual(['written 1']);
+      for (let time = 0; time < 2; time += 1) expect(await send(after, sent)).toEqual(refusedAtTheDoor);
+      expect(await counted()).toEqual(['replayed 2', 'written 1']);
       await after.close();
     } finally {
       await stream.close();

@@ -255,6 +255,7 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
         expect(asked.at(-1)).toMatch(new RegExp(`${later}$`));
         expect(asked.join()).not.toContain('compose up');
       }
+      await refusedByRedis(script, folder);
       rmSync(join(folder, 'backup/followers.dump'));
       expect(failing('nothing').join()).not.toMatch(/dropdb|compose stop/);
       // (control) Not looked at before, the dump is missed when its database is gone.
@@ -336,6 +337,27 @@ function failures(script: string, folder: string): (fails: string) => string[] {
   };
 }
 
+/** A Redis that will not be emptied ends it, with its reason; (control) `redis-cli` by itself ends well, and all would come up on what it has. */
+async function refusedByRedis(script: string, folder: string): Promise<void> {
+  const redis = await startRedis({ settings: { requirepass: 'another' } });
+  try {
+    const run = (text: string): [ok: boolean, said: string, up: boolean] => {
+      const { asked, list } = docker(folder, 'nothing', redis.port);
+      const env = { ...plainEnvironment(), PATH: list };
+      const { status, stdout, stderr } = spawnSync('/bin/sh', ['-c', text], { cwd: folder, env, encoding: 'utf8' });
+      return [status === 0, `${stdout}${stderr}`, asked().join().includes('compose up')];
+    };
+    expect(run(script)).toEqual([false, expect.stringContaining('NOAUTH'), false]);
+    expect(run(script.replace('redis-cli -e FLUSHALL', 'redis-cli FLUSHALL'))).toEqual([
+      true,
+      expect.stringContaining('NOAUTH'),
+      true,
+    ]);
+  } finally {
+    await redis.stop();
+  }
+}
+
 /** What was written before the backup is there, what was after it is not, and what is written now everybody hears. */
 async function restored(folder: string, backup: string, restore: string): Promise<void> {
   const { asked, before, after, timeline, reconciled, quarantined, untouched } = await restoreDrill(
@@ -361,12 +383,13 @@ function composed(): { file: ComposeFile; programs: string[] } {
   return { file, programs: staying.map(([name]) => name) };
 }
 
-/** Where there is no Docker: what it is asked is written down, and each service has two containers. What ends in `fails` fails. */
-function docker(folder: string, fails = 'nothing'): { list: string; asked(): string[] } {
+/** Where there is no Docker: what it is asked is written down, and each service has two containers. What ends in `fails` fails. `redis`: the port of one. */
+function docker(folder: string, fails = 'nothing', redis?: number): { list: string; asked(): string[] } {
   const bin = mkdtempSync(join(folder, 'bin-'));
   const script = `#!/bin/sh
 echo "$*" >> ${bin}/asked
 case "$*" in
+  ${redis === undefined ? '' : `"compose exec --no-TTY redis redis-cli "*) shift 5; exec redis-cli -p ${redis} "$@" ;;`}
   "compose ps --quiet "*) printf '%s-a\\n%s-b\\n' "$4" "$4" ;;
   *"${fails}") exit 1 ;;
   "compose ps --all --quiet "*) echo "of-$5" ;;

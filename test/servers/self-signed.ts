@@ -1,10 +1,15 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
 
-/** A certificate for a name (or 127.0.0.1) that nobody vouches for (X.509, RFC 5280, in DER by hand: Node makes keys, but no certificates). */
-export function selfSigned(of = '127.0.0.1'): { key: string; cert: string } {
+/**
+ * A certificate for a name (or 127.0.0.1) that nobody vouches for (X.509, RFC 5280, in DER by hand: Node makes keys, but no certificates).
+ * `by`: an organisation, where two of one name are believed at once: of those OpenSSL tries the first.
+ */
+export function selfSigned(of = '127.0.0.1', by = ''): { key: string; cert: string } {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const ecdsaWithSha256 = sequence(Buffer.from('06082a8648ce3d040302', 'hex'));
-  const name = sequence(der(0x31, sequence(Buffer.from('0603550403', 'hex'), der(0x0c, Buffer.from(of)))));
+  const part = (oid: string, text: string): Buffer =>
+    der(0x31, sequence(Buffer.from(oid, 'hex'), der(0x0c, Buffer.from(text))));
+  const name = sequence(...(by === '' ? [] : [part('060355040a', by)]), part('0603550403', of));
   const validity = sequence(time('200101000000Z'), time('491231235959Z'));
   const spki = publicKey.export({ type: 'spki', format: 'der' });
   const body = sequence(der(0x02, Buffer.from([1])), ecdsaWithSha256, name, validity, name, spki);

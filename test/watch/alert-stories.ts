@@ -12,6 +12,8 @@ export interface AlertStory {
   readonly bad: Series;
   readonly by: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** Besides, and of what. */
+  readonly alsoBad?: { readonly series: Series; readonly labels: Readonly<Record<string, string>> };
   /** When nobody is told while all is well, where that is not within the first half hour. */
   readonly wellAt?: readonly string[];
   /** And shortly before somebody is, where it has not been bad from the beginning. */
@@ -24,14 +26,17 @@ const answers = (outcome: string): string =>
   `tributary_graphql_answers_total{instance="gateway-1:9464",outcome="${outcome}"}`;
 const took = (service: string, le: string, status = 200, route = '/graphql'): string =>
   `http_server_request_duration_seconds_bucket{service_name="${service}",http_response_status_code="${status}",http_route="${route}",le="${le}"}`;
-const ready = (service: string, instance: string): string =>
-  `tributary_ready{service="${service}",instance="${instance}"}`;
+const ready = (service: string, instance: string, job?: string): string =>
+  `tributary_ready{service="${service}",instance="${instance}"${job === undefined ? '' : `,job="${job}"`}}`;
+const up = (job: string, program: string): string =>
+  `up{job="${job}",program="${program}",instance="${program} 172.18.0.5:9464"}`;
 const [served, missing] = ['served', 'missing'].map(
   (what) => `tributary_supergraph_${what}{instance="gateway-1:9464"}`,
 ) as [string, string];
 const breaker = (state: string): string =>
   `tributary_subgraph_breaker_state{server_address="http://users:4001",state="${state}"}`;
 const quarantined = (why: string): string => `tributary_quarantined_events{service="posts",why="${why}"}`;
+const refused = (why: string): string => `tributary_refused_calls_total{service="posts",why="${why}"}`;
 const started = (program: string, nth: number): string =>
   `process_start_time_seconds{program="${program}",instance="${program} ${nth}"}`;
 const asks = (proxy: string): string => `haproxy_backend_active_servers{proxy="${proxy}"}`;
@@ -61,11 +66,26 @@ const [gateway, users] = [{ instance: 'gateway-1:9464' }, { instance: 'users:946
 export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
   Watchdog: { bad: {}, by: '1m', labels: {} },
   ProgramDown: {
-    // Three scrapes fail.
-    well: { 'up{instance="users:9464"}': '1+0x20 0 0 0 1+0x100' },
-    bad: { 'up{instance="users:9464"}': always(0) },
+    // Three scrapes fail; one is not ready; and the door and an exporter of yours say nothing of themselves.
+    well: {
+      [up('services', 'users')]: '1+0x20 0 0 0 1+0x100',
+      [ready('users', 'users 172.18.0.5:9464', 'services')]: '1+0x20 _ _ _ 1+0x100',
+      [up('gateway', 'gateway-2')]: always(1),
+      [ready('gateway', 'gateway-2 172.18.0.5:9464', 'gateway')]: always(0),
+      [up('door', 'door')]: always(1),
+      'up{job="postgres",instance="users-db:9187"}': always(1),
+    },
+    bad: { [up('services', 'users')]: always(0) },
+    // Its address is that of users now.
+    alsoBad: {
+      series: {
+        [up('services', 'posts')]: always(1),
+        [ready('users', 'posts 172.18.0.5:9464', 'services')]: always(1),
+      },
+      labels: { job: 'services', program: 'posts', instance: 'posts 172.18.0.5:9464' },
+    },
     by: '1m',
-    labels: users,
+    labels: { job: 'services', program: 'users', instance: 'users 172.18.0.5:9464' },
   },
   ProgramGone: {
     well: Object.fromEntries(
@@ -250,6 +270,14 @@ export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
     by: '1m',
     labels: { server_address: 'http://users:4001' },
   },
+  CallsForged: {
+    // A scanner, and a clock that is wrong; two of a secret that was changed an hour ago.
+    well: { [refused('unsigned')]: growing(9), [refused('expired')]: growing(9), [refused('signature')]: always(2) },
+    // One call.
+    bad: { [refused('unsigned')]: always(0), [refused('replayed')]: '0 0 1+0x118' },
+    by: '2m',
+    labels: { service: 'posts', why: 'replayed' },
+  },
   LogOutsUnknown: {
     well: { 'tributary_ended_sessions_age_seconds{instance="gateway-1:9464"}': always(59) },
     bad: { 'tributary_ended_sessions_age_seconds{instance="gateway-1:9464"}': growing(15) },
@@ -349,13 +377,11 @@ export function unitTests(rulesFile: string, rules: readonly Rule[]): string {
     world.alert_rule_test.push(...expected);
   };
   for (const { alert, for: lasting, labels: said, annotations } of rules) {
-    const { well, small, bad, by, labels, wellAt = ['5m45s', '15m', '29m'], offAt } = ALERT_STORIES[alert]!;
-    const filled = (text: string): string =>
-      text.replace(/\{\{ \$labels\.(\w+) \}\}/g, (_, label: string) => labels[label] ?? '<none>');
-    const told = {
-      exp_labels: { ...said, ...labels },
-      exp_annotations: Object.fromEntries(Object.entries(annotations).map(([name, text]) => [name, filled(text)])),
-    };
+    const { well, small, bad, alsoBad, by, labels, wellAt = ['5m45s', '15m', '29m'], offAt } = ALERT_STORIES[alert]!;
+    const told = [labels, ...(alsoBad ? [alsoBad.labels] : [])].map((of) => ({
+      exp_labels: { ...said, ...of },
+      exp_annotations: Object.fromEntries(Object.entries(annotations).map(([name, text]) => [name, filled(text, of)])),
+    }));
     const at = (time: string, ...alerts: object[]) => ({ eval_time: time, alertname: alert, exp_alerts: alerts });
     for (const silent of [well, small])
       if (silent)
@@ -364,9 +390,16 @@ export function unitTests(rulesFile: string, rules: readonly Rule[]): string {
           wellAt.map((time) => at(time)),
         );
     // A moment before it may be on, and when it must be.
-    tell(bad, [...(well ? [at(offAt ?? `${Number.parseInt(lasting) * 60 - 15}s`)] : []), at(by, told)]);
+    tell({ ...bad, ...alsoBad?.series }, [
+      ...(well ? [at(offAt ?? `${Number.parseInt(lasting) * 60 - 15}s`)] : []),
+      at(by, ...told),
+    ]);
   }
   return JSON.stringify({ rule_files: [rulesFile], evaluation_interval: '15s', tests: worlds });
+}
+
+function filled(text: string, labels: Readonly<Record<string, string>>): string {
+  return text.replace(/\{\{ \$labels\.(\w+) \}\}/g, (_, label: string) => labels[label] ?? '<none>');
 }
 
 interface World {

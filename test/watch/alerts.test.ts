@@ -52,6 +52,8 @@ withServer('prometheus', 'the alerts', (prometheus = '') => {
     };
     const notOn = (alert: string) =>
       expect.stringMatching(new RegExp(`^1\n[^]*alertname: ?${alert}[^]*got:\\[\\s*\\]`));
+    const onWhileWell = (alert: string) =>
+      expect.stringMatching(new RegExp(`^1\n[^]*alertname: ?${alert}[^]*exp:\\[\\s*\\]`));
     expect(planted('RequestsRefused', /(OVERLOADED"\}\[5m\])\)\) \/ (.*?) > 0.01/, '$1) / $2) > 0.01')).toEqual(
       notOn('RequestsRefused'),
     );
@@ -62,12 +64,16 @@ withServer('prometheus', 'the alerts', (prometheus = '') => {
     expect(planted('RequestsRefused', sum, byOutcome)).toEqual(notOn('RequestsRefused'));
     expect(planted('AnswersSlow', ',http_response_status_code="200"', '')).toEqual(notOn('AnswersSlow'));
     expect(planted('AnswersSlow', ',http_route="/graphql"', '')).toEqual(notOn('AnswersSlow'));
+    // By `up` alone who has another's address is there.
+    expect(planted('ProgramDown', /expr: \(\(up\{program!~.* 0 \* up\) == 0/, 'expr: up == 0')).toMatch(
+      /^1\n[^]*alertname: ?ProgramDown[^]*program="posts"/,
+    );
+    // And an exporter of yours, which says nothing of itself, would be down.
+    expect(planted('ProgramDown', /up\{program!~".*?"\} == 1 or /, '')).toEqual(onWhileWell('ProgramDown'));
     // By address each start of it is the first one; and of several each start would count as one of the same.
     const byName = /changes\(max by \(program\) \(process_start_time_seconds\)\[15m:15s\]\) \/ .* > 2/;
     const byAddress = 'max by (program) (changes(process_start_time_seconds[15m])) > 2';
     expect(planted('ProgramCrashes', byName, byAddress)).toEqual(notOn('ProgramCrashes'));
-    const onWhileWell = (alert: string) =>
-      expect.stringMatching(new RegExp(`^1\n[^]*alertname: ?${alert}[^]*exp:\\[\\s*\\]`));
     expect(planted('ProgramCrashes', / \/ max_over_time\(count by \(program\) .*\[15m:15s\]\)/, '')).toEqual(
       onWhileWell('ProgramCrashes'),
     );

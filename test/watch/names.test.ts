@@ -34,6 +34,15 @@ it('everybody of docker-compose.yml who tells figures is asked, by the name and 
   const missed = [...expr.matchAll(/absent\(up\{program="(.*?)"\}\)/g)].map(([, name = '']) => name);
   expect(missed.toSorted()).toEqual(asked.map((one) => one.replace(/:.*/, '')).toSorted());
   expect(missed).toEqual(PROGRAMS);
+  // Who answers at its address has to be it.
+  const { expr: down } = RULES.find(({ alert }) => alert === 'ProgramDown')!;
+  const themselves = [
+    ...down.matchAll(/up\{program=~?"(.*?)"\} == 1 and on \(instance\) tributary_ready\{service="(.*?)"\}/g),
+  ];
+  expect(themselves.map(([, program, service]) => [program, service])).toEqual([
+    ['gateway-.*', 'gateway'],
+    ...PROGRAMS.filter((name) => !/^gateway|^door/.test(name)).map((name) => [name, name]),
+  ]);
 });
 
 withServer('prometheus', 'a service of several processes', (binary = '') => {
@@ -44,7 +53,7 @@ withServer('prometheus', 'a service of several processes', (binary = '') => {
 
   // Prometheus asks whom /etc/resolv.conf names, at port 53.
   (canMount() ? it : it.skip)(
-    'is watched whole, as many as there are, and missed when the last is gone, whatever is said of its name; control: by one address of the name one of them is',
+    'is watched whole, as many as there are, and missed when the last is gone, whatever is said of its name and whoever has its address; control: by one address of the name one of them is',
     async () => {
       const NAMES = '127.53.0.1';
       const names = await startNameServer(NAMES);
@@ -52,7 +61,7 @@ withServer('prometheus', 'a service of several processes', (binary = '') => {
       const port = await freePort();
       const programs = new Map<string, Server>();
       for (const address of ['127.53.0.2', '127.53.0.3']) {
-        const program = await tells(address, port);
+        const program = await tells(address, port, 'posts');
         programs.set(address, program);
         closing.push(() => program.close());
       }
@@ -96,17 +105,31 @@ withServer('prometheus', 'a service of several processes', (binary = '') => {
       names.addresses.delete('posts');
       programs.get('127.53.0.3')!.close();
       programs.get('127.53.0.3')!.closeAllConnections();
-      await until('ALERTS{alertname="ProgramDown",program="posts"}', [two]);
+      const down = 'ALERTS{alertname="ProgramDown",program="posts"}';
+      await until(down, [two]);
       expect(await seen('ALERTS{alertname="ProgramGone",program="posts"}')).toEqual([]);
+
+      // The address is given to users: somebody answers there, and it is not posts.
+      const other = await tells('127.53.0.3', port, 'users');
+      closing.push(() => other.close());
+      names.addresses.set('users', ['127.53.0.3']);
+      await until(posts, [two]);
+      await until('up{program="users"} == 1', [`users 127.53.0.3:${port}`]);
+      // Each second it is looked at.
+      for (let looks = 0; looks < 5; looks += 1, await sleep(1_000)) expect(await seen(down)).toEqual([two]);
+      expect(await seen('ALERTS{alertname="ProgramDown",program="users"}')).toEqual([]);
+      // (control) Whether something answers is all that the rule of before went by.
+      expect(await seen('up{program="posts"} == 0')).toEqual([]);
     },
     180_000,
   );
 });
 
-/** A program with one figure. */
-async function tells(address: string, port: number): Promise<Server> {
+/** A program with two figures. */
+async function tells(address: string, port: number, service: string): Promise<Server> {
+  const figures = `process_start_time_seconds 1\ntributary_ready{service="${service}"} 1\n`;
   const server = createServer((_request, response) => {
-    response.setHeader('content-type', 'text/plain; version=0.0.4').end('process_start_time_seconds 1\n');
+    response.setHeader('content-type', 'text/plain; version=0.0.4').end(figures);
   }).listen(port, address);
   await once(server, 'listening');
   return server;

@@ -29,15 +29,20 @@ export interface Prometheus {
 
 /**
  * A real Prometheus on a free port, which keeps what it scrapes in a temporary folder. With `resolv` that is what /etc/resolv.conf says to
- * it, and to nobody else: `canMount` in ../servers/small-disk.ts.
+ * it, and to nobody else: `canMount` in ../servers/small-disk.ts. `more`: what else it is told.
  */
-export async function startPrometheus(binary: string, config: string, resolv?: string): Promise<Prometheus> {
+export async function startPrometheus(
+  binary: string,
+  config: string,
+  resolv?: string,
+  more: readonly string[] = [],
+): Promise<Prometheus> {
   const folder = await mkdtemp(join(tmpdir(), 'tributary-prometheus-'));
   const file = join(folder, 'prometheus.yml');
   await writeFile(file, config);
   const address = `127.0.0.1:${await freePort()}`;
   const flags = [`--config.file=${file}`, `--storage.tsdb.path=${folder}/data`, `--web.listen-address=${address}`];
-  const command: [string, ...string[]] = [binary, ...flags, '--log.level=warn'];
+  const command: [string, ...string[]] = [binary, ...flags, ...more, '--log.level=warn'];
   if (resolv !== undefined) {
     const own = join(folder, 'resolv.conf');
     await writeFile(own, resolv);

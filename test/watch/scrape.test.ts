@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { randomUUID } from 'node:crypto';
 import { CODES, type Code } from '#libs/failure';
+import { REFUSALS } from '#libs/identity';
 import { Breaker, PROBE } from '../../gateway/fetch/breaker.js';
 import { startWorld, type World } from '../world.js';
 import { RULES } from './queries.js';
@@ -35,6 +37,8 @@ describe('a scrape', () => {
       );
       expect(scraped).toContain(`tributary_outbox_age_seconds{service="${service}"} 0`);
       expect(scraped).toContain(`tributary_inbox_duplicates_total{service="${service}"} 0`);
+      for (const why of REFUSALS)
+        expect(scraped).toContain(`tributary_refused_calls_total{service="${service}",why="${why}"} 0`);
       expect(scraped).toMatch(new RegExp(`tributary_unheard_seconds\\{service="${service}",source="users"\\} 0`));
       if (service !== 'users') expect(scraped).toContain(`tributary_count_drift{service="${service}"} 0`);
     }
@@ -86,6 +90,18 @@ describe('a scrape', () => {
       expect(scraped).toContain(`\ntributary_ready{service="${service}"} 1\n`);
     expect(scraped).toMatch(/^tributary_supergraph_served 1$/m);
     expect(scraped).toMatch(/^tributary_supergraph_missing 0$/m);
+  });
+
+  it('tells of what a service refused, by why, whatever its address and name were to be', async () => {
+    const [url, counted] = [world.posts.url, /^tributary_refused_calls_total\{service="posts",why="(\w+)"\} [1-9]/gm];
+    for (const assertion of [undefined, 'nonsense"} 1', `${'x'.repeat(900)}`]) {
+      const headers = assertion === undefined ? {} : { 'tributary-assertion': assertion };
+      const { status } = await fetch(`${url}?${randomUUID()}`, { headers });
+      expect(status).toBe(401);
+    }
+    const text = await (await scrape(TOKEN)).text();
+    expect([...text.matchAll(counted)].map(([, why]) => why)).toEqual(['unsigned']);
+    expect(text.match(/^tributary_refused_calls_total\{/gm)).toHaveLength(3 * REFUSALS.length);
   });
 
   it('says nothing of people: no handle, no id, no query', () => {
