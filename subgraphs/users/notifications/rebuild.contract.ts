@@ -103,7 +103,7 @@ export function rebuilding(open: () => Promise<Scene>): void {
     await beside.some();
     for (let after: string | undefined = NIL; after !== undefined;) {
       const from: string = after;
-      const step = await database.transaction((tx) => notificationsModel.fill(tx, slot, from));
+      const step = await database.transaction((tx) => notificationsModel.fill(tx, slot, from, 200));
       after = step?.end ? undefined : step?.last;
     }
     expect(beside.lacking).toEqual(QUIET);
