@@ -16,6 +16,8 @@ export interface Order {
 
 export interface Job {
   readonly services: readonly Service[];
+  /** It cannot be done in slices, so not on a connection for which people wait. */
+  readonly isOneSlice?: boolean;
   /** Its exit code. */
   run(work: Work): Promise<number>;
 }

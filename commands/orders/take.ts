@@ -52,6 +52,7 @@ export async function takeOrders(
       send(caller, { pid: process.pid });
       const job = ORDERS.find(({ name }) => name === asked.order)?.read(asked.args);
       if (job === undefined) throw new Error(UNKNOWN);
+      if (job.isOneSlice) throw new Error(ONE_SLICE);
       logger.info({ ...asked }, 'An order begins');
       const end = await job.run({ databases, env, screen: farScreen(caller), sliceMs: SLICE_MS, rest });
       logger.info({ ...asked, end }, 'An order is carried out');
@@ -76,6 +77,8 @@ export async function takeOrders(
   };
 }
 
+const ONE_SLICE =
+  'This is one transaction, and the program that holds the data folder could answer nobody meanwhile; stop it first';
 const UNKNOWN = 'The program that holds the data folder is of another version, which does not do this; stop it first';
 const STOPPED = 'The program that did this is being stopped. What is done stays done: call this again.';
 const GONE = 'Nobody waits for it any more';

@@ -133,6 +133,8 @@ describe('npm run rebuild while npm start has the embedded stores', () => {
       0,
       expect.stringMatching(/(does it,[^]*Nothing is in quarantine)|(Nothing is in quarantine[^]*does it,)/),
     ]);
+    const again = await command('events', ['publish-again']);
+    expect([await again.ended(), again.output()]).toEqual([1, expect.stringContaining('stop it first')]);
     const waiting = await command('rebuild', ['home-timeline']);
     await waiting.said(' 10 %');
     expect(await program.end('SIGTERM')).toBe(0);
