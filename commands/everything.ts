@@ -27,6 +27,7 @@ import {
   type Service,
   type StartSettings,
 } from './databases.js';
+import { takeOrders } from './orders/take.js';
 import { ROOT } from './root.js';
 import { seedDemo } from './seed/demo.js';
 
@@ -122,6 +123,11 @@ export async function startEverything(
       }),
     );
     await gateway.ready();
+    if (!onServers(settings)) {
+      const databases = { users: users.database, posts: posts.database, followers: followers.database };
+      const orders = await takeOrders(lock, { databases, env, logger });
+      closers.push(() => orders.close());
+    }
     // An effect may tell an event of its own, so later rounds look again: a published event has taken effect when the stream is
     // in this process, and is only on its way when it is Redis.
     const rounds = env['REDIS_URL'] ? 4 : 2;

@@ -69,13 +69,13 @@ export async function work({ urls, dataDir, models, naively = false }: RebuildOr
         });
       const slices: ReadModel = {
         ...model,
-        fill: (tx, slot, after) => {
+        fill: (tx, slot, after, keysMax) => {
           tell({ fills: after });
-          return model.fill(tx, slot, after);
+          return model.fill(tx, slot, after, keysMax);
         },
-        compare: (tx, slots, after) => {
+        compare: (tx, slots, after, keysMax) => {
           tell({ compares: after });
-          return model.compare(tx, slots, after);
+          return model.compare(tx, slots, after, keysMax);
         },
       };
       const store = new Standing(database, until, () => tell({ stands: true }));
@@ -177,7 +177,7 @@ async function inPlace(
   });
   for (let after: string | undefined = '00000000-0000-0000-0000-000000000000'; after !== undefined;) {
     const from: string = after;
-    const step = await store.transaction((tx) => model.fill(tx, slot, from));
+    const step = await store.transaction((tx) => model.fill(tx, slot, from, model.keysPerStep));
     after = step?.end ? undefined : step?.last;
     await onStep();
   }

@@ -1,12 +1,15 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { link, lstat, realpath, rename, rm, stat, symlink } from 'node:fs/promises';
-import { createConnection, createServer, type Server } from 'node:net';
-import { tmpdir } from 'node:os';
+import { randomUUID } from 'node:crypto';
+import { link, lstat, realpath, rename, rm, stat } from 'node:fs/promises';
+import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { makeDataDir } from '#libs/settings';
+import { answerAt, type Answering } from './data-dir-holder.js';
+import { shorten } from './socket-path.js';
 
 export interface DataDirLock {
+  /** Has other processes of the folder's owner speak to this one (`callHolder`), until it is closed, which comes before the release. */
+  answer(onCaller: (caller: Socket) => void): Promise<Answering>;
   release(): Promise<void>;
 }
 
@@ -19,7 +22,7 @@ export interface DataDirLock {
 export async function lockDataDir(dataDir: string): Promise<DataDirLock> {
   await makeDataDir(dataDir);
   const folder = await realpath(dataDir);
-  const shortcut = await shorten(folder);
+  const shortcut = await shorten(folder, NAME);
   const server = createServer((socket) => socket.end(String(process.pid)).on('error', () => socket.destroy()));
   const name = createServer((socket) => socket.destroy());
   try {
@@ -28,6 +31,7 @@ export async function lockDataDir(dataDir: string): Promise<DataDirLock> {
       if (await listens(server, join(shortcut.path, NAME))) {
         server.unref();
         return {
+          answer: (onCaller) => answerAt(shortcut.path, onCaller),
           async release() {
             await close(server);
             await close(name);
@@ -50,8 +54,6 @@ export async function lockDataDir(dataDir: string): Promise<DataDirLock> {
 
 const NAME = 'in-use.sock';
 const ATTEMPTS_MAX = 5;
-/** sun_path holds 104 bytes on macOS and 108 on Linux. */
-const SOCKET_PATH_BYTES_MAX = 100;
 
 /** Takes the name of this folder, or says whose it is. Whoever has it may not listen yet, or be about to end. */
 async function alone(name: Server, folder: string, socket: string): Promise<void> {
@@ -75,15 +77,6 @@ function inUse(folder: string, pid: string): Error {
   return new Error(
     `The data folder ${folder} is in use by ${by}. Stop it, or give this one another folder in DATA_DIR.`,
   );
-}
-
-/** A socket in a folder with a long name is reached through a link with a short one. It must live until the release. */
-async function shorten(folder: string): Promise<{ path: string; remove(): Promise<void> }> {
-  if (Buffer.byteLength(join(folder, NAME)) <= SOCKET_PATH_BYTES_MAX) return { path: folder, remove: async () => {} };
-  const hash = createHash('sha256').update(folder).digest('hex').slice(0, 12);
-  const path = join(tmpdir(), `tributary-${hash}-${process.pid}-${randomUUID().slice(0, 8)}`);
-  await symlink(folder, path);
-  return { path, remove: () => rm(path, { force: true }) };
 }
 
 function listens(server: Server, path: string): Promise<boolean> {

@@ -13,6 +13,8 @@ export interface Statements {
 
 /** An open transaction. Everything that belongs to it goes through it, never through the `Database`. */
 export interface Tx extends Statements {
+  /** Of its store. Embedded there is one connection: nobody else reads before it is over. */
+  readonly kind: 'embedded' | 'server';
   readonly manager: EntityManager;
   /** What was recorded or heard in this transaction: told to the listeners after COMMIT. */
   readonly events: DomainEvent[];
@@ -164,7 +166,7 @@ export class Database implements Statements {
         return withinMs === undefined ? rowsOf(client, text, values) : slowly(client, text, values, withinMs);
       };
       try {
-        result = await work({ manager: runner.manager, events, query });
+        result = await work({ kind: this.kind, manager: runner.manager, events, query });
       } catch (error) {
         isOver = true;
         await rollBack(client, runner, error);

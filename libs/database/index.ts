@@ -1,5 +1,6 @@
 export { Database, type CommitListener, type Statements, type Tx } from './database.js';
 export { buildIndex } from './build-index.js';
+export { callHolder } from './data-dir-holder.js';
 export { lockDataDir, type DataDirLock } from './data-dir-lock.js';
 export { DatabaseNotOpened } from './not-opened.js';
 export { openDatabase, type OpenDatabaseOptions } from './open-database.js';

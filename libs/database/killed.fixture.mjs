@@ -19,6 +19,14 @@ const deeds = {
     }
   },
 
+  /** Holds it and answers whoever calls. */
+  async answer(folder) {
+    const lock = await lockDataDir(folder);
+    await lock.answer((caller) => caller.end(String(process.pid)));
+    process.stdout.write('answering\n');
+    setInterval(() => {}, 1_000);
+  },
+
   /** Writes two rows per transaction and prints the number of each that was acknowledged. */
   async write(folder) {
     const database = await openDatabase({

@@ -1,15 +1,17 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { PGlite } from '@electric-sql/pglite';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { compileLibraries } from '../../test/faults/compiled.js';
 import { entriesOf, unpack } from './embedded/archive.js';
 import { copyTemplate, templateFile } from './embedded/template.js';
-import { lockDataDir, openDatabase } from './index.js';
+import { callHolder, lockDataDir, openDatabase } from './index.js';
 
 let folder: string;
 let compiled: string;
@@ -89,6 +91,20 @@ describe('kill -9 of the process that has an embedded database open', () => {
     await lock.release();
   });
 
+  it('leaves a socket on which nobody answers, and the next holder answers there (control: where it is left it is in the way)', async () => {
+    for (let times = 0; times < 2; times++) {
+      const holder = startChild('answer', folder);
+      expect(await holder.line()).toBe('answering');
+      const caller = await callHolder(folder);
+      expect(String(await caller?.toArray())).toBe(String(holder.pid));
+      await holder.kill();
+      expect(existsSync(join(folder, 'holder.sock'))).toBe(true);
+      expect(await callHolder(folder)).toBeUndefined();
+    }
+    const naive = createServer().listen(join(folder, 'holder.sock'));
+    expect(await once(naive, 'error')).toEqual([expect.objectContaining({ code: 'EADDRINUSE' })]);
+  });
+
   it('frees it for exactly one of many that come together', async () => {
     for (let round = 0; round < 4; round += 1) {
       const holder = startChild('lock', folder);
@@ -146,7 +162,7 @@ describe('two processes on one embedded database', () => {
   }, 120_000);
 });
 
-type Deed = 'lock' | 'write' | 'open';
+type Deed = 'lock' | 'answer' | 'write' | 'open';
 
 function startChild(what: Deed, dataDir: string) {
   return start([join(compiled, 'libs', 'database', 'killed.fixture.mjs'), what, dataDir]);

@@ -12,14 +12,15 @@ const ROWS_PER_STEP = 500;
  * Nothing is emptied first: a version is written over, and only where it says something else. What is right when it is looked at, which
  * holds nothing, stays right: whoever changes the rows changes it too.
  */
-export function countersModel(counted: Counted, rowsMax = ROWS_PER_STEP): ReadModel {
+export function countersModel(counted: Counted, keysPerStep = ROWS_PER_STEP): ReadModel {
   const { model, table, key, counts } = counted;
   return {
     name: model,
     keys: `rows of ${table}`,
+    keysPerStep,
     total: (database) => rowsOf(database, counted),
     clear: async () => {},
-    async fill(tx, slot, after) {
+    async fill(tx, slot, after, keysMax) {
       const columns = Object.values(counts).map(({ column }) => versionOf(column, slot));
       const numbers = Object.values(counts).map(({ rows, pending = '0' }) => `(${rows}) - (${pending})`);
       const values = numbers.map((number, nth) => `${number} AS counted_${nth}`);
@@ -27,12 +28,12 @@ export function countersModel(counted: Counted, rowsMax = ROWS_PER_STEP): ReadMo
       const wrong = columns.map((column, nth) => `t.${column} IS NULL OR t.${column} <> ${numbers[nth]}`);
       const seen = await tx.query<{ id: string; wrong: boolean }>(
         `SELECT t.${key} AS id, ${wrong.join(' OR ')} AS wrong
-         FROM (SELECT * FROM ${table} WHERE ${key} > $1 ORDER BY ${key} LIMIT ${rowsMax}) t ORDER BY t.${key}`,
+         FROM (SELECT * FROM ${table} WHERE ${key} > $1 ORDER BY ${key} LIMIT ${keysMax}) t ORDER BY t.${key}`,
         [after],
       );
       const last = seen.at(-1)?.id;
       if (last === undefined) return undefined;
-      const done: Step = { last, keys: seen.length, rows: seen.length, end: seen.length < rowsMax };
+      const done: Step = { last, keys: seen.length, rows: seen.length, end: seen.length < keysMax };
       const ids = seen.filter((row) => row.wrong).map(({ id }) => id);
       if (ids.length === 0) return done;
       await tx.query(`SELECT FROM ${table} WHERE ${key} = ANY($1::uuid[]) ORDER BY ${key} FOR NO KEY UPDATE`, [ids]);
@@ -46,7 +47,7 @@ export function countersModel(counted: Counted, rowsMax = ROWS_PER_STEP): ReadMo
       );
       return done;
     },
-    compare: (tx, slots, after) => compareCounts(tx, counted, slots, after, rowsMax),
+    compare: (tx, slots, after, keysMax) => compareCounts(tx, counted, slots, after, keysMax),
   };
 }
 
@@ -56,7 +57,7 @@ async function compareCounts(
   { table, key, counts }: Counted,
   { serving, building }: Slots,
   after: string,
-  rowsMax: number,
+  keysMax: number,
 ): Promise<(Step & { readonly differing: readonly string[] }) | undefined> {
   const kept = Object.values(counts).map(
     ({ column, rows, pending = '0' }, nth) =>
@@ -68,12 +69,12 @@ async function compareCounts(
   const found = await tx.query<{ id: string; same: boolean }>(
     `SELECT id, ${same.join(' AND ')} AS same FROM (
        SELECT t.${key} AS id, ${kept.join(', ')}
-       FROM (SELECT * FROM ${table} WHERE ${key} > $1 ORDER BY ${key} LIMIT ${rowsMax}) t
+       FROM (SELECT * FROM ${table} WHERE ${key} > $1 ORDER BY ${key} LIMIT ${keysMax}) t
      ) k ORDER BY id`,
     [after],
   );
   const last = found.at(-1)?.id;
   if (last === undefined) return undefined;
   const differing = found.filter((row) => !row.same).map(({ id }) => id);
-  return { last, keys: found.length, rows: found.length, end: found.length < rowsMax, differing };
+  return { last, keys: found.length, rows: found.length, end: found.length < keysMax, differing };
 }

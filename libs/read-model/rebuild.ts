@@ -1,5 +1,6 @@
 import { crashPoint } from '#libs/crash-point';
 import type { Database, Tx } from '#libs/database';
+import { StepSize } from './step-size.js';
 
 type Store = Pick<Database, 'query' | 'transaction'>;
 
@@ -9,17 +10,24 @@ export interface ReadModel {
   readonly name: string;
   /** What its keys are, for people: 'people'. */
   readonly keys: string;
+  /** Keys of one step, where nobody waits for its connection. */
+  readonly keysPerStep: number;
   /** How many keys there are, about. */
   total(database: Database): Promise<number>;
   /** Empties a version that nobody reads. */
   clear(tx: Tx, slot: number): Promise<void>;
-  /** Fills the next keys behind `after` from the source; undefined: there are no more. */
-  fill(tx: Tx, slot: number, after: string): Promise<Step | undefined>;
+  /** Fills the next keys behind `after` from the source, `keysMax` at most; undefined: there are no more. */
+  fill(tx: Tx, slot: number, after: string, keysMax: number): Promise<Step | undefined>;
   /**
    * By one statement, so at one moment: what the two versions would answer for the next keys, or the one that is built and its source.
    * Those that differ are given back, to be asked again: what was written a moment ago may be in one of them and on its way into the other.
    */
-  compare(tx: Tx, slots: Slots, after: string): Promise<(Step & { readonly differing: readonly string[] }) | undefined>;
+  compare(
+    tx: Tx,
+    slots: Slots,
+    after: string,
+    keysMax: number,
+  ): Promise<(Step & { readonly differing: readonly string[] }) | undefined>;
   /** Comparing takes several statements, which are to see one moment. */
   readonly oneSnapshot?: boolean;
   /** Of these keys, those that differ; absent where both versions change by one commit, so that what differs once is wrong. */
@@ -66,6 +74,8 @@ interface Options {
   readonly onResume?: (done: number) => void;
   /** Switch also when the versions differ: the one that answers was wrong. */
   readonly mend: boolean;
+  /** How long a step may hold its connection, about, where others wait for it; absent: for as long as `keysPerStep` keys take. */
+  readonly stepMs?: number | undefined;
   readonly pause?: (ms: number) => Promise<void>;
 }
 
@@ -75,17 +85,19 @@ interface Options {
  * gone on with by whoever calls next, and two at once share the work. No reader waits for it and none sees half of it.
  */
 export async function rebuild(database: Store, model: ReadModel, options: Options): Promise<Rebuilt> {
-  const { mend, onStep, onResume, pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms)) } = options;
+  const { mend, stepMs, onStep, onResume, pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms)) } = options;
   const { resumed, serving } = await begin(database, model, pause);
   if (resumed !== undefined) onResume?.(resumed);
   await writersOfBefore(database, pause);
+  const filling = new StepSize(model.keysPerStep, stepMs);
   for (;;) {
-    const step = await fillStep(database, model);
+    const step = await fillStep(database, model, filling);
     if (step === undefined) break;
     await onStep?.({ phase: 'filling', ...step });
   }
+  const comparing = new StepSize(model.keysPerStep, stepMs);
   for (;;) {
-    const step = await compareStep(database, model, pause);
+    const step = await compareStep(database, model, { size: comparing, mend, pause });
     if (step === undefined) break;
     await onStep?.({ phase: 'comparing', ...step });
     if (step.end) break;
@@ -169,11 +181,12 @@ async function writersOfBefore(database: Store, pause: (ms: number) => Promise<v
   );
 }
 
-function fillStep(database: Store, model: ReadModel): Promise<Step | undefined> {
+function fillStep(database: Store, model: ReadModel, size: StepSize): Promise<Step | undefined> {
   return database.transaction(async (tx) => {
     const row = await underWay(tx, model.name);
     if (row.phase !== 'filling' || row.building === null) return undefined;
-    const step = await model.fill(tx, row.building, row.cursor);
+    const { building, cursor } = row;
+    const step = await timed(size, () => model.fill(tx, building, cursor, size.keys));
     crashPoint('project:filled');
     await tx.query(
       step === undefined || step.end
@@ -188,20 +201,22 @@ function fillStep(database: Store, model: ReadModel): Promise<Step | undefined> 
 async function compareStep(
   database: Store,
   model: ReadModel,
-  pause: (ms: number) => Promise<void>,
+  { size, mend, pause }: { size: StepSize; mend: boolean; pause: (ms: number) => Promise<void> },
 ): Promise<Step | undefined> {
   const compared = await patiently(pause, () =>
     database.transaction(async (tx) => {
       if (model.oneSnapshot) await atOneSnapshot(tx);
-      const { phase, serving, building, cursor } = await underWay(tx, model.name);
+      const { phase, serving, building, cursor, differing: known } = await underWay(tx, model.name);
       if (phase !== 'comparing' || building === null) return undefined;
-      const step = await model.compare(tx, { serving, building }, cursor);
-      return step && { step, slots: { serving, building }, cursor };
+      const step = await timed(size, () => model.compare(tx, { serving, building }, cursor, size.keys));
+      return step && { step, slots: { serving, building }, cursor, isDecided: mend || Number(known) > 0 };
     }),
   );
   if (compared === undefined) return undefined;
   let { differing } = compared.step;
-  for (let tries = 0; model.differing !== undefined && differing.length > 0 && tries < TRIES; tries++) {
+  // Where it is decided already whether it is switched to, this is only to be told: else a list that is wrong in every step takes hours.
+  const triesMax = compared.isDecided ? 1 : TRIES;
+  for (let tries = 0; model.differing !== undefined && differing.length > 0 && tries < triesMax; tries++) {
     await pause(AGAIN_MS);
     const asked = differing;
     differing = await database.transaction(async (tx) => (await model.differing?.(tx, compared.slots, asked)) ?? asked);
@@ -214,6 +229,13 @@ async function compareStep(
     [model.name, compared.step.last, differing.length, compared.step.keys, compared.cursor],
   );
   return compared.step;
+}
+
+async function timed<T extends Step>(size: StepSize, work: () => Promise<T | undefined>): Promise<T | undefined> {
+  const since = performance.now();
+  const step = await work();
+  size.took(performance.now() - since, step?.keys ?? 0);
+  return step;
 }
 
 /** Whoever compares at once waits before there is a snapshot: of one from before it could write nothing that the other has written. */

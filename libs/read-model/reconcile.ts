@@ -35,7 +35,8 @@ type Store = Pick<Database, 'query' | 'transaction'>;
 interface Options {
   /** Corrects what is wrong. */
   readonly mend: boolean;
-  readonly onStep?: (rows: number) => void;
+  /** Called after each step; the next begins when it is done. */
+  readonly onStep?: (rows: number) => void | Promise<void>;
 }
 
 /** Rows of one statement. */
@@ -52,7 +53,7 @@ export async function reconcile(database: Store, counted: Counted, { mend, onSte
     const { last, rows, drift } = await look(database, counted, after);
     found.push(...drift);
     if (mend && drift.length > 0) await correct(database, counted, keysOf(drift));
-    if (rows > 0) onStep?.(rows);
+    if (rows > 0) await onStep?.(rows);
     after = rows < CHUNK ? undefined : last;
   }
   return found;

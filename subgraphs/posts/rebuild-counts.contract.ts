@@ -179,7 +179,7 @@ export function countingUnderLikes(open: () => Promise<Scene>): void {
     const { serving } = await stateOf(scene);
     const step = await database.transaction(async (tx) => {
       await tx.query('SELECT FROM posts WHERE id = $1 FOR UPDATE', [post]);
-      return database.transaction((other) => countersModel(OF_POSTS).fill(other, 3 - serving, NIL));
+      return database.transaction((other) => countersModel(OF_POSTS).fill(other, 3 - serving, NIL, 500));
     });
     expect(step).toMatchObject({ end: true });
   });

@@ -30,9 +30,9 @@ export interface Scene {
   close(): Promise<void>;
 }
 
-/** Embedded, or on the server whose superuser's address is given. */
-export async function openScene(adminUrl?: string): Promise<Scene> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'posts-'));
+/** Embedded, in a folder that is kept if it is given one; or on the server whose superuser's address is given. */
+export async function openScene(adminUrl?: string, kept?: string): Promise<Scene> {
+  const dataDir = kept ?? (await mkdtemp(join(tmpdir(), 'posts-')));
   const prefix = `test_${newId().replaceAll('-', '').slice(-12)}_`;
   const url = adminUrl && (await provisionServices(adminUrl, ['posts'], { posts: 'posts' }, { prefix }))['posts'];
   const database = await openDatabase({ service: 'posts', url, dataDir, poolMax: 20, logger: silent, ...postsTables });
@@ -99,7 +99,7 @@ export async function openScene(adminUrl?: string): Promise<Scene> {
     close: async () => {
       await participant.close();
       await database.close();
-      await rm(dataDir, { recursive: true, force: true });
+      if (kept === undefined) await rm(dataDir, { recursive: true, force: true });
     },
   };
 }

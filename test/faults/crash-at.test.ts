@@ -6,11 +6,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startEverything } from '../../commands/everything.js';
 import { ROOT } from '../../commands/root.js';
 import { silent } from '#libs/telemetry';
-import { startChild, type Child } from '../deploy/child.js';
-import { plainEnvironment } from '../deploy/environment.js';
+import type { Child } from '../deploy/child.js';
 import { example } from '../journeys/cast.js';
 import { drift } from '../journeys/drift.js';
 import { PASSWORD } from '../people.js';
+import { READY, spawnStart, urlIn } from './all-in-one.js';
 
 const PRELOAD = join(ROOT, 'dist/commands/prove/preload.js');
 const children: Child[] = [];
@@ -50,13 +50,10 @@ describe('the program, all in one', () => {
 });
 
 async function start(env: Record<string, string>, flags: readonly string[]) {
-  const child = await startChild('start', [process.execPath, ...flags, join(ROOT, 'dist/commands/start.js')], {
-    cwd: ROOT,
-    env: { ...plainEnvironment(), PORT: '0', DATA_DIR: dataDir, ...env },
-  });
+  const child = await spawnStart(dataDir, { env, flags });
   children.push(child);
-  await child.said('Ready in', 120_000);
-  return { child, url: /playground +(http:\S+)/.exec(child.output())?.[1] ?? '' };
+  await child.said(READY, 120_000);
+  return { child, url: urlIn(child.output()) };
 }
 
 /** carol follows eve: a fact of followers, of which posts hears. */

@@ -7,14 +7,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startEverything } from '../../commands/everything.js';
 import { ROOT } from '../../commands/root.js';
 import { silent } from '#libs/telemetry';
-import { startChild, type Account, type Child } from '../deploy/child.js';
+import type { Account, Child } from '../deploy/child.js';
 import { plainEnvironment } from '../deploy/environment.js';
 import { example, told, type Asking } from '../journeys/cast.js';
 import { drift } from '../journeys/drift.js';
-import { PASSWORD } from '../people.js';
-import type { Answer } from '../world.js';
+import { asking, logIn, READY, spawnStart, urlIn, type Talking } from './all-in-one.js';
 
-const READY = 'Ready in';
 const opened: { children: Child[]; folders: string[] } = { children: [], folders: [] };
 afterEach(async () => {
   await Promise.all(opened.children.splice(0).map((child) => child.destroy()));
@@ -85,7 +83,7 @@ describe('the program, all in one', () => {
   it('killed again and again while it starts for the first time, starts at last, with the five people once', async () => {
     const dataDir = folder();
     for (const afterMs of [300, 800, 1_300, 1_800]) {
-      const child = await spawnStart(dataDir);
+      const child = await begin(dataDir);
       await Promise.race([sleep(afterMs), child.said(READY)]);
       child.end('SIGKILL').catch(() => {});
       await child.ended();
@@ -132,7 +130,7 @@ describe('the program, all in one', () => {
             await example('me'),
           );
           expect(me.handle).toBe('alice');
-          const second = await spawnStart(dataDir, account);
+          const second = await begin(dataDir, account);
           expect(await second.ended()).toBe(1);
           expect(second.output()).toContain(`in use by another process (pid ${program.pid})`);
         }
@@ -150,10 +148,6 @@ describe('the program, all in one', () => {
   }, 180_000);
 });
 
-interface Talking extends Asking {
-  ask(query: string, variables?: Record<string, unknown>, token?: string): Promise<Answer>;
-}
-
 interface Graph extends Talking {
   readonly child: Child;
 }
@@ -163,43 +157,15 @@ interface Home {
 }
 
 async function start(dataDir: string): Promise<Graph> {
-  const child = await spawnStart(dataDir);
+  const child = await begin(dataDir);
   await child.said(READY);
   return { child, ...asking(urlIn(child.output())) };
 }
 
-function urlIn(output: string): string {
-  return /playground +(http:\S+)/.exec(output)?.[1] ?? '';
-}
-
-function asking(url: string): Talking {
-  return {
-    ask: async (query, variables = {}, token) => {
-      const authorization: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
-      const response = await fetch(url, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', ...authorization },
-        body: JSON.stringify({ query, variables }),
-      });
-      const text = await response.text();
-      const { data = null, errors = [] } = JSON.parse(text) as Partial<Answer>;
-      return { status: response.status, headers: response.headers, text, data, errors };
-    },
-  };
-}
-
-async function spawnStart(dataDir: string, account?: Account): Promise<Child> {
-  const env = { ...plainEnvironment(), PORT: '0', DATA_DIR: dataDir };
-  const command = [process.execPath, join(ROOT, 'dist/commands/start.js')] as const;
-  const child = await startChild('start', command, { cwd: ROOT, env, account });
+async function begin(dataDir: string, account?: Account): Promise<Child> {
+  const child = await spawnStart(dataDir, { account });
   opened.children.push(child);
   return child;
-}
-
-async function logIn(graph: Talking, handle: string): Promise<Asking & { id: string }> {
-  type Session = { logIn: { token: string; user: { id: string } } };
-  const { logIn } = await told<Session>(graph, await example('log-in'), { input: { handle, password: PASSWORD } });
-  return { id: logIn.user.id, ask: (query, variables) => graph.ask(query, variables, logIn.token) };
 }
 
 function folder(account?: Account): string {

@@ -164,11 +164,13 @@ withServer('postgres', `processes that rebuild read models, ended by kill -9, wi
 
 /**
  * One process at a time has a store: first the rebuild, then, when that was killed, the service, which writes and reads. Home
- * timelines and the counts of posts are built anew so by `npm run prove -- timelines`.
+ * timelines and the counts of posts are built anew so by `npm run prove -- timelines`; while the service runs, all of them are by
+ * rebuilt-beside.test.ts.
  */
 describe(`embedded stores whose rebuild is ended by kill -9, with the seed ${SEED}`, () => {
   const embedded = [
     { model: 'notifications', service: 'users' },
+    { model: 'trending', service: 'posts' },
     { model: 'follow-counts', service: 'followers' },
   ] as const satisfies readonly { model: Model; service: Service }[];
   let dataDir: string;

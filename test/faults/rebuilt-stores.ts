@@ -10,7 +10,7 @@ import * as postsBulk from '../../subgraphs/posts/bulk.js';
 import { homePage, homePageFromSource } from '../../subgraphs/posts/read/home.queries.js';
 import { peopleByIds, postsByIds } from '../../subgraphs/posts/read/post.queries.js';
 import { trendingPage } from '../../subgraphs/posts/read/trending.queries.js';
-import { openScene as openPosts } from '../../subgraphs/posts/scene.contract.js';
+import { openScene as openPosts, type Scene as Posts } from '../../subgraphs/posts/scene.contract.js';
 import { isTheTruth, settle } from '../../subgraphs/posts/timeline/timeline.contract.js';
 import { refreshTrending } from '../../subgraphs/posts/trending/refresh.js';
 import { deletePost } from '../../subgraphs/posts/write/delete-post.js';
@@ -54,13 +54,16 @@ const followsAmong = (people: readonly string[]) =>
     })),
   );
 
+export async function openPostsStore(adminUrl: string): Promise<Store> {
+  const scene = await openPosts(adminUrl);
+  return (await layOutPosts(scene))(scene);
+}
+
 /**
  * The first ten write and are read by nobody whose page is looked at; the first post is liked by nobody more. On each day of this week somebody
  * has posted what trends, is looked at and liked by nobody more; and what is liked, and what is deleted meanwhile.
  */
-export async function openPostsStore(adminUrl: string): Promise<Store> {
-  const scene = await openPosts(adminUrl);
-  const { database, writing } = scene;
+async function layOutPosts({ database: laidOut }: Posts): Promise<(scene: Posts) => Store> {
   const limits = { pushMax: 1_000, length: 200, trimEvery: 4, sliceMax: 10 };
   const people = peopleOfLongAgo();
   const posts = Array.from({ length: PEOPLE * POSTS_EACH }, (_, nth) => newId({ now: LONG_AGO + 1_000_000 + nth }));
@@ -69,10 +72,10 @@ export async function openPostsStore(adminUrl: string): Promise<Store> {
   const [trends, rising, falling] = [ofTheWeek(), ofTheWeek(), ofTheWeek()];
   const week = [...trends, ...rising, ...falling];
   const authorOf = (nth: number): string => people[nth % (nth < posts.length ? PEOPLE : 7)] as string;
-  await postsBulk.loadPeople(database, people);
-  await postsBulk.loadEdges(database, followsAmong(people));
+  await postsBulk.loadPeople(laidOut, people);
+  await postsBulk.loadEdges(laidOut, followsAmong(people));
   await postsBulk.loadPosts(
-    database,
+    laidOut,
     [...posts, ...week].map((id, nth) => ({
       id,
       authorId: authorOf(nth),
@@ -83,65 +86,68 @@ export async function openPostsStore(adminUrl: string): Promise<Store> {
   );
   const likers = people.slice(-LIKES_EACH);
   await postsBulk.loadLikes(
-    database,
+    laidOut,
     [...posts, ...week].flatMap((postId) => likers.map((userId) => ({ postId, userId }))),
   );
-  await postsBulk.fillTimelines(database, limits);
-  await postsBulk.recount(database);
+  await postsBulk.fillTimelines(laidOut, limits);
+  await postsBulk.recount(laidOut);
   // As after the migration that brought them: never built.
-  await database.query('UPDATE posts SET like_count_2 = NULL, reply_count_2 = NULL');
-  await database.query('UPDATE people SET post_count_2 = NULL');
-  await refreshTrending(database, 0);
+  await laidOut.query('UPDATE posts SET like_count_2 = NULL, reply_count_2 = NULL');
+  await laidOut.query('UPDATE people SET post_count_2 = NULL');
+  await refreshTrending(laidOut, 0);
 
   const quiet = { post: posts[20] as string, author: people[20] as string, readers: [20, 40, 60, 80] };
-  const idsOf = async (read: typeof homePage, viewer: string): Promise<string> =>
+  const idsOf = async (database: Database, read: typeof homePage, viewer: string): Promise<string> =>
     (await read(database, viewer, { after: undefined, take: 15 })).map(({ id }) => id).join();
   const pages = new Map<string, string>();
   for (const nth of quiet.readers)
-    pages.set(people[nth] as string, await idsOf(homePageFromSource, people[nth] as string));
+    pages.set(people[nth] as string, await idsOf(laidOut, homePageFromSource, people[nth] as string));
   let nth = 0;
   /** Not where a rebuild was at it just then. */
   let isRefreshed = true;
-  return {
-    database,
+  return (scene) => ({
+    database: scene.database,
     url: scene.url,
     async write() {
       nth += 1;
       const viewer = people[nth % 10] as string;
       const liked = posts[75 + ((nth * 7) % (posts.length - 75))] as string;
-      const post = await publishPost(writing, { viewer, body: 'new', inReplyToId: nth % 2 === 0 ? liked : null });
+      const post = await publishPost(scene.writing, { viewer, body: 'new', inReplyToId: nth % 2 === 0 ? liked : null });
       const { id: postId, authorId, body, inReplyToId, createdAt } = post;
       await scene.hear('post-published', { postId, authorId, body, inReplyToId, createdAt });
       await settle(scene, limits);
-      await likePost(writing, { viewer, postId: liked });
-      if (nth % 3 === 0) await unlikePost(writing, { viewer, postId: liked });
-      if (nth % 3 === 1) await deletePost(writing, { viewer, id: post.id });
-      await likePost(writing, { viewer, postId: rising[nth % 7] as string });
+      await likePost(scene.writing, { viewer, postId: liked });
+      if (nth % 3 === 0) await unlikePost(scene.writing, { viewer, postId: liked });
+      if (nth % 3 === 1) await deletePost(scene.writing, { viewer, id: post.id });
+      await likePost(scene.writing, { viewer, postId: rising[nth % 7] as string });
       const fallen = nth % 3 === 2 ? falling.pop() : undefined;
-      if (fallen) await deletePost(writing, { viewer: authorOf(posts.length + week.indexOf(fallen)), id: fallen });
-      isRefreshed = await refreshTrending(database, 0);
+      if (fallen)
+        await deletePost(scene.writing, { viewer: authorOf(posts.length + week.indexOf(fallen)), id: fallen });
+      isRefreshed = await refreshTrending(scene.database, 0);
     },
     async read() {
       const wrong: unknown[] = [];
-      for (const [viewer, page] of pages) if ((await idsOf(homePage, viewer)) !== page) wrong.push({ viewer });
-      const post = (await postsByIds(database, [quiet.post])).get(quiet.post);
+      for (const [viewer, page] of pages)
+        if ((await idsOf(scene.database, homePage, viewer)) !== page) wrong.push({ viewer });
+      const post = (await postsByIds(scene.database, [quiet.post])).get(quiet.post);
       if (post?.likeCount !== LIKES_EACH) wrong.push({ post });
-      const author = (await peopleByIds(database, [quiet.author])).get(quiet.author);
+      const author = (await peopleByIds(scene.database, [quiet.author])).get(quiet.author);
       if (author?.postCount !== POSTS_EACH) wrong.push({ author });
-      const page = await trendingPage(database, null, { after: undefined, take: 500 });
+      const page = await trendingPage(scene.database, null, { after: undefined, take: 500 });
       const shown = page.posts.map(({ post: { id } }) => id).filter((id) => trends.includes(id));
       if (shown.join() !== trends.join()) wrong.push({ shown });
       return wrong;
     },
     async isTrue(model) {
       await settle(scene, limits);
-      isRefreshed ||= await refreshTrending(database, 0);
+      isRefreshed ||= await refreshTrending(scene.database, 0);
       if (model === 'home-timeline') for (const viewer of people) await isTheTruth(scene, homePage, viewer, [50]);
-      else if (model === 'trending') expect(await database.query(SHOWN)).toEqual(await database.query(TRENDING));
+      else if (model === 'trending')
+        expect(await scene.database.query(SHOWN)).toEqual(await scene.database.query(TRENDING));
       else expect(await scene.drift()).toEqual([]);
     },
     close: () => scene.close(),
-  };
+  });
 }
 
 /** Without what its age has taken from it when it was made, a score is the likes and twice the replies, whether they are counted in its row yet or not. */
@@ -169,15 +175,21 @@ export async function openFollowersStore(adminUrl: string): Promise<Store> {
   return (await layOutFollowers(database))(database, services['followers']);
 }
 
-/** Both embedded in a folder, of which one process at a time has the store: what opens them again and again. */
+/** All embedded in a folder, of which one process at a time has the store: what opens them again and again. */
 export async function layOutEmbedded(dataDir: string) {
+  const posts = (): Promise<Posts> => openPosts(undefined, dataDir);
   const users = (): Promise<Users> => Users.open(undefined, dataDir);
   const followers = (): Promise<Database> => openDatabase({ service: 'followers', dataDir, ...followersTables });
-  const [scene, database] = [await users(), await followers()];
-  const [ofUsers, ofFollowers] = [await layOutUsers(scene), await layOutFollowers(database)];
-  await scene.close();
-  await database.close();
-  return { users: async () => ofUsers(await users()), followers: async () => ofFollowers(await followers()) };
+  const laidOut = [await posts(), await users(), await followers()] as const;
+  const ofPosts = await layOutPosts(laidOut[0]);
+  const ofUsers = await layOutUsers(laidOut[1]);
+  const ofFollowers = await layOutFollowers(laidOut[2]);
+  for (const one of laidOut) await one.close();
+  return {
+    posts: async () => ofPosts(await posts()),
+    users: async () => ofUsers(await users()),
+    followers: async () => ofFollowers(await followers()),
+  };
 }
 
 /** More than four slices of people, each of whom was liked by the next, once. */

@@ -115,7 +115,7 @@ export function atOnce(open: () => Promise<Scene>): void {
           'SELECT id FROM people WHERE id < $1 ORDER BY id DESC LIMIT 1',
           [userId],
         );
-        await database.transaction((tx) => homeTimelineModel(SMALL).fill(tx, 2, last?.id ?? ''));
+        await database.transaction((tx) => homeTimelineModel(SMALL).fill(tx, 2, last?.id ?? '', 25));
       },
     ],
   ])('a list that is written, %s, when its person is erased meanwhile, is not there in the end', async (_, build) => {

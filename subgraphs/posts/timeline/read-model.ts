@@ -8,6 +8,7 @@ export function homeTimelineModel({ length }: TimelineLimits): ReadModel {
   return {
     name: 'home-timeline',
     keys: 'people',
+    keysPerStep: PEOPLE_PER_STEP,
     async total(database) {
       const [row] = await database.query<{ n: number }>(
         `SELECT count(*)::int AS n FROM people WHERE state = 'registered'`,
@@ -17,23 +18,23 @@ export function homeTimelineModel({ length }: TimelineLimits): ReadModel {
     async clear(tx, slot) {
       await tx.query(`TRUNCATE home_entries_${slot === 1 ? 1 : 2}, home_timelines_${slot === 1 ? 1 : 2}`);
     },
-    async fill(tx, slot, after) {
-      const ids = await nextPeople(tx, after, PEOPLE_PER_STEP);
+    async fill(tx, slot, after, keysMax) {
+      const ids = await nextPeople(tx, after, keysMax);
       const last = ids.at(-1);
       if (last === undefined) return undefined;
       return {
         last,
         keys: ids.length,
         rows: await buildLists(tx, slot, ids, length),
-        end: ids.length < PEOPLE_PER_STEP,
+        end: ids.length < keysMax,
       };
     },
-    async compare(tx, slots, after) {
-      const ids = await nextPeople(tx, after, PEOPLE_PER_STEP);
+    async compare(tx, slots, after, keysMax) {
+      const ids = await nextPeople(tx, after, keysMax);
       const last = ids.at(-1);
       if (last === undefined) return undefined;
       const { rows, differing } = await compareLists(tx, slots, ids);
-      return { last, keys: ids.length, rows, end: ids.length < PEOPLE_PER_STEP, differing };
+      return { last, keys: ids.length, rows, end: ids.length < keysMax, differing };
     },
     async differing(tx, slots, ids) {
       return (await compareLists(tx, slots, ids)).differing;

@@ -11,6 +11,7 @@ import { remakeSlices, SLICES, viewOf } from './slices.js';
 export const trendingModel: ReadModel = {
   name: 'trending',
   keys: 'days',
+  keysPerStep: 1,
   oneSnapshot: true,
   total: async () => SLICES.length,
   // It is neither serving nor building then, and therefore refreshed to nothing.
@@ -76,18 +77,24 @@ async function compared(tx: Tx, slot: number, slice: number): Promise<{ rows: nu
   return { rows: row?.rows ?? 0, same: row?.same ?? false };
 }
 
+const firstIdOf = (day: string): string =>
+  `(lpad(to_hex((${day}) * 86400000::bigint), 12, '0') || repeat('0', 20))::uuid`;
+
 /**
  * The 500 best of the one day of the last seven, and what is left of the eighth, whose number is $1 modulo 8. By created_at, which has no
- * index, so the posts of nine days are looked at by their ids, which tell about when they were made. Of a clock that is ahead it is today.
+ * index, so the posts of that day and its neighbours are looked at by their ids, which tell about when they were made. Of a clock that is
+ * ahead it is today.
  */
 const BEST_OF_A_DAY = `
   SELECT id, author_id,
     (likes + 2 * replies)::float8 / power(greatest(0, extract(epoch FROM now() - created_at)::float8) / 3600 + 2, 1.8) AS score
   FROM (
     SELECT p.id, p.author_id, p.created_at, ${wholeCount('likes', 'p')} AS likes, ${wholeCount('replies', 'p')} AS replies
-    FROM posts p
-    WHERE p.state = 'published'
-      AND p.id >= (lpad(to_hex((extract(epoch FROM now() - interval '9 days') * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+    FROM posts p CROSS JOIN (
+      SELECT today, today - (today + 1 - $1) % 8 AS day FROM (SELECT floor(extract(epoch FROM now()) / 86400)::int AS today) n
+    ) d
+    WHERE p.state = 'published' AND p.id >= ${firstIdOf('d.day - 1')}
+      AND p.id < CASE WHEN d.day >= d.today - 1 THEN 'ffffffff-ffff-ffff-ffff-ffffffffffff' ELSE ${firstIdOf('d.day + 2')} END
       AND p.created_at >= (now() - interval '7 days')::timestamptz(3)
       AND floor(extract(epoch FROM least(p.created_at, now())) / 86400)::int % 8 + 1 = $1
   ) p

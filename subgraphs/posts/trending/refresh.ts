@@ -8,12 +8,11 @@ import { remakeSlices, SLICES } from './slices.js';
  * have them as they were until the new ones are there, in one step. False: they are young enough, or being made.
  */
 export function refreshTrending(
-  database: Pick<Database, 'kind' | 'transaction'>,
+  database: Pick<Database, 'transaction'>,
   maxAgeMs: number,
   withinMs = REFRESH_MS_MAX,
 ): Promise<boolean> {
-  // Embedded there is one connection, so nobody reads meanwhile; and nothing that vacuums what CONCURRENTLY leaves behind.
-  const how = { beside: database.kind === 'server', untilMs: performance.now() + withinMs };
+  const untilMs = performance.now() + withinMs;
   return database.transaction(async (tx) => {
     const [found] = await tx.query<{ due: boolean; serving: number; left: boolean }>(
       // One of the time to come was made before the clock was set back.
@@ -27,9 +26,9 @@ export function refreshTrending(
       [maxAgeMs],
     );
     if (!found?.due) return false;
-    await remakeSlices(tx, found.serving, SLICES, how);
+    await remakeSlices(tx, found.serving, SLICES, untilMs);
     // Of a rebuild that was killed behind its switch, given up, or found it in use: it may name who is erased by now.
-    if (found.left) await remakeSlices(tx, 3 - found.serving, SLICES, how);
+    if (found.left) await remakeSlices(tx, 3 - found.serving, SLICES, untilMs);
     return true;
   });
 }

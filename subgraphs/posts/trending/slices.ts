@@ -9,17 +9,12 @@ export function viewOf(slot: number): string {
 }
 
 /**
- * Whoever reads meanwhile has a slice as it was until this is committed. What it is computed for is the beginning of the transaction. All of
- * it is to be done `untilMs` by the monotonic clock.
+ * Whoever reads meanwhile has a slice as it was until this is committed; embedded nobody does, and nobody vacuums what CONCURRENTLY leaves
+ * behind. What it is computed for is the beginning of the transaction. All of it is to be done `untilMs` by the monotonic clock.
  */
-export async function remakeSlices(
-  tx: Tx,
-  slot: number,
-  slices: readonly number[],
-  { beside = true, untilMs }: { beside?: boolean; untilMs?: number } = {},
-): Promise<void> {
+export async function remakeSlices(tx: Tx, slot: number, slices: readonly number[], untilMs?: number): Promise<void> {
   for (const slice of slices) {
-    const refresh = `REFRESH MATERIALIZED VIEW ${beside ? 'CONCURRENTLY' : ''} ${viewOf(slot)}_${slice}`;
+    const refresh = `REFRESH MATERIALIZED VIEW ${tx.kind === 'server' ? 'CONCURRENTLY' : ''} ${viewOf(slot)}_${slice}`;
     // No time at all would be no bound at all.
     await tx.query(refresh, [], untilMs && Math.max(1, untilMs - performance.now()));
   }

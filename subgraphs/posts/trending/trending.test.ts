@@ -187,9 +187,9 @@ describe('trending posts of many days', () => {
   it('keep nothing of who is gone: the old version is emptied, by the next refresh where the rebuild was killed before', async () => {
     expect(await keptIn(database, 1)).toEqual([]);
     await database.query(`UPDATE read_models SET building = 1, began_at = now() WHERE name = 'trending'`);
-    await database.transaction((tx) => trendingModel.fill(tx, 1, '00000000-0000-0000-0000-000000000000'));
+    await database.transaction((tx) => trendingModel.fill(tx, 1, '00000000-0000-0000-0000-000000000000', 1));
     for (let slice = 1; slice < 8; slice++)
-      await database.transaction((tx) => trendingModel.fill(tx, 1, `00000000-0000-0000-0000-00000000000${slice}`));
+      await database.transaction((tx) => trendingModel.fill(tx, 1, `00000000-0000-0000-0000-00000000000${slice}`, 1));
     expect((await keptIn(database, 1)).length).toBe(trends.length);
     // Under way it is left alone; given up after a day, or killed behind the switch, it is not.
     await refreshTrending(database, 0);
@@ -319,7 +319,7 @@ describe('trending posts of many days', () => {
         await tx.query(`CREATE OR REPLACE VIEW trending_now AS ${text.replace(right, wrong)}`);
         for (let slice = 0; slice < 8; slice++) {
           const after = `00000000-0000-0000-0000-00000000000${slice}`;
-          found += (await trendingModel.compare(tx, { serving, building }, after))?.differing.length ?? 0;
+          found += (await trendingModel.compare(tx, { serving, building }, after, 1))?.differing.length ?? 0;
         }
         throw new Error('as before');
       });

@@ -9,6 +9,7 @@ const PEOPLE_PER_STEP = 200;
 export const notificationsModel: ReadModel = {
   name: 'notifications',
   keys: 'people',
+  keysPerStep: PEOPLE_PER_STEP,
   async total(database) {
     const [row] = await database.query<{ n: number }>('SELECT count(*)::int AS n FROM users WHERE deleted_at IS NULL');
     return row?.n ?? 0;
@@ -16,8 +17,8 @@ export const notificationsModel: ReadModel = {
   async clear(tx, slot) {
     await tx.query(`TRUNCATE notifications_${slot === 1 ? 1 : 2}`);
   },
-  async fill(tx, slot, after) {
-    const ids = await nextPeople(tx, after);
+  async fill(tx, slot, after, keysMax) {
+    const ids = await nextPeople(tx, after, keysMax);
     const last = ids.at(-1);
     if (last === undefined) return undefined;
     // Held, so that nothing is withdrawn between its being read here and its being written.
@@ -37,24 +38,24 @@ export const notificationsModel: ReadModel = {
        ) SELECT count(*)::int AS stored FROM stored`,
       [slot, ids],
     );
-    return { last, keys: ids.length, rows: row?.stored ?? 0, end: ids.length < PEOPLE_PER_STEP };
+    return { last, keys: ids.length, rows: row?.stored ?? 0, end: ids.length < keysMax };
   },
-  async compare(tx, slots, after) {
-    const ids = await nextPeople(tx, after);
+  async compare(tx, slots, after, keysMax) {
+    const ids = await nextPeople(tx, after, keysMax);
     const last = ids.at(-1);
     if (last === undefined) return undefined;
     const { rows, differing } = await compareLists(tx, slots, ids);
-    return { last, keys: ids.length, rows, end: ids.length < PEOPLE_PER_STEP, differing };
+    return { last, keys: ids.length, rows, end: ids.length < keysMax, differing };
   },
   async differing(tx, slots, ids) {
     return (await compareLists(tx, slots, ids)).differing;
   },
 };
 
-async function nextPeople(tx: Tx, after: string): Promise<string[]> {
+async function nextPeople(tx: Tx, after: string, count: number): Promise<string[]> {
   const rows = await tx.query<{ id: string }>(
-    `SELECT id FROM users WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT ${PEOPLE_PER_STEP}`,
-    [after],
+    'SELECT id FROM users WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2',
+    [after, count],
   );
   return rows.map(({ id }) => id);
 }

@@ -92,6 +92,29 @@ export function rebuilding(open: () => Promise<Scene>): void {
     expect(await shown(7)).toEqual([`like ${posts[7]}`]);
   }, 60_000);
 
+  it('waits for what differs once, not in every step, and is none the worse for smaller ones', async () => {
+    await scene.database.query(
+      `DELETE FROM notifications WHERE slot = (SELECT serving FROM read_models WHERE name = 'notifications')`,
+    );
+    let [pauses, compared] = [0, 0];
+    const rebuilt = await rebuild(scene.database, notificationsModel, {
+      mend: false,
+      stepMs: 25,
+      pause: () => {
+        pauses += 1;
+        return briefPause();
+      },
+      onStep: ({ phase }) => void (compared += phase === 'comparing' ? 1 : 0),
+    });
+    // 50 people at most; and one of the lively ones, or both, is liked no more.
+    expect([rebuilt.switched, compared >= PEOPLE / 50]).toEqual([false, true]);
+    expect(rebuilt.differing).toBeGreaterThanOrEqual(PEOPLE - 4);
+    // The control is the number of times that each step asks again by itself.
+    expect(pauses).toBeLessThan(2 * 40);
+    expect(await rebuild(scene.database, notificationsModel, { mend: true, pause })).toMatchObject({ switched: true });
+    for (const nth of QUIET) expect(await shown(nth)).toEqual([`like ${posts[nth]}`]);
+  }, 60_000);
+
   it('control: emptied and filled again in place, reads lack some meanwhile', async () => {
     const { database } = scene;
     const beside = load();
@@ -103,7 +126,7 @@ export function rebuilding(open: () => Promise<Scene>): void {
     await beside.some();
     for (let after: string | undefined = NIL; after !== undefined;) {
       const from: string = after;
-      const step = await database.transaction((tx) => notificationsModel.fill(tx, slot, from));
+      const step = await database.transaction((tx) => notificationsModel.fill(tx, slot, from, 200));
       after = step?.end ? undefined : step?.last;
     }
     expect(beside.lacking).toEqual(QUIET);

@@ -1,0 +1,27 @@
+/**
+ * How many keys the next step has: as many as the model does at once, or, where others wait for the one connection, as many as take about
+ * `aimMs`. It begins with one, for a list may hold ten posts or ten thousand, and has never more than twice as many as the last, nor more
+ * than a fourth of what the model does at once: behind a thousand empty lists there may be full ones.
+ */
+export class StepSize {
+  readonly #most: number;
+  #keys: number;
+
+  constructor(
+    keysPerStep: number,
+    private readonly aimMs: number | undefined,
+  ) {
+    this.#most = Math.ceil(keysPerStep / 4);
+    this.#keys = aimMs === undefined ? keysPerStep : 1;
+  }
+
+  get keys(): number {
+    return this.#keys;
+  }
+
+  took(ms: number, keys: number): void {
+    if (this.aimMs === undefined || keys === 0) return;
+    const fitting = Math.floor((keys * this.aimMs) / Math.max(ms, 0.1));
+    this.#keys = Math.max(1, Math.min(fitting, 2 * this.#keys, this.#most));
+  }
+}
