@@ -543,6 +543,8 @@ async function engineFactory(name: GatewayConfig['ENGINE']): Promise<EngineFacto
 function withoutAddresses(text: string): string {
   return text
     .split('\n')[0]!
-    .replaceAll(/https?:\/\/\S+|(?:\/[\w.-]+){2,}/g, '…')
+    .replaceAll(/https?:\/\/\S+|(?:\/[\w.-]+){2,}|\("[^"]*"\)/g, '…')
+    // `posts.internal:4002` has no other sign of being one.
+    .replaceAll(/ at \S+,/g, ' at …,')
     .slice(0, 300);
 }

@@ -161,12 +161,13 @@ export const subgraphs: readonly Attack[] = [
 
 /** Said with the gateway's own credential: what the gateway could be made to say. */
 function as(service: Service, body: string | ((cast: Cast) => string), who?: keyof Cast['people']) {
-  return (cast: Cast): Message => {
-    const { [service]: secret } = cast.secrets;
-    const subject = who === undefined ? null : cast.people[who].id;
-    const text = typeof body === 'string' ? body : body(cast);
-    return posted(text, signer(secret).sign(service, subject, { body: text }));
-  };
+  return (cast: Cast): Message => signedFor(cast, service, typeof body === 'string' ? body : body(cast), who);
+}
+
+/** As the gateway asks for somebody. */
+export function signedFor(cast: Cast, service: Service, body: string, who?: keyof Cast['people']): Message {
+  const subject = who === undefined ? null : cast.people[who].id;
+  return posted(body, signer(cast.secrets[service]).sign(service, subject, { body }));
 }
 
 function posted(body: string, assertion: string | undefined): Message {

@@ -10,7 +10,7 @@ import type { Attack } from './attack.js';
 import { fuzz, fuzzLine, type Fuzzed } from './fuzz.js';
 import type { Programs } from './programs.js';
 import type { FromWorker, ToWorker } from './programs.worker.js';
-import { attacksWith } from './rows.js';
+import { attacksWith, MANY } from './rows.js';
 import { attack, PROMISED, takesItsTime, withStrain, type Outcome } from './run.js';
 import { SEED } from '../seed.js';
 import { THREATS } from './threats.js';
@@ -18,7 +18,7 @@ import { NO_STRAIN } from './watch.js';
 
 const USAGE = `npm run attack -- [id …] [--fuzz 2000] [--also file] [--without-proto] [--idle 60] [--connects 10000] [--save]
 
-Starts four gateways before a small graph, and the social graph with its gateway, as on the open internet (NODE_ENV=production), in a
+Starts six gateways before small graphs, and the social graph with its gateway, as on the open internet (NODE_ENV=production), in a
 process of their own; sends every row of test/attack to them, and after each the question of an ordinary client. Prints what was
 sent, what had to come, what came and how long it took, and ends with 1 when anything is not as it must be: status, code, words,
 a leak, a service that was asked, another process, a changed prototype, an answer after more than ${PROMISED.ms} ms, a next client that
@@ -37,7 +37,7 @@ waited more than ${PROMISED.nextMs} ms, an event loop that was blocked for more 
 const FUZZ = 'R5';
 
 const { wanted, also, withoutProto, fuzzed: changed, save, ...sizes } = read(process.argv.slice(2));
-const everything = attacksWith({ ...sizes, slow: false });
+const everything = attacksWith({ ...MANY, ...sizes, slow: false });
 const table = wanted.length === 0 ? everything : everything.filter(({ id }) => wanted.some((one) => belongs(id, one)));
 const rows = [...table, ...(await rowsOf(also))];
 const fuzzes = wanted.length === 0 || wanted.includes(FUZZ);
@@ -257,7 +257,7 @@ const NOTHING = {
   statements: { users: 0, posts: 0, followers: 0 },
   ...NO_STRAIN,
   logged: 0,
-  wrongInLog: [],
+  wrong: [],
 };
 
 /** The first that it says of which `meant` makes something; rejects when it ends before that. */

@@ -241,7 +241,7 @@ function watched(gateway: string): { programs: Programs; end: () => void } {
       state: async ({ collect = false } = {}) => {
         if (collect) await collectGarbage();
         const statements = { users: 0, posts: 0, followers: 0 };
-        return { calls: 0, statements, ...watch.strain(), polluted: undefined, logged: 0, wrongInLog: [] };
+        return { calls: 0, statements, ...watch.strain(), polluted: undefined, logged: 0, wrong: [] };
       },
       close: () => Promise.resolve(),
     },
