@@ -179,6 +179,8 @@ export const PREFLIGHT = { 'apollo-require-preflight': '1' } as const;
 
 export const query = (text: string, more: object = {}): string => JSON.stringify({ query: text, ...more });
 export const asks = (text: string, more: object = {}): Message => ({ body: query(text, more) });
+/** A text as a part of a pattern that means just that. */
+export const literally = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
 /** `count` aliases of one field. */
 export const al = (count: number, field: string): string => times(count, (index) => `a${index}:${field}`);
 export const times = (count: number, make: (index: number) => string): string =>

@@ -1,4 +1,4 @@
-import { asks, attacks, type Attack, type Table } from './attack.js';
+import { asks, attacks, literally, type Attack, type Message, type Seen, type Table } from './attack.js';
 
 const NAMES: Table = {
   'C1 a field called __proto__': [asks('{me{id __proto__:prefs}}'), 200, { says: /"__proto__":\{"theme":"dark"/ }],
@@ -62,4 +62,62 @@ const NAMES: Table = {
   'S15 a service’s answer with __proto__ in it': [asks('{me{mood}}'), 200, { says: /"constructor":\{"prototype"/ }],
 };
 
-export const prototypes: readonly Attack[] = attacks('gateway', NAMES);
+const PROTOTYPES = ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty'];
+/** Where a name may stand, and what is there. */
+const PLACES: Readonly<Record<string, (name: string) => readonly [asked: string, data: string]>> = {
+  'a field': (name) => [`{me{${name}:id}}`, `{"me":{"${name}":"1"}}`],
+  'a value': (name) => [`{me{id ${name}:prefs}}`, `{"me":{"id":"1","${name}":{"theme":"dark"`],
+  'a value of another service': (name) => [`{me{id ${name}:mood}}`, `{"me":{"id":"1","${name}":{"`],
+  'an object': (name) => [`{${name}:me{id}}`, `{"${name}":{"id":"1"}}`],
+  'an object of another service': (name) => [`{me{${name}:draft{id}}}`, `{"me":{"${name}":{"id":"d1"}}}`],
+  'a list': (name) => [`{${name}:people(first:2){id}}`, `{"${name}":[{"id":"0"},{"id":"1"}]}`],
+  'a list of another service': (name) => [`{me{${name}:posts{id}}}`, `{"me":{"${name}":[{"id":"p1"}]}}`],
+  'all at once': (name) => [
+    `{${name}:me{${name}:posts{${name}:author{${name}:name}}}}`,
+    `{"${name}":{"${name}":[{"${name}":{"${name}":"name of 1"}}]}}`,
+  ],
+};
+
+const NAMED: Table = Object.fromEntries(
+  PROTOTYPES.flatMap((name) => [
+    ...Object.entries(PLACES).map(([place, make]): [string, Table[string]] => {
+      const [asked, data] = make(name);
+      return [
+        `S14 ${place} called ${name}`,
+        [asks(asked), 200, { says: new RegExp(`^${literally(`{"data":${data}`)}`) }],
+      ];
+    }),
+    [
+      `S14 a variable called ${name}`,
+      [
+        {
+          body: `{"query":"query($${name}:String){echo(text:$${name})}","variables":{"${name}":"v"},"${name}":{"polluted":true}}`,
+        },
+        [200, 400],
+        name === '__proto__' ? 'GRAPHQL_VALIDATION_FAILED' : { says: /v/ },
+      ],
+    ],
+  ]),
+);
+
+/** A client who asks a hundred times after all that is told the same each time. */
+const AFTERWARDS = '{me{id name prefs posts{id body author{name}}} people(first:3){id name}}';
+const afterwards: Message = {
+  async act(stage) {
+    const seen: Seen[] = [];
+    while (seen.length < 100) seen.push(await stage.ask(asks(AFTERWARDS)));
+    const different = new Set(seen.map(({ text }) => text)).size;
+    if (different !== 1) stage.found(`a hundred equal questions had ${different} answers`);
+    return seen[0]!;
+  },
+};
+
+export const prototypes: readonly Attack[] = attacks('gateway', {
+  ...NAMES,
+  ...NAMED,
+  'S14 a hundred ordinary questions afterwards': [
+    afterwards,
+    200,
+    { says: /"name":"name of 1","prefs":\{"theme":"dark".*"body":"by 1","author":\{"name":"name of 1"\}/ },
+  ],
+});

@@ -16,6 +16,7 @@ const MEANT = [
   'password takes 8 to 128 characters',
   'may select at most',
   String.raw`\"password\"`,
+  String.raw`\"ChangePasswordInput\"`,
 ];
 
 /** What is wrong with what came; none: it is as it must be. What holds for every answer, and what this row asks for. */

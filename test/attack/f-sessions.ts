@@ -1,6 +1,16 @@
 import { newId } from '#libs/identity';
 import { PASSWORD } from '../people.js';
-import { asks, attacks, bearer, query, type Attack, type Message, type Seen, type Stage, type Table } from './attack.js';
+import {
+  asks,
+  attacks,
+  bearer,
+  query,
+  type Attack,
+  type Message,
+  type Seen,
+  type Stage,
+  type Table,
+} from './attack.js';
 import { tokenOf } from './forged-tokens.js';
 import { until } from './stage.js';
 
@@ -21,7 +31,9 @@ async function answered(stage: Stage, message: Message): Promise<Seen> {
 }
 
 function logIn(stage: Stage, handle: string): Promise<string> {
-  const asked = asks('mutation($i:LogInInput!){logIn(input:$i){token}}', { variables: { i: { handle, password: PASSWORD } } });
+  const asked = asks('mutation($i:LogInInput!){logIn(input:$i){token}}', {
+    variables: { i: { handle, password: PASSWORD } },
+  });
   return answered(stage, asked).then(({ text }) => /"token":"([^"]+)"/.exec(text)?.[1] ?? '');
 }
 
@@ -86,7 +98,10 @@ const ROTATION: readonly (readonly [Table, Attack['scene']?])[] = [
     { 'F18 by the next key, which is the only one': [by('next'), 200] },
     async (stage) => async () => {
       await stage.set({ keys: 'first', laterMs: 601_000 });
-      await until(() => stage.ask(by('first')(stage.cast)), ({ status }) => status === 200);
+      await until(
+        () => stage.ask(by('first')(stage.cast)),
+        ({ status }) => status === 200,
+      );
     },
   ],
 ];

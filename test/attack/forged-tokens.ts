@@ -117,7 +117,11 @@ export function forgedTokens({ key, publicX, kid, issuer, audience, now }: Hones
 const DAY_S = 86_400;
 
 /** A good one, by the key of the gateways before small graphs or the `next` one; `claims` says more, or otherwise. */
-export function tokenOf({ signing }: Pick<Cast, 'signing'>, claims: object = {}, by: 'first' | 'next' = 'first'): string {
+export function tokenOf(
+  { signing }: Pick<Cast, 'signing'>,
+  claims: object = {},
+  by: 'first' | 'next' = 'first',
+): string {
   const { issuer, audience, next } = signing;
   const { pem, kid } = by === 'next' ? next : signing;
   const now = Math.floor(Date.now() / 1_000);

@@ -30,7 +30,7 @@ waited more than ${PROMISED.nextMs} ms, an event loop that was blocked for more 
   --idle  so many seconds five hundred connections are held idle, and questions beside them may not take a fifth longer (S13)
   --connects  so many connect and say nothing (H5)
   --without-proto  what is attacked runs as node --disable-proto=delete
-  --save  writes what is printed to docs/measured/attack.md
+  --save  writes docs/measured/attack.md anew, when all rows are sent
 `;
 
 /** What is changed by chance is no row: it is drawn. */
@@ -85,6 +85,7 @@ function read(args: string[]): {
     const fuzzed = Number(values.fuzz);
     if (![idleMs, connects, fuzzed].every(Number.isInteger)) throw new TypeError('whole numbers');
     const { also: more, 'without-proto': without, save: keeps } = values;
+    if (keeps && positionals.length > 0) throw new TypeError('a page of some rows would be taken for all of them');
     return { wanted: positionals, also: more, withoutProto: without, fuzzed, save: keeps, idleMs, connects };
   } catch {
     return {
@@ -185,14 +186,14 @@ function sayThreats(outcomes: readonly Outcome[]): void {
   say(
     tableOf(
       ['threat', 'what', 'sent', 'violations', 'and by'],
-      THREATS.map(({ id, what, rows = [], tests = [], missing }) => {
+      THREATS.map(({ id, what, rows = [], tests = [], missing, besides = [] }) => {
         const sent = outcomes.filter(({ attack: row }) => rows.some((one) => belongs(row.id, one)));
         return [
           id,
           what,
           String(sent.length),
           String(sent.filter(({ violations }) => violations.length > 0).length),
-          [...tests, ...(missing === undefined ? [] : [`not built: ${missing}`])].join(', '),
+          [...tests, ...(missing === undefined ? [] : [`not built: ${missing}`]), ...[besides].flat()].join(', '),
         ];
       }),
     ),

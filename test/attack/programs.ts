@@ -125,7 +125,12 @@ export async function startPrograms(): Promise<Programs> {
       RATE_LIMIT_WINDOW_S: '3600',
       TRUSTED_PROXIES: '1',
     });
-    const crowded = await start({ CONNECTIONS_MAX: String(CONNECTIONS_OF_CROWDED) });
+    const crowded = await start({
+      CONNECTIONS_MAX: String(CONNECTIONS_OF_CROWDED),
+      COST_LIMIT: '1000',
+      RATE_LIMIT_ADDRESS: '1000',
+      RATE_LIMIT_WINDOW_S: '3600',
+    });
     const serve = async (name: string, fixtures: Parameters<typeof startFixtures>[0]) => {
       const { sdl, subgraphs } = await startFixtures(fixtures);
       closers.push(() => Promise.all(subgraphs.map((subgraph) => subgraph.close())));
@@ -255,8 +260,10 @@ async function castOf(url: string): Promise<Pick<Cast, 'people' | 'dansPost'>> {
 /** Of the small graphs. */
 const SMALL = ['people', 'posts', 'notes', 'scores', 'users'];
 
-/** Each way in which a password is kept. */
-const HASHES = `SELECT DISTINCT substring(password_hash from '^[$][^$]+[$][^$]+[$][^$]+[$]') AS how FROM users`;
+/** Each way in which a password is kept: of who has gone there is none. */
+const HASHES = `
+  SELECT DISTINCT coalesce(substring(password_hash from '^[$][^$]+[$][^$]+[$][^$]+[$]'), 'something else') AS how
+  FROM users WHERE deleted_at IS NULL`;
 
 const EMPTY = Object.getOwnPropertyNames(Object.prototype).length;
 const CALL = Function.prototype.call;

@@ -8,11 +8,13 @@ import { headers } from './e-headers.js';
 import { sessions } from './f-sessions.js';
 import { tokenRows } from './f-tokens.js';
 import { abuse } from './g-abuse.js';
+import { races } from './g-races.js';
 import { crowds, sockets, type CrowdSizes } from './h-sockets.js';
 import { limits } from './limits.js';
 import { budgets } from './s-budgets.js';
 import { elsewhere } from './s-elsewhere.js';
 import { guardedFields } from './s-guarded.js';
+import { inputs } from './s-inputs.js';
 import { packages } from './s-packages.js';
 import { passwords, type PasswordSizes } from './s-passwords.js';
 import { viewers, type ViewerSizes } from './s-viewers.js';
@@ -37,6 +39,8 @@ export function attacksWith(sizes: Sizes): readonly Attack[] {
     ...tokenRows,
     ...sessions,
     ...abuse,
+    ...races,
+    ...inputs,
     ...sockets,
     ...limits,
     ...viewers(sizes),

@@ -123,10 +123,7 @@ function beyond(
   const { withinMs = bounds.ms, blockedMs = bounds.blockedMs }: Partial<Expected> = bounds.own ? row.come : {};
   expect(took.ms <= withinMs || takesItsTime(row), `it was answered after ${ms(took.ms)}`);
   expect(took.nextMs <= bounds.nextMs, `the next one waited ${ms(took.nextMs)}`);
-  expect(
-    took.blockedMs <= blockedMs || row.slow === true,
-    `the event loop was blocked for ${ms(took.blockedMs)}`,
-  );
+  expect(took.blockedMs <= blockedMs || row.slow === true, `the event loop was blocked for ${ms(took.blockedMs)}`);
   if (bounds.own) found.push(...(took.seen.late ?? []));
   const most = bounds.moreBytes ?? Infinity;
   expect(took.moreBytes <= most, `its process held ${(took.moreBytes / 1e6).toFixed(0)} MB more`);

@@ -63,7 +63,11 @@ const refused: readonly Attack[] = ADDRESSES.flatMap((address) =>
     {
       async scene(stage) {
         const { supergraph } = await health(stage);
-        const said = await serve(stage, pointedAt(stage.cast.guarded.sdl, address), ({ newest }) => newest !== undefined);
+        const said = await serve(
+          stage,
+          pointedAt(stage.cast.guarded.sdl, address),
+          ({ newest }) => newest !== undefined,
+        );
         for (const part of address.split(/[/@,:]+/).filter((one) => one.length > 6))
           if (said.includes(part)) stage.found(`whoever asks for its health is told ${part}: ${said}`);
         return () => restore(stage, supergraph);
@@ -112,7 +116,9 @@ function redirecting(status: number, location: (target: string) => string): NonN
 
 const HOLE = { code: 'SUBGRAPH_BAD_RESPONSE', ran: true, says: /"rank":null/, hides: /666/ };
 const REDIRECTS: readonly (readonly [string, number, (target: string) => string])[] = [
-  ...[301, 302, 303, 307, 308].map((status) => [`${status} to another port`, status, (target: string) => target] as const),
+  ...[301, 302, 303, 307, 308].map(
+    (status) => [`${status} to another port`, status, (target: string) => target] as const,
+  ),
   ['307 to a file', 307, () => 'file:///etc/passwd'],
   ['307 to where clouds keep their secrets', 307, () => 'http://169.254.169.254/latest/meta-data/'],
   ['307 to itself', 307, () => '/graphql?again'],

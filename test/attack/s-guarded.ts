@@ -1,4 +1,4 @@
-import { attacks, bearer, query, type Attack, type Expected, type Message, type Table } from './attack.js';
+import { attacks, bearer, literally, query, type Attack, type Expected, type Message, type Table } from './attack.js';
 import { tokenOf } from './forged-tokens.js';
 
 const DENIED = 'UNAUTHORIZED_FIELD_OR_TYPE';
@@ -31,7 +31,7 @@ const WAYS: Readonly<Record<string, { readonly ask: (field: string) => string; r
   'under the name of a prototype': { ask: (field) => `{somebody{rank __proto__:${field}}}`, as: 'x' },
 };
 
-const exactly = (text: string): RegExp => new RegExp(text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+const exactly = (text: string): RegExp => new RegExp(literally(text));
 
 /** Denied alike to nobody and to somebody who may do other things; and the control: shown to who may. */
 const ways: readonly Attack[] = Object.entries(FIELDS).flatMap(([field, value]) =>
@@ -44,14 +44,18 @@ const ways: readonly Attack[] = Object.entries(FIELDS).flatMap(([field, value]) 
       says: exactly(`"data":{"somebody":{"rank":1,"${name}":null}}`),
       hides: /example\.com/,
     };
-    const may = (claims: object) => (cast: Parameters<typeof tokenOf>[0]): Message => ({
-      headers: bearer(tokenOf(cast, claims)),
-      body: query(text),
-    });
+    const may =
+      (claims: object) =>
+      (cast: Parameters<typeof tokenOf>[0]): Message => ({
+        headers: bearer(tokenOf(cast, claims)),
+        body: query(text),
+      });
     return attacks('guarded', {
       [`S23 ${field} ${way}, by nobody`]: [nobody(text), 200, denied],
       // Whoever is logged in may see the score.
-      ...(field === 'score' ? {} : { [`S23 ${field} ${way}, by somebody`]: [may({ scope: 'read:other' }), 200, denied] }),
+      ...(field === 'score'
+        ? {}
+        : { [`S23 ${field} ${way}, by somebody`]: [may({ scope: 'read:other' }), 200, denied] }),
       [`S23 control: ${field} ${way}, by who may`]: [
         may({ scope: 'read:email' }),
         200,
@@ -91,7 +95,11 @@ const PLACES: Table = {
     200,
     shows('{"things":[{"id":"s","weight":null},{"id":"g","weight":null}]}'),
   ],
-  'S23 through an interface, what one of its types is': [nobody('{posts{title}}'), 200, shows('null', { unasked: true })],
+  'S23 through an interface, what one of its types is': [
+    nobody('{posts{title}}'),
+    200,
+    shows('null', { unasked: true }),
+  ],
   'S23 through a type of an interface': [
     nobody('{posts{...on PublicBlog{title} ...on PrivateBlog{views}}}'),
     200,
@@ -112,11 +120,7 @@ const PLACES: Table = {
     200,
     shows('{"things":[{"weight":1},{"id":"g","weight":null}]}'),
   ],
-  'S23 a key that joins services': [
-    nobody('{node{...on Leaf{id name age}}}'),
-    200,
-    shows('{"node":null}'),
-  ],
+  'S23 a key that joins services': [nobody('{node{...on Leaf{id name age}}}'), 200, shows('{"node":null}')],
   'S23 control: what it joins': [
     nobody('{node{...on Leaf{name age}}}'),
     200,

@@ -141,11 +141,7 @@ export function passwords({ tries: samples }: PasswordSizes): readonly Attack[] 
         200,
         INPUT,
       ],
-      'S21 a password of 70 KB': [
-        asks(SIGN_UP, { variables: card('x'.repeat(70_000)) }),
-        400,
-        'BAD_USER_INPUT',
-      ],
+      'S21 a password of 70 KB': [asks(SIGN_UP, { variables: card('x'.repeat(70_000)) }), 400, 'BAD_USER_INPUT'],
       'S21 a password of 1 MB': [asks(SIGN_UP, { variables: card('x'.repeat(1_000_000)) }), 413, 'BAD_REQUEST'],
     }),
     ...attacks('users', {

@@ -1,7 +1,17 @@
 import { globalId, newId } from '#libs/identity';
 import { canaryOf, nthOf, strangersIn } from '../federation/canaries.js';
 import { signedFor } from './d-subgraphs.js';
-import { attacks, bearer, JSON_TYPE, query, type Attack, type Cast, type Message, type Seen, type Stage } from './attack.js';
+import {
+  attacks,
+  bearer,
+  JSON_TYPE,
+  query,
+  type Attack,
+  type Cast,
+  type Message,
+  type Seen,
+  type Stage,
+} from './attack.js';
 import { tokenOf } from './forged-tokens.js';
 import { until } from './stage.js';
 
@@ -135,7 +145,7 @@ const loaders: Message = {
     const before = await stage.counts();
     const seen = await together(
       stage,
-      many(100, (nth) => signedFor(stage.cast, 'users', body, WHO[nth % WHO.length]!)),
+      many(40, (nth) => signedFor(stage.cast, 'users', body, WHO[nth % WHO.length]!)),
     );
     for (const [nth, { text }] of seen.entries()) onlyOwn(stage, WHO[nth % WHO.length]!, text);
     const { statements } = await stage.counts();
@@ -173,7 +183,8 @@ const nobody = (text: string): Message => as(undefined, text);
 
 const MIXED = '{me{name} draft{id} thing(id:"6"){title note}}';
 /** Somebody is shown as much of it: theirs, and what is everybody's. */
-const OWN = /"me":\{"name":"canary-of-(\w+)-end"\},"draft":\{"id":"draft-canary-of-\1-end"\},"thing":\{"title":"title 6","note":"canary-of-\1-end"/;
+const OWN =
+  /"me":\{"name":"canary-of-(\w+)-end"\},"draft":\{"id":"draft-canary-of-\1-end"\},"thing":\{"title":"title 6","note":"canary-of-\1-end"/;
 const NOBODYS = /"me":null,"draft":null,"thing":\{"title":"title 6","note":null/;
 
 /** One person with two tokens, of which one may see more. */
@@ -218,15 +229,58 @@ let gone: Message = {};
 const goneScene: NonNullable<Attack['scene']> = async (stage) => {
   const jti = newId();
   gone = as(tokenOf(stage.cast, { jti }), MIXED);
-  for (let time = 0; time < 3; time += 1) await until(() => stage.ask(gone), ({ text }) => OWN.test(text));
+  for (let time = 0; time < 3; time += 1)
+    await until(
+      () => stage.ask(gone),
+      ({ text }) => OWN.test(text),
+    );
   await stage.set({ ended: [jti] });
-  await until(() => stage.ask(gone), ({ status }) => status === 401);
+  await until(
+    () => stage.ask(gone),
+    ({ status }) => status === 401,
+  );
 };
 
 /** Behind each other, as the address of one person is asked for by others before and after; the cache of users is warm. */
 const ADDRESS = '{userByHandle(handle:"alice"){handle email}}';
 const asWho = (who: (typeof WHO)[number] | undefined) => (cast: Cast) => as(who && cast.people[who].token, ADDRESS);
 const [SHOWN, WITHHELD] = [/"email":"[^"]+@/, /"email":null/];
+
+/** What of one person is different for each who looks, by all of them in turn, cold and warm: the same each time, and nothing for nobody. */
+const DIFFERENT =
+  '{userByHandle(handle:"dan"){viewerFollows followsViewer viewerBlocks posts(first:5){edges{node{id viewerHasLiked}}}}}';
+const lookers: Message = {
+  async act(stage) {
+    const answers = new Map<string, string>();
+    let seen!: Seen;
+    for (const who of [
+      undefined,
+      'alice',
+      'eve',
+      'bob',
+      undefined,
+      'dan',
+      'eve',
+      'alice',
+      'bob',
+      'dan',
+      undefined,
+    ] as const) {
+      seen = await stage.ask(as(who && stage.cast.people[who].token, DIFFERENT));
+      const before = answers.get(who ?? '') ?? seen.text;
+      if (before !== seen.text) stage.found(`${who} was told ${before}, and then ${seen.text}`);
+      answers.set(who ?? '', seen.text);
+    }
+    const { '': nobodys = '', eve = '', ...others } = Object.fromEntries(answers);
+    if (/"(viewerFollows|followsViewer|viewerBlocks|viewerHasLiked)":(?!null)/.test(nobodys))
+      stage.found(`nobody was told ${nobodys}`);
+    // Dan blocks her.
+    if (!eve.includes('"edges":[]')) stage.found(`eve was told ${eve}`);
+    for (const [who, text] of Object.entries(others))
+      if (/":null/.test(text) || text.includes('"edges":[]')) stage.found(`${who} was told ${text}`);
+    return seen;
+  },
+};
 
 export interface ViewerSizes {
   /** How many requests of fifty people are mixed (S18). */
@@ -265,7 +319,13 @@ export function viewers({ interleaved: requests }: ViewerSizes): readonly Attack
     }),
     ...attacks(
       'private',
-      { 'S18 one who has logged out, of what was kept for them': [() => gone, 401, { code: 'UNAUTHENTICATED', hides: /canary/ }] },
+      {
+        'S18 one who has logged out, of what was kept for them': [
+          () => gone,
+          401,
+          { code: 'UNAUTHENTICATED', hides: /canary/ },
+        ],
+      },
       { scene: goneScene },
     ),
     ...attacks('social', {
@@ -281,13 +341,13 @@ export function viewers({ interleaved: requests }: ViewerSizes): readonly Attack
         200,
       ],
     }),
+    ...attacks('social', { 'S18 what is different for each who looks, by all of them in turn': [lookers, 200] }),
     ...attacks('private', {
       'S19 two hundred people who ask the same at once': [strangers, 200],
       'S19 control: one who asks it two hundred times is joined': [oneself, 200],
       'S19 twenty equal mutations of one person at once': [counting, 200],
     }),
     ...attacks('social', { 'S19 two hundred questions for one’s own address at once': [emails, 200] }),
-    ...attacks('users', { 'S19 a hundred calls at once for the addresses of four': [loaders, 200] }),
+    ...attacks('users', { 'S19 forty calls at once for the addresses of four': [loaders, 200] }),
   ];
 }
-

@@ -41,7 +41,8 @@ export async function until(ask: () => Promise<Seen>, holds: (seen: Seen) => boo
   for (;;) {
     const seen = await ask();
     if (holds(seen)) return seen;
-    if (performance.now() > end) throw new Error(`after half a minute still ${seen.status}: ${seen.text.slice(0, 200)}`);
+    if (performance.now() > end)
+      throw new Error(`after half a minute still ${seen.status}: ${seen.text.slice(0, 200)}`);
     await new Promise((go) => setTimeout(go, 50));
   }
 }

@@ -64,7 +64,10 @@ describe('.npmrc', () => {
   it('lets no package run a script when it is installed, and takes no version before others had a week to look at it', () => {
     expect(missingIn(readFileSync(join(ROOT, '.npmrc'), 'utf8'))).toEqual([]);
     // Control.
-    expect(missingIn('ignore-scripts=false\nmin-release-age=70\n')).toEqual(['ignore-scripts=true', 'min-release-age=7']);
+    expect(missingIn('ignore-scripts=false\nmin-release-age=70\n')).toEqual([
+      'ignore-scripts=true',
+      'min-release-age=7',
+    ]);
     // npm 10 knows the first; the second since 11.10.
     expect(execFileSync('npm', ['config', 'get', 'ignore-scripts'], { cwd: ROOT, encoding: 'utf8' }).trim()).toBe(
       'true',
