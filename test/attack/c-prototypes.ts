@@ -12,13 +12,21 @@ const NAMES: Table = {
     200,
     { says: /^\{"data":\{"constructor"/ },
   ],
-  'C3 toString and hasOwnProperty': [asks('{toString:me{hasOwnProperty:id valueOf:name}}'), 200],
+  'C3 toString and hasOwnProperty': [
+    asks('{toString:me{hasOwnProperty:id valueOf:name}}'),
+    200,
+    { says: /"toString":\{"hasOwnProperty":"1","valueOf":"name of 1"\}/ },
+  ],
   'C4 an entity called constructor, of both services': [
     asks('{constructor:me{__proto__:prefs prototype:mood constructor:draft{prototype:id}}}'),
     200,
     { says: /"__proto__":\{"polluted":true\}/ },
   ],
-  'C4 an entity’s list called __proto__': [asks('{__proto__:me{__proto__:posts{__proto__:id}}}'), 200],
+  'C4 an entity’s list called __proto__': [
+    asks('{__proto__:me{__proto__:posts{__proto__:id}}}'),
+    200,
+    { says: /"__proto__":\{"__proto__":\[\{"__proto__":"p1"\}\]\}/ },
+  ],
   'C5 a variable called __proto__': [
     { body: '{"query":"query($__proto__:JSON){echo(deep:$__proto__)}","variables":{"__proto__":{"polluted":true}}}' },
     400,
@@ -39,6 +47,7 @@ const NAMES: Table = {
       body: '{"query":"{me{id}}","__proto__":{"polluted":true},"variables":{"__proto__":{"polluted":true}},"extensions":{"__proto__":{"polluted":true}}}',
     },
     200,
+    { says: /^\{"data":\{"me":\{"id":"1"\}\}\}$/ },
   ],
   'C6 a query by __proto__': [{ body: '{"__proto__":{"query":"{me{id}}"}}' }, 400, 'BAD_REQUEST'],
   'C6 a persisted query by __proto__': [
@@ -50,6 +59,8 @@ const NAMES: Table = {
       body: '{"query":"query($d:JSON){echo(deep:$d)}","variables":{"d":{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}}}}',
     },
     200,
+    // As data, to the letter.
+    { says: /\{\\"__proto__\\":\{\\"polluted\\":true\},\\"constructor\\":\{\\"prototype\\":/ },
   ],
   'C8 an upload whose map points at a prototype': [
     {
@@ -115,7 +126,7 @@ const afterwards: Message = {
 export const prototypes: readonly Attack[] = attacks('gateway', {
   ...NAMES,
   ...NAMED,
-  'S14 a hundred ordinary questions afterwards': [
+  'X4 a hundred ordinary questions, after all names of prototypes': [
     afterwards,
     200,
     { says: /"name":"name of 1","prefs":\{"theme":"dark".*"body":"by 1","author":\{"name":"name of 1"\}/ },

@@ -34,7 +34,7 @@ export const THREATS: readonly Threat[] = [
     rows: ['H1', 'H2', 'H3', 'H4', 'H5', 'E8', 'S13'],
     tests: ['gateway/http/node-limits.test.ts', 'gateway/http/untaken.test.ts'],
   },
-  { id: 'S14', what: 'prototypes changed by a client', rows: ['S14', 'C'] },
+  { id: 'S14', what: 'prototypes changed by a client', rows: ['S14', 'C', 'X4'] },
   {
     id: 'S15',
     what: 'prototypes changed by a service or a cache',
