@@ -114,9 +114,9 @@ describe('control: the same rows against who does not look who asks', () => {
 
   it('a gateway that takes every token is found by F13 and F18', async () => {
     const naive = await startNaive();
-    const body = query('{me{name}}');
+    const forged: Message = { headers: bearer('a.b.c'), body: query('{me{name}}') };
     const rows = [...rowsOf('F13', /revoked/), ...rowsOf('F18', /not published yet|withdrawn/)].map(
-      ({ scene: _, ...row }) => (row.id === 'F13' ? { ...row, send: { headers: bearer('a.b.c'), body } } : row),
+      ({ id, what, to, come }): Attack => ({ id, what, to, come, send: forged }),
     );
     const found = await foundBy(rows, naive.url);
     await naive.close();

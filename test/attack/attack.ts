@@ -30,7 +30,7 @@ export interface Bytes {
   readonly every: number;
   readonly unreadMs?: number;
   /** When all has been said: `half` is closed, and the answer waited for; or the connection is `reset`. */
-  readonly then?: 'half' | 'reset';
+  readonly goes?: 'half' | 'reset';
 }
 
 /** What an attack that is more than one message has to do with. */

@@ -49,22 +49,22 @@ const SOCKETS: Table = {
       bytes: {
         parts: [`${POST}content-length: ${personBody(7).length}\r\n\r\n${personBody(7)}`],
         every: 0,
-        then: 'half',
+        goes: 'half',
       },
     },
     200,
     { says: /"id":"7"/ },
   ],
   'H5 half a body, and its client closes its half': [
-    { bytes: { parts: [`${POST}content-length: 100\r\n\r\n{"quer`], every: 0, then: 'half' } },
+    { bytes: { parts: [`${POST}content-length: 100\r\n\r\n{"quer`], every: 0, goes: 'half' } },
     [0, 400],
   ],
   'H5 half a body, and a reset': [
-    { bytes: { parts: [`${POST}content-length: 100\r\n\r\n{"quer`], every: 0, then: 'reset' } },
+    { bytes: { parts: [`${POST}content-length: 100\r\n\r\n{"quer`], every: 0, goes: 'reset' } },
     0,
   ],
   'H5 half of headers, and a reset': [
-    { bytes: { parts: ['POST /graphql HTTP/1.1\r\nho'], every: 0, then: 'reset' } },
+    { bytes: { parts: ['POST /graphql HTTP/1.1\r\nho'], every: 0, goes: 'reset' } },
     0,
   ],
   'H5 a body that never comes, and the client goes': [{ bytes: `${POST}content-length: 100\r\n\r\n{"quer` }, [0, 400]],

@@ -85,7 +85,7 @@ async function listening(answer: RequestListener): Promise<{ url: string; came: 
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/graphql`,
     came: () => bytes,
-    close: () => void server.close().closeAllConnections(),
+    close: () => server.close().closeAllConnections(),
   };
 }
 

@@ -36,20 +36,20 @@ function sendRequest(url: string, { method = 'POST', path = '', headers, body, f
 
 function sendBytes(url: string, bytes: string | Bytes): Promise<Seen> {
   const { port, hostname } = new URL(url);
-  const { parts, every, unreadMs = 0, then }: Bytes = typeof bytes === 'string' ? { parts: [bytes], every: 0 } : bytes;
+  const { parts, every, unreadMs = 0, goes }: Bytes = typeof bytes === 'string' ? { parts: [bytes], every: 0 } : bytes;
   return new Promise((resolve) => {
     let text = '';
     const rest = [...parts];
     const write = (): void => {
       const part = rest.shift();
       if (part !== undefined) socket.write(Buffer.from(part, 'latin1'));
-      else if (then === 'reset') socket.resetAndDestroy();
-      else if (then === 'half') socket.end();
+      else if (goes === 'reset') socket.resetAndDestroy();
+      else if (goes === 'half') socket.end();
       // Whoever has said all that it has to say, and is not answered, goes.
       else if (every === 0 && unreadMs === 0) leaving ??= setTimeout(() => socket.end(), 2_000);
     };
     let leaving: NodeJS.Timeout | undefined;
-    const socket = connect({ port: Number(port), host: hostname, allowHalfOpen: then === 'half' }, write);
+    const socket = connect({ port: Number(port), host: hostname, allowHalfOpen: goes === 'half' }, write);
     const timer = setInterval(write, Math.max(every, 50));
     socket.setTimeout(ANSWER_MS, () => socket.destroy());
     if (unreadMs > 0) socket.pause();
