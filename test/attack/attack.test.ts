@@ -144,23 +144,39 @@ describe('control: the same rows against who does not look who asks', () => {
     const [kept] = await foundBy(rowsOf('S21', /as they are kept/), programs.urls.social, cheap);
     expect(kept).toContain('passwords are kept as $argon2id$v=19$m=4096,t=1,p=1$');
 
-    const telling = createServer((request, response) => {
-      let body = '';
-      request.on('data', (chunk: Buffer) => (body += chunk.toString()));
-      request.on('end', () => {
-        const code = body.includes('"carol"') ? 'UNAUTHENTICATED' : 'NOT_FOUND';
-        const errors = [{ message: 'no', path: ['logIn'], extensions: { code } }];
-        response.writeHead(200, { 'content-type': 'application/json; charset=utf-8' });
-        response.end(JSON.stringify({ errors, data: { logIn: null } }));
-      });
-    });
-    await new Promise<void>((resolve) => telling.listen(0, '127.0.0.1', resolve));
-    const url = `http://127.0.0.1:${(telling.address() as AddressInfo).port}/graphql`;
-    const [alike] = await foundBy(rowsOf('S21', /and then that of nobody/), url);
+    const telling = await startTelling();
+    const [alike] = await foundBy(rowsOf('S21', /and then that of nobody/), telling.url);
+    // How long it takes counts where it is asked how long things take.
+    const [timed] = rowsOf('S21', /by turns/) as [Attack];
+    const others = { ...programs, urls: { ...programs.urls, social: telling.url } };
+    const patient = { ms: Infinity, nextMs: Infinity, blockedMs: Infinity, own: true };
+    const { violations } = await attack(timed, others, patient);
     telling.close();
     expect(alike).toContainEqual(expect.stringMatching(/UNAUTHENTICATED.* and .*NOT_FOUND/));
+    expect(violations).toEqual([expect.stringMatching(/^who is there takes \d+\.\d+ times as long/)]);
   });
 });
+
+/** Says who is there, and takes its time for nobody else: people who are there are called carol, or there_1. */
+async function startTelling(): Promise<{ url: string; close: () => void }> {
+  const server = createServer((request, response) => {
+    let body = '';
+    request.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    request.on('end', () => {
+      const there = /"(carol|there_\d+)"/.exec(body)?.[1];
+      const code = there === undefined ? 'NOT_FOUND' : 'UNAUTHENTICATED';
+      const refused = { errors: [{ message: 'no', path: ['logIn'], extensions: { code } }], data: { logIn: null } };
+      const answer = body.includes('signUp') ? { data: { signUp: { user: { handle: there } } } } : refused;
+      response.writeHead(200, { 'content-type': 'application/json; charset=utf-8' });
+      setTimeout(() => response.end(JSON.stringify(answer)), there === undefined ? 0 : 300);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/graphql`,
+    close: () => server.close().closeAllConnections(),
+  };
+}
 
 describe('what is looked at beside the answers', () => {
   it('a socket that leads to another machine (control: to this one)', async () => {

@@ -21,8 +21,9 @@ const USAGE = `npm run attack -- [id …] [--fuzz 2000] [--also file] [--without
 Starts six gateways before small graphs, and the social graph with its gateway, as on the open internet (NODE_ENV=production), in a
 process of their own; sends every row of test/attack to them, and after each the question of an ordinary client. Prints what was
 sent, what had to come, what came and how long it took, and ends with 1 when anything is not as it must be: status, code, words,
-a leak, a service that was asked, another process, a changed prototype, an answer after more than ${PROMISED.ms} ms, a next client that
-waited more than ${PROMISED.nextMs} ms, an event loop that was blocked for more than ${PROMISED.blockedMs} ms, a body for which the process held more than 32 MB more.
+a leak, a service that was asked or heard what its gateway was not to pass on, another process, a socket to another machine, a changed prototype, an answer
+after more than ${PROMISED.ms} ms (or what the row says), a next client that waited more than ${PROMISED.nextMs} ms, an event loop that was blocked for more than ${PROMISED.blockedMs} ms, a body
+for which the process held more than 32 MB more.
 
   id      only the rows whose id begins so: A, S4, F17; R5: what is changed by chance
   --fuzz  so many requests are changed by chance (100000 before a release, by hand), by SEED=n, else that of the day

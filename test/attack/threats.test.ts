@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { query, type Attack, type Crowd, type Message, type Seen } from './attack.js';
@@ -54,6 +54,13 @@ describe('the table of attacks', () => {
     expect(out).toContain('\nWhat was attacked ran without __proto__.\n');
     expect(code).toBe(1);
   }, 180_000);
+
+  it('keeps what it found of all rows, or nothing: a page of some would be taken for all', async () => {
+    const page = readFileSync('docs/measured/attack.md', 'utf8');
+    const { code, out } = await runCommand('attack', 'A18', '--save');
+    expect([code, out]).toEqual([2, '']);
+    expect(readFileSync('docs/measured/attack.md', 'utf8')).toBe(page);
+  }, 60_000);
 
   it('holds what takes its time to an event loop that goes on (control: one that was blocked for longer than what cannot be sent again may)', () => {
     const outcome = { violations: ['so far'] } as unknown as Outcome;
