@@ -97,7 +97,9 @@ async function test(args) {
 
 /** Proof is built only when it is run by hand. */
 async function attack() {
-  const proof = ['test/attack', 'test/tiny', 'test/people.ts', 'test/schema-types.ts', 'test/seed.ts'];
+  const fixtures = ['canaries', 'fixture', 'guarded', 'hints'].map((file) => `test/federation/${file}.ts`);
+  const others = ['people', 'schema-types', 'seed', 'supply-chain/lockfile'].map((file) => `test/${file}.ts`);
+  const proof = ['test/attack', 'test/tiny', ...fixtures, ...others];
   await run('node_modules/@swc/cli/bin/swc.js', [...proof, '-d', 'dist', '--config-file', '.swcrc', '-q']);
   await load('dist/test/attack/main.js');
 }

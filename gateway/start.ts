@@ -549,8 +549,12 @@ async function engineFactory(name: GatewayConfig['ENGINE']): Promise<EngineFacto
 
 /** Anybody may ask for our health; where things are is not for anybody. */
 function withoutAddresses(text: string): string {
-  return text
-    .split('\n')[0]!
-    .replaceAll(/https?:\/\/\S+|(?:\/[\w.-]+){2,}/g, '…')
-    .slice(0, 300);
+  return (
+    text
+      .split('\n')[0]!
+      .replaceAll(/https?:\/\/\S+|(?:\/[\w.-]+){2,}|\("[^"]*"\)/g, '…')
+      // `posts.internal:4002` has no other sign of being one.
+      .replaceAll(/ at \S+,/g, ' at …,')
+      .slice(0, 300)
+  );
 }

@@ -180,14 +180,18 @@ const GUARDS: ReadonlySet<string> = new Set(['authenticated', 'requiresScopes', 
  * service that says nothing nothing is kept for everybody. PRIVATE only takes away, so it counts whoever said it.
  */
 function hintAmong(graphs: ReadonlySet<string>, hint: Hint | undefined): Hint | undefined {
-  return hint && graphs.size > 1 ? { ...hint, maxAge: undefined, inherit: false } : hint;
+  return hint && hint !== NOT_KEPT && graphs.size > 1 ? { ...hint, maxAge: undefined, inherit: false } : hint;
 }
+
+/** Of what is neither for everybody nor for one person nobody knows here whom it may be shown to. */
+const NOT_KEPT: Hint = { maxAge: 0, private: true, inherit: false };
 
 function hintOf(directives: readonly ConstDirectiveNode[]): Hint | undefined {
   const directive = directives.find((one) => one.name.value === 'cacheControl');
   if (directive === undefined) return undefined;
   const maxAge = value(directive, 'maxAge');
   const scope = value(directive, 'scope');
+  if (scope?.kind === Kind.ENUM && scope.value !== 'PRIVATE' && scope.value !== 'PUBLIC') return NOT_KEPT;
   return {
     maxAge: maxAge?.kind === Kind.INT ? Number(maxAge.value) : undefined,
     private: scope?.kind === Kind.ENUM ? scope.value === 'PRIVATE' : undefined,

@@ -57,6 +57,8 @@ export async function serve(parts: {
   function graphqlFirst(otherwise: RequestListener): RequestListener {
     return (request, response) => {
       const url = request.url ?? '';
+      // So a proxy is asked (`POST http://somewhere/graphql`), and this is none: nobody is to take it for one.
+      if (/^[a-z][\w+.-]*:/i.test(url)) return nothing(request, response, UNREADABLE);
       if (!url.startsWith('/graphql') || (url.length > 8 && url[8] !== '?')) {
         parts.graphql.untaken?.add(response);
         return otherwise(request, response);
@@ -92,7 +94,7 @@ export async function serve(parts: {
     clientErrorHandler: answerBrokenRequest,
     frameworkErrors: (_error: Error, request: FastifyRequest, reply: FastifyReply) => {
       reply.hijack();
-      nothing(request.raw, reply.raw, { status: 400, message: 'The address of this request cannot be read.' });
+      nothing(request.raw, reply.raw, UNREADABLE);
     },
   });
   const app = await NestFactory.create<NestFastifyApplication>(
@@ -164,6 +166,8 @@ export async function serve(parts: {
 const BACKLOG = 4_096;
 
 const NOTHING = { status: 404, message: 'There is nothing at this address; GraphQL is at /graphql.' };
+
+const UNREADABLE = { status: 400, message: 'The address of this request cannot be read.' };
 
 const SAID: Record<number, string> = {
   404: NOTHING.message,

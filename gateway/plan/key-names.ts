@@ -60,7 +60,8 @@ export class KeyNames {
 }
 
 function dangerous(key: string): boolean {
-  return key in Object.prototype || key === '__typename';
+  // Under node --disable-proto=delete it is in no prototype, and no name of ours on the way either (run/merge.ts).
+  return key === '__proto__' || key in Object.prototype || key === '__typename';
 }
 
 function isRootOfMutation(ancestors: readonly (ASTNode | readonly ASTNode[])[]): boolean {

@@ -1,9 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { ASSERTION_HEADER, AssertionSigner } from '#libs/identity';
-import { JSON_TYPE, query, type Attack, type Cast, type Message } from './attack.js';
+import { createServer } from 'node:http';
+import { connect, type AddressInfo } from 'node:net';
+import { GUARDED } from '../federation/guarded.js';
 import { SEED } from '../seed.js';
+import { startFixtures, type TinySubgraph } from '../tiny/tiny-graph.js';
+import { bearer, JSON_TYPE, query, type Attack, type Cast, type Message } from './attack.js';
 import { fuzz } from './fuzz.js';
+import { hearing } from './heard.js';
 import { wrongInLine } from './log.js';
+import { startNaive, startNaiveCache } from './naive.js';
 import { startPrograms, type Programs } from './programs.js';
 import { ATTACKS } from './rows.js';
 import { attack, LOOSE, type Outcome } from './run.js';
@@ -77,6 +83,129 @@ describe('what an attack may not bring about', () => {
       expect.stringMatching(/^the next one waited \d+ ms$/),
       expect.stringMatching(/^the event loop was blocked for \d+ ms$/),
     ]);
+  });
+});
+
+describe('control: the same rows against who does not look who asks', () => {
+  const rowsOf = (id: string, what: RegExp): Attack[] => ATTACKS.filter((row) => row.id === id && what.test(row.what));
+  /** What is found when somebody else stands where they are sent to. */
+  const foundBy = async (rows: readonly Attack[], instead: string, state = programs.state): Promise<string[][]> => {
+    const found: string[][] = [];
+    for (const row of rows) {
+      const others = { ...programs, state, urls: { ...programs.urls, [row.to]: instead } };
+      found.push([...(await attack(row, others, undefined)).violations]);
+    }
+    return found;
+  };
+
+  it.each([
+    ['answers', 'S18', /^nobody, after two|one who may see less|what is for a group/, 3],
+    ['answers', 'S19', /two hundred people|addresses? of four/, 1],
+    ['calls', 'S19', /two hundred people|equal mutations/, 2],
+  ] as const)('a cache that keeps %s by what is asked is found by %s', async (keeps, id, what, count) => {
+    const rows = rowsOf(id, what).filter(({ to }) => to === 'private');
+    const cache = await startNaiveCache(programs.urls.private, keeps);
+    const found = await foundBy(rows, cache.url);
+    cache.close();
+    expect(found).toHaveLength(count);
+    for (const violations of found)
+      expect(violations.join()).toMatch(/was told|does not say|twenty mutations were \d+\b/);
+  });
+
+  it('a gateway that takes every token is found by F13 and F18', async () => {
+    const naive = await startNaive();
+    const forged: Message = { headers: bearer('a.b.c'), body: query('{me{name}}') };
+    const rows = [...rowsOf('F13', /revoked/), ...rowsOf('F18', /not published yet|withdrawn/)].map(
+      ({ id, what, to, come }): Attack => ({ id, what, to, come, send: forged }),
+    );
+    const found = await foundBy(rows, naive.url);
+    await naive.close();
+    expect(found).toHaveLength(3);
+    for (const violations of found) expect(violations).toContainEqual(expect.stringMatching(/^status 200, not 401/));
+  });
+
+  it('a service that nobody guards is found by S23', async () => {
+    const { subgraphs } = await startFixtures({ people: GUARDED['people']! });
+    const rows = rowsOf('S23', /^email (?!in the second).*, by nobody$/).map((row): Attack => {
+      const { body } = row.send as Message;
+      return { ...row, send: { body: (body as string).replace('rank ', 'rank:__typename ') } };
+    });
+    const found = await foundBy(rows, subgraphs[0]!.url);
+    await subgraphs[0]!.close();
+    expect(found.length).toBeGreaterThan(5);
+    for (const violations of found) expect(violations).toContainEqual(expect.stringMatching(/^it says .*example/));
+  });
+
+  it('passwords that are kept cheaply, and a log-in that says who is there, are found by S21', async () => {
+    const cheap = async (how: Parameters<Programs['state']>[0]): ReturnType<Programs['state']> => ({
+      ...(await programs.state(how)),
+      passwords: ['$argon2id$v=19$m=4096,t=1,p=1$'],
+    });
+    const [kept] = await foundBy(rowsOf('S21', /as they are kept/), programs.urls.social, cheap);
+    expect(kept).toContain('passwords are kept as $argon2id$v=19$m=4096,t=1,p=1$');
+
+    const telling = await startTelling();
+    const [alike] = await foundBy(rowsOf('S21', /and then that of nobody/), telling.url);
+    // How long it takes counts where it is asked how long things take.
+    const [timed] = rowsOf('S21', /by turns/) as [Attack];
+    const others = { ...programs, urls: { ...programs.urls, social: telling.url } };
+    const patient = { ms: Infinity, nextMs: Infinity, blockedMs: Infinity, own: true };
+    const { violations } = await attack(timed, others, patient);
+    telling.close();
+    expect(alike).toContainEqual(expect.stringMatching(/UNAUTHENTICATED.* and .*NOT_FOUND/));
+    expect(violations).toEqual([expect.stringMatching(/^who is there takes \d+\.\d+ times as long/)]);
+  });
+});
+
+/** Says who is there, and takes its time for nobody else: people who are there are called carol, or there_1. */
+async function startTelling(): Promise<{ url: string; close: () => void }> {
+  const server = createServer((request, response) => {
+    let body = '';
+    request.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    request.on('end', () => {
+      const there = /"(carol|there_\d+)"/.exec(body)?.[1];
+      const code = there === undefined ? 'NOT_FOUND' : 'UNAUTHENTICATED';
+      const refused = { errors: [{ message: 'no', path: ['logIn'], extensions: { code } }], data: { logIn: null } };
+      const answer = body.includes('signUp') ? { data: { signUp: { user: { handle: there } } } } : refused;
+      response.writeHead(200, { 'content-type': 'application/json; charset=utf-8' });
+      setTimeout(() => response.end(JSON.stringify(answer)), there === undefined ? 0 : 300);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/graphql`,
+    close: () => server.close().closeAllConnections(),
+  };
+}
+
+describe('what is looked at beside the answers', () => {
+  it('a socket that leads to another machine (control: to this one)', async () => {
+    await programs.state();
+    for (const [host, wrong] of [
+      ['127.0.0.1', []],
+      ['203.0.113.1', ['a socket was opened to 203.0.113.1']],
+    ] as const) {
+      const socket = connect(9, host).on('error', () => {});
+      socket.destroy();
+      expect((await programs.state({ beside: true })).wrong).toEqual(wrong);
+    }
+  });
+
+  it('what a service hears of a client that the gateway was not to pass on (control: what the gateway says)', () => {
+    const calls: TinySubgraph['calls'] = [];
+    const heard = hearing([{ calls } as unknown as TinySubgraph]);
+    calls.push({ headers: { host: 'x', 'content-type': 'application/json', 'tributary-assertion': 'e30' }, body: '' });
+    expect(heard()).toEqual([]);
+    calls.push({ headers: { 'x-user-id': '1' }, body: '' }, { headers: { 'tributary-client': 'forged' }, body: '' });
+    expect(heard()).toEqual(['a service heard x-user-id: 1', 'a service heard tributary-client: forged']);
+    expect(heard()).toEqual([]);
+  });
+
+  it('no statement of users that its gateway brings about by itself, when it asks which log-ins have ended', async () => {
+    const { statements } = await programs.state({ beside: true });
+    // Twice as long as it waits between two times that it asks.
+    await new Promise((go) => setTimeout(go, 1_000));
+    expect((await programs.state({ beside: true })).statements).toEqual(statements);
   });
 });
 

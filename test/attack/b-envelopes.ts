@@ -18,6 +18,14 @@ const get = (search: string, headers: Record<string, string> = PREFLIGHT): Messa
 const endless = '[1e1,"'.padEnd(LIMIT, String.raw`\"`);
 const me = 'query=%7Bme%7Bid%7D%7D';
 const wished = (accept: string): Message => ({ headers: { ...JSON_TYPE, accept }, body: ME });
+/** Put beside a path, it is an operation that would run. */
+const search = `?${me}`;
+/** 50 MB that are 50 kB on their way. */
+const bomb = Buffer.alloc(50_000_000, 32);
+const zipped = (encoding: string, body: Buffer): Message => ({
+  headers: { ...JSON_TYPE, 'content-encoding': encoding },
+  body,
+});
 const typed = (type: string, more: object = {}): Message => ({ headers: { 'content-type': type, ...more }, body: ME });
 const each = (names: readonly string[], row: (name: string) => [string, Table[string]]): Table =>
   Object.fromEntries(names.map(row));
@@ -170,7 +178,11 @@ const ENVELOPES: Table = {
   'B17 gzip': [{ headers: gzip, body: gzipSync(ME) }, 200],
   'B17 gzip at the limit': [{ headers: gzip, body: gzipSync(big(LIMIT)) }, 200],
   'B17 gzip beyond the limit': [{ headers: gzip, body: gzipSync(big(LIMIT + 1)) }, 413, BAD],
-  'B17 50 MB in 50 kB': [{ headers: gzip, body: gzipSync(Buffer.alloc(50_000_000, 32)) }, 413, BAD],
+  'B17 50 MB in 50 kB': [zipped('gzip', gzipSync(bomb)), 413, BAD],
+  'B17 50 MB in br': [zipped('br', brotliCompressSync(bomb)), 415, BAD],
+  'B17 50 MB in deflate': [zipped('deflate', deflateSync(bomb)), 415, BAD],
+  'B17 50 MB in gzip, in gzip': [zipped('gzip, gzip', gzipSync(gzipSync(bomb))), 415, BAD],
+  'B17 50 MB in gzip, in gzip, said once': [zipped('gzip', gzipSync(gzipSync(bomb))), 400, BAD],
   'B17 1 MB of gzip that holds nothing, in chunks': [
     { headers: { ...gzip, 'transfer-encoding': 'chunked' }, body: Buffer.alloc(1_000_000, gzipSync('')) },
     413,
@@ -211,7 +223,21 @@ const ENVELOPES: Table = {
     400,
     BAD,
   ],
+  ...each(
+    ['/nope', '/', '/graphql/', '/graphql/x', '/GRAPHQL', '//graphql', '/graphql;x', '/graphql%20', '/x/../graphql'],
+    (path) => [
+      `B18 a question at ${path}`,
+      [
+        {
+          bytes: `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ${ME.length}\r\n\r\n${ME}`,
+        },
+        404,
+        'NOT_FOUND',
+      ],
+    ],
+  ),
   'B19 HEAD': [{ method: 'HEAD', headers: PREFLIGHT }, 405],
+  'B19 HEAD with a question': [{ method: 'HEAD', path: search, headers: PREFLIGHT }, 405],
   'B20 a browser that looks': [
     { method: 'GET', headers: { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' } },
     400,
@@ -221,6 +247,16 @@ const ENVELOPES: Table = {
     { body: '{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"abc"}}}' },
     200,
     'PERSISTED_QUERY_NOT_FOUND',
+  ],
+  'B20 a browser that looks at the root': [
+    { bytes: 'GET / HTTP/1.1\r\nhost: x\r\naccept: text/html\r\nconnection: close\r\n\r\n' },
+    404,
+    { code: 'NOT_FOUND', hides: /<|script/i, headers: { 'x-powered-by': null, server: null } },
+  ],
+  'B21 a persisted query that is another text': [
+    asks('{me{id}}', { extensions: { persistedQuery: { version: 1, sha256Hash: 'depth at' } } }),
+    400,
+    BAD,
   ],
   'B21 a persisted query of another version': [
     asks('{me{id}}', { extensions: { persistedQuery: { version: 2, sha256Hash: 'abc' } } }),
@@ -246,4 +282,22 @@ const WITHOUT: Table = {
   ],
 };
 
-export const envelopes: readonly Attack[] = [...attacks('gateway', ENVELOPES), ...attacks('open', WITHOUT)];
+/** Whoever sends a text under a hash that is not its own puts nothing under it for others. */
+const hash = { extensions: { persistedQuery: { version: 1, sha256Hash: '0'.repeat(64) } } };
+const POISONED = attacks(
+  'gateway',
+  {
+    'B21 a hash under which somebody has sent another text': [
+      { body: JSON.stringify(hash) },
+      200,
+      'PERSISTED_QUERY_NOT_FOUND',
+    ],
+  },
+  { scene: async (stage) => void (await stage.ask(asks('{me{name}}', hash))) },
+);
+
+export const envelopes: readonly Attack[] = [
+  ...attacks('gateway', ENVELOPES),
+  ...POISONED,
+  ...attacks('open', WITHOUT),
+];

@@ -59,7 +59,15 @@ function answered(socket: Socket, said: string): Promise<void> {
   });
 }
 
-function p99(times: readonly number[]): number {
+export function p99(times: readonly number[]): number {
+  return partOf(times, 0.99);
+}
+
+export function median(times: readonly number[]): number {
+  return partOf(times, 0.5);
+}
+
+function partOf(times: readonly number[], part: number): number {
   const sorted = times.toSorted((one, other) => one - other);
-  return sorted[Math.ceil(sorted.length * 0.99) - 1] ?? 0;
+  return sorted[Math.ceil(sorted.length * part) - 1] ?? 0;
 }

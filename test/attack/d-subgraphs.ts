@@ -50,6 +50,17 @@ const QUESTIONS: Readonly<Record<string, (cast: Cast) => string>> = {
   'D3 what clients ask': () => query('{__typename}'),
 };
 
+/** Control: who the credentials are of is told all of it; a gateway may compose by what its services say (SUBGRAPHS). */
+const told: Attack[] = SERVICES.flatMap((service) =>
+  attacks(service, {
+    [`D1 control: the SDL of ${service}, for its gateway`]: [
+      as(service, query('{_service{sdl}}')),
+      200,
+      { says: /@key/ },
+    ],
+  }),
+);
+
 const refused: Attack[] = SERVICES.flatMap((service) =>
   Object.entries(CREDENTIALS).flatMap(([how, credential]) =>
     attacks(
@@ -87,7 +98,7 @@ const INPUT = { code: 'BAD_USER_INPUT', ran: true };
 
 const USERS_ROWS: Table = {
   'D4 a thousand representations': [as('users', entities(rows(1_000))), 200],
-  'D4 one more': [as('users', entities(rows(1_001))), 200, INPUT],
+  'D4 one more': [as('users', entities(rows(1_001))), 200, { ...INPUT, unasked: true }],
   'D5 a type that is not there': [as('users', entities([{ __typename: 'Nothing', id: '1' }])), 200, INPUT],
   'D5 a type called __proto__': [as('users', entities([{ __typename: '__proto__', id: '1' }])), 200, INPUT],
   'D5 no type': [as('users', entities([{ id: '1' }])), 200, INPUT],
@@ -114,14 +125,6 @@ const USERS_ROWS: Table = {
     200,
     { says: /"email":"[^"]+"/ },
   ],
-  'D7 a trace': [
-    (cast) => {
-      const message = as('users', query('{__typename}'))(cast);
-      return { ...message, headers: { ...message.headers, 'apollo-federation-include-trace': 'ftv1' } };
-    },
-    200,
-    { hides: /ftv1|extensions/ },
-  ],
   'X3 a body of 1.1 MB': [as('users', query('x'.repeat(1_100_000))), 400, 'BAD_REQUEST'],
   'X3 a batch': [as('users', `[${query('{__typename}')}]`), 400, 'BAD_REQUEST'],
   'X3 introspection': [as('users', query('{__schema{types{name}}}')), 400, 'GRAPHQL_VALIDATION_FAILED'],
@@ -130,6 +133,25 @@ const USERS_ROWS: Table = {
   'X3 no JSON': [as('users', '{"query":'), 400, 'BAD_REQUEST'],
   'X3 JSON with __proto__': [as('users', '{"query":"{__typename}","__proto__":{"polluted":true}}'), [200, 400]],
 };
+
+/** Also where the gateway itself asks for one. */
+const traced: readonly Attack[] = SERVICES.flatMap((service) =>
+  attacks(service, {
+    [`D7 a trace of ${service}`]: [
+      (cast) => {
+        const message = as(service, query('{__typename}'))(cast);
+        return { ...message, headers: { ...message.headers, 'apollo-federation-include-trace': 'ftv1' } };
+      },
+      200,
+      { hides: /ftv1|extensions/ },
+    ],
+    [`D7 a trace of ${service}, by somebody else`]: [
+      { headers: { ...JSON_TYPE, 'apollo-federation-include-trace': 'ftv1' }, body: query('{__typename}') },
+      401,
+      { ...REFUSED, hides: /ftv1/ },
+    ],
+  }),
+);
 
 const POSTS_ROWS: Table = {
   'D6 a post of somebody who blocks': [
@@ -144,29 +166,41 @@ const POSTS_ROWS: Table = {
   ],
 };
 
-const PATHS: Table = Object.fromEntries(
-  ['/metrics', '/health', '/graphiql', '/playground', '/', '/graphql/', '/%67raphql'].map((path) => [
-    `D8 ${path}`,
-    [{ bytes: `GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n` }, [401, 404]],
-  ]),
-);
+const gets = (path: string, headers = ''): Message => ({
+  bytes: `GET ${path} HTTP/1.1\r\nhost: x\r\n${headers}connection: close\r\n\r\n`,
+});
+const CLOSED = ['/metrics', '/health', '/graphiql', '/playground', '/', '/graphql/', '/%67raphql', '/ended-sessions'];
+const PATHS: Table = {
+  ...Object.fromEntries(
+    CLOSED.flatMap((path): [string, Table[string]][] => [
+      [`D8 ${path}`, [gets(path), [401, 404]]],
+      [`D8 ${path}, with a guess`, [gets(path, `${ASSERTION_HEADER}: guess\r\n`), [401, 404]]],
+    ]),
+  ),
+  // Whether it lives and is ready is for whoever starts and stops it: no word of what it is made of.
+  'D8 /health/live': [gets('/health/live'), 200, { says: /^\{"status":"live"\}$/ }],
+  'D8 /health/ready': [gets('/health/ready'), 200, { says: /^\{"status":"ready","waitingFor":\[\]\}$/ }],
+};
 
 export const subgraphs: readonly Attack[] = [
+  ...told,
   ...refused,
   ...replayed,
   ...attacks('users', USERS_ROWS),
+  ...traced,
   ...attacks('posts', POSTS_ROWS),
   ...SERVICES.flatMap((service) => attacks(service, PATHS)),
 ];
 
 /** Said with the gateway's own credential: what the gateway could be made to say. */
 function as(service: Service, body: string | ((cast: Cast) => string), who?: keyof Cast['people']) {
-  return (cast: Cast): Message => {
-    const { [service]: secret } = cast.secrets;
-    const subject = who === undefined ? null : cast.people[who].id;
-    const text = typeof body === 'string' ? body : body(cast);
-    return posted(text, signer(secret).sign(service, subject, { body: text }));
-  };
+  return (cast: Cast): Message => signedFor(cast, service, typeof body === 'string' ? body : body(cast), who);
+}
+
+/** As the gateway asks for somebody. */
+export function signedFor(cast: Cast, service: Service, body: string, who?: keyof Cast['people']): Message {
+  const subject = who === undefined ? null : cast.people[who].id;
+  return posted(body, signer(cast.secrets[service]).sign(service, subject, { body }));
 }
 
 function posted(body: string, assertion: string | undefined): Message {

@@ -27,9 +27,44 @@ const IDENTITY: Table = {
     isAlice,
   ],
   'E5 a header that Connection takes away': [asAlice({ connection: 'close, authorization' }), 200, isAlice],
+  'E5 who it says that it is, named by Connection': [
+    ({ people }) => asAlice({ 'x-user-id': people.bob.id, connection: 'close, x-user-id' })({ people } as Cast),
+    200,
+    isAlice,
+  ],
   'E5 the assertion, named by Connection': [asAlice({ connection: 'close, tributary-assertion' }), 200, isAlice],
   'E7 a cookie that says otherwise': [asAlice({ cookie: 'session=bob; authorization=bob' }), 200, isAlice],
 };
+
+/** None of them reaches a service: what those heard is looked at after each attack (heard.ts). */
+const FORGED_NAMES = [
+  'x-user-id',
+  'X-User-ID',
+  'x_user_id',
+  'X_User_Id',
+  'x-forwarded-user',
+  'x-gateway-secret',
+  'router-authorization',
+  'tributary-assertion',
+  'Tributary_Assertion',
+  'tributary-client',
+  'tributary-session',
+  'cookie',
+];
+const posted = (lines: string): Message => ({
+  bytes: `POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${query('{me{id posts{id}}}').length}\r\nconnection: close\r\n${lines}\r\n${query('{me{id posts{id}}}')}`,
+});
+const FORGED: Table = Object.fromEntries(
+  FORGED_NAMES.flatMap((name): [string, Table[string]][] => [
+    [`S17 ${name}`, [posted(`${name}: forged\r\n`), 200]],
+    [`S17 ${name}, twice`, [posted(`${name}: forged\r\n${name}: guess\r\n`), 200]],
+    [`S17 ${name}, a list with blanks around it`, [posted(`${name}:  forged, guess \t\r\n`), 200]],
+    [`S17 ${name}, a line that ends by CR alone`, [posted(`a: b\r${name}: forged\r\n`), 400, 'BAD_REQUEST']],
+    [`S17 ${name}, a line that ends by LF alone`, [posted(`a: b\n${name}: forged\r\n`), 400, 'BAD_REQUEST']],
+    [`S17 ${name}, with a blank before the colon`, [posted(`${name} : forged\r\n`), 400, 'BAD_REQUEST']],
+    [`S17 ${name}, named by Connection`, [posted(`connection: ${name}\r\n${name}: forged\r\n`), 200]],
+  ]),
+);
 
 const HEADERS: Table = {
   'E6 a forged host': [
@@ -41,10 +76,10 @@ const HEADERS: Table = {
   ],
   'E6 a whole address': [
     {
-      bytes: `POST http://evil.example/graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}`,
+      bytes: `POST http://evil.example/graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${query('{me{id}}').length}\r\nconnection: close\r\n\r\n${query('{me{id}}')}`,
     },
-    [400, 404],
-    { hides: /evil/ },
+    400,
+    { code: 'BAD_REQUEST', hides: /evil/ },
   ],
   'E8 2,000 small headers': [
     { bytes: `GET /graphql HTTP/1.1\r\nhost: x\r\n${'a:b\r\n'.repeat(2_000)}\r\n` },
@@ -61,6 +96,11 @@ const HEADERS: Table = {
   ],
   'E10 a request id of 4 KB': [
     { headers: { ...JSON_TYPE, 'x-request-id': 'x'.repeat(4_000) }, body: query('{me{id}}') },
+    200,
+    { headers: { 'x-request-id': /^[\w-]{8,64}$/ } },
+  ],
+  'E10 a request id of 4 KB, and another line': [
+    posted(`x-request-id: ${'x'.repeat(4_000)}\r\nx-request-id: {"level":60,"msg":"forged"}\r\n`),
     200,
     { headers: { 'x-request-id': /^[\w-]{8,64}$/ } },
   ],
@@ -84,17 +124,43 @@ const HEADERS: Table = {
   ],
 };
 
+const PAGE = 'query($n:Int){users(first:$n){edges{node{id}}}}';
+const PAGE_REFUSED = { code: 'BAD_USER_INPUT', ran: true, says: /"users":null|"data":null/ };
+/** As many as a page has where nothing is said. */
+const FEW = { says: /^\{"data":\{"users":\{"edges":\[(\{"node":\{"id":"\w+"\}\},?){1,20}\]\}\}\}$/ };
+
 const SOCIAL: Table = {
   'E1 x-user-id and no token': [
     ({ people }) => ({ headers: { ...JSON_TYPE, 'x-user-id': people.bob.id }, body: query(WHO) }),
     200,
     { says: /^\{"data":\{"me":null\}\}$/ },
   ],
-  'S7 a page of 101': [asks('{users(first:101){edges{node{id}}}}'), 200, { code: 'BAD_USER_INPUT', ran: true }],
+  ...Object.fromEntries(
+    ['101', '-1', '1000000000', '2147483647'].flatMap((first): [string, Table[string]][] => {
+      const refused = first.length > 3 ? ([400, 'GRAPHQL_VALIDATION_FAILED'] as const) : ([200, PAGE_REFUSED] as const);
+      return [
+        [`S7 a page of ${first}`, [asks(`{users(first:${first}){edges{node{id}}}}`), ...refused]],
+        [`S7 a page of ${first}, by a variable`, [asks(PAGE, { variables: { n: Number(first) } }), ...refused]],
+        [`S7 a page of ${first}, by a default`, [asks(PAGE.replace('$n:Int', `$n:Int=${first}`)), ...refused]],
+      ];
+    }),
+  ),
+  'S7 a page of 1e9': [asks('{users(first:1e9){edges{node{id}}}}'), 400, 'GRAPHQL_VALIDATION_FAILED'],
+  'S7 a page of 1e9, by a variable': [
+    { body: `{"query":${JSON.stringify(PAGE)},"variables":{"n":1e9}}` },
+    400,
+    'GRAPHQL_VALIDATION_FAILED',
+  ],
+  'S7 a page of half a person': [asks(PAGE, { variables: { n: 0.5 } }), 400, 'BAD_USER_INPUT'],
+  'S7 a page of null': [asks('{users(first:null){edges{node{id}}}}'), 200, FEW],
+  'S7 a page of null, by a variable': [asks(PAGE, { variables: { n: null } }), 200, FEW],
+  'S7 a page that is not said': [asks(PAGE), 200, FEW],
+  'S7 a page of none': [asks(PAGE, { variables: { n: 0 } }), 200, { says: /"edges":\[\]/ }],
+  'S7 a page of a hundred': [asks(PAGE, { variables: { n: 100 } }), 200, { says: /"edges":\[\{/ }],
 };
 
 export const headers: readonly Attack[] = [
   ...attacks('social', IDENTITY),
-  ...attacks('gateway', HEADERS),
+  ...attacks('gateway', { ...HEADERS, ...FORGED }),
   ...attacks('social', SOCIAL),
 ];

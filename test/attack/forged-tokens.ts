@@ -1,5 +1,6 @@
 import { createHmac, createPrivateKey, generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
 import { globalId, newId, signingKeyOf } from '#libs/identity';
+import type { Cast } from './attack.js';
 
 export interface Honest {
   readonly key: KeyObject;
@@ -111,6 +112,22 @@ export function forgedTokens({ key, publicX, kid, issuer, audience, now }: Hones
     ],
   ];
   return { good, forged };
+}
+
+const DAY_S = 86_400;
+
+/** A good one, by the key of the gateways before small graphs or the `next` one; `claims` says more, or otherwise. */
+export function tokenOf(
+  { signing }: Pick<Cast, 'signing'>,
+  claims: object = {},
+  by: 'first' | 'next' = 'first',
+): string {
+  const { issuer, audience, next } = signing;
+  const { pem, kid } = by === 'next' ? next : signing;
+  const now = Math.floor(Date.now() / 1_000);
+  const sub = globalId('user', newId());
+  const good = { iss: issuer, aud: audience, sub, iat: now, exp: now + DAY_S, jti: newId(), ...claims };
+  return rawJwt({ alg: 'EdDSA', typ: 'at+jwt', kid }, JSON.stringify(good), privateKeyOf(pem));
 }
 
 /** Somebody who signs, made for a test. */

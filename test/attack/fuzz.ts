@@ -7,6 +7,7 @@ import type { Programs } from './programs.js';
 import { ATTACKS } from './rows.js';
 import type { Bounds } from './run.js';
 import { send } from './send.js';
+import { wrongNow } from './stage.js';
 
 export interface FuzzSize {
   readonly count: number;
@@ -38,9 +39,9 @@ export async function fuzz(programs: Programs, { count, seed }: FuzzSize, bounds
   let [longestMs, longestNextMs, next] = [0, 0, 0];
   await programs.state();
   const look = async (nth: number): Promise<void> => {
-    const { polluted, wrongInLog, blockedMs } = await programs.state();
-    for (const wrong of [...(polluted === undefined ? [] : [polluted]), ...wrongInLog])
-      found.push(`by ${nth}: ${wrong}`);
+    const state = await programs.state();
+    const { blockedMs } = state;
+    for (const wrong of wrongNow(state)) found.push(`by ${nth}: ${wrong}`);
     // Nothing is sent again here, so a machine that is busy once is let be.
     if (blockedMs > 5 * bounds.blockedMs)
       found.push(`by ${nth}: the event loop was blocked for ${blockedMs.toFixed(0)} ms`);

@@ -39,7 +39,34 @@ const SOCKETS: Table = {
     400,
     BAD,
   ],
-  'H5 a hundred requests on one connection': [{ bytes: pipelined }, 200, { says: /"99"/ }],
+  'H5 a hundred requests on one connection, answered in order': [
+    { bytes: pipelined },
+    200,
+    { says: new RegExp(Array.from({ length: 100 }, (_, index) => `"id":"${index}"`).join('[^]*')) },
+  ],
+  'H5 a question, and its client closes its half': [
+    {
+      bytes: {
+        parts: [`${POST}content-length: ${personBody(7).length}\r\n\r\n${personBody(7)}`],
+        every: 0,
+        goes: 'half',
+      },
+    },
+    200,
+    { says: /"id":"7"/ },
+  ],
+  'H5 half a body, and its client closes its half': [
+    { bytes: { parts: [`${POST}content-length: 100\r\n\r\n{"quer`], every: 0, goes: 'half' } },
+    [0, 400],
+  ],
+  'H5 half a body, and a reset': [
+    { bytes: { parts: [`${POST}content-length: 100\r\n\r\n{"quer`], every: 0, goes: 'reset' } },
+    0,
+  ],
+  'H5 half of headers, and a reset': [
+    { bytes: { parts: ['POST /graphql HTTP/1.1\r\nho'], every: 0, goes: 'reset' } },
+    0,
+  ],
   'H5 a body that never comes, and the client goes': [{ bytes: `${POST}content-length: 100\r\n\r\n{"quer` }, [0, 400]],
   'X2 an expectation that cannot be met': [{ bytes: `${POST}expect: coffee\r\ncontent-length: 2\r\n\r\n{}` }, 417, BAD],
   'S4 a WebSocket': [

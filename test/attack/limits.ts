@@ -53,6 +53,10 @@ export const WAYS: Readonly<Record<string, (root: string, fragments: string, def
     `query A{__typename} query B${defines} {${root}} ${fragments}`,
 };
 
+/** One fragment, spread beside itself and deeper: who had measured it at the one place took it for measured at the other. */
+const TWICE = (root: string, fragments: string, defines = ''): string =>
+  `query${defines} {...R ...on Query{...on Query{...R}}} fragment R on Query{${root}} ${fragments}`;
+
 /** The same with limits that look at more than names. */
 interface Heavy {
   readonly to?: Target;
@@ -144,14 +148,24 @@ const wayRows: Attack[] = Object.entries(HEAVY).flatMap(([limit, heavy]) => {
     body: JSON.stringify({ documentId: `${limit} ${which}`, ...variablesOf(heavy, which) }),
   });
   ways['as a registered document'] = { at: registered('at'), beyond: registered('beyond') };
+  const hashed = (which: 'at' | 'beyond'): Message => ({
+    body: JSON.stringify({
+      extensions: { persistedQuery: { version: 1, sha256Hash: `${limit} ${which}` } },
+      ...variablesOf(heavy, which),
+    }),
+  });
+  ways['as a persisted query'] = { at: hashed('at'), beyond: hashed('beyond') };
   ways['by GET'] = { at: got(heavy, 'at'), beyond: got(heavy, 'beyond') };
   if (heavy.never) delete ways[heavy.never];
-  const table: Table = Object.fromEntries(
+  const table: Record<string, Table[string]> = Object.fromEntries(
     Object.entries(ways).flatMap(([name, way]): [string, Table[string]][] => [
       [`S4 ${limit}: at the limit, ${name}`, [way.at, 200]],
       [`S4 ${limit}: one beyond, ${name}`, [way.beyond, 400, code]],
     ]),
   );
+  // Twice as much is beyond as well, whichever of the two is looked at and however deep the other is.
+  const twice = asks(written(heavy, 'beyond', TWICE), variablesOf(heavy, 'beyond'));
+  table[`S4 ${limit}: one beyond, by one fragment at two depths`] = [twice, 400, code];
   return attacks(to, table).map((row, index) =>
     to === 'metered' ? { ...row, send: byClient(row.send as Message, index) } : row,
   );

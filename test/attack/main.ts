@@ -10,7 +10,7 @@ import type { Attack } from './attack.js';
 import { fuzz, fuzzLine, type Fuzzed } from './fuzz.js';
 import type { Programs } from './programs.js';
 import type { FromWorker, ToWorker } from './programs.worker.js';
-import { attacksWith } from './rows.js';
+import { attacksWith, MANY } from './rows.js';
 import { attack, PROMISED, takesItsTime, withStrain, type Outcome } from './run.js';
 import { SEED } from '../seed.js';
 import { THREATS } from './threats.js';
@@ -18,11 +18,12 @@ import { NO_STRAIN } from './watch.js';
 
 const USAGE = `npm run attack -- [id …] [--fuzz 2000] [--also file] [--without-proto] [--idle 60] [--connects 10000] [--save]
 
-Starts four gateways before a small graph, and the social graph with its gateway, as on the open internet (NODE_ENV=production), in a
+Starts six gateways before small graphs, and the social graph with its gateway, as on the open internet (NODE_ENV=production), in a
 process of their own; sends every row of test/attack to them, and after each the question of an ordinary client. Prints what was
 sent, what had to come, what came and how long it took, and ends with 1 when anything is not as it must be: status, code, words,
-a leak, a service that was asked, another process, a changed prototype, an answer after more than ${PROMISED.ms} ms, a next client that
-waited more than ${PROMISED.nextMs} ms, an event loop that was blocked for more than ${PROMISED.blockedMs} ms, a body for which the process held more than 32 MB more.
+a leak, a service that was asked or heard what its gateway was not to pass on, another process, a socket to another machine, a changed prototype, an answer
+after more than ${PROMISED.ms} ms (or what the row says), a next client that waited more than ${PROMISED.nextMs} ms, an event loop that was blocked for more than ${PROMISED.blockedMs} ms, a body
+for which the process held more than 32 MB more.
 
   id      only the rows whose id begins so: A, S4, F17; R5: what is changed by chance
   --fuzz  so many requests are changed by chance (100000 before a release, by hand), by SEED=n, else that of the day
@@ -30,14 +31,14 @@ waited more than ${PROMISED.nextMs} ms, an event loop that was blocked for more 
   --idle  so many seconds five hundred connections are held idle, and questions beside them may not take a fifth longer (S13)
   --connects  so many connect and say nothing (H5)
   --without-proto  what is attacked runs as node --disable-proto=delete
-  --save  writes what is printed to docs/measured/attack.md
+  --save  writes docs/measured/attack.md anew, when all rows are sent
 `;
 
 /** What is changed by chance is no row: it is drawn. */
 const FUZZ = 'R5';
 
 const { wanted, also, withoutProto, fuzzed: changed, save, ...sizes } = read(process.argv.slice(2));
-const everything = attacksWith({ ...sizes, slow: false });
+const everything = attacksWith({ ...MANY, ...sizes, slow: false });
 const table = wanted.length === 0 ? everything : everything.filter(({ id }) => wanted.some((one) => belongs(id, one)));
 const rows = [...table, ...(await rowsOf(also))];
 const fuzzes = wanted.length === 0 || wanted.includes(FUZZ);
@@ -85,6 +86,7 @@ function read(args: string[]): {
     const fuzzed = Number(values.fuzz);
     if (![idleMs, connects, fuzzed].every(Number.isInteger)) throw new TypeError('whole numbers');
     const { also: more, 'without-proto': without, save: keeps } = values;
+    if (keeps && positionals.length > 0) throw new TypeError('a page of some rows would be taken for all of them');
     return { wanted: positionals, also: more, withoutProto: without, fuzzed, save: keeps, idleMs, connects };
   } catch {
     return {
@@ -185,14 +187,14 @@ function sayThreats(outcomes: readonly Outcome[]): void {
   say(
     tableOf(
       ['threat', 'what', 'sent', 'violations', 'and by'],
-      THREATS.map(({ id, what, rows = [], tests = [], missing }) => {
+      THREATS.map(({ id, what, rows = [], tests = [], missing, besides = [] }) => {
         const sent = outcomes.filter(({ attack: row }) => rows.some((one) => belongs(row.id, one)));
         return [
           id,
           what,
           String(sent.length),
           String(sent.filter(({ violations }) => violations.length > 0).length),
-          [...tests, ...(missing === undefined ? [] : [`not built: ${missing}`])].join(', '),
+          [...tests, ...(missing === undefined ? [] : [`not built: ${missing}`]), ...[besides].flat()].join(', '),
         ];
       }),
     ),
@@ -257,7 +259,7 @@ const NOTHING = {
   statements: { users: 0, posts: 0, followers: 0 },
   ...NO_STRAIN,
   logged: 0,
-  wrongInLog: [],
+  wrong: [],
 };
 
 /** The first that it says of which `meant` makes something; rejects when it ends before that. */

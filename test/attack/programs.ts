@@ -1,22 +1,23 @@
-import { generateKeyPairSync } from 'node:crypto';
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { signingKeyOf } from '#libs/identity';
 import { secretsFrom, SERVICES } from '../../commands/databases.js';
 import { startEverything } from '../../commands/everything.js';
 import { readGatewayConfig } from '../../gateway/config.js';
 import { startGateway } from '../../gateway/start.js';
+import { canaries } from '../federation/canaries.js';
+import { GUARDED } from '../federation/guarded.js';
 import { PASSWORD } from '../people.js';
-import { startTinyGraph } from '../tiny/tiny-graph.js';
-import type { Cast, Target } from './attack.js';
+import { startFixtures, startTinyGraph } from '../tiny/tiny-graph.js';
+import type { Around, Cast, Counts, Target } from './attack.js';
 import { CONNECTIONS_OF_CROWDED } from './h-sockets.js';
+import { hearing } from './heard.js';
+import { startIssuer } from './issuer.js';
 import { ANSWER_BYTES_OF_OPEN, LIMITS_OF_OPEN, registeredDocuments } from './limits.js';
 import { WatchedLog } from './log.js';
 import { collectGarbage, NO_STRAIN, watchProcess, type Strain } from './watch.js';
+import { watchCalls } from './watch-calls.js';
+import { watchSockets } from './watch-sockets.js';
 
 /** What is attacked, and what it says of itself. In this process, or in another one (programs.worker.ts). */
 export interface Programs {
@@ -33,18 +34,20 @@ export interface How {
   readonly beside?: boolean;
   /** What is garbage by now is no part of what it holds. */
   readonly collect?: boolean;
+  /** This is so from now on. */
+  readonly around?: Around;
+  /** How are passwords kept? */
+  readonly passwords?: boolean;
 }
 
-export interface State extends Strain {
-  /** How often a gateway has asked one of its services. */
-  readonly calls: number;
-  /** SQL statements of the social graph's services, which are attacked behind their gateway's back, too. */
-  readonly statements: Readonly<Record<'users' | 'posts' | 'followers', number>>;
+export interface State extends Strain, Counts {
   /** What an attack has changed in the prototypes of everything; undefined: nothing. */
   readonly polluted: string | undefined;
-  /** How many lines the programs have logged since they started, and what is wrong with those since this was asked last. */
+  /** How many lines the programs have logged since they started. */
   readonly logged: number;
-  readonly wrongInLog: readonly string[];
+  /** Since this was asked last: of their logs, of sockets that led away from here, of what services heard of clients. */
+  readonly wrong: readonly string[];
+  readonly passwords?: readonly string[] | undefined;
 }
 
 const ISSUER = 'https://issuer.example/';
@@ -52,7 +55,9 @@ const AUDIENCE = 'attacked';
 /** A busy machine is no part of what is tested. */
 const PATIENT = { SUBGRAPH_TIMEOUT_MS: '60000', REQUEST_TIMEOUT_MS: '60000', OVERLOAD_MS: '0' };
 /** What a service does by itself is done so seldom that it is never taken for an answer to an attack. */
-const CALM = { RELAY_POLL_MS: '60000', TRENDING_REFRESH_S: '86400', ENDED_SESSIONS_POLL_MS: '60000' };
+const CALM = { RELAY_POLL_MS: '60000', TRENDING_REFRESH_S: '86400' };
+/** What users does for each time that it is asked which log-ins have ended. */
+const STATEMENTS_OF_A_POLL = 2;
 const EXPOSED = {
   ...PATIENT,
   NODE_ENV: 'production',
@@ -72,10 +77,8 @@ export async function startPrograms(): Promise<Programs> {
   try {
     const tiny = await startTinyGraph();
     closers.push(() => tiny.close());
-    const { privateKey } = generateKeyPairSync('ed25519');
-    const { publicJwk } = signingKeyOf(privateKey);
-    const issuer = await startIssuer({ keys: [publicJwk] });
-    closers.push(issuer.close);
+    const issuer = await startIssuer({ issuer: ISSUER, audience: AUDIENCE });
+    closers.push(() => issuer.close());
     const supergraph = join(folder, 'supergraph.graphql');
     const documents = join(folder, 'documents.json');
     await writeFile(supergraph, tiny.sdl);
@@ -85,17 +88,16 @@ export async function startPrograms(): Promise<Programs> {
     const secrets = secretsFrom(master);
     const shared = SERVICES.map((name) => secrets.of('assertion', name));
     const log = new WatchedLog([secret, master, ...shared]);
-    const start = async (more: Record<string, string>) => {
+    const start = async (more: Record<string, string>, clock?: () => number) => {
       const gateway = await startGateway(
         readGatewayConfig({
           ...EXPOSED,
           SUPERGRAPH: supergraph,
-          JWKS_URL: issuer.url,
-          ASSERTION_SECRET_PEOPLE: secret,
-          ASSERTION_SECRET_POSTS: secret,
+          JWKS_URL: issuer.keysUrl,
+          ...Object.fromEntries(SMALL.map((name) => [`ASSERTION_SECRET_${name.toUpperCase()}`, secret])),
           ...more,
         }),
-        { logger: log.logger('gateway') },
+        { logger: log.logger('gateway'), ...(clock ? { clock } : {}) },
       );
       closers.push(() => gateway.close());
       await gateway.ready();
@@ -123,7 +125,37 @@ export async function startPrograms(): Promise<Programs> {
       RATE_LIMIT_WINDOW_S: '3600',
       TRUSTED_PROXIES: '1',
     });
-    const crowded = await start({ CONNECTIONS_MAX: String(CONNECTIONS_OF_CROWDED) });
+    const crowded = await start({
+      CONNECTIONS_MAX: String(CONNECTIONS_OF_CROWDED),
+      COST_LIMIT: '1000',
+      RATE_LIMIT_ADDRESS: '1000',
+      RATE_LIMIT_WINDOW_S: '3600',
+    });
+    const serve = async (name: string, fixtures: Parameters<typeof startFixtures>[0]) => {
+      const { sdl, subgraphs } = await startFixtures(fixtures);
+      closers.push(() => Promise.all(subgraphs.map((subgraph) => subgraph.close())));
+      const file = join(folder, `${name}.graphql`);
+      await writeFile(file, sdl);
+      return { sdl, subgraphs, file };
+    };
+    const kept = await serve('private', canaries());
+    const keeping = await start({
+      SUPERGRAPH: kept.file,
+      ENTITY_CACHE: 'on',
+      ENDED_SESSIONS_URL: issuer.endedUrl,
+      ENDED_SESSIONS_POLL_MS: '100',
+    });
+    const closed = await serve('guarded', GUARDED);
+    let laterMs = 0;
+    const guarded = await start(
+      {
+        SUPERGRAPH: closed.file,
+        SUPERGRAPH_POLL_MS: '100',
+        SUBGRAPH_HOSTS: '127.0.0.1',
+        JWKS_URL: issuer.turningUrl,
+      },
+      () => Date.now() + laterMs,
+    );
 
     const everything = await startEverything(
       {
@@ -134,6 +166,8 @@ export async function startPrograms(): Promise<Programs> {
         PORT: '0',
         SEED: 'demo',
         ASSERTION_SECRET: master,
+        TRUSTED_PROXIES: '1',
+        ENDED_SESSIONS_POLL_MS: '500',
       },
       { logger: log.logger('social') },
     );
@@ -143,46 +177,51 @@ export async function startPrograms(): Promise<Programs> {
       open: open.url,
       metered: metered.url,
       crowded: crowded.url,
+      private: keeping.url,
+      guarded: guarded.url,
       social: everything.gateway.url,
       users: everything.users.url,
       posts: everything.posts.url,
       followers: everything.followers.url,
     };
     const cast: Cast = {
-      signing: {
-        pem: privateKey.export({ format: 'pem', type: 'pkcs8' }) as string,
-        publicX: String(publicJwk.x),
-        kid: publicJwk.kid,
-        issuer: ISSUER,
-        audience: AUDIENCE,
-      },
+      signing: issuer.signing,
+      guarded: { file: closed.file, sdl: closed.sdl },
       ...(await castOf(urls.social)),
       secrets: Object.fromEntries(SERVICES.map((name, at) => [name, shared[at]])) as Cast['secrets'],
     };
-    let asked = 0;
-    const origins = new Set(SERVICES.map((name) => new URL(urls[name]).origin));
-    const count = (message: unknown): void => {
-      const { origin, path } = (message as { request: { origin: string | URL; path: string } }).request;
-      if (path === '/graphql' && origins.has(String(origin))) asked += 1;
-    };
-    subscribe('undici:request:create', count);
-    closers.push(async () => void unsubscribe('undici:request:create', count));
+    const watchedCalls = watchCalls(SERVICES.map((name) => urls[name]));
+    closers.push(async () => watchedCalls.end());
+    const sockets = watchSockets();
+    closers.push(async () => sockets.end());
+    const small = [tiny.people, tiny.posts, ...kept.subgraphs, ...closed.subgraphs];
+    const heard = hearing(small);
     const watch = watchProcess();
     closers.push(async () => watch.end());
     return {
       pid: process.pid,
       urls,
       cast,
-      state: async ({ beside = false, collect = false } = {}) => {
+      state: async ({ beside = false, collect = false, around, passwords = false } = {}) => {
+        if (around) issuer.set(around);
+        laterMs += around?.laterMs ?? 0;
         if (collect) await collectGarbage();
-        const strain = beside ? NO_STRAIN : watch.strain();
-        const calls = tiny.people.calls.length + tiny.posts.calls.length + asked;
-        const statements = {
-          users: everything.users.database.statements,
-          posts: everything.posts.database.statements,
-          followers: everything.followers.database.statements,
+        const { database } = everything.users;
+        const hashes = passwords ? await database.query<{ how: string }>(HASHES) : undefined;
+        const polls = await watchedCalls.polls();
+        return {
+          ...(beside ? NO_STRAIN : watch.strain()),
+          calls: small.reduce((sum, { calls }) => sum + calls.length, watchedCalls.calls),
+          statements: {
+            users: database.statements - polls * STATEMENTS_OF_A_POLL,
+            posts: everything.posts.database.statements,
+            followers: everything.followers.database.statements,
+          },
+          polluted: pollution(),
+          logged: log.lines,
+          wrong: [...log.wrong(), ...heard(), ...sockets.away().map((host) => `a socket was opened to ${host}`)],
+          passwords: hashes?.map(({ how }) => how),
         };
-        return { calls, statements, ...strain, polluted: pollution(), logged: log.lines, wrongInLog: log.wrong() };
       },
       close,
     };
@@ -218,16 +257,13 @@ async function castOf(url: string): Promise<Pick<Cast, 'people' | 'dansPost'>> {
   return { people, dansPost: posts.edges[0]!.node.id };
 }
 
-async function startIssuer(keys: object): Promise<{ url: string; close: () => Promise<unknown> }> {
-  const server = createServer((_, response) => response.end(JSON.stringify(keys)));
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const close = (): Promise<unknown> =>
-    new Promise((resolve) => {
-      server.close(resolve);
-      server.closeAllConnections();
-    });
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks`, close };
-}
+/** Of the small graphs. */
+const SMALL = ['people', 'posts', 'notes', 'scores', 'users'];
+
+/** Each way in which a password is kept: of who has gone there is none. */
+const HASHES = `
+  SELECT DISTINCT coalesce(substring(password_hash from '^[$][^$]+[$][^$]+[$][^$]+[$]'), 'something else') AS how
+  FROM users WHERE deleted_at IS NULL`;
 
 const EMPTY = Object.getOwnPropertyNames(Object.prototype).length;
 const CALL = Function.prototype.call;

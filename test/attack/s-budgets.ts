@@ -1,7 +1,19 @@
 import { gzipSync } from 'node:zlib';
-import { asks, attacks, JSON_TYPE, query, times, type Attack, type Cast, type Message, type Table } from './attack.js';
+import {
+  al,
+  asks,
+  attacks,
+  JSON_TYPE,
+  query,
+  times,
+  type Attack,
+  type Cast,
+  type Message,
+  type Table,
+} from './attack.js';
 import { forgedTokens, privateKeyOf } from './forged-tokens.js';
 import { nearlyFields } from './names.js';
+import { until } from './stage.js';
 
 const HUNDRED = query('{people(first:100){id}}');
 const TOO_MANY = { code: 'RATE_LIMITED', headers: { 'retry-after': /^\d+$/, 'cache-control': /^no-store$/ } };
@@ -170,6 +182,31 @@ function atOnce(connections: number, said: (nth: number) => string): Message {
 /** Sent once more it is known, and its client has nothing left: each time it is another. */
 let crowds = 0;
 
+const ORDINARY: Message = asks('{__typename}');
+/** Where no proxy is trusted, one is whom its connection comes from, whatever it says. Of its own addresses a Mac has only one. */
+const UNTRUSTED: readonly Attack[] =
+  process.platform === 'linux'
+    ? attacks(
+        'crowded',
+        {
+          'E4 the eleventh of one who is behind no proxy, and names another one each time': [
+            (_cast, turn) => ({ ...from(`10.0.0.${turn}`), from: '127.0.0.2' }),
+            429,
+            TOO_MANY,
+          ],
+        },
+        // Beside other tests a crowd has all of its places for a while.
+        {
+          repeat: 11,
+          scene: async ({ ask }) =>
+            void (await until(
+              () => ask(ORDINARY),
+              ({ status }) => status === 200,
+            )),
+        },
+      )
+    : [];
+
 /** What lies ready at once is read one after another, and others are asked between; the event loop is watched. */
 const AT_ONCE: readonly Attack[] = [
   ...attacks('metered', {
@@ -299,7 +336,24 @@ const COST: Table = {
   'S7 what an operation costs, when a client asks': [
     { headers: { ...JSON_TYPE, 'tributary-cost': '1' }, body: HUNDRED },
     200,
-    { headers: { 'tributary-cost': /^100$/ } },
+    // As many as there are.
+    { headers: { 'tributary-cost': /^100$/ }, says: /^\{"data":\{"people":\[(\{"id":"\d+"\},?){100}\]\}\}$/ },
+  ],
+};
+
+/** Each is a try, also where all of them are one request. */
+const TWENTY: Table = {
+  'S8 twenty log-ins in one request, of which ten are looked at': [
+    {
+      headers: { ...JSON_TYPE, 'x-forwarded-for': '10.8.0.1' },
+      body: query(`mutation{${al(20, 'logIn(input:{handle:"nobody_8",password:"wrong horse"}){token}')}}`),
+    },
+    200,
+    {
+      code: 'UNAUTHENTICATED',
+      ran: true,
+      says: /^(?:[^]*?"code":"UNAUTHENTICATED"){10}(?:[^]*?"code":"RATE_LIMITED"){10}/,
+    },
   ],
 };
 
@@ -346,8 +400,10 @@ export const budgets: readonly Attack[] = [
   ...attacks('open', { ...COST, ...TOO_LONG }),
   ...attacks('social', SWEEP),
   ...BUDGETS,
+  ...UNTRUSTED,
   ...AT_ONCE,
   ...BODIES,
   ...BYTES,
+  ...attacks('social', TWENTY),
   ...GUESSES,
 ];

@@ -1,6 +1,6 @@
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
-import type { Message, Seen } from './attack.js';
+import type { Bytes, Message, Seen } from './attack.js';
 import { sendCrowd } from './crowd.js';
 
 const ANSWER_MS = 60_000;
@@ -12,10 +12,11 @@ export function send(url: string, message: Message): Promise<Seen> {
   return bytes === undefined ? sendRequest(url, message) : sendBytes(url, bytes);
 }
 
-function sendRequest(url: string, { method = 'POST', path = '', headers, body }: Message): Promise<Seen> {
+function sendRequest(url: string, { method = 'POST', path = '', headers, body, from }: Message): Promise<Seen> {
   return new Promise((resolve) => {
     const given = (headers ?? { 'content-type': 'application/json' }) as Record<string, string | string[]>;
-    const outgoing = httpRequest(`${url}${path}`, { method, headers: given, agent: false, timeout: ANSWER_MS });
+    const asked = { method, headers: given, agent: false, timeout: ANSWER_MS, ...(from ? { localAddress: from } : {}) };
+    const outgoing = httpRequest(`${url}${path}`, asked);
     const gone = (): void => resolve({ status: 0, headers: {}, text: '' });
     outgoing.on('response', (incoming) => {
       const chunks: Buffer[] = [];
@@ -33,20 +34,22 @@ function sendRequest(url: string, { method = 'POST', path = '', headers, body }:
   });
 }
 
-function sendBytes(url: string, bytes: NonNullable<Message['bytes']>): Promise<Seen> {
+function sendBytes(url: string, bytes: string | Bytes): Promise<Seen> {
   const { port, hostname } = new URL(url);
-  const { parts, every, unreadMs = 0 } = typeof bytes === 'string' ? { parts: [bytes], every: 0 } : bytes;
+  const { parts, every, unreadMs = 0, goes }: Bytes = typeof bytes === 'string' ? { parts: [bytes], every: 0 } : bytes;
   return new Promise((resolve) => {
     let text = '';
     const rest = [...parts];
     const write = (): void => {
       const part = rest.shift();
       if (part !== undefined) socket.write(Buffer.from(part, 'latin1'));
+      else if (goes === 'reset') socket.resetAndDestroy();
+      else if (goes === 'half') socket.end();
       // Whoever has said all that it has to say, and is not answered, goes.
       else if (every === 0 && unreadMs === 0) leaving ??= setTimeout(() => socket.end(), 2_000);
     };
     let leaving: NodeJS.Timeout | undefined;
-    const socket = connect(Number(port), hostname, write);
+    const socket = connect({ port: Number(port), host: hostname, allowHalfOpen: goes === 'half' }, write);
     const timer = setInterval(write, Math.max(every, 50));
     socket.setTimeout(ANSWER_MS, () => socket.destroy());
     if (unreadMs > 0) socket.pause();

@@ -2,60 +2,11 @@ import { afterAll, describe, expect, it } from '@jest/globals';
 import { grantsOf, type Grants } from '../../gateway/authorization/grants.js';
 import type { TributaryEngine } from '../../gateway/run/engine.js';
 import { everyWay, planOf, type Expected } from './every-way.js';
+import { GUARDED } from './guarded.js';
 import { federate, operationOf, type Asked } from './harness.js';
 
 /** The stock engine refuses a supergraph with any of the three, so the words of Apollo Router's manual are the oracle. */
-const graph = federate({
-  people: {
-    sdl: `type Query { me: User @authenticated users: [User!]! @requiresScopes(scopes: [["read:others", "read:self"], ["admin"]]) somebody: User anybody: User!
-        wallet: Wallet vault: Vault @policy(policies: [["vault open"]]) posts: [Post!]! things: [Thing!]! either: [Either] node: Node color: Color stamp: Stamp }
-      type Mutation { ban(id: ID!): User @requiresScopes(scopes: [["admin"]]) greet(id: ID!): User }
-      type User @key(fields: "id") { id: ID! name: String email: String @requiresScopes(scopes: [["read:email"]]) secret: String! @authenticated friends: [User!] }
-      type Wallet @authenticated { balance: Int } type Vault { gold: Int @policy(policies: [["count", "weigh"], ["owner"]]) }
-      enum Color @authenticated { RED } scalar Stamp @requiresScopes(scopes: [["read:stamp"]])
-      interface Post { id: ID! title: String! views: Int } type PublicBlog implements Post { id: ID! title: String! views: Int } type PrivateBlog implements Post @authenticated { id: ID! title: String! views: Int }
-      interface Thing { id: ID! weight: Int } type Stone implements Thing { id: ID! weight: Int } type Gem implements Thing { id: ID! weight: Int @authenticated }
-      union Either = PublicBlog | PrivateBlog interface Node { id: ID! } type Leaf implements Node @key(fields: "id") { id: ID! @authenticated name: String }`,
-    resolvers: {
-      Query: {
-        me: () => ({ id: 'u1', name: 'Ada', email: 'ada@example.com', secret: 's', friends: [] }),
-        users: () => [{ id: 'u1', name: 'Ada', email: 'ada@example.com', secret: 's' }],
-        somebody: () => ({
-          id: 'u2',
-          name: 'Bob',
-          email: 'bob@example.com',
-          secret: 't',
-          friends: [
-            { id: 'u1', name: 'Ada', email: 'a', secret: 's' },
-            { id: 'u3', name: 'Cy', email: 'c', secret: 'u' },
-          ],
-        }),
-        anybody: () => ({ id: 'u2', name: 'Bob', secret: 't' }),
-        wallet: () => ({ balance: 7 }),
-        vault: () => ({ gold: 9 }),
-        posts: () => [
-          { __typename: 'PublicBlog', id: 'p', title: 'open', views: 1 },
-          { __typename: 'PrivateBlog', id: 'q', title: 'closed', views: 2 },
-        ],
-        things: () => [
-          { __typename: 'Stone', id: 's', weight: 1 },
-          { __typename: 'Gem', id: 'g', weight: 2 },
-        ],
-        either: () => [{ __typename: 'PrivateBlog', id: 'q', title: 'closed' }],
-        node: () => ({ __typename: 'Leaf', id: 'l', name: 'leaf' }),
-        color: () => 'RED',
-        stamp: () => 'now',
-      },
-      Mutation: { ban: () => ({ id: 'u1' }), greet: () => ({ id: 'u1', name: 'Ada', secret: 's' }) },
-      User: { __resolveReference: ({ id }: { id: string }) => ({ id, name: 'Ada' }) },
-      Leaf: { __resolveReference: ({ id }: { id: string }) => ({ id, name: 'leaf' }) },
-    },
-  },
-  scores: {
-    sdl: `type User @key(fields: "id") { id: ID! score: Int @authenticated rank: Int } type Leaf @key(fields: "id") { id: ID! @authenticated age: Int }`,
-    resolvers: { User: { score: () => 5, rank: () => 1 }, Leaf: { age: () => 3 } },
-  },
-});
+const graph = federate(GUARDED);
 afterAll(() => graph.close());
 
 const ways = (query: string, expected: Expected) => everyWay(graph, query, { ...expected, stock: 'refuses' });
@@ -140,6 +91,17 @@ describe('@authenticated', () => {
       variables: { no: false },
       data: { somebody: { name: 'Bob' } },
     }));
+
+  it('what is made of a denied field is denied', async () => {
+    await ways('{ somebody { rank hint } }', {
+      data: { somebody: { rank: 1, hint: null } },
+      errors: ['somebody.hint'],
+    });
+    await ways('{ somebody { hint } }', {
+      claims: { ...ada, scope: 'read:email' },
+      data: { somebody: { hint: 'the one of bob@example.com' } },
+    });
+  });
 
   it('a key that is denied still joins subgraphs, and is not shown', async () => {
     await ways('{ node { ... on Leaf { name age } } }', { data: { node: { name: 'leaf', age: 3 } } });

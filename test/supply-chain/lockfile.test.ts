@@ -3,13 +3,21 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from '../../commands/root.js';
-import { FLOORS, isBelow, lint, locked, type Locked } from './lockfile.js';
+import { FLOORS, isBelow, lint, locked, missingIn, otherwiseInstalled, type Locked } from './lockfile.js';
 
 const ours = locked(join(ROOT, 'package-lock.json'));
 
 describe('package-lock.json', () => {
   it('has every package above the versions with known holes, by hash, without addresses, under a licence that was looked at', () => {
     expect(lint(ours)).toEqual([]);
+  });
+
+  it('is what is installed (control: another version is found)', () => {
+    expect(otherwiseInstalled(ours, ROOT)).toEqual([]);
+    const [graphql] = ours.filter(({ name }) => name === 'graphql') as [Locked];
+    expect(otherwiseInstalled([{ ...graphql, version: '16.8.0' }], ROOT)).toEqual([
+      'node_modules/graphql is installed in version 16.15.0, and 16.8.0 was locked',
+    ]);
   });
 
   it('has one copy of graphql, or types of one would not be types of the other', () => {
@@ -54,8 +62,12 @@ describe('package-lock.json', () => {
 
 describe('.npmrc', () => {
   it('lets no package run a script when it is installed, and takes no version before others had a week to look at it', () => {
-    const lines = readFileSync(join(ROOT, '.npmrc'), 'utf8').split('\n');
-    expect(lines).toEqual(expect.arrayContaining(['ignore-scripts=true', 'min-release-age=7']));
+    expect(missingIn(readFileSync(join(ROOT, '.npmrc'), 'utf8'))).toEqual([]);
+    // Control.
+    expect(missingIn('ignore-scripts=false\nmin-release-age=70\n')).toEqual([
+      'ignore-scripts=true',
+      'min-release-age=7',
+    ]);
     // npm 10 knows the first; the second since 11.10.
     expect(execFileSync('npm', ['config', 'get', 'ignore-scripts'], { cwd: ROOT, encoding: 'utf8' }).trim()).toBe(
       'true',

@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 
 /** One installed copy of a package, as package-lock.json records it. */
 export interface Locked {
@@ -108,4 +109,23 @@ export function isBelow(version: string, floor: string): boolean {
   const [have, want] = [version, floor].map((text) => text.split('-')[0]!.split('.').map(Number));
   const at = want!.findIndex((part, index) => have![index] !== part);
   return at === -1 ? version.includes('-') && !floor.includes('-') : !(have![at]! > want![at]!);
+}
+
+/** What is in node_modules in another version than was locked. What is for other machines, or for tests, may be absent. */
+export function otherwiseInstalled(packages: readonly Locked[], root: string): string[] {
+  return packages.flatMap(({ path, version }) => {
+    const file = join(root, path, 'package.json');
+    if (!existsSync(file)) return [];
+    const installed = (JSON.parse(readFileSync(file, 'utf8')) as { version?: string }).version ?? 'none';
+    return installed === version ? [] : [`${path} is installed in version ${installed}, and ${version} was locked`];
+  });
+}
+
+/** No package runs a script when it is installed, and none is taken before others had a week to look at it. */
+const NPMRC: readonly string[] = ['ignore-scripts=true', 'min-release-age=7'];
+
+/** Which of these lines a .npmrc does not have. */
+export function missingIn(npmrc: string): string[] {
+  const lines = npmrc.split('\n');
+  return NPMRC.filter((line) => !lines.includes(line));
 }

@@ -1,8 +1,10 @@
 import { buildSubgraphSchema } from '@apollo/subgraph';
-import { graphql, GraphQLScalarType, parse, validate, type DocumentNode, type GraphQLError } from 'graphql';
+import { graphql, GraphQLScalarType, parse, validate, type GraphQLError, type GraphQLSchema } from 'graphql';
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { ASSERTION_HEADER } from '#libs/identity';
 import { compose } from '../../gateway/supergraph/compose.js';
+import { LINK as LINK_ALL, withResolvers, type SubgraphFixture } from '../federation/fixture.js';
 
 /**
  * Two real subgraphs over plain HTTP, small enough to see all of it: people with friends, and what they wrote. For tests of
@@ -100,11 +102,8 @@ export async function startTinyGraph(): Promise<TinyGraph> {
     startTinySubgraph('people', PEOPLE_SDL, people),
     startTinySubgraph('posts', POSTS_SDL, posts),
   ]);
-  const sdl = await compose(
-    [first, second].map(({ name, url, sdl: of }) => ({ name, url, sdl: of, from: `${name}.graphql` })),
-  );
   return {
-    sdl,
+    sdl: await composed([first, second]),
     people: first,
     posts: second,
     async close() {
@@ -113,8 +112,29 @@ export async function startTinyGraph(): Promise<TinyGraph> {
   };
 }
 
-export async function startTinySubgraph(name: string, sdl: string, resolvers: object): Promise<TinySubgraph> {
-  const schema = buildSubgraphSchema({ typeDefs: parse(sdl) as DocumentNode, resolvers: resolvers as never });
+export function startTinySubgraph(name: string, sdl: string, resolvers: object): Promise<TinySubgraph> {
+  return serveSchema(name, sdl, buildSubgraphSchema({ typeDefs: parse(sdl), resolvers: resolvers as never }));
+}
+
+/** The subgraphs that are otherwise asked in one process (test/federation), over plain HTTP. Their resolvers are told who asks. */
+export async function startFixtures(fixtures: Readonly<Record<string, SubgraphFixture>>): Promise<{
+  readonly sdl: string;
+  readonly subgraphs: readonly TinySubgraph[];
+}> {
+  const subgraphs = await Promise.all(
+    Object.entries(fixtures).map(([name, { sdl, raw, resolvers = {} }]) => {
+      const text = raw ? sdl : LINK_ALL + sdl;
+      return serveSchema(name, text, withResolvers(buildSubgraphSchema({ typeDefs: parse(text) }), resolvers));
+    }),
+  );
+  return { sdl: await composed(subgraphs), subgraphs };
+}
+
+function composed(subgraphs: readonly TinySubgraph[]): Promise<string> {
+  return compose(subgraphs.map(({ name, url, sdl }) => ({ name, url, sdl, from: `${name}.graphql` })));
+}
+
+async function serveSchema(name: string, sdl: string, schema: GraphQLSchema): Promise<TinySubgraph> {
   const calls: { headers: IncomingHttpHeaders; body: string }[] = [];
   const server = createServer((request, response) => {
     let body = '';
@@ -123,7 +143,8 @@ export async function startTinySubgraph(name: string, sdl: string, resolvers: ob
       calls.push({ headers: request.headers, body });
       if (subgraph.misbehave) return subgraph.misbehave(request, response, body);
       const { query, variables } = JSON.parse(body) as { query: string; variables?: Record<string, unknown> };
-      void graphql({ schema, source: query, variableValues: variables ?? {} }).then((result) => {
+      const contextValue = { subject: subjectOf(request.headers) };
+      void graphql({ schema, source: query, variableValues: variables ?? {}, contextValue }).then((result) => {
         const refused = result.data === undefined && validate(schema, parse(query)).length > 0;
         response
           .writeHead(refused ? 400 : 200, { 'content-type': 'application/json' })
@@ -145,6 +166,13 @@ export async function startTinySubgraph(name: string, sdl: string, resolvers: ob
       }),
   };
   return subgraph;
+}
+
+/** As the gateway says, which is believed here. */
+function subjectOf({ [ASSERTION_HEADER]: assertion }: IncomingHttpHeaders): string | null {
+  if (typeof assertion !== 'string') return null;
+  const claims = Buffer.from(assertion.split('.')[1] ?? '', 'base64url').toString();
+  return (JSON.parse(claims) as { sub?: string }).sub ?? null;
 }
 
 /** As Apollo Server tells it; graphql-js has no codes. */
