@@ -119,8 +119,10 @@ describe('docker-compose.yml', () => {
   });
 
   it('lets none take all of the memory or all processes of the machine, and those that only look half a processor', () => {
-    for (const [name, { mem_limit: memory, pids_limit: pids, cpus }] of services) {
+    for (const [name, { mem_limit: memory, memswap_limit: withSwap, pids_limit: pids, cpus }] of services) {
       expect([name, megabytes(memory) >= 512, pids]).toEqual([name, true, 256]);
+      // Without it Docker gives as much again of the machine's swap.
+      expect([name, withSwap]).toEqual([name, memory]);
       expect([name, cpus]).toEqual([name, ['prometheus', 'grafana', 'jaeger'].includes(name) ? 0.5 : undefined]);
     }
     // As docs/running.md says.
@@ -164,6 +166,14 @@ describe('docker-compose.yml', () => {
     );
     for (const [name, { ports }] of services)
       expect([name, networks(name).some((network) => open.includes(network))]).toEqual([name, ports.length > 0]);
+  });
+
+  it('has programs, which are on internal networks only, wait a second for a name that nobody answers for, not ten', () => {
+    const ours = services.filter(([, one]) => programOf(one));
+    for (const [name, { dns_opt: options, networks: own }] of ours) {
+      expect([name, options]).toEqual([name, ['timeout:1', 'attempts:1']]);
+      expect(own.every((network) => file.networks[network]!.internal)).toBe(true);
+    }
   });
 
   it('takes from .env how many proxies there are, and which release', () => {
