@@ -768,10 +768,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     });
     // Those that nothing here brings about, too: each is a code that clients know, with the status that it has.
     const texts = [...config.matchAll(/http-(?:error|request deny) (?:deny_)?status (\d+) .* string '(.*?)'(.*)/g)];
-    expect(texts.map(([, status]) => status)).toEqual([
-      ...['400', '408', '500', '501', '502', '503', '504'],
-      ...['429', '404', '503'],
-    ]);
+    expect(texts.map(([, status]) => status).join(' ')).toBe('400 408 500 501 502 503 504 429 404 503');
     for (const [rule, status, body] of texts) {
       const { code } = (JSON.parse(body!) as Refused).errors[0]!.extensions;
       if (!isCode(code)) throw new Error(`${code} is no code`);
