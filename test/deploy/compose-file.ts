@@ -20,7 +20,9 @@ const service = z.strictObject({
     .string()
     .regex(/^\d+[mg]$/)
     .optional(),
+  memswap_limit: z.string().optional(),
   pids_limit: z.number().optional(),
+  dns_opt: z.array(z.string()).optional(),
   cpus: z.number().optional(),
   networks: z.array(z.string()).default([]),
   command: z.array(z.string()).optional(),
