@@ -5,6 +5,10 @@
 export type Target =
   'gateway' | 'open' | 'metered' | 'crowded' | 'private' | 'guarded' | 'social' | 'users' | 'posts' | 'followers';
 
+export function isSubgraph(to: Target): to is 'users' | 'posts' | 'followers' {
+  return to === 'users' || to === 'posts' || to === 'followers';
+}
+
 /** A request as it is written, by a client that sends what it is told and adds nothing. */
 export interface Message {
   readonly method?: string;

@@ -1,13 +1,12 @@
 import { CODES } from '#libs/failure';
 import { LEAK } from '../tiny/tiny-http.js';
-import type { Attack, Seen, Target } from './attack.js';
+import { isSubgraph, type Attack, type Seen } from './attack.js';
 
 interface Told {
   readonly message: string;
   readonly extensions?: { readonly code?: string; readonly requestId?: string };
 }
 
-const SUBGRAPHS: readonly Target[] = ['users', 'posts', 'followers'];
 const REFUSAL_BYTES_MAX = 16 * 1024;
 const ERRORS_MAX = 50;
 /** Sentences of ours in which the word is meant. */
@@ -40,7 +39,7 @@ export function violations({ come, send, to }: Attack, { status, headers, text, 
   const body = parsed(text);
   found.push(...wrongInEveryAnswer({ status, headers, text }));
   // A subgraph is read by the gateway alone, never by a browser.
-  const isGateway = !SUBGRAPHS.includes(to);
+  const isGateway = !isSubgraph(to);
   const errors = body?.errors ?? [];
   const code = errors[0]?.extensions?.code;
   const codes = come.code === undefined ? undefined : [come.code].flat();

@@ -60,14 +60,10 @@ function answered(socket: Socket, said: string): Promise<void> {
 }
 
 export function p99(times: readonly number[]): number {
-  return partOf(times, 0.99);
+  return quantile(times, 0.99);
 }
 
-export function median(times: readonly number[]): number {
-  return partOf(times, 0.5);
-}
-
-function partOf(times: readonly number[], part: number): number {
+export function quantile(times: readonly number[], part: number): number {
   const sorted = times.toSorted((one, other) => one - other);
   return sorted[Math.ceil(sorted.length * part) - 1] ?? 0;
 }

@@ -35,6 +35,32 @@ export function wrongNow({ polluted, wrong }: State): string[] {
   return [...(polluted === undefined ? [] : [polluted]), ...wrong];
 }
 
+/** Two kinds of question that are to cost the same: what is found when each of three times they do not. A service does things by itself, too. */
+export async function sameWork(
+  stage: Stage,
+  ask: { readonly one: () => Promise<Seen>; readonly other: () => Promise<Seen> },
+): Promise<readonly [one: Seen, other: Seen]> {
+  const worked = async (asking: () => Promise<Seen>): Promise<readonly [Seen, string]> => {
+    const before = (await stage.counts()).statements;
+    const seen = await asking();
+    const after = (await stage.counts()).statements;
+    const names = Object.keys(after) as (keyof typeof after)[];
+    return [seen, names.map((name) => `${name} ${after[name] - before[name]}`).join(', ')];
+  };
+  for (let time = 1; ; time += 1) {
+    const [[one, its], [other, others]] = [await worked(ask.one), await worked(ask.other)];
+    if (its !== others && time < 3) continue;
+    if (its !== others) stage.found(`SQL statements: ${its}; and of the other: ${others}`);
+    if (words(one) !== words(other)) stage.found(`${one.text} and ${other.text}`);
+    return [one, other];
+  }
+}
+
+/** Each answer names its request. */
+function words({ status, text }: Seen): string {
+  return `${status} ${text.replaceAll(/"requestId":"[^"]*"/g, '')}`;
+}
+
 /** Asks until it is answered so; a machine that is busy has half a minute. */
 export async function until(ask: () => Promise<Seen>, holds: (seen: Seen) => boolean): Promise<Seen> {
   const end = performance.now() + 30_000;
