@@ -678,8 +678,11 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     const preflights = async (source: string): Promise<number[]> => {
       let statuses: number[] = [];
       await behindDoor(source, tells, async ({ from }) => {
-        while ((await from(OURS)) !== 503);
-        statuses = [await from(OURS, '/graphql', 'OPTIONS'), await from(OURS, '/health/live')];
+        // What was told holds from one refusal to the next, and so between them.
+        do {
+          while ((await from(OURS)) !== 503);
+          statuses = [await from(OURS, '/graphql', 'OPTIONS'), await from(OURS, '/health/live')];
+        } while ((await from(OURS)) !== 503);
         // What was told is two seconds old.
         await until(() => false, 2_100);
         statuses.push(await from(OURS));
