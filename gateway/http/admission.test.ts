@@ -268,7 +268,7 @@ describe('who is refused', () => {
     const { running } = admission;
     for (let looks = 0; looks < 20; looks += 1) running.look(1, true, false, 100);
     const held = Array.from({ length: 40 }, () => running.begin(0));
-    expect(held.filter(({ ready }) => ready)).toHaveLength(24);
+    expect(held.filter(({ ready }) => ready !== undefined)).toHaveLength(24);
     http = await startTinyHttp(schema, { hello: 'you' }, { admission, timeoutMs: 300 });
     const response = await ask();
     expect([response.status, response.headers.get('retry-after')]).toEqual([503, '1']);

@@ -4,7 +4,7 @@ import { Running } from './running.js';
 const MAX = 1_000;
 const busy = (running: Running): void => running.look(1, true, false, MAX);
 const begin = (running: Running, many: number) => Array.from({ length: many }, (_, order) => running.begin(order));
-const waiting = (turns: ReturnType<typeof begin>): number => turns.filter(({ ready }) => ready).length;
+const waiting = (turns: ReturnType<typeof begin>): number => turns.filter(({ ready }) => ready !== undefined).length;
 
 describe('those who are run', () => {
   it('are all who come, and few at once after the event loop has been busy for long', () => {
