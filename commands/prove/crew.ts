@@ -209,6 +209,23 @@ async function disarmedAwake(member: Member): Promise<void> {
   }
 }
 
+/**
+ * Calls `more` again and again until `work` is done: who is to come to a point always finds something more to do. Not while one of them
+ * starts: on a busy machine there would be three times as much to do as was asked for when it has started.
+ */
+export async function givenMore(members: readonly Member[], work: Promise<void>, more: () => void): Promise<void> {
+  let haveStarted = false;
+  void Promise.all(members.map((member) => member.ready())).then(() => (haveStarted = true));
+  const giving = setInterval(() => haveStarted && more(), MORE_MS);
+  try {
+    await work;
+  } finally {
+    clearInterval(giving);
+  }
+}
+
+const MORE_MS = 250;
+
 interface Ending {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;

@@ -1,6 +1,6 @@
 import { CRASH_POINTS, type CrashPoint } from '#libs/crash-point';
 import { openDatabase, type Database } from '#libs/database';
-import { killOneAt, Member } from './crew.js';
+import { givenMore, killOneAt, Member } from './crew.js';
 import { drawer } from './draw.js';
 import { RANGES, type FactsOrder } from './facts.worker.js';
 import { compare, type Entry } from './ledger.js';
@@ -127,8 +127,12 @@ async function run(setup: Setup, place: Place, plan: Plan, progress: Progress) {
       const those = crew[role];
       // Armed first: what is written next is what it is killed over.
       const dies = point === undefined ? those[draw(those.length)]!.kill() : killOneAt(those, point, 1 + draw(3));
-      for (const writer of crew.write) writer.tell({ target });
-      await keepWriting(dies, crew.write, () => (target += 20));
+      const tell = (): void => crew.write.forEach((writer) => writer.tell({ target }));
+      tell();
+      await givenMore([...those, ...crew.write], dies, () => {
+        target += 20;
+        tell();
+      });
       progress.add(1, point ?? 'anywhere');
     }
     target = Math.max(target, plan.size);
@@ -163,19 +167,6 @@ function ofTheirOwn(hire: (...roles: Role[]) => Member, { without }: Plan): Reco
     relay: [hire('relay'), hire('relay'), hire('relay')],
     hear: [hire('hear'), hire('hear')],
   };
-}
-
-/** Until the one that is to die has come to its point, there is always something more to write; not more than it needs, on a busy machine. */
-async function keepWriting(dies: Promise<void>, writers: readonly Member[], raise: () => number): Promise<void> {
-  const more = setInterval(() => {
-    const target = raise();
-    for (const writer of writers) writer.tell({ target });
-  }, 300);
-  try {
-    await dies;
-  } finally {
-    clearInterval(more);
-  }
 }
 
 function shuffled<T>(list: readonly T[], draw: (below: number) => number): T[] {

@@ -8,7 +8,7 @@ import { Sealer, sealingKeyOf } from '#libs/sealing';
 import { loadUsers } from '../../subgraphs/users/bulk.js';
 import { drift, otherNotifications, type Stores } from '../faults/drift.js';
 import type { Progress } from '../seed/progress.js';
-import { killOneAt, Member } from './crew.js';
+import { givenMore, killOneAt, Member } from './crew.js';
 import { drawer } from './draw.js';
 import type { HandlersOrder } from './handlers.worker.js';
 import { compare, type Entry } from './ledger.js';
@@ -136,14 +136,8 @@ async function run(setup: Setup, place: Place, { kills, size, withoutInbox = fal
     for (const [nth, { role, point }] of kills.entries()) {
       target = Math.ceil((size * (nth + 1)) / (kills.length + 1));
       const dies = killOneAt([crew.get(role)!], point, 1 + draw(3));
-      // Until it has come to its point, there is always something more to write.
-      const more = setInterval(() => writer.tell({ target: (target += 10) }), 200);
-      try {
-        writer.tell({ target });
-        await dies;
-      } finally {
-        clearInterval(more);
-      }
+      writer.tell({ target });
+      await givenMore([crew.get(role)!, writer], dies, () => writer.tell({ target: (target += 12) }));
       progress.add(1, `${role}, ${point}`);
     }
     await writer.ready();

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { openDatabase, provisionServices, type Database } from '#libs/database';
 import { outboxMigrations } from '#libs/outbox';
+import { copyFolder } from '../copy-folder.js';
 
 /** Where a proof runs: on the embedded default, or on a PostgreSQL and a Redis. */
 export interface Place {
@@ -47,7 +48,7 @@ export function embedded(): Place {
     prepare: async (tables) => {
       const dataDir = await mkdtemp(FOLDER_PREFIX);
       for (const [service, of] of Object.entries(tables))
-        await cp(await templates.of(service, of), join(dataDir, service), { recursive: true });
+        await copyFolder(await templates.of(service, of), join(dataDir, service));
       return { dataDir, clear: () => rm(dataDir, { recursive: true, force: true }) };
     },
     close: async () => {

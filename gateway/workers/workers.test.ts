@@ -177,7 +177,7 @@ describe('workers of one gateway', () => {
   let program: Child;
   let port: number;
   beforeAll(async () => {
-    ({ program, port } = await start());
+    ({ program, port } = await start({ JOIN: 'off' }));
   }, 300_000);
   afterAll(() => program.destroy());
 
@@ -264,6 +264,36 @@ describe('workers of one gateway', () => {
     expect(new Set(second.map(({ client }) => client)).size).toBe(second.length);
     expect(second.filter(({ client }) => !inHand.includes(client))).toEqual([]);
     expect(inHand.length).toBeGreaterThan(0);
+  }, 300_000);
+
+  // The last: of these workers nobody is left then.
+  it('SIGTERM: all of them end what is under way, then nobody is left', async () => {
+    const workers = childrenOf(program.pid);
+    let release: () => void = () => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    let arrived = 0;
+    tiny.posts.misbehave = (_request, response, body) => {
+      if (body.includes('latest')) arrived += 1;
+      void held.then(() =>
+        response.writeHead(200, { 'content-type': 'application/json' }).end('{"data":{"latest":{"body":"late"}}}'),
+      );
+    };
+    const underWay = Array.from({ length: 9 }, () => ask(port, '{ latest { body } }'));
+    await until(() => arrived === 9);
+    const ended = program.end('SIGTERM', 120_000);
+    await until(() =>
+      ask(port, '/health/live').then(
+        () => false,
+        () => true,
+      ),
+    );
+    release();
+    for (const { status, body } of await Promise.all(underWay)) {
+      expect([status, body]).toEqual([200, '{"data":{"latest":{"body":"late"}}}']);
+    }
+    expect(await ended).toBe(0);
+    expect(workers.filter(runs)).toEqual([]);
+    tiny.posts.misbehave = undefined;
   }, 300_000);
 });
 
@@ -441,35 +471,6 @@ describe('workers', () => {
       await expect(ask(port, '/health/live')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
     }, 300_000);
   });
-
-  it('SIGTERM: all of them end what is under way, then nobody is left', async () => {
-    const { program, port } = await start({ JOIN: 'off' });
-    const workers = childrenOf(program.pid);
-    let release: () => void = () => {};
-    const held = new Promise<void>((resolve) => (release = resolve));
-    let arrived = 0;
-    tiny.posts.misbehave = (_request, response) => {
-      arrived += 1;
-      void held.then(() =>
-        response.writeHead(200, { 'content-type': 'application/json' }).end('{"data":{"newest":{"body":"late"}}}'),
-      );
-    };
-    const underWay = Array.from({ length: 9 }, () => ask(port, '{ newest { body } }'));
-    await until(() => arrived === 9);
-    const ended = program.end('SIGTERM', 120_000);
-    await until(() =>
-      ask(port, '/health/live').then(
-        () => false,
-        () => true,
-      ),
-    );
-    release();
-    for (const { status, body } of await Promise.all(underWay)) {
-      expect([status, body]).toEqual([200, '{"data":{"newest":{"body":"late"}}}']);
-    }
-    expect(await ended).toBe(0);
-    expect(workers.filter(runs)).toEqual([]);
-  }, 300_000);
 
   it('a port that is taken is said once, and nothing goes on trying', async () => {
     const taken = createServer();

@@ -2,10 +2,10 @@ import { DatabaseNotOpened, lockDataDir } from '#libs/database';
 import { LISTENERS } from '#libs/events';
 import { CLOSE_MS, endOnSignals, HeapWatch } from '#libs/lifecycle';
 import { openStream } from '#libs/outbox';
+import type { ServiceConfig } from '#libs/service-settings';
 import { SettingsError, type Environment } from '#libs/settings';
 import { createLogger } from '#libs/telemetry';
 import type { RunningSubgraph } from './running.js';
-import type { ServiceConfig } from './service-settings.js';
 import type { ServiceParts } from './start-service.js';
 
 /**

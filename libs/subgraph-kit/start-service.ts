@@ -27,6 +27,7 @@ import {
   type Stream,
 } from '#libs/outbox';
 import { DriftWatch, type Counted } from '#libs/read-model';
+import type { ServiceConfig } from '#libs/service-settings';
 import {
   createLogger,
   Metrics,
@@ -45,7 +46,6 @@ import { listen } from './listen.js';
 import type { ReadYourWrites } from './read-your-writes.js';
 import type { RunningSubgraph } from './running.js';
 import { serve } from './serve.js';
-import type { ServiceConfig } from './service-settings.js';
 
 /** What a service is given by whoever starts it: its own program, all in one, or a test. */
 export interface ServiceParts {

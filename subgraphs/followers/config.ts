@@ -1,5 +1,5 @@
+import { missingSecrets, serviceSettings } from '#libs/service-settings';
 import { readSettings, type Environment, type Values } from '#libs/settings';
-import { missingSecrets, serviceSettings } from '#libs/subgraph-kit';
 
 export const followersSettings = serviceSettings(4003);
 

@@ -1,5 +1,5 @@
+import { missingSecrets, serviceSettings } from '#libs/service-settings';
 import { readSettings, whole, type Environment, type Values } from '#libs/settings';
-import { missingSecrets, serviceSettings } from '#libs/subgraph-kit';
 import type { TimelineLimits } from './timeline/lists.js';
 
 export const postsSettings = {

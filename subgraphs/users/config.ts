@@ -1,6 +1,6 @@
 import { parseSigningKey, type SigningKey } from '#libs/identity';
+import { missingSecrets, serviceSettings } from '#libs/service-settings';
 import { choice, readSettings, text, whole, type Environment, type Setting, type Values } from '#libs/settings';
-import { missingSecrets, serviceSettings } from '#libs/subgraph-kit';
 import { missingSealingKeys, sealingSettings } from './sealing.js';
 
 const signingKey: Setting<SigningKey> = {

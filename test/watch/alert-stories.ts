@@ -366,50 +366,35 @@ export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
   },
 };
 
-/** The stories as `promtool test rules` reads them (JSON is YAML): side by side in one world, but for those that are about the same metric. */
-export function unitTests(rulesFile: string, rules: readonly Rule[]): string {
-  const worlds: World[] = [];
-  const tell = (series: Series, expected: World['alert_rule_test']): void => {
-    const metrics = new Set(Object.keys(series).map(metricOf));
-    let world = worlds.find(({ input_series }) => !input_series.some((one) => metrics.has(metricOf(one.series))));
-    if (!world) worlds.push((world = { interval: '15s', input_series: [], alert_rule_test: [] }));
-    world.input_series.push(...Object.entries(series).map(([name, values]) => ({ series: name, values })));
-    world.alert_rule_test.push(...expected);
-  };
-  for (const { alert, for: lasting, labels: said, annotations } of rules) {
-    const { well, small, bad, alsoBad, by, labels, wellAt = ['5m45s', '15m', '29m'], offAt } = ALERT_STORIES[alert]!;
-    const told = [labels, ...(alsoBad ? [alsoBad.labels] : [])].map((of) => ({
-      exp_labels: { ...said, ...of },
-      exp_annotations: Object.fromEntries(Object.entries(annotations).map(([name, text]) => [name, filled(text, of)])),
-    }));
-    const at = (time: string, ...alerts: object[]) => ({ eval_time: time, alertname: alert, exp_alerts: alerts });
-    for (const silent of [well, small])
-      if (silent)
-        tell(
-          silent,
-          wellAt.map((time) => at(time)),
-        );
-    // A moment before it may be on, and when it must be.
-    tell({ ...bad, ...alsoBad?.series }, [
-      ...(well ? [at(offAt ?? `${Number.parseInt(lasting) * 60 - 15}s`)] : []),
-      at(by, ...told),
-    ]);
-  }
+/** The stories of an alert as `promtool test rules` reads them (JSON is YAML), each in a world of its own. */
+export function unitTests(rulesFile: string, { alert, for: lasting, labels: said, annotations }: Rule): string {
+  const { well, small, bad, alsoBad, by, labels, wellAt = ['5m45s', '15m', '29m'], offAt } = ALERT_STORIES[alert]!;
+  const told = [labels, ...(alsoBad ? [alsoBad.labels] : [])].map((of) => ({
+    exp_labels: { ...said, ...of },
+    exp_annotations: Object.fromEntries(Object.entries(annotations).map(([name, text]) => [name, filled(text, of)])),
+  }));
+  const at = (time: string, ...alerts: object[]) => ({ eval_time: time, alertname: alert, exp_alerts: alerts });
+  const world = (series: Series, expected: object[]) => ({
+    interval: '15s',
+    input_series: Object.entries(series).map(([name, values]) => ({ series: name, values })),
+    alert_rule_test: expected,
+  });
+  const worlds = [well, small].flatMap((silent) =>
+    silent
+      ? [
+          world(
+            silent,
+            wellAt.map((time) => at(time)),
+          ),
+        ]
+      : [],
+  );
+  // A moment before it may be on, and when it must be.
+  const before = well ? [at(offAt ?? `${Number.parseInt(lasting) * 60 - 15}s`)] : [];
+  worlds.push(world({ ...bad, ...alsoBad?.series }, [...before, at(by, ...told)]));
   return JSON.stringify({ rule_files: [rulesFile], evaluation_interval: '15s', tests: worlds });
 }
 
 function filled(text: string, labels: Readonly<Record<string, string>>): string {
   return text.replace(/\{\{ \$labels\.(\w+) \}\}/g, (_, label: string) => labels[label] ?? '<none>');
 }
-
-interface World {
-  readonly interval: string;
-  readonly input_series: { readonly series: string; readonly values: string }[];
-  readonly alert_rule_test: {
-    readonly eval_time: string;
-    readonly alertname: string;
-    readonly exp_alerts: readonly object[];
-  }[];
-}
-
-const metricOf = (series: string): string => series.replace(/\{.*/, '');

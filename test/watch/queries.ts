@@ -13,9 +13,11 @@ export interface Rule {
 }
 
 export const RULES_FILE = join(ROOT, 'deploy/alerts.yml');
-export const RULES = (parse(readFileSync(RULES_FILE, 'utf8')) as { groups: { rules: Rule[] }[] }).groups.flatMap(
-  ({ rules }) => rules,
-);
+export const RULES = rulesIn(readFileSync(RULES_FILE, 'utf8'));
+
+export function rulesIn(text: string): Rule[] {
+  return (parse(text) as { groups: { rules: Rule[] }[] }).groups.flatMap(({ rules }) => rules);
+}
 
 /** A question of the dashboard, or what an alert compares with its bound. */
 export interface Query {

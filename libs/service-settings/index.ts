@@ -1,0 +1,1 @@
+export { missingSecrets, serviceSettings, type ServiceConfig } from './service-settings.js';
