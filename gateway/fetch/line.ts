@@ -61,6 +61,11 @@ export class Line {
     if (index >= 0) this.#waiting.splice(index, 1);
   }
 
+  /** Of more than so many that wait, those whose turn is farthest: they now wait no longer. */
+  cut(most: number): Waiting[] {
+    return this.#waiting.splice(0, Math.max(0, this.#waiting.length - most));
+  }
+
   /** Those that still wait, who now wait no longer. */
   empty(): Waiting[] {
     return this.#waiting.splice(0);

@@ -135,16 +135,16 @@ describe('an admission', () => {
     };
     const admission = new Admission({ lateMs: 1_000, max: 10_000, tells: true });
     inside(admission, 20);
-    // A pause is not taken for too many; then Little's law, of 40 in 100 ms and half a second.
-    expect(tell(admission, 1, 5)).toEqual([undefined, undefined, 180, 180, 180]);
-    expect(tell(admission, 0.5, 7)).toEqual([180, 180, 180, 380, 780, 1_580, 3_180]);
+    // A pause is not taken for too many; then Little's law, of 40 in 100 ms and half a second, less a quarter for who is on the way.
+    expect(tell(admission, 1, 5)).toEqual([undefined, undefined, 130, 130, 130]);
+    expect(tell(admission, 0.5, 7)).toEqual([130, 130, 130, 280, 580, 1_180, 2_380]);
     // Who is refused meanwhile was one too many.
     inside(admission, 200);
     admission.look(0.5, 100);
-    expect(admission.room).toBe(admission.limit - 200);
+    expect(admission.room).toBe(Math.floor(0.75 * admission.limit) - 200);
     for (let i = 0; i < 180; i += 1) admission.leave();
     admission.look(0.5, 100);
-    expect(admission.room).toBeGreaterThan(300);
+    expect(admission.room).toBeGreaterThan(250);
     expect(tell(admission, 0.5, 22).at(-1)).toBeUndefined();
     // (control) As many under way in a gateway that waits for its subgraphs.
     const waiting = new Admission({ lateMs: 1_000, max: 10_000, tells: true });
@@ -157,8 +157,21 @@ describe('an admission', () => {
         inside(late, 100);
         if (heap === 'has room') late.late(1_001);
         late.look(0.5, 100, heap);
-        expect(late.room).toBe(tells ? late.limit - 100 : undefined);
+        expect(late.room).toBe(tells ? Math.floor(0.75 * late.limit) - 100 : undefined);
       }
+  });
+
+  it('takes no more at the first look at which more are inside than it gets done in time; control: after a pause it has done nothing', () => {
+    const after = (done: number, inside: number): number => {
+      const admission = new Admission({ lateMs: 1_000, max: 10_000 });
+      for (let i = 0; i < inside + done; i += 1) admission.enter();
+      for (let i = 0; i < done; i += 1) admission.leave();
+      admission.look(1, 100);
+      return admission.limit;
+    };
+    // 40 in 100 ms are 400 in a second, and 200 in half of one.
+    expect([after(40, 401), after(40, 400)]).toEqual([200, 10_000]);
+    expect(after(2, 401)).toBe(10_000);
   });
 
   it('is not moved by a moment of work, nor by a handful of requests', () => {

@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks';
+import { TOO_MANY } from './refusal.js';
 import { BUSY, NEARLY_BUSY, Running, type Turn } from './running.js';
 
 const TICK_MS = 100;
@@ -22,6 +23,8 @@ const BOUND_MS = 300;
 const OPENING_MS = 100;
 const OPEN_MS = 2_000;
 const ROOM_MAX = 1_000_000;
+/** Of what it takes, how much it tells of: the rest is on its way. With all of it a tenth of those who were refused were brought first. */
+const TOLD = 0.75;
 
 export interface AdmissionOptions {
   /** How late is too late, ms. */
@@ -90,8 +93,8 @@ export class Admission {
   get room(): number | undefined {
     const sinceMs = this.#sinceBusyMs - BOUND_MS;
     if (this.#options.tells !== true || sinceMs > OPEN_MS) return undefined;
-    const taken = this.limit * 2 ** Math.max(0, Math.floor(sinceMs / OPENING_MS));
-    return Math.min(taken, ROOM_MAX) - this.#inside;
+    const taken = this.limit * TOLD * 2 ** Math.max(0, Math.floor(sinceMs / OPENING_MS));
+    return Math.floor(Math.min(taken, ROOM_MAX)) - this.#inside;
   }
 
   /** Of somebody who has come and may be taken later. */
@@ -152,13 +155,17 @@ export class Admission {
   /** Looks at what was late since the last time, and how much of that time the event loop was at work. */
   look(utilization = 0, elapsedMs = TICK_MS, heap: 'has room' | 'full' | 'found full' = 'has room'): void {
     const { lateMs, max } = this.#options;
-    const done = this.#done / Math.max(1, elapsedMs);
+    const many = this.#done;
+    const done = many / Math.max(1, elapsedMs);
     this.#donePerMs = this.#donePerMs === undefined ? done : this.#donePerMs + RECENT * (done - this.#donePerMs);
     this.#done = 0;
     // Where some wait for their turn it does as much as it can, though it sleeps between two of them.
     const isBusy = utilization >= (this.running.waiting > 0 ? NEARLY_BUSY : BUSY);
     if (isBusy) this.#busyInAllMs += elapsedMs;
     this.#busyMs = isBusy && this.#most > LEAST ? this.#busyMs + elapsedMs : 0;
+    // More are inside than it gets done before they are too late: of ten times too many as many come in 300 ms as take it three seconds.
+    const isFlooded = isBusy && many >= LEAST && this.#inside > done * lateMs;
+    if (isFlooded) this.#busyMs = Math.max(this.#busyMs, BUSY_MS);
     // Late with a handful of requests under way, it is late for another reason: a start, a new supergraph.
     const pressed = this.#lateMs > lateMs && this.#most > LEAST;
     this.#pressedMs = pressed ? this.#pressedMs + elapsedMs : 0;
@@ -166,7 +173,7 @@ export class Admission {
       this.#limit = Math.max(LEAST, Math.min(this.#limit, this.#most) * BACK_OFF);
     else if (this.#busyMs >= BUSY_MS) {
       const bearable = Math.min(max, this.#donePerMs * lateMs * (this.#busyInAllMs < YOUNG_MS ? YOUNG_SHARE : SHARE));
-      this.#limit = Math.max(LEAST, bearable, Math.min(this.#limit, this.#most) * BACK_OFF);
+      this.#limit = Math.max(LEAST, bearable, isFlooded ? 0 : Math.min(this.#limit, this.#most) * BACK_OFF);
     } else if (heap === 'has room' && this.#most >= this.limit)
       this.#limit = Math.min(Math.max(LEAST, max), this.#limit * GROWTH + 1);
     const isLong = this.#busyMs >= BUSY_MS;
@@ -176,6 +183,9 @@ export class Admission {
     this.#sinceBusyMs = isBound ? 0 : this.#sinceBusyMs + elapsedMs;
     if (hasRefused && this.#sinceBusyMs < BOUND_MS + OPEN_MS) this.#sinceBusyMs = Math.min(this.#sinceBusyMs, BOUND_MS);
     if (isLong && this.running.waiting > 0) this.#refusedAt = performance.now();
+    // Who has just come is told at once what it would be told by its deadline.
+    if (isLong)
+      this.#refused += this.running.cut(Math.max(LEAST, this.limit - (this.#inside - this.running.waiting)), TOO_MANY);
     this.running.look(utilization, isLong, heap === 'found full', max);
     // What it got done while it had little to do says nothing of what it can.
     if (!isBusy) this.#donePerMs = undefined;

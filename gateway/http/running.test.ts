@@ -7,14 +7,40 @@ const begin = (running: Running, many: number) => Array.from({ length: many }, (
 const waiting = (turns: ReturnType<typeof begin>): number => turns.filter(({ ready }) => ready !== undefined).length;
 
 describe('those who are run', () => {
-  it('are all who come, and few at once after the event loop has been busy for long', () => {
+  it('are as many as twice those who were there, and few at once after the event loop has been busy for long', () => {
     const running = new Running();
-    expect(waiting(begin(running, 200))).toBe(0);
-    // Busy for a moment only.
+    expect(waiting(begin(running, 200))).toBe(72);
+    // They wait for a service: more may begin at the next look, and nobody waits at the one after it.
+    running.look(0.5, false, false, MAX);
+    expect(running.waiting).toBe(0);
+    for (let looks = 0; looks < 3; looks += 1) {
+      running.look(0.5, false, false, MAX);
+      begin(running, 200);
+    }
+    expect(running.waiting).toBe(0);
+    // Busy for a moment only, and then for long.
     running.look(1, false, false, MAX);
-    expect(waiting(begin(running, 200))).toBe(0);
+    expect(waiting(begin(running, 100))).toBe(0);
     for (let looks = 0; looks < 20; looks += 1) busy(running);
     expect(waiting(begin(running, 200))).toBe(184);
+    // Nobody came for a while.
+    for (let looks = 0; looks < 20; looks += 1) running.look(0.1, false, false, MAX);
+    expect(waiting(begin(running, 200))).toBe(72);
+  });
+
+  it('are not those who came last, when fewer may wait', async () => {
+    const running = new Running();
+    begin(running, 128);
+    const told: string[] = [];
+    for (const order of [3, 1, 2])
+      running.begin(order).ready!.then(
+        () => told.push(`${order} begins`),
+        (why: Error) => told.push(`${order} ${why.message}`),
+      );
+    expect(running.cut(2, new Error('too many'))).toBe(1);
+    await Promise.resolve();
+    await Promise.resolve();
+    expect([told, running.waiting, running.cut(2, new Error('too many'))]).toEqual([['3 too many'], 2, 0]);
   });
 
   it('begin in their order when others have ended, and a turn that is given up takes no place', async () => {
@@ -66,7 +92,7 @@ describe('those who are run', () => {
     };
     // Two looks' worth of them are there: what began before the last look has a place still.
     expect(widths([0.9, 0.9])).toEqual([20, 25]);
-    expect(widths([0.5, 0.5, 0.5])).toEqual([33, 67, 135]);
+    expect(widths([0.5, 0.5, 0.5])).toEqual([32, 64, 128]);
     expect(widths([1, 1, 1])).toEqual([16, 16, 16]);
     // A heap that is found nearly full asks for less than was held.
     const held = new Running();
