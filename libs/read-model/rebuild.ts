@@ -214,8 +214,9 @@ async function compareStep(
   );
   if (compared === undefined) return undefined;
   let { differing } = compared.step;
-  // Where it is decided already whether it is switched to, this is only to be told: else a list that is wrong in every step takes hours.
-  const triesMax = compared.isDecided ? 1 : TRIES;
+  // Where it is decided already whether it is switched to, this is only to be told, and what is on its way is told with it: to wait in every
+  // step of a version that is wrong everywhere took hours.
+  const triesMax = compared.isDecided ? 0 : TRIES;
   for (let tries = 0; model.differing !== undefined && differing.length > 0 && tries < triesMax; tries++) {
     await pause(AGAIN_MS);
     const asked = differing;

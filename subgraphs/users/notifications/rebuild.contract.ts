@@ -109,7 +109,7 @@ export function rebuilding(open: () => Promise<Scene>): void {
     // 50 people at most; and one of the lively ones, or both, is liked no more.
     expect([rebuilt.switched, compared >= PEOPLE / 50]).toEqual([false, true]);
     expect(rebuilt.differing).toBeGreaterThanOrEqual(PEOPLE - 4);
-    // The control is the number of times that each step asks again by itself.
+    // The control is the number of times that each step asks again by itself: 40. Writers of before are waited for, too.
     expect(pauses).toBeLessThan(2 * 40);
     expect(await rebuild(scene.database, notificationsModel, { mend: true, pause })).toMatchObject({ switched: true });
     for (const nth of QUIET) expect(await shown(nth)).toEqual([`like ${posts[nth]}`]);
