@@ -123,28 +123,33 @@ describe('an admission', () => {
     expect(waiting.enter()).toBe(true);
   });
 
-  it('tells whoever stands before it how many more may come while its event loop never sleeps, then twice as many each time, then nothing', () => {
+  it('tells whoever stands before it how many may be there while its event loop never sleeps, then twice as many each time, then nothing', () => {
     const tell = (admission: Admission, utilization: number, times: number): (number | undefined)[] =>
       Array.from({ length: times }, () => {
         for (let i = 0; i < 40; i += 1) if (admission.enter()) admission.leave();
         admission.look(utilization, 100);
-        return admission.room;
+        return admission.places();
       });
     const inside = (admission: Admission, many: number): void => {
-      for (let i = 0; i < many; i += 1) admission.enter();
+      for (let i = 0; i < many; i += 1) admission.place().enter();
     };
     const admission = new Admission({ lateMs: 1_000, max: 10_000, tells: true });
     inside(admission, 20);
     // A pause is not taken for too many; then Little's law, of 40 in 100 ms and half a second, less a quarter for who is on the way.
-    expect(tell(admission, 1, 5)).toEqual([undefined, undefined, 130, 130, 130]);
-    expect(tell(admission, 0.5, 7)).toEqual([130, 130, 130, 280, 580, 1_180, 2_380]);
+    expect(tell(admission, 1, 5)).toEqual([undefined, undefined, 150, 150, 150]);
+    // Those who have not said yet what they want, and who do not take their answers, whoever counts who is here counts as well.
+    const unknown = [admission.place(), admission.place()];
+    expect([admission.places(), admission.places(5)]).toEqual([152, 157]);
+    for (const one of unknown) one.leave();
+    expect(tell(admission, 0.5, 7)).toEqual([150, 150, 150, 300, 600, 1_200, 2_400]);
     // Who is refused meanwhile was one too many.
-    inside(admission, 200);
+    const crowd = Array.from({ length: 200 }, () => admission.place());
+    for (const one of crowd) if (!one.enter()) one.leave();
     admission.look(0.5, 100);
-    expect(admission.room).toBe(Math.floor(0.75 * admission.limit) - 200);
-    for (let i = 0; i < 180; i += 1) admission.leave();
+    expect(admission.places()).toBe(Math.floor(0.75 * admission.limit));
+    for (const one of crowd.slice(0, 180)) one.leave();
     admission.look(0.5, 100);
-    expect(admission.room).toBeGreaterThan(250);
+    expect(admission.places()).toBeGreaterThan(admission.limit);
     expect(tell(admission, 0.5, 22).at(-1)).toBeUndefined();
     // (control) As many under way in a gateway that waits for its subgraphs.
     const waiting = new Admission({ lateMs: 1_000, max: 10_000, tells: true });
@@ -157,7 +162,7 @@ describe('an admission', () => {
         inside(late, 100);
         if (heap === 'has room') late.late(1_001);
         late.look(0.5, 100, heap);
-        expect(late.room).toBe(tells ? Math.floor(0.75 * late.limit) - 100 : undefined);
+        expect(late.places()).toBe(tells ? Math.floor(0.75 * late.limit) : undefined);
       }
   });
 
@@ -337,8 +342,9 @@ describe('who is refused', () => {
     expect(await open(new Admission({ lateMs: 100, max: 1_000 }))).toEqual(Array.from({ length: 10 }, () => 200));
     // As it was: a place is taken when it is asked whether there is one.
     const places = new Admission({ lateMs: 100, max: 1_000 });
-    const fromTheFirstByte = Object.assign(Object.create(places, { room: { value: undefined } }) as Admission, {
+    const fromTheFirstByte = Object.assign(Object.create(places) as Admission, {
       full: () => !places.enter(),
+      places: () => undefined,
       place: () => ({ enter: () => true, begin: () => undefined, leave: () => places.leave() }),
       late: (ms: number) => places.late(ms),
       look: () => places.look(),

@@ -22,7 +22,7 @@ const BOUND_MS = 300;
 /** Then that more may, twice as many every 100 ms in which nobody was refused, until a door has forgotten what it was told (deploy/haproxy.cfg). */
 const OPENING_MS = 100;
 const OPEN_MS = 2_000;
-const ROOM_MAX = 1_000_000;
+const PLACES_MAX = 1_000_000;
 /** Of what it takes, how much it tells of: the rest is on its way. With all of it a tenth of those who were refused were brought first. */
 const TOLD = 0.75;
 
@@ -72,6 +72,8 @@ export class Admission {
   #busyInAllMs = 0;
   #pressedMs = 0;
   #sinceBusyMs = Infinity;
+  /** Whoever is here by `place`, taken or not. */
+  #come = 0;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
@@ -87,24 +89,28 @@ export class Admission {
   }
 
   /**
-   * How many more may be brought to those who are here, for whoever stands before and counts them: how many that are it does not say, for who
-   * has not sent all of a body, or not taken all of an answer, is not known here. Negative: so many fewer. Undefined: any number.
+   * How many requests may be here at once, for whoever stands before and counts them: a part of as many as are taken, those who have not said
+   * yet what they want, and `others`, whose answers wait to be taken. Undefined: any number.
+   *
+   * Not how many more than it counts: what it has sent and is not here yet would be let in anew with each answer.
    */
-  get room(): number | undefined {
+  places(others = 0): number | undefined {
     const sinceMs = this.#sinceBusyMs - BOUND_MS;
     if (this.#options.tells !== true || sinceMs > OPEN_MS) return undefined;
     const taken = this.limit * TOLD * 2 ** Math.max(0, Math.floor(sinceMs / OPENING_MS));
-    return Math.floor(Math.min(taken, ROOM_MAX)) - this.#inside;
+    return Math.floor(Math.min(taken, PLACES_MAX)) + this.#come - this.#inside + others;
   }
 
   /** Of somebody who has come and may be taken later. */
   place(): Place {
+    this.#come += 1;
     let isInside = false;
     let turn: Turn | undefined;
     return {
       enter: () => (isInside = this.enter()),
       begin: (order) => (turn = this.running.begin(order)).ready,
       leave: () => {
+        this.#come -= 1;
         if (isInside) this.leave();
         turn?.end();
       },

@@ -620,8 +620,8 @@ function write(
     'nosniff',
     ...more,
   ];
-  const room = parts.admission?.room;
-  if (room !== undefined) headers.push(ROOM_HEADER, String(room));
+  const places = parts.admission?.places(parts.untaken?.many);
+  if (places !== undefined) headers.push(PLACES_HEADER, String(places));
   response.writeHead(status, headers);
   if (request.method === 'HEAD') response.end();
   // Head and body in one piece are one write; a buffer would be a second one.
@@ -634,7 +634,7 @@ function write(
 const ONE_PIECE_BYTES = 16 * 1024;
 
 /** What is brought beyond it would be refused: deploy/haproxy.cfg refuses it instead. */
-const ROOM_HEADER = 'tributary-room';
+const PLACES_HEADER = 'tributary-places';
 
 const CONTENT_TYPES: Readonly<Record<ResponseType, string>> = {
   'application/json': 'application/json; charset=utf-8',

@@ -31,6 +31,11 @@ export class Untaken {
     return this.#bytes;
   }
 
+  /** Whose answers wait. */
+  get many(): number {
+    return this.#connections.size;
+  }
+
   /** This answer waits to be taken, or will as soon as it is written: its time begins when it has ended and those before it are gone. */
   add(response: ServerResponse): void {
     const { socket } = response.req;

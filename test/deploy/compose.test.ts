@@ -600,7 +600,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
         if (request.method === 'OPTIONS' || request.url !== '/graphql') return void response.end('{}');
         this.most = Math.max(this.most, (this.inside += 1));
         setTimeout(() => {
-          if (this.busy) response.setHeader('tributary-room', PLACES - this.inside);
+          if (this.busy) response.setHeader('tributary-places', PLACES);
           this.inside -= 1;
           response.end('{}');
         }, WORK_MS);
@@ -612,7 +612,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
         headers: response.headers,
         text: await response.text(),
       }));
-      expect(headers.get('tributary-room')).toBeNull();
+      expect(headers.get('tributary-places')).toBeNull();
       return [status, headers.get('retry-after'), headers.get('content-type'), text].join(' ');
     };
     const busy = JSON.stringify({
@@ -674,7 +674,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
 
   it('refuses no preflight for that, and nobody where a gateway says nothing any more; control: with preflights not excepted they are refused', async () => {
     /** Whoever is there is one too many. */
-    const tells: RequestListener = (_request, response) => response.setHeader('tributary-room', -1).end('{}');
+    const tells: RequestListener = (_request, response) => response.setHeader('tributary-places', 0).end('{}');
     const preflights = async (source: string): Promise<number[]> => {
       let statuses: number[] = [];
       await behindDoor(source, tells, async ({ from }) => {
