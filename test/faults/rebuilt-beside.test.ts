@@ -364,24 +364,35 @@ class WritesAndReads extends Load {
   }
 }
 
-/** One after the other, on the store itself. */
-class Reads extends Load {
+/** One after the other without a pause, on the store itself. */
+class Reads {
   answered = 0;
   readonly failed: string[] = [];
+  #ended = false;
+  #loop: Promise<void> | undefined;
 
   constructor(
     private readonly database: Database,
     private readonly viewer: string,
-  ) {
-    super();
+  ) {}
+
+  goOn(): void {
+    this.#loop = this.#read();
   }
 
-  override async some(): Promise<void> {
-    try {
-      await homePage(this.database, this.viewer, { after: undefined, take: 20 });
-      this.answered += 1;
-    } catch (error) {
-      this.failed.push(String(error instanceof Error ? error.message : error));
+  async end(): Promise<void> {
+    this.#ended = true;
+    await this.#loop;
+  }
+
+  async #read(): Promise<void> {
+    for (; !this.#ended; await new Promise((resolve) => setImmediate(resolve))) {
+      try {
+        await homePage(this.database, this.viewer, { after: undefined, take: 20 });
+        this.answered += 1;
+      } catch (error) {
+        this.failed.push(String(error instanceof Error ? error.message : error));
+      }
     }
   }
 }
