@@ -290,10 +290,13 @@ describe.each(Object.entries(ENGINES))('%s', (name, createEngine) => {
     it.each<[string, Misbehave]>([
       ['as a whole', said()],
       ['in its field', said(['rename'], nothing)],
-    ])('control: tells one of which nothing was done that it may come again, where it refuses %s', async (_, refuses) => {
-      tiny.people.misbehave = refuses;
-      expect(await codes(MUTATION)).toEqual([nothing, ['NOT_CAUGHT_UP']]);
-    });
+    ])(
+      'control: tells one of which nothing was done that it may come again, where it refuses %s',
+      async (_, refuses) => {
+        tiny.people.misbehave = refuses;
+        expect(await codes(MUTATION)).toEqual([nothing, ['NOT_CAUGHT_UP']]);
+      },
+    );
 
     it('control: tells a query, of whatever it refuses, that it may come again', async () => {
       tiny.posts.misbehave = said(['_entities', 0, 'posts'], { _entities: [{ posts: null }] });

@@ -37,10 +37,7 @@ export class SubgraphSource implements GraphQLDataSource<StockContext & Record<s
     const type = typeOf(request);
     try {
       const body = JSON.stringify({ query: request.query, variables: request.variables });
-      const bytes = await this.client.post(
-        { subgraph: this.name, url: this.url, type, body },
-        asked.context,
-      );
+      const bytes = await this.client.post({ subgraph: this.name, url: this.url, type, body }, asked.context);
       return this.#checked(bytes, request, asked.type === 'mutation' ? type : undefined) as Awaited<Process>;
     } catch (error) {
       return { errors: this.#failed(asFailure(error), request) } as unknown as Awaited<Process>;
@@ -51,7 +48,9 @@ export class SubgraphSource implements GraphQLDataSource<StockContext & Record<s
   #checked(bytes: Buffer, request: Call, inMutation: Operation['type'] | undefined): object {
     const { data, errors } = parsed(bytes);
     const paths = pathsOf(request);
-    const told = Array.isArray(errors) ? errors.filter(isObject).map((error) => this.#told(error, paths[0] ?? [], inMutation)) : [];
+    const told = Array.isArray(errors)
+      ? errors.filter(isObject).map((error) => this.#told(error, paths[0] ?? [], inMutation))
+      : [];
     if (data === undefined || data === null) {
       if (told.length === 0)
         throw new Failure('SUBGRAPH_BAD_RESPONSE', `${this.name} answered neither data nor errors.`);

@@ -63,7 +63,8 @@ export const CODES = {
     status: 503,
     says: false,
     retry: false,
-    message: 'It is done. Only this part of the answer cannot be shown yet: read it in a moment, and do not do it again.',
+    message:
+      'It is done. Only this part of the answer cannot be shown yet: read it in a moment, and do not do it again.',
   },
   RATE_LIMITED: { status: 429, says: true, retry: true, message: 'Too many requests; wait.' },
   OVERLOADED: { status: 503, says: false, retry: true, message: 'The service is busy; try again.' },

@@ -6,7 +6,16 @@ import type { DomainEvent } from '#libs/events';
 import { silent } from '#libs/telemetry';
 
 import { withServer } from '../../test/servers/needs.js';
-import { consume, countAsHeard, openStream, quarantined, recordedEvents, Relay, type Consumer, type Stream } from './index.js';
+import {
+  consume,
+  countAsHeard,
+  openStream,
+  quarantined,
+  recordedEvents,
+  Relay,
+  type Consumer,
+  type Stream,
+} from './index.js';
 import { enter, event, openScene, person, tell, type Scene } from './scene.contract.js';
 
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, nth) => from + nth);
