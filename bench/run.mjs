@@ -1,4 +1,4 @@
-/** `npm run bench [-- --quick] [-- --scenario a,b --peers a,b --rounds N --seconds S --save --add]`. bench/README.md tells more; `npm run bench -- cache …`: bench/cache/README.md; `npm run bench -- telemetry …`: bench/telemetry/bench.mjs; `npm run bench -- overload …`: bench/overload/bench.mjs. */
+/** `npm run bench [-- --quick] [-- --scenario a,b --peers a,b --rounds N --seconds S --save --add]`. bench/README.md tells more; `npm run bench -- cache …`: bench/cache/README.md; `npm run bench -- telemetry …`: bench/telemetry/bench.mjs; `npm run bench -- consistency …`: bench/consistency/bench.mjs; `npm run bench -- overload …`: bench/overload/bench.mjs. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +17,11 @@ if (process.argv[2] === 'cache') {
 if (process.argv[2] === 'telemetry') {
   const { benchTelemetry } = await import('./telemetry/bench.mjs');
   await benchTelemetry(process.argv.slice(3));
+  process.exit();
+}
+if (process.argv[2] === 'consistency') {
+  const { benchConsistency } = await import('./consistency/bench.mjs');
+  await benchConsistency(process.argv.slice(3));
   process.exit();
 }
 if (process.argv[2] === 'overload') {

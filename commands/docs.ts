@@ -92,6 +92,9 @@ whole of it. Printed from \`libs/failure/codes.ts\` by \`npm run docs\`.
 - \`RATE_LIMITED\` says in \`extensions.retryAfter\` how many seconds to wait, where that is known. The header \`Retry-After\` comes with
   the statuses 429, 502, 503 and 504 only: an answer of 200 may have other fields in it.
 - *retry*: may the same request, unchanged, succeed later?
+- Of a mutation, a field with \`NOT_CAUGHT_UP\` was refused before any of it was done: send it again. One with \`DONE_NOT_SHOWN\`, at its path or
+  below, is done, also where it is null: do not send it again (with the same [\`Idempotency-Key\`](repeating-a-mutation.md) it does no
+  harm), but read what you want to show.
 
 | code | status | retry | message |
 |---|---|---|---|

@@ -258,6 +258,52 @@ describe.each(Object.entries(ENGINES))('%s', (name, createEngine) => {
     expect(errors!.map(({ path }) => path!.join('.')).sort()).toEqual(['me.draft', 'newest']);
   });
 
+  describe('a service that has not caught up with what its client wrote', () => {
+    const MUTATION = 'mutation { rename(name: "new") { name friends { id } draft { body } } }';
+    const said = (path?: readonly (string | number)[], data?: object | null) =>
+      answers(
+        JSON.stringify({
+          ...(data === undefined ? {} : { data }),
+          errors: [{ message: 'late', ...(path && { path }), extensions: { code: 'NOT_CAUGHT_UP' } }],
+        }),
+      );
+    const codes = async (query: string) => {
+      const { data, errors } = await engine.ask(query);
+      return [data, [...new Set(errors!.map(({ extensions }) => extensions.code))]];
+    };
+    const nothing = { rename: null };
+
+    // What of the answer cannot be null takes the mutation's field along, so null says nothing of whether it was done.
+    it.each<[string, 'people' | 'posts', Misbehave]>([
+      ['below it', 'people', said(['rename', 'friends'], nothing)],
+      ['below one that is never null', 'people', said(['rename', 'friends'], null)],
+      ['in what another service says of it', 'posts', said(['_entities', 0, 'draft'], { _entities: [null] })],
+      ['in all that another says of it', 'posts', said(['_entities', 0], { _entities: [null] })],
+      ['by another as a whole', 'posts', said()],
+    ])('tells a mutation that is done that it is done, where it refuses %s', async (_, who, misbehave) => {
+      tiny[who].misbehave = misbehave;
+      const [data, told] = await codes(MUTATION);
+      expect(told).toEqual(['DONE_NOT_SHOWN']);
+      expect([null, nothing]).toContainEqual(data);
+    });
+
+    it.each<[string, Misbehave]>([
+      ['as a whole', said()],
+      ['in its field', said(['rename'], nothing)],
+    ])(
+      'control: tells one of which nothing was done that it may come again, where it refuses %s',
+      async (_, refuses) => {
+        tiny.people.misbehave = refuses;
+        expect(await codes(MUTATION)).toEqual([nothing, ['NOT_CAUGHT_UP']]);
+      },
+    );
+
+    it('control: tells a query, of whatever it refuses, that it may come again', async () => {
+      tiny.posts.misbehave = said(['_entities', 0, 'posts'], { _entities: [{ posts: null }] });
+      expect(await codes('{ me { posts { body } } }')).toEqual([{ me: { posts: null } }, ['NOT_CAUGHT_UP']]);
+    });
+  });
+
   it('FG8 of ten thousand errors fifty are told, in a few thousand bytes, and the log knows how many there were', async () => {
     tiny.posts.misbehave = answers(
       JSON.stringify({

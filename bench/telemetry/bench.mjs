@@ -124,8 +124,8 @@ export async function benchTelemetry(args) {
   }
 }
 
-/** A gateway and its three services, all of them seen in the same way. */
-async function startWay(world, env) {
+/** A gateway and its three services, all of them told the same. */
+export async function startWay(world, env) {
   const { gatewayEnvironment } = await import(`${ROOT}dist/commands/everything.js`);
   const each = (name, value) =>
     Object.fromEntries(Object.keys(world.urls).map((service) => [name(service), value(service)]));

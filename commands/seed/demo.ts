@@ -4,7 +4,7 @@ import type { Sealer } from '#libs/sealing';
 import { loadBlocks, loadFollows, loadPeople, recount } from '../../subgraphs/followers/bulk.js';
 import * as posts from '../../subgraphs/posts/bulk.js';
 import { readPostsConfig, timelineLimits } from '../../subgraphs/posts/config.js';
-import { loadUsers } from '../../subgraphs/users/bulk.js';
+import { loadPosts, loadUsers } from '../../subgraphs/users/bulk.js';
 import { Passwords } from '../../subgraphs/users/write/passwords.js';
 import { Chance } from './chance.js';
 
@@ -51,6 +51,10 @@ export async function seedDemo({ users, posts: postsStore, followers, sealer }: 
   await loadBlocks(followers, blocks);
   await recount(followers);
 
+  await loadPosts(
+    users,
+    written.map(({ id }) => id),
+  );
   await posts.loadPeople(postsStore, ids);
   await posts.loadEdges(postsStore, follows);
   await posts.loadBlocks(postsStore, blocks);

@@ -3,7 +3,7 @@ import { shardOf } from '#libs/identity';
 import * as followersBulk from '../../subgraphs/followers/bulk.js';
 import * as postsBulk from '../../subgraphs/posts/bulk.js';
 import { readPostsConfig, timelineLimits } from '../../subgraphs/posts/config.js';
-import { loadUsers } from '../../subgraphs/users/bulk.js';
+import * as usersBulk from '../../subgraphs/users/bulk.js';
 import { Passwords } from '../../subgraphs/users/write/passwords.js';
 import { Chance } from './chance.js';
 import type { Databases } from './demo.js';
@@ -32,7 +32,7 @@ export async function loadWorld(
 
 /** What `loadWorld` counts: every row of every store, and the rows that are counted again at the end. */
 export function rowsOf({ people, graph, writings }: GeneratedWorld): number {
-  return 3 * people.length + 2 * graph.followers.length + 3 * writings.authors.length + 3 * people.length;
+  return 3 * people.length + 2 * graph.followers.length + 4 * writings.authors.length + 3 * people.length;
 }
 
 async function loadPeople(
@@ -49,7 +49,7 @@ async function loadPeople(
       const known = await users.query<{ id: string }>('SELECT id FROM users WHERE id = ANY ($1::uuid[])', [ids]);
       const knownIds = new Set(known.map(({ id }) => id));
       const strangers = chunk.filter(({ id }) => !knownIds.has(id));
-      await loadUsers(
+      await usersBulk.loadUsers(
         users,
         sealer,
         strangers.map((person) => ({ ...person, passwordHash, joinedAt: new Date(person.joinedAt) })),
@@ -69,7 +69,7 @@ async function loadFollowers({ followers }: Databases, world: GeneratedWorld, pr
   progress.add(world.people.length, 'counts of followers');
 }
 
-async function loadPosts({ posts }: Databases, world: GeneratedWorld, progress: Progress): Promise<void> {
+async function loadPosts({ users, posts }: Databases, world: GeneratedWorld, progress: Progress): Promise<void> {
   for (const edges of followsOf(world)) {
     await patiently(() => postsBulk.loadEdges(posts, edges));
     progress.add(edges.length, 'follows');
@@ -97,9 +97,15 @@ async function loadPosts({ posts }: Databases, world: GeneratedWorld, progress: 
       });
       for (const liker of likersOf(graph, author, tastes)) likes.push({ postId: id, userId: people[liker]?.id ?? '' });
     }
+    await patiently(() =>
+      usersBulk.loadPosts(
+        users,
+        rows.map(({ id }) => id),
+      ),
+    );
     await patiently(() => postsBulk.loadPosts(posts, rows));
     await patiently(() => postsBulk.loadLikes(posts, likes));
-    progress.add(2 * rows.length, 'posts and likes');
+    progress.add(3 * rows.length, 'posts and likes');
   }
   await patiently(() => postsBulk.recount(posts));
   progress.add(all + people.length, 'counts of posts');

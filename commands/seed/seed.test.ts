@@ -13,6 +13,9 @@ import { loadWorld, rowsOf } from './load.js';
 import { showProgress } from './progress.js';
 import { generateWorld } from './world.js';
 
+/** What nobody told users counts as heard there: the first event of such a post is its second. */
+const HEARD_OF_POSTS = `SELECT count(*)::int FROM inbox WHERE consumer = 'users' AND aggregate LIKE 'post:%' AND aggregate_version = 1`;
+
 describe('a generated world of 100 people, on the embedded databases', () => {
   const databases = opened();
   const world = generateWorld({ seed: 1, users: 100, posts: 1_000 });
@@ -29,6 +32,7 @@ describe('a generated world of 100 people, on the embedded databases', () => {
       expect(await one(databases().posts, 'SELECT count(*)::int FROM follow_edges')).toBe(world.graph.followers.length);
       expect(await one(databases().posts, 'SELECT count(*)::int FROM posts')).toBe(world.writings.authors.length);
       expect(await one(databases().posts, 'SELECT count(*)::int FROM post_events')).toBe(world.writings.authors.length);
+      expect(await one(databases().users, HEARD_OF_POSTS)).toBe(world.writings.authors.length);
     }
   });
 
@@ -71,6 +75,8 @@ describe('the demo', () => {
     expect(await new Passwords({ atOnce: 1 }).verify(String(hash), 'tributary')).toBe(true);
     const id = await one(databases().users, `SELECT id FROM users WHERE handle = 'alice'`);
     expect(await one(databases().posts, 'SELECT post_count FROM people WHERE id = $1', [id])).toBe(24);
+    const all = await one(databases().posts, 'SELECT count(*)::int FROM posts');
+    expect(await one(databases().users, HEARD_OF_POSTS)).toBe(all);
     expect(await one(databases().followers, 'SELECT follower_count FROM people WHERE user_id = $1', [id])).toBe(4);
     expect(await one(databases().followers, 'SELECT count(*)::int FROM blocks')).toBe(1);
     expect(await one(databases().posts, 'SELECT count(*)::int FROM block_edges')).toBe(1);

@@ -42,11 +42,26 @@ const SUBGRAPH_MEANS: ReadonlySet<unknown> = new Set([
   'SUBGRAPH_UNAVAILABLE',
   'SUBGRAPH_TIMEOUT',
   'NOT_CAUGHT_UP',
+  'DONE_NOT_SHOWN',
   'RATE_LIMITED',
   'OVERLOADED',
   'IDEMPOTENCY_KEY_REUSED',
   'IDEMPOTENCY_KEY_IN_USE',
 ]);
+
+/**
+ * What a service's code means to the client of a mutation. Whoever has not caught up refuses what it was asked for before it does anything:
+ * of the mutation's own call that is a root field, and nothing was done. Below a root field, or of what is read after it, it refuses
+ * to show what is done; told as `NOT_CAUGHT_UP`, that would have its client do it again.
+ */
+export function codeInMutation(
+  code: unknown,
+  call: 'query' | 'mutation',
+  path: readonly (string | number)[] | undefined,
+): unknown {
+  const isDone = call === 'query' || (path !== undefined && path.length > 1);
+  return isDone && code === 'NOT_CAUGHT_UP' ? 'DONE_NOT_SHOWN' : code;
+}
 
 /** It has no such field, which the supergraph says it has: it was deployed before the gateway's, or rolled back, and that will pass. */
 const LOST_FIELD: Code = 'GRAPHQL_VALIDATION_FAILED';

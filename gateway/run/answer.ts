@@ -1,5 +1,6 @@
 import { isAscii } from 'node:buffer';
 import { Failure } from '#libs/failure';
+import { codeInMutation } from '../http/client-errors.js';
 import { parseExactly, roundedNumbers } from './exact-numbers.js';
 import { isObject, type JsonObject } from './json.js';
 
@@ -28,6 +29,15 @@ export function readAnswer(bytes: Buffer, exact: boolean): SubgraphAnswer {
   const list = exact && errors ? roundedNumbers(errors as unknown[]) : ((errors ?? []) as unknown[]);
   if (!data && list.length === 0) throw bad('The answer has neither data nor errors.');
   return { data: data ?? null, errors: list.length === 0 ? none : list.map(errorOf) };
+}
+
+/** The same of one of a mutation's calls, as its client is to understand it. */
+export function readInMutation(bytes: Buffer, exact: boolean, call: 'query' | 'mutation'): SubgraphAnswer {
+  const { data, errors } = readAnswer(bytes, exact);
+  return {
+    data,
+    errors: errors.map((error) => ({ ...error, code: codeInMutation(error.code, call, error.path) })),
+  };
 }
 
 const none: readonly SubgraphError[] = [];

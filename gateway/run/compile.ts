@@ -23,6 +23,8 @@ export interface Compiled {
   readonly fetches: readonly CompiledFetch[];
   /** Fetches that need nothing of the answer. */
   readonly first: readonly CompiledFetch[];
+  /** Its client writes. */
+  readonly mutation: boolean;
   readonly projection: Projection;
   /** Request texts of fetches that travelled together, by their ids. */
   readonly together: Map<string, string>;
@@ -100,6 +102,7 @@ export function compile(options: CompileOptions): Compiled {
   return {
     fetches: scheduler.fetches,
     first: scheduler.fetches.filter((fetch) => fetch.needs === 0),
+    mutation: options.operation.definition.operation === 'mutation',
     projection: compileProjection(options.operation, options.schema),
     together: new Map(),
   };

@@ -2,7 +2,7 @@ import { askedByStranger } from '../cache/asking.js';
 import type { GraphCache } from '../cache/graph-cache.js';
 import type { RunCache } from '../cache/run-cache.js';
 import type { Cancellation, RequestContext } from '../engine.js';
-import { readAnswer, type SubgraphAnswer } from './answer.js';
+import { readAnswer, readInMutation, type SubgraphAnswer } from './answer.js';
 import { Asking } from './asking.js';
 import type { Compiled, CompiledEntities, CompiledFetch, CompiledRoot, Unit } from './compile.js';
 import { writeExactly } from './exact-numbers.js';
@@ -149,7 +149,7 @@ export class Run {
       const send = this.#observer?.sending(this.#send, fetch) ?? this.#send;
       const asked = fetch.mutation && this.#changes ? this.#changes.identified(fetch) : body;
       const bytes = await send(fetch.subgraph, fetch.mutation ? 'mutation' : 'query', this.#rootBody(asked));
-      const answer = readAnswer(bytes, fetch.exact);
+      const answer = this.#read(bytes, fetch.exact, fetch.mutation ? 'mutation' : 'query');
       // Before it is put in: from then on later fetches write into it.
       if (heard) heard.came(answer, bytes);
       else this.#cache?.passed(fetch.subgraph, bytes);
@@ -334,7 +334,7 @@ export class Run {
       request.bodies.map(async (body): Promise<Came | { failure: unknown }> => {
         try {
           const bytes = await body(send, subgraph);
-          return { answer: readAnswer(bytes, exact), bytes };
+          return { answer: this.#read(bytes, exact, 'query'), bytes };
         } catch (failure) {
           return { failure };
         }
@@ -368,6 +368,10 @@ export class Run {
         this.#putIn.entities(part, alias, offset, count, answer);
       }
     });
+  }
+
+  #read(bytes: Buffer, exact: boolean, call: 'query' | 'mutation'): SubgraphAnswer {
+    return this.#compiled.mutation ? readInMutation(bytes, exact, call) : readAnswer(bytes, exact);
   }
 
   /** Whatever breaks in here is our mistake, and the request must end all the same. */

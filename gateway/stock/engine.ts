@@ -63,7 +63,7 @@ class StockEngine implements Engine {
   async execute(operation: Operation, variables: Variables, context: RequestContext): Promise<Answer> {
     if (!this.#asked.has(operation)) context.willPlan?.();
     this.#asked.add(operation);
-    const asked: StockContext = { context, calls: 0 };
+    const asked: StockContext = { context, type: operation.type, calls: 0 };
     let result: StockResult;
     try {
       result = await this.#execute(this.#requestOf(operation, variables, asked));

@@ -2,10 +2,13 @@ import type { GraphQLDataSource, GraphQLDataSourceProcessOptions } from '@apollo
 import { Kind, OperationTypeNode, parse, type OperationDefinitionNode } from 'graphql';
 import { asFailure, Failure } from '#libs/failure';
 import type { Operation, RequestContext, SubgraphClient } from '../engine.js';
+import { codeInMutation } from '../http/client-errors.js';
 
 /** What travels through `ApolloGateway` as its context. */
 export interface StockContext {
   readonly context: RequestContext;
+  /** What its client asked for: a mutation, of which some calls are queries, or a query. */
+  readonly type: Operation['type'];
   /** Subgraph calls so far: none, and a failure is of the whole request. */
   calls: number;
 }
@@ -31,22 +34,23 @@ export class SubgraphSource implements GraphQLDataSource<StockContext & Record<s
     const { request } = options;
     const asked = options.context as unknown as StockContext;
     asked.calls += 1;
+    const type = typeOf(request);
     try {
       const body = JSON.stringify({ query: request.query, variables: request.variables });
-      const bytes = await this.client.post(
-        { subgraph: this.name, url: this.url, type: typeOf(request), body },
-        asked.context,
-      );
-      return this.#checked(bytes, request) as Awaited<Process>;
+      const bytes = await this.client.post({ subgraph: this.name, url: this.url, type, body }, asked.context);
+      return this.#checked(bytes, request, asked.type === 'mutation' ? type : undefined) as Awaited<Process>;
     } catch (error) {
       return { errors: this.#failed(asFailure(error), request) } as unknown as Awaited<Process>;
     }
   }
 
-  #checked(bytes: Buffer, request: Call): object {
+  /** `inMutation`: which of a mutation's calls it is. */
+  #checked(bytes: Buffer, request: Call, inMutation: Operation['type'] | undefined): object {
     const { data, errors } = parsed(bytes);
     const paths = pathsOf(request);
-    const told = Array.isArray(errors) ? errors.filter(isObject).map((error) => this.#told(error, paths[0] ?? [])) : [];
+    const told = Array.isArray(errors)
+      ? errors.filter(isObject).map((error) => this.#told(error, paths[0] ?? [], inMutation))
+      : [];
     if (data === undefined || data === null) {
       if (told.length === 0)
         throw new Failure('SUBGRAPH_BAD_RESPONSE', `${this.name} answered neither data nor errors.`);
@@ -66,15 +70,21 @@ export class SubgraphSource implements GraphQLDataSource<StockContext & Record<s
   }
 
   /** Only what our own rules read of an error, so nothing else of it can get anywhere. */
-  #told(error: Record<string, unknown>, path: readonly (string | number)[]): object {
-    const { code, retryAfter } = isObject(error['extensions']) ? error['extensions'] : {};
+  #told(
+    error: Record<string, unknown>,
+    first: readonly (string | number)[],
+    inMutation: Operation['type'] | undefined,
+  ): object {
+    const { code: said, retryAfter } = isObject(error['extensions']) ? error['extensions'] : {};
     const given = error['path'];
+    const path =
+      Array.isArray(given) && given.length > 0
+        ? given.filter((step) => typeof step === 'string' || typeof step === 'number')
+        : first;
+    const code = inMutation ? codeInMutation(said, inMutation, path) : said;
     return {
       message: typeof error['message'] === 'string' && error['message'] !== '' ? error['message'] : 'no message',
-      path:
-        Array.isArray(given) && given.length > 0
-          ? given.filter((step) => typeof step === 'string' || typeof step === 'number')
-          : path,
+      path,
       extensions: {
         code: typeof code === 'string' ? code : 'INTERNAL_SERVER_ERROR',
         ...(typeof retryAfter === 'number' ? { retryAfter } : {}),

@@ -59,6 +59,13 @@ export const CODES = {
     retry: true,
     message: 'What you have just changed has not arrived everywhere yet; try again.',
   },
+  DONE_NOT_SHOWN: {
+    status: 503,
+    says: false,
+    retry: false,
+    message:
+      'It is done. Only this part of the answer cannot be shown yet: read it in a moment, and do not do it again.',
+  },
   RATE_LIMITED: { status: 429, says: true, retry: true, message: 'Too many requests; wait.' },
   OVERLOADED: { status: 503, says: false, retry: true, message: 'The service is busy; try again.' },
   ANSWER_TOO_LONG: {

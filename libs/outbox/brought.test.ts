@@ -6,7 +6,16 @@ import type { DomainEvent } from '#libs/events';
 import { silent } from '#libs/telemetry';
 
 import { withServer } from '../../test/servers/needs.js';
-import { consume, openStream, quarantined, recordedEvents, Relay, type Consumer, type Stream } from './index.js';
+import {
+  consume,
+  countAsHeard,
+  openStream,
+  quarantined,
+  recordedEvents,
+  Relay,
+  type Consumer,
+  type Stream,
+} from './index.js';
 import { enter, event, openScene, person, tell, type Scene } from './scene.contract.js';
 
 const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, nth) => from + nth);
@@ -126,6 +135,18 @@ function broughtSuite(open: () => Promise<Scene>): void {
     await stream.publish([event(1, 1)]);
     await consumer.settled();
     expect(await scene.effects()).toEqual(['1:2']);
+  });
+
+  it('of what was loaded in bulk begin behind what it was loaded with, by whichever way; what was heard already stays', async () => {
+    await consumer.hearNow([event(2, 1), event(2, 2)]);
+    await countAsHeard(scene.posts, 'posts', [aggregate(1), aggregate(2), aggregate(3)], 1);
+    await consumer.hearNow([event(1, 2), event(2, 3)]);
+    await stream.publish([event(1, 2), event(3, 2), event(1, 3)]);
+    await consumer.settled();
+    expect(await scene.effects()).toEqual(['2:1', '2:2', '1:2', '2:3', '3:2', '1:3']);
+    expect(await quarantined(scene.posts)).toEqual([]);
+    // The control: loaded without, it is brought in vain.
+    await expect(consumer.hearNow([event(4, 2)])).rejects.toThrow('its first event was not brought');
   });
 
   it.each([

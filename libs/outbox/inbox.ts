@@ -66,6 +66,26 @@ export async function heardBefore(tx: Tx, group: string, events: readonly Envelo
   return new Set(events.filter(({ aggregate }) => why.get(aggregate)?.is === 'heard'));
 }
 
+/**
+ * What is loaded in bulk comes without events, and its copy with it: so it counts as heard with the version that it is loaded with, and the
+ * next event of it is the next here too, whichever way it comes. What was heard of it already stays as it is.
+ */
+export async function countAsHeard(
+  database: Statements,
+  group: string,
+  aggregates: readonly string[],
+  version: number,
+): Promise<void> {
+  await database.query(
+    `INSERT INTO inbox (consumer, aggregate, aggregate_version, event_id)
+     SELECT $1, aggregate, $3, $4 FROM unnest($2::text[]) AS aggregate
+     ORDER BY aggregate COLLATE "C" ON CONFLICT (consumer, aggregate) DO NOTHING`,
+    [group, aggregates, version, NO_EVENT],
+  );
+}
+
+const NO_EVENT = '00000000-0000-0000-0000-000000000000';
+
 /** The last version of each of these aggregates that was heard; none of what was never heard of. */
 export async function lastHeard(
   database: Statements,

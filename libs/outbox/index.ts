@@ -1,6 +1,7 @@
 export { CaughtUp, type Awaited, type Standing } from './caught-up.js';
 export { consume, sourcesOf, type Consumer, type Handlers } from './consume.js';
 export { outboxGauges } from './gauges.js';
+export { countAsHeard } from './inbox.js';
 export { LEASE_MS } from './leases.js';
 export { OutboxMigration, outboxMigrations } from './migration.js';
 export { openStream } from './open-stream.js';

@@ -58,7 +58,10 @@ export interface SeedPost {
   readonly inReplyToId: string | null;
 }
 
-/** A post and its first event in one statement, so there is never one without the other. */
+/**
+ * A post and its first fact in one statement, so there is never one without the other. Its version is 1 and no event tells of that, so
+ * whoever hears posts counts it as heard (users' own bulk).
+ */
 export async function loadPosts(database: Database, posts: readonly SeedPost[]): Promise<void> {
   for (const chunk of chunksOf(posts)) {
     await database.query(

@@ -1,4 +1,5 @@
 import type { Database } from '#libs/database';
+import { countAsHeard } from '#libs/outbox';
 import type { Sealer } from '#libs/sealing';
 import { sealEmail } from './sealing.js';
 
@@ -39,3 +40,16 @@ export async function loadUsers(database: Database, sealer: Sealer, rows: readon
     );
   });
 }
+
+/**
+ * Posts that are loaded into posts without events, at version 1. Nobody is notified of them, neither now nor by what happens to them later.
+ * To be called before they are there: then none of them has changed yet.
+ */
+export async function loadPosts(database: Database, postIds: readonly string[]): Promise<void> {
+  for (let from = 0; from < postIds.length; from += POSTS_PER_STATEMENT) {
+    const aggregates = postIds.slice(from, from + POSTS_PER_STATEMENT).map((id) => `post:${id}`);
+    await countAsHeard(database, 'users', aggregates, 1);
+  }
+}
+
+const POSTS_PER_STATEMENT = 5_000;
