@@ -36,7 +36,7 @@ export function watchedByPrometheus({ metrics, ask }: Watched): void {
       const many = ['Unauthenticated', 'Forbidden', 'RateLimited', 'NotUnderstood'].map((what) => `Many${what}`);
       const silent = ['Calls sent twice', 'ProgramGone', 'WholeAnswersFell', ...many].map((of) => `${of}: is empty`);
       // A machine that is busy with others may have refused or failed some.
-      const maybe = ['RequestsRefused', 'AnswersIncomplete'].map((of) => `${of}: is empty`);
+      const maybe = ['RequestsRefused', 'RequestsRefusedAtDoor', 'AnswersIncomplete'].map((of) => `${of}: is empty`);
       let faults: string[] = [];
       for (let tries = 0; tries < 90; tries++) {
         await ask();
