@@ -170,7 +170,7 @@ function sayRows(outcomes: readonly Outcome[], bad: number): void {
   if (wanted.length === 0) sayThreats(outcomes);
   const quick = outcomes.filter(({ attack: row }) => !row.slow);
   const longest = (of: (outcome: Outcome) => number, among = quick): string =>
-    `${Math.max(...among.map(of)).toFixed(0)} ms`;
+    `${Math.max(0, ...among.map(of)).toFixed(0)} ms`;
   const atOnce = quick.filter(({ attack: row }) => !takesItsTime(row));
   say(
     `\n${outcomes.length} attacks, ${new Set(outcomes.map(({ attack: row }) => row.id)).size} ids: ${bad} violations. Longest: answer ${longest(({ ms }) => ms, atOnce)}, next client ${longest(({ nextMs }) => nextMs)}, event loop blocked ${longest(({ blockedMs }) => blockedMs)}. Most memory for a body: ${(Math.max(...outcomes.map(({ moreBytes }) => moreBytes)) / 1e6).toFixed(0)} MB.`,
