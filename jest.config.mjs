@@ -31,7 +31,8 @@ export default {
           keepClassNames: true,
         },
         module: { type: 'es6' },
-        sourceMaps: 'inline',
+        // Beside the code and not in it, where every test file would read it again.
+        sourceMaps: true,
       },
     ],
   },
