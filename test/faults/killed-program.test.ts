@@ -12,6 +12,7 @@ import { plainEnvironment } from '../deploy/environment.js';
 import { example, told, type Asking } from '../journeys/cast.js';
 import { drift } from '../journeys/drift.js';
 import { PASSWORD } from '../people.js';
+import { layOutStores } from '../stores.js';
 import type { Answer } from '../world.js';
 
 const READY = 'Ready in';
@@ -25,6 +26,7 @@ afterEach(async () => {
 describe('the program, all in one', () => {
   it('killed right after it acknowledged, has everything that it acknowledged, everywhere, and counts right', async () => {
     const dataDir = folder();
+    await layOutStores(dataDir);
     let graph = await start(dataDir);
     const acknowledged: string[] = [];
     const authors = new Set<string>();
