@@ -17,6 +17,7 @@ export default {
   reporters: ['<rootDir>/test/soak-beside.mjs', 'default', '<rootDir>/test/reporter.mjs'],
   // Of two processors a seventh stood still with two of them: some tests wait for programs. All took 15 min 23 s instead of 17 and a half.
   maxWorkers: 3,
+  testSequencer: '<rootDir>/test/heaviest-first.mjs',
   // `#libs/*` has a "source" condition in package.json: without it a test would silently run a stale dist.
   testEnvironmentOptions: { customExportConditions: ['source', 'node', 'node-addons'] },
   transform: {
@@ -31,7 +32,8 @@ export default {
           keepClassNames: true,
         },
         module: { type: 'es6' },
-        sourceMaps: 'inline',
+        // Beside the code and not in it, where every test file would read it again.
+        sourceMaps: true,
       },
     ],
   },

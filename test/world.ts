@@ -6,6 +6,7 @@ import { startEverything, type Everything } from '../commands/everything.js';
 import { silent, type Logger } from '#libs/telemetry';
 import type { Environment } from '#libs/settings';
 import { PASSWORD, type Card } from './people.js';
+import { layOutStores } from './stores.js';
 
 /** One answer of the gateway. */
 export interface Answer {
@@ -60,6 +61,7 @@ export const PATIENT = {
  */
 export async function startWorld(env: Environment = {}, logger: Logger = silent): Promise<World> {
   const dataDir = await mkdtemp(join(tmpdir(), 'tributary-world-'));
+  if (env['USERS_DATABASE_URL'] === undefined && env['DATABASE_URL'] === undefined) await layOutStores(dataDir);
   const everything = await startEverything(
     {
       DATA_DIR: dataDir,

@@ -7,6 +7,7 @@ import { followersTables } from '../../subgraphs/followers/followers.tables.js';
 import { postsTables } from '../../subgraphs/posts/posts.tables.js';
 import { usersTables } from '../../subgraphs/users/users.tables.js';
 import { sealer } from '../../test/sealer.js';
+import { layOutStores } from '../../test/stores.js';
 import { Passwords } from '../../subgraphs/users/write/passwords.js';
 import { seedDemo } from './demo.js';
 import { loadWorld, rowsOf } from './load.js';
@@ -106,6 +107,7 @@ function opened() {
   const dataDir = mkdtempSync(join(tmpdir(), 'tributary-seed-'));
   let databases: Record<'users' | 'posts' | 'followers', Database>;
   beforeAll(async () => {
+    await layOutStores(dataDir);
     const [users, posts, followers] = await Promise.all([
       openDatabase({ service: 'users', dataDir, ...usersTables }),
       openDatabase({ service: 'posts', dataDir, ...postsTables }),

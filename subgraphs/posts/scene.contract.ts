@@ -5,6 +5,7 @@ import { openDatabase, provisionServices, type Database } from '#libs/database';
 import { EVENTS, type DomainEvent, type EventType, type Payload } from '#libs/events';
 import { newId, shardOf } from '#libs/identity';
 import { silent } from '#libs/telemetry';
+import { layOutStores } from '../../test/stores.js';
 import { postsParticipant } from './on/deletion.js';
 import { HEARD } from './on/heard.js';
 import { postCountOf, wholeCount } from './post.counts.js';
@@ -35,6 +36,7 @@ export async function openScene(adminUrl?: string, kept?: string): Promise<Scene
   const dataDir = kept ?? (await mkdtemp(join(tmpdir(), 'posts-')));
   const prefix = `test_${newId().replaceAll('-', '').slice(-12)}_`;
   const url = adminUrl && (await provisionServices(adminUrl, ['posts'], { posts: 'posts' }, { prefix }))['posts'];
+  if (url === undefined) await layOutStores(dataDir, 'posts');
   const database = await openDatabase({ service: 'posts', url, dataDir, poolMax: 20, logger: silent, ...postsTables });
   const transactions = { begun: 0, run: 0 };
   const transaction = database.transaction.bind(database);

@@ -15,8 +15,9 @@ import { startPosts } from '../../subgraphs/posts/start.js';
 import { readUsersConfig } from '../../subgraphs/users/config.js';
 import { openSealer } from '../../subgraphs/users/sealing.js';
 import { startUsers } from '../../subgraphs/users/start.js';
+import { layOutStores, type Service } from '../stores.js';
 
-export type Service = 'users' | 'posts' | 'followers';
+export type { Service };
 
 /** One service with its part of the demo graph, and nothing else that runs: we are its gateway, and the others' events. */
 export interface Alone {
@@ -34,6 +35,7 @@ export interface Answer {
 
 export async function startAlone(service: Service): Promise<Alone> {
   const dataDir = await mkdtemp(join(tmpdir(), `tributary-${service}-`));
+  await layOutStores(dataDir, service);
   const stream = openStream({ logger: silent });
   const env = { DATA_DIR: dataDir, PORT: '0', ASSERTION_SECRET: SECRET, RELAY_POLL_MS: '60000' };
   const parts = { stream, logger: silent };

@@ -16,6 +16,7 @@ import { secretsFor } from '../deploy/secrets.js';
 import { mistakesIn, programOf } from '../deploy/wiring.js';
 import { startRedis } from '../servers/redis.js';
 import type { Need } from '../servers/table.js';
+import { layOutStores } from '../stores.js';
 import { blocksOf, readPage } from './markdown.js';
 
 /** Command lines that another test carries out: the file, and the words by which it does. */
@@ -149,6 +150,7 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
   },
   'npm run events -- quarantined': {
     async run(script, folder) {
+      await layOutStores(folder);
       const open = () => openDatabase({ service: 'posts', dataDir: folder, ...postsTables, logger: silent });
       const posts = await open();
       await posts.query(
@@ -187,6 +189,7 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
   },
   'npm run reconcile': {
     async run(script, folder) {
+      await layOutStores(folder);
       const posts = await openDatabase({ service: 'posts', dataDir: folder, ...postsTables, logger: silent });
       await posts.query(`INSERT INTO people (id, state, post_count) VALUES (gen_random_uuid(), 'registered', 3)`);
       await posts.close();
@@ -203,6 +206,7 @@ export const TRIALS: Readonly<Record<string, Trial>> = {
   },
   'npm run rebuild -- home-timeline': {
     async run(script, folder) {
+      await layOutStores(folder);
       const posts = await openDatabase({ service: 'posts', dataDir: folder, ...postsTables, logger: silent });
       await posts.query(
         `INSERT INTO people (id, state) SELECT gen_random_uuid(), 'registered' FROM generate_series(1, 30)`,

@@ -10,14 +10,16 @@ import type { Child } from '../deploy/child.js';
 import { example } from '../journeys/cast.js';
 import { drift } from '../journeys/drift.js';
 import { PASSWORD } from '../people.js';
+import { layOutStores } from '../stores.js';
 import { READY, spawnStart, urlIn } from './all-in-one.js';
 
 const PRELOAD = join(ROOT, 'dist/commands/prove/preload.js');
 const children: Child[] = [];
 /** Of all: each goes on where the one before was killed, for a later start takes half the time of a first. */
 let dataDir: string;
-beforeAll(() => {
+beforeAll(async () => {
   dataDir = mkdtempSync(join(tmpdir(), 'tributary-crash-at-'));
+  await layOutStores(dataDir);
 });
 afterEach(async () => {
   await Promise.all(children.splice(0).map((child) => child.destroy()));

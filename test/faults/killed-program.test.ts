@@ -11,6 +11,7 @@ import type { Account, Child } from '../deploy/child.js';
 import { plainEnvironment } from '../deploy/environment.js';
 import { example, told, type Asking } from '../journeys/cast.js';
 import { drift } from '../journeys/drift.js';
+import { layOutStores } from '../stores.js';
 import { asking, logIn, READY, spawnStart, urlIn, type Talking } from './all-in-one.js';
 
 const opened: { children: Child[]; folders: string[] } = { children: [], folders: [] };
@@ -23,6 +24,7 @@ afterEach(async () => {
 describe('the program, all in one', () => {
   it('killed right after it acknowledged, has everything that it acknowledged, everywhere, and counts right', async () => {
     const dataDir = folder();
+    await layOutStores(dataDir);
     let graph = await start(dataDir);
     const acknowledged: string[] = [];
     const authors = new Set<string>();

@@ -30,7 +30,7 @@ const SAVE = process.env['SAVE'] === 'on';
 const REQUESTS = LARGE ? 10_000 : 100;
 const CLIENTS = 8;
 /** A program that starts needs the processor too, and so does who runs beside. */
-const PAUSE_MS = LARGE ? 10 : 30;
+const PAUSE_MS = LARGE ? 10 : 100;
 /** HAProxy looks ten times as often as in deploy/haproxy.cfg, and one good answer is enough. */
 const KNOWN_MS = 1_000;
 /** It takes two bad ones, 0.4 s; and a busy machine more. */

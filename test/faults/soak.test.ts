@@ -22,7 +22,8 @@ withServer(['postgres', 'redis'], 'npm run soak, on real programs', () => {
     }, 300_000);
 
   it('control: a gateway that leaks is found', async () => {
-    const size = ['--seconds', '10', '--reloads', '0', '--reconnects', '0'];
+    // It leaks by the second, whatever it is asked.
+    const size = ['--seconds', '10', '--reloads', '0', '--reconnects', '0', '--rate', '170', '--light', '15'];
     const { code, err } = await runCommand('soak', ...size, '--preload', 'test/faults/leaks.fixture.mjs');
     expect(code).toBe(1);
     expect(err).toContain('✗ gateway keeps more and more memory (live)');

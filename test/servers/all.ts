@@ -8,7 +8,7 @@ import { NEEDS } from './table.js';
 
 /**
  * One PostgreSQL and one Redis for a whole run of the tests, where the machine has them and the environment names none.
- * Answers the variables for the test processes; `stop` ends the servers that were started here, and only those.
+ * Answers the variables for the test processes, among them where one finds what another has left for it (test/stores.ts); `stop` ends the servers that were started here, and only those.
  */
 export async function startServers(
   env: NodeJS.ProcessEnv,
@@ -16,7 +16,7 @@ export async function startServers(
   const folder = mkdtempSync(join(tmpdir(), 'tributary-test-'));
   const skipped = join(folder, 'skipped.txt');
   writeFileSync(skipped, '');
-  const found: Record<string, string> = { TEST_SKIPPED_FILE: skipped };
+  const found: Record<string, string> = { TEST_SKIPPED_FILE: skipped, TEST_STORES: join(folder, 'stores') };
   const stops: (() => Promise<void>)[] = [];
 
   if (!env[NEEDS.postgres.variable] && findPostgres() !== undefined) {

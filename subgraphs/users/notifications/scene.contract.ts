@@ -7,6 +7,7 @@ import { newId } from '#libs/identity';
 import { consume, openStream, type Stream, type Subscription } from '#libs/outbox';
 import { silent } from '#libs/telemetry';
 import { sealer } from '../../../test/sealer.js';
+import { layOutStores } from '../../../test/stores.js';
 import { loadUsers } from '../bulk.js';
 import { heardBy } from '../on/heard.js';
 import { notificationsOf, unreadCountOf } from '../read/notification.queries.js';
@@ -30,6 +31,7 @@ export class Scene {
     const dataDir = kept ?? (await mkdtemp(join(tmpdir(), 'users-')));
     const prefix = `test_${newId().replaceAll('-', '').slice(-12)}_`;
     const url = adminUrl && (await provisionServices(adminUrl, ['users'], { users: 'users' }, { prefix }))['users'];
+    if (url === undefined) await layOutStores(dataDir, 'users');
     const database = await openDatabase({ service: 'users', url, dataDir, logger: silent, ...usersTables });
     const stream = openStream({ logger: silent, listeners: { posts: ['users'] } });
     const hear = heardBy({ stepTimeoutMs: 60_000, triesMax: 1 });
