@@ -1,7 +1,7 @@
 /**
- * `npm run bench -- overload [--times 2,4,10] [--seconds S] [--rounds N] [--stacks sheds,door,waits] [--save]`: what a gateway
+ * `npm run bench -- overload [--times 2,4,10] [--seconds S] [--rounds N] [--stacks sheds,door,waits] [--delay MS] [--save]`: what a gateway
  * still answers, whole and in time, when it is asked for so many times as much as it can, and how soon all is well when they stop; with
- * shedding, as it comes, behind the door, and without shedding (OVERLOAD_MS=0). Ends with 1 where what is promised of shedding (promises.mjs) did not hold.
+ * shedding, as it comes, behind the door, and without shedding (OVERLOAD_MS=0); `--delay`: services that take so long for each answer. Ends with 1 where what is promised of shedding (promises.mjs) did not hold.
  */
 import { fork, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -14,12 +14,15 @@ import { environmentOf, peers } from '../peers.mjs';
 import { cpuMsOf } from '../process-group.mjs';
 import { published, supergraph } from '../shop.mjs';
 import { chart } from './chart.mjs';
-import { brokenPromises, recoveryMsOf } from './promises.mjs';
+import { brokenPromises, recoveryMsOf, unwellOf } from './promises.mjs';
 import { medianOf, page } from './report.mjs';
 
 const here = (file) => fileURLToPath(new URL(file, import.meta.url));
-/** Clients at the peak, who each wait for their answer. */
+/** Clients at the peak, who each wait for their answer: as many as keep a gateway busy, and more where services take long. */
 const CONNECTIONS = 16;
+const connectionsFor = (delayMs) => Math.min(OPEN, CONNECTIONS + Math.ceil(delayMs * CONNECTIONS_PER_MS));
+/** About what a gateway answers in a millisecond, with two steps to each plan. */
+const CONNECTIONS_PER_MS = 3;
 /** Of those who do not wait; opened before they begin. */
 const OPEN = 1_000;
 /** Answers that came later are no use to whoever asked. */
@@ -52,6 +55,7 @@ export async function benchOverload(args) {
       rounds: { type: 'string', default: '3' },
       seconds: { type: 'string', default: '6' },
       stacks: { type: 'string', default: Object.keys(STACKS).join() },
+      delay: { type: 'string', default: '0' },
       save: { type: 'boolean', default: false },
     },
   });
@@ -60,20 +64,33 @@ export async function benchOverload(args) {
   if (!(rounds >= 1 && ms >= 1_000)) throw new Error('--rounds takes 1 or more, --seconds 1 or more');
   const chosen = values.stacks.split(',');
   if (!chosen.every((name) => STACKS[name])) throw new Error(`--stacks takes ${Object.keys(STACKS).join()}`);
+  const delayMs = Number(values.delay);
+  if (!(delayMs >= 0)) throw new Error('--delay takes milliseconds, 0 or more');
   if (!times.every((one) => one > 1)) throw new Error('--times takes numbers above 1, for example 2,4,10');
   const run = {
     command: ['npm run bench', '--', 'overload', ...args].join(' '),
     date: new Date().toISOString(),
     machine: `Node ${process.version}, ${cpus()[0]?.model.trim()} × ${cpus().length}`,
     load: loadavg()[0],
-    ...{ rounds, ms, times, connections: CONNECTIONS, open: OPEN, inTimeMs: IN_TIME_MS, windowMs: WINDOW_MS },
+    ...{
+      rounds,
+      ms,
+      times,
+      delayMs,
+      connections: connectionsFor(delayMs),
+      open: OPEN,
+      inTimeMs: IN_TIME_MS,
+      windowMs: WINDOW_MS,
+    },
     stacks: [],
     /** Which of them could not be measured here, and why. */
     left: [],
   };
   const folder = mkdtempSync(join(tmpdir(), 'tributary-overload-'));
   try {
-    const services = keep(fork(here('../serve-subgraphs.mjs'), { env: { ...process.env, PORT: '0' } }));
+    const services = keep(
+      fork(here('../serve-subgraphs.mjs'), { env: { ...process.env, PORT: '0', DELAY_MS: values.delay } }),
+    );
     const { port } = await told(services);
     const file = join(folder, 'supergraph.graphql');
     writeFileSync(
@@ -122,7 +139,7 @@ async function turnsOf({ run, label, gateway, client, services }) {
   });
   const peakOf = async (forMs) => {
     const before = used();
-    const peak = await askedBy(client, { ...order, connections: CONNECTIONS, ms: forMs });
+    const peak = await askedBy(client, { ...order, connections: run.connections, ms: forMs });
     return { ...peak, cpu: since(before, used()) };
   };
   await peakOf(WARM_MS);
@@ -149,9 +166,9 @@ async function turnsOf({ run, label, gateway, client, services }) {
       await new Promise((resolve) => setTimeout(resolve, REST_MS));
       const after = await peakOf(Math.min(ms, PEAK_MS_MAX));
       turn[one] = figuresOf({ peak, after, phases, all, marks, slowestMs, failed });
-      const { share, shedP99, recoveryMs } = turn[one];
+      const { share, shedP99, recoveryMs, unwell } = turn[one];
       console.error(
-        `${label}: ${one} times the peak, turn ${round} of ${rounds}: ${(100 * share).toFixed(0)} % of ${peak.goodPerSecond.toFixed(0)}/s, refused p99 ${shedP99.toFixed(0)} ms, well after ${recoveryMs} ms`,
+        `${label}: ${one} times the peak, turn ${round} of ${rounds}: ${(100 * share).toFixed(0)} % of ${peak.goodPerSecond.toFixed(0)}/s, refused p99 ${shedP99.toFixed(0)} ms, well after ${recoveryMs} ms${unwell.map((why) => `\n  ${why}`).join('')}`,
       );
     }
     turns.push(turn);
@@ -161,6 +178,7 @@ async function turnsOf({ run, label, gateway, client, services }) {
 
 function figuresOf({ peak, after, phases, all, marks, slowestMs, failed }) {
   const [calm, load, later] = all;
+  const recoveryMs = recoveryMsOf(calm.windows, later.windows, WINDOW_MS);
   const cpu = since(marks[1], marks[2]);
   const top = peak.goodPerSecond >= after.goodPerSecond ? peak : after;
   const perAnswerMs = top.cpu.ms.gateway / top.good;
@@ -182,7 +200,9 @@ function figuresOf({ peak, after, phases, all, marks, slowestMs, failed }) {
     late: share('late'),
     other: share('other'),
     errors: load.errors,
-    recoveryMs: recoveryMsOf(calm.windows, later.windows, WINDOW_MS),
+    recoveryMs,
+    unwell: unwellOf(calm.windows, later.windows, WINDOW_MS),
+    unwellLater: unwellOf(calm.windows, later.windows.slice(recoveryMs / WINDOW_MS), WINDOW_MS).length,
     healthMs: slowestMs,
     healthFailed: failed,
     cores: cpu.cores,

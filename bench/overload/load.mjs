@@ -10,6 +10,8 @@ import { connect } from 'node:net';
 /** So long a client waits for its answer, or for a connection. */
 const PATIENCE_MS = 10_000;
 const LOOK_MS = 100;
+/** It looks each millisecond: later than this, it stood still itself. */
+const STOOD_MS = 10;
 /** Where all share it, an answer is looked at as it comes and never kept. */
 const READ = Buffer.allocUnsafeSlow(256 * 1024);
 const KINDS = ['good', 'late', 'shed', 'shedWrong', 'other', 'shedAtDoor'];
@@ -57,7 +59,11 @@ async function asTheyCome(crowd, { phases, inTimeMs, windowMs }) {
     const ends = begins + ms;
     const drawn = () => (-Math.log(1 - Math.random()) * 1_000) / perSecond;
     let due = begins + drawn();
+    let before = performance.now();
     while (performance.now() < ends) {
+      const turn = performance.now();
+      asked.stood(phase, before, turn);
+      before = turn;
       for (const now = performance.now(); due <= now && due < ends; due += drawn()) {
         const at = due;
         open += 1;
@@ -91,6 +97,12 @@ class Asked {
     this.lagMs = [];
     this.kind = [];
     this.errors = [];
+    /** By phase: when this process itself did nothing for a while, and how long. */
+    this.still = [];
+  }
+
+  stood(phase, from, to) {
+    if (to - from > STOOD_MS) (this.still[phase] ??= []).push({ from, ms: to - from });
   }
 
   add(phase, due, { kind, sentAt, why }) {
@@ -132,7 +144,16 @@ class Asked {
 
   /** By when they were to be asked. */
   windows(phase, begins, ms, windowMs) {
-    const found = Array.from({ length: Math.floor(ms / windowMs) }, () => ({ asked: 0, good: 0, times: [] }));
+    const found = Array.from({ length: Math.floor(ms / windowMs) }, () => ({
+      asked: 0,
+      good: 0,
+      times: [],
+      stoodMs: 0,
+    }));
+    for (const { from, ms: stoodMs } of this.still[phase] ?? []) {
+      const window = found[Math.floor((from - begins) / windowMs)];
+      if (window) window.stoodMs = Math.max(window.stoodMs, stoodMs);
+    }
     for (const index of this.#indexes((one) => this.phase[one] === phase)) {
       const window = found[Math.floor((this.due[index] - begins) / windowMs)];
       if (!window) continue;
@@ -140,9 +161,10 @@ class Asked {
       if (this.kind[index] === GOOD) window.good += 1;
       window.times.push(this.ms[index]);
     }
-    return found.map(({ asked, good, times }) => ({
+    return found.map(({ asked, good, times, stoodMs }) => ({
       asked,
       good,
+      stoodMs,
       p50: times.sort((a, b) => a - b)[times.length >> 1] ?? 0,
     }));
   }

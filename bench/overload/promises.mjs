@@ -36,12 +36,36 @@ function brokenBy(medians, times, inTimeMs) {
   });
 }
 
+/** Windows in a row that are as before: two seconds. */
+const WELL_FOR = 8;
+
 /**
- * When the last window ends that was not as before, in ms since the load fell. As before: all whole and in time, and half of them as soon.
- * Not well to the last: `Infinity`.
+ * When the last window ends that was not as before, of those before two seconds in which all were, in ms since the load fell. As before: all
+ * whole and in time, and half of them as soon. Never two seconds: `Infinity`. A window later, in which all was good and slow, is a machine that
+ * stood still for a moment as often as a gateway: those are counted, and told in words (`unwellOf`).
  */
 export function recoveryMsOf(before, after, windowMs) {
+  const unwell = isUnwell(before);
+  const well = after.findIndex((_, first) => {
+    const row = after.slice(first, first + WELL_FOR);
+    return row.length === WELL_FOR && !row.some(unwell);
+  });
+  return well < 0 ? Infinity : well * windowMs;
+}
+
+/** Each window that was not well, in words. */
+export function unwellOf(before, after, windowMs) {
+  const unwell = isUnwell(before);
+  return after.flatMap((window, index) =>
+    unwell(window)
+      ? [
+          `${index * windowMs} ms after: ${window.good} of ${window.asked} good, half of them within ${window.p50.toFixed(0)} ms; who asks stood still for ${window.stoodMs.toFixed(0)} ms`,
+        ]
+      : [],
+  );
+}
+
+function isUnwell(before) {
   const usual = 2 * Math.max(...before.map(({ p50 }) => p50)) + SLACK_MS;
-  const last = after.findLastIndex(({ asked, good, p50 }) => good < asked || p50 > usual);
-  return last === after.length - 1 ? Infinity : (last + 1) * windowMs;
+  return ({ asked, good, p50 }) => good < asked || p50 > usual;
 }

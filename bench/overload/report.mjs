@@ -14,7 +14,8 @@ const ms = (value) => value.toFixed(0);
 const cores = (value) => value.toFixed(2);
 
 export function page(run, broken) {
-  const { command, date, machine, load, rounds, times, connections, open, inTimeMs, windowMs, stacks, left } = run;
+  const { command, date, machine, load, rounds, times, connections, open, inTimeMs, windowMs, delayMs, stacks, left } =
+    run;
   const rows = (read) =>
     stacks
       .flatMap(({ label, medians }) => medians.map((found, index) => read(label, `${times[index]} ×`, found)))
@@ -33,7 +34,9 @@ export function page(run, broken) {
       : ['', '']),
     percent(found.late),
     [percent(found.other), ...Object.entries(found.errors).map(([why, many]) => `${why}: ${many}`)].join(', '),
-    found.recoveryMs === Infinity ? 'not in 10 s' : `${found.recoveryMs} ms`,
+    found.recoveryMs === Infinity
+      ? 'not in 10 s'
+      : `${found.recoveryMs} ms${found.unwellLater > 0 ? `, and ${found.unwellLater} windows later not` : ''}`,
     found.healthFailed === 0 ? `${ms(found.healthMs)} ms` : `${found.healthFailed} without answer`,
   ]);
   const used = rows((label, asked, { cores: now, peakCores: peak, answerMs, refusalMs, askMs, lagP99, perCpu }) => [
@@ -59,10 +62,10 @@ ${broken.length === 0 ? `All that is promised held: at least ${percent(PROMISED.
 ![chart](chart.svg)
 
 ${machine}, load ${load.toFixed(1)} when it began; the published shape (88 KB: one page of a shop over four services), each request with an Authorization
-header of its own that reaches the subgraphs; ${rounds} ${rounds === 1 ? 'turn' : 'turns'} of ${run.ms / 1_000} s${rounds === 1 ? '' : ', medians'}. The peak is what ${connections} clients get who each wait for their answer, before or after,
+header of its own that reaches the subgraphs${delayMs > 0 ? `, which answer ${delayMs} ms late` : ''}; ${rounds} ${rounds === 1 ? 'turn' : 'turns'} of ${run.ms / 1_000} s${rounds === 1 ? '' : ', medians'}. The peak is what ${connections} clients get who each wait for their answer, before or after,
 whichever is more. Then requests come at so many times that rate, whoever has been answered or not, on ${open} connections that are open already; the time of each
 counts from the moment at which it was to be asked. Good is an answer that is whole and no older than ${inTimeMs / 1_000} s. For 3 s before and 10 s after, half the peak is asked for:
-well again is from when on all are good in each window of ${windowMs} ms, and half of them as soon as before. Whoever has waited 10 s for an answer goes.
+well again is from when on for two seconds all are good in each window of ${windowMs} ms, and half of them as soon as before; windows after that which were not are counted too. Whoever has waited 10 s for an answer goes.
 
 | | asked for | asked/s | good/s | of the peak | p99 ms of those | refused with 503 | p50 / p99 / most ms of those | Retry-After, JSON | too late | otherwise not whole | well again after | health check, slowest |
 |---|---|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|
