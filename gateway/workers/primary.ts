@@ -51,6 +51,12 @@ interface Member {
   ended: boolean;
 }
 
+interface Refusal {
+  readonly why: string;
+  /** The same supergraph may be built the next time. */
+  readonly isPassing: boolean;
+}
+
 class Workers {
   readonly #config: GatewayConfig;
   readonly #logger: Logger;
@@ -61,6 +67,8 @@ class Workers {
   #served: string | undefined;
   #again: string | undefined;
   #offers = 0;
+  /** Offered to all last, and how often in a row. */
+  #offered: string | undefined;
   #tries = 0;
   #line: Promise<void> = Promise.resolve();
   #trouble = '';
@@ -263,10 +271,15 @@ class Workers {
       this.#again = sdl;
       throw new WorkersError('no worker is there to build it; it is tried again');
     }
+    if (sdl !== this.#offered) [this.#offered, this.#tries] = [sdl, 0];
+    this.#tries += 1;
     const refused = await this.#offer(sdl, all);
-    if (refused !== undefined) throw new WorkersError(refused);
+    if (refused !== undefined) {
+      if (refused.isPassing && this.#tries < TRIES_MAX) this.#again = sdl;
+      throw new WorkersError(refused.why);
+    }
     this.#served = sdl;
-    this.#tries = 0;
+    this.#offered = undefined;
     for (const member of all) member.serves = sdl;
     this.#logger.info({ from: this.#source.from, workers: all.length }, 'All workers serve the supergraph');
   }
@@ -289,30 +302,28 @@ class Workers {
     return turn;
   }
 
-  /** Why one of them refused; undefined when all have switched. */
-  async #offer(sdl: string, members: readonly Member[]): Promise<string | undefined> {
+  /** Why one of them did not build it; undefined when all have switched. */
+  async #offer(sdl: string, members: readonly Member[]): Promise<Refusal | undefined> {
     const offer = (this.#offers += 1);
     const answers = await Promise.all(members.map((member) => this.#ask(member, offer, sdl)));
-    const why = answers.find((answer) => answer !== undefined);
-    const decision: ToWorker = why === undefined ? { kind: 'switch', offer } : { kind: 'drop', offer, why };
+    const refused = answers.find((answer) => answer !== undefined);
+    const decision: ToWorker =
+      refused === undefined ? { kind: 'switch', offer } : { kind: 'drop', offer, why: refused.why };
     for (const member of members) this.#tell(member, decision);
-    return why;
+    return refused;
   }
 
-  #ask(member: Member, offer: number, sdl: string): Promise<string | undefined> {
+  #ask(member: Member, offer: number, sdl: string): Promise<Refusal | undefined> {
     return new Promise((resolve) => {
-      const failed = (why: string): void => {
-        // Not what a supergraph that is wrong does: a worker was killed, or the machine is busy. Or it is what kills it.
-        if ((this.#tries += 1) < TRIES_MAX) this.#again = sdl;
-        resolve(why);
-      };
+      // Not what a supergraph that is wrong does: a worker was killed, or the machine is busy. Or it is what kills it.
+      const failed = (why: string): void => resolve({ why, isPassing: true });
       const late = setTimeout(() => failed(`a worker did not build it within ${PREPARE_MS / 1_000} s`), PREPARE_MS);
       member.answered = (message) => {
         if (message.kind !== 'ended' && message.offer !== offer) return;
         clearTimeout(late);
         member.answered = () => {};
         if (message.kind === 'ended') failed('a worker ended while it built it');
-        else resolve(message.kind === 'refused' ? message.why : undefined);
+        else resolve(message.kind === 'refused' ? { why: message.why, isPassing: false } : undefined);
       };
       if (member.ended) member.answered({ kind: 'ended' });
       else this.#tell(member, { kind: 'offer', offer, sdl });

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, createServer as createHttpServer, request } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -60,6 +60,25 @@ const NOBODY_LOOKS = `${HELD_BACK}
       if (parts.length !== 2) throw new Error('there is no such look any more');
       return { ...loaded, source: parts.join('false') };
     }\`));`;
+
+/** Loaded before the program: while there are such files, a worker that is offered a marked supergraph takes one away and is killed. */
+const ENDS_WHO_BUILDS = `
+  import cluster from 'node:cluster';
+  import { readdirSync, rmSync } from 'node:fs';
+  import { join } from 'node:path';
+  const taken = (name) => {
+    try {
+      rmSync(join(process.env.ENDS_WHO_BUILDS, name));
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  if (cluster.isWorker)
+    process.on('message', ({ kind, sdl }) => {
+      if (kind !== 'offer' || !sdl.includes('# deadly')) return;
+      if (readdirSync(process.env.ENDS_WHO_BUILDS).some(taken)) process.kill(process.pid, 'SIGKILL');
+    });`;
 
 /** Loaded before the program: the first worker takes the end of its primary for one that was agreed on. */
 const HEEDLESS = `
@@ -471,6 +490,39 @@ describe('workers', () => {
       await expect(ask(port, '/health/live')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
     }, 300_000);
   });
+
+  it('all killed while they build a new supergraph are asked anew, and so for each: not for ever the same one', async () => {
+    const deadly = join(folder, 'deadly');
+    mkdirSync(deadly);
+    const code = join(folder, 'ends-who-builds.mjs');
+    writeFileSync(code, ENDS_WHO_BUILDS);
+    const { program } = await start({
+      NODE_OPTIONS: `--import ${pathToFileURL(code).href}`,
+      ENDS_WHO_BUILDS: deadly,
+    });
+    const count = (text: string): number => program.output().split(text).length - 1;
+    const kill = (many: number): void => {
+      for (let n = 0; n < many; n += 1) writeFileSync(join(deadly, String(n)), '');
+    };
+    const served = count('All workers serve the supergraph');
+    for (const round of [1, 2]) {
+      // As many as there are workers, by one offer.
+      kill(WORKERS);
+      writeFileSync(file, `${tiny.sdl}\n# deadly ${round}\n`);
+      await until(() => count('All workers serve the supergraph') === served + round);
+    }
+    const given = (): number => count('a worker ended while it built it');
+    const before = given();
+    expect(before).toBeGreaterThanOrEqual(2);
+    kill(100);
+    writeFileSync(file, `${tiny.sdl}\n# deadly 3\n`);
+    await until(() => given() > before);
+    await until(() => childrenOf(program.pid).length === WORKERS);
+    await sleep(1_000);
+    // Three offers at most, with three workers each.
+    expect(readdirSync(deadly).length).toBeGreaterThanOrEqual(100 - 3 * WORKERS);
+    expect(count('All workers serve the supergraph')).toBe(served + 2);
+  }, 300_000);
 
   it('a port that is taken is said once, and nothing goes on trying', async () => {
     const taken = createServer();
