@@ -21,7 +21,7 @@ import type { ExplainRules } from './explain/permission.js';
 import { ANSWER_BYTES_MAX } from './http/answer-bytes.js';
 import { CLIENT_ERRORS_MAX } from './http/client-errors.js';
 import type { CorsRules } from './http/cross-site.js';
-import type { Limits } from './http/limits.js';
+import { DOCUMENT_LIMITS, type Limits } from './http/limits.js';
 import { NODE_LIMITS } from './http/node-limits.js';
 import { VARIABLE_LIMITS } from './http/variables.js';
 import { ERRORS_KEPT } from './run/outcome.js';
@@ -326,33 +326,53 @@ export const gatewaySettings = {
     default: 180_000,
     why: 'A client that takes nothing of its answer for so long is cut, and so is one that takes ten times as long for all of it.',
   }),
-  LIMIT_TOKENS: whole({ min: 10, max: 100_000, default: 2_000, why: 'Lexical tokens of a document.' }),
-  LIMIT_DEPTH: whole({ min: 1, max: 100, default: 10, why: 'Fields between a field and its root field.' }),
-  LIMIT_ALIASES: whole({ min: 0, max: 10_000, default: 30, why: 'Aliases of an operation, fragments expanded.' }),
+  LIMIT_TOKENS: whole({ min: 10, max: 100_000, default: DOCUMENT_LIMITS.tokens, why: 'Lexical tokens of a document.' }),
+  LIMIT_DEPTH: whole({
+    min: 1,
+    max: 100,
+    default: DOCUMENT_LIMITS.depth,
+    why: 'Fields between a field and its root field.',
+  }),
+  LIMIT_ALIASES: whole({
+    min: 0,
+    max: 10_000,
+    default: DOCUMENT_LIMITS.aliases,
+    why: 'Aliases of an operation, fragments expanded.',
+  }),
   LIMIT_ALIAS_LENGTH: whole({
     min: 1,
     max: 10_000,
-    default: 100,
+    default: DOCUMENT_LIMITS.aliasLength,
     why: 'Characters of an alias: it is written wherever its field comes in the answer.',
   }),
-  LIMIT_ROOT_FIELDS: whole({ min: 1, max: 10_000, default: 20, why: 'Different root fields of an operation.' }),
-  LIMIT_DIRECTIVES: whole({ min: 0, max: 10_000, default: 50, why: 'Directives of an operation, fragments expanded.' }),
+  LIMIT_ROOT_FIELDS: whole({
+    min: 1,
+    max: 10_000,
+    default: DOCUMENT_LIMITS.rootFields,
+    why: 'Different root fields of an operation.',
+  }),
+  LIMIT_DIRECTIVES: whole({
+    min: 0,
+    max: 10_000,
+    default: DOCUMENT_LIMITS.directives,
+    why: 'Directives of an operation, fragments expanded.',
+  }),
   LIMIT_SELECTIONS: whole({
     min: 1,
     max: 1_000_000,
-    default: 1_000,
+    default: DOCUMENT_LIMITS.selections,
     why: 'Fields of an operation, fragments expanded.',
   }),
   LIMIT_ITEMS: whole({
     min: 1,
     max: 1_000_000_000,
-    default: 20_000,
+    default: DOCUMENT_LIMITS.items,
     why: 'Items that the pages of an operation multiply to, by first, last, limit or @listSize: pages of 100 within pages of 100 are 10,100.',
   }),
   LIMIT_VALUE_DEPTH: whole({
     min: 1,
     max: 100,
-    default: VARIABLE_LIMITS.depth,
+    default: DOCUMENT_LIMITS.valueDepth,
     why: 'Levels of lists and objects of a value, in a document and in variables.',
   }),
   LIMIT_ERRORS: whole({
