@@ -13,7 +13,8 @@ import { check, INVARIANTS, underWay, type Databases, type Violations } from './
 import { brokenBars, seconds } from './faults/bars.js';
 import { Crowd, type Op } from './faults/crowd.js';
 import { coverageTable, howManyOf } from './faults/coverage.js';
-import { FAULTS, type Fault, type Scene } from './faults/faults.js';
+import type { Fault, Scene } from './faults/fault.js';
+import { FAULTS } from './faults/faults.js';
 import { openTown, SERVICES } from './faults/town.js';
 import { showProgress } from './seed/progress.js';
 

@@ -9,24 +9,23 @@ import {
   secret,
   text,
   whole,
-  withoutCredentials,
   type Environment,
   type Setting,
   type Values,
 } from '#libs/settings';
 import { tracingSettings } from '#libs/telemetry';
 import { ANSWERS_BYTES } from './cache/whole-answers.js';
+import { servicesOf } from './config-addresses.js';
+import { mistakesIn } from './config-mistakes.js';
 import type { ExplainRules } from './explain/permission.js';
 import { ANSWER_BYTES_MAX } from './http/answer-bytes.js';
 import { CLIENT_ERRORS_MAX } from './http/client-errors.js';
 import type { CorsRules } from './http/cross-site.js';
-import { whyNotForwarded } from './http/headers.js';
-import type { Limits } from './http/limits.js';
+import { DOCUMENT_LIMITS, type Limits } from './http/limits.js';
 import { NODE_LIMITS } from './http/node-limits.js';
 import { VARIABLE_LIMITS } from './http/variables.js';
 import { ERRORS_KEPT } from './run/outcome.js';
 import type { Service } from './supergraph/source.js';
-import { splitAddresses, whyNotAsked } from './fetch/addresses.js';
 import { hostRule, type HostRule } from './supergraph/hosts.js';
 import { variableOf, type AddressOf } from './supergraph/supergraph.js';
 
@@ -327,33 +326,53 @@ export const gatewaySettings = {
     default: 180_000,
     why: 'A client that takes nothing of its answer for so long is cut, and so is one that takes ten times as long for all of it.',
   }),
-  LIMIT_TOKENS: whole({ min: 10, max: 100_000, default: 2_000, why: 'Lexical tokens of a document.' }),
-  LIMIT_DEPTH: whole({ min: 1, max: 100, default: 10, why: 'Fields between a field and its root field.' }),
-  LIMIT_ALIASES: whole({ min: 0, max: 10_000, default: 30, why: 'Aliases of an operation, fragments expanded.' }),
+  LIMIT_TOKENS: whole({ min: 10, max: 100_000, default: DOCUMENT_LIMITS.tokens, why: 'Lexical tokens of a document.' }),
+  LIMIT_DEPTH: whole({
+    min: 1,
+    max: 100,
+    default: DOCUMENT_LIMITS.depth,
+    why: 'Fields between a field and its root field.',
+  }),
+  LIMIT_ALIASES: whole({
+    min: 0,
+    max: 10_000,
+    default: DOCUMENT_LIMITS.aliases,
+    why: 'Aliases of an operation, fragments expanded.',
+  }),
   LIMIT_ALIAS_LENGTH: whole({
     min: 1,
     max: 10_000,
-    default: 100,
+    default: DOCUMENT_LIMITS.aliasLength,
     why: 'Characters of an alias: it is written wherever its field comes in the answer.',
   }),
-  LIMIT_ROOT_FIELDS: whole({ min: 1, max: 10_000, default: 20, why: 'Different root fields of an operation.' }),
-  LIMIT_DIRECTIVES: whole({ min: 0, max: 10_000, default: 50, why: 'Directives of an operation, fragments expanded.' }),
+  LIMIT_ROOT_FIELDS: whole({
+    min: 1,
+    max: 10_000,
+    default: DOCUMENT_LIMITS.rootFields,
+    why: 'Different root fields of an operation.',
+  }),
+  LIMIT_DIRECTIVES: whole({
+    min: 0,
+    max: 10_000,
+    default: DOCUMENT_LIMITS.directives,
+    why: 'Directives of an operation, fragments expanded.',
+  }),
   LIMIT_SELECTIONS: whole({
     min: 1,
     max: 1_000_000,
-    default: 1_000,
+    default: DOCUMENT_LIMITS.selections,
     why: 'Fields of an operation, fragments expanded.',
   }),
   LIMIT_ITEMS: whole({
     min: 1,
     max: 1_000_000_000,
-    default: 20_000,
+    default: DOCUMENT_LIMITS.items,
     why: 'Items that the pages of an operation multiply to, by first, last, limit or @listSize: pages of 100 within pages of 100 are 10,100.',
   }),
   LIMIT_VALUE_DEPTH: whole({
     min: 1,
     max: 100,
-    default: VARIABLE_LIMITS.depth,
+    default: DOCUMENT_LIMITS.valueDepth,
     why: 'Levels of lists and objects of a value, in a document and in variables.',
   }),
   LIMIT_ERRORS: whole({
@@ -513,111 +532,4 @@ function workers({ why }: { why: string }): Setting<string> & { default: string 
     why,
     parse: (text) => (fits(text) ? text : undefined),
   };
-}
-
-/** What only several settings together show, and the open families of names. */
-function mistakesIn(values: GatewaySettings, env: Environment): string[] {
-  const mistakes: string[] = [];
-  if (values.SUPERGRAPH === undefined && values.SUBGRAPHS === undefined) {
-    mistakes.push(
-      'SUPERGRAPH takes a file or address of a composed graph, or SUBGRAPHS name=address pairs to compose; neither came',
-    );
-  }
-  if (values.SUPERGRAPH !== undefined && values.SUBGRAPHS !== undefined)
-    mistakes.push('SUPERGRAPH and SUBGRAPHS exclude each other; both came');
-  if (values.IDENTITY === 'jwt' && values.JWKS_URL === undefined)
-    mistakes.push('JWKS_URL is needed with IDENTITY=jwt: where users publishes its keys');
-  if (values.ENTITY_CACHE === 'on' && values.ENGINE !== 'tributary')
-    mistakes.push('ENTITY_CACHE=on needs ENGINE=tributary: the stock engine has no place for it');
-  if (values.ENTITY_CACHE === 'on' && values.REDIS_URL === undefined && values.WORKERS !== '1')
-    mistakes.push(
-      'ENTITY_CACHE=on with more than one of WORKERS needs REDIS_URL: what one drops the others have to miss',
-    );
-  if (values.ENTITY_CACHE_PORT !== undefined && values.ENTITY_CACHE_SECRET === undefined)
-    mistakes.push('ENTITY_CACHE_SECRET is needed with ENTITY_CACHE_PORT: whoever says it may drop what is kept');
-  if (values.METRICS_PORT !== undefined && values.WORKERS !== '1')
-    mistakes.push('METRICS_PORT needs WORKERS=1: each process counts for itself; run several gateways instead');
-  if ((values.SUBGRAPH_TLS_CERT === undefined) !== (values.SUBGRAPH_TLS_KEY === undefined))
-    mistakes.push('SUBGRAPH_TLS_CERT and SUBGRAPH_TLS_KEY are needed together; one came');
-  if (values.EXPLAIN === 'token' && values.EXPLAIN_TOKEN === undefined)
-    mistakes.push('EXPLAIN_TOKEN is needed with EXPLAIN=token: whoever says it is told how requests are answered');
-  if (values.HEADERS_TIMEOUT_MS > values.ARRIVAL_TIMEOUT_MS)
-    mistakes.push(
-      `ARRIVAL_TIMEOUT_MS takes at least HEADERS_TIMEOUT_MS (${values.HEADERS_TIMEOUT_MS}): headers are a part of what arrives; came ${values.ARRIVAL_TIMEOUT_MS}`,
-    );
-  for (const name of ['RATE_LIMIT_PERSON', 'RATE_LIMIT_ADDRESS'] as const)
-    if (values[name] > 0 && values[name] < values.COST_LIMIT)
-      mistakes.push(
-        `${name} takes at least COST_LIMIT (${values.COST_LIMIT}), or one operation is more than anybody ever has; came ${values[name]}`,
-      );
-  if (values.ENDED_SESSIONS_URL !== undefined && values.IDENTITY !== 'jwt')
-    mistakes.push('ENDED_SESSIONS_URL needs IDENTITY=jwt: without it no token is looked at');
-  if (values.SAFELIST === 'on' && values.PERSISTED_DOCUMENTS === undefined)
-    mistakes.push('PERSISTED_DOCUMENTS is needed with SAFELIST=on: the file of what may run');
-  if (values.CORS_CREDENTIALS && values.CORS_ORIGINS.includes('*'))
-    mistakes.push('CORS_CREDENTIALS=true takes named CORS_ORIGINS; came *');
-  for (const variable of ['FORWARD_HEADERS', 'FORWARD_RESPONSE_HEADERS'] as const) {
-    for (const name of values[variable]) {
-      const why = whyNotForwarded(name, values.IDENTITY);
-      if (why !== undefined) mistakes.push(`${variable} cannot name ${name}: ${why}`);
-    }
-  }
-  try {
-    servicesOf(values.SUBGRAPHS ?? '');
-  } catch (error) {
-    mistakes.push((error as Error).message);
-  }
-  for (const [name, value] of Object.entries(env)) {
-    if (name.startsWith('SUBGRAPH_URL_') && value) {
-      const why =
-        splitAddresses(value).length === 0 ? 'names no address' : splitAddresses(value).map(whyNoTarget).find(Boolean);
-      if (why !== undefined) mistakes.push(`${name} ${why}`);
-    }
-    if (name.startsWith('ASSERTION_SECRET_') && value && Buffer.byteLength(value) < 32) {
-      mistakes.push(
-        `${name} takes at least 32 characters that nobody can guess (openssl rand -hex 32); came something else (not shown)`,
-      );
-    }
-    // They switch off what keeps the stock planner from running for minutes.
-    if (/^APOLLO_DISABLE_SECURITY_\w+$/.test(name) && value)
-      mistakes.push(`${name} takes off a limit that keeps one query from stopping the gateway; unset it`);
-  }
-  return mistakes;
-}
-
-function servicesOf(list: string): Service[] {
-  const services = list.split(',').flatMap((pair) => {
-    if (pair.trim() === '') return [];
-    const equals = pair.indexOf('=');
-    const name = pair.slice(0, equals).trim();
-    const url = pair.slice(equals + 1).trim();
-    if (equals < 1 || !/^[A-Za-z][\w-]*$/.test(name))
-      throw new Error(
-        `SUBGRAPHS takes name=address pairs separated by commas; came ${JSON.stringify(withoutCredentials(pair))}`,
-      );
-    const why = whyNoAddress(url);
-    if (why !== undefined) throw new Error(`SUBGRAPHS: the address of ${name} ${why}`);
-    return [{ name, url }];
-  });
-  const twice = services.find((service, index) => services.findIndex(({ name }) => name === service.name) !== index);
-  if (twice) throw new Error(`SUBGRAPHS names ${twice.name} more than once`);
-  return services;
-}
-
-/** Of SUBGRAPH_URL_<NAME>, which an operator sets: it may also be a socket of this machine. */
-function whyNoTarget(address: string): string | undefined {
-  if (!address.startsWith('unix:')) return whyNoAddress(address);
-  const why = whyNotAsked(address);
-  return why && `${why}; a socket is written unix:///run/posts.sock?path=/graphql`;
-}
-
-function whyNoAddress(url: string): string | undefined {
-  if (!URL.canParse(url))
-    return `takes an address that begins with http: or https:; came ${JSON.stringify(withoutCredentials(url))}`;
-  const { protocol, username, password } = new URL(url);
-  if (protocol !== 'http:' && protocol !== 'https:')
-    return `takes an address that begins with http: or https:; came ${protocol}`;
-  return username === '' && password === ''
-    ? undefined
-    : 'carries a user name or password (not shown); identity goes by assertion';
 }

@@ -1,7 +1,7 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { GRAPHQL_PARTS, GraphqlController, PLAYGROUND } from './http/graphql.controller.js';
 import { HealthController, READINESS, type Readiness } from './http/health.controller.js';
-import type { GraphqlOverHttpParts } from './http/graphql-over-http.js';
+import type { GraphqlOverHttpParts } from './http/graphql-over-http-parts.js';
 import type { Playground } from './http/playground.js';
 
 @Module({})

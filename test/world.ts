@@ -43,6 +43,29 @@ export interface Cost {
   readonly roundTrips: number;
 }
 
+/** Sends one operation to a gateway. */
+export async function askAt(
+  url: string,
+  query: string,
+  variables: Record<string, unknown> = {},
+  headers: Record<string, string> = {},
+): Promise<Answer> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify({ query, variables }),
+  });
+  const text = await response.text();
+  const body = JSON.parse(text) as { data?: Record<string, unknown> | null; errors?: Answer['errors'] };
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    data: body.data ?? null,
+    errors: body.errors ?? [],
+  };
+}
+
 /**
  * A machine that runs all tests at once is slow now and then; a test that is about deadlines sets its own. And everybody signs up
  * from this machine.
@@ -75,22 +98,7 @@ export async function startWorld(env: Environment = {}, logger: Logger = silent)
     { logger },
   );
 
-  const ask: World['ask'] = async (query, variables = {}, headers = {}) => {
-    const response = await fetch(everything.gateway.url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...headers },
-      body: JSON.stringify({ query, variables }),
-    });
-    const text = await response.text();
-    const body = JSON.parse(text) as { data?: Record<string, unknown> | null; errors?: Answer['errors'] };
-    return {
-      status: response.status,
-      headers: response.headers,
-      text,
-      data: body.data ?? null,
-      errors: body.errors ?? [],
-    };
-  };
+  const ask: World['ask'] = (query, variables, headers) => askAt(everything.gateway.url, query, variables, headers);
 
   const signUp: World['signUp'] = async ({ handle, displayName, email }) => {
     const answer = await ask(

@@ -9,7 +9,7 @@ import { startAnswerProxy, type AnswerProxy, type Came, type Lie, type Lies } fr
 import { selfSigned } from '../../test/servers/self-signed.js';
 import { ROOT } from '../root.js';
 import type { Bars } from './bars.js';
-import type { Fault, Scene } from './faults.js';
+import type { Fault, Scene } from './fault.js';
 import { MANY_ERRORS, NO_UTF8, NULLS, PROTOTYPES, PROTOTYPES_OF_ERRORS, redirects, SHAPES, STATUSES } from './lies.js';
 import { isMutationBody, repeated, Told } from './told.js';
 import { replaced } from './town.js';

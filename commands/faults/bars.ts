@@ -19,6 +19,9 @@ export interface Bars {
   readonly recoverMsMax?: number;
 }
 
+/** The gateway waits three seconds for a service, and asks posts once for each thing that people do here; as long again for a busy machine. */
+export const REQUEST_MS = 6_000;
+
 export interface Seen {
   readonly ops: readonly Op[];
   readonly ms: number;

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Fault } from './faults.js';
+import type { Fault } from './fault.js';
 import { asks, signedUp } from './never-asked.js';
 import { restarted } from './restarted.js';
 import type { ProgramName, Town } from './town.js';

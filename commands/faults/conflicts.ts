@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openDatabase, type Database } from '#libs/database';
 import { silent } from '#libs/telemetry';
-import type { Fault, Scene } from './faults.js';
+import type { Fault, Scene } from './fault.js';
 import { restarted } from './restarted.js';
 import { SERVICES, type ServiceName } from './town.js';
 

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseGlobalId } from '#libs/identity';
 import { withClient, type Client } from '../../test/servers/redis.js';
 import { underWay } from './checker.js';
-import type { Fault, Scene } from './faults.js';
+import type { Fault, Scene } from './fault.js';
 import { restarted } from './restarted.js';
 import { until } from './until.js';
 

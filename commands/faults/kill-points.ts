@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import type { CrashPoint } from '#libs/crash-point';
 import { withRedis } from '../../test/servers/with-redis.js';
 import { ROOT } from '../root.js';
-import type { Fault, Scene } from './faults.js';
+import type { Fault, Scene } from './fault.js';
 import { BACK, deletes, GONE, leaver, leftOf, type Leaver } from './leaver.js';
 import { keyOf } from './stream.js';
 import { replaced, type ProgramName, type Town } from './town.js';

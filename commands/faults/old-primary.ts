@@ -1,7 +1,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PostgresServer } from '../../test/servers/postgres.js';
-import type { Fault } from './faults.js';
+import type { Fault } from './fault.js';
 import { startStandby } from './standby.js';
 import { SERVICES, type ServiceName, type Town } from './town.js';
 import { until } from './until.js';

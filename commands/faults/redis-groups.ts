@@ -3,7 +3,7 @@ import { LISTENERS, type EventSource } from '#libs/events';
 import { startFaultProxy, type FaultProxy } from '../../test/servers/fault-proxy.js';
 import { startRedisCluster, startWatchedRedis, tell, withClient, type RedisServer } from '../../test/servers/redis.js';
 import { underWay } from './checker.js';
-import type { Fault, Scene } from './faults.js';
+import type { Fault, Scene } from './fault.js';
 import { restarted } from './restarted.js';
 import { until } from './until.js';
 

@@ -6,7 +6,7 @@ import { silent } from '#libs/telemetry';
 import { withRedis, type Redis } from '../../test/servers/with-redis.js';
 import { drawer } from '../prove/draw.js';
 import { asks, signedUp, type Person } from './never-asked.js';
-import type { Fault, Scene } from './faults.js';
+import type { Fault, Scene } from './fault.js';
 import { SERVICES, type ServiceName, type Town } from './town.js';
 
 /** FS: what is on the real streams, and how fast it is heard. */

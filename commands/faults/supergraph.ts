@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { freePort } from '../../test/servers/free-port.js';
 import { ROOT } from '../root.js';
 import { asks, signedUp } from './never-asked.js';
-import type { Fault, Scene } from './faults.js';
+import type { Fault, Scene } from './fault.js';
 import { Told } from './told.js';
 import { replaced, type Town } from './town.js';
 

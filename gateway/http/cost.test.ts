@@ -7,6 +7,7 @@ import { readSupergraph, type Supergraph } from '../supergraph/supergraph.js';
 import { gatewaySettings } from '../config.js';
 import { costCounter, type CostRules } from './cost.js';
 import { Documents } from './documents.js';
+import { DOCUMENT_LIMITS } from './limits.js';
 import type { ListSize } from './page-sizes.js';
 import { Refusal } from './refusal.js';
 
@@ -18,17 +19,6 @@ function shop(): string[] {
 
 const DEFAULT_LIMIT = gatewaySettings.COST_LIMIT.default;
 const DEFAULT_LIST = gatewaySettings.COST_LIST_SIZE.default;
-const LIMITS = {
-  tokens: 2_000,
-  depth: 10,
-  aliases: 30,
-  aliasLength: 100,
-  rootFields: 20,
-  directives: 50,
-  selections: 1_000,
-  items: 20_000,
-  valueDepth: 20,
-};
 
 function rulesOf(supergraph: Supergraph, listSize: number = DEFAULT_LIST): CostRules {
   return { listSizes: listSizesOf(supergraph), weights: weightsOf(supergraph), listSize };
@@ -168,7 +158,7 @@ describe('the limit', () => {
     'type Query { me: Person people(first: Int): [Person] } type Person { id: ID friends: [Person] }',
   );
   const documents = new Documents(schema, {
-    limits: LIMITS,
+    limits: DOCUMENT_LIMITS,
     introspection: true,
     suggestions: true,
     cacheBytes: 1_000_000,
@@ -222,7 +212,7 @@ describe('the default limit', () => {
 
   it('leaves a front end far inside of a budget of 60,000 that reads three hundred texts for the first time, each as long as the profile page', () => {
     const documents = new Documents(social.schema, {
-      limits: LIMITS,
+      limits: DOCUMENT_LIMITS,
       introspection: true,
       suggestions: true,
       cacheBytes: 32 * 1024 * 1024,
@@ -249,7 +239,7 @@ describe('the default limit', () => {
       type Review { id: ID! body: String author: User product: Product }
     `);
     const documents = new Documents(schema, {
-      limits: LIMITS,
+      limits: DOCUMENT_LIMITS,
       introspection: true,
       suggestions: true,
       cacheBytes: 1_000_000,

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { GraphqlOverHttpParts } from './graphql-over-http.js';
+import type { GraphqlOverHttpParts } from './graphql-over-http-parts.js';
 import { answerProblem, answerRefusal } from './problem.js';
 import { Refusal, TOO_MANY } from './refusal.js';
 

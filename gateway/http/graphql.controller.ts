@@ -1,6 +1,7 @@
 import { All, Controller, Get, Inject, Req, Res } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { answerGraphql, type GraphqlOverHttpParts } from './graphql-over-http.js';
+import type { GraphqlOverHttpParts } from './graphql-over-http-parts.js';
+import { answerGraphql } from './graphql-over-http.js';
 import { answerProblem } from './problem.js';
 import { Playground } from './playground.js';
 

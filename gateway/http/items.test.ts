@@ -5,22 +5,12 @@ import { apiSchema } from '../supergraph/api-schema.js';
 import { listSizesOf } from '../supergraph/cost-directives.js';
 import { readSupergraph } from '../supergraph/supergraph.js';
 import { Documents } from './documents.js';
+import { DOCUMENT_LIMITS } from './limits.js';
 import { Refusal } from './refusal.js';
 import { coerceVariables } from './variables.js';
 
 const social = readSupergraph(readFileSync('schema/supergraph.graphql', 'utf8'));
-const limits = {
-  tokens: 2_000,
-  depth: 10,
-  aliases: 30,
-  aliasLength: 100,
-  rootFields: 20,
-  directives: 50,
-  selections: 1_000,
-  items: 20_000,
-  valueDepth: 20,
-};
-const rules = { limits, introspection: true, suggestions: true, cacheBytes: 1_000_000 };
+const rules = { limits: DOCUMENT_LIMITS, introspection: true, suggestions: true, cacheBytes: 1_000_000 };
 
 /** What a request comes to: 'runs', or the sentence that refuses it. */
 function outcome(text: string, variables: Record<string, unknown> = {}, documents = of(social.schema)): string {
@@ -52,7 +42,7 @@ describe('pages within pages', () => {
 
   it('control: no other limit sees anything in it', () => {
     expect(of(social.schema).operation(BOMB, undefined).type).toBe('query');
-    expect(outcome(BOMB, {}, of(social.schema, { limits: { ...limits, items: 1_010_100 } }))).toBe('runs');
+    expect(outcome(BOMB, {}, of(social.schema, { limits: { ...DOCUMENT_LIMITS, items: 1_010_100 } }))).toBe('runs');
   });
 
   it('of a hundred, two deep, are 10,100 items and run; so does the profile page at its largest', () => {
@@ -124,7 +114,7 @@ describe('how long a page is taken to be', () => {
     Number(
       /estimated (?:more than )?([\d,]+)/.exec(outcome(text, variables, documents))?.[1]?.replaceAll(',', '') ?? 0,
     );
-  const NOTHING = { limits: { ...limits, items: 0 } };
+  const NOTHING = { limits: { ...DOCUMENT_LIMITS, items: 0 } };
 
   it.each([
     ['the literal', '{people(first:7){id}}', undefined, 7],
@@ -150,7 +140,7 @@ describe('how long a page is taken to be', () => {
     const fragments = Array.from({ length: 9 }, (_, i) => `fragment F${i} on Person{...F${i + 1} ...F${i + 1}}`);
     const text = (first: number) =>
       `{me{...F0}} ${fragments.join(' ')} fragment F9 on Person{friends(first:${first})}`.replace(/\)\}$/, '){id}}');
-    const roomy = (items: number) => of(schema, { limits: { ...limits, selections: 10_000, items } });
+    const roomy = (items: number) => of(schema, { limits: { ...DOCUMENT_LIMITS, selections: 10_000, items } });
     expect(estimate(text(10), undefined, roomy(1))).toBe(5_120);
     // The control is in limits.test.ts: 66 that double are refused before anybody could count them one by one.
   });
@@ -168,7 +158,7 @@ describe('@listSize', () => {
     }`;
   const served = (cost: string, directive: string) => {
     const supergraph = readSupergraph(sdl(cost, directive));
-    return of(supergraph.schema, { limits: { ...limits, items: 0 }, listSizes: listSizesOf(supergraph) });
+    return of(supergraph.schema, { limits: { ...DOCUMENT_LIMITS, items: 0 }, listSizes: listSizesOf(supergraph) });
   };
 
   it.each([

@@ -6,6 +6,7 @@ import { runInNewContext } from 'node:vm';
 import { Documents } from './documents.js';
 import { fragmentBomb, nest, times } from '../../test/attack/attack.js';
 import { LIMITS, WAYS } from '../../test/attack/limits.js';
+import { DOCUMENT_LIMITS } from './limits.js';
 import { Refusal } from './refusal.js';
 
 const schema = buildSchema(`
@@ -13,18 +14,7 @@ const schema = buildSchema(`
   type Mutation { rename(name: String): Person }
   type Person { id: ID! name: String friends: [Person!]! }
 `);
-const limits = {
-  tokens: 2_000,
-  depth: 10,
-  aliases: 30,
-  aliasLength: 100,
-  rootFields: 20,
-  directives: 50,
-  selections: 1_000,
-  items: 20_000,
-  valueDepth: 20,
-};
-const rules = { limits, introspection: true, suggestions: true, cacheBytes: 1_000_000 };
+const rules = { limits: DOCUMENT_LIMITS, introspection: true, suggestions: true, cacheBytes: 1_000_000 };
 const fresh = () => new Documents(schema, rules);
 
 function outcome(documents: Documents, text: string, name?: string): string {
@@ -80,7 +70,7 @@ describe('naming tricks', () => {
 describe('fragments', () => {
   it('five that double are 32 fields and run; from ten on they are too many, however many there are', () => {
     for (let levels = 1; levels <= 40; levels += 1) {
-      const runs = 2 ** levels + 1 <= limits.selections;
+      const runs = 2 ** levels + 1 <= DOCUMENT_LIMITS.selections;
       expect([levels, outcome(fresh(), fragmentBomb(levels))]).toEqual([
         levels,
         runs ? 'runs' : '400 GRAPHQL_VALIDATION_FAILED',

@@ -8,6 +8,7 @@ import {
 } from 'graphql';
 import { fragmentsOf, rootFieldsOf } from '../plan/root-fields.js';
 import { Refusal } from './refusal.js';
+import { VARIABLE_LIMITS } from './variables.js';
 
 /** What an operation may be at most. Counted with fragments expanded, before validation and planning look at it. */
 export interface Limits {
@@ -28,6 +29,19 @@ export interface Limits {
   /** Levels of lists and objects of a value: in the document, and in the variables of a request (variables.ts). */
   readonly valueDepth: number;
 }
+
+/** Where nobody sets others. */
+export const DOCUMENT_LIMITS: Limits = {
+  tokens: 2_000,
+  depth: 10,
+  aliases: 30,
+  aliasLength: 100,
+  rootFields: 20,
+  directives: 50,
+  selections: 1_000,
+  items: 20_000,
+  valueDepth: VARIABLE_LIMITS.depth,
+};
 
 /**
  * Throws when any operation or fragment is over a limit. Twenty-five fragments that each spread the next twice are 33

@@ -6,7 +6,8 @@ import type { AddressInfo } from 'node:net';
 import { nestLogger, type Logger } from '#libs/telemetry';
 import { GatewayModule } from '../gateway.module.js';
 import { answerNothing, observed, whyRefused } from './elsewhere.js';
-import { answerGraphql, type GraphqlOverHttpParts } from './graphql-over-http.js';
+import type { GraphqlOverHttpParts } from './graphql-over-http-parts.js';
+import { answerGraphql } from './graphql-over-http.js';
 import type { Readiness } from './health.controller.js';
 import {
   answerBrokenRequest,

@@ -6,6 +6,7 @@ import type {
   SubscriptionNode,
 } from '@apollo/query-planner';
 import {
+  fetchOf,
   withPath,
   type ContextRewrite,
   type Path,
@@ -69,39 +70,23 @@ function nodeOf(node: ApolloNode | SubscriptionNode): PlanNode {
       return withPath(nodeOf(node.node), node.path.map(pathStepOf));
     case 'Fetch': {
       const contextual = new Set((node.contextRewrites ?? []).map((rewrite) => rewrite.renameKeyTo));
-      const fetch = {
-        subgraph: node.serviceName,
-        operation: node.operation,
-        variables: (node.variableUsages ?? []).filter((name) => !contextual.has(name)),
-      };
-      const outputRewrites = (node.outputRewrites ?? []).map(rewriteOf);
-      if (!node.requires) {
-        return {
-          kind: 'root',
-          ...fetch,
-          operationKind: node.operationKind === 'mutation' ? 'mutation' : 'query',
-          path: [],
-          outputRewrites,
-        };
-      }
-      return {
-        kind: 'entities',
-        ...fetch,
-        entities: [
-          {
-            alias: '_entities',
-            variable: 'representations',
-            paths: [[]],
-            requires: node.requires.map(requiredOf),
-            inputRewrites: (node.inputRewrites ?? []).map(rewriteOf),
-            outputRewrites,
-            contextRewrites: (node.contextRewrites ?? []).map((rewrite): ContextRewrite => {
-              const up = rewrite.path.filter((step) => step === '..').length;
-              return { up, path: rewrite.path.slice(up).map(rewriteStepOf), variable: rewrite.renameKeyTo };
-            }),
-          },
-        ],
-      };
+      return fetchOf(
+        {
+          subgraph: node.serviceName,
+          operation: node.operation,
+          variables: (node.variableUsages ?? []).filter((name) => !contextual.has(name)),
+          outputRewrites: (node.outputRewrites ?? []).map(rewriteOf),
+        },
+        node.operationKind,
+        node.requires && {
+          requires: node.requires.map(requiredOf),
+          inputRewrites: (node.inputRewrites ?? []).map(rewriteOf),
+          contextRewrites: (node.contextRewrites ?? []).map((rewrite): ContextRewrite => {
+            const up = rewrite.path.filter((step) => step === '..').length;
+            return { up, path: rewrite.path.slice(up).map(rewriteStepOf), variable: rewrite.renameKeyTo };
+          }),
+        },
+      );
     }
     default:
       throw new Error(`Apollo's planner answered with a ${node.kind} node, which this gateway does not run.`);

@@ -8,6 +8,7 @@ import type {
 import { silent, systemClock, type Clock, type Logger } from '#libs/telemetry';
 import { NativeLives } from './native-lives.js';
 import {
+  fetchOf,
   withPath,
   type Entities,
   type Path,
@@ -61,34 +62,21 @@ function nodeOf(node: NativeNode): PlanNode {
           contextRewrites: [],
         })),
       };
-    case 'Fetch': {
-      const fetch = { subgraph: node.serviceName, operation: node.operation, variables: node.variableUsages ?? [] };
-      if (!node.requires) {
-        const outputRewrites = (node.outputRewrites ?? []).map(rewriteOf);
-        return {
-          kind: 'root',
-          ...fetch,
-          operationKind: node.operationKind === 'mutation' ? 'mutation' : 'query',
-          path: [],
-          outputRewrites,
-        };
-      }
-      return {
-        kind: 'entities',
-        ...fetch,
-        entities: [
-          {
-            alias: '_entities',
-            variable: 'representations',
-            paths: [[]],
-            requires: node.requires.map(requiredOf),
-            inputRewrites: (node.inputRewrites ?? []).map(rewriteOf),
-            outputRewrites: (node.outputRewrites ?? []).map(rewriteOf),
-            contextRewrites: [],
-          },
-        ],
-      };
-    }
+    case 'Fetch':
+      return fetchOf(
+        {
+          subgraph: node.serviceName,
+          operation: node.operation,
+          variables: node.variableUsages ?? [],
+          outputRewrites: (node.outputRewrites ?? []).map(rewriteOf),
+        },
+        node.operationKind,
+        node.requires && {
+          requires: node.requires.map(requiredOf),
+          inputRewrites: (node.inputRewrites ?? []).map(rewriteOf),
+          contextRewrites: [],
+        },
+      );
     default:
       throw new Error(`The native planner answered with a ${node.kind} node, which this gateway does not run.`);
   }

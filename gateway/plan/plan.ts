@@ -113,6 +113,25 @@ export function fetchesOf(node: PlanNode | undefined): (RootFetch | EntityFetch)
   }
 }
 
+/** A fetch as both planners have it: of entities where it requires something of them, otherwise an ordinary operation. */
+export function fetchOf(
+  fetch: Pick<RootFetch, 'subgraph' | 'operation' | 'variables' | 'outputRewrites'>,
+  operationKind: string | undefined,
+  entities: Pick<Entities, 'requires' | 'inputRewrites' | 'contextRewrites'> | undefined,
+): RootFetch | EntityFetch {
+  const { outputRewrites, ...asked } = fetch;
+  if (!entities)
+    return {
+      kind: 'root',
+      ...asked,
+      operationKind: operationKind === 'mutation' ? 'mutation' : 'query',
+      path: [],
+      outputRewrites,
+    };
+  const one = { alias: '_entities', variable: 'representations', paths: [[]], ...entities, outputRewrites };
+  return { kind: 'entities', ...asked, entities: [one] };
+}
+
 /** Both planners wrap a fetch in a node that says where; ours carries the path itself. */
 export function withPath(node: PlanNode, path: Path): PlanNode {
   switch (node.kind) {

@@ -3,9 +3,9 @@ import { fileURLToPath } from 'node:url';
 import type { Logger } from '#libs/telemetry';
 import type { GatewayConfig } from '../config.js';
 import type { Readiness } from '../http/health.controller.js';
-import { openSource } from '../start.js';
 import type { SupergraphSource } from '../supergraph/source.js';
 import { readSupergraph } from '../supergraph/supergraph.js';
+import { openSource } from '../supergraph-source.js';
 import type { ToPrimary, ToWorker } from './messages.js';
 
 export interface RunningWorkers {

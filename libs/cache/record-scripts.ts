@@ -1,3 +1,5 @@
+import { WRITABLE } from './writable.js';
+
 /**
  * A bucket's state is three keys: `clock` (`life floor clock`), and two sorted sets that tell at which tick of the clock each
  * entity and each epoch was dropped last. Both hold the clock too, so that a Redis which evicted or lost one of the three is found
@@ -37,16 +39,6 @@ local function taggedAt(tags, floor)
   local latest = 0
   for tag in string.gmatch(tags, '[^,]+') do latest = math.max(latest, droppedAt(KEYS[3], decoded(tag), floor)) end
   return latest
-end
-`;
-
-/** Writes nothing, but Redis refuses it wherever it would refuse a drop: what cannot be dropped may not be read. */
-const WRITABLE = `
-local writable = redis.pcall('SETRANGE', KEYS[1], 0, '')
-local full = false
-if type(writable) == 'table' and writable.err then
-  full = string.find(writable.err, 'OOM', 1, true) ~= nil
-  if not full and not string.find(writable.err, 'WRONGTYPE', 1, true) then return redis.error_reply(writable.err) end
 end
 `;
 

@@ -4,6 +4,7 @@ import type { Logger } from '#libs/telemetry';
 import { hashTagOf } from './keys.js';
 import { RedisLink } from './redis-link.js';
 import { VALUE_LENGTH_MAX, type CacheStore, type Fill, type Slot } from './store.js';
+import { WRITABLE } from './writable.js';
 
 /** A script blocks the whole of Redis while it runs: a thousand GETs are about half a millisecond. */
 const KEYS_PER_SCRIPT = 1_000;
@@ -25,19 +26,9 @@ end
 
 /**
  * Behind its life `V<json>` is a value, `L<token>` a lease. KEYS; ARGV: token, leaseMs, longest value.
- *
- * The first line writes nothing (an empty SETRANGE), but Redis refuses it wherever it would refuse a drop: on a
- * read-only replica, or after a failed save. What cannot be dropped may not be read. When Redis is only full, drops
- * still work: what is kept is served, nothing is leased.
+ * When Redis is only full, what is kept is served, and nothing is leased.
  */
-const GET_OR_LEASE = `${LIFE}
-local writable = redis.pcall('SETRANGE', KEYS[1], 0, '')
-local full = false
-if type(writable) == 'table' and writable.err then
-  full = string.find(writable.err, 'OOM', 1, true) ~= nil
-  if not full and not string.find(writable.err, 'WRONGTYPE', 1, true) then return redis.error_reply(writable.err) end
-end
-local slots = {}
+const GET_OR_LEASE = `${LIFE}${WRITABLE}local slots = {}
 for at, key in ipairs(KEYS) do
   local kept = redis.pcall('GET', key)
   if type(kept) == 'string' then

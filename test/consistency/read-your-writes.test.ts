@@ -15,7 +15,7 @@ import * as usersBulk from '../../subgraphs/users/bulk.js';
 import { cast, publish } from '../journeys/cast.js';
 import { alice, bob, carol } from '../people.js';
 import { withServer } from '../servers/needs.js';
-import { PATIENT, startWorld, type Answer, type Person, type World } from '../world.js';
+import { askAt, PATIENT, startWorld, type Answer, type Person, type World } from '../world.js';
 import { ownServers, type OwnServers } from './own-servers.js';
 
 /** Redis' own number for a place apart. */
@@ -105,31 +105,14 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
     }
   }
 
-  async function ask(
+  function ask(
     gateway: RunningGateway,
     who: Person | null,
     query: string,
     variables: Record<string, unknown> = {},
     headers: Record<string, string> = {},
   ): Promise<Answer> {
-    const response = await fetch(gateway.url, {
-      method: 'POST',
-      headers: {
-        'content-type': 'application/json',
-        ...(who ? { authorization: `Bearer ${who.token}` } : {}),
-        ...headers,
-      },
-      body: JSON.stringify({ query, variables }),
-    });
-    const text = await response.text();
-    const body = JSON.parse(text) as { data?: Record<string, unknown> | null; errors?: Answer['errors'] };
-    return {
-      status: response.status,
-      headers: response.headers,
-      text,
-      data: body.data ?? null,
-      errors: body.errors ?? [],
-    };
+    return askAt(gateway.url, query, variables, { ...(who ? { authorization: `Bearer ${who.token}` } : {}), ...headers });
   }
 
   /** As a gateway asks a service. */

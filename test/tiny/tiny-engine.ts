@@ -4,6 +4,7 @@ import { silent, type Logger } from '#libs/telemetry';
 import type { Engine, EngineFactory, RequestContext, SubgraphClient } from '../../gateway/engine.js';
 import { openSubgraphClient } from '../../gateway/fetch/subgraph-client.js';
 import { Documents } from '../../gateway/http/documents.js';
+import { DOCUMENT_LIMITS } from '../../gateway/http/limits.js';
 import { createEngine as createTributary } from '../../gateway/run/engine.js';
 import { createEngine as createStock } from '../../gateway/stock/engine.js';
 import { readSupergraph } from '../../gateway/supergraph/supergraph.js';
@@ -47,17 +48,7 @@ export class TinyEngine {
     });
     const supergraph = readSupergraph(tiny.sdl);
     const documents = new Documents(supergraph.schema, {
-      limits: {
-        tokens: 2_000,
-        depth: 10,
-        aliases: 30,
-        aliasLength: 100,
-        rootFields: 20,
-        directives: 50,
-        selections: 1_000,
-        items: 20_000,
-        valueDepth: 20,
-      },
+      limits: DOCUMENT_LIMITS,
       introspection: true,
       suggestions: true,
       cacheBytes: 1_000_000,

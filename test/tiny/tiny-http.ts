@@ -5,8 +5,10 @@ import { silent, type Logger } from '#libs/telemetry';
 import type { Engine, Operation, RequestContext, Variables } from '../../gateway/engine.js';
 import { clientErrors, hasFailed } from '../../gateway/http/client-errors.js';
 import { Documents } from '../../gateway/http/documents.js';
-import { answerGraphql, type GraphqlOverHttpParts } from '../../gateway/http/graphql-over-http.js';
+import type { GraphqlOverHttpParts } from '../../gateway/http/graphql-over-http-parts.js';
+import { answerGraphql } from '../../gateway/http/graphql-over-http.js';
 import { noIdentity } from '../../gateway/http/identity.js';
+import { DOCUMENT_LIMITS } from '../../gateway/http/limits.js';
 import { answerBrokenRequest, limitServer, SERVER_OPTIONS } from '../../gateway/http/node-limits.js';
 import { ServedSupergraph } from '../../gateway/supergraph/served.js';
 import type { Supergraph } from '../../gateway/supergraph/supergraph.js';
@@ -68,19 +70,8 @@ export async function startTinyHttp(
     },
     close: () => Promise.resolve(),
   };
-  const limits = {
-    tokens: 2_000,
-    depth: 10,
-    aliases: 30,
-    aliasLength: 100,
-    rootFields: 20,
-    directives: 50,
-    selections: 1_000,
-    items: 20_000,
-    valueDepth: 20,
-  };
   const documents = new Documents(schema, {
-    limits,
+    limits: DOCUMENT_LIMITS,
     introspection,
     suggestions: introspection,
     cacheBytes: 1_000_000,

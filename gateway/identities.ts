@@ -1,0 +1,76 @@
+import type { Dispatcher } from 'undici';
+import { AssertionSigner, TokenVerifier, type EndedSessions } from '#libs/identity';
+import { steadyClock, systemClock, type Clock, type Logger } from '#libs/telemetry';
+import { secretVariableOf, type GatewayConfig } from './config.js';
+import { fetchWith, readTls, type SubgraphTls } from './fetch/tls.js';
+import { endedSessionsAt } from './http/ended-sessions.js';
+import { noIdentity, tokenIdentity, type Identity } from './http/identity.js';
+import { SupergraphError } from './supergraph/supergraph.js';
+
+/** Whom it takes clients for, and how subgraphs are told. */
+export function identityOf(
+  config: GatewayConfig,
+  clocks: Clocks,
+  signer: AssertionSigner,
+  { ended, dispatcher }: { ended?: EndedSessions | undefined; dispatcher?: Dispatcher | undefined },
+): Identity {
+  if (config.IDENTITY === 'off') return noIdentity;
+  return tokenIdentity({
+    verifier: new TokenVerifier({
+      keys: new URL(config.JWKS_URL!),
+      issuer: config.TOKEN_ISSUER,
+      audience: config.TOKEN_AUDIENCE,
+      ...clocks,
+      fetch: fetchWith(dispatcher),
+    }),
+    signer,
+    clock: clocks.clock,
+    ended,
+  });
+}
+
+export function signerOf(config: GatewayConfig, clocks: Clocks): AssertionSigner {
+  return new AssertionSigner({ secrets: (subgraph) => config.secretOf(subgraph)!, ...clocks });
+}
+
+/** What time it is, and what time it would be had nobody set the clock since this process began. */
+export interface Clocks {
+  readonly clock: Clock;
+  readonly steady: Clock;
+}
+
+export const CLOCKS: Clocks = { clock: systemClock, steady: steadyClock };
+
+/** Which log-ins have ended; undefined: nobody tells. */
+export function endedOf(
+  config: GatewayConfig,
+  signer: AssertionSigner,
+  { clock, logger, dispatcher }: { clock: Clock; logger: Logger; dispatcher: Dispatcher | undefined },
+): EndedSessions | undefined {
+  if (config.ENDED_SESSIONS_URL === undefined) return undefined;
+  return endedSessionsAt(config.ENDED_SESSIONS_URL, {
+    assertion: (call) => signer.sign(USERS, null, call),
+    pollMs: config.ENDED_SESSIONS_POLL_MS,
+    clock,
+    logger,
+    dispatcher,
+  });
+}
+
+/** The subgraph that knows who is logged in. */
+const USERS = 'users';
+
+/** Who the gateway is to subgraphs by a certificate, and whom it believes to be one. */
+export function tlsOf(config: GatewayConfig): SubgraphTls {
+  return readTls({ ca: config.SUBGRAPH_TLS_CA, cert: config.SUBGRAPH_TLS_CERT, key: config.SUBGRAPH_TLS_KEY });
+}
+
+/** Throws where a subgraph could not be told who asks, with the settings that are missing. */
+export function requireSecrets(config: GatewayConfig, subgraphs: readonly string[]): void {
+  if (config.IDENTITY === 'off') return;
+  const missing = subgraphs.filter((subgraph) => config.secretOf(subgraph) === undefined).map(secretVariableOf);
+  if (missing.length > 0)
+    throw new SupergraphError(
+      `With IDENTITY=jwt each subgraph shares a secret with the gateway; set ${missing.join(', ')}.`,
+    );
+}
