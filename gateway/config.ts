@@ -19,7 +19,7 @@ import { ANSWERS_BYTES } from './cache/whole-answers.js';
 import type { ExplainRules } from './explain/permission.js';
 import { ANSWER_BYTES_MAX } from './http/answer-bytes.js';
 import { CLIENT_ERRORS_MAX } from './http/client-errors.js';
-import type { CorsRules } from './http/cross-site.js';
+import { whyNoPageHeader, type CorsRules } from './http/cross-site.js';
 import { whyNotForwarded } from './http/headers.js';
 import type { Limits } from './http/limits.js';
 import { NODE_LIMITS } from './http/node-limits.js';
@@ -150,6 +150,10 @@ export const gatewaySettings = {
   }),
   CORS_ORIGINS: names({ default: [], why: 'Origins whose pages may ask; * for all.' }),
   CORS_CREDENTIALS: flag({ default: false, why: 'May those pages send cookies?' }),
+  CORS_HEADERS: names({
+    default: [],
+    why: 'Headers that those pages may send besides what the gateway itself reads, FORWARD_HEADERS, who an Apollo client says it is (apollographql-client-name, -version) and traces (traceparent, tracestate, baggage). One that is not named fails the whole request, in the browser. They may read FORWARD_RESPONSE_HEADERS.',
+  }),
   NODE_ENV: text({
     default: 'development',
     why: 'production turns introspection, suggestions, EXPLAIN and the playground off.',
@@ -453,10 +457,11 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
   const lower = (list: readonly string[]) => Object.freeze(list.map((name) => name.toLowerCase()));
   const own = isOwn(values);
   const forward = lower(values.FORWARD_HEADERS);
+  const forwardBack = lower(values.FORWARD_RESPONSE_HEADERS);
   return Object.freeze({
     ...values,
     FORWARD_HEADERS: forward,
-    FORWARD_RESPONSE_HEADERS: lower(values.FORWARD_RESPONSE_HEADERS),
+    FORWARD_RESPONSE_HEADERS: forwardBack,
     limits: {
       tokens: values.LIMIT_TOKENS,
       depth: values.LIMIT_DEPTH,
@@ -468,7 +473,12 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
       items: values.LIMIT_ITEMS,
       valueDepth: values.LIMIT_VALUE_DEPTH,
     },
-    cors: { origins: values.CORS_ORIGINS, credentials: values.CORS_CREDENTIALS, headers: forward },
+    cors: {
+      origins: values.CORS_ORIGINS,
+      credentials: values.CORS_CREDENTIALS,
+      headers: [...forward, ...lower(values.CORS_HEADERS)],
+      exposed: forwardBack,
+    },
     introspection: values.INTROSPECTION === undefined ? own : values.INTROSPECTION === 'on',
     playground: values.PLAYGROUND === undefined ? own : values.PLAYGROUND === 'on',
     workers: values.WORKERS === 'auto' ? Math.min(availableParallelism(), WORKERS_MAX) : Number(values.WORKERS),
@@ -561,6 +571,10 @@ function mistakesIn(values: GatewaySettings, env: Environment): string[] {
       const why = whyNotForwarded(name, values.IDENTITY);
       if (why !== undefined) mistakes.push(`${variable} cannot name ${name}: ${why}`);
     }
+  }
+  for (const name of values.CORS_HEADERS) {
+    const why = whyNoPageHeader(name);
+    if (why !== undefined) mistakes.push(`CORS_HEADERS cannot name ${name}: ${why}`);
   }
   try {
     servicesOf(values.SUBGRAPHS ?? '');
