@@ -270,6 +270,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       waitingFor,
       ...(current ? { supergraph: current.supergraph.id.slice(0, 12), ...current.engine.about } : {}),
       ...(current && served.trouble ? { newest: `not served: ${withoutAddresses(served.trouble)}` } : {}),
+      ...(persisted?.trouble === undefined ? {} : { documents: 'the newest are not served' }),
     };
   }
 
@@ -352,6 +353,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     served,
     server,
     ended,
+    persisted,
     isReady: () => readiness().ready,
   });
   let first: Promise<void> | undefined;
