@@ -1,5 +1,18 @@
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  cpSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  lstatSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readManifest } from '../gateway/http/persisted-documents.js';
@@ -61,4 +74,41 @@ it('says all that is wrong with file and line, and writes nothing', () => {
 
 it('a folder without documents is a mistake, not an empty list', () => {
   expect(run(folder)).toEqual({ code: 1, said: expect.stringContaining('there are none') as unknown as string });
+});
+
+/** Who has opened it before it is written anew, and reads on after. */
+function readAcross(write: () => void): string {
+  const reader = openSync(out, 'r');
+  try {
+    write();
+    return readFileSync(reader, 'utf8');
+  } finally {
+    closeSync(reader);
+  }
+}
+
+it('is put in the place of the one before whole: who reads that meanwhile reads it to its end', () => {
+  writeFileSync(join(folder, 'a.graphql'), 'query A { me { id } }');
+  run(folder);
+  chmodSync(out, 0o640);
+  const before = readFileSync(out, 'utf8');
+  writeFileSync(join(folder, 'b.graphql'), 'query B { me { handle } }');
+  expect(readAcross(() => run(folder))).toBe(before);
+  expect(readManifest(readFileSync(out, 'utf8')).size).toBe(2);
+  // Who may read it may still, and nothing is left beside it.
+  expect((statSync(out).mode & 0o777).toString(8)).toBe('640');
+  expect(readdirSync(folder).toSorted()).toEqual(['a.graphql', 'b.graphql', 'documents.json']);
+  // Control: written over, he reads what was not there when he began.
+  expect(readAcross(() => writeFileSync(out, '{'))).toBe('{');
+});
+
+it('writes what a link leads to, and leaves the link', () => {
+  const [place, link] = [out, join(folder, 'link.json')];
+  writeFileSync(join(folder, 'a.graphql'), 'query A { me { id } }');
+  run(folder);
+  symlinkSync(place, link);
+  out = link;
+  writeFileSync(join(folder, 'b.graphql'), 'query B { me { handle } }');
+  run(folder);
+  expect([lstatSync(link).isSymbolicLink(), readManifest(readFileSync(place, 'utf8')).size]).toEqual([true, 2]);
 });

@@ -1,5 +1,14 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import {
@@ -69,7 +78,7 @@ export function documentsCommand(args: readonly string[], say: (text: string) =>
   const before = values.replace ? [] : registeredIn(values.out);
   const all = new Map([...before, ...operations].map((one) => [one.id, one]));
   const manifest = { format: 'apollo-persisted-query-manifest', version: 1, operations: [...all.values()] };
-  writeFileSync(values.out, `${JSON.stringify(manifest, null, 2)}\n`);
+  replaceWhole(values.out, `${JSON.stringify(manifest, null, 2)}\n`);
   const known = new Set(before.map(({ id }) => id));
   const fresh = operations.filter(({ id }) => !known.has(id)).length;
   say(`${values.out}: ${all.size} documents, ${fresh} of them new\n`);
@@ -168,6 +177,23 @@ function registeredIn(file: string): Registered[] {
   if (!Array.isArray(operations))
     throw new Error(`${file} is not a file that this command wrote; say --replace or another --out`);
   return operations;
+}
+
+/** Gateways read it while it is replaced: they see the one before or this one, whole, also when the machine stops meanwhile. */
+function replaceWhole(out: string, text: string): void {
+  const there = statSync(out, { throwIfNoEntry: false });
+  // Of a link what it leads to is replaced, and the link stays.
+  const file = there ? realpathSync(out) : out;
+  const beside = `${file}.${process.pid}.new`;
+  try {
+    writeFileSync(beside, text, { flush: true });
+    // Who may read it (a gateway of another account) may do so still.
+    if (there) chmodSync(beside, there.mode & 0o777);
+    renameSync(beside, file);
+  } catch (error) {
+    rmSync(beside, { force: true });
+    throw error;
+  }
 }
 
 function told(error: unknown): string {

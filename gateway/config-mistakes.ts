@@ -2,6 +2,7 @@ import type { Environment } from '#libs/settings';
 import { servicesOf, whyNoTarget } from './config-addresses.js';
 import type { GatewaySettings } from './config.js';
 import { splitAddresses } from './fetch/addresses.js';
+import { whyNoPageHeader } from './http/cross-site.js';
 import { whyNotForwarded } from './http/headers.js';
 
 /** What only several settings together show, and the open families of names. */
@@ -50,6 +51,10 @@ export function mistakesIn(values: GatewaySettings, env: Environment): string[] 
       const why = whyNotForwarded(name, values.IDENTITY);
       if (why !== undefined) mistakes.push(`${variable} cannot name ${name}: ${why}`);
     }
+  }
+  for (const name of values.CORS_HEADERS) {
+    const why = whyNoPageHeader(name);
+    if (why !== undefined) mistakes.push(`CORS_HEADERS cannot name ${name}: ${why}`);
   }
   try {
     servicesOf(values.SUBGRAPHS ?? '');

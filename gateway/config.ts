@@ -149,6 +149,10 @@ export const gatewaySettings = {
   }),
   CORS_ORIGINS: names({ default: [], why: 'Origins whose pages may ask; * for all.' }),
   CORS_CREDENTIALS: flag({ default: false, why: 'May those pages send cookies?' }),
+  CORS_HEADERS: names({
+    default: [],
+    why: 'Headers that those pages may send besides what the gateway itself reads, FORWARD_HEADERS, who an Apollo client says it is (apollographql-client-name, -version) and traces (traceparent, tracestate, baggage). One that is not named fails the whole request, in the browser. They may read FORWARD_RESPONSE_HEADERS.',
+  }),
   NODE_ENV: text({
     default: 'development',
     why: 'production turns introspection, suggestions, EXPLAIN and the playground off.',
@@ -472,10 +476,11 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
   const lower = (list: readonly string[]) => Object.freeze(list.map((name) => name.toLowerCase()));
   const own = isOwn(values);
   const forward = lower(values.FORWARD_HEADERS);
+  const forwardBack = lower(values.FORWARD_RESPONSE_HEADERS);
   return Object.freeze({
     ...values,
     FORWARD_HEADERS: forward,
-    FORWARD_RESPONSE_HEADERS: lower(values.FORWARD_RESPONSE_HEADERS),
+    FORWARD_RESPONSE_HEADERS: forwardBack,
     limits: {
       tokens: values.LIMIT_TOKENS,
       depth: values.LIMIT_DEPTH,
@@ -487,7 +492,12 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
       items: values.LIMIT_ITEMS,
       valueDepth: values.LIMIT_VALUE_DEPTH,
     },
-    cors: { origins: values.CORS_ORIGINS, credentials: values.CORS_CREDENTIALS, headers: forward },
+    cors: {
+      origins: values.CORS_ORIGINS,
+      credentials: values.CORS_CREDENTIALS,
+      headers: [...forward, ...lower(values.CORS_HEADERS)],
+      exposed: forwardBack,
+    },
     introspection: values.INTROSPECTION === undefined ? own : values.INTROSPECTION === 'on',
     playground: values.PLAYGROUND === undefined ? own : values.PLAYGROUND === 'on',
     workers: values.WORKERS === 'auto' ? Math.min(availableParallelism(), WORKERS_MAX) : Number(values.WORKERS),

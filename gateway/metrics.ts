@@ -3,6 +3,7 @@ import { readyGauge, type Metrics } from '#libs/telemetry';
 import type { Endpoint } from './fetch/endpoint.js';
 import type { Upstreams } from './fetch/upstream.js';
 import type { Admission } from './http/admission.js';
+import type { PersistedDocuments } from './http/persisted-documents.js';
 import type { HttpServer } from './http/serve.js';
 import type { ServedSupergraph } from './supergraph/served.js';
 
@@ -26,6 +27,7 @@ export interface GatewayMetrics {
     served: ServedSupergraph;
     server: HttpServer;
     ended: EndedSessions | undefined;
+    persisted: PersistedDocuments | undefined;
     isReady: () => boolean;
   }): void;
 }
@@ -69,7 +71,7 @@ export function gatewayMetrics(metrics: Metrics): GatewayMetrics {
 }
 
 function watch(metrics: Metrics, parts: Parameters<GatewayMetrics['watch']>[0]): void {
-  const { upstreams, admission, served, server, ended, isReady } = parts;
+  const { upstreams, admission, served, server, ended, persisted, isReady } = parts;
   metrics.gauges([readyGauge('gateway', isReady)]);
   metrics.gauge(
     {
@@ -126,5 +128,16 @@ function watch(metrics: Metrics, parts: Parameters<GatewayMetrics['watch']>[0]):
   metrics.gauge(
     { name: 'tributary_supergraph_missing', help: '1: there is no supergraph to serve, not even an older one.' },
     (gauge) => gauge.set(served.current ? 0 : 1),
+  );
+  metrics.gauge(
+    { name: 'tributary_documents_registered', help: 'Documents of PERSISTED_DOCUMENTS that may be asked for.' },
+    (gauge) => gauge.set(persisted?.size ?? 0),
+  );
+  metrics.gauge(
+    {
+      name: 'tributary_documents_served',
+      help: '1: the file of PERSISTED_DOCUMENTS as it is holds, or there is to be none; 0: it is gone or broken, and the last good one holds.',
+    },
+    (gauge) => gauge.set(persisted?.trouble === undefined ? 1 : 0),
   );
 }

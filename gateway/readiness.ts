@@ -1,6 +1,7 @@
 import type { HeapWatch } from '#libs/lifecycle';
 import type { Admission } from './http/admission.js';
 import type { Readiness } from './http/health.controller.js';
+import type { PersistedDocuments } from './http/persisted-documents.js';
 import type { Reachable } from './supergraph/reachable.js';
 import type { ServedSupergraph } from './supergraph/served.js';
 
@@ -15,6 +16,7 @@ export class GatewayReadiness {
       readonly reachable: Reachable;
       readonly admission: Admission | undefined;
       readonly heap: HeapWatch;
+      readonly persisted: PersistedDocuments | undefined;
       /** Own readiness → that of all who share its port (workers/); absent: it is alone. */
       readonly everybody: ((own: Readiness) => Readiness) | undefined;
     },
@@ -22,7 +24,7 @@ export class GatewayReadiness {
 
   /** What those who share its port are told of it. */
   own(): Readiness {
-    const { served, reachable } = this.parts;
+    const { served, reachable, persisted } = this.parts;
     const current = served.current;
     const missing = current
       ? reachable.missing(current.supergraph)
@@ -34,6 +36,7 @@ export class GatewayReadiness {
       waitingFor,
       ...(current ? { supergraph: current.supergraph.id.slice(0, 12), ...current.engine.about } : {}),
       ...(current && served.trouble ? { newest: `not served: ${withoutAddresses(served.trouble)}` } : {}),
+      ...(persisted?.trouble === undefined ? {} : { documents: 'the newest are not served' }),
     };
   }
 

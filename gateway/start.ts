@@ -184,7 +184,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       );
     },
   });
-  const state = new GatewayReadiness({ served, reachable, admission, heap, everybody: parts.everybody });
+  const state = new GatewayReadiness({ served, reachable, admission, heap, persisted, everybody: parts.everybody });
   const readiness = (): Readiness => state.said();
   const playground = config.playground ? new Playground() : undefined;
   const server = await serve({
@@ -224,6 +224,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     served,
     server,
     ended,
+    persisted,
     isReady: () => readiness().ready,
   });
   let first: Promise<void> | undefined;

@@ -1,13 +1,34 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { isHeaderName } from './headers.js';
 import { Refusal } from './refusal.js';
 
 export interface CorsRules {
   /** Exact origins, or `*` for every one. */
   readonly origins: readonly string[];
   readonly credentials: boolean;
-  /** Headers that a page on those origins may send, besides the usual ones. */
+  /** Headers that a page on those origins may send, besides the usual ones; in lower case, as below. */
   readonly headers: readonly string[];
+  /** Headers of answers that it may read, besides the usual ones. */
+  readonly exposed: readonly string[];
 }
+
+/** What pages send: what this gateway reads, who an Apollo client says it is (`clientAwareness`), and the trace of a browser (W3C). */
+const SENT = [
+  'content-type',
+  'authorization',
+  'x-request-id',
+  'consistency-token',
+  'tributary-consistency',
+  'idempotency-key',
+  'tributary-cost',
+  'apollographql-client-name',
+  'apollographql-client-version',
+  'traceparent',
+  'tracestate',
+  'baggage',
+];
+
+const READ = ['x-request-id', 'consistency-token', 'retry-after', 'tributary-cost'];
 
 /** Any of these makes a browser ask first (a preflight), which CORS then decides. Apollo Server knows the first two. */
 const PREFLIGHTED = [
@@ -58,6 +79,12 @@ function isAllowed(origin: string, cors: CorsRules): boolean {
   return cors.origins.includes('*') || cors.origins.includes(origin);
 }
 
+/** Why CORS_HEADERS may not name this; undefined when it may. */
+export function whyNoPageHeader(name: string): string | undefined {
+  if (name === '*') return 'browsers take * for no token (authorization), and with cookies for nothing; name each';
+  return isHeaderName(name) ? undefined : 'it is no header name';
+}
+
 /** The headers that let a page of an allowed origin read the answer. */
 export function corsHeaders(origin: string | undefined, cors: CorsRules): Record<string, string> {
   if (cors.origins.length === 0) return {};
@@ -66,7 +93,7 @@ export function corsHeaders(origin: string | undefined, cors: CorsRules): Record
     // Never `*` together with credentials: the settings refuse that pair.
     'access-control-allow-origin': cors.origins.includes('*') ? '*' : origin,
     ...(cors.credentials ? { 'access-control-allow-credentials': 'true' } : {}),
-    'access-control-expose-headers': 'x-request-id, consistency-token, retry-after, tributary-cost',
+    'access-control-expose-headers': [...READ, ...cors.exposed].join(', '),
     vary: 'Origin',
   };
 }
@@ -78,17 +105,7 @@ export function preflightHeaders(origin: string | undefined, cors: CorsRules): R
   return {
     ...allowed,
     'access-control-allow-methods': 'GET, POST',
-    'access-control-allow-headers': [
-      'content-type',
-      'authorization',
-      'x-request-id',
-      'consistency-token',
-      'tributary-consistency',
-      'idempotency-key',
-      'tributary-cost',
-      ...PREFLIGHTED,
-      ...cors.headers,
-    ].join(', '),
+    'access-control-allow-headers': [...SENT, ...PREFLIGHTED, ...cors.headers].join(', '),
     'access-control-max-age': '600',
   };
 }

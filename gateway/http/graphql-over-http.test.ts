@@ -160,7 +160,7 @@ describe('answers', () => {
 });
 
 describe('pages of other origins', () => {
-  const cors = { origins: ['https://app.example'], credentials: true, headers: ['x-tenant'] };
+  const cors = { origins: ['https://app.example'], credentials: true, headers: ['x-tenant'], exposed: [] };
 
   it('are not shown by their browser what it keeps of the person before: what is private varies by who asks as well', async () => {
     const open = await startTinyHttp(schema, root, {

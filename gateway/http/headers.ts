@@ -26,7 +26,7 @@ const IDENTITY = new Set(['x-user-id', 'x-forwarded-user', 'x-gateway-secret', '
 /** Why this header may not be named in FORWARD_HEADERS or FORWARD_RESPONSE_HEADERS; undefined when it may. */
 export function whyNotForwarded(name: string, identity: 'off' | 'jwt'): string | undefined {
   const lower = name.toLowerCase();
-  if (!/^[a-z0-9!#$%&'*+.^_`|~-]+$/.test(lower)) return 'it is no header name';
+  if (!isHeaderName(name)) return 'it is no header name';
   if (CONNECTION.has(lower)) return 'it belongs to one connection or one body';
   // Some servers read x_user_id as x-user-id.
   const dashed = lower.replaceAll('_', '-');
@@ -35,6 +35,11 @@ export function whyNotForwarded(name: string, identity: 'off' | 'jwt'): string |
   if (identity === 'jwt' && lower === 'authorization')
     return 'with IDENTITY=jwt a subgraph is told who asks by the assertion, never by the token';
   return undefined;
+}
+
+/** A token (RFC 9110 §5.1). */
+export function isHeaderName(text: string): boolean {
+  return /^[a-z0-9!#$%&'*+.^_`|~-]+$/i.test(text);
 }
 
 /** The client's headers that FORWARD_HEADERS names. What `Connection:` lists is for us alone (RFC 9110 §7.6.1). */

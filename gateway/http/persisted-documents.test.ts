@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { buildSchema } from 'graphql';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { silent } from '#libs/telemetry';
+import { silent, type Logger } from '#libs/telemetry';
 import { startTinyHttp, type TinyHttp } from '../../test/tiny/tiny-http.js';
 import { PersistedDocuments, readManifest } from './persisted-documents.js';
 
@@ -33,9 +33,13 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-async function start({ safelist = false, content = manifest(ME, TOO_DEEP) } = {}): Promise<void> {
+async function start({
+  safelist = false,
+  content = manifest(ME, TOO_DEEP),
+  logger = silent,
+}: { safelist?: boolean; content?: string; logger?: Logger } = {}): Promise<void> {
   writeFileSync(file, content);
-  documents = new PersistedDocuments(file, { safelist, logger: silent, lookMs: 20 });
+  documents = new PersistedDocuments(file, { safelist, logger, lookMs: 20 });
   tiny = await startTinyHttp(schema, { me: { id: '1', friends: [] } }, { documentText: documents.textOf });
 }
 
@@ -117,6 +121,64 @@ describe('the file', () => {
     writeFileSync(file, '{"format":');
     await new Promise((go) => setTimeout(go, 60));
     expect(await ask({ query: other })).toEqual([200, { me: { friends: [] } }]);
+  });
+
+  const OTHER = '{me{friends{id}}}';
+  const until = async (holds: () => boolean): Promise<void> => {
+    for (const deadline = Date.now() + 30_000; !holds() && Date.now() < deadline;)
+      await new Promise((go) => setTimeout(go, 5));
+    expect(holds()).toBe(true);
+  };
+
+  it('is another one also when its date is not: a copy that keeps it, an image whose files are all of one day', async () => {
+    const day = new Date('2020-01-01');
+    const write = (...texts: string[]): void => {
+      writeFileSync(`${file}.new`, manifest(...texts));
+      utimesSync(`${file}.new`, day, day);
+      renameSync(`${file}.new`, file);
+    };
+    await start();
+    write(ME);
+    await until(() => documents!.size === 1);
+    const { mtimeMs } = statSync(file);
+    write(OTHER, ME);
+    await until(() => documents!.size === 2);
+    expect(await ask({ documentId: hash(OTHER) })).toEqual([200, { me: { friends: [] } }]);
+    // Of the same length, too.
+    write('{me{__typename}}');
+    await until(() => documents!.size === 1);
+    write('{me{friends{a}}}');
+    await until(() => documents!.has('{me{friends{a}}}'));
+    // Control: by the date alone, all of these were one.
+    expect(statSync(file).mtimeMs).toBe(mtimeMs);
+  });
+
+  it('that is gone or broken is told once each, and no more when it is back, though it is the same', async () => {
+    const said: string[] = [];
+    const logger = {
+      ...silent,
+      error: ({ error }: { error: string }) => said.push(error),
+      info: () => undefined,
+    } as unknown as Logger;
+    const place = join(folder, 'place');
+    mkdirSync(place);
+    file = join(place, 'documents.json');
+    await start({ content: manifest(ME), logger });
+    expect(documents!.trouble).toBeUndefined();
+    // Of a folder that is moved away and back no file has changed.
+    renameSync(place, `${place}.away`);
+    await until(() => documents!.trouble !== undefined);
+    await new Promise((go) => setTimeout(go, 100));
+    expect(said).toEqual([expect.stringContaining('ENOENT')]);
+    renameSync(`${place}.away`, place);
+    await until(() => documents!.trouble === undefined);
+    writeFileSync(file, '{"format":');
+    await until(() => documents!.trouble !== undefined);
+    await new Promise((go) => setTimeout(go, 100));
+    expect(said).toEqual([expect.stringContaining('ENOENT'), expect.stringContaining('JSON')]);
+    expect([documents!.size, documents!.has(ME)]).toEqual([1, true]);
+    writeFileSync(file, manifest(ME, OTHER));
+    await until(() => documents!.trouble === undefined && documents!.size === 2);
   });
 
   it('takes what Relay’s compiler writes as well', () => {

@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import type { Logger } from '#libs/telemetry';
+import { markOf } from '../file-mark.js';
 import type { GraphqlRequest } from './read-request.js';
 import { Refusal } from './refusal.js';
 
@@ -26,8 +27,8 @@ const LOOK_MS = 2_000;
  * not depend on how a document came: the text goes the same way as one that was sent.
  *
  * The file is what `npm run documents` writes, which is Apollo's manifest (`format: apollo-persisted-query-manifest`), or
- * the `{ id: text }` that Relay's compiler writes. It is looked at again every 2 s; one that cannot be read leaves the last
- * good one, and at the start ends it.
+ * the `{ id: text }` that Relay's compiler writes. It is looked at again every 2 s; one that is gone or cannot be read leaves
+ * the last good one, which is said once, and at the start ends it.
  */
 export class PersistedDocuments {
   #file: string;
@@ -35,7 +36,8 @@ export class PersistedDocuments {
   #logger: Logger;
   #byId = new Map<string, string>();
   #texts = new Set<string>();
-  #read = 0;
+  #mark = '';
+  #trouble: string | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(file: string, rules: { readonly safelist: boolean; readonly logger: Logger; readonly lookMs?: number }) {
@@ -80,26 +82,44 @@ export class PersistedDocuments {
     return this.#byId.size;
   }
 
+  /** Why the file as it is now does not hold, and the last good one does; with its path, so for the log alone. */
+  get trouble(): string | undefined {
+    return this.#trouble;
+  }
+
   close(): void {
     clearInterval(this.#timer);
   }
 
   #look(): void {
     try {
-      if (statSync(this.#file).mtimeMs === this.#read) return;
-      this.#take();
+      if (!this.#take()) return;
+      this.#trouble = undefined;
       this.#logger.info({ documents: this.size }, 'The registered documents changed');
     } catch (error) {
-      this.#logger.error({ error: String(error) }, 'The registered documents cannot be read; the last good ones stay');
+      const trouble = String(error);
+      if (trouble !== this.#trouble)
+        this.#logger.error({ error: trouble }, 'The registered documents cannot be read; the last good ones stay');
+      this.#trouble = trouble;
     }
   }
 
-  #take(): void {
-    const { mtimeMs } = statSync(this.#file);
-    // Also when it is wrong: it is said once, not at every look.
-    this.#read = mtimeMs;
-    this.#byId = readManifest(readFileSync(this.#file, 'utf8'));
-    this.#texts = new Set(this.#byId.values());
+  /** False: they are those that were read. */
+  #take(): boolean {
+    const before = this.#mark;
+    // What could not be read is read as soon as it can be.
+    this.#mark = '';
+    const mark = markOf(statSync(this.#file));
+    if (mark !== before) {
+      const text = readFileSync(this.#file, 'utf8');
+      this.#mark = mark;
+      this.#byId = readManifest(text);
+      this.#texts = new Set(this.#byId.values());
+      return true;
+    }
+    // Also when it is wrong: that is found out once, not at every look.
+    this.#mark = before;
+    return false;
   }
 }
 

@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { request, type Dispatcher } from 'undici';
 import type { Call } from '#libs/identity';
 import type { Logger } from '#libs/telemetry';
+import { markOf } from '../file-mark.js';
 import { compose, type ServiceSdl } from './compose.js';
 import type { ComposerChoice } from './composers.js';
 import { SupergraphError } from './supergraph.js';
@@ -18,9 +19,7 @@ export function fileSource(path: string): SupergraphSource {
   return {
     from: path,
     async read() {
-      // Size and both times: an editor that keeps the modification time still changes the inode's.
-      const { mtimeMs, ctimeMs, size } = await stat(path);
-      const now = `${mtimeMs} ${ctimeMs} ${size}`;
+      const now = markOf(await stat(path));
       if (now === seen) return undefined;
       const sdl = await readFile(path, 'utf8');
       seen = now;

@@ -5,17 +5,27 @@ import { cacheExchange, Client, fetchExchange } from '@urql/core';
 import { parse } from 'graphql';
 import { ClientError, GraphQLClient } from 'graphql-request';
 import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { chromium } from 'playwright-core';
+import { silent } from '#libs/telemetry';
+import { secretsFrom } from '../../commands/databases.js';
+import { documentsCommand } from '../../commands/documents.js';
+import { gatewayEnvironment } from '../../commands/everything.js';
+import { readGatewayConfig } from '../../gateway/config.js';
+import { startGateway, type RunningGateway } from '../../gateway/start.js';
 import { PASSWORD } from '../people.js';
 import { withServer } from '../servers/needs.js';
-import { startWorld, type World } from '../world.js';
+import { PATIENT, startWorld, type World } from '../world.js';
 
 /** What a front end's author writes first, with the client as its manual's first page sets it up: an address and no more. */
+const MASTER = 'a-secret-of-which-all-others-are-made';
 let world: World;
 let url: string;
 let authorization: string;
 beforeAll(async () => {
-  world = await startWorld({ SEED: 'demo' });
+  world = await startWorld({ SEED: 'demo', ASSERTION_SECRET: MASTER });
   ({ url } = world.gateway);
   const answer = await world.ask(LOG_IN, { input: { handle: 'bob', password: PASSWORD } });
   const { token } = answer.data!['logIn'] as { token: string };
@@ -175,6 +185,114 @@ describe('urql', () => {
       }
     }, 180_000);
   });
+});
+
+/** What `npm run documents` wrote from the front end's files, before the same services, by what the clients make of those texts themselves. */
+describe('where only registered documents run', () => {
+  const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+  const folder = mkdtempSync(join(tmpdir(), 'front-end-'));
+  const out = join(folder, 'documents.json');
+  let gateway: RunningGateway;
+  const register = (name: string, text: string): void => {
+    writeFileSync(join(folder, `${name}.graphql`), text);
+    const said: string[] = [];
+    expect([documentsCommand([folder, '--typename', '--out', out], (line) => said.push(line)), said]).toEqual([
+      0,
+      [expect.stringContaining(' 1 of them new')],
+    ]);
+  };
+  beforeAll(async () => {
+    register('profile', PROFILE);
+    const env = { ...PATIENT, PORT: '0', SAFELIST: 'on', PERSISTED_DOCUMENTS: out, METRICS_PORT: '0' };
+    const all = gatewayEnvironment(env, '', secretsFrom(MASTER), world.subgraphs);
+    gateway = await startGateway(readGatewayConfig(all), { logger: silent });
+    await gateway.ready();
+  }, 120_000);
+  afterAll(async () => {
+    await gateway?.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  const apollo = (link: ApolloLink) =>
+    new ApolloClient({
+      link: ApolloLink.concat(link, new HttpLink({ uri: gateway.url })),
+      cache: new InMemoryCache(),
+    });
+  const asked = async (body: object): Promise<[number, unknown]> => {
+    const response = await fetch(gateway.url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ variables: { handle: 'alice' }, ...body }),
+    });
+    const { data, errors } = (await response.json()) as { data?: unknown; errors?: { extensions: { code: string } }[] };
+    return [response.status, errors?.[0]?.extensions.code ?? data];
+  };
+
+  it('Apollo Client is answered by its hash, and by its text; urql by its text', async () => {
+    const texts: (string | undefined)[] = [];
+    const watched = new ApolloLink((operation, forward) => {
+      texts.push(
+        (operation.getContext()['http'] as { includeQuery?: boolean } | undefined)?.includeQuery === false
+          ? undefined
+          : 'text',
+      );
+      return forward(operation);
+    });
+    for (const link of [ApolloLink.from([new PersistedQueryLink({ sha256 }), watched]), watched]) {
+      const { data } = await apollo(link).query({ query: parse(PROFILE), variables: { handle: 'alice' } });
+      expect(data).toMatchObject({ userByHandle: alice });
+    }
+    // Once, without the text: the hash is the one that was registered.
+    expect(texts).toEqual([undefined, 'text']);
+    const urql = new Client({ url: gateway.url, exchanges: [cacheExchange, fetchExchange] });
+    const { error, data } = await urql.query(PROFILE, { handle: 'alice' }).toPromise();
+    expect([error, data]).toEqual([undefined, { userByHandle: alice }]);
+  });
+
+  it('control: what nobody registered is refused, as a text and by its hash', async () => {
+    const link = new PersistedQueryLink({ sha256 });
+    const told = await apollo(link)
+      .query({ query: parse(TIMELINE) })
+      .catch((error: unknown) => error);
+    expect(CombinedGraphQLErrors.is(told) && told.errors[0]?.extensions?.['code']).toBe('FORBIDDEN');
+    expect(await asked({ query: TIMELINE })).toEqual([403, 'FORBIDDEN']);
+    expect(await asked({ documentId: sha256(TIMELINE) })).toEqual([200, 'PERSISTED_QUERY_NOT_FOUND']);
+  });
+
+  it('the documents of the next release are known while it runs, and it tells of a file that is broken', async () => {
+    const NEXT = 'query Next($handle: String!) { userByHandle(handle: $handle) { handle } }';
+    const next = {
+      documentId: sha256(
+        'query Next($handle: String!) {\n  userByHandle(handle: $handle) {\n    handle\n    __typename\n  }\n}',
+      ),
+    };
+    const told = async (): Promise<(string | undefined)[]> => {
+      const figures = await (await fetch(gateway.metricsUrl()!)).text();
+      return ['registered', 'served'].map(
+        (what) => new RegExp(`^tributary_documents_${what} (\\d)$`, 'm').exec(figures)?.[1],
+      );
+    };
+    const until = async (what: readonly string[]): Promise<void> => {
+      for (const deadline = Date.now() + 60_000; String(await told()) !== String(what) && Date.now() < deadline;)
+        await new Promise((go) => setTimeout(go, 50));
+      expect(await told()).toEqual(what);
+    };
+    expect([await told(), await asked(next)]).toEqual([
+      ['1', '1'],
+      [200, 'PERSISTED_QUERY_NOT_FOUND'],
+    ]);
+    register('next', NEXT);
+    await until(['2', '1']);
+    expect(await asked(next)).toEqual([200, { userByHandle: { handle: 'alice', __typename: 'User' } }]);
+    rmSync(out);
+    await until(['2', '0']);
+    expect(gateway.readiness()).toMatchObject({ ready: true, documents: 'the newest are not served' });
+    expect((await asked(next))[0]).toBe(200);
+    rmSync(join(folder, 'next.graphql'));
+    register('profile', PROFILE);
+    await until(['1', '1']);
+    expect(gateway.readiness()).not.toHaveProperty('documents');
+  }, 180_000);
 });
 
 interface Sent {

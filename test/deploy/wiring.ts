@@ -32,6 +32,9 @@ export const PROGRAMS: Readonly<Record<string, Program>> = {
   },
 };
 
+/** What every program reads before it has settings. */
+export const EVERYBODY = ['LOG_LEVEL'];
+
 /** What the images that are not ours read. */
 const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   postgres: ['POSTGRES_USER', 'POSTGRES_DB', 'POSTGRES_PASSWORD'],
@@ -86,7 +89,7 @@ function isKnown(variable: string, service: ComposeService, file: ComposeFile): 
     const rest = variable.startsWith(family) ? variable.slice(family.length) : '';
     return file.services[rest.toLowerCase()] !== undefined;
   });
-  return Object.hasOwn(program.settings, variable) || inFamily;
+  return Object.hasOwn(program.settings, variable) || inFamily || EVERYBODY.includes(variable);
 }
 
 const PORTS: Readonly<Record<string, number>> = { postgres: 5432, redis: 6379, 'jaegertracing/all-in-one': 4318 };

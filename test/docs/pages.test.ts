@@ -1,18 +1,29 @@
 import { expect, it } from '@jest/globals';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { ROOT } from '../../commands/root.js';
+import { RULES } from '../watch/queries.js';
 import { blocksOf, pages, readPage } from './markdown.js';
 
 /** A changelog names what was, the style guide what could be; every other page what is. */
 const present = pages().filter((file) => !['CHANGELOG.md', 'STYLE.md'].includes(file));
 
-it('every link of a page leads to a file that is there', () => {
+it('every link of a page leads to a file, and to a heading of it, that is there', () => {
   expect(present.flatMap((file) => deadLinks(file, readPage(file)))).toEqual([]);
 });
 
 it('every file that a page names is there', () => {
   expect(present.flatMap((file) => missingFiles(file, readPage(file)))).toEqual([]);
+});
+
+it('every alert of docs/running.md is there, and every figure of ours that a page names is told by somebody', () => {
+  expect(missingAlerts(readPage('docs/running.md'))).toEqual([]);
+  expect(present.flatMap((file) => missingFigures(file, readPage(file)))).toEqual([]);
+  // Control.
+  expect(missingAlerts('`EventsWait`, `EventsWeight`')).toEqual(['EventsWeight']);
+  expect(missingFigures('docs/x.md', '`tributary_ready{service}` and `tributary_steady`')).toEqual([
+    'docs/x.md names tributary_steady, which nobody tells',
+  ]);
 });
 
 it('the two paths name a file in every step', () => {
@@ -32,8 +43,11 @@ it('every table ends where its lines end: what follows without an empty line is 
 });
 
 it('control: a link and a name that lead nowhere are found', () => {
-  expect(deadLinks('docs/x.md', '[here](settings.md) [there](setings.md#top) [out](https://example.org)')).toEqual([
+  const links =
+    '[here](settings.md#gateway) [there](setings.md#top) [below](settings.md#gatewy) [out](https://example.org)';
+  expect(deadLinks('docs/x.md', links)).toEqual([
     'docs/x.md links to setings.md, which is not there',
+    'docs/x.md links to settings.md#gatewy, which is not there',
   ]);
   expect(missingFiles('docs/x.md', 'see `libs/loader/loader.ts`, `loaders.ts`, `libs/*/x.ts` and `loader.ts`')).toEqual(
     ['docs/x.md names loaders.ts, which is not there'],
@@ -42,10 +56,53 @@ it('control: a link and a name that lead nowhere are found', () => {
 
 function deadLinks(file: string, text: string): string[] {
   return [...text.matchAll(/\]\(([^)\s]+)\)/g)]
-    .map(([, target = '']) => target.split('#')[0] ?? '')
-    .filter((target) => target !== '' && !/^[a-z]+:/.test(target))
-    .filter((target) => !existsSync(join(ROOT, dirname(file), target)))
+    .map(([, target = '']) => target)
+    .filter((target) => !/^[a-z]+:/.test(target))
+    .flatMap((target) => {
+      const [path = '', heading] = target.split('#');
+      const to = path === '' ? file : join(dirname(file), path);
+      if (!existsSync(join(ROOT, to))) return [path];
+      return heading === undefined || !to.endsWith('.md') || headingsOf(to, text, file).has(heading) ? [] : [target];
+    })
     .map((target) => `${file} links to ${target}, which is not there`);
+}
+
+/** What a link to each heading of a page ends in, as GitHub makes it: small letters, no signs, lines for spaces. */
+function headingsOf(page: string, own: string, file: string): Set<string> {
+  const text = page === file ? own : readPage(page);
+  return new Set(
+    [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+      heading
+        .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+        .trim()
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N}_\- ]/gu, '')
+        .replaceAll(' ', '-'),
+    ),
+  );
+}
+
+/** `EventsWait`. */
+function missingAlerts(text: string): string[] {
+  const named = [...text.matchAll(/`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`/g)].map(([, name = '']) => name);
+  return named.filter((name) => !RULES.some(({ alert }) => alert === name));
+}
+
+/** `tributary_ready{service}`. */
+function missingFigures(file: string, text: string): string[] {
+  return [...text.matchAll(/`(tributary_\w+)/g)]
+    .filter(([, name = '']) => !programTexts().some((source) => source.includes(`'${name}'`)))
+    .map(([, name]) => `${file} names ${name}, which nobody tells`);
+}
+
+let texts: readonly string[] | undefined;
+function programTexts(): readonly string[] {
+  texts ??= ['gateway', 'subgraphs', 'libs'].flatMap((folder) =>
+    readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts'))
+      .map((path) => readFileSync(join(ROOT, folder, path), 'utf8')),
+  );
+  return texts;
 }
 
 /** `libs/loader/loader.ts` from the root or from the page's folder; a bare `loader.ts` anywhere. */

@@ -93,7 +93,7 @@ export async function startTinyHttp(
   const parts: GraphqlOverHttpParts = {
     served,
     identity: noIdentity,
-    cors: { origins: [], credentials: false, headers: [] },
+    cors: { origins: [], credentials: false, headers: [], exposed: [] },
     forward: [],
     bodyBytesMax: 256 * 1024,
     timeoutMs: 10_000,

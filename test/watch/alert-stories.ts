@@ -33,6 +33,7 @@ const up = (job: string, program: string): string =>
 const [served, missing] = ['served', 'missing'].map(
   (what) => `tributary_supergraph_${what}{instance="gateway-1:9464"}`,
 ) as [string, string];
+const documents = 'tributary_documents_served{instance="gateway-1:9464"}';
 const breaker = (state: string): string =>
   `tributary_subgraph_breaker_state{server_address="http://users:4001",state="${state}"}`;
 const quarantined = (why: string): string => `tributary_quarantined_events{service="posts",why="${why}"}`;
@@ -296,6 +297,13 @@ export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
     well: { [served]: always(0), [missing]: always(1) },
     bad: { [served]: always(0), [missing]: always(0) },
     by: '5m',
+    labels: gateway,
+  },
+  DocumentsNotServed: {
+    // Somebody writes them in place, and is looked at in the midst of it.
+    well: { [documents]: '1+0x20 0 0 1+0x100' },
+    bad: { [documents]: always(0) },
+    by: '2m',
     labels: gateway,
   },
   EventsWait: {
