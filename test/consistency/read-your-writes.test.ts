@@ -112,7 +112,10 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
     variables: Record<string, unknown> = {},
     headers: Record<string, string> = {},
   ): Promise<Answer> {
-    return askAt(gateway.url, query, variables, { ...(who ? { authorization: `Bearer ${who.token}` } : {}), ...headers });
+    return askAt(gateway.url, query, variables, {
+      ...(who ? { authorization: `Bearer ${who.token}` } : {}),
+      ...headers,
+    });
   }
 
   /** As a gateway asks a service. */
