@@ -69,7 +69,7 @@ class Browser {
 
 const RESPONSE = { destroyed: false, once: () => RESPONSE } as unknown as ServerResponse;
 const requestOf = (cookie: string | undefined): IncomingMessage =>
-  ({ headers: { ...(cookie === undefined ? {} : { cookie }) }, socket: {} }) as unknown as IncomingMessage;
+  ({ headers: { cookie }, socket: {} }) as unknown as IncomingMessage;
 const writeOf = (aggregate: string, at: number): Write => ({ source: 'posts', aggregate, version: 1, at });
 const aggregatesOf = (consistency: RequestConsistency | undefined): string[] =>
   (consistency?.writes ?? []).map(({ aggregate }) => aggregate);
