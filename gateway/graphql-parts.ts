@@ -106,5 +106,15 @@ const MONOTONIC_READS_OF = {
 
 function consistencyOf(config: GatewayConfig, clock: Clock): Consistency | undefined {
   const { CONSISTENCY_SECRET: secret, CONSISTENCY_TOKEN_S: lifetimeS } = config;
-  return secret === undefined ? undefined : new Consistency(new ConsistencyTokens({ secret, lifetimeS, clock }));
+  if (secret === undefined) return undefined;
+  const mutationS = (config.ARRIVAL_TIMEOUT_MS + config.REQUEST_TIMEOUT_MS) / 1_000;
+  return new Consistency(new ConsistencyTokens({ secret, lifetimeS, clock }), {
+    overlapS: mutationS + CLOCKS_APART_S + LINES_S,
+    proxies: config.TRUSTED_PROXIES,
+  });
 }
+
+/** Of two gateways, as far as one takes what the other made. */
+const CLOCKS_APART_S = 60;
+/** To a browser and back, on a poor line. */
+const LINES_S = 30;

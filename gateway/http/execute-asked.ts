@@ -94,7 +94,7 @@ export async function executeAsked(
     const willPlan = paying && once(() => void paying.owe(request, subject, documents.planning(operation)));
     if (trace?.recorded) trace.set(asAttributes(operation));
     if (request.headers[COST_HEADER] !== undefined) responseHeaders.push([COST_HEADER, String(cost)]);
-    consistency = parts.consistency?.of(request, subject, operation.type);
+    consistency = parts.consistency?.of(request, response, subject, operation.type);
     const forwarded = forwardedHeaders(request.headers, parts.forward);
     const key = idempotencyOf(request, operation, asked.variables);
     const headers = operation.type === 'mutation' ? withCaller(forwarded, request, bearer, key, parts) : forwarded;

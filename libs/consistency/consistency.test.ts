@@ -117,6 +117,18 @@ describe('a consistency token', () => {
     (token) => refused(token, 'user_a'),
   );
 
+  it('may come with others of the same person, all of which hold; one that is none, or a seventeenth, and none is taken', () => {
+    const many = Array.from({ length: 16 }, (_, nth) => [longest(nth)]);
+    const list = many.map((one) => tokens.make('user_a', one));
+    expect(tokens.readAll(list.join(', '), 'user_a')).toEqual(many.flat());
+    expect(tokens.readAll(list[0]!, 'user_a')).toEqual(many[0]);
+    const foreign = tokens.make('user_b', written);
+    for (const wrong of [[...list.slice(1), foreign], [...list, list[0]], [list[0], ''], [foreign], ['']])
+      expect(() => tokens.readAll(wrong.join(','), 'user_a')).toThrow(
+        expect.objectContaining({ code: 'CONSISTENCY_TOKEN_REFUSED' }),
+      );
+  });
+
   it('made by another secret is refused', () => {
     const forger = new ConsistencyTokens({ secret: `${SECRET}!`, lifetimeS: 300, clock: () => nowS * 1_000 });
     refused(forger.make('user_a', written), 'user_a');

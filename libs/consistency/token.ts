@@ -1,10 +1,12 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { Failure } from '#libs/failure';
-import { parseWrites, writesText, WRITES_TEXT_MAX, type Write } from './writes.js';
+import { mergeWrites, parseWrites, writesText, WRITES_TEXT_MAX, type Write } from './writes.js';
 
 /** How far the clocks of two gateways may be apart. */
 const CLOCK_SKEW_S = 60;
 const MAC_BYTES = 16;
+/** So many a client may send at once, in one header or several. */
+const TOKENS_MAX = 16;
 
 /**
  * Makes and reads the token that a client carries from its writes to its reads: `1.<made at>.<writes>.<MAC>`, in characters
@@ -40,6 +42,14 @@ export class ConsistencyTokens {
     // From here on a gateway of ours wrote it.
     const writes = parseWrites(text) ?? [];
     return writes.filter(({ at }) => at > now - this.lifetimeS);
+  }
+
+  /** Of a client that keeps several: `token, token`. Each has to be this bearer's. Throws CONSISTENCY_TOKEN_REFUSED. */
+  readAll(tokens: string, subject: string | null): Write[] {
+    if (!tokens.includes(',')) return this.read(tokens, subject);
+    const list = tokens.split(',', TOKENS_MAX + 1);
+    if (list.length > TOKENS_MAX) throw refused(`there are more than ${TOKENS_MAX}`);
+    return mergeWrites(...list.map((token) => this.read(token.trim(), subject)));
   }
 
   /** Seconds since 1970. */

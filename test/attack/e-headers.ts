@@ -36,6 +36,47 @@ const IDENTITY: Table = {
   'E7 a cookie that says otherwise': [asAlice({ cookie: 'session=bob; authorization=bob' }), 200, isAlice],
 };
 
+/** As many as there is room for in a request's headers. */
+const COOKIES = (cookie: (nth: number) => string, many: number): Record<string, string> => ({
+  cookie: Array.from({ length: many }, (_, nth) => cookie(nth)).join('; '),
+});
+const numbered = (nth: number): string => String(nth).padStart(6, 'a');
+
+/** What a browser carries of its writes (gateway/http/consistency.ts): whatever it says, who asks is answered. */
+const WRITES: Table = {
+  'E7 400 cookies of writes': [asAlice(COOKIES((nth) => `consistency-token.${numbered(nth)}=x`, 400)), 200, isAlice],
+  'E7 100 cookies of writes that look like ours': [
+    asAlice(
+      COOKIES((nth) => `consistency-token.${numbered(nth)}=1.sm0x2k.posts!post:a.1.sm0x2k.${'A'.repeat(22)}`, 100),
+    ),
+    200,
+    isAlice,
+  ],
+  'E7 one cookie of writes, a hundred times': [
+    asAlice(COOKIES(() => `consistency-token=1.a.posts!post:a.1.a.${'A'.repeat(22)}`, 100)),
+    200,
+    isAlice,
+  ],
+  'E7 cookies of writes by other names': [
+    asAlice({
+      cookie:
+        'consistency-token.=x; consistency-token.__proto__=x; consistency-token.a\tb=x; =consistency-token.aaaaaa; ;',
+    }),
+    200,
+    isAlice,
+  ],
+  'E7 a thousand tokens of writes in a header': [
+    asAlice({ 'consistency-token': Array.from({ length: 1_000 }, () => 'x').join(', ') }),
+    400,
+    'CONSISTENCY_TOKEN_REFUSED',
+  ],
+  'E7 ninety headers of tokens of writes': [
+    asAlice({ 'consistency-token': Array.from({ length: 90 }, () => `1.a.posts!post:a.1.a.${'A'.repeat(22)}`) }),
+    400,
+    'CONSISTENCY_TOKEN_REFUSED',
+  ],
+};
+
 /** None of them reaches a service: what those heard is looked at after each attack (heard.ts). */
 const FORGED_NAMES = [
   'x-user-id',
@@ -160,7 +201,7 @@ const SOCIAL: Table = {
 };
 
 export const headers: readonly Attack[] = [
-  ...attacks('social', IDENTITY),
+  ...attacks('social', { ...IDENTITY, ...WRITES }),
   ...attacks('gateway', { ...HEADERS, ...FORGED }),
   ...attacks('social', SOCIAL),
 ];

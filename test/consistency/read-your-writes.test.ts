@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import pg from 'pg';
+import type { Browser } from 'playwright-core';
 import { UP_TO_HEADER, writesText } from '#libs/consistency';
 import type { DomainEvent } from '#libs/events';
 import { CODES, type Code } from '#libs/failure';
@@ -12,16 +13,19 @@ import { readGatewayConfig } from '../../gateway/config.js';
 import { startGateway, type RunningGateway } from '../../gateway/start.js';
 import * as postsBulk from '../../subgraphs/posts/bulk.js';
 import * as usersBulk from '../../subgraphs/users/bulk.js';
+import { openBrowser } from '../browser.js';
 import { cast, publish } from '../journeys/cast.js';
 import { alice, bob, carol } from '../people.js';
 import { withServer } from '../servers/needs.js';
 import { askAt, PATIENT, startWorld, type Answer, type Person, type World } from '../world.js';
+import { CookieJar } from './cookie-jar.js';
 import { ownServers, type OwnServers } from './own-servers.js';
 
 /** Redis' own number for a place apart. */
 const REDIS_DATABASE = 8;
 const HOME = '{ homeTimeline(first: 5) { edges { node { id } } } }';
 const FOLLOW = 'mutation($id: ID!) { follow(userId: $id) { id viewerFollows } }';
+const EDIT = 'mutation { editProfile(input: { bio: "new" }) { id } }';
 const BLOCK = 'mutation($id: ID!) { block(userId: $id) { id } }';
 const LIKE = 'mutation($id: ID!) { likePost(postId: $id) { id } }';
 const REPLY = 'mutation($id: ID!) { publishPost(input: { body: "no", inReplyToId: $id }) { id } }';
@@ -96,13 +100,7 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
 
   /** Until the consumer stands at the lock: from then on whoever is not shown the effect is shown what is old. */
   async function untilHeldBack(): Promise<void> {
-    for (;;) {
-      const { rowCount } = await posts.query(
-        `SELECT FROM pg_locks WHERE relation IN ('follow_edges'::regclass, 'block_edges'::regclass) AND NOT granted`,
-      );
-      if (rowCount) return;
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
+    await untilBlocked(posts, 'follow_edges', 'block_edges');
   }
 
   function ask(
@@ -177,6 +175,36 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
       const read = await reading;
       expect(read.data).toEqual({ post: null });
       expect(read.headers.get('cache-control')).toBe('private, no-store');
+    });
+
+    it('is shown both of two writes that were under way at once, whichever answer its browser is told last', async () => {
+      const [a, b] = (await cast(world, alice, bob)) as [Person, Person];
+      const id = await publish(b, 'hello');
+      await world.settle();
+      await holdBack();
+      const [follow, edit] = await Promise.all([ask(first(), a, FOLLOW, { id: b.id }), ask(second(), a, EDIT)]);
+      expect([follow.errors, edit.errors]).toEqual([[], []]);
+      await untilHeldBack();
+      const [editLast, followLast] = [
+        [follow, edit],
+        [edit, follow],
+      ].map((told) => {
+        const jar = new CookieJar();
+        for (const { headers } of told) for (const cookie of headers.getSetCookie()) jar.set(cookie);
+        return jar;
+      }) as [CookieJar, CookieJar];
+      // The control: of one cookie for all answers the last is left, and the read is answered now, and is too old.
+      const one = editLast.header((name) => name === 'consistency-token') ?? '';
+      expect(home(await ask(second(), a, HOME, {}, { cookie: one }))).toEqual([]);
+      // So it is with a header of the last answer; a program that sends both is shown both.
+      const headers = [
+        ...[editLast, followLast].map((jar) => ({ cookie: jar.header() ?? '' })),
+        { 'consistency-token': [follow, edit].map(tokenOf).join(', ') },
+      ];
+      const reading = headers.map((sent) => ask(second(), a, HOME, {}, sent));
+      await untilWaiting(world);
+      await release();
+      for (const read of await Promise.all(reading)) expect(home(read)).toEqual([id]);
     });
 
     it('is answered by the database where a service keeps it, when it asks for monotonic reads; who may not is told', async () => {
@@ -514,12 +542,63 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
   it('gets a cookie that no script reads and no foreign site sends, Secure behind https', async () => {
     const [a, b] = (await cast(world, alice, bob)) as [Person, Person];
     const plain = await ask(world.gateway, a, FOLLOW, { id: b.id });
-    expect(plain.headers.get('set-cookie')).toBe(
-      `consistency-token=${tokenOf(plain)}; Max-Age=300; Path=/; HttpOnly; SameSite=Lax`,
-    );
+    const attributes = 'Max-Age=300; Path=/; HttpOnly; SameSite=Lax';
+    const [common, own, ...more] = plain.headers.getSetCookie();
+    expect(common).toBe(`consistency-token=${tokenOf(plain)}; ${attributes}`);
+    expect(own).toMatch(new RegExp(`^consistency-token\\.[\\w-]{6}=[^;]+; ${attributes}$`));
+    expect(more).toEqual([]);
     const https = await ask(world.gateway, a, BLOCK, { id: b.id }, { 'x-forwarded-proto': 'https' });
-    expect(https.headers.get('set-cookie')).toMatch(/; Secure$/);
+    for (const cookie of https.headers.getSetCookie()) expect(cookie).toMatch(/; Secure$/);
     expect((await ask(world.gateway, a, HOME)).headers.get('set-cookie')).toBeNull();
+  });
+
+  withServer('chromium', 'in a browser', (executablePath) => {
+    let browser: Browser;
+    let users: pg.Client;
+    beforeAll(async () => {
+      browser = await openBrowser(executablePath);
+      users = new pg.Client({ connectionString: servers.env['USERS_DATABASE_URL'] ?? '' });
+      await users.connect();
+    }, 120_000);
+    afterAll(async () => {
+      await users?.end();
+      await browser?.close();
+    }, 60_000);
+
+    it('is shown what was answered first, when the mutation that was sent before it is answered last', async () => {
+      const [a, b] = (await cast(world, alice, bob)) as [Person, Person];
+      const id = await publish(b, 'hello');
+      await world.settle();
+      const page = await browser.newPage();
+      await page.goto(new URL('/health/live', world.gateway.url).href);
+      const fromPage = (query: string, variables: object = {}): Promise<Pick<Answer, 'data'>> =>
+        page.evaluate(
+          async ([token, body]) => {
+            const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}` };
+            return (await fetch('/graphql', { method: 'POST', headers, body })).json() as Promise<Answer>;
+          },
+          [a.token, JSON.stringify({ query, variables })] as const,
+        );
+      await holdBack();
+      await users.query('BEGIN; LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE');
+      const editing = fromPage(EDIT);
+      await untilBlocked(users, 'users');
+      expect(await fromPage(FOLLOW, { id: b.id })).toMatchObject({ data: { follow: { id: b.id } } });
+      await users.query('COMMIT');
+      expect(await editing).toMatchObject({ data: { editProfile: { id: a.id } } });
+      await untilHeldBack();
+      const cookies = await page.context().cookies();
+      expect(cookies.map(({ httpOnly, sameSite }) => [httpOnly, sameSite])).toEqual(
+        Array.from({ length: 3 }, () => [true, 'Lax']),
+      );
+      // The control: so it was with the one that both answers set.
+      const common = cookies.find(({ name }) => name === 'consistency-token')?.value ?? '';
+      expect(home(await ask(world.gateway, a, HOME, {}, { 'consistency-token': common }))).toEqual([]);
+      const reading = fromPage(HOME);
+      await untilWaiting(world);
+      await release();
+      expect(home((await reading) as Answer)).toEqual([id]);
+    }, 120_000);
   });
 
   it('who brings no token waits for nothing and asks nothing more', async () => {
@@ -534,6 +613,18 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
     expect(seen.statements['posts']).toBe(two.statements['posts']);
   });
 });
+
+/** Until somebody waits for a lock of one of these tables. */
+async function untilBlocked(client: pg.Client, ...tables: readonly string[]): Promise<void> {
+  for (;;) {
+    const { rowCount } = await client.query(
+      'SELECT FROM pg_locks WHERE relation = ANY ($1::regclass[]) AND NOT granted',
+      [tables],
+    );
+    if (rowCount) return;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
 
 /** Until some reader's question has reached the inbox of posts: two statements beyond those of answering at once. */
 async function untilWaiting(world: World): Promise<void> {
