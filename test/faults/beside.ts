@@ -110,6 +110,11 @@ export class WritesAndReads extends Load {
     this.#asOf = asOf;
   }
 
+  told(): string {
+    const ms = Math.round(this.longestMs);
+    return `${this.reads} reads, the longest ${ms} ms; of ${this.rounds} rounds of four ${this.wrong.length} were wrong or failed\n`;
+  }
+
   async until(rounds: number): Promise<void> {
     while (this.rounds < rounds) await sleep(20);
   }

@@ -87,11 +87,22 @@ export function refreshOldView(database: Database, withinMs = REFRESH_MS_MAX): P
        FROM read_models WHERE name = 'trending'`,
     );
     if (!view?.due) return false;
+    await tx.query(`UPDATE read_models SET refreshed_at = now() WHERE name = 'trending'`);
+    // Embedded there is no other program to keep it young for, and everybody would wait for a week of posts, 0.4 s for 100,000.
+    if (database.kind === 'embedded' && !(await namesWhoIsGone(tx))) return false;
     const beside = database.kind === 'server' ? 'CONCURRENTLY' : '';
     await tx.query(`REFRESH MATERIALIZED VIEW ${beside} trending_posts`, [], withinMs);
-    await tx.query(`UPDATE read_models SET refreshed_at = now() WHERE name = 'trending'`);
     return true;
   });
+}
+
+async function namesWhoIsGone(tx: Tx): Promise<boolean> {
+  const [row] = await tx.query<{ gone: boolean }>(
+    `SELECT EXISTS (
+       SELECT FROM trending_posts t WHERE NOT EXISTS (SELECT FROM posts p WHERE p.id = t.id AND p.state = 'published')
+     ) AS gone`,
+  );
+  return row?.gone ?? false;
 }
 
 /**
