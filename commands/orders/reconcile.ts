@@ -49,7 +49,7 @@ export const reconcileOrder: Order = {
   },
 };
 
-async function reconcileAll(mending: boolean, { databases, screen, rest }: Work): Promise<number> {
+async function reconcileAll(mending: boolean, { databases, screen, rest, sliceMs }: Work): Promise<number> {
   const jobs = SERVICES.flatMap((service) =>
     COUNTED[service].map((counted) => ({ service, database: databases[service] as Database, counted })),
   );
@@ -68,7 +68,7 @@ async function reconcileAll(mending: boolean, { databases, screen, rest }: Work)
         progress.add(rows, `${service}: ${counted.table}`);
         return rest();
       };
-      const drift = await reconcile(database, counted, { mend: mending, onStep });
+      const drift = await reconcile(database, counted, { mend: mending, onStep, stepMs: sliceMs });
       wrong.push(...drift.map((one) => ({ service, ...one })));
       for (const count of Object.keys(counted.counts)) {
         const differ = drift.filter((one) => one.count === count);

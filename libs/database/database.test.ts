@@ -36,7 +36,7 @@ describe('an embedded database', () => {
     await expect(database.query('CREATE ROLE other')).rejects.toMatchObject({ code: '42501' });
   });
 
-  it('answers a query outside the transaction it is in after a second, with a message that says so', async () => {
+  it('answers a query outside the transaction it is in after a while, with a message that says so', async () => {
     const waiting = database.transaction(async () => database.query('SELECT 1'));
     await expect(waiting).rejects.toMatchObject({
       code: 'OVERLOADED',

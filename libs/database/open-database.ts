@@ -31,7 +31,7 @@ async function openInFolder(options: OpenDatabaseOptions): Promise<Database> {
   try {
     let statements = 0;
     const busy =
-      `Waited 1,000 ms for the one connection to the embedded database of ${service}. Either it is busy, or this is a ` +
+      `Waited ${EMBEDDED_WAIT_MS.toLocaleString('en')} ms for the one connection to the embedded database of ${service}. Either it is busy, or this is a ` +
       'query outside the transaction it is in: inside transaction(tx => …) use tx, never the database.';
     const { driver, pool } = pgDriver({ onStatement: () => statements++, busy, stream: embedded.stream });
     source = new DataSource({
@@ -39,7 +39,7 @@ async function openInFolder(options: OpenDatabaseOptions): Promise<Database> {
       driver,
       username: service,
       database: 'postgres',
-      extra: { max: 1, idleTimeoutMillis: 0, connectionTimeoutMillis: 1_000 },
+      extra: { max: 1, idleTimeoutMillis: 0, connectionTimeoutMillis: EMBEDDED_WAIT_MS },
       poolErrorHandler: (error: Error) =>
         logger.error({ service, err: error }, 'Lost the connection to the embedded database'),
     });
@@ -61,6 +61,14 @@ async function openInFolder(options: OpenDatabaseOptions): Promise<Database> {
     throw error;
   }
 }
+
+/**
+ * How long one waits for the one connection. Everybody else's work is before them in the same line, and on a busy machine a slice of it takes
+ * seconds, so they wait for nearly as long as somebody waits for them: a gateway waits 3 s for a call (SUBGRAPH_TIMEOUT_MS). Half a second is left
+ * for what is begun then, and for telling who waited in vain why; one told to wait less is not waited for, and writes are not begun for it
+ * (Database.until).
+ */
+const EMBEDDED_WAIT_MS = 2_500;
 
 async function openOnServer(options: OpenDatabaseOptions, url: string): Promise<Database> {
   const { service, logger = silent, poolMax = 10 } = options;

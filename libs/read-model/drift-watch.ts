@@ -11,6 +11,11 @@ interface Parts {
   readonly rowsMax?: number;
 }
 
+/** Where everybody waits for a look: ten of them come to as many rows a minute as one elsewhere. */
+const ROWS_EMBEDDED = CHUNK / 10;
+/** Between two of them, at most: after one that had to wait for long itself, others have had their turn. */
+const REST_MS_MAX = 250;
+
 /** Wrong counts that are remembered; beyond it the gauge says only that they are many. */
 const REMEMBERED = 10_000;
 
@@ -32,7 +37,8 @@ export class DriftWatch {
   #closed = false;
 
   constructor(parts: Parts) {
-    this.#parts = { everyMs: 60_000, rowsMax: CHUNK, ...parts };
+    const rowsMax = parts.database.kind === 'embedded' ? ROWS_EMBEDDED : CHUNK;
+    this.#parts = { everyMs: 60_000, rowsMax, ...parts };
     this.#rows = this.#rowsAgain = this.#parts.rowsMax;
     this.gauge = {
       name: 'tributary_count_drift',
@@ -45,7 +51,7 @@ export class DriftWatch {
   start(): void {
     if (this.#closed) return;
     this.#timer = setTimeout(() => {
-      this.#looking = this.look()
+      this.#looking = this.#looks()
         .catch((error: unknown) =>
           this.#parts.logger.warn({ err: error }, 'Counts could not be compared with their rows'),
         )
@@ -57,6 +63,17 @@ export class DriftWatch {
     this.#closed = true;
     clearTimeout(this.#timer);
     await this.#looking;
+  }
+
+  /** At a thousand rows, or to the end of a round. */
+  async #looks(): Promise<void> {
+    for (let rows = 0; rows < CHUNK && !this.#closed; rows += this.#parts.rowsMax) {
+      const since = performance.now();
+      if (await this.look()) return;
+      if (this.#parts.rowsMax >= CHUNK) return;
+      const ms = Math.min(performance.now() - since, REST_MS_MAX);
+      await new Promise((resolve) => setTimeout(resolve, ms));
+    }
   }
 
   /** One look; true when it ended a round. */

@@ -12,6 +12,8 @@ export interface ReadModel {
   readonly keys: string;
   /** Keys of one step, where nobody waits for its connection. */
   readonly keysPerStep: number;
+  /** Keys of one step where others wait for its connection, at most; absent: a fourth of that. */
+  readonly keysMax?: number;
   /** How many keys there are, about. */
   total(database: Database): Promise<number>;
   /** Empties a version that nobody reads. */
@@ -33,7 +35,9 @@ export interface ReadModel {
   /** Of these keys, those that differ; absent where both versions change by one commit, so that what differs once is wrong. */
   differing?(tx: Tx, slots: Slots, keys: readonly string[]): Promise<readonly string[]>;
   /** Brings a version to this moment, in the transaction that switches to it; absent where whoever writes has kept it there. */
-  freshen?(tx: Tx, slot: number): Promise<void>;
+  freshen?(tx: Tx, slots: Slots): Promise<void>;
+  /** A part of that, in a transaction before it, so that little is left to it; false: there is nothing to be done. */
+  freshenSome?(tx: Tx, slots: Slots): Promise<boolean>;
 }
 
 export interface Step {
@@ -89,13 +93,13 @@ export async function rebuild(database: Store, model: ReadModel, options: Option
   const { resumed, serving } = await begin(database, model, pause);
   if (resumed !== undefined) onResume?.(resumed);
   await writersOfBefore(database, pause);
-  const filling = new StepSize(model.keysPerStep, stepMs);
+  const filling = new StepSize(model.keysPerStep, stepMs, model.keysMax);
   for (;;) {
     const step = await fillStep(database, model, filling);
     if (step === undefined) break;
     await onStep?.({ phase: 'filling', ...step });
   }
-  const comparing = new StepSize(model.keysPerStep, stepMs);
+  const comparing = new StepSize(model.keysPerStep, stepMs, model.keysMax);
   for (;;) {
     const step = await compareStep(database, model, { size: comparing, mend, pause });
     if (step === undefined) break;
@@ -250,6 +254,7 @@ async function finish(
   model: ReadModel,
   { mend, pause, serving }: { mend: boolean; pause: (ms: number) => Promise<void>; serving: number },
 ): Promise<Omit<Rebuilt, 'resumed'>> {
+  await freshenBefore(database, model, { mend, pause });
   const end = await database.transaction(async (tx) => {
     const row = await underWay(tx, model.name);
     const differing = Number(row.differing);
@@ -258,7 +263,7 @@ async function finish(
       return { switched: row.serving !== serving, differing, left: undefined };
     const switched = mend || differing === 0;
     const left = switched ? row.serving : row.building;
-    if (switched) await model.freshen?.(tx, row.building);
+    if (switched) await model.freshen?.(tx, { serving: row.serving, building: row.building });
     await tx.query(`UPDATE read_models SET serving = 3 - $2, building = NULL, phase = 'idle' WHERE name = $1`, [
       model.name,
       left,
@@ -282,6 +287,24 @@ async function finish(
     return { ...outcome, notEmptied: true };
   }
   return outcome;
+}
+
+/** What is refreshed meanwhile, behind its back, is caught up with too; there is an end, because the transaction that switches does what is left. */
+async function freshenBefore(
+  database: Store,
+  model: ReadModel,
+  { mend, pause }: { mend: boolean; pause: (ms: number) => Promise<void> },
+): Promise<void> {
+  if (model.freshenSome === undefined) return;
+  for (let parts = 0; parts < FRESHEN_MAX; parts++) {
+    const isDone = await database.transaction(async (tx) => {
+      const { phase, serving, building, differing } = await underWay(tx, model.name);
+      const switches = phase === 'comparing' && building !== null && (mend || Number(differing) === 0);
+      return !switches || !(await model.freshenSome?.(tx, { serving, building }));
+    });
+    if (isDone) return;
+    await pause(0);
+  }
 }
 
 /** Readers come first: whoever plans a read holds both versions for a moment, and would wait behind whoever waits for it. */
@@ -320,4 +343,5 @@ export const BUILDING = `CASE WHEN began_at > now() - interval '${RESUMED_WITHIN
 
 const AGAIN_MS = 250;
 const TRIES = 40;
+const FRESHEN_MAX = 40;
 const WRITERS_TRIES = 240;

@@ -1,5 +1,6 @@
 import type { Database, Tx } from '#libs/database';
 import { answering, versionOf } from './count-versions.js';
+import { StepSize } from './step-size.js';
 
 /** Numbers that are kept beside the rows that they count. All are SQL written by us, never by a client. */
 export interface Counted {
@@ -37,6 +38,8 @@ interface Options {
   readonly mend: boolean;
   /** Called after each step; the next begins when it is done. */
   readonly onStep?: (rows: number) => void | Promise<void>;
+  /** How long a step may hold its connection, about, where others wait for it; absent: for as long as a thousand rows take. */
+  readonly stepMs?: number | undefined;
 }
 
 /** Rows of one statement. */
@@ -47,14 +50,22 @@ export const CHUNK = 1_000;
  * count in the same transaction: what differs is wrong, also while others write. It is mended under the lock that every writer
  * of the count takes.
  */
-export async function reconcile(database: Store, counted: Counted, { mend, onStep }: Options): Promise<Drift[]> {
+export async function reconcile(
+  database: Store,
+  counted: Counted,
+  { mend, onStep, stepMs }: Options,
+): Promise<Drift[]> {
   const found: Drift[] = [];
+  const size = new StepSize(CHUNK, stepMs);
   for (let after: string | undefined = NIL; after !== undefined;) {
-    const { last, rows, drift } = await look(database, counted, after);
+    const limit = size.keys;
+    const since = performance.now();
+    const { last, rows, drift } = await look(database, counted, after, limit);
+    size.took(performance.now() - since, rows);
     found.push(...drift);
     if (mend && drift.length > 0) await correct(database, counted, keysOf(drift));
     if (rows > 0) await onStep?.(rows);
-    after = rows < CHUNK ? undefined : last;
+    after = rows < limit ? undefined : last;
   }
   return found;
 }

@@ -1,7 +1,7 @@
 /**
  * How many keys the next step has: as many as the model does at once, or, where others wait for the one connection, as many as take about
  * `aimMs`. It begins with one, for a list may hold ten posts or ten thousand, and has never more than twice as many as the last, nor more
- * than a fourth of what the model does at once: behind a thousand empty lists there may be full ones.
+ * than `keysMax`, a fourth of what the model does at once where nothing is said: behind a thousand empty lists there may be full ones.
  */
 export class StepSize {
   readonly #most: number;
@@ -10,8 +10,9 @@ export class StepSize {
   constructor(
     keysPerStep: number,
     private readonly aimMs: number | undefined,
+    keysMax = Math.ceil(keysPerStep / 4),
   ) {
-    this.#most = Math.ceil(keysPerStep / 4);
+    this.#most = keysMax;
     this.#keys = aimMs === undefined ? keysPerStep : 1;
   }
 

@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Database, Tx } from '#libs/database';
-import { countersModel, DriftWatch, rebuild, reconcile, type Count, type Counted } from '#libs/read-model';
+import { newId } from '#libs/identity';
+import { countersModel, DriftWatch, rebuild, reconcile, rowsOf, type Count, type Counted } from '#libs/read-model';
 import { silent } from '#libs/telemetry';
 import { briefPause } from '../../test/brief-pause.js';
 import { withServer } from '../../test/servers/needs.js';
+import { loadPeople } from './bulk.js';
 import { postsCounted } from './counters.js';
 import { countingUnderLikes, rebuildingCounts } from './rebuild-counts.contract.js';
 import { openScene, type Scene } from './scene.contract.js';
@@ -74,6 +76,40 @@ it('a count that is wrong is on a gauge when its row is looked at, until it is r
   await watch.look();
   expect(await watch.gauge.read()).toBe(0);
   await watch.close();
+});
+
+it('where everybody would wait for it, a look is at a hundred rows, and reconcile looks at as many as fit (control: else at all of these)', async () => {
+  const { database } = scene;
+  const ofPeople = postsCounted.filter(({ table }) => table === 'people');
+  const [counted] = ofPeople as [Counted];
+  await loadPeople(
+    database,
+    Array.from({ length: 250 }, () => newId()),
+  );
+  const all = await rowsOf(database, counted);
+  const looks: number[] = [];
+  const seen = {
+    service: database.service,
+    kind: database.kind,
+    async query(...statement: Parameters<Database['query']>) {
+      const rows = await database.query(...statement);
+      looks.push(rows.length);
+      return rows;
+    },
+  } as unknown as Database;
+  const watch = new DriftWatch({ database: seen, counted: ofPeople, logger: silent, everyMs: 1 });
+  watch.start();
+  while (looks.length < 3) await briefPause();
+  await watch.close();
+  expect(looks.slice(0, 3)).toEqual([100, 100, all - 200]);
+
+  const stepsOf = async (stepMs: number | undefined): Promise<number[]> => {
+    const steps: number[] = [];
+    await reconcile(database, counted, { mend: false, stepMs, onStep: (rows) => void steps.push(rows) });
+    return steps;
+  };
+  expect(await stepsOf(undefined)).toEqual([all]);
+  expect(await stepsOf(0.001)).toEqual(Array(all).fill(1));
 });
 
 it('trending posts go by the counts that answer', async () => {

@@ -1,36 +1,77 @@
-import type { Database } from '#libs/database';
+import type { Database, Tx } from '#libs/database';
 import { BUILDING } from '#libs/read-model';
 import type { Logger } from '#libs/telemetry';
-import { remakeSlices, SLICES } from './slices.js';
+import { remakeSlices, SLICES, viewOf } from './slices.js';
+
+interface Refreshing {
+  /** For all of it, ms. */
+  readonly withinMs?: number;
+  /** Asked between two transactions. */
+  readonly isOver?: () => boolean;
+}
 
 /**
- * Computes the trending posts that answer anew when they are older than `maxAgeMs`. Of several processes one does it, and nobody waits: readers
- * have them as they were until the new ones are there, in one step. False: they are young enough, or being made.
+ * Computes the trending posts that answer anew when they are older than `maxAgeMs`. False: they are young enough, or being made.
+ *
+ * On a server one of several processes does it, and nobody waits: readers have them as they were until the new ones are there, in one step.
+ * Embedded everybody would wait for that, so it is a step for each day, with a rest behind it for who waits. Meanwhile some days are
+ * younger than others by as long as that takes, and `asOf` is of the oldest, as always; neither ever goes back.
  */
 export function refreshTrending(
-  database: Pick<Database, 'transaction'>,
+  database: Pick<Database, 'kind' | 'transaction'>,
   maxAgeMs: number,
-  withinMs = REFRESH_MS_MAX,
+  { withinMs = REFRESH_MS_MAX, isOver = () => false }: Refreshing = {},
 ): Promise<boolean> {
   const untilMs = performance.now() + withinMs;
-  return database.transaction(async (tx) => {
-    const [found] = await tx.query<{ due: boolean; serving: number; left: boolean }>(
-      // One of the time to come was made before the clock was set back.
-      `SELECT serving,
-         pg_try_advisory_xact_lock(hashtext('trending_slices')) AND EXISTS (
-           SELECT FROM trending_slices WHERE slot = serving AND made_at NOT BETWEEN now() - $1 * interval '1 ms' AND now()
-         ) AS due,
-         ${BUILDING} IS NULL
-           AND CASE serving WHEN 1 THEN EXISTS (SELECT FROM trending_2) ELSE EXISTS (SELECT FROM trending_1) END AS left
-       FROM read_models WHERE name = 'trending'`,
-      [maxAgeMs],
-    );
-    if (!found?.due) return false;
-    await remakeSlices(tx, found.serving, SLICES, untilMs);
-    // Of a rebuild that was killed behind its switch, given up, or found it in use: it may name who is erased by now.
-    if (found.left) await remakeSlices(tx, 3 - found.serving, SLICES, untilMs);
-    return true;
-  });
+  return database.kind === 'server'
+    ? database.transaction((tx) => refreshSlices(tx, SLICES, maxAgeMs, untilMs))
+    : refreshInTurn(database, maxAgeMs, untilMs, isOver);
+}
+
+/** The oldest day first: a post of a clock that is ahead leaves the day before today's before it comes into today's, and is in no list twice. */
+async function refreshInTurn(
+  database: Pick<Database, 'transaction'>,
+  maxAgeMs: number,
+  untilMs: number,
+  isOver: () => boolean,
+): Promise<boolean> {
+  const today = Math.floor(Date.now() / 86_400_000);
+  let some = false;
+  for (const nth of SLICES) {
+    if (isOver()) break;
+    const since = performance.now();
+    const slice = ((today + nth) % SLICES.length) + 1;
+    if (!(await database.transaction((tx) => refreshSlices(tx, [slice], maxAgeMs, untilMs)))) continue;
+    some = true;
+    await rest(since);
+  }
+  return some;
+}
+
+/** For as long as what began then took, so that whoever waited meanwhile is served. */
+function rest(since: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, Math.min(performance.now() - since, REST_MS_MAX)));
+}
+
+/** Those of the version that answers, when one of them is due; and what of them is left in the other. */
+async function refreshSlices(tx: Tx, slices: readonly number[], maxAgeMs: number, untilMs: number): Promise<boolean> {
+  const keptIn = (slot: number): string => `EXISTS (SELECT FROM ${viewOf(slot)} WHERE slice = ANY($2::smallint[]))`;
+  const [found] = await tx.query<{ due: boolean; serving: number; left: boolean }>(
+    // One of the time to come was made before the clock was set back.
+    `SELECT serving,
+       pg_try_advisory_xact_lock(hashtext('trending_slices')) AND EXISTS (
+         SELECT FROM trending_slices
+         WHERE slot = serving AND slice = ANY($2::smallint[]) AND made_at NOT BETWEEN now() - $1 * interval '1 ms' AND now()
+       ) AS due,
+       ${BUILDING} IS NULL AND CASE serving WHEN 1 THEN ${keptIn(2)} ELSE ${keptIn(1)} END AS left
+     FROM read_models WHERE name = 'trending'`,
+    [maxAgeMs, slices],
+  );
+  if (!found?.due) return false;
+  await remakeSlices(tx, found.serving, slices, untilMs);
+  // Of a rebuild that was killed behind its switch, given up, or found it in use: it may name who is erased by now.
+  if (found.left) await remakeSlices(tx, 3 - found.serving, slices, untilMs);
+  return true;
 }
 
 /**
@@ -46,11 +87,22 @@ export function refreshOldView(database: Database, withinMs = REFRESH_MS_MAX): P
        FROM read_models WHERE name = 'trending'`,
     );
     if (!view?.due) return false;
+    await tx.query(`UPDATE read_models SET refreshed_at = now() WHERE name = 'trending'`);
+    // Embedded there is no other program to keep it young for, and everybody would wait for a week of posts, 0.4 s for 100,000.
+    if (database.kind === 'embedded' && !(await namesWhoIsGone(tx))) return false;
     const beside = database.kind === 'server' ? 'CONCURRENTLY' : '';
     await tx.query(`REFRESH MATERIALIZED VIEW ${beside} trending_posts`, [], withinMs);
-    await tx.query(`UPDATE read_models SET refreshed_at = now() WHERE name = 'trending'`);
     return true;
   });
+}
+
+async function namesWhoIsGone(tx: Tx): Promise<boolean> {
+  const [row] = await tx.query<{ gone: boolean }>(
+    `SELECT EXISTS (
+       SELECT FROM trending_posts t WHERE NOT EXISTS (SELECT FROM posts p WHERE p.id = t.id AND p.state = 'published')
+     ) AS gone`,
+  );
+  return row?.gone ?? false;
 }
 
 /**
@@ -60,12 +112,18 @@ export function refreshOldView(database: Database, withinMs = REFRESH_MS_MAX): P
 async function tidyCatalog(database: Database): Promise<void> {
   const [row] = await database.query<{ large: boolean }>(`SELECT pg_relation_size('pg_attribute') > 2000000 AS large`);
   if (!row?.large) return;
-  await database.query('VACUUM pg_class, pg_attribute, pg_type, pg_depend, pg_shdepend');
+  for (const table of ['pg_class', 'pg_attribute', 'pg_type', 'pg_depend', 'pg_shdepend']) {
+    const since = performance.now();
+    await database.query(`VACUUM ${table}`);
+    await rest(since);
+  }
   await database.query('CHECKPOINT');
 }
 
 /** A week of many posts takes longer than a request may, and nobody waits for it. */
 const REFRESH_MS_MAX = 60_000;
+/** What had to wait for long itself does not rest for as long. */
+const REST_MS_MAX = 250;
 /** The first time, and then each hour where TRENDING_REFRESH_S is a minute. */
 const TIDY_EACH = 60;
 
@@ -99,7 +157,7 @@ export class TrendingRefresher {
     const { database, logger, everyMs } = this.parts;
     try {
       // A timer is never early by more than it was late the last time.
-      await refreshTrending(database, everyMs / 2);
+      await refreshTrending(database, everyMs / 2, { isOver: () => this.#closed });
     } catch (error) {
       logger.warn({ err: error }, 'The trending posts could not be refreshed; the API tells how old they are');
     }

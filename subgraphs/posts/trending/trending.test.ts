@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Database, Tx } from '#libs/database';
 import { newId } from '#libs/identity';
-import { rebuild, type Rebuilt } from '#libs/read-model';
+import { rebuild, type ReadModel, type Rebuilt } from '#libs/read-model';
 import type { Logger } from '#libs/telemetry';
 import { briefPause } from '../../../test/brief-pause.js';
 import { withServer } from '../../../test/servers/needs.js';
@@ -201,18 +201,28 @@ describe('trending posts of many days', () => {
     await database.query(`UPDATE read_models SET building = NULL WHERE name = 'trending'`);
   });
 
-  it('nor the view of programs of before, when those are gone', async () => {
+  it('nor the view of programs of before, when those are gone; where everybody would wait for that, only when it names who is', async () => {
     const kept = (): Promise<unknown[]> => database.query('SELECT FROM trending_posts');
     const refreshed = (at: string) =>
       database.query(`UPDATE read_models SET refreshed_at = ${at} WHERE name = 'trending'`);
+    // As one of before has left it.
+    await database.query('REFRESH MATERIALIZED VIEW trending_posts');
+    const all = (await kept()).length;
+    const state = (named: string) => database.query(`UPDATE posts SET state = '${named}' WHERE body = '${trends[2]}'`);
+    await state('deleted');
     await refreshed('now()');
-    expect([await refreshOldView(database), await kept()]).toEqual([false, []]);
+    expect([await refreshOldView(database), (await kept()).length]).toEqual([false, all]);
     // Of the time to come: before the clock was set back.
     for (const at of [`now() - interval '2 hours'`, `now() + interval '1 hour'`, 'NULL']) {
+      await state('published');
+      await database.query('REFRESH MATERIALIZED VIEW trending_posts');
       await refreshed(at);
-      expect([at, await refreshOldView(database)]).toEqual([at, true]);
+      expect([at, await refreshOldView(database)]).toEqual([at, false]);
+      await state('deleted');
+      await refreshed(at);
+      expect([at, await refreshOldView(database), (await kept()).length]).toEqual([at, true, all - 1]);
     }
-    expect(await kept()).toHaveLength(trends.length);
+    await state('published');
   });
 
   it('are refreshed all the same where that view cannot be', async () => {
@@ -223,6 +233,7 @@ describe('trending posts of many days', () => {
     await database.query(`UPDATE trending_slices SET made_at = now() - interval '1 hour'`);
     const refresher = new TrendingRefresher({ database, logger, everyMs: 60_000 });
     refresher.start();
+    await refresher.settled();
     await refresher.close();
     await database.query(`ALTER MATERIALIZED VIEW away RENAME TO trending_posts`);
     expect(warned).toEqual([expect.stringContaining('programs of before')]);
@@ -264,10 +275,99 @@ describe('trending posts of many days', () => {
           }),
         ),
     };
-    await refreshTrending(told, 0, 10_000);
+    await refreshTrending(told, 0, { withinMs: 10_000 });
     expect(within).toHaveLength(8);
     expect([10_000, ...within]).toEqual(within.concat(10_000).toSorted((a, b) => b! - a!));
     expect(new Set(within).size).toBe(8);
+  });
+
+  /** The same store; `told` hears what each transaction refreshes and switches, and may do something in it. */
+  const watched = (told: (refreshes: string[]) => void): Pick<Database, 'kind' | 'query' | 'transaction'> => ({
+    kind: database.kind,
+    query: (...statement) => database.query(...statement),
+    transaction: (work) =>
+      database.transaction((tx) => {
+        const refreshes: string[] = [];
+        told(refreshes);
+        return work({
+          ...tx,
+          query(text, ...rest) {
+            if (/^REFRESH|SET serving/.test(text)) refreshes.push(text.startsWith('REFRESH') ? 'day' : 'switch');
+            return tx.query(text, ...rest);
+          },
+        });
+      }),
+  });
+  const madeAt = async (): Promise<Date[]> => {
+    const rows = await database.query<{ at: Date }>(
+      `SELECT made_at AS at FROM trending_slices WHERE slot = (SELECT serving FROM read_models WHERE name = 'trending') ORDER BY slice`,
+    );
+    return rows.map(({ at }) => at);
+  };
+
+  it('are refreshed day by day where there is one connection, and whoever waits for it is served behind each', async () => {
+    const order: string[] = [];
+    const waiting: Promise<unknown>[] = [];
+    const serving = watched(() => {
+      order.push('a day');
+      waiting.push(database.query('SELECT').then(() => order.push('served')));
+    });
+    expect(await refreshTrending(serving, 0)).toBe(true);
+    await Promise.all(waiting);
+    expect(order).toEqual(Array(8).fill(['a day', 'served']).flat());
+  });
+
+  it('are told to be as old as the oldest day while some are made anew, and the others come later', async () => {
+    await database.query(`UPDATE trending_slices SET made_at = now() - interval '100 s'`);
+    const [before, { asOf }] = [await madeAt(), await pageOf(database, null)];
+    let days = 0;
+    expect(await refreshTrending(database, 50_000, { isOver: () => days++ === 3 })).toBe(true);
+    const between = await madeAt();
+    expect(between.filter((at, slice) => at > before[slice]!)).toHaveLength(3);
+    expect((await pageOf(database, null)).asOf).toBe(asOf);
+    expect(await shown()).toEqual(await byPlainSql());
+    // Only those that are due.
+    const transactions: string[][] = [];
+    expect(
+      await refreshTrending(
+        watched((refreshes) => transactions.push(refreshes)),
+        50_000,
+      ),
+    ).toBe(true);
+    expect(transactions.flat()).toHaveLength(5);
+    expect((await pageOf(database, null)).asOf > asOf).toBe(true);
+  });
+
+  it('are made for now before the switch, day by day; it makes none itself (control: else it makes all that readers would go back in)', async () => {
+    const rebuilt = async (model: ReadModel): Promise<{ switching: string[]; longest: number }> => {
+      const transactions: string[][] = [];
+      let steps = 0;
+      const built = await rebuild(
+        watched((refreshes) => transactions.push(refreshes)),
+        model,
+        {
+          mend: false,
+          pause: briefPause,
+          // Behind what was compared, as each minute.
+          async onStep() {
+            if (++steps === 16) await refreshTrending(database, 0);
+          },
+        },
+      );
+      expect(built).toMatchObject({ switched: true, differing: 0 });
+      const switching = transactions.find((refreshes) => refreshes.includes('switch')) ?? [];
+      // Emptying is not among them: it makes nothing.
+      const before = transactions.slice(1, transactions.indexOf(switching));
+      return { switching, longest: Math.max(...before.map((refreshes) => refreshes.length)) };
+    };
+    for (const model of [trendingModel, trendingModel]) {
+      const before = await madeAt();
+      expect(await rebuilt(model)).toEqual({ switching: ['switch'], longest: 1 });
+      const after = await madeAt();
+      expect(after.every((at, slice) => at > before[slice]!)).toBe(true);
+    }
+    const { freshenSome: _, ...naive } = trendingModel;
+    expect((await rebuilt(naive)).switching).toEqual([...Array<string>(8).fill('day'), 'switch']);
   });
 
   it('do not go back in time where a rebuild lay for long before it was switched to', async () => {
@@ -377,7 +477,7 @@ withServer('postgres', 'trending posts that are made anew while others read them
     await whileRead(async (tx) => {
       // Kept from its end: they are made, and not committed.
       await tx.query('SELECT FROM trending_slices FOR UPDATE');
-      refreshing = refreshTrending(database, 0, 5_000);
+      refreshing = refreshTrending(database, 0, { withinMs: 5_000 });
       refreshing.catch(() => {});
       expect(await waiting()).toContain('UPDATE trending_slices');
       expect(await idsOf(database)).toEqual([]);
