@@ -2,8 +2,8 @@ import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import { brotliDecompress, gunzip, inflate } from 'node:zlib';
 import type { Dispatcher } from 'undici';
-import { Failure, TIMEOUT_HEADER } from '#libs/failure';
-import { AWAY_HEADER } from '#libs/lifecycle';
+import { Failure, timeoutText, TIMEOUT_HEADER } from '#libs/failure';
+import { AWAY_HEADER, OVERLOADED_HEADER } from '#libs/lifecycle';
 import type { Clock } from '#libs/telemetry';
 import { BEHIND_HEADER, UP_TO_HEADER, WROTE_HEADER } from '#libs/consistency';
 import { ASSERTION_HEADER, type Call } from '#libs/identity';
@@ -37,7 +37,15 @@ export interface AttemptOptions {
 }
 
 /** Headers of answers that every attempt looks at. */
-export const HEEDED = ['content-type', 'content-length', 'content-encoding', WROTE_HEADER, BEHIND_HEADER, AWAY_HEADER];
+export const HEEDED = [
+  'content-type',
+  'content-length',
+  'content-encoding',
+  WROTE_HEADER,
+  BEHIND_HEADER,
+  AWAY_HEADER,
+  OVERLOADED_HEADER,
+];
 
 /**
  * What an attempt that was not answered tells:
@@ -86,6 +94,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   #inLineSince = 0;
   #started = false;
   #answered = false;
+  #overloaded = false;
   #ended = false;
 
   constructor(caller: Caller, call: SubgraphCall, context: RequestContext, target: Target, options: AttemptOptions) {
@@ -134,6 +143,8 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
       return this.#miss(this.#notAsked(), 'unasked', 'nothing');
     this.#limit = limit.cohort;
     const leftMs = this.#left();
+    // Nobody would wait for any of it.
+    if (leftMs < 1) return this.#miss(this.#noTimeLeft(), 'final', 'nothing');
     const timeoutMs = Math.min(this.#options.timeoutMs, leftMs);
     // Where less than its own time was left to the request, that tells nothing of who was asked.
     const tells = leftMs < this.#options.timeoutMs ? 'nothing' : 'hangs';
@@ -185,6 +196,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     if (this.#options.kept) this.#said = cacheHeadersOf(headers);
     const away = headers[AWAY_HEADER];
     if (away === 'starting' || away === 'ending') this.target.endpoint.goesAway(away);
+    this.#overloaded = headers[OVERLOADED_HEADER] !== undefined;
     const refused = whyRefused(status, headers);
     if (refused && away === 'starting' && status === 503) return this.#miss(refused, 'unsent', 'fails');
     if (refused) return this.#refused(status, refused);
@@ -241,7 +253,9 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     if (this.#ended) return;
     if (!isUtf8(bytes)) return this.#miss(bad('The answer is not UTF-8.'), 'final', 'answers');
     const { limit, line } = this.target.endpoint;
-    if (limit.answered(line.inside)) line.places = limit.places;
+    // It answers, so the breaker has nothing to say; only there is too much of it.
+    if (this.#overloaded) this.#tooMuch();
+    else if (limit.answered(line.inside)) line.places = limit.places;
     this.#settle('answers');
     const { fetched } = this.#context;
     if (fetched !== undefined) fetched.bytes += bytes.length;
@@ -308,6 +322,10 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
         : `No connection to ${subgraph} was free before the request had to be answered.`,
     );
   }
+
+  #noTimeLeft(): Failure {
+    return new Failure('SUBGRAPH_TIMEOUT', `The request has to be answered before ${this.#call.subgraph} is asked.`);
+  }
 }
 
 export function unavailable(subgraph: string, error: unknown): Failure {
@@ -345,7 +363,7 @@ function headersOf(
   headers['accept'] = 'application/graphql-response+json, application/json';
   headers['x-request-id'] = context.requestId;
   if (context.trace !== undefined) tellTrace(context.trace, headers);
-  headers[TIMEOUT_HEADER] = String(timeoutMs);
+  headers[TIMEOUT_HEADER] = timeoutText(timeoutMs);
   if (context.consistency?.upTo) headers[UP_TO_HEADER] = context.consistency.upTo;
   if (context.pastCaches) headers['cache-control'] = 'no-cache';
   const signed: Call = { method: METHOD, path, headers, body: call.body };

@@ -2,6 +2,8 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
+import { deadlineOf } from '#libs/failure';
+import { steadyClock } from '#libs/telemetry';
 import type { RequestContext, SubgraphCall } from '../engine.js';
 import { openSubgraphClient, type SubgraphClientOptions } from './subgraph-client.js';
 
@@ -114,6 +116,32 @@ describe('a call', () => {
     const one = client({ timeoutMs: 3_000, clock: () => 1_000 });
     for (const deadline of [9_000, 2_500]) await one.post(call(url), context({ deadline }));
     expect(requests.map(({ headers }) => headers['tributary-timeout-ms'])).toEqual(['3000', '1500']);
+  });
+
+  it('tells it in a way that a service reads, by the clock that a gateway runs on; control: as it comes from that clock it is none of before', async () => {
+    const { url, requests } = await listen((_request, response) => json(response, '{"data":{}}'));
+    const one = client({ timeoutMs: 3_000, clock: steadyClock });
+    for (let turn = 0; turn < 10; turn += 1)
+      await one.post(call(url), context({ deadline: steadyClock() + 2_000 + turn / 7 }));
+    const told = requests.map(({ headers }) => headers['tributary-timeout-ms']);
+    expect(told).toEqual(told.map(() => expect.stringMatching(/^\d{1,4}$/)));
+    for (const one of told) {
+      const left = deadlineOf(one, () => 0)!.leftMs;
+      expect(left).toBeGreaterThan(0);
+      expect(left).toBeLessThanOrEqual(2_001);
+    }
+    // What services of before take is whole.
+    expect(Array.from({ length: 10 }, () => String(steadyClock() / 7)).every((ms) => /^\d+$/.test(ms))).toBe(false);
+  });
+
+  it('is not sent when less than a millisecond is left; control: with one left it is', async () => {
+    const { url, requests } = await listen((_request, response) => json(response, '{"data":{}}'));
+    const one = client({ clock: () => 1_000.5 });
+    for (const deadline of [900, 1_000.5, 1_001.4])
+      expect(await codeOf(one.post(call(url), context({ deadline })))).toBe('SUBGRAPH_TIMEOUT');
+    expect(requests).toEqual([]);
+    await codeOf(one.post(call(url), context({ deadline: 1_002.4 })));
+    expect(requests.map(({ headers }) => headers['tributary-timeout-ms'])).toEqual(['1']);
   });
 
   it('uses its connections again', async () => {
