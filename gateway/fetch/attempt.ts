@@ -51,13 +51,15 @@ export const HEEDED = [
  * What an attempt that was not answered tells:
  * - `unasked`: its address failed a moment ago; another one may be asked;
  * - `unsent`: no byte left us, or who was asked is just starting and has begun nothing: a mutation too may be sent elsewhere;
+ * - `strange`: who answered is no subgraph, or thinks that we may not ask it (401, 403, 404, a redirect, no JSON), or 429; where another
+ *   address answers the same question, this one is broken, so another may be asked;
  * - `lost`: it broke off, or 502, 503, 504 came; whatever may be asked twice may be asked again;
  * - `final`: asking again would help nobody.
  */
-export type Missed = 'unasked' | 'unsent' | 'lost' | 'final';
+export type Missed = 'unasked' | 'unsent' | 'strange' | 'lost' | 'final';
 
-/** What it tells of its address. */
-type Tells = 'answers' | 'fails' | 'hangs' | 'nothing';
+/** What it tells of its address; `unclear`: its caller says so later, when another one was asked the same (`judge`). */
+type Tells = 'answers' | 'fails' | 'hangs' | 'nothing' | 'unclear';
 
 /** A mutation has one effect at most, by whichever of its attempts: each is signed, and could be sent once more by somebody else. */
 export function asOneWrite(call: SubgraphCall): SubgraphCall {
@@ -170,6 +172,11 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     this.#settle('nothing');
   }
 
+  /** What an answer that was `strange` tells of its address. */
+  judge(tells: 'answers' | 'fails' | 'nothing'): void {
+    this.#tell(tells);
+  }
+
   #left(): number {
     return Math.max(0, this.deadline - this.#options.clock());
   }
@@ -266,7 +273,8 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
 
   #refused(status: number, failure: Failure): void {
     if (status === 503 || status === 429) this.#tooMuch();
-    this.#miss(failure, status >= 502 && status <= 504 ? 'lost' : 'final', status >= 500 ? 'fails' : 'answers');
+    if (status < 500) return this.#miss(failure, 'strange', 'unclear');
+    this.#miss(failure, status >= 502 && status <= 504 ? 'lost' : 'final', 'fails');
   }
 
   /** What is held of it is paid for; as much as the limit by whoever has asked for it. */
@@ -296,14 +304,18 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   #settle(tells: Tells): void {
     this.#ended = true;
     clearTimeout(this.#timer);
-    const { breaker } = this.target.endpoint;
-    if (tells === 'answers') breaker.succeeded(this.#breaker);
-    else if (tells === 'nothing') breaker.abandoned(this.#breaker);
-    else breaker.failed(this.#breaker, tells === 'hangs');
+    if (tells !== 'unclear') this.#tell(tells);
     // The rest of an answer that nobody reads: the connection goes with it.
     this.#abort?.(GIVEN_UP);
     if (this.#started) this.target.endpoint.leave();
     else if (this.#inLineSince !== 0) this.target.endpoint.line.giveUp(this);
+  }
+
+  #tell(tells: Exclude<Tells, 'unclear'>): void {
+    const { breaker } = this.target.endpoint;
+    if (tells === 'answers') breaker.succeeded(this.#breaker);
+    else if (tells === 'nothing') breaker.abandoned(this.#breaker);
+    else breaker.failed(this.#breaker, tells === 'hangs');
   }
 
   #notAsked(): Failure {

@@ -166,6 +166,51 @@ describe('several addresses of one subgraph', () => {
     expect((await count(300, () => alone.ask(`${bad.url}`)))['ok'] ?? 0).toBe(0);
   });
 
+  it.each<[string, number, Record<string, string>]>([
+    ['thinks that we are somebody else', 401, {}],
+    ['thinks that we may not ask', 403, {}],
+    ['does not know the path', 404, {}],
+    ['sends us elsewhere', 302, { location: 'http://127.0.0.1:1/' }],
+    ['thinks that we ask too much', 429, {}],
+    ['answers a page', 200, { 'content-type': 'text/html' }],
+  ])(
+    'one that %s is passed over, and no read is lost; control: alone it is asked each time, and each is lost',
+    async (_, status, headers) => {
+      const [good, other, bad] = [await subgraph(), await subgraph(), await subgraph(() => status, headers)];
+      const one = client({ breakerFailures: 5, clock: () => 0 });
+      expect(await count(300, () => one.ask(`${good.url},${bad.url},${other.url}`))).toEqual({ ok: 300 });
+      expect(bad.calls).toBe(5);
+      const alone = client({ breakerFailures: 5, clock: () => 0 });
+      expect((await count(20, () => alone.ask(bad.url)))['ok']).toBeUndefined();
+      expect(bad.calls).toBe(25);
+    },
+  );
+
+  it('all that refuse the same question are asked on, once each, and the others keep their retries; control: half of a question’s addresses refusing it is one that is broken', async () => {
+    let status = 401;
+    const both = [await subgraph(() => status), await subgraph(() => status)] as const;
+    const url = both.map((one) => one.url).join();
+    const one = client({ breakerFailures: 5 });
+    const began = performance.now();
+    const outcomes = await count(200, () => one.ask(url));
+    const seconds = (performance.now() - began) / 1_000;
+    expect(outcomes).toEqual({ SUBGRAPH_BAD_RESPONSE: 200 });
+    expect([...one.upstreams.endpoints].map(({ breaker }) => breaker.state)).toEqual(['closed', 'closed']);
+    expect(both[0].calls + both[1].calls - 200).toBeLessThanOrEqual(1 + seconds);
+    status = 200;
+    expect(await count(20, () => one.ask(url))).toEqual({ ok: 20 });
+    const broken = await subgraph(() => 401);
+    const other = client({ breakerFailures: 5, clock: () => 0 });
+    await count(100, () => other.ask(`${both[0].url},${broken.url}`));
+    expect([...other.upstreams.endpoints].map(({ breaker }) => breaker.state)).toEqual(['closed', 'open']);
+  });
+
+  it('a mutation goes to no second one, whatever the first says of it', async () => {
+    const [good, bad] = [await subgraph(), await subgraph(() => 401)];
+    const outcomes = await count(40, () => client({ random: () => 0.99 }).ask(`${good.url},${bad.url}`, 'mutation'));
+    expect([outcomes, good.calls]).toEqual([{ SUBGRAPH_BAD_RESPONSE: 40 }, 0]);
+  });
+
   it('a mutation that could not be sent to one is sent to the other, once', async () => {
     const good = await subgraph();
     const gone = createServer();

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
-import { deadlineOf } from '#libs/failure';
+import { deadlineOf, timeoutText } from '#libs/failure';
 import { steadyClock } from '#libs/telemetry';
 import type { RequestContext, SubgraphCall } from '../engine.js';
 import { openSubgraphClient, type SubgraphClientOptions } from './subgraph-client.js';
@@ -134,14 +134,16 @@ describe('a call', () => {
     expect(Array.from({ length: 10 }, () => String(steadyClock() / 7)).every((ms) => /^\d+$/.test(ms))).toBe(false);
   });
 
-  it('is not sent when less than a millisecond is left; control: with one left it is', async () => {
+  it('is not sent when less than a millisecond is left; control: with time left it is', async () => {
     const { url, requests } = await listen((_request, response) => json(response, '{"data":{}}'));
     const one = client({ clock: () => 1_000.5 });
     for (const deadline of [900, 1_000.5, 1_001.4])
       expect(await codeOf(one.post(call(url), context({ deadline })))).toBe('SUBGRAPH_TIMEOUT');
     expect(requests).toEqual([]);
-    await codeOf(one.post(call(url), context({ deadline: 1_002.4 })));
-    expect(requests.map(({ headers }) => headers['tributary-timeout-ms'])).toEqual(['1']);
+    await one.post(call(url), context({ deadline: 3_000.9 }));
+    expect(requests.map(({ headers }) => headers['tributary-timeout-ms'])).toEqual(['2000']);
+    // 0 would be no bound to many.
+    expect([0, 0.3, 1.9].map(timeoutText)).toEqual(['1', '1', '1']);
   });
 
   it('uses its connections again', async () => {

@@ -65,6 +65,8 @@ class Call implements Caller {
   #began = 0;
   #again = false;
   #looked = false;
+  /** Its answer was `strange`. */
+  #strange: Attempt | undefined;
   readonly #tried: Endpoint[] = [];
   #ended = false;
 
@@ -100,6 +102,7 @@ class Call implements Caller {
   }
 
   answered(attempt: Attempt, bytes: Buffer): void {
+    this.#judge(attempt.target.endpoint);
     this.#settle('ok');
     (attempt === this.#first ? this.#second : this.#first)?.abandon();
     this.#resolve(bytes);
@@ -108,10 +111,32 @@ class Call implements Caller {
   missed(attempt: Attempt, failure: Failure, missed: Missed): void {
     if (attempt === this.#first) this.#first = undefined;
     else this.#second = undefined;
+    if (missed === 'strange') this.#wonder(attempt);
     if (this.#ended || this.#first || this.#second) return;
     if (this.#retries(attempt, missed)) return;
     if (missed === 'unsent' && !this.#looked) void this.#lookAgain(failure);
     else this.end(failure);
+  }
+
+  /** Is it the address, or the question? Where a second one says such a thing too, it is the question. */
+  #wonder(attempt: Attempt): void {
+    const before = this.#strange;
+    this.#strange = undefined;
+    if (this.#upstream.targets.length === 1) return attempt.judge('answers');
+    if (before === undefined || before.target.endpoint === attempt.target.endpoint) {
+      before?.judge('nothing');
+      this.#strange = attempt;
+      return;
+    }
+    this.#upstream.agreed();
+    for (const one of [before, attempt]) one.judge('answers');
+  }
+
+  /** `answers`: who has answered what the other could not; undefined: nobody. */
+  #judge(answers?: Endpoint): void {
+    const strange = this.#strange;
+    this.#strange = undefined;
+    strange?.judge(answers === undefined || answers === strange.target.endpoint ? 'nothing' : 'fails');
   }
 
   /** Nobody is there where the name was, and nothing was sent: it may be elsewhere since. */
@@ -127,6 +152,7 @@ class Call implements Caller {
 
   end(failure: Failure): void {
     if (this.#ended) return;
+    this.#judge();
     this.#settle(failure.code);
     this.#first?.abandon();
     this.#second?.abandon();
@@ -149,11 +175,14 @@ class Call implements Caller {
       ({ endpoint }) => endpoint !== attempt.target.endpoint && endpoint.breaker.allows,
     );
     const may = this.#mayRepeat
-      ? missed === 'lost' || missed === 'unsent' || (missed === 'unasked' && elsewhere)
+      ? missed === 'lost' ||
+        missed === 'unsent' ||
+        (missed === 'unasked' && elsewhere) ||
+        (missed === 'strange' && elsewhere && this.#upstream.wonders)
       : elsewhere && (missed === 'unsent' || missed === 'unasked');
     if (!may || this.#again) return false;
     // A call that never left us and goes elsewhere is no second one to anybody: the budget is for what is asked twice.
-    const isFirst = elsewhere && missed !== 'lost';
+    const isFirst = elsewhere && (missed === 'unsent' || missed === 'unasked');
     if (!isFirst && !this.#upstream.budget.take()) return false;
     this.#again = true;
     this.#options.observe?.repeated(this.#call.subgraph, 'retry');

@@ -24,6 +24,8 @@ export interface UpstreamsOptions extends EndpointOptions {
 const LOOK_AGAIN_MS = 1_000;
 /** A call waits so long for it, ms. */
 const LOOK_MS_MAX = 1_000;
+/** What two addresses have refused alike, ms. */
+const AGREED_MS = 1_000;
 
 /** Where one subgraph is asked, and how much of what it is asked may be repeated. */
 export class Upstream {
@@ -31,6 +33,7 @@ export class Upstream {
   readonly addresses: readonly Address[];
   targets: readonly Target[] = [];
   readonly #random: () => number;
+  #agreedAt = Number.NEGATIVE_INFINITY;
   /** Looks its names up out of turn, at most once a second: all that are known may have been replaced since. */
   readonly lookAgain: () => Promise<void>;
 
@@ -38,6 +41,19 @@ export class Upstream {
     this.addresses = addresses;
     this.#random = random;
     this.lookAgain = lookAgain;
+  }
+
+  /** Two addresses have just refused the same question with 401 or the like. */
+  agreed(): void {
+    this.#agreedAt = performance.now();
+  }
+
+  /**
+   * Whether it is worth a repeat to know if such an answer is the address's doing. While it is not, a client with a wrong token costs the
+   * others no retries, and can shut no address.
+   */
+  get wonders(): boolean {
+    return performance.now() - this.#agreedAt >= AGREED_MS;
   }
 
   /**
