@@ -154,6 +154,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   admission?.watch(heap);
   const pools = openSubgraphClient({
     timeoutMs: config.SUBGRAPH_TIMEOUT_MS,
+    requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
     bodyBytesMax: config.SUBGRAPH_BODY_BYTES,
     connections: connections.calls,
     assertion: (...what) => identity.assertion(...what),

@@ -20,6 +20,8 @@ import type { Target } from './upstream.js';
 export interface AttemptOptions {
   /** Counted from when a connection is free for the call. */
   readonly timeoutMs: number;
+  /** Whoever was given so long and has not answered hangs; who was given less, because its request had no more left, may not. */
+  readonly hangsMs: number;
   readonly bodyBytesMax: number;
   /** What each subgraph is told about who asks. */
   readonly assertion: (subgraph: string, subject: string | null, call: Call, write?: string) => string | undefined;
@@ -148,8 +150,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     // Nobody would wait for any of it.
     if (leftMs < 1) return this.#miss(this.#noTimeLeft(), 'final', 'nothing');
     const timeoutMs = Math.min(this.#options.timeoutMs, leftMs);
-    // Where less than its own time was left to the request, that tells nothing of who was asked.
-    const tells = leftMs < this.#options.timeoutMs ? 'nothing' : 'hangs';
+    const tells = timeoutMs < this.#options.hangsMs ? 'nothing' : 'hangs';
     this.#timer = setTimeout(() => this.#miss(this.#timedOut(), 'final', tells), timeoutMs);
     try {
       this.target.endpoint.pool.dispatch(

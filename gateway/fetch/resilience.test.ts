@@ -59,17 +59,17 @@ function client(options: Partial<SubgraphClientOptions> = {}) {
     ...options,
   });
   closers.push(() => made.close());
-  const context = (): RequestContext => ({
+  const context = (leftMs: number): RequestContext => ({
     requestId: 'r1',
     subject: null,
     headers: new Map(),
     signal: new AbortController().signal,
-    deadline: (options.clock ?? Date.now)() + 60_000,
+    deadline: (options.clock ?? Date.now)() + leftMs,
     responseHeaders: [],
   });
   /** 'ok', or the code of what went wrong. */
-  const ask = (url: string, type: SubgraphCall['type'] = 'query') =>
-    made.post({ subgraph: 'posts', url, type, body: '{"query":"{__typename}"}' }, context()).then(
+  const ask = (url: string, type: SubgraphCall['type'] = 'query', leftMs = 60_000) =>
+    made.post({ subgraph: 'posts', url, type, body: '{"query":"{__typename}"}' }, context(leftMs)).then(
       () => 'ok',
       (error: { code?: string }) => error.code ?? 'an error without a code',
     );
@@ -141,6 +141,23 @@ describe('a breaker for each address', () => {
     await count(100, () => naive.ask(without.url));
     expect(without.calls).toBe(100);
   });
+
+  it.each([
+    ['shorter than a call may take', 100],
+    ['as long', 1_000],
+  ])(
+    'spares who hangs where a request has to be answered within a time that is %s; control: what was given little of it tells nothing',
+    async (_, requestTimeoutMs) => {
+      const one = client({ breakerFailures: 2, timeoutMs: 1_000, requestTimeoutMs });
+      const states = async (leftMs: number) => {
+        const hung = await subgraph(() => -1);
+        const outcomes = await Promise.all([1, 2, 3, 4].map(() => one.ask(hung.url, 'query', leftMs)));
+        return [...new Set(outcomes), [...one.upstreams.endpoints].at(-1)!.breaker.state];
+      };
+      expect(await states(requestTimeoutMs - 5)).toEqual(['SUBGRAPH_TIMEOUT', 'open']);
+      expect(await states(requestTimeoutMs / 2 - 5)).toEqual(['SUBGRAPH_TIMEOUT', 'closed']);
+    },
+  );
 
   it('does not open for one slow query among quick ones', async () => {
     const mixed = await subgraph((call) => (call % 5 === 0 ? 200 : 500));

@@ -8,7 +8,10 @@ import { Heed } from './heed.js';
 import type { Upstream, Target } from './upstream.js';
 import { Upstreams, type UpstreamsOptions } from './upstream.js';
 
-export interface SubgraphClientOptions extends Omit<AttemptOptions, 'kept' | 'behind' | 'heed'>, UpstreamsOptions {
+export interface SubgraphClientOptions
+  extends Omit<AttemptOptions, 'kept' | 'behind' | 'heed' | 'hangsMs'>, UpstreamsOptions {
+  /** The whole request is never given longer; absent: longer than a call. */
+  readonly requestTimeoutMs?: number;
   /** Remember what an answer's headers say about keeping it (`headersOf`). */
   readonly cacheHeaders?: boolean;
   /** A read that is not answered by then is asked a second time, of another address where there is one; 0: never. */
@@ -30,7 +33,9 @@ export function openSubgraphClient(given: SubgraphClientOptions): SubgraphClient
   const kept = given.cacheHeaders === true ? new WeakMap<Buffer, AnswerHeaders>() : undefined;
   const heed = new Heed(HEEDED, given.forwardResponse, kept ? CACHE_HEADERS : []);
   const behind = new WeakMap<Buffer, string>();
-  const options = { ...given, kept, behind, heed };
+  // The time that a call has is never all of it: some has gone by since the request came. Half of the most that one can have is long.
+  const hangsMs = Math.min(given.timeoutMs, given.requestTimeoutMs ?? Infinity) / 2;
+  const options = { ...given, kept, behind, heed, hangsMs };
   const upstreams = new Upstreams(options);
   const underWay = new Set<Call>();
   return {
