@@ -27,6 +27,8 @@ export interface AttemptOptions {
   readonly assertion: (subgraph: string, subject: string | null, call: Call, write?: string) => string | undefined;
   /** Response headers that go back to the client, lower case. */
   readonly forwardResponse: readonly string[];
+  /** A read that is not answered by then is asked a second time, of another address where there is one; 0: never. */
+  readonly hedgeMs?: number;
   /** While calls wait longer than this for a connection to an address, it is given no more; 0: they wait. */
   readonly lateInLineMs?: number;
   /** What the headers of answers say about keeping them, by their bytes. */
@@ -87,6 +89,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   readonly #context: RequestContext;
   readonly #options: AttemptOptions;
   readonly #chunks: Buffer[] = [];
+  readonly #forwarded: [string, string][] = [];
   #bytes = 0;
   #encoding = '';
   #said: AnswerHeaders | undefined;
@@ -96,6 +99,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   #breaker = REFUSED;
   #limit = 0;
   #inLineSince = 0;
+  #startedAt = 0;
   #started = false;
   #answered = false;
   #overloaded = false;
@@ -141,12 +145,13 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     clearTimeout(this.#timer);
     const { endpoint } = this.target;
     const { breaker, limit } = endpoint;
-    endpoint.waitedMs = this.#inLineSince === 0 ? 0 : this.#options.clock() - this.#inLineSince;
+    this.#startedAt = this.#options.clock();
+    endpoint.waitedMs = this.#inLineSince === 0 ? 0 : this.#startedAt - this.#inLineSince;
     // It waited in line, and meanwhile the address was found not to answer.
     if (this.#breaker !== PROBE && breaker.state !== 'closed')
       return this.#miss(this.#notAsked(), 'unasked', 'nothing');
     this.#limit = limit.cohort;
-    const leftMs = this.#left();
+    const leftMs = this.deadline - this.#startedAt;
     // Nobody would wait for any of it.
     if (leftMs < 1) return this.#miss(this.#noTimeLeft(), 'final', 'nothing');
     const timeoutMs = Math.min(this.#options.timeoutMs, leftMs);
@@ -167,10 +172,25 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     }
   }
 
-  /** Nobody waits for it any more; the caller is not told. */
-  abandon(): void {
+  /**
+   * Nobody waits for it any more; the caller is not told. `answered`: the attempt that was begun after this one, and is answered already. By
+   * a factor of LATE this one would be the slower of the two, and has not said a word: each of the calls that are asked twice because of an
+   * address that hangs ends like that, and nothing else would ever be told of it. One late answer among others is forgotten with the next
+   * one that comes, and it is no sign of too much work, so the limit is not told.
+   */
+  abandon(answered?: Attempt): void {
     if (this.#ended) return;
-    this.#settle('nothing');
+    const late =
+      answered !== undefined &&
+      this.#started &&
+      !this.#answered &&
+      answered.target.endpoint !== this.target.endpoint &&
+      this.#ranMs >= Math.max(this.#options.hedgeMs ?? 0, LATE * answered.#ranMs);
+    this.#settle(late ? 'fails' : 'nothing');
+  }
+
+  get #ranMs(): number {
+    return this.#options.clock() - this.#startedAt;
   }
 
   /** What an answer that was `strange` tells of its address. */
@@ -212,7 +232,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     for (const name of this.#options.forwardResponse) {
       const value = headers[name];
       for (const one of Array.isArray(value) ? value : value === undefined ? [] : [value])
-        this.#context.responseHeaders.push([name, one]);
+        this.#forwarded.push([name, one]);
     }
     this.#encoding = encodingOf(headers['content-encoding']);
     if (this.#encoding !== '' && !Object.hasOwn(DECODERS, this.#encoding))
@@ -265,7 +285,9 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     if (this.#overloaded) this.#tooMuch();
     else if (limit.answered(line.inside)) line.places = limit.places;
     this.#settle('answers');
-    const { fetched } = this.#context;
+    const { fetched, responseHeaders } = this.#context;
+    // Only now: of a call that is sent twice both may have got this far, and one cookie would be set twice.
+    if (this.#forwarded.length > 0) responseHeaders.push(...this.#forwarded);
     if (fetched !== undefined) fetched.bytes += bytes.length;
     if (this.#said) this.#options.kept!.set(bytes, this.#said);
     if (this.#behind !== undefined) this.#options.behind.set(bytes, this.#behind);
@@ -347,6 +369,7 @@ export function unavailable(subgraph: string, error: unknown): Failure {
   });
 }
 
+const LATE = 2;
 const GIVEN_UP = new Error('nobody waits for this call any more');
 const UNSENT: ReadonlySet<unknown> = new Set([
   'ECONNREFUSED',

@@ -469,6 +469,45 @@ describe('hedged reads', () => {
     expect(quick.calls).toBe(1);
   });
 
+  /** On a clock on which nothing takes time but the wait before the second attempt. By chance 0.99 the last address is asked first. */
+  function hedging(breakerFailures: number, hedgeMs: number) {
+    const clock = { now: 1_000 };
+    const one = client({
+      hedgeMs,
+      breakerFailures,
+      random: () => 0.99,
+      clock: () => clock.now,
+      observe: { call() {}, repeated: () => void (clock.now += hedgeMs) },
+    });
+    return { ...one, clock, states: () => [...one.upstreams.endpoints].map(({ breaker }) => breaker.state) };
+  }
+
+  it('an address that hangs is found out by those that answer in its place; control: with no count of it each call is asked twice', async () => {
+    const [quick, hung] = [await subgraph(), await subgraph(() => -1)];
+    const url = `${quick.url},${hung.url}`;
+    const one = hedging(5, 20);
+    expect([await count(10, () => one.ask(url)), hung.calls, one.states()]).toEqual([
+      { ok: 10 },
+      5,
+      ['closed', 'open'],
+    ]);
+    // No sign of too much work.
+    expect([...one.upstreams.endpoints].map(({ limit }) => limit.places)).toEqual([16, 16]);
+    const naive = hedging(0, 20);
+    expect([await count(10, () => naive.ask(url)), hung.calls]).toEqual([{ ok: 10 }, 15]);
+  });
+
+  it('one that is late now and then is not found out, nor one that is not slower than the other by much', async () => {
+    const [quick, mixed] = [await subgraph(), await subgraph((call) => (call % 2 === 0 ? -1 : 200))];
+    const one = hedging(2, 200);
+    await count(10, () => one.ask(`${quick.url},${mixed.url}`));
+    expect([mixed.calls, one.states()]).toEqual([10, ['closed', 'closed']]);
+    const two = hedging(1, 20);
+    const [slow, hung] = [await subgraph(() => ((two.clock.now += 21), 200)), await subgraph(() => -1)];
+    await count(5, () => two.ask(`${slow.url},${hung.url}`));
+    expect([hung.calls, two.states()]).toEqual([5, ['closed', 'closed']]);
+  });
+
   it('takes its repeats out of the same tenth', async () => {
     const hung = await subgraph(() => -1);
     const hedged = client({ hedgeMs: 5, timeoutMs: 100 });

@@ -163,6 +163,17 @@ describe('a call', () => {
     expect(asked.responseHeaders).toEqual([['x-cost', '3']]);
   });
 
+  it('hands on those of the attempt that was answered, and of no other', async () => {
+    const cookie = (of: string) => ({ 'content-type': 'application/json', 'set-cookie': `of=${of}` });
+    const whole = await listen((_request, response) => json(response, '{"data":{}}', cookie('whole')));
+    const stuck = await listen((_request, response) => void response.writeHead(200, cookie('stuck')).write('{'));
+    const asked = context();
+    // By chance 0.99 the second is asked first.
+    const one = client({ forwardResponse: ['set-cookie'], hedgeMs: 100, random: () => 0.99 });
+    await one.post(call(`${whole.url},${stuck.url}`), asked);
+    expect([stuck.requests.length, asked.responseHeaders]).toEqual([1, [['set-cookie', 'of=whole']]]);
+  });
+
   it.each<[string, Buffer]>([
     ['gzip', gzipSync('{"data":{}}')],
     ['br', brotliCompressSync('{"data":{}}')],

@@ -14,8 +14,6 @@ export interface SubgraphClientOptions
   readonly requestTimeoutMs?: number;
   /** Remember what an answer's headers say about keeping it (`headersOf`). */
   readonly cacheHeaders?: boolean;
-  /** A read that is not answered by then is asked a second time, of another address where there is one; 0: never. */
-  readonly hedgeMs?: number;
   /** Told of each call: `ok` or a code, and how long it took, ms; and of each that was sent twice. */
   readonly observe?: {
     call(subgraph: string, outcome: string, ms: number): void;
@@ -109,7 +107,7 @@ class Call implements Caller {
   answered(attempt: Attempt, bytes: Buffer): void {
     this.#judge(attempt.target.endpoint);
     this.#settle('ok');
-    (attempt === this.#first ? this.#second : this.#first)?.abandon();
+    (attempt === this.#first ? this.#second : this.#first)?.abandon(attempt);
     this.#resolve(bytes);
   }
 
