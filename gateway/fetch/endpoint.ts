@@ -44,9 +44,15 @@ export class Endpoint {
   #awayUntil = 0;
   #retired = false;
 
-  constructor({ origin, socketPath }: Address, ip: string | undefined, options: EndpointOptions) {
+  /** `ips`: of its name, where it was looked up; several are the ways to one machine, tried one after the other. */
+  constructor(
+    { origin, socketPath }: Address,
+    ips: readonly string[],
+    label: string | undefined,
+    options: EndpointOptions,
+  ) {
     const { connections, timeoutMs, breakerFailures = 0, keepAliveMs = KEEP_ALIVE_MS, clock } = options;
-    this.origin = socketPath ?? (ip === undefined ? origin : `${origin} (${ip})`);
+    this.origin = socketPath ?? (label === undefined ? origin : `${origin} (${label})`);
     this.pool = new Pool(origin, {
       connections,
       pipelining: 1,
@@ -55,7 +61,7 @@ export class Endpoint {
         ...options.tls,
         ...(socketPath === undefined ? {} : { socketPath }),
         // The certificate is still that of the name.
-        ...(ip === undefined ? {} : { lookup: always(ip) }),
+        ...(ips.length === 0 ? {} : { lookup: always(ips) }),
       },
       // Node's server closes after 5 s without a request; we let go first, so that neither writes into a closed socket.
       keepAliveTimeout: keepAliveMs,
@@ -95,7 +101,12 @@ export class Endpoint {
   }
 }
 
-function always(ip: string): LookupFunction {
-  const family = ip.includes(':') ? 6 : 4;
-  return (_host, { all }, done) => (all ? done(null, [{ address: ip, family }]) : done(null, ip, family));
+function always(ips: readonly string[]): LookupFunction {
+  const found = ips.map((address) => ({ address, family: familyOf(address) }));
+  const [{ address, family }] = found as [(typeof found)[number]];
+  return (_host, { all }, done) => (all ? done(null, found) : done(null, address, family));
+}
+
+export function familyOf(ip: string): 4 | 6 {
+  return ip.includes(':') ? 6 : 4;
 }

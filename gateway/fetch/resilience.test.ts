@@ -341,6 +341,61 @@ describe('several addresses of one subgraph', () => {
     await one.upstreams.lookUp();
   });
 
+  it('a name that stands for one machine follows it to the next while the first still answers; control: until it is looked up again calls stay', async () => {
+    const seen: string[] = [];
+    const on =
+      (host: string): RequestListener =>
+      (request, response) => {
+        seen.push(`${host} ${request.headers.host}`);
+        request.resume();
+        response.writeHead(200, JSON_TYPE).end('{"data":{}}');
+      };
+    const port = await listen(createServer(on('127.0.0.6')), 0, '127.0.0.6');
+    await listen(createServer(on('127.0.0.7')), port, '127.0.0.7');
+    // The other family is another way to the same machine: here there is nobody.
+    let ips = ['::1', '127.0.0.6'];
+    const one = client({ dnsMs: 600_000, lookup: async () => ips });
+    const name = `posts.test:${port}`;
+    const url = `http://${name}/graphql`;
+    one.upstreams.of(url);
+    await one.upstreams.lookUp();
+    expect(await count(5, () => one.ask(url))).toEqual({ ok: 5 });
+    ips = ['127.0.0.7'];
+    expect(await count(5, () => one.ask(url))).toEqual({ ok: 5 });
+    await one.upstreams.lookUp();
+    expect(await count(5, () => one.ask(url))).toEqual({ ok: 5 });
+    const calls = (host: string, count: number) => Array<string>(count).fill(`${host} ${name}`);
+    expect(seen).toEqual([...calls('127.0.0.6', 10), ...calls('127.0.0.7', 5)]);
+    expect([...one.upstreams.endpoints].map(({ origin }) => origin)).toEqual([`http://${name}`]);
+  });
+
+  it.each<[string, () => Promise<string[]>]>([
+    ['is not found', () => Promise.reject(new Error('ENOTFOUND'))],
+    ['is not there', async () => []],
+    ['nobody says anything of', () => new Promise(() => {})],
+  ])('a name that %s keeps its machine, and no other from being followed', async (_, trouble) => {
+    const answer: RequestListener = (request, response) => {
+      request.resume();
+      response.writeHead(200, JSON_TYPE).end('{"data":{}}');
+    };
+    const port = await listen(createServer(answer), 0, '127.0.0.6');
+    const [followed, other] = [`http://posts.test:${port}/graphql`, `http://odd.test:${port}/graphql`];
+    const found: Record<string, () => Promise<string[]>> = {
+      'posts.test': async () => ['127.0.0.1', '127.0.0.2'],
+      'odd.test': async () => ['127.0.0.3', '127.0.0.4'],
+    };
+    const one = client({ dnsMs: 600_000, lookup: (host) => found[host]!() });
+    const upstream = one.upstreams.of(`${other},${followed}`);
+    await one.upstreams.lookUp();
+    const known = () => upstream.targets.map(({ endpoint }) => endpoint.origin.replace(/.*\((.*)\)/, '$1'));
+    expect(known()).toEqual(['127.0.0.3', '127.0.0.4', '127.0.0.1', '127.0.0.2']);
+    found['odd.test'] = trouble;
+    found['posts.test'] = async () => ['127.0.0.5', '127.0.0.6'];
+    const looked = one.upstreams.lookUp();
+    await Promise.race([looked, new Promise((resolve) => setImmediate(resolve))]);
+    expect(known()).toEqual(['127.0.0.3', '127.0.0.4', '127.0.0.5', '127.0.0.6']);
+  });
+
   it('when all that were known have been replaced, their name is looked up at once, and nobody is told', async () => {
     const answer: RequestListener = (request, response) => {
       request.resume();
@@ -439,6 +494,25 @@ describe('TLS', () => {
     );
     return `https://localhost:${await listen(made)}/graphql`;
   }
+
+  it('the certificate is that of the name, whatever address was found; control: another name’s is not believed', async () => {
+    const names: unknown[] = [];
+    const made = createTlsServer({ ...server }, (request, response) => {
+      names.push((request.socket as TLSSocket & { servername: string }).servername, request.headers.host);
+      request.resume();
+      response.writeHead(200, JSON_TYPE).end('{"data":{}}');
+    });
+    const port = await listen(made);
+    const one = client({ tls: { ca: server.cert }, dnsMs: 600_000, lookup: async () => ['127.0.0.1'] });
+    const ask = async (name: string) => {
+      const url = `https://${name}:${port}/graphql`;
+      one.upstreams.of(url);
+      await one.upstreams.lookUp();
+      return one.ask(url);
+    };
+    expect([await ask('localhost'), names]).toEqual(['ok', ['localhost', `localhost:${port}`]]);
+    expect(await ask('posts.test')).toBe('SUBGRAPH_UNAVAILABLE');
+  });
 
   it('whoever vouches is believed, and the gateway shows who it is', async () => {
     expect(await client({ tls: { ca: server.cert, ...gateway } }).ask(await secured())).toBe('ok');
