@@ -27,7 +27,8 @@ import { explainPermission } from './explain/permission.js';
 import { splitAddresses } from './fetch/addresses.js';
 import { carryingClient } from './fetch/carrying.js';
 import { openSubgraphClient } from './fetch/subgraph-client.js';
-import { dispatcherWith, fetchWith, readTls, type SubgraphTls } from './fetch/tls.js';
+import { renewedDispatcher, TlsFiles } from './fetch/tls-files.js';
+import { fetchWith } from './fetch/tls.js';
 import { tracedClient } from './fetch/traced.js';
 import { Admission } from './http/admission.js';
 import { Bodies } from './http/bodies.js';
@@ -111,8 +112,8 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   const steady = parts.clock ?? steadyClock;
   const clocks = { clock, steady };
   const signer = signerOf(config, clocks);
-  const tls = tlsOf(config);
-  const dispatcher = dispatcherWith(tls);
+  const tls = tlsOf(config, logger);
+  const dispatcher = renewedDispatcher(tls);
   const ended =
     config.ENDED_SESSIONS_URL === undefined
       ? undefined
@@ -163,11 +164,12 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     breakerFailures: config.SUBGRAPH_BREAKER_FAILURES,
     hedgeMs: config.SUBGRAPH_HEDGE_MS,
     dnsMs: config.SUBGRAPH_DNS_MS,
-    tls,
+    tls: tls.now,
     ...(observe ? { observe } : {}),
     lateInLineMs: config.OVERLOAD_MS,
     clock: steady,
   });
+  tls.onRenewed((now) => pools.upstreams.renew(now));
   const client = carryingClient(tracer ? tracedClient(pools) : pools, {
     urlOf: (subgraph) => served.current?.supergraph.subgraphs.get(subgraph)?.url,
     observe: observe?.carried,
@@ -349,6 +351,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   });
   observe?.watch({
     upstreams: client.upstreams,
+    tls,
     admission,
     served,
     server,
@@ -406,6 +409,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
         await sleep(config.DRAIN_MS);
       }
       reachable.close();
+      tls.close();
       heap.close();
       persisted?.close();
       await operator?.close();
@@ -426,11 +430,12 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
 /** Where the supergraph comes from, for whoever reads it on behalf of several gateways. */
 export function openSource(config: GatewayConfig, logger: Logger): SupergraphSource {
   const identity = identityOf(config, CLOCKS, signerOf(config, CLOCKS), {});
-  return sourceOf(config, identity, logger, dispatcherWith(tlsOf(config)));
+  return sourceOf(config, identity, logger, renewedDispatcher(tlsOf(config, logger)));
 }
 
-function tlsOf(config: GatewayConfig): SubgraphTls {
-  return readTls({ ca: config.SUBGRAPH_TLS_CA, cert: config.SUBGRAPH_TLS_CERT, key: config.SUBGRAPH_TLS_KEY });
+function tlsOf(config: GatewayConfig, logger: Logger): TlsFiles {
+  const paths = { ca: config.SUBGRAPH_TLS_CA, cert: config.SUBGRAPH_TLS_CERT, key: config.SUBGRAPH_TLS_KEY };
+  return new TlsFiles(paths, { logger });
 }
 
 function sourceOf(

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { addressesOf, type Address } from './addresses.js';
 import { Endpoint, familyOf, type EndpointOptions } from './endpoint.js';
 import { RetryBudget } from './retry-budget.js';
+import type { SubgraphTls } from './tls.js';
 
 /** An endpoint, and where on it. */
 export interface Target {
@@ -91,7 +92,7 @@ function load({ endpoint: { line } }: Target): number {
  * two subgraphs at one address share theirs.
  */
 export class Upstreams {
-  readonly #options: UpstreamsOptions;
+  #options: UpstreamsOptions;
   readonly #upstreams = new Map<string, Upstream>();
   readonly #endpoints = new Map<string, Endpoint>();
   #timer: NodeJS.Timeout | undefined;
@@ -126,6 +127,12 @@ export class Upstreams {
   /** Asks for all names again. */
   async lookUp(): Promise<void> {
     await Promise.all([...this.#upstreams].map(([text, upstream]) => this.#lookUp(text, upstream)));
+  }
+
+  /** New certificates: for new connections, which are made from now on. */
+  renew(tls: SubgraphTls): void {
+    this.#options = { ...this.#options, tls };
+    for (const endpoint of this.#endpoints.values()) endpoint.renew(tls);
   }
 
   /** Forgets whatever no supergraph names any more: nobody would ask it again, and what it was like last would be told for ever. */
