@@ -2,7 +2,8 @@ import type { Dispatcher } from 'undici';
 import { AssertionSigner, TokenVerifier, type EndedSessions } from '#libs/identity';
 import { steadyClock, systemClock, type Clock, type Logger } from '#libs/telemetry';
 import { secretVariableOf, type GatewayConfig } from './config.js';
-import { fetchWith, readTls, type SubgraphTls } from './fetch/tls.js';
+import { TlsFiles } from './fetch/tls-files.js';
+import { fetchWith } from './fetch/tls.js';
 import { endedSessionsAt } from './http/ended-sessions.js';
 import { noIdentity, tokenIdentity, type Identity } from './http/identity.js';
 import { SupergraphError } from './supergraph/supergraph.js';
@@ -61,8 +62,9 @@ export function endedOf(
 const USERS = 'users';
 
 /** Who the gateway is to subgraphs by a certificate, and whom it believes to be one. */
-export function tlsOf(config: GatewayConfig): SubgraphTls {
-  return readTls({ ca: config.SUBGRAPH_TLS_CA, cert: config.SUBGRAPH_TLS_CERT, key: config.SUBGRAPH_TLS_KEY });
+export function tlsOf(config: GatewayConfig, logger: Logger): TlsFiles {
+  const paths = { ca: config.SUBGRAPH_TLS_CA, cert: config.SUBGRAPH_TLS_CERT, key: config.SUBGRAPH_TLS_KEY };
+  return new TlsFiles(paths, { logger });
 }
 
 /** Throws where a subgraph could not be told who asks, with the settings that are missing. */

@@ -1,6 +1,7 @@
 import type { EndedSessions } from '#libs/identity';
 import { readyGauge, type Metrics } from '#libs/telemetry';
 import type { Endpoint } from './fetch/endpoint.js';
+import type { TlsFiles } from './fetch/tls-files.js';
 import type { Upstreams } from './fetch/upstream.js';
 import type { Admission } from './http/admission.js';
 import type { PersistedDocuments } from './http/persisted-documents.js';
@@ -23,6 +24,7 @@ export interface GatewayMetrics {
   /** What is read when somebody looks. */
   watch(parts: {
     upstreams: Upstreams;
+    tls: Pick<TlsFiles, 'expiries'>;
     admission: Admission | undefined;
     served: ServedSupergraph;
     server: HttpServer;
@@ -71,7 +73,7 @@ export function gatewayMetrics(metrics: Metrics): GatewayMetrics {
 }
 
 function watch(metrics: Metrics, parts: Parameters<GatewayMetrics['watch']>[0]): void {
-  const { upstreams, admission, served, server, ended, persisted, isReady } = parts;
+  const { upstreams, tls, admission, served, server, ended, persisted, isReady } = parts;
   metrics.gauges([readyGauge('gateway', isReady)]);
   metrics.gauge(
     {
@@ -96,6 +98,17 @@ function watch(metrics: Metrics, parts: Parameters<GatewayMetrics['watch']>[0]):
     'tributary_subgraph_concurrency_limit',
     'Calls that an address is given at once.',
     ({ limit }) => limit.places,
+  );
+  metrics.gauge(
+    {
+      name: 'tributary_certificate_expiry_timestamp_seconds',
+      help: 'When the certificate of SUBGRAPH_TLS_CERT that is used expires, and the first of SUBGRAPH_TLS_CA.',
+      labels: ['file'],
+    },
+    (gauge) => {
+      gauge.reset();
+      for (const { file, at } of tls.expiries()) gauge.set({ file }, at / 1_000);
+    },
   );
   metrics.gauge({ name: 'http_server_active_requests', help: 'Requests under way.' }, (gauge) =>
     gauge.set(admission?.inside ?? Number.NaN),

@@ -22,7 +22,7 @@ import { CacheRules } from './cache/rules.js';
 import { isOwn, type GatewayConfig } from './config.js';
 import { carryingClient } from './fetch/carrying.js';
 import { openSubgraphClient } from './fetch/subgraph-client.js';
-import { dispatcherWith } from './fetch/tls.js';
+import { renewedDispatcher } from './fetch/tls-files.js';
 import { tracedClient } from './fetch/traced.js';
 import { graphqlPartsOf } from './graphql-parts.js';
 import { Admission } from './http/admission.js';
@@ -93,8 +93,8 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   const steady = parts.clock ?? steadyClock;
   const clocks = { clock, steady };
   const signer = signerOf(config, clocks);
-  const tls = tlsOf(config);
-  const dispatcher = dispatcherWith(tls);
+  const tls = tlsOf(config, logger);
+  const dispatcher = renewedDispatcher(tls);
   const ended = endedOf(config, signer, { clock: steady, logger, dispatcher });
   const identity = identityOf(config, clocks, signer, { ended, dispatcher });
   const budgets = await budgetsOf(config, logger);
@@ -125,6 +125,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   admission?.watch(heap);
   const pools = openSubgraphClient({
     timeoutMs: config.SUBGRAPH_TIMEOUT_MS,
+    requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
     bodyBytesMax: config.SUBGRAPH_BODY_BYTES,
     connections: connections.calls,
     assertion: (...what) => identity.assertion(...what),
@@ -133,11 +134,12 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     breakerFailures: config.SUBGRAPH_BREAKER_FAILURES,
     hedgeMs: config.SUBGRAPH_HEDGE_MS,
     dnsMs: config.SUBGRAPH_DNS_MS,
-    tls,
+    tls: tls.now,
     ...(observe ? { observe } : {}),
     lateInLineMs: config.OVERLOAD_MS,
     clock: steady,
   });
+  tls.onRenewed((now) => pools.upstreams.renew(now));
   const client = carryingClient(tracer ? tracedClient(pools) : pools, {
     urlOf: (subgraph) => served.current?.supergraph.subgraphs.get(subgraph)?.url,
     observe: observe?.carried,
@@ -220,6 +222,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   });
   observe?.watch({
     upstreams: client.upstreams,
+    tls,
     admission,
     served,
     server,
@@ -278,6 +281,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
         await sleep(config.DRAIN_MS);
       }
       reachable.close();
+      tls.close();
       heap.close();
       persisted?.close();
       await operator?.close();

@@ -3,7 +3,7 @@ import { ASSERTION_HEADER, type Call } from '#libs/identity';
 import type { Logger } from '#libs/telemetry';
 import type { GatewayConfig } from './config.js';
 import { splitAddresses } from './fetch/addresses.js';
-import { dispatcherWith } from './fetch/tls.js';
+import { renewedDispatcher } from './fetch/tls-files.js';
 import type { Identity } from './http/identity.js';
 import { CLOCKS, identityOf, requireSecrets, signerOf, tlsOf } from './identities.js';
 import { fileSource, servicesSource, urlSource, type SupergraphSource } from './supergraph/source.js';
@@ -11,7 +11,7 @@ import { fileSource, servicesSource, urlSource, type SupergraphSource } from './
 /** Where the supergraph comes from, for whoever reads it on behalf of several gateways. */
 export function openSource(config: GatewayConfig, logger: Logger): SupergraphSource {
   const identity = identityOf(config, CLOCKS, signerOf(config, CLOCKS), {});
-  return sourceOf(config, identity, logger, dispatcherWith(tlsOf(config)));
+  return sourceOf(config, identity, logger, renewedDispatcher(tlsOf(config, logger)));
 }
 
 export function sourceOf(

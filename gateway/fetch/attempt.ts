@@ -2,8 +2,8 @@ import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import { brotliDecompress, gunzip, inflate } from 'node:zlib';
 import type { Dispatcher } from 'undici';
-import { Failure, TIMEOUT_HEADER } from '#libs/failure';
-import { AWAY_HEADER } from '#libs/lifecycle';
+import { Failure, timeoutText, TIMEOUT_HEADER } from '#libs/failure';
+import { AWAY_HEADER, OVERLOADED_HEADER } from '#libs/lifecycle';
 import type { Clock } from '#libs/telemetry';
 import { BEHIND_HEADER, UP_TO_HEADER, WROTE_HEADER } from '#libs/consistency';
 import { ASSERTION_HEADER, type Call } from '#libs/identity';
@@ -20,11 +20,15 @@ import type { Target } from './upstream.js';
 export interface AttemptOptions {
   /** Counted from when a connection is free for the call. */
   readonly timeoutMs: number;
+  /** Whoever was given so long and has not answered hangs; who was given less, because its request had no more left, may not. */
+  readonly hangsMs: number;
   readonly bodyBytesMax: number;
   /** What each subgraph is told about who asks. */
   readonly assertion: (subgraph: string, subject: string | null, call: Call, write?: string) => string | undefined;
   /** Response headers that go back to the client, lower case. */
   readonly forwardResponse: readonly string[];
+  /** A read that is not answered by then is asked a second time, of another address where there is one; 0: never. */
+  readonly hedgeMs?: number;
   /** While calls wait longer than this for a connection to an address, it is given no more; 0: they wait. */
   readonly lateInLineMs?: number;
   /** What the headers of answers say about keeping them, by their bytes. */
@@ -37,19 +41,29 @@ export interface AttemptOptions {
 }
 
 /** Headers of answers that every attempt looks at. */
-export const HEEDED = ['content-type', 'content-length', 'content-encoding', WROTE_HEADER, BEHIND_HEADER, AWAY_HEADER];
+export const HEEDED = [
+  'content-type',
+  'content-length',
+  'content-encoding',
+  WROTE_HEADER,
+  BEHIND_HEADER,
+  AWAY_HEADER,
+  OVERLOADED_HEADER,
+];
 
 /**
  * What an attempt that was not answered tells:
  * - `unasked`: its address failed a moment ago; another one may be asked;
  * - `unsent`: no byte left us, or who was asked is just starting and has begun nothing: a mutation too may be sent elsewhere;
+ * - `strange`: who answered is no subgraph, or thinks that we may not ask it (401, 403, 404, a redirect, no JSON), or 429; where another
+ *   address answers the same question, this one is broken, so another may be asked;
  * - `lost`: it broke off, or 502, 503, 504 came; whatever may be asked twice may be asked again;
  * - `final`: asking again would help nobody.
  */
-export type Missed = 'unasked' | 'unsent' | 'lost' | 'final';
+export type Missed = 'unasked' | 'unsent' | 'strange' | 'lost' | 'final';
 
-/** What it tells of its address. */
-type Tells = 'answers' | 'fails' | 'hangs' | 'nothing';
+/** What it tells of its address; `unclear`: its caller says so later, when another one was asked the same (`judge`). */
+type Tells = 'answers' | 'fails' | 'hangs' | 'nothing' | 'unclear';
 
 /** A mutation has one effect at most, by whichever of its attempts: each is signed, and could be sent once more by somebody else. */
 export function asOneWrite(call: SubgraphCall): SubgraphCall {
@@ -75,6 +89,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   readonly #context: RequestContext;
   readonly #options: AttemptOptions;
   readonly #chunks: Buffer[] = [];
+  readonly #forwarded: [string, string][] = [];
   #bytes = 0;
   #encoding = '';
   #said: AnswerHeaders | undefined;
@@ -84,8 +99,10 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   #breaker = REFUSED;
   #limit = 0;
   #inLineSince = 0;
+  #startedAt = 0;
   #started = false;
   #answered = false;
+  #overloaded = false;
   #ended = false;
 
   constructor(caller: Caller, call: SubgraphCall, context: RequestContext, target: Target, options: AttemptOptions) {
@@ -128,15 +145,17 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     clearTimeout(this.#timer);
     const { endpoint } = this.target;
     const { breaker, limit } = endpoint;
-    endpoint.waitedMs = this.#inLineSince === 0 ? 0 : this.#options.clock() - this.#inLineSince;
+    this.#startedAt = this.#options.clock();
+    endpoint.waitedMs = this.#inLineSince === 0 ? 0 : this.#startedAt - this.#inLineSince;
     // It waited in line, and meanwhile the address was found not to answer.
     if (this.#breaker !== PROBE && breaker.state !== 'closed')
       return this.#miss(this.#notAsked(), 'unasked', 'nothing');
     this.#limit = limit.cohort;
-    const leftMs = this.#left();
+    const leftMs = this.deadline - this.#startedAt;
+    // Nobody would wait for any of it.
+    if (leftMs < 1) return this.#miss(this.#noTimeLeft(), 'final', 'nothing');
     const timeoutMs = Math.min(this.#options.timeoutMs, leftMs);
-    // Where less than its own time was left to the request, that tells nothing of who was asked.
-    const tells = leftMs < this.#options.timeoutMs ? 'nothing' : 'hangs';
+    const tells = timeoutMs < this.#options.hangsMs ? 'nothing' : 'hangs';
     this.#timer = setTimeout(() => this.#miss(this.#timedOut(), 'final', tells), timeoutMs);
     try {
       this.target.endpoint.pool.dispatch(
@@ -153,10 +172,30 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     }
   }
 
-  /** Nobody waits for it any more; the caller is not told. */
-  abandon(): void {
+  /**
+   * Nobody waits for it any more; the caller is not told. `answered`: the attempt that was begun after this one, and is answered already. By
+   * a factor of LATE this one would be the slower of the two, and has not said a word: each of the calls that are asked twice because of an
+   * address that hangs ends like that, and nothing else would ever be told of it. One late answer among others is forgotten with the next
+   * one that comes, and it is no sign of too much work, so the limit is not told.
+   */
+  abandon(answered?: Attempt): void {
     if (this.#ended) return;
-    this.#settle('nothing');
+    const late =
+      answered !== undefined &&
+      this.#started &&
+      !this.#answered &&
+      answered.target.endpoint !== this.target.endpoint &&
+      this.#ranMs >= Math.max(this.#options.hedgeMs ?? 0, LATE * answered.#ranMs);
+    this.#settle(late ? 'fails' : 'nothing');
+  }
+
+  get #ranMs(): number {
+    return this.#options.clock() - this.#startedAt;
+  }
+
+  /** What an answer that was `strange` tells of its address. */
+  judge(tells: 'answers' | 'fails' | 'nothing'): void {
+    this.#tell(tells);
   }
 
   #left(): number {
@@ -185,6 +224,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     if (this.#options.kept) this.#said = cacheHeadersOf(headers);
     const away = headers[AWAY_HEADER];
     if (away === 'starting' || away === 'ending') this.target.endpoint.goesAway(away);
+    this.#overloaded = headers[OVERLOADED_HEADER] !== undefined;
     const refused = whyRefused(status, headers);
     if (refused && away === 'starting' && status === 503) return this.#miss(refused, 'unsent', 'fails');
     if (refused) return this.#refused(status, refused);
@@ -192,7 +232,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     for (const name of this.#options.forwardResponse) {
       const value = headers[name];
       for (const one of Array.isArray(value) ? value : value === undefined ? [] : [value])
-        this.#context.responseHeaders.push([name, one]);
+        this.#forwarded.push([name, one]);
     }
     this.#encoding = encodingOf(headers['content-encoding']);
     if (this.#encoding !== '' && !Object.hasOwn(DECODERS, this.#encoding))
@@ -241,9 +281,13 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     if (this.#ended) return;
     if (!isUtf8(bytes)) return this.#miss(bad('The answer is not UTF-8.'), 'final', 'answers');
     const { limit, line } = this.target.endpoint;
-    if (limit.answered(line.inside)) line.places = limit.places;
+    // It answers, so the breaker has nothing to say; only there is too much of it.
+    if (this.#overloaded) this.#tooMuch();
+    else if (limit.answered(line.inside)) line.places = limit.places;
     this.#settle('answers');
-    const { fetched } = this.#context;
+    const { fetched, responseHeaders } = this.#context;
+    // Only now: of a call that is sent twice both may have got this far, and one cookie would be set twice.
+    if (this.#forwarded.length > 0) responseHeaders.push(...this.#forwarded);
     if (fetched !== undefined) fetched.bytes += bytes.length;
     if (this.#said) this.#options.kept!.set(bytes, this.#said);
     if (this.#behind !== undefined) this.#options.behind.set(bytes, this.#behind);
@@ -252,7 +296,8 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
 
   #refused(status: number, failure: Failure): void {
     if (status === 503 || status === 429) this.#tooMuch();
-    this.#miss(failure, status >= 502 && status <= 504 ? 'lost' : 'final', status >= 500 ? 'fails' : 'answers');
+    if (status < 500) return this.#miss(failure, 'strange', 'unclear');
+    this.#miss(failure, status >= 502 && status <= 504 ? 'lost' : 'final', 'fails');
   }
 
   /** What is held of it is paid for; as much as the limit by whoever has asked for it. */
@@ -282,14 +327,18 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   #settle(tells: Tells): void {
     this.#ended = true;
     clearTimeout(this.#timer);
-    const { breaker } = this.target.endpoint;
-    if (tells === 'answers') breaker.succeeded(this.#breaker);
-    else if (tells === 'nothing') breaker.abandoned(this.#breaker);
-    else breaker.failed(this.#breaker, tells === 'hangs');
+    if (tells !== 'unclear') this.#tell(tells);
     // The rest of an answer that nobody reads: the connection goes with it.
     this.#abort?.(GIVEN_UP);
     if (this.#started) this.target.endpoint.leave();
     else if (this.#inLineSince !== 0) this.target.endpoint.line.giveUp(this);
+  }
+
+  #tell(tells: Exclude<Tells, 'unclear'>): void {
+    const { breaker } = this.target.endpoint;
+    if (tells === 'answers') breaker.succeeded(this.#breaker);
+    else if (tells === 'nothing') breaker.abandoned(this.#breaker);
+    else breaker.failed(this.#breaker, tells === 'hangs');
   }
 
   #notAsked(): Failure {
@@ -308,6 +357,10 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
         : `No connection to ${subgraph} was free before the request had to be answered.`,
     );
   }
+
+  #noTimeLeft(): Failure {
+    return new Failure('SUBGRAPH_TIMEOUT', `The request has to be answered before ${this.#call.subgraph} is asked.`);
+  }
 }
 
 export function unavailable(subgraph: string, error: unknown): Failure {
@@ -316,6 +369,7 @@ export function unavailable(subgraph: string, error: unknown): Failure {
   });
 }
 
+const LATE = 2;
 const GIVEN_UP = new Error('nobody waits for this call any more');
 const UNSENT: ReadonlySet<unknown> = new Set([
   'ECONNREFUSED',
@@ -345,7 +399,7 @@ function headersOf(
   headers['accept'] = 'application/graphql-response+json, application/json';
   headers['x-request-id'] = context.requestId;
   if (context.trace !== undefined) tellTrace(context.trace, headers);
-  headers[TIMEOUT_HEADER] = String(timeoutMs);
+  headers[TIMEOUT_HEADER] = timeoutText(timeoutMs);
   if (context.consistency?.upTo) headers[UP_TO_HEADER] = context.consistency.upTo;
   if (context.pastCaches) headers['cache-control'] = 'no-cache';
   const signed: Call = { method: METHOD, path, headers, body: call.body };

@@ -74,12 +74,20 @@ describe('a breaker', () => {
     expect([one.begin(), one.state]).toEqual([PROBE, 'half-open']);
   });
 
-  it('a try whose client went away is nobody’s try: the next one may', () => {
+  it('a try whose client went away is nobody’s try: the next one may, after the same pause and not at once', () => {
     const { one, pass, fail } = breaker();
     fail(3);
     pass(250);
-    one.abandoned(one.begin());
+    for (let tries = 0; tries < 3; tries += 1) {
+      one.abandoned(one.begin());
+      expect(one.begin()).toBe(REFUSED);
+      pass(250);
+    }
     expect(one.begin()).toBe(PROBE);
+    // Control: one that fails waits twice as long.
+    one.failed(PROBE, false);
+    pass(250);
+    expect(one.begin()).toBe(REFUSED);
   });
 
   it('an answer in between starts the count anew', () => {

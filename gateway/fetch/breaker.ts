@@ -77,9 +77,14 @@ export class Breaker {
     if (this.#inARow >= this.#options.failuresMax) this.#openUp();
   }
 
-  /** Ended without telling anything of the address: its client went away. */
+  /**
+   * Ended without telling anything of the address: its client went away. The next try waits as long as this one did, or behind an address
+   * that hangs each call whose client is impatient would be one.
+   */
   abandoned(call: number): void {
-    if (call === PROBE) this.#probing = false;
+    if (call !== PROBE) return;
+    this.#probing = false;
+    this.#until = this.#afterPause();
   }
 
   /** All others that answer are about to end: it is tried as soon as after the first failure, however often it was tried in vain. */

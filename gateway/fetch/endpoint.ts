@@ -33,39 +33,48 @@ export interface EndpointOptions {
 /** One address as it is called: its connections, who waits for one, what it bears and whether it answers. */
 export class Endpoint {
   readonly origin: string;
-  readonly pool: Pool;
+  #pool: Pool;
   readonly line: Line;
   readonly breaker: Breaker;
   readonly limit: AdaptiveLimit;
   /** How long the call that was begun last has waited in line. */
   waitedMs = 0;
   readonly #clock: Clock;
+  readonly #open: (tls: SubgraphTls | undefined) => Pool;
   #how: Away | undefined;
   #awayUntil = 0;
   #retired = false;
 
-  constructor({ origin, socketPath }: Address, ip: string | undefined, options: EndpointOptions) {
+  /** `ips`: of its name, where it was looked up; several are the ways to one machine, tried one after the other. */
+  constructor(
+    { origin, socketPath }: Address,
+    ips: readonly string[],
+    label: string | undefined,
+    options: EndpointOptions,
+  ) {
     const { connections, timeoutMs, breakerFailures = 0, keepAliveMs = KEEP_ALIVE_MS, clock } = options;
-    this.origin = socketPath ?? (ip === undefined ? origin : `${origin} (${ip})`);
-    this.pool = new Pool(origin, {
-      connections,
-      pipelining: 1,
-      connect: {
-        timeout: Math.min(1_000, timeoutMs),
-        ...options.tls,
-        ...(socketPath === undefined ? {} : { socketPath }),
-        // The certificate is still that of the name.
-        ...(ip === undefined ? {} : { lookup: always(ip) }),
-      },
-      // Node's server closes after 5 s without a request; we let go first, so that neither writes into a closed socket.
-      keepAliveTimeout: keepAliveMs,
-      // Whatever a server says (keep-alive: timeout=75): past this nothing is left that could be sent to one that has begun to end.
-      keepAliveMaxTimeout: keepAliveMs,
-      maxHeaderSize: 16 * 1024,
-      // The whole call has one deadline, in Attempt.
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    });
+    this.origin = socketPath ?? (label === undefined ? origin : `${origin} (${label})`);
+    this.#open = (tls) =>
+      new Pool(origin, {
+        connections,
+        pipelining: 1,
+        connect: {
+          timeout: Math.min(1_000, timeoutMs),
+          ...tls,
+          ...(socketPath === undefined ? {} : { socketPath }),
+          // The certificate is still that of the name.
+          ...(ips.length === 0 ? {} : { lookup: always(ips) }),
+        },
+        // Node's server closes after 5 s without a request; we let go first, so that neither writes into a closed socket.
+        keepAliveTimeout: keepAliveMs,
+        // Whatever a server says (keep-alive: timeout=75): past this nothing is left that could be sent to one that has begun to end.
+        keepAliveMaxTimeout: keepAliveMs,
+        maxHeaderSize: 16 * 1024,
+        // The whole call has one deadline, in Attempt.
+        headersTimeout: 0,
+        bodyTimeout: 0,
+      });
+    this.#pool = this.#open(options.tls);
     this.#clock = clock;
     this.line = new Line(connections, WAITING_MAX);
     this.limit = new AdaptiveLimit(connections);
@@ -82,6 +91,17 @@ export class Endpoint {
     return this.#clock() < this.#awayUntil ? this.#how : undefined;
   }
 
+  get pool(): Pool {
+    return this.#pool;
+  }
+
+  /** Whatever is asked from now on is asked on new connections, made with these; what is under way ends on its own. */
+  renew(tls: SubgraphTls): void {
+    const before = this.#pool;
+    this.#pool = this.#open(tls);
+    void before.close();
+  }
+
   /** An attempt that was started is over. */
   leave(): void {
     this.line.leave();
@@ -95,7 +115,12 @@ export class Endpoint {
   }
 }
 
-function always(ip: string): LookupFunction {
-  const family = ip.includes(':') ? 6 : 4;
-  return (_host, { all }, done) => (all ? done(null, [{ address: ip, family }]) : done(null, ip, family));
+function always(ips: readonly string[]): LookupFunction {
+  const found = ips.map((address) => ({ address, family: familyOf(address) }));
+  const [{ address, family }] = found as [(typeof found)[number]];
+  return (_host, { all }, done) => (all ? done(null, found) : done(null, address, family));
+}
+
+export function familyOf(ip: string): 4 | 6 {
+  return ip.includes(':') ? 6 : 4;
 }

@@ -59,17 +59,17 @@ function client(options: Partial<SubgraphClientOptions> = {}) {
     ...options,
   });
   closers.push(() => made.close());
-  const context = (): RequestContext => ({
+  const context = (leftMs: number): RequestContext => ({
     requestId: 'r1',
     subject: null,
     headers: new Map(),
     signal: new AbortController().signal,
-    deadline: (options.clock ?? Date.now)() + 60_000,
+    deadline: (options.clock ?? Date.now)() + leftMs,
     responseHeaders: [],
   });
   /** 'ok', or the code of what went wrong. */
-  const ask = (url: string, type: SubgraphCall['type'] = 'query') =>
-    made.post({ subgraph: 'posts', url, type, body: '{"query":"{__typename}"}' }, context()).then(
+  const ask = (url: string, type: SubgraphCall['type'] = 'query', leftMs = 60_000) =>
+    made.post({ subgraph: 'posts', url, type, body: '{"query":"{__typename}"}' }, context(leftMs)).then(
       () => 'ok',
       (error: { code?: string }) => error.code ?? 'an error without a code',
     );
@@ -142,6 +142,23 @@ describe('a breaker for each address', () => {
     expect(without.calls).toBe(100);
   });
 
+  it.each([
+    ['shorter than a call may take', 100],
+    ['as long', 1_000],
+  ])(
+    'spares who hangs where a request has to be answered within a time that is %s; control: what was given little of it tells nothing',
+    async (_, requestTimeoutMs) => {
+      const one = client({ breakerFailures: 2, timeoutMs: 1_000, requestTimeoutMs });
+      const states = async (leftMs: number) => {
+        const hung = await subgraph(() => -1);
+        const outcomes = await Promise.all([1, 2, 3, 4].map(() => one.ask(hung.url, 'query', leftMs)));
+        return [...new Set(outcomes), [...one.upstreams.endpoints].at(-1)!.breaker.state];
+      };
+      expect(await states(requestTimeoutMs - 5)).toEqual(['SUBGRAPH_TIMEOUT', 'open']);
+      expect(await states(requestTimeoutMs / 2 - 5)).toEqual(['SUBGRAPH_TIMEOUT', 'closed']);
+    },
+  );
+
   it('does not open for one slow query among quick ones', async () => {
     const mixed = await subgraph((call) => (call % 5 === 0 ? 200 : 500));
     const one = client({ breakerFailures: 5 });
@@ -164,6 +181,51 @@ describe('several addresses of one subgraph', () => {
     expect(bad.calls).toBeLessThanOrEqual(5);
     const alone = client({ clock: () => 0 });
     expect((await count(300, () => alone.ask(`${bad.url}`)))['ok'] ?? 0).toBe(0);
+  });
+
+  it.each<[string, number, Record<string, string>]>([
+    ['thinks that we are somebody else', 401, {}],
+    ['thinks that we may not ask', 403, {}],
+    ['does not know the path', 404, {}],
+    ['sends us elsewhere', 302, { location: 'http://127.0.0.1:1/' }],
+    ['thinks that we ask too much', 429, {}],
+    ['answers a page', 200, { 'content-type': 'text/html' }],
+  ])(
+    'one that %s is passed over, and no read is lost; control: alone it is asked each time, and each is lost',
+    async (_, status, headers) => {
+      const [good, other, bad] = [await subgraph(), await subgraph(), await subgraph(() => status, headers)];
+      const one = client({ breakerFailures: 5, clock: () => 0 });
+      expect(await count(300, () => one.ask(`${good.url},${bad.url},${other.url}`))).toEqual({ ok: 300 });
+      expect(bad.calls).toBe(5);
+      const alone = client({ breakerFailures: 5, clock: () => 0 });
+      expect((await count(20, () => alone.ask(bad.url)))['ok']).toBeUndefined();
+      expect(bad.calls).toBe(25);
+    },
+  );
+
+  it('all that refuse the same question are asked on, once each, and the others keep their retries; control: half of a question’s addresses refusing it is one that is broken', async () => {
+    let status = 401;
+    const both = [await subgraph(() => status), await subgraph(() => status)] as const;
+    const url = both.map((one) => one.url).join();
+    const one = client({ breakerFailures: 5 });
+    const began = performance.now();
+    const outcomes = await count(200, () => one.ask(url));
+    const seconds = (performance.now() - began) / 1_000;
+    expect(outcomes).toEqual({ SUBGRAPH_BAD_RESPONSE: 200 });
+    expect([...one.upstreams.endpoints].map(({ breaker }) => breaker.state)).toEqual(['closed', 'closed']);
+    expect(both[0].calls + both[1].calls - 200).toBeLessThanOrEqual(1 + seconds);
+    status = 200;
+    expect(await count(20, () => one.ask(url))).toEqual({ ok: 20 });
+    const broken = await subgraph(() => 401);
+    const other = client({ breakerFailures: 5, clock: () => 0 });
+    await count(100, () => other.ask(`${both[0].url},${broken.url}`));
+    expect([...other.upstreams.endpoints].map(({ breaker }) => breaker.state)).toEqual(['closed', 'open']);
+  });
+
+  it('a mutation goes to no second one, whatever the first says of it', async () => {
+    const [good, bad] = [await subgraph(), await subgraph(() => 401)];
+    const outcomes = await count(40, () => client({ random: () => 0.99 }).ask(`${good.url},${bad.url}`, 'mutation'));
+    expect([outcomes, good.calls]).toEqual([{ SUBGRAPH_BAD_RESPONSE: 40 }, 0]);
   });
 
   it('a mutation that could not be sent to one is sent to the other, once', async () => {
@@ -279,6 +341,61 @@ describe('several addresses of one subgraph', () => {
     await one.upstreams.lookUp();
   });
 
+  it('a name that stands for one machine follows it to the next while the first still answers; control: until it is looked up again calls stay', async () => {
+    const seen: string[] = [];
+    const on =
+      (host: string): RequestListener =>
+      (request, response) => {
+        seen.push(`${host} ${request.headers.host}`);
+        request.resume();
+        response.writeHead(200, JSON_TYPE).end('{"data":{}}');
+      };
+    const port = await listen(createServer(on('127.0.0.6')), 0, '127.0.0.6');
+    await listen(createServer(on('127.0.0.7')), port, '127.0.0.7');
+    // The other family is another way to the same machine: here there is nobody.
+    let ips = ['::1', '127.0.0.6'];
+    const one = client({ dnsMs: 600_000, lookup: async () => ips });
+    const name = `posts.test:${port}`;
+    const url = `http://${name}/graphql`;
+    one.upstreams.of(url);
+    await one.upstreams.lookUp();
+    expect(await count(5, () => one.ask(url))).toEqual({ ok: 5 });
+    ips = ['127.0.0.7'];
+    expect(await count(5, () => one.ask(url))).toEqual({ ok: 5 });
+    await one.upstreams.lookUp();
+    expect(await count(5, () => one.ask(url))).toEqual({ ok: 5 });
+    const calls = (host: string, count: number) => Array<string>(count).fill(`${host} ${name}`);
+    expect(seen).toEqual([...calls('127.0.0.6', 10), ...calls('127.0.0.7', 5)]);
+    expect([...one.upstreams.endpoints].map(({ origin }) => origin)).toEqual([`http://${name}`]);
+  });
+
+  it.each<[string, () => Promise<string[]>]>([
+    ['is not found', () => Promise.reject(new Error('ENOTFOUND'))],
+    ['is not there', async () => []],
+    ['nobody says anything of', () => new Promise(() => {})],
+  ])('a name that %s keeps its machine, and no other from being followed', async (_, trouble) => {
+    const answer: RequestListener = (request, response) => {
+      request.resume();
+      response.writeHead(200, JSON_TYPE).end('{"data":{}}');
+    };
+    const port = await listen(createServer(answer), 0, '127.0.0.6');
+    const [followed, other] = [`http://posts.test:${port}/graphql`, `http://odd.test:${port}/graphql`];
+    const found: Record<string, () => Promise<string[]>> = {
+      'posts.test': async () => ['127.0.0.1', '127.0.0.2'],
+      'odd.test': async () => ['127.0.0.3', '127.0.0.4'],
+    };
+    const one = client({ dnsMs: 600_000, lookup: (host) => found[host]!() });
+    const upstream = one.upstreams.of(`${other},${followed}`);
+    await one.upstreams.lookUp();
+    const known = () => upstream.targets.map(({ endpoint }) => endpoint.origin.replace(/.*\((.*)\)/, '$1'));
+    expect(known()).toEqual(['127.0.0.3', '127.0.0.4', '127.0.0.1', '127.0.0.2']);
+    found['odd.test'] = trouble;
+    found['posts.test'] = async () => ['127.0.0.5', '127.0.0.6'];
+    const looked = one.upstreams.lookUp();
+    await Promise.race([looked, new Promise((resolve) => setImmediate(resolve))]);
+    expect(known()).toEqual(['127.0.0.3', '127.0.0.4', '127.0.0.5', '127.0.0.6']);
+  });
+
   it('when all that were known have been replaced, their name is looked up at once, and nobody is told', async () => {
     const answer: RequestListener = (request, response) => {
       request.resume();
@@ -378,6 +495,25 @@ describe('TLS', () => {
     return `https://localhost:${await listen(made)}/graphql`;
   }
 
+  it('the certificate is that of the name, whatever address was found; control: another name’s is not believed', async () => {
+    const names: unknown[] = [];
+    const made = createTlsServer({ ...server }, (request, response) => {
+      names.push((request.socket as TLSSocket & { servername: string }).servername, request.headers.host);
+      request.resume();
+      response.writeHead(200, JSON_TYPE).end('{"data":{}}');
+    });
+    const port = await listen(made);
+    const one = client({ tls: { ca: server.cert }, dnsMs: 600_000, lookup: async () => ['127.0.0.1'] });
+    const ask = async (name: string) => {
+      const url = `https://${name}:${port}/graphql`;
+      one.upstreams.of(url);
+      await one.upstreams.lookUp();
+      return one.ask(url);
+    };
+    expect([await ask('localhost'), names]).toEqual(['ok', ['localhost', `localhost:${port}`]]);
+    expect(await ask('posts.test')).toBe('SUBGRAPH_UNAVAILABLE');
+  });
+
   it('whoever vouches is believed, and the gateway shows who it is', async () => {
     expect(await client({ tls: { ca: server.cert, ...gateway } }).ask(await secured())).toBe('ok');
   });
@@ -405,6 +541,45 @@ describe('hedged reads', () => {
     const short = client({ hedgeMs: 20, timeoutMs: 200, random: () => 0.99 });
     expect(await short.ask(both, 'mutation')).toBe('SUBGRAPH_TIMEOUT');
     expect(quick.calls).toBe(1);
+  });
+
+  /** On a clock on which nothing takes time but the wait before the second attempt. By chance 0.99 the last address is asked first. */
+  function hedging(breakerFailures: number, hedgeMs: number) {
+    const clock = { now: 1_000 };
+    const one = client({
+      hedgeMs,
+      breakerFailures,
+      random: () => 0.99,
+      clock: () => clock.now,
+      observe: { call() {}, repeated: () => void (clock.now += hedgeMs) },
+    });
+    return { ...one, clock, states: () => [...one.upstreams.endpoints].map(({ breaker }) => breaker.state) };
+  }
+
+  it('an address that hangs is found out by those that answer in its place; control: with no count of it each call is asked twice', async () => {
+    const [quick, hung] = [await subgraph(), await subgraph(() => -1)];
+    const url = `${quick.url},${hung.url}`;
+    const one = hedging(5, 20);
+    expect([await count(10, () => one.ask(url)), hung.calls, one.states()]).toEqual([
+      { ok: 10 },
+      5,
+      ['closed', 'open'],
+    ]);
+    // No sign of too much work.
+    expect([...one.upstreams.endpoints].map(({ limit }) => limit.places)).toEqual([16, 16]);
+    const naive = hedging(0, 20);
+    expect([await count(10, () => naive.ask(url)), hung.calls]).toEqual([{ ok: 10 }, 15]);
+  });
+
+  it('one that is late now and then is not found out, nor one that is not slower than the other by much', async () => {
+    const [quick, mixed] = [await subgraph(), await subgraph((call) => (call % 2 === 0 ? -1 : 200))];
+    const one = hedging(2, 200);
+    await count(10, () => one.ask(`${quick.url},${mixed.url}`));
+    expect([mixed.calls, one.states()]).toEqual([10, ['closed', 'closed']]);
+    const two = hedging(1, 20);
+    const [slow, hung] = [await subgraph(() => ((two.clock.now += 21), 200)), await subgraph(() => -1)];
+    await count(5, () => two.ask(`${slow.url},${hung.url}`));
+    expect([hung.calls, two.states()]).toEqual([5, ['closed', 'closed']]);
   });
 
   it('takes its repeats out of the same tenth', async () => {

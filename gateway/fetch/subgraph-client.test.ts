@@ -2,6 +2,8 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
+import { deadlineOf, timeoutText } from '#libs/failure';
+import { steadyClock } from '#libs/telemetry';
 import type { RequestContext, SubgraphCall } from '../engine.js';
 import { openSubgraphClient, type SubgraphClientOptions } from './subgraph-client.js';
 
@@ -116,6 +118,34 @@ describe('a call', () => {
     expect(requests.map(({ headers }) => headers['tributary-timeout-ms'])).toEqual(['3000', '1500']);
   });
 
+  it('tells it in a way that a service reads, by the clock that a gateway runs on; control: as it comes from that clock it is none of before', async () => {
+    const { url, requests } = await listen((_request, response) => json(response, '{"data":{}}'));
+    const one = client({ timeoutMs: 3_000, clock: steadyClock });
+    for (let turn = 0; turn < 10; turn += 1)
+      await one.post(call(url), context({ deadline: steadyClock() + 2_000 + turn / 7 }));
+    const told = requests.map(({ headers }) => headers['tributary-timeout-ms']);
+    expect(told).toEqual(told.map(() => expect.stringMatching(/^\d{1,4}$/)));
+    for (const one of told) {
+      const left = deadlineOf(one, () => 0)!.leftMs;
+      expect(left).toBeGreaterThan(0);
+      expect(left).toBeLessThanOrEqual(2_001);
+    }
+    // What services of before take is whole.
+    expect(Array.from({ length: 10 }, () => String(steadyClock() / 7)).every((ms) => /^\d+$/.test(ms))).toBe(false);
+  });
+
+  it('is not sent when less than a millisecond is left; control: with time left it is', async () => {
+    const { url, requests } = await listen((_request, response) => json(response, '{"data":{}}'));
+    const one = client({ clock: () => 1_000.5 });
+    for (const deadline of [900, 1_000.5, 1_001.4])
+      expect(await codeOf(one.post(call(url), context({ deadline })))).toBe('SUBGRAPH_TIMEOUT');
+    expect(requests).toEqual([]);
+    await one.post(call(url), context({ deadline: 3_000.9 }));
+    expect(requests.map(({ headers }) => headers['tributary-timeout-ms'])).toEqual(['2000']);
+    // 0 would be no bound to many.
+    expect([0, 0.3, 1.9].map(timeoutText)).toEqual(['1', '1', '1']);
+  });
+
   it('uses its connections again', async () => {
     const { url, requests } = await listen((_request, response) => json(response, '{"data":{}}'));
     const one = client();
@@ -131,6 +161,17 @@ describe('a call', () => {
     const asked = context();
     await client({ forwardResponse: ['x-cost'] }).post(call(url), asked);
     expect(asked.responseHeaders).toEqual([['x-cost', '3']]);
+  });
+
+  it('hands on those of the attempt that was answered, and of no other', async () => {
+    const cookie = (of: string) => ({ 'content-type': 'application/json', 'set-cookie': `of=${of}` });
+    const whole = await listen((_request, response) => json(response, '{"data":{}}', cookie('whole')));
+    const stuck = await listen((_request, response) => void response.writeHead(200, cookie('stuck')).write('{'));
+    const asked = context();
+    // By chance 0.99 the second is asked first.
+    const one = client({ forwardResponse: ['set-cookie'], hedgeMs: 100, random: () => 0.99 });
+    await one.post(call(`${whole.url},${stuck.url}`), asked);
+    expect([stuck.requests.length, asked.responseHeaders]).toEqual([1, [['set-cookie', 'of=whole']]]);
   });
 
   it.each<[string, Buffer]>([

@@ -8,11 +8,12 @@ import { Heed } from './heed.js';
 import type { Upstream, Target } from './upstream.js';
 import { Upstreams, type UpstreamsOptions } from './upstream.js';
 
-export interface SubgraphClientOptions extends Omit<AttemptOptions, 'kept' | 'behind' | 'heed'>, UpstreamsOptions {
+export interface SubgraphClientOptions
+  extends Omit<AttemptOptions, 'kept' | 'behind' | 'heed' | 'hangsMs'>, UpstreamsOptions {
+  /** The whole request is never given longer; absent: longer than a call. */
+  readonly requestTimeoutMs?: number;
   /** Remember what an answer's headers say about keeping it (`headersOf`). */
   readonly cacheHeaders?: boolean;
-  /** A read that is not answered by then is asked a second time, of another address where there is one; 0: never. */
-  readonly hedgeMs?: number;
   /** Told of each call: `ok` or a code, and how long it took, ms; and of each that was sent twice. */
   readonly observe?: {
     call(subgraph: string, outcome: string, ms: number): void;
@@ -30,7 +31,9 @@ export function openSubgraphClient(given: SubgraphClientOptions): SubgraphClient
   const kept = given.cacheHeaders === true ? new WeakMap<Buffer, AnswerHeaders>() : undefined;
   const heed = new Heed(HEEDED, given.forwardResponse, kept ? CACHE_HEADERS : []);
   const behind = new WeakMap<Buffer, string>();
-  const options = { ...given, kept, behind, heed };
+  // The time that a call has is never all of it: some has gone by since the request came. Half of the most that one can have is long.
+  const hangsMs = Math.min(given.timeoutMs, given.requestTimeoutMs ?? Infinity) / 2;
+  const options = { ...given, kept, behind, heed, hangsMs };
   const upstreams = new Upstreams(options);
   const underWay = new Set<Call>();
   return {
@@ -65,6 +68,8 @@ class Call implements Caller {
   #began = 0;
   #again = false;
   #looked = false;
+  /** Its answer was `strange`. */
+  #strange: Attempt | undefined;
   readonly #tried: Endpoint[] = [];
   #ended = false;
 
@@ -100,18 +105,41 @@ class Call implements Caller {
   }
 
   answered(attempt: Attempt, bytes: Buffer): void {
+    this.#judge(attempt.target.endpoint);
     this.#settle('ok');
-    (attempt === this.#first ? this.#second : this.#first)?.abandon();
+    (attempt === this.#first ? this.#second : this.#first)?.abandon(attempt);
     this.#resolve(bytes);
   }
 
   missed(attempt: Attempt, failure: Failure, missed: Missed): void {
     if (attempt === this.#first) this.#first = undefined;
     else this.#second = undefined;
+    if (missed === 'strange') this.#wonder(attempt);
     if (this.#ended || this.#first || this.#second) return;
     if (this.#retries(attempt, missed)) return;
     if (missed === 'unsent' && !this.#looked) void this.#lookAgain(failure);
     else this.end(failure);
+  }
+
+  /** Is it the address, or the question? Where a second one says such a thing too, it is the question. */
+  #wonder(attempt: Attempt): void {
+    const before = this.#strange;
+    this.#strange = undefined;
+    if (this.#upstream.targets.length === 1) return attempt.judge('answers');
+    if (before === undefined || before.target.endpoint === attempt.target.endpoint) {
+      before?.judge('nothing');
+      this.#strange = attempt;
+      return;
+    }
+    this.#upstream.agreed();
+    for (const one of [before, attempt]) one.judge('answers');
+  }
+
+  /** `answers`: who has answered what the other could not; undefined: nobody. */
+  #judge(answers?: Endpoint): void {
+    const strange = this.#strange;
+    this.#strange = undefined;
+    strange?.judge(answers === undefined || answers === strange.target.endpoint ? 'nothing' : 'fails');
   }
 
   /** Nobody is there where the name was, and nothing was sent: it may be elsewhere since. */
@@ -127,6 +155,7 @@ class Call implements Caller {
 
   end(failure: Failure): void {
     if (this.#ended) return;
+    this.#judge();
     this.#settle(failure.code);
     this.#first?.abandon();
     this.#second?.abandon();
@@ -149,11 +178,14 @@ class Call implements Caller {
       ({ endpoint }) => endpoint !== attempt.target.endpoint && endpoint.breaker.allows,
     );
     const may = this.#mayRepeat
-      ? missed === 'lost' || missed === 'unsent' || (missed === 'unasked' && elsewhere)
+      ? missed === 'lost' ||
+        missed === 'unsent' ||
+        (missed === 'unasked' && elsewhere) ||
+        (missed === 'strange' && elsewhere && this.#upstream.wonders)
       : elsewhere && (missed === 'unsent' || missed === 'unasked');
     if (!may || this.#again) return false;
     // A call that never left us and goes elsewhere is no second one to anybody: the budget is for what is asked twice.
-    const isFirst = elsewhere && missed !== 'lost';
+    const isFirst = elsewhere && (missed === 'unsent' || missed === 'unasked');
     if (!isFirst && !this.#upstream.budget.take()) return false;
     this.#again = true;
     this.#options.observe?.repeated(this.#call.subgraph, 'retry');

@@ -2,16 +2,18 @@ import { readFileSync } from 'node:fs';
 import * as nodeTls from 'node:tls';
 import { Agent, fetch, type Dispatcher } from 'undici';
 
-export type SubgraphTls = Pick<nodeTls.ConnectionOptions, 'ca' | 'cert' | 'key'>;
+export const NAMES = ['ca', 'cert', 'key'] as const;
+
+/** What the files hold. */
+export type SubgraphTls = { [name in (typeof NAMES)[number]]?: Buffer | string };
+
+/** Where they are. */
+export type TlsPaths = { readonly [name in (typeof NAMES)[number]]?: string | undefined };
 
 /** What the files hold, tried, so that a wrong one is told at start and not with the first call. */
-export function readTls(files: {
-  ca?: string | undefined;
-  cert?: string | undefined;
-  key?: string | undefined;
-}): SubgraphTls {
+export function readTls(files: TlsPaths): SubgraphTls {
   const tls: SubgraphTls = {};
-  for (const name of ['ca', 'cert', 'key'] as const) {
+  for (const name of NAMES) {
     const file = files[name];
     if (file === undefined) continue;
     try {
@@ -20,6 +22,11 @@ export function readTls(files: {
       throw new Error(`SUBGRAPH_TLS_${name.toUpperCase()} takes a file that can be read; ${(error as Error).message}`);
     }
   }
+  return tried(tls);
+}
+
+/** The same, where connections can be made with it. */
+export function tried(tls: SubgraphTls): SubgraphTls {
   try {
     nodeTls.createSecureContext(tls);
   } catch (error) {
@@ -51,7 +58,7 @@ function trusted(): readonly (string | Buffer)[] {
  */
 export function dispatcherWith(tls: SubgraphTls): Dispatcher | undefined {
   if (tls.ca === undefined && tls.cert === undefined) return undefined;
-  const ca = tls.ca === undefined ? {} : { ca: [...trusted(), tls.ca as Buffer] };
+  const ca = tls.ca === undefined ? {} : { ca: [...trusted(), tls.ca] };
   return new Agent({ connect: { ...tls, ...ca }, maxHeaderSize: 16 * 1024 });
 }
 

@@ -1,8 +1,9 @@
 import { lookup } from 'node:dns/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { addressesOf, type Address } from './addresses.js';
-import { Endpoint, type EndpointOptions } from './endpoint.js';
+import { Endpoint, familyOf, type EndpointOptions } from './endpoint.js';
 import { RetryBudget } from './retry-budget.js';
+import type { SubgraphTls } from './tls.js';
 
 /** An endpoint, and where on it. */
 export interface Target {
@@ -10,11 +11,11 @@ export interface Target {
   readonly path: string;
 }
 
-/** The addresses of a name, all of one family. */
+/** The addresses of a name; those of the family of the first are the ones to be taken, where these are several machines. */
 export type Lookup = (host: string) => Promise<readonly string[]>;
 
 export interface UpstreamsOptions extends EndpointOptions {
-  /** How often names are looked up again, ms; 0: the system does it, for each connection. */
+  /** How often names are looked up again, ms; 0: the system does it, for each new connection. */
   readonly dnsMs?: number;
   readonly lookup?: Lookup;
   readonly random?: () => number;
@@ -24,13 +25,18 @@ export interface UpstreamsOptions extends EndpointOptions {
 const LOOK_AGAIN_MS = 1_000;
 /** A call waits so long for it, ms. */
 const LOOK_MS_MAX = 1_000;
+/** What two addresses have refused alike, ms. */
+const AGREED_MS = 1_000;
 
 /** Where one subgraph is asked, and how much of what it is asked may be repeated. */
 export class Upstream {
   readonly budget = new RetryBudget();
   readonly addresses: readonly Address[];
   targets: readonly Target[] = [];
+  /** By address, what its name stood for last. */
+  readonly known: (readonly Target[])[] = [];
   readonly #random: () => number;
+  #agreedAt = Number.NEGATIVE_INFINITY;
   /** Looks its names up out of turn, at most once a second: all that are known may have been replaced since. */
   readonly lookAgain: () => Promise<void>;
 
@@ -38,6 +44,19 @@ export class Upstream {
     this.addresses = addresses;
     this.#random = random;
     this.lookAgain = lookAgain;
+  }
+
+  /** Two addresses have just refused the same question with 401 or the like. */
+  agreed(): void {
+    this.#agreedAt = performance.now();
+  }
+
+  /**
+   * Whether it is worth a repeat to know if such an answer is the address's doing. While it is not, a client with a wrong token costs the
+   * others no retries, and can shut no address.
+   */
+  get wonders(): boolean {
+    return performance.now() - this.#agreedAt >= AGREED_MS;
   }
 
   /**
@@ -73,7 +92,7 @@ function load({ endpoint: { line } }: Target): number {
  * two subgraphs at one address share theirs.
  */
 export class Upstreams {
-  readonly #options: UpstreamsOptions;
+  #options: UpstreamsOptions;
   readonly #upstreams = new Map<string, Upstream>();
   readonly #endpoints = new Map<string, Endpoint>();
   #timer: NodeJS.Timeout | undefined;
@@ -95,7 +114,8 @@ export class Upstreams {
         this.#options.random ?? Math.random,
         atMostEvery(LOOK_AGAIN_MS, () => this.#lookUp(text, made)),
       ));
-      upstream.targets = upstream.addresses.map((address) => this.#target(address, undefined));
+      upstream.known.push(...upstream.addresses.map((address) => [this.#target(address)]));
+      upstream.targets = upstream.known.flat();
       this.#upstreams.set(text, upstream);
       void this.#lookUp(text, upstream);
       const { dnsMs = 0 } = this.#options;
@@ -107,6 +127,12 @@ export class Upstreams {
   /** Asks for all names again. */
   async lookUp(): Promise<void> {
     await Promise.all([...this.#upstreams].map(([text, upstream]) => this.#lookUp(text, upstream)));
+  }
+
+  /** New certificates: for new connections, which are made from now on. */
+  renew(tls: SubgraphTls): void {
+    this.#options = { ...this.#options, tls };
+    for (const endpoint of this.#endpoints.values()) endpoint.renew(tls);
   }
 
   /** Forgets whatever no supergraph names any more: nobody would ask it again, and what it was like last would be told for ever. */
@@ -127,22 +153,29 @@ export class Upstreams {
 
   async #lookUp(text: string, upstream: Upstream): Promise<void> {
     const { dnsMs = 0, lookup: ask = lookUpAll } = this.#options;
-    if (dnsMs === 0 || upstream.addresses.every(({ host }) => host === undefined)) return;
-    let targets: Target[];
-    try {
-      const found = await Promise.all(
-        upstream.addresses.map(async (address) => {
-          const ips = address.host === undefined ? [] : await ask(address.host);
-          // One machine is as well asked by its name: each new connection looks it up.
-          return ips.length < 2 ? [{ address, ip: undefined }] : ips.map((ip) => ({ address, ip }));
-        }),
-      );
-      if (this.#closed || this.#upstreams.get(text) !== upstream) return;
-      targets = found.flat().map(({ address, ip }) => this.#target(address, ip));
-    } catch {
-      // What was known stays: a name server that is away is no reason to forget where the machines are.
-      return;
-    }
+    if (dnsMs === 0) return;
+    await Promise.all(
+      upstream.addresses.map(async (address, nth) => {
+        if (address.host === undefined) return;
+        // What was known of it stays where nothing is found: a name server that is away is no reason to forget where the machines are. The
+        // other names follow, and wait for it no longer.
+        const ips = [...new Set(await ask(address.host).catch(() => []))];
+        if (ips.length === 0 || this.#closed || this.#upstreams.get(text) !== upstream) return;
+        this.#follow(upstream, nth, ips);
+      }),
+    );
+  }
+
+  /**
+   * An endpoint is asked by the addresses that were found, a single one too: a connection that is always busy is kept for ever, and would
+   * lead to where the name was, for as long as somebody answers there.
+   */
+  #follow(upstream: Upstream, nth: number, ips: readonly string[]): void {
+    const address = upstream.addresses[nth]!;
+    const machines = ips.filter((ip) => familyOf(ip) === familyOf(ips[0]!));
+    upstream.known[nth] =
+      machines.length === 1 ? [this.#target(address, ips)] : machines.map((ip) => this.#target(address, [ip], ip));
+    const targets = upstream.known.flat();
     const same =
       targets.length === upstream.targets.length &&
       targets.every(({ endpoint }) => upstream.targets.some((one) => one.endpoint === endpoint));
@@ -151,11 +184,12 @@ export class Upstreams {
     this.#retireUnused();
   }
 
-  #target(address: Address, ip: string | undefined): Target {
-    const key = address.socketPath ?? `${address.origin} ${ip ?? ''}`;
+  /** `label`: of one of several machines. */
+  #target(address: Address, ips: readonly string[] = [], label?: string): Target {
+    const key = address.socketPath ?? [address.origin, ...ips.toSorted()].join(' ');
     let endpoint = this.#endpoints.get(key);
     if (endpoint === undefined) {
-      endpoint = new Endpoint(address, ip, this.#options);
+      endpoint = new Endpoint(address, ips, label, this.#options);
       this.#endpoints.set(key, endpoint);
     }
     return { endpoint, path: address.path };
@@ -190,5 +224,5 @@ function atMostEvery(ms: number, look: () => Promise<void>): () => Promise<void>
 
 async function lookUpAll(host: string): Promise<string[]> {
   const found = await lookup(host, { all: true });
-  return found.filter(({ family }) => family === found[0]!.family).map(({ address }) => address);
+  return found.map(({ address }) => address);
 }

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import pg from 'pg';
-import { Failure } from '#libs/failure';
+import { Exhausted } from '#libs/failure';
 import { currentSpan } from '#libs/telemetry';
 import { tracedStatement } from './traced-statement.js';
 import { isReadOnly, isSilent, isStalePlan } from './trouble.js';
@@ -83,7 +83,7 @@ export function pgDriver({ onStatement, busy, stream }: DriverOptions) {
 
     #explain(error: Error): Error {
       return error.message === 'timeout exceeded when trying to connect'
-        ? new Failure('OVERLOADED', busy, { cause: error })
+        ? new Exhausted(busy, { cause: error })
         : error;
     }
   }

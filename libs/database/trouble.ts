@@ -1,5 +1,5 @@
 import { types } from 'node:util';
-import { Failure } from '#libs/failure';
+import { Exhausted, Failure } from '#libs/failure';
 
 /**
  * An error that is about the database's health rather than about the statement becomes the `Failure` that tells a client
@@ -14,6 +14,7 @@ export function asTrouble(error: unknown): unknown {
     return new Failure(late ? 'SUBGRAPH_TIMEOUT' : 'SUBGRAPH_UNAVAILABLE', undefined, { cause: error });
   }
   if (state === QUERY_CANCELED) return new Failure('SUBGRAPH_TIMEOUT', undefined, { cause: error });
+  if (EXHAUSTED.has(state)) return new Exhausted(undefined, { cause: error });
   if (OVERLOADED.has(state) || isConflict(error)) return new Failure('OVERLOADED', undefined, { cause: error });
   if (state.startsWith('08') || state.startsWith('57P') || state === READ_ONLY)
     return new Failure('SUBGRAPH_UNAVAILABLE', undefined, { cause: error });
@@ -63,8 +64,10 @@ const READ_TIMEOUT = 'Query read timeout';
 const QUERY_CANCELED = '57014';
 /** A primary that has become a replica, or that somebody told to take no writes: nothing was done, and it passes. */
 const READ_ONLY = '25006';
-/** Too many connections, out of memory or disk, a lock that did not come free. */
-const OVERLOADED = new Set(['53000', '53100', '53200', '53300', '53400', '55P03']);
+/** Out of memory, too many connections. */
+const EXHAUSTED = new Set(['53200', '53300']);
+/** Out of disk or of what the settings allow, a lock that did not come free. */
+const OVERLOADED = new Set(['53000', '53100', '53400', '55P03']);
 
 /** What an error says. Node joins the failures of several addresses in one error without a message. */
 export function messageOf(error: unknown): string {

@@ -23,10 +23,15 @@ export class Deadline {
   }
 }
 
-/** As the gateway tells it. What it cannot have told is no deadline. */
+/** As the gateway tells it. What it cannot have told is no deadline: whoever reads one says so, for then nothing is bounded. */
 export function deadlineOf(header: unknown, clock: () => number): Deadline | undefined {
-  return typeof header === 'string' && MS.test(header) ? new Deadline(Number(header), clock) : undefined;
+  return typeof header === 'string' && MS.test(header) ? new Deadline(Math.floor(Number(header)), clock) : undefined;
 }
 
-/** A thousand seconds: three times as long as a gateway may be told to wait. */
-const MS = /^\d{1,6}$/;
+/** What `deadlineOf` reads: whole, and never 0, which elsewhere means that there is no bound. */
+export function timeoutText(ms: number): string {
+  return String(Math.max(1, Math.floor(ms)));
+}
+
+/** A thousand seconds: three times as long as a gateway may be told to wait. Gateways of before told fractions, too. */
+const MS = /^\d{1,6}(?:\.\d{1,20})?$/;

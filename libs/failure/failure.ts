@@ -27,6 +27,16 @@ export class Failure extends Error {
   }
 }
 
+/**
+ * OVERLOADED because what all requests of a process share has run out. Where a lock did not come free, or too many wait for a password to be
+ * hashed, that is one thing's trouble; here fewer calls at once would get more done, and whoever calls is told so.
+ */
+export class Exhausted extends Failure {
+  constructor(message?: string, options?: { cause?: unknown }) {
+    super('OVERLOADED', message, options);
+  }
+}
+
 /** A value that a client sent is wrong: `expected` is the rule, `came` what it was (cut to 60 characters). */
 export function badInput(expected: string, came?: unknown): Failure {
   return new Failure('BAD_USER_INPUT', came === undefined ? expected : `${expected}; came ${show(came)}`);

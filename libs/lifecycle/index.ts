@@ -3,3 +3,4 @@ export { limitConnections, refusalText, reserveOf, type Limited } from './connec
 export { CLOSE_MS, endOnError, endOnSignals } from './end-on-signals.js';
 export { HeapWatch } from './heap-watch.js';
 export { openFilesMax, requireOpenFiles, SERVICE_FILES_MIN } from './open-files.js';
+export { OVERLOADED_HEADER } from './overloaded.js';

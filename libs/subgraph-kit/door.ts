@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { asksPastCaches, parseWrites, UP_TO_HEADER, type Write } from '#libs/consistency';
-import { asFailure, deadlineOf, TIMEOUT_HEADER, type Failure } from '#libs/failure';
+import { asFailure, cut, deadlineOf, TIMEOUT_HEADER, type Deadline, type Failure } from '#libs/failure';
 import {
   ASSERTION_HEADER,
   CLIENT_HEADER,
@@ -16,7 +16,7 @@ import {
   type Call,
 } from '#libs/identity';
 import { keyOf } from '#libs/idempotency';
-import type { Clock } from '#libs/telemetry';
+import type { Clock, Logger } from '#libs/telemetry';
 import type { RequestContext } from './context.js';
 
 /**
@@ -28,11 +28,13 @@ export class Door {
   readonly #contexts = new WeakMap<FastifyRequest, RequestContext>();
   /** Whose body has still to be the one that was signed. */
   readonly #unread = new WeakMap<FastifyRequest, Asserted>();
+  #saidAt = Number.NEGATIVE_INFINITY;
 
   constructor(
     private readonly assertions: AssertionVerifier,
     private readonly open: readonly string[],
     private readonly clock: Clock,
+    private readonly logger: Logger,
   ) {}
 
   /** Everything of it at once, in front of whoever answers. */
@@ -71,7 +73,7 @@ export class Door {
         traceId: traceIdOf(request),
         client: callerOf(request, CLIENT_HEADER),
         session: callerOf(request, SESSION_HEADER),
-        deadline: deadlineOf(request.headers[TIMEOUT_HEADER], this.clock),
+        deadline: this.#deadlineOf(request),
         key: this.#keyOf(request, viewer),
         call: asserted.call?.write,
         upTo,
@@ -92,6 +94,19 @@ export class Door {
     const context = this.#contexts.get(request);
     if (context === undefined) throw new Error('a request got past the door');
     return context;
+  }
+
+  /** One that cannot be read bounds nothing, of which nobody would hear: the gateway gives up, and what it has given up goes on here. */
+  #deadlineOf({ headers }: FastifyRequest): Deadline | undefined {
+    const came = headers[TIMEOUT_HEADER];
+    const deadline = deadlineOf(came, this.clock);
+    if (came === undefined || deadline !== undefined || this.clock() - this.#saidAt < SAID_AGAIN_MS) return deadline;
+    this.#saidAt = this.clock();
+    this.logger.warn(
+      { [TIMEOUT_HEADER]: cut(String(came), CAME_MAX) },
+      'A gateway says how long it waits in a way that is not read, so its calls are worked on after it has given up',
+    );
+    return undefined;
   }
 
   #keyOf({ headers }: FastifyRequest, viewer: string | null): RequestContext['key'] {
@@ -116,6 +131,9 @@ export class Door {
 
 type ParseJson = (request: FastifyRequest, body: string, done: (error: Error | null, body?: unknown) => void) => void;
 
+const SAID_AGAIN_MS = 60_000;
+/** Characters. */
+const CAME_MAX = 60;
 const JSON_TYPE = 'application/json';
 /** What comes with them as a body is not read. */
 const BODILESS: ReadonlySet<string> = new Set(['GET', 'HEAD']);

@@ -1,8 +1,9 @@
 import type { ApolloServerPlugin } from '@apollo/server';
 import { unwrapResolverError } from '@apollo/server/errors';
 import type { GraphQLError, GraphQLFormattedError } from 'graphql';
-import { CODES, cut, Failure, isCode, type Code } from '#libs/failure';
+import { CODES, cut, Exhausted, Failure, isCode, type Code } from '#libs/failure';
 import { RefusedCall, type Refusal } from '#libs/identity';
+import { OVERLOADED_HEADER } from '#libs/lifecycle';
 import type { Logger } from '#libs/telemetry';
 import type { RequestContext } from './context.js';
 
@@ -48,6 +49,20 @@ export function tellRefused(refused: (why: Refusal) => void): ApolloServerPlugin
         async didEncounterErrors({ errors }) {
           const found = errors.map(unwrapResolverError).find((thrown) => thrown instanceof RefusedCall);
           if (found !== undefined) refused(found.why);
+        },
+      };
+    },
+  };
+}
+
+/** Tells the gateway that fewer calls at once would get more done, where something of the answer was refused for that. */
+export function tellExhausted(): ApolloServerPlugin<RequestContext> {
+  return {
+    async requestDidStart() {
+      return {
+        async didEncounterErrors({ errors, response }) {
+          if (errors.some((error) => unwrapResolverError(error) instanceof Exhausted))
+            response.http.headers.set(OVERLOADED_HEADER, '1');
         },
       };
     },

@@ -35,10 +35,11 @@ const SCHEMA = `
 const secret = 's'.repeat(32);
 const viewer = newId();
 const logged: { fields: object; message: string }[] = [];
+const warned: typeof logged = [];
 const logger: Logger = {
   debug() {},
   info() {},
-  warn() {},
+  warn: (fields, message) => void warned.push({ fields, message }),
   error: (fields, message) => void logged.push({ fields, message }),
 };
 const signer = new AssertionSigner({ secrets: () => secret });
@@ -261,12 +262,29 @@ describe('a subgraph', () => {
     ['3000', [3_000, 2_960]],
     ['0', [0, 0]],
     ['999999', [999_999, 999_959]],
+    // As gateways of before said it.
+    ['2314.678955078125', [2_314, 2_274]],
+    ['0.25', [0, 0]],
     [undefined, null],
-    ...['1000000', '-1', '1e3', '0x10', '5.5', '50, 50', ' ', 'NaN'].map((wrong) => [wrong, null] as const),
+    ...['1000000', '-1', '1e3', '0x10', '.5', '5.', '5.5.5', '50, 50', ' ', 'NaN'].map(
+      (wrong) => [wrong, null] as const,
+    ),
   ])('knows how long its gateway waits, and heeds nothing that it cannot have said: %s', async (timeout, left) => {
     const { body } = await ask('{ left }', { timeout });
     expect(body).toEqual({ data: { left } });
     expect((await ask('{ left }', { timeout, assertion: () => undefined })).status).toBe(401);
+  });
+
+  it('says once a minute that a gateway tells its time in a way that is not read; control: of what is read it says nothing', async () => {
+    now += 60_000;
+    warned.length = 0;
+    for (const timeout of ['3000', '2.5', undefined]) await ask('{ left }', { timeout });
+    expect(warned).toEqual([]);
+    for (const timeout of ['3s', `${'9'.repeat(100)}`]) await ask('{ left }', { timeout });
+    expect(warned.map(({ fields }) => fields)).toEqual([{ [TIMEOUT_HEADER]: '3s' }]);
+    now += 60_000;
+    await ask('{ left }', { timeout: '9'.repeat(100) });
+    expect(warned.map(({ fields }) => fields)[1]).toEqual({ [TIMEOUT_HEADER]: `${'9'.repeat(60)}…` });
   });
 
   it('lives beside another of the same type names in one process', async () => {

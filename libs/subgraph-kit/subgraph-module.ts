@@ -15,7 +15,7 @@ import { DateTime } from './date-time.js';
 import { DOCUMENTS } from './documents.js';
 import { Door } from './door.js';
 import { guardEntities } from './entities.js';
-import { formatError, logMasked, tellRefused } from './errors.js';
+import { formatError, logMasked, tellExhausted, tellRefused } from './errors.js';
 import { healthController, type Needs } from './health.js';
 import { HttpErrors } from './http-errors.js';
 import { oncePerKey } from './once-per-key.js';
@@ -50,7 +50,7 @@ export interface SubgraphOptions {
 export function subgraphModule(options: SubgraphOptions): DynamicModule {
   const { assertions, clock = steadyClock } = options;
   const open = ['/health/live', '/health/startup', '/health/ready', ...(options.open ?? [])];
-  const door = new Door(assertions, open, clock);
+  const door = new Door(assertions, open, clock, options.logger);
   @Module({})
   class SubgraphModule implements OnModuleInit {
     constructor(private readonly host: HttpAdapterHost) {}
@@ -94,6 +94,7 @@ function graphqlOptions(
     plugins: [
       logMasked(logger),
       tellRefused(assertions.refused),
+      tellExhausted(),
       ...(consistency === undefined ? [] : [readYourWrites({ ...consistency, service: name, copies })]),
       ApolloServerPluginInlineTraceDisabled(),
       ApolloServerPluginCacheControlDisabled(),

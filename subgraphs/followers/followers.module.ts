@@ -1,4 +1,5 @@
 import type { DynamicModule } from '@nestjs/common';
+import type { Deadline } from '#libs/failure';
 import { subgraphModule, writingFor, type Copies, type ModuleParts, type RequestContext } from '#libs/subgraph-kit';
 import { RelationCache, staleEntities } from './relation.cache.js';
 import { relationLoaders } from './read/relation.loaders.js';
@@ -16,9 +17,9 @@ export function followersModule(parts: ModuleParts): DynamicModule {
     await entities.drop(events.flatMap(staleEntities), events);
   });
 
-  const source = new RelationReads({ database, cache: undefined });
-  const kept = cached ? new RelationReads({ database, cache: relationCache }) : source;
-  const loaders = relationLoaders({ kept, source });
+  const reads = (kept: boolean) => (deadline?: Deadline) =>
+    new RelationReads({ database, cache: kept ? relationCache : undefined }, deadline);
+  const loaders = relationLoaders({ kept: reads(cached), source: reads(false) });
   const waiting = new Waiting(clock);
   const change = (context: RequestContext) =>
     new ChangeRelation({ database: writingFor(database, context), clock, waiting });

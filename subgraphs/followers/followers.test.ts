@@ -4,9 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeCursor } from '#libs/database';
 import type { DomainEvent } from '#libs/events';
+import { TIMEOUT_HEADER } from '#libs/failure';
 import { ASSERTION_HEADER, AssertionSigner, globalId, newId } from '#libs/identity';
 import { openStream } from '#libs/outbox';
-import { silent } from '#libs/telemetry';
+import { silent, steadyClock } from '#libs/telemetry';
+import { openSubgraphClient } from '../../gateway/fetch/subgraph-client.js';
 import { loadFollows, loadPeople, recount } from './bulk.js';
 import { readFollowersConfig } from './config.js';
 import { startFollowers } from './start.js';
@@ -208,6 +210,118 @@ it('a process that is killed between COMMIT and the drop leaves old entries only
   expect(await show(cached, [b], a)).toMatchObject([{ followerCount: 1, viewerFollows: true }]);
 });
 
+describe('for a gateway that has given up', () => {
+  const SHOWN = '__typename followerCount followingCount viewerFollows';
+  const COUNTS = `query ($ids: [_Any!]!) { _entities(representations: $ids) { ... on User { ${SHOWN} } } }`;
+  const LIST = (after: string) =>
+    `query ($ids: [_Any!]!) { _entities(representations: $ids) { ... on User { followers(first: 5${after}) { edges { cursor } } } } }`;
+  const behind = `, after: "${encodeCursor([newId(), new Date().toISOString()])}"`;
+  const past = { 'cache-control': 'no-cache' };
+
+  it.each<[string, 'off' | 'on', string, Record<string, string>]>([
+    ['counts where nothing is kept', 'off', COUNTS, {}],
+    ['a list where nothing is kept', 'off', LIST(''), {}],
+    ['a page that is not the first', 'on', LIST(behind), {}],
+    ['counts past the cache', 'on', COUNTS, past],
+    ['a list past the cache', 'on', LIST(''), past],
+  ])('%s are not read; control: for one that waits they are', async (_, cache, query, headers) => {
+    const service = cache === 'on' ? cached : uncached;
+    const [a = '', b = ''] = await people(service, 2);
+    const asked = async (ms: string) => {
+      const before = service.statements();
+      const { errors } = await service.ask(query, { ids: refs([a]) }, b, { ...headers, [TIMEOUT_HEADER]: ms });
+      return [service.statements() > before, [...new Set(errors?.map(({ extensions }) => extensions.code))]];
+    };
+    expect(await asked('0')).toEqual([false, ['SUBGRAPH_TIMEOUT']]);
+    expect(await asked('60000')).toEqual([true, []]);
+  });
+});
+
+describe('called by a gateway', () => {
+  const query = 'query ($ids: [_Any!]!) { _entities(representations: $ids) { ... on User { followerCount } } }';
+
+  /** As a gateway calls it, on the clock that gateways run on, which has fractions. */
+  function gateway(service: Service) {
+    const client = openSubgraphClient({
+      timeoutMs: 60_000,
+      bodyBytesMax: 64 * 1024,
+      connections: 16,
+      breakerFailures: 1,
+      assertion: (...what) => new AssertionSigner({ secrets: () => SECRET }).sign(...what),
+      forwardResponse: [],
+      clock: steadyClock,
+    });
+    return {
+      ask: async (id: string, leftMs: number): Promise<string> => {
+        const body = JSON.stringify({ query, variables: { ids: refs([id]) } });
+        const context = { requestId: 'r', subject: null, headers: new Map<string, string>(), responseHeaders: [] };
+        const deadline = steadyClock() + leftMs;
+        return client
+          .post(
+            { subgraph: 'followers', url: service.url, type: 'query', body },
+            { ...context, deadline, signal: new AbortController().signal },
+          )
+          .then(String, ({ code }: { code: string }) => code);
+      },
+      endpoint: () => [...client.upstreams.endpoints][0]!,
+      close: () => client.close(),
+    };
+  }
+
+  /** All connections of its database are lent until the function that it answers is called. */
+  async function hold({ database }: Service): Promise<() => Promise<void>> {
+    let release = (): void => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    let begun = (): void => {};
+    const isHeld = new Promise<void>((resolve) => (begun = resolve));
+    const holding = database.transaction(async () => {
+      begun();
+      await held;
+    });
+    await isHeld;
+    return async () => {
+      release();
+      await holding;
+    };
+  }
+
+  it('it begins nothing once the time has passed that the gateway had left; control: with time left it does', async () => {
+    const [a = ''] = await people(uncached, 1);
+    const caller = gateway(uncached);
+    const { database } = uncached;
+    const asked = async (leftMs: number, heldMs: number) => {
+      const release = await hold(uncached);
+      const before = database.statements;
+      const answer = caller.ask(a, leftMs);
+      while (database.connections.waiting === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+      await new Promise((resolve) => setTimeout(resolve, heldMs));
+      const last = database.query('SELECT 1');
+      await release();
+      await last;
+      return [await answer, database.statements - before - 1];
+    };
+    expect(await asked(300.7, 320)).toEqual(['SUBGRAPH_TIMEOUT', 0]);
+    expect(await asked(50_000.7, 0)).toEqual([expect.stringContaining('"followerCount":0'), 1]);
+    await caller.close();
+  });
+
+  it('it says that its connections are exhausted, and is given fewer calls at once, but goes on being called; control: as long as it has some it is given as many', async () => {
+    const [a = ''] = await people(uncached, 1);
+    const caller = gateway(uncached);
+    const asked = () => Promise.all(Array.from({ length: 6 }, () => caller.ask(a, 50_000)));
+    expect(await asked()).toEqual(Array<unknown>(6).fill(expect.stringContaining('"followerCount":0')));
+    expect(caller.endpoint().limit.places).toBe(16);
+    const release = await hold(uncached);
+    const refused = await asked();
+    await release();
+    expect(refused).toEqual(Array<unknown>(6).fill(expect.stringContaining('"OVERLOADED"')));
+    expect(caller.endpoint().limit.places).toBe(12);
+    expect(caller.endpoint().breaker.state).toBe('closed');
+    expect(await caller.ask(a, 50_000)).toContain('"followerCount":0');
+    await caller.close();
+  });
+});
+
 describe('what is wrong is refused, and changes nothing', () => {
   const anybody = globalId('user', newId({ now: OLD }));
   const list = (args: string) =>
@@ -291,18 +405,24 @@ async function start(cache: 'on' | 'off') {
   const signer = new AssertionSigner({ secrets: () => SECRET });
   return {
     stream,
+    url: running.url,
     database: running.database,
     settle: running.settle,
     statements: () => running.database.statements,
     roundTrips: () => running.cache.roundTrips,
     hear: (event: DomainEvent) => stream.publish([event]),
-    async ask(query: string, variables: object, viewer: string | null | undefined): Promise<Answer> {
+    async ask(
+      query: string,
+      variables: object,
+      viewer: string | null | undefined,
+      headers: Record<string, string> = {},
+    ): Promise<Answer> {
       const subject = viewer ? globalId('user', viewer) : null;
       const body = JSON.stringify({ query, variables });
       const assertion = signer.sign('followers', subject, { body });
       const response = await fetch(running.url, {
         method: 'POST',
-        headers: { 'content-type': 'application/json', [ASSERTION_HEADER]: assertion },
+        headers: { 'content-type': 'application/json', [ASSERTION_HEADER]: assertion, ...headers },
         body,
       });
       return (await response.json()) as Answer;

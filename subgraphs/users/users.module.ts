@@ -38,6 +38,7 @@ export interface UsersParts extends ModuleParts {
 export function usersModule({
   database,
   cache,
+  cached,
   entities,
   tokens,
   sealer,
@@ -77,6 +78,7 @@ export function usersModule({
     sealer,
     cache: userCache,
     source: new UserCache(openCache({ mode: 'off' })),
+    cached,
   });
 
   return subgraphModule({

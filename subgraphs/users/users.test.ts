@@ -599,6 +599,18 @@ describe('users, without a cache', () => {
     for (const part of parts) expect(await world.cost(part)).toEqual({ sql: 1, roundTrips: 0 });
   });
 
+  it('reads nobody for a gateway that waits no longer; control: for one that does it reads', async () => {
+    for (const [query, variables] of [
+      [BY_HANDLE, { handle: 'person1' }],
+      [ENTITIES, users([globalId('user', crowd[0]!)])],
+      [ME, {}],
+    ] as const) {
+      const cost = (waitsMs: number) => world.cost(() => world.ask(alice, query, variables, waitsMs));
+      expect([(await cost(0)).sql, (await cost(30_000)).sql > 0]).toEqual([0, true]);
+      expect(codeOf(await world.ask(alice, query, variables, 0))).toBe('SUBGRAPH_TIMEOUT');
+    }
+  });
+
   it('needs a statement for each when each is asked alone (control)', async () => {
     const ids = crowd.slice(0, 20).map((id) => globalId('user', id));
     expect(await world.cost(() => Promise.all(ids.map((id) => world.ask(alice, ENTITIES, users([id])))))).toEqual({

@@ -1,3 +1,4 @@
+import type { Deadline } from '#libs/failure';
 import { keyed, perRequest, type Loader } from '#libs/loader';
 import type { RequestContext } from '#libs/subgraph-kit';
 import type { Counts, Direction, Edge, Entry } from '../relation.cache.js';
@@ -14,13 +15,13 @@ export interface RelationLoaders {
   clear(): void;
 }
 
+/** How somebody reads who waits that long. */
+type Reads = (deadline: Deadline | undefined) => RelationReads;
+
 /** `source`: as `kept`, but for who must not be shown what is kept. */
-export function relationLoaders(parts: {
-  kept: RelationReads;
-  source: RelationReads;
-}): (context: RequestContext) => RelationLoaders {
-  return perRequest(({ viewer, fresh }: RequestContext) => {
-    const reads = fresh ? parts.source : parts.kept;
+export function relationLoaders(parts: { kept: Reads; source: Reads }): (context: RequestContext) => RelationLoaders {
+  return perRequest(({ viewer, fresh, deadline }: RequestContext) => {
+    const reads = (fresh ? parts.source : parts.kept)(deadline);
     const pages = (direction: Direction) =>
       keyed<PageAsk, Entry[]>(
         async (asks) => {

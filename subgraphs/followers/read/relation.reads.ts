@@ -1,4 +1,5 @@
-import type { Statements } from '#libs/database';
+import type { Database, Statements } from '#libs/database';
+import type { Deadline } from '#libs/failure';
 import { edgeId, type Counts, type Direction, type Edge, type Entry, type RelationCache } from '../relation.cache.js';
 import { countsOf, edgesOf, hiddenFrom, pagesOf, type PageAsk } from './relation.queries.js';
 
@@ -9,22 +10,31 @@ const HIDDEN_MAX = 1_000;
 
 /** What a request may ask of this service, for many at once: through the cache where it is kept, else by one statement. */
 export class RelationReads {
-  readonly #database: Statements;
+  readonly #database: Pick<Database, 'query' | 'until'>;
   readonly #cache: RelationCache | undefined;
+  /** For what is read for nobody else: what the cache loads, others may wait for as well, and longer. */
+  readonly #own: Statements;
 
-  /** Without a cache the blocks are part of the page's statement; with it they are kept apart from the pages. */
-  constructor(parts: { database: Statements; cache: RelationCache | undefined }) {
+  /**
+   * Without a cache the blocks are part of the page's statement; with it they are kept apart from the pages. `deadline`: of who asks; what
+   * is read for them alone is not begun after it.
+   */
+  constructor(
+    parts: { database: Pick<Database, 'query' | 'until'>; cache: RelationCache | undefined },
+    deadline?: Deadline,
+  ) {
     this.#database = parts.database;
     this.#cache = parts.cache;
+    this.#own = parts.database.until(deadline);
   }
 
   counts(userIds: readonly string[]): Promise<Map<string, Counts>> {
-    const load = (missing: readonly string[]) => countsOf(this.#database, missing);
-    return this.#cache === undefined ? load(userIds) : this.#cache.counts.getMany(userIds, load);
+    if (this.#cache === undefined) return countsOf(this.#own, userIds);
+    return this.#cache.counts.getMany(userIds, (missing) => countsOf(this.#database, missing));
   }
 
   async edges(viewer: string, targets: readonly string[]): Promise<Map<string, Edge>> {
-    if (this.#cache === undefined) return edgesOf(this.#database, viewer, targets);
+    if (this.#cache === undefined) return edgesOf(this.#own, viewer, targets);
     const targetOf = new Map(targets.map((target) => [edgeId(viewer, target), target]));
     const kept = await this.#cache.edges.getMany([...targetOf.keys()], async (missing) => {
       const found = await edgesOf(
@@ -43,7 +53,7 @@ export class RelationReads {
     const pages = asks.map((ask) => kept?.(ask));
     const missing = asks.filter((_, index) => pages[index] === undefined);
     if (missing.length === 0) return pages.map((page) => page ?? []);
-    const read = (await pagesOf(this.#database, direction, viewer, missing)).values();
+    const read = (await pagesOf(this.#own, direction, viewer, missing)).values();
     return pages.map((page) => page ?? read.next().value ?? []);
   }
 

@@ -239,6 +239,32 @@ describe('after any story', () => {
     expect(scene.database.statements - before).toBe(1);
   });
 
+  it.each<[string, boolean, boolean]>([
+    ['where nothing is kept', false, false],
+    ['past what is kept', true, true],
+  ])(
+    '%s, all is read by this request only, and none of it for a gateway that has given up',
+    async (_, cached, fresh) => {
+      const source = new PostCache(openCache({ mode: 'off' }));
+      const readAs = readsOf({ database: scene.database, kept: cached ? kept : source, source, cached });
+      const asked = async (leftMs: number) => {
+        const deadline = new Deadline(leftMs, () => 0);
+        const reads = readAs({ viewer: newId(), requestId: 'test', upTo: [], fresh, wrote: [], deadline });
+        const before = scene.database.statements;
+        const outcomes = await Promise.allSettled([
+          reads.post(newId()),
+          reads.people.load(newId()),
+          reads.liked.load(newId()),
+          reads.postsOf(newId(), { first: 5, after: undefined }, true),
+        ]);
+        return [scene.database.statements > before, outcomes.map((one) => one.status === 'rejected' && one.reason)];
+      };
+      const late = expect.objectContaining({ code: 'SUBGRAPH_TIMEOUT' });
+      expect(await asked(0)).toEqual([false, [late, late, late, late]]);
+      expect(await asked(1)).toEqual([true, [false, false, false, false]]);
+    },
+  );
+
   const told = (cached: boolean, runs: number, seed = SEED) =>
     fc.assert(
       fc.asyncProperty(story, async (steps) => {

@@ -44,18 +44,22 @@ export class Reads {
   readonly #replies: Loader<PageKey, CountedPost[] | null>;
   /** For what is read for nobody else: what the cache loads, others may wait for as well, and longer. */
   readonly #own: Statements;
+  /** Where nothing is kept, nobody else waits for it either. */
+  readonly #shared: Statements;
 
   constructor(
     private readonly reading: Reading,
     private readonly viewer: string | null,
     deadline?: Deadline,
   ) {
-    const { database, kept } = reading;
+    const { database, kept, cached } = reading;
     const own = database.until(deadline);
     this.#own = own;
-    this.people = keyed((ids) => kept.people.getMany(ids, (missing) => peopleByIds(database, missing)));
-    this.#posts = keyed((ids) => kept.posts.getMany(ids, (missing) => postsByIds(database, missing)));
-    this.#newest = keyed((ids) => kept.newest.getMany(ids, (missing) => newestPostIds(database, missing)));
+    const shared = cached ? database : own;
+    this.#shared = shared;
+    this.people = keyed((ids) => kept.people.getMany(ids, (missing) => peopleByIds(shared, missing)));
+    this.#posts = keyed((ids) => kept.posts.getMany(ids, (missing) => postsByIds(shared, missing)));
+    this.#newest = keyed((ids) => kept.newest.getMany(ids, (missing) => newestPostIds(shared, missing)));
     this.liked = keyed((ids) => this.#edges(kept.likes, ids, like, likedBy));
     this.#blocks = keyed((ids) => this.#edges(kept.blocks, ids, pair, blockedWith));
     this.#pages = keyed((keys) => pagesByAuthor(own, viewer, keys), { keyOf: textOf });
@@ -141,7 +145,7 @@ export class Reads {
     const idOf = new Map(ids.map((id) => [key(viewer, id), id]));
     const there = await kept.getMany([...idOf.keys()], async (missing) => {
       const wanted = missing.map((edge) => idOf.get(edge) as string);
-      const found = await load(this.reading.database, viewer, wanted);
+      const found = await load(this.#shared, viewer, wanted);
       return new Map(found.map((id) => [key(viewer, id), true as const]));
     });
     return new Map([...there.keys()].map((edge) => [idOf.get(edge) as string, true as const]));

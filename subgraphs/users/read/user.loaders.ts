@@ -19,14 +19,19 @@ export function userLoaders(parts: {
   cache: UserCache;
   /** As `cache`, but keeps nothing: for who must not be shown what is kept. */
   source: UserCache;
+  /** Whether `cache` keeps anything. */
+  cached: boolean;
 }): (context: RequestContext) => UserLoaders {
   const { database, sealer } = parts;
   return perRequest<UserLoaders, RequestContext>(({ fresh, deadline }) => {
     const cache = fresh ? parts.source : parts.cache;
-    const people = keyed<string, Person>((ids) => cache.byId.getMany(ids, (missing) => peopleByIds(database, missing)));
+    const own = database.until(deadline);
+    // What the cache loads, others may wait for as well, and longer.
+    const shared = fresh || !parts.cached ? own : database;
+    const people = keyed<string, Person>((ids) => cache.byId.getMany(ids, (missing) => peopleByIds(shared, missing)));
     const byHandle = keyed<string, Person>(async (handles) => {
       const ids = await cache.byHandle.getMany(handles, async (missing) => {
-        const found = await peopleByHandles(database, missing);
+        const found = await peopleByHandles(shared, missing);
         // The same statement brought the person: whoever asked does not ask again.
         for (const person of found) people.prime(person.id, person);
         return new Map(found.map(({ id, handle }) => [handle, id]));
@@ -34,7 +39,7 @@ export function userLoaders(parts: {
       const found = await people.loadMany([...ids.values()]);
       return new Map(found.flatMap((person) => (isPerson(person) ? [[person.handle, person]] : [])));
     });
-    const emails = keyed<string, string>((ids) => emailsOf(database.until(deadline), sealer, ids));
+    const emails = keyed<string, string>((ids) => emailsOf(own, sealer, ids));
     return { people, byHandle, emails };
   });
 }

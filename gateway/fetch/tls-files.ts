@@ -1,0 +1,112 @@
+import { X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { Dispatcher } from 'undici';
+import { Outage, type Logger } from '#libs/telemetry';
+import { dispatcherWith, NAMES, readTls, tried, type SubgraphTls, type TlsPaths } from './tls.js';
+
+/** Certificates of an hour are renewed long before it is over. */
+const LOOK_MS = 10_000;
+
+/**
+ * The files of SUBGRAPH_TLS_CA, _CERT and _KEY, looked at again while a gateway runs: what issues certificates of days or hours writes new
+ * ones into the same files. A file that cannot be read, or a key that is not (yet) that of the certificate, changes nothing: what was read
+ * before is used on, and the log says so. They are read, not watched, for a secret that is mounted is changed by a link three folders up.
+ */
+export class TlsFiles {
+  readonly #paths: TlsPaths;
+  readonly #listeners: ((tls: SubgraphTls) => void)[] = [];
+  readonly #trouble: Outage;
+  readonly #timer: NodeJS.Timeout | undefined;
+  #now: SubgraphTls;
+
+  /** Throws where they cannot be used at all. */
+  constructor(paths: TlsPaths, { logger, lookMs = LOOK_MS }: { logger: Logger; lookMs?: number }) {
+    this.#paths = paths;
+    this.#now = readTls(paths);
+    this.#trouble = new Outage({
+      logger,
+      fields: {},
+      began: 'The files of SUBGRAPH_TLS_* cannot be used as they are now; those that were read before are',
+      lasts: 'The files of SUBGRAPH_TLS_* still cannot be used; those that were read before are',
+      over: 'The files of SUBGRAPH_TLS_* can be used again',
+    });
+    if (Object.keys(this.#now).length > 0) this.#timer = setInterval(() => void this.look(), lookMs).unref();
+  }
+
+  get now(): SubgraphTls {
+    return this.#now;
+  }
+
+  /** `listener` is told of what is to be used for new connections. */
+  onRenewed(listener: (tls: SubgraphTls) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  async look(): Promise<void> {
+    try {
+      const tls: SubgraphTls = {};
+      for (const name of NAMES) if (this.#paths[name] !== undefined) tls[name] = await readFile(this.#paths[name]);
+      const same = NAMES.every((name) => String(tls[name]) === String(this.#now[name]));
+      if (!same) this.#now = tried(tls);
+      this.#trouble.succeeded();
+      if (!same) for (const listener of this.#listeners) listener(tls);
+    } catch (error) {
+      this.#trouble.failed(error);
+    }
+  }
+
+  /** When what is used expires, ms since 1970; of several certificates in a file the first to do so. */
+  expiries(): { file: 'ca' | 'cert'; at: number }[] {
+    return (['ca', 'cert'] as const).flatMap((file) => {
+      const found = String(this.#now[file] ?? '').match(CERTIFICATE) ?? [];
+      const ends = found.map((pem) => Date.parse(new X509Certificate(pem).validTo));
+      return ends.length === 0 ? [] : [{ file, at: Math.min(...ends) }];
+    });
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+}
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+/** `dispatcherWith`, with what the files hold at the time: what is under way ends on the connections that it has. */
+export function renewedDispatcher(files: TlsFiles): Dispatcher | undefined {
+  const first = dispatcherWith(files.now);
+  if (first === undefined) return undefined;
+  const renewed = new Renewed(first);
+  files.onRenewed((tls) => renewed.renew(dispatcherWith(tls)!));
+  return renewed;
+}
+
+class Renewed extends Dispatcher {
+  #now: Dispatcher;
+
+  constructor(first: Dispatcher) {
+    super();
+    this.#now = first;
+  }
+
+  renew(next: Dispatcher): void {
+    const before = this.#now;
+    this.#now = next;
+    void before.close();
+  }
+
+  override dispatch(...what: Parameters<Dispatcher['dispatch']>): boolean {
+    return this.#now.dispatch(...what);
+  }
+
+  override close(): Promise<void>;
+  override close(done: () => void): void;
+  override close(done?: () => void): Promise<void> | void {
+    const closed = this.#now.close();
+    if (done === undefined) return closed;
+    void closed.then(done);
+  }
+
+  override destroy(...how: unknown[]): Promise<void> {
+    return (this.#now.destroy as (...how: unknown[]) => Promise<void>)(...how);
+  }
+}
