@@ -11,7 +11,7 @@ import { cacheHeadersOf } from '../cache/cache-control.js';
 import type { AnswerHeaders } from '../cache/run-cache.js';
 import type { RequestContext, SubgraphCall } from '../engine.js';
 import { PROBE, REFUSED } from './breaker.js';
-import { WAITING_MAX } from './endpoint.js';
+import { WAITING_MAX, type Places } from './endpoint.js';
 import type { Head, Heed } from './heed.js';
 import type { Waiting } from './line.js';
 import { tellTrace } from './traced.js';
@@ -84,6 +84,9 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   #breaker = REFUSED;
   #limit = 0;
   #inLineSince = 0;
+  /** Which places it is counted among: a mutation needs one of those that mutations may hold, and then one of all. */
+  readonly #among: Places;
+  #holdsWriting = false;
   #started = false;
   #answered = false;
   #ended = false;
@@ -95,44 +98,53 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     this.#call = call;
     this.#context = context;
     this.#options = options;
+    this.#among = call.type === 'mutation' ? target.endpoint.writing : target.endpoint.places;
   }
 
   begin(): void {
-    const { line, breaker } = this.target.endpoint;
+    const { places, breaker } = this.target.endpoint;
     this.#breaker = breaker.begin();
     if (this.#breaker === REFUSED) return this.#miss(this.#notAsked(), 'unasked', 'nothing');
     const { lateInLineMs = 0 } = this.#options;
-    if (lateInLineMs > 0 && line.waiting > 0 && this.target.endpoint.waitedMs > lateInLineMs) {
+    const isLate = ({ line, waitedMs }: Places) => line.waiting > 0 && waitedMs > lateInLineMs;
+    if (lateInLineMs > 0 && (isLate(this.#among) || isLate(places))) {
       const { subgraph } = this.#call;
       this.#miss(
         new Failure('OVERLOADED', `Calls to ${subgraph} wait longer than ${lateInLineMs} ms.`),
         'final',
         'nothing',
       );
-    } else if (!line.enter(this)) {
-      const { subgraph } = this.#call;
-      this.#miss(
-        new Failure('OVERLOADED', `More than ${WAITING_MAX} calls wait for a connection to ${subgraph}.`),
-        'final',
-        'nothing',
-      );
-    } else if (!this.#started && !this.#ended) {
+    } else if (!this.#among.line.enter(this)) this.#tooManyWait();
+    else if (!this.#started && !this.#ended) {
       this.#inLineSince = this.#options.clock();
       this.#timer = setTimeout(() => this.#miss(this.#timedOut(), 'final', 'nothing'), this.#left());
     }
   }
 
-  /** A connection is free, or one may be opened. */
+  #tooManyWait(): void {
+    const why = `More than ${WAITING_MAX} calls wait for a connection to ${this.#call.subgraph}.`;
+    this.#miss(new Failure('OVERLOADED', why), 'final', 'nothing');
+  }
+
+  /** A connection is free, or one may be opened; of a mutation first: no more than may of them are under way. */
   start(): void {
+    const { endpoint } = this.target;
+    const { places, writing, breaker } = endpoint;
+    const waitedMs = this.#inLineSince === 0 ? 0 : this.#options.clock() - this.#inLineSince;
+    if (this.#among === writing && !this.#holdsWriting) {
+      this.#holdsWriting = true;
+      writing.waitedMs = waitedMs;
+      this.#inLineSince += waitedMs;
+      if (!places.line.enter(this)) this.#tooManyWait();
+      return;
+    }
+    places.waitedMs = waitedMs;
     this.#started = true;
     clearTimeout(this.#timer);
-    const { endpoint } = this.target;
-    const { breaker, limit } = endpoint;
-    endpoint.waitedMs = this.#inLineSince === 0 ? 0 : this.#options.clock() - this.#inLineSince;
     // It waited in line, and meanwhile the address was found not to answer.
     if (this.#breaker !== PROBE && breaker.state !== 'closed')
       return this.#miss(this.#notAsked(), 'unasked', 'nothing');
-    this.#limit = limit.cohort;
+    this.#limit = this.#among.limit.cohort;
     const leftMs = this.#left();
     const timeoutMs = Math.min(this.#options.timeoutMs, leftMs);
     // Where less than its own time was left to the request, that tells nothing of who was asked.
@@ -157,6 +169,10 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   abandon(): void {
     if (this.#ended) return;
     this.#settle('nothing');
+  }
+
+  get #isWrite(): boolean {
+    return this.#call.type === 'mutation';
   }
 
   #left(): number {
@@ -240,8 +256,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   #finish(bytes: Buffer): void {
     if (this.#ended) return;
     if (!isUtf8(bytes)) return this.#miss(bad('The answer is not UTF-8.'), 'final', 'answers');
-    const { limit, line } = this.target.endpoint;
-    if (limit.answered(line.inside)) line.places = limit.places;
+    this.target.endpoint.answered(this.#isWrite);
     this.#settle('answers');
     const { fetched } = this.#context;
     if (fetched !== undefined) fetched.bytes += bytes.length;
@@ -268,8 +283,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   }
 
   #tooMuch(): void {
-    const { limit, line } = this.target.endpoint;
-    if (limit.overloaded(this.#limit)) line.places = limit.places;
+    this.target.endpoint.overloaded(this.#among, this.#limit);
   }
 
   #miss(failure: Failure, missed: Missed, tells: Tells): void {
@@ -282,14 +296,19 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   #settle(tells: Tells): void {
     this.#ended = true;
     clearTimeout(this.#timer);
-    const { breaker } = this.target.endpoint;
+    const { endpoint } = this.target;
+    const { breaker, places, writing } = endpoint;
     if (tells === 'answers') breaker.succeeded(this.#breaker);
     else if (tells === 'nothing') breaker.abandoned(this.#breaker);
-    else breaker.failed(this.#breaker, tells === 'hangs');
+    // Mutations that hang together say one thing: that would else stop those who read, for whom it may well do.
+    else breaker.failed(this.#breaker, tells === 'hangs' && !this.#isWrite);
     // The rest of an answer that nobody reads: the connection goes with it.
     this.#abort?.(GIVEN_UP);
-    if (this.#started) this.target.endpoint.leave();
-    else if (this.#inLineSince !== 0) this.target.endpoint.line.giveUp(this);
+    const isInLine = !this.#started && this.#inLineSince !== 0;
+    if (isInLine) (this.#holdsWriting ? places : this.#among).line.giveUp(this);
+    // First, since who comes after it needs a place of all: an address that is retired ends with its last call.
+    if (this.#holdsWriting) writing.line.leave();
+    if (this.#started) endpoint.leave();
   }
 
   #notAsked(): Failure {
