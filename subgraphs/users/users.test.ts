@@ -473,10 +473,24 @@ describe('users, with its cache', () => {
       for (let turn = 0; turn < 10; turn += 1) await logOut.run(id, undefined, true);
       await logOut.run(id, 'r2', false);
       expect(await rows(id)).toEqual([
-        { session: 'r1', generation: null },
         { session: 'r2', generation: null },
         { session: null, generation: 10 },
       ]);
+    });
+
+    it('of one person are a hundred at most: one more ends them all, and they are told', async () => {
+      const rufus = await world.signUp('rufus');
+      const id = parseGlobalId('user', rufus);
+      const logOut = new LogOut({ database: world.users.database, clock: Date.now, lifetimeS: 60 });
+      const told: number[] = [];
+      for (let turn = 1; turn <= 350; turn += 1) {
+        if (await logOut.run(id, `f${turn}`, false)) told.push(turn);
+        // Once more is no other.
+        if (turn === 100) expect(await logOut.run(id, 'f1', false)).toBe(false);
+        expect((await rows(id)).length).toBeLessThanOrEqual(101);
+      }
+      expect(told).toEqual([101, 202, 303]);
+      expect((await rows(id)).at(-1)).toEqual({ session: null, generation: 3 });
     });
 
     it('are forgotten when their tokens have run out, though nobody logs out, and not before', async () => {
