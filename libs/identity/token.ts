@@ -41,23 +41,23 @@ const LENGTH_MAX = 4_096;
 /** Makes the token that a log-in answers. */
 export class TokenIssuer {
   readonly #key: SigningKey;
-  readonly #before: readonly SigningKey[];
+  readonly #beside: readonly SigningKey[];
   readonly #issuer: string;
   readonly #audience: string;
   readonly #lifetimeS: number;
   readonly #clock: () => number;
 
-  /** `before`: keys that signed until lately; their tokens are good for as long as these are published. */
+  /** `beside`: keys that signed until lately, or will soon, and are published as well: so long are their tokens good. */
   constructor(parts: {
     key: SigningKey;
-    before?: readonly SigningKey[];
+    beside?: readonly SigningKey[];
     issuer: string;
     audience: string;
     lifetimeS: number;
     clock?: () => number;
   }) {
     this.#key = parts.key;
-    this.#before = parts.before ?? [];
+    this.#beside = parts.beside ?? [];
     this.#issuer = parts.issuer;
     this.#audience = parts.audience;
     this.#lifetimeS = parts.lifetimeS;
@@ -84,7 +84,9 @@ export class TokenIssuer {
 
   /** What stands at /.well-known/jwks.json. */
   jwks(): JSONWebKeySet {
-    return { keys: [this.#key, ...this.#before].map(({ publicJwk }) => publicJwk) };
+    const keys = [this.#key, ...this.#beside].map(({ publicJwk }) => publicJwk);
+    // Of two by one name it would not be clear which is meant.
+    return { keys: [...new Map(keys.map((key) => [key.kid, key])).values()] };
   }
 }
 
