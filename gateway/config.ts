@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import {
   address,
   choice,
+  choices,
   flag,
   names,
   port,
@@ -13,6 +14,7 @@ import {
   type Setting,
   type Values,
 } from '#libs/settings';
+import { TOKEN_ALGORITHMS } from '#libs/identity';
 import { tracingSettings } from '#libs/telemetry';
 import { ANSWERS_BYTES } from './cache/whole-answers.js';
 import { servicesOf } from './config-addresses.js';
@@ -115,7 +117,15 @@ export const gatewaySettings = {
     why: 'Where the issuer of tokens publishes its keys; needed with IDENTITY=jwt.',
   }),
   TOKEN_ISSUER: text({ default: 'tributary', why: 'The iss that a token has to have.' }),
-  TOKEN_AUDIENCE: text({ default: 'tributary', why: 'The aud that a token has to have.' }),
+  TOKEN_AUDIENCE: text({ default: 'tributary', why: 'The aud that a token has to have, alone or among others.' }),
+  TOKEN_ALGORITHMS: choices(TOKEN_ALGORITHMS, {
+    default: ['EdDSA'],
+    why: 'By what a token may be signed: what its issuer signs by, and no more. Most others than our users sign by RS256 or ES256.',
+  }),
+  TOKEN_TYPE: text({
+    default: 'at+jwt',
+    why: 'The typ that a token has to have. JWT takes those that have none, too; then TOKEN_AUDIENCE alone tells an access token from any other of that issuer.',
+  }),
   UNAUTHORIZED: choice(['filter', 'reject'], {
     default: 'filter',
     why: 'What becomes of an operation that asks for something its client may not have (@authenticated, @requiresScopes, @policy): filter answers null with an error there, reject runs nothing.',
@@ -195,7 +205,7 @@ export const gatewaySettings = {
     min: 1,
     max: 10_000,
     default: 64,
-    why: 'Connections kept to one subgraph address; further calls wait, those first whose request has to be answered first. Fewer are used of an address that times out or answers 503 or 429.',
+    why: 'Connections kept to one subgraph address; further calls wait, those first whose request has to be answered first. Mutations hold half of them at most. Fewer are used of an address that times out or answers 503 or 429.',
   }),
   SUBGRAPH_BREAKER_FAILURES: whole({
     min: 0,

@@ -74,14 +74,18 @@ describe.each(Object.entries(ENGINES))('%s', (_name, createEngine) => {
     [1e9, undefined],
     [{ at: 'http://10.0.0.1/' }, undefined],
   ])('a subgraph that has enough says how long to wait: %j is told as %j', async (said, told) => {
-    for (const data of ['{"me":null}', 'null']) {
+    for (const [data, code, message] of [
+      ['{"me":null}', 'RATE_LIMITED', 'Too many requests; wait.'],
+      ['null', 'RATE_LIMITED', 'Too many requests; wait.'],
+      ['{"me":null}', 'OVERLOADED', 'The service is busy; try again.'],
+    ]) {
       tiny.people.misbehave = (_request, response) => {
-        const errors = [{ message: 'wait', path: ['me'], extensions: { code: 'RATE_LIMITED', retryAfter: said } }];
+        const errors = [{ message: 'wait', path: ['me'], extensions: { code, retryAfter: said } }];
         response.setHeader('content-type', 'application/json');
         response.end(`{"data":${data},"errors":${JSON.stringify(errors)}}`);
       };
       const { errors } = await engine.ask('{ me { id } }');
-      expect(errors).toMatchObject([{ message: 'Too many requests; wait.', extensions: { code: 'RATE_LIMITED' } }]);
+      expect(errors).toMatchObject([{ message, extensions: { code } }]);
       expect(errors![0]!.extensions.retryAfter).toBe(told);
     }
   });

@@ -92,12 +92,12 @@ function watch(metrics: Metrics, parts: Parameters<GatewayMetrics['watch']>[0]):
       gauge.reset();
       for (const endpoint of upstreams.endpoints) gauge.set({ server_address: endpoint.origin }, read(endpoint));
     });
-  perAddress('http_client_active_requests', 'Calls under way to an address.', ({ line }) => line.inside);
-  perAddress('tributary_subgraph_calls_waiting', 'Calls that wait for a connection.', ({ line }) => line.waiting);
+  perAddress('http_client_active_requests', 'Calls under way to an address.', ({ inside }) => inside);
+  perAddress('tributary_subgraph_calls_waiting', 'Calls that wait for a connection.', ({ waiting }) => waiting);
   perAddress(
     'tributary_subgraph_concurrency_limit',
     'Calls that an address is given at once.',
-    ({ limit }) => limit.places,
+    ({ places }) => places.limit.places,
   );
   metrics.gauge(
     {

@@ -11,7 +11,7 @@ import { cacheHeadersOf } from '../cache/cache-control.js';
 import type { AnswerHeaders } from '../cache/run-cache.js';
 import type { RequestContext, SubgraphCall } from '../engine.js';
 import { PROBE, REFUSED } from './breaker.js';
-import { WAITING_MAX } from './endpoint.js';
+import { WAITING_MAX, type Places } from './endpoint.js';
 import type { Head, Heed } from './heed.js';
 import type { Waiting } from './line.js';
 import { tellTrace } from './traced.js';
@@ -100,6 +100,9 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   #limit = 0;
   #inLineSince = 0;
   #startedAt = 0;
+  /** Which places it is counted among: a mutation needs one of those that mutations may hold, and then one of all. */
+  readonly #among: Places;
+  #holdsWriting = false;
   #started = false;
   #answered = false;
   #overloaded = false;
@@ -112,45 +115,54 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     this.#call = call;
     this.#context = context;
     this.#options = options;
+    this.#among = call.type === 'mutation' ? target.endpoint.writing : target.endpoint.places;
   }
 
   begin(): void {
-    const { line, breaker } = this.target.endpoint;
+    const { places, breaker } = this.target.endpoint;
     this.#breaker = breaker.begin();
     if (this.#breaker === REFUSED) return this.#miss(this.#notAsked(), 'unasked', 'nothing');
     const { lateInLineMs = 0 } = this.#options;
-    if (lateInLineMs > 0 && line.waiting > 0 && this.target.endpoint.waitedMs > lateInLineMs) {
+    const isLate = ({ line, waitedMs }: Places) => line.waiting > 0 && waitedMs > lateInLineMs;
+    if (lateInLineMs > 0 && (isLate(this.#among) || isLate(places))) {
       const { subgraph } = this.#call;
       this.#miss(
         new Failure('OVERLOADED', `Calls to ${subgraph} wait longer than ${lateInLineMs} ms.`),
         'final',
         'nothing',
       );
-    } else if (!line.enter(this)) {
-      const { subgraph } = this.#call;
-      this.#miss(
-        new Failure('OVERLOADED', `More than ${WAITING_MAX} calls wait for a connection to ${subgraph}.`),
-        'final',
-        'nothing',
-      );
-    } else if (!this.#started && !this.#ended) {
+    } else if (!this.#among.line.enter(this)) this.#tooManyWait();
+    else if (!this.#started && !this.#ended) {
       this.#inLineSince = this.#options.clock();
       this.#timer = setTimeout(() => this.#miss(this.#timedOut(), 'final', 'nothing'), this.#left());
     }
   }
 
-  /** A connection is free, or one may be opened. */
+  #tooManyWait(): void {
+    const why = `More than ${WAITING_MAX} calls wait for a connection to ${this.#call.subgraph}.`;
+    this.#miss(new Failure('OVERLOADED', why), 'final', 'nothing');
+  }
+
+  /** A connection is free, or one may be opened; of a mutation first: no more than may of them are under way. */
   start(): void {
+    const { endpoint } = this.target;
+    const { places, writing, breaker } = endpoint;
+    const waitedMs = this.#inLineSince === 0 ? 0 : this.#options.clock() - this.#inLineSince;
+    if (this.#among === writing && !this.#holdsWriting) {
+      this.#holdsWriting = true;
+      writing.waitedMs = waitedMs;
+      this.#inLineSince += waitedMs;
+      if (!places.line.enter(this)) this.#tooManyWait();
+      return;
+    }
+    places.waitedMs = waitedMs;
     this.#started = true;
     clearTimeout(this.#timer);
-    const { endpoint } = this.target;
-    const { breaker, limit } = endpoint;
     this.#startedAt = this.#options.clock();
-    endpoint.waitedMs = this.#inLineSince === 0 ? 0 : this.#startedAt - this.#inLineSince;
     // It waited in line, and meanwhile the address was found not to answer.
     if (this.#breaker !== PROBE && breaker.state !== 'closed')
       return this.#miss(this.#notAsked(), 'unasked', 'nothing');
-    this.#limit = limit.cohort;
+    this.#limit = this.#among.limit.cohort;
     const leftMs = this.deadline - this.#startedAt;
     // Nobody would wait for any of it.
     if (leftMs < 1) return this.#miss(this.#noTimeLeft(), 'final', 'nothing');
@@ -196,6 +208,10 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   /** What an answer that was `strange` tells of its address. */
   judge(tells: 'answers' | 'fails' | 'nothing'): void {
     this.#tell(tells);
+  }
+
+  get #isWrite(): boolean {
+    return this.#call.type === 'mutation';
   }
 
   #left(): number {
@@ -280,10 +296,9 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   #finish(bytes: Buffer): void {
     if (this.#ended) return;
     if (!isUtf8(bytes)) return this.#miss(bad('The answer is not UTF-8.'), 'final', 'answers');
-    const { limit, line } = this.target.endpoint;
     // It answers, so the breaker has nothing to say; only there is too much of it.
     if (this.#overloaded) this.#tooMuch();
-    else if (limit.answered(line.inside)) line.places = limit.places;
+    else this.target.endpoint.answered(this.#isWrite);
     this.#settle('answers');
     const { fetched, responseHeaders } = this.#context;
     // Only now: of a call that is sent twice both may have got this far, and one cookie would be set twice.
@@ -313,8 +328,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   }
 
   #tooMuch(): void {
-    const { limit, line } = this.target.endpoint;
-    if (limit.overloaded(this.#limit)) line.places = limit.places;
+    this.target.endpoint.overloaded(this.#among, this.#limit);
   }
 
   #miss(failure: Failure, missed: Missed, tells: Tells): void {
@@ -328,17 +342,23 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     this.#ended = true;
     clearTimeout(this.#timer);
     if (tells !== 'unclear') this.#tell(tells);
+    const { endpoint } = this.target;
+    const { places, writing } = endpoint;
     // The rest of an answer that nobody reads: the connection goes with it.
     this.#abort?.(GIVEN_UP);
-    if (this.#started) this.target.endpoint.leave();
-    else if (this.#inLineSince !== 0) this.target.endpoint.line.giveUp(this);
+    const isInLine = !this.#started && this.#inLineSince !== 0;
+    if (isInLine) (this.#holdsWriting ? places : this.#among).line.giveUp(this);
+    // First, since who comes after it needs a place of all: an address that is retired ends with its last call.
+    if (this.#holdsWriting) writing.line.leave();
+    if (this.#started) endpoint.leave();
   }
 
   #tell(tells: Exclude<Tells, 'unclear'>): void {
     const { breaker } = this.target.endpoint;
     if (tells === 'answers') breaker.succeeded(this.#breaker);
     else if (tells === 'nothing') breaker.abandoned(this.#breaker);
-    else breaker.failed(this.#breaker, tells === 'hangs');
+    // Mutations that hang together say one thing: that would else stop those who read, for whom it may well do.
+    else breaker.failed(this.#breaker, tells === 'hangs' && !this.#isWrite);
   }
 
   #notAsked(): Failure {

@@ -30,15 +30,33 @@ export interface EndpointOptions {
   readonly clock: Clock;
 }
 
-/** One address as it is called: its connections, who waits for one, what it bears and whether it answers. */
+/** Some places at an address: who holds or waits for one, and how many there are while it bears no more. */
+export class Places {
+  readonly line: Line;
+  readonly limit: AdaptiveLimit;
+  /** How long whoever was let in last has waited in line. */
+  waitedMs = 0;
+
+  constructor(most: number) {
+    this.line = new Line(most, WAITING_MAX);
+    this.limit = new AdaptiveLimit(most);
+  }
+}
+
+/**
+ * One address as it is called: its connections, who waits for one, what it bears and whether it answers.
+ *
+ * Mutations hold half of its connections at most (a bulkhead: Nygard, Release It!): what is written may take long for reasons of its own,
+ * as a password does that waits to be hashed, and whoever reads has nothing to do with it. They wait in a line of their own, and what of
+ * theirs is too much leaves fewer places to them alone.
+ */
 export class Endpoint {
   readonly origin: string;
   #pool: Pool;
-  readonly line: Line;
+  readonly places: Places;
+  /** Of these places, those that mutations may hold. */
+  readonly writing: Places;
   readonly breaker: Breaker;
-  readonly limit: AdaptiveLimit;
-  /** How long the call that was begun last has waited in line. */
-  waitedMs = 0;
   readonly #clock: Clock;
   readonly #open: (tls: SubgraphTls | undefined) => Pool;
   #how: Away | undefined;
@@ -76,8 +94,8 @@ export class Endpoint {
       });
     this.#pool = this.#open(options.tls);
     this.#clock = clock;
-    this.line = new Line(connections, WAITING_MAX);
-    this.limit = new AdaptiveLimit(connections);
+    this.places = new Places(connections);
+    this.writing = new Places(halfOf(connections));
     this.breaker = new Breaker({ failuresMax: breakerFailures || Number.POSITIVE_INFINITY, clock });
   }
 
@@ -102,17 +120,50 @@ export class Endpoint {
     void before.close();
   }
 
+  /** Calls under way. */
+  get inside(): number {
+    return this.places.line.inside;
+  }
+
+  /** Calls that wait for a connection. */
+  get waiting(): number {
+    return this.places.line.waiting + this.writing.line.waiting;
+  }
+
+  /** A call was answered: it may bear one more. */
+  answered(isWrite: boolean): void {
+    const { places, writing } = this;
+    const more = places.limit.answered(places.line.inside);
+    const moreWrites = isWrite && writing.limit.answered(writing.line.inside);
+    if (more || moreWrites) this.#adapt();
+  }
+
+  /** One of `places`, which began as that cohort, was too much. */
+  overloaded({ limit }: Places, cohort: number): void {
+    if (limit.overloaded(cohort)) this.#adapt();
+  }
+
+  #adapt(): void {
+    const { places, writing } = this;
+    places.line.places = places.limit.places;
+    writing.line.places = Math.min(writing.limit.places, halfOf(places.limit.places));
+  }
+
   /** An attempt that was started is over. */
   leave(): void {
-    this.line.leave();
+    this.places.line.leave();
     if (this.#retired) this.retire();
   }
 
   /** Its name stands for other machines now, or nobody names it: who is under way or in line is still answered. */
   retire(): void {
     this.#retired = true;
-    if (this.line.inside === 0 && !this.pool.closed) void this.pool.close();
+    if (this.inside === 0 && !this.pool.closed) void this.pool.close();
   }
+}
+
+function halfOf(places: number): number {
+  return Math.max(1, Math.floor(places / 2));
 }
 
 function always(ips: readonly string[]): LookupFunction {

@@ -83,8 +83,8 @@ export class Upstream {
   }
 }
 
-function load({ endpoint: { line } }: Target): number {
-  return line.inside + line.waiting;
+function load({ endpoint }: Target): number {
+  return endpoint.inside + endpoint.waiting;
 }
 
 /**

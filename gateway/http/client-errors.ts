@@ -110,7 +110,7 @@ function codeOf({ code, by }: FieldError): Code {
 
 /** How long is no secret of a subgraph's, and a client that is not told tries at once. */
 function waitOf(code: Code, given: unknown): { retryAfter?: number } {
-  if (code !== 'RATE_LIMITED' || !Number.isInteger(given)) return {};
+  if ((code !== 'RATE_LIMITED' && code !== 'OVERLOADED') || !Number.isInteger(given)) return {};
   const seconds = given as number;
   return seconds > 0 && seconds <= RETRY_AFTER_MAX_S ? { retryAfter: seconds } : {};
 }

@@ -18,7 +18,7 @@ export interface Identity {
 }
 
 export interface Bearer {
-  /** A global id. */
+  /** As its issuer has it: of our users a global id. */
   readonly subject: string;
   readonly claims: Readonly<Record<string, unknown>>;
   readonly grants: Grants;

@@ -24,6 +24,25 @@ const asked = (remoteAddress: string, forwarded?: string): IncomingMessage =>
 
 const query = (text: string): string => JSON.stringify({ query: text });
 
+describe('what is asked of Redis', () => {
+  it('is one thing for who is not logged in and two for who is; of who has nothing left the others there are not asked', async () => {
+    const taken: string[] = [];
+    const budget = (name: string, waitMs = 0) => ({
+      take: (_key: string, points = 1) => (taken.push(`${name} ${points}`), Promise.resolve(waitMs)),
+      forget: () => Promise.resolve(),
+    });
+    const request = asked('198.51.100.1');
+    const all = { person: budget('person'), address: budget('address'), people: budget('people'), proxies: 0 };
+    const rates = new Rates(all);
+    await rates.begin(request, null, 7);
+    await rates.begin(request, 'user_1', 7);
+    expect(taken.splice(0)).toEqual(['address 7', 'person 7', 'people 7']);
+    const poor = new Rates({ ...all, person: budget('person', 1_000) });
+    await expect(poor.begin(request, 'user_1', 7)).rejects.toMatchObject({ code: 'RATE_LIMITED' });
+    expect(taken).toEqual(['person 7']);
+  });
+});
+
 describe('the address of a client', () => {
   it.each<[string, string | undefined, number, string]>([
     ['198.51.100.1', undefined, 0, '198.51.100.1'],

@@ -141,7 +141,7 @@ describe('while ten times as many ask as may be taken', () => {
 
   async function nothingIsLeft(admission: Admission): Promise<void> {
     const left = (): number[] => [
-      ...[...client.upstreams.endpoints].flatMap(({ line }) => [line.inside, line.waiting]),
+      ...[...client.upstreams.endpoints].flatMap(({ inside, waiting }) => [inside, waiting]),
       admission.inside,
       inside,
       bodies.bytes,

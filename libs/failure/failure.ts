@@ -7,7 +7,7 @@ import { cut } from './cut.js';
  */
 export class Failure extends Error {
   readonly code: Code;
-  /** Of RATE_LIMITED: in how many seconds it may be tried again. */
+  /** Of RATE_LIMITED and OVERLOADED: in how many seconds it may be tried again. */
   readonly retryAfterS: number | undefined;
 
   constructor(code: Code, message: string = CODES[code].message, options?: { cause?: unknown; retryAfterS?: number }) {

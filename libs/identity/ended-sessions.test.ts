@@ -60,6 +60,53 @@ describe('a log-in that has ended', () => {
   });
 });
 
+describe('somebody who logs in and out without end', () => {
+  /** As users tells it: a hundred one by one, then all, again and again, each read finding a few that are new. */
+  async function kept(subject: string | undefined) {
+    const page = { now: 1_000, sessions: [] as [string, number, string?][], people: [] as [string, number, number][] };
+    const { list } = ended(() => structuredClone(page));
+    let most = 0;
+    for (let turn = 1; turn <= 1_000; turn += 1) {
+      if (turn % 101 === 0) {
+        page.people = [['user_a', turn / 101, 1e15]];
+        page.sessions = [];
+      } else page.sessions.push(subject === undefined ? [`jti ${turn}`, 1e15] : [`jti ${turn}`, 1e15, subject]);
+      if (turn % 10 !== 0) continue;
+      await list.refresh();
+      most = Math.max(most, list.size);
+    }
+    return { list, most };
+  }
+
+  it('is a hundred log-ins and one mark (control: where it is not told whose they are, every one)', async () => {
+    const { list, most } = await kept('user_a');
+    expect(most).toBeLessThanOrEqual(2 * 100 + 1);
+    // All that ended are refused still, those of the newest generation by themselves.
+    expect(await outcome(list, 'user_a', { jti: 'jti 5' })).toBe('UNAUTHENTICATED');
+    expect(await outcome(list, 'user_a', { jti: 'jti 905', gen: 8 })).toBe('UNAUTHENTICATED');
+    expect(await outcome(list, 'user_a', { jti: 'jti 950', gen: 9 })).toBe('UNAUTHENTICATED');
+    expect(await outcome(list, 'user_a', { jti: 'newest', gen: 9 })).toBe('good');
+    await list.close();
+    const naive = await kept(undefined);
+    expect(naive.most).toBeGreaterThan(900);
+    await naive.list.close();
+  });
+
+  it('is refused where all had ended before one more did, and both are told at once or read again', async () => {
+    const pages: EndedSessionsPage[] = [
+      { now: 1_000, sessions: [['late', 1e15, 'user_a']], people: [['user_a', 1, 1e15]] },
+      { now: 1_000, sessions: [['late', 1e15, 'user_a']], people: [['user_a', 1, 1e15]] },
+      NOTHING,
+    ];
+    const { list } = ended(() => pages.shift()!);
+    for (let turn = 0; turn < 3; turn += 1) {
+      await list.refresh();
+      expect(await outcome(list, 'user_a', { jti: 'late', gen: 1 })).toBe('UNAUTHENTICATED');
+    }
+    await list.close();
+  });
+});
+
 describe('the list', () => {
   it('is asked for from a minute before it was last, for a transaction that ended late', async () => {
     const asked: number[] = [];

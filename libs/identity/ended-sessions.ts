@@ -4,8 +4,8 @@ import { Failure } from '#libs/failure';
 export interface EndedSessionsPage {
   /** On the clock of users' database. */
   readonly now: number;
-  /** One log-in: the `jti` of its token, and when that runs out by itself. */
-  readonly sessions: readonly (readonly [jti: string, until: number])[];
+  /** One log-in: the `jti` of its token, when that runs out by itself, and whose it is (a users of before does not say). */
+  readonly sessions: readonly (readonly [jti: string, until: number, subject?: string])[];
   /** Everything of one person that was begun before: tokens whose `gen` is lower. */
   readonly people: readonly (readonly [subject: string, generation: number, until: number])[];
   /** There is more: asked for with this as `after`. */
@@ -27,6 +27,13 @@ const PAGES_MAX = 1_000;
 /** A page of what has ended since then, ms; `after`: what the page before said. */
 type Read = (since: number, after: string | undefined, signal: AbortSignal) => Promise<EndedSessionsPage>;
 
+interface Session {
+  readonly until: number;
+  readonly subject: string | undefined;
+  /** In which read it was first told. */
+  readonly read: number;
+}
+
 /**
  * Log-ins that were ended: by logging out, or by another password. Asked of users every few seconds, only for what is new;
  * so a token is refused everywhere within `pollMs` and the time of one answer. Before the first answer nobody's token is taken,
@@ -37,9 +44,11 @@ export class EndedSessions {
   readonly #clock: () => number;
   readonly #pollMs: number;
   readonly #report: (trouble: string | undefined) => void;
-  readonly #sessions = new Map<string, number>();
-  readonly #people = new Map<string, { readonly generation: number; readonly until: number }>();
+  readonly #sessions = new Map<string, Session>();
+  readonly #people = new Map<string, { readonly generation: number; readonly until: number; readonly read: number }>();
   readonly #begun: number;
+  /** Reads so far. */
+  #reads = 0;
   #since = 0;
   #readAt: number | undefined;
   #reading: Promise<void> | undefined;
@@ -117,7 +126,8 @@ export class EndedSessions {
       const now = await this.#readPages();
       this.#since = Math.max(0, now - OVERLAP_MS);
       this.#readAt = this.#clock();
-      for (const [jti, until] of this.#sessions) if (until < now) this.#sessions.delete(jti);
+      for (const [jti, session] of this.#sessions)
+        if (session.until < now || this.#isCovered(session)) this.#sessions.delete(jti);
       for (const [subject, { until }] of this.#people) if (until < now) this.#people.delete(subject);
       this.#report(undefined);
     } catch (error) {
@@ -125,16 +135,26 @@ export class EndedSessions {
     }
   }
 
+  /**
+   * All of that person's have ended since, so it need not be known by itself: else each that they make and end would be kept here until its
+   * token runs out. A log-in that began after all others had ended is told after that, or together with it, and never before.
+   */
+  #isCovered({ subject, read }: Session): boolean {
+    return subject !== undefined && read < (this.#people.get(subject)?.read ?? 0);
+  }
+
   /** Answers the time of the first page: what ends while we read on is found again from there. */
   async #readPages(): Promise<number> {
     let began: number | undefined;
     let after: string | undefined;
+    this.#reads += 1;
     for (let count = 0; count < PAGES_MAX; count += 1) {
       const page = await this.#read(this.#since, after, AbortSignal.timeout(FETCH_MS));
-      for (const [jti, until] of page.sessions) this.#sessions.set(jti, until);
+      for (const [jti, until, subject] of page.sessions)
+        this.#sessions.set(jti, { until, subject, read: this.#sessions.get(jti)?.read ?? this.#reads });
       for (const [subject, generation, until] of page.people)
         if ((this.#people.get(subject)?.generation ?? -1) < generation)
-          this.#people.set(subject, { generation, until });
+          this.#people.set(subject, { generation, until, read: this.#reads });
       began ??= page.now;
       after = page.next;
       if (after === undefined) return began;

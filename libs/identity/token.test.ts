@@ -83,7 +83,7 @@ describe('another key (F18)', () => {
   it('signs from now on; what the one before has signed is good for as long as both are published', async () => {
     const next = signingKeyOf(generateKeyPairSync('ed25519').privateKey);
     const parts = { issuer, audience, lifetimeS: 3_600, clock };
-    const both = new TokenIssuer({ ...parts, key: next, before: [key] });
+    const both = new TokenIssuer({ ...parts, key: next, beside: [key] });
     const [old, fresh] = [await tokens.issue(user), await both.issue(user)];
     const during = new TokenVerifier({ keys: both.jwks(), issuer, audience, clock });
     expect([await during.verify(old), await during.verify(fresh)]).toEqual([
@@ -164,7 +164,7 @@ describe('keys that are fetched', () => {
 
   const next = signingKeyOf(generateKeyPairSync('ed25519').privateKey);
   const parts = { issuer, audience, lifetimeS: 3_600, clock };
-  const both = new TokenIssuer({ ...parts, key: next, before: [key] });
+  const both = new TokenIssuer({ ...parts, key: next, beside: [key] });
 
   it('F18: one that is new is known half a minute after the last look, at the latest', async () => {
     published = both.jwks();
@@ -226,7 +226,7 @@ describe('keys that are fetched', () => {
     expect(fetched).toBe(before + 2);
     // It is back, with that key: who has just logged in is not refused for half a minute.
     held = undefined;
-    published = new TokenIssuer({ ...parts, key: another, before: [next] }).jwks();
+    published = new TokenIssuer({ ...parts, key: another, beside: [next] }).jwks();
     clockS += 3;
     expect(await remote.verify(unheard)).toEqual({ subject: claims.sub });
   });

@@ -4,11 +4,12 @@ import {
   SignJWT,
   type FetchImplementation,
   type JSONWebKeySet,
+  type JWTHeaderParameters,
   type JWTPayload,
   type JWTVerifyGetKey,
 } from 'jose';
 import { Failure } from '#libs/failure';
-import { globalId, parseGlobalId } from './global-id.js';
+import { globalId } from './global-id.js';
 import { newId } from './ids.js';
 import { RemoteKeys } from './remote-keys.js';
 import type { SigningKey } from './signing-key.js';
@@ -16,6 +17,23 @@ import type { SigningKey } from './signing-key.js';
 /** RFC 9068's type: an access token, so that no other JWT signed by the same key is taken for one. */
 const TYPE = 'at+jwt';
 const ALGORITHM = 'EdDSA';
+/** What an issuer may sign by. All of it with a private key: by a shared secret, whoever checks a token could make one. */
+export const TOKEN_ALGORITHMS = [
+  ALGORITHM,
+  'Ed25519',
+  'ES256',
+  'ES384',
+  'ES512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'RS256',
+  'RS384',
+  'RS512',
+] as const;
+export type TokenAlgorithm = (typeof TOKEN_ALGORITHMS)[number];
+/** As OpenID Connect has it (Core §2): at most 255 characters of ASCII; and none that ends a word or a line of ours. */
+const SUBJECT = /^[!-~]{1,255}$/;
 const CLOCK_TOLERANCE_S = 60;
 /** Ours have about 450 characters. */
 const LENGTH_MAX = 4_096;
@@ -23,23 +41,23 @@ const LENGTH_MAX = 4_096;
 /** Makes the token that a log-in answers. */
 export class TokenIssuer {
   readonly #key: SigningKey;
-  readonly #before: readonly SigningKey[];
+  readonly #beside: readonly SigningKey[];
   readonly #issuer: string;
   readonly #audience: string;
   readonly #lifetimeS: number;
   readonly #clock: () => number;
 
-  /** `before`: keys that signed until lately; their tokens are good for as long as these are published. */
+  /** `beside`: keys that signed until lately, or will soon, and are published as well: so long are their tokens good. */
   constructor(parts: {
     key: SigningKey;
-    before?: readonly SigningKey[];
+    beside?: readonly SigningKey[];
     issuer: string;
     audience: string;
     lifetimeS: number;
     clock?: () => number;
   }) {
     this.#key = parts.key;
-    this.#before = parts.before ?? [];
+    this.#beside = parts.beside ?? [];
     this.#issuer = parts.issuer;
     this.#audience = parts.audience;
     this.#lifetimeS = parts.lifetimeS;
@@ -66,7 +84,9 @@ export class TokenIssuer {
 
   /** What stands at /.well-known/jwks.json. */
   jwks(): JSONWebKeySet {
-    return { keys: [this.#key, ...this.#before].map(({ publicJwk }) => publicJwk) };
+    const keys = [this.#key, ...this.#beside].map(({ publicJwk }) => publicJwk);
+    // Of two by one name it would not be clear which is meant.
+    return { keys: [...new Map(keys.map((key) => [key.kid, key])).values()] };
   }
 }
 
@@ -75,6 +95,12 @@ export interface TokenVerifierParts {
   readonly keys: URL | JSONWebKeySet;
   readonly issuer: string;
   readonly audience: string;
+  /** What it may be signed by; absent: what our own issuer signs by. */
+  readonly algorithms?: readonly TokenAlgorithm[];
+  /** Its `typ`; absent: at+jwt. JWT also takes one that says none. */
+  readonly type?: string;
+  /** True: one log-in can be ended here, so each has to have a name (`jti`). */
+  readonly revocable?: boolean;
   readonly clock?: () => number;
   /** The same, had nobody set it since this process began; a token that is from the future by both is refused. */
   readonly steady?: () => number;
@@ -83,18 +109,25 @@ export interface TokenVerifierParts {
 }
 
 /**
- * Tells whose token it is. Algorithm, type, issuer and audience are pinned here, the key is one of the issuer's: nothing in the token
- * chooses how it is checked. Whatever is wrong with it is UNAUTHENTICATED; keys that cannot be fetched are SUBGRAPH_UNAVAILABLE,
+ * Tells whose token it is. Algorithms, type, issuer and audience are pinned here, the key is one of the issuer's and of the algorithm's
+ * kind: nothing in the token chooses how it is checked. Who a subject is, only the services know: to a gateway it is a text. Whatever is wrong with it is UNAUTHENTICATED; keys that cannot be fetched are SUBGRAPH_UNAVAILABLE,
  * because then it is not the client who has to do something.
  */
 export class TokenVerifier {
   readonly #key: JWTVerifyGetKey;
   readonly #issuer: string;
   readonly #audience: string;
+  readonly #algorithms: readonly TokenAlgorithm[];
+  readonly #type: string;
+  readonly #revocable: boolean;
   readonly #clock: () => number;
   readonly #steady: () => number;
 
-  constructor({ keys, issuer, audience, clock = Date.now, steady = clock, fetch }: TokenVerifierParts) {
+  constructor({ keys, issuer, audience, clock = Date.now, steady = clock, fetch, ...rules }: TokenVerifierParts) {
+    const { algorithms = [ALGORITHM], type = TYPE, revocable = true } = rules;
+    this.#algorithms = algorithms;
+    this.#type = mediaTypeOf(type);
+    this.#revocable = revocable;
     this.#key = keys instanceof URL ? new RemoteKeys(keys, steady, fetch).find : createLocalJWKSet(keys);
     this.#issuer = issuer;
     this.#audience = audience;
@@ -111,17 +144,15 @@ export class TokenVerifier {
   async open(token: string): Promise<{ subject: string; claims: Readonly<Record<string, unknown>> }> {
     try {
       if (token.length > LENGTH_MAX) throw new RangeError(`a token of ${token.length} characters`);
-      const { payload } = await jwtVerify(token, this.#key, {
-        algorithms: [ALGORITHM],
-        typ: TYPE,
+      const { payload, protectedHeader } = await jwtVerify(token, this.#key, {
+        algorithms: [...this.#algorithms],
         issuer: this.#issuer,
         audience: this.#audience,
-        requiredClaims: ['sub', 'iat', 'exp', 'jti'],
+        requiredClaims: ['sub', 'iat', 'exp', ...(this.#revocable ? ['jti'] : [])],
         clockTolerance: CLOCK_TOLERANCE_S,
         currentDate: new Date(this.#clock()),
       });
-      this.#refuseWhatJoseAllows(token, payload);
-      parseGlobalId('user', String(payload.sub));
+      this.#refuseWhatJoseAllows(token, protectedHeader, payload);
       return { subject: String(payload.sub), claims: payload };
     } catch (cause) {
       if (cause instanceof Failure && cause.code === 'SUBGRAPH_UNAVAILABLE') throw cause;
@@ -129,15 +160,25 @@ export class TokenVerifier {
     }
   }
 
-  #refuseWhatJoseAllows(token: string, { aud, iat, sub }: JWTPayload): void {
-    if (aud !== this.#audience) throw new TypeError('one audience, as text');
-    if (typeof sub !== 'string') throw new TypeError('the subject is a text');
+  #refuseWhatJoseAllows(token: string, { typ }: JWTHeaderParameters, { iat, sub, jti }: JWTPayload): void {
+    // RFC 7519 §5.1: what says no type is a JWT.
+    const type = typ === undefined && this.#type === JWT ? JWT : mediaTypeOf(typ);
+    if (type !== this.#type) throw new TypeError('a token of another type');
+    if (typeof sub !== 'string' || !SUBJECT.test(sub)) throw new TypeError('the subject is a text of a line');
+    if (this.#revocable && typeof jti !== 'string') throw new TypeError('the name of a log-in is a text');
     // jose looks at iat only with maxTokenAge.
     if (typeof iat !== 'number' || iat > Math.max(this.#clock(), this.#steady()) / 1_000 + CLOCK_TOLERANCE_S)
       throw new RangeError('issued in the future');
     const claims = Buffer.from(token.split('.')[1] ?? '', 'base64url').toString();
     if (namesTwice(claims)) throw new TypeError('a claim is there twice');
   }
+}
+
+const JWT = 'jwt';
+
+/** RFC 7515 §4.1.9: `application/` may be left out, and case does not matter. */
+function mediaTypeOf(typ: unknown): string {
+  return typeof typ === 'string' ? typ.toLowerCase().replace(/^application\//, '') : '';
 }
 
 /** JSON.parse takes the last of two equal names, other parsers the first: such a text means two things. */

@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { RateLimiterMemory, RateLimiterRedis } from 'rate-limiter-flexible';
+import { slotOf } from '#libs/redis';
 import { silent, type Logger } from '#libs/telemetry';
 import { startFaultProxy, type FaultProxy } from '../../test/servers/fault-proxy.js';
 import { withServer } from '../../test/servers/needs.js';
 import { startRedis, startRedisCluster, tell, type RedisCluster, type RedisServer } from '../../test/servers/redis.js';
 import { openBudgets, type Budget, type Budgets } from './index.js';
+import { Pauses } from './pauses.js';
 import { connect } from './redis.js';
 
 const AWAY = 'Redis is not reachable; each process counts its clients for itself';
@@ -192,12 +194,96 @@ withServer('redis', 'budgets in Redis', () => {
   });
 });
 
+describe('a node that does not answer', () => {
+  it('is asked by one a second, and by all as soon as one was answered; others meanwhile as always', () => {
+    let now = 0;
+    const pauses = new Pauses(() => now);
+    const asked = (): boolean[] => ['one', 'other'].map((node) => pauses.mayAsk(node));
+    expect(asked()).toEqual([true, true]);
+    pauses.pause('one');
+    expect([asked(), asked()]).toEqual([
+      [false, true],
+      [false, true],
+    ]);
+    now += 1_000;
+    expect([asked(), asked()]).toEqual([
+      [true, true],
+      [false, true],
+    ]);
+    pauses.end('one');
+    expect([asked(), asked()]).toEqual([
+      [true, true],
+      [true, true],
+    ]);
+  });
+});
+
 withServer('redis', 'budgets in a Redis Cluster', () => {
   let cluster: RedisCluster;
   beforeAll(async () => {
     cluster = await startRedisCluster();
   }, 60_000);
   afterAll(() => cluster.stop());
+
+  it('a key is in the slot that Redis says', async () => {
+    for (const key of ['', 'a', '123456789', 'tributary:budget:person:auth0|ü', 'x{tag}y', 'x{}y', '{a}{b}', 'a{b'])
+      expect([key, `:${slotOf(key)}`]).toEqual([
+        key,
+        (await tell(cluster.nodes[0]!.port, `CLUSTER KEYSLOT "${key}"`)).trim(),
+      ]);
+  });
+
+  it('where one node is silent, hardly anybody waits, and the others count together; control: a limiter as it comes waits each time', async () => {
+    const budgets = await openBudgets({ redisUrl: cluster.url, logger: silent });
+    const rule = { name: 'silent', points: 1_000, windowS: 600 };
+    const budget = budgets.of(rule);
+    const spent = budgets.of({ ...rule, points: 1 });
+    const keysOf = (node: number) =>
+      Array.from({ length: 300 }, (_, n) => `key${n}`)
+        .filter((key) => Math.floor((slotOf(`tributary:budget:silent:${key}`) * 3) / 16_384) === node)
+        .slice(0, 30);
+    const counted = (node: number, key: string) =>
+      tell(cluster.nodes[node]!.port, `GET tributary:budget:silent:${key}`);
+    const waited = async (takes: readonly (() => Promise<unknown>)[]): Promise<number> => {
+      let count = 0;
+      for (const take of takes) {
+        const began = performance.now();
+        await take();
+        if (performance.now() - began >= 90) count += 1;
+      }
+      return count;
+    };
+    const [ofSilent, ofOther] = [keysOf(0), keysOf(1)] as const;
+    const { redis: storeClient } = connect(cluster.url, silent);
+    const { pid } = cluster.nodes[0]!;
+    try {
+      for (const [node, [key]] of [ofSilent, ofOther].entries())
+        do await budget.take(key!);
+        while (!/\d\r/.test(await counted(node, key!)) || /^\$-1/.test(await counted(node, key!)));
+      const naive = new RateLimiterRedis({ points: 1_000, duration: 600, storeClient, rejectIfRedisNotReady: true });
+      const naively = (key: string) => naive.consume(key).catch(() => {});
+      while (storeClient.status !== 'ready') await new Promise((go) => setTimeout(go, 5));
+      // So long the others go on.
+      for (const { port } of cluster.nodes) await tell(port, 'CONFIG SET cluster-node-timeout 60000');
+      for (let nth = 0; nth < 2; nth += 1) await spent.take(ofSilent[1]!);
+      process.kill(pid, 'SIGSTOP');
+      const before = await counted(1, ofOther[1]!);
+      // Who is refused from memory says nothing of the node.
+      const takes = ofSilent.flatMap((key) => [() => budget.take(key), () => spent.take(ofSilent[1]!)]);
+      expect(await waited(takes)).toBeLessThanOrEqual(10);
+      await budget.take(ofOther[1]!);
+      expect(await counted(1, ofOther[1]!)).not.toBe(before);
+      const first = ofSilent.filter((key) => slotOf(`rlflx:${key}`) * 3 < 16_384).slice(0, 5);
+      expect(await waited(first.map((key) => () => naively(key)))).toBe(first.length);
+    } finally {
+      process.kill(pid, 'SIGCONT');
+      storeClient.disconnect();
+    }
+    const back = await counted(0, ofSilent[0]!);
+    do await budget.take(ofSilent[0]!);
+    while ((await counted(0, ofSilent[0]!)) === back);
+    await budgets.close();
+  }, 60_000);
 
   it('are shared there as well', async () => {
     const open = async () => {

@@ -27,7 +27,8 @@ export interface Budgets {
 /**
  * Budgets that all processes with the same Redis share (rate-limiter-flexible's fixed windows: one script on one key each, so a
  * Redis Cluster will do). While Redis is away, or without one, each process counts for itself: of N processes each gives as much
- * as they gave together, and nobody is let through uncounted or kept out, nor waits for it but the first who find out. A key that
+ * as they gave together, and nobody is let through uncounted or kept out, nor waits for it but the first who find out, in a cluster one a second
+ * of each node that does not answer. A key that
  * has used everything up is refused from memory until its window ends, so a flood is no flood for Redis.
  */
 export async function openBudgets({
@@ -66,14 +67,18 @@ export async function openBudgets({
       return {
         async take(key, taken = 1) {
           const began = performance.now();
+          const name = `${rule.keyPrefix}:${key}`;
           try {
-            if (shared) {
+            // From memory: this tells nothing of Redis.
+            const blockedMs = (shared as unknown as Blocking | undefined)?.getInMemoryBlockMsBeforeExpire(name) ?? 0;
+            if (blockedMs > 0) return Math.min(blockedMs, windowS * 1_000);
+            if (shared && together?.mayAsk(name)) {
               const wait = await consume(shared, key, taken);
-              together?.answered();
+              together.answered(name);
               return wait;
             }
           } catch (error) {
-            together?.unanswered(error, performance.now() - began);
+            together?.unanswered(name, error, performance.now() - began);
           }
           // The library's own trouble, if it has any, keeps nobody out.
           return consume(own, key, taken).catch(() => 0);
@@ -88,6 +93,11 @@ export async function openBudgets({
       await end(together);
     },
   };
+}
+
+/** What the library has and its types do not: how long it refuses a key without asking, ms. */
+interface Blocking {
+  getInMemoryBlockMsBeforeExpire(name: string): number;
 }
 
 /** The library rejects with what is left; an error is no refusal: nothing was counted. */

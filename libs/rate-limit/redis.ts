@@ -1,18 +1,23 @@
-import { connectRedis, refusalOf, type Connection } from '#libs/redis';
+import { connectRedis, masterOf, refusalOf, type Connection } from '#libs/redis';
 import { Outage, type Logger } from '#libs/telemetry';
+import { Pauses } from './pauses.js';
 
 /** Where all count together. */
 export interface Shared {
   readonly redis: Connection;
+  /** False: whoever keeps this key did not answer a moment ago. */
+  mayAsk(key: string): boolean;
   /** Told by whoever was answered. */
-  answered(): void;
+  answered(key: string): void;
   /** Told by whoever has waited in vain, and for how long, ms. */
-  unanswered(error: unknown, waitedMs: number): void;
+  unanswered(key: string, error: unknown, waitedMs: number): void;
 }
 
 const WAIT_MS = 100;
 /** Who waited longer than this beyond it was kept by our own busy event loop, and the answer may lie in the socket. */
 const LATE_MS = 20;
+/** What ioredis waits until it has a cluster tried again that is down; four times in vain. */
+const CLUSTER_WAIT_MS = 20;
 /** Yet not so often in a row. */
 const IN_A_ROW = 5;
 
@@ -20,6 +25,7 @@ const IN_A_ROW = 5;
  * Whoever counts does not wait for a Redis that is away: there is a second counter in the process. Who has waited in vain ends the
  * connection, and until Redis has answered on a new one (ioredis asks for INFO, and waits as long) nobody else waits: else each
  * request would, for as long as Redis is slow or silent, and for a quarter of an hour (TCP) on a connection whose other end is gone.
+ * Of a cluster the other nodes may well answer, and would be dropped with that connection: so there the node alone has a pause.
  */
 export function connect(url: string, logger: Logger, waitMs = WAIT_MS): Shared {
   const redis = connectRedis(url, {
@@ -43,15 +49,26 @@ export function connect(url: string, logger: Logger, waitMs = WAIT_MS): Shared {
   redis.on('ready', () => outage.succeeded());
   let isEnding = false;
   let inARow = 0;
+  const pauses = new Pauses();
   redis.on('close', () => (isEnding = false));
   return {
     redis,
-    answered: () => (inARow = 0),
-    unanswered(error, waitedMs) {
-      // Of a cluster the other nodes may well answer, and would be dropped with it.
-      if (isEnding || redis.isCluster || redis.status !== 'ready' || !isTimeout(error)) return;
+    mayAsk(key) {
+      const node = masterOf(redis, key);
+      return node === undefined || pauses.mayAsk(node);
+    },
+    answered(key) {
+      inARow = 0;
+      const node = masterOf(redis, key);
+      if (node !== undefined) pauses.end(node);
+    },
+    unanswered(key, error, waitedMs) {
+      const node = masterOf(redis, key);
+      const isLate = isTimeout(error) || (node !== undefined && waitedMs >= CLUSTER_WAIT_MS);
+      if (isEnding || redis.status !== 'ready' || !isLate) return;
       inARow = waitedMs >= waitMs + LATE_MS ? inARow + 1 : IN_A_ROW;
       if (inARow < IN_A_ROW) return;
+      if (node !== undefined) return pauses.pause(node);
       isEnding = true;
       redis.disconnect(true);
     },

@@ -1,2 +1,3 @@
 export { connectRedis, isClustered, type Connection, type Patience } from './connect.js';
 export { refusalOf } from './refusal.js';
+export { masterOf, slotOf } from './slot.js';

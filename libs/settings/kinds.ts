@@ -51,6 +51,20 @@ export function choice<const C extends readonly string[], O extends Common<C[num
   return setting<C[number], O>(`one of ${of.join(', ')}`, options, (value) => (of.includes(value) ? value : undefined));
 }
 
+/** Some of these, separated by commas; one at the least. */
+export function choices<const C extends readonly string[], O extends Common<readonly C[number][]>>(
+  of: C,
+  options: O,
+): Kind<readonly C[number][], O> {
+  return setting<readonly C[number][], O>(`of ${of.join(', ')}, separated by commas`, options, (value) => {
+    const chosen = value
+      .split(',')
+      .map((name) => name.trim())
+      .filter((name) => name !== '');
+    return chosen.length > 0 && chosen.every((name) => of.includes(name)) ? chosen : undefined;
+  });
+}
+
 export function flag<O extends Common<boolean>>(options: O): Kind<boolean, O> {
   return setting('true or false', options, (value) =>
     value === 'true' ? true : value === 'false' ? false : undefined,

@@ -310,12 +310,12 @@ describe('called by a gateway', () => {
     const caller = gateway(uncached);
     const asked = () => Promise.all(Array.from({ length: 6 }, () => caller.ask(a, 50_000)));
     expect(await asked()).toEqual(Array<unknown>(6).fill(expect.stringContaining('"followerCount":0')));
-    expect(caller.endpoint().limit.places).toBe(16);
+    expect(caller.endpoint().places.limit.places).toBe(16);
     const release = await hold(uncached);
     const refused = await asked();
     await release();
     expect(refused).toEqual(Array<unknown>(6).fill(expect.stringContaining('"OVERLOADED"')));
-    expect(caller.endpoint().limit.places).toBe(12);
+    expect(caller.endpoint().places.limit.places).toBe(12);
     expect(caller.endpoint().breaker.state).toBe('closed');
     expect(await caller.ask(a, 50_000)).toContain('"followerCount":0');
     await caller.close();

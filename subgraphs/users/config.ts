@@ -13,6 +13,10 @@ const signingKey: Setting<SigningKey> = {
 export const usersSettings = {
   ...serviceSettings(4001),
   SIGNING_KEY: signingKey,
+  SIGNING_KEY_NEXT: {
+    ...signingKey,
+    why: 'The SIGNING_KEY that comes: published, so that gateways know it before it signs. Give it to all processes of users a minute before the change.',
+  } satisfies Setting<SigningKey>,
   SIGNING_KEY_BEFORE: {
     ...signingKey,
     why: 'The SIGNING_KEY of before: tokens signed by it stay good for as long as it is set. Take it away TOKEN_LIFETIME_S after the change.',

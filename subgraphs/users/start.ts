@@ -20,7 +20,7 @@ export async function startUsers(config: UsersConfig, parts: ServiceParts): Prom
   const sealer = await openSealer(config);
   const tokens = new TokenIssuer({
     key,
-    before: config.SIGNING_KEY_BEFORE === undefined ? [] : [config.SIGNING_KEY_BEFORE],
+    beside: [config.SIGNING_KEY_NEXT, config.SIGNING_KEY_BEFORE].filter((other) => other !== undefined),
     issuer,
     audience,
     lifetimeS,

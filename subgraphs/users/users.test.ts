@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { AsyncLocalStorage, createHook } from 'node:async_hooks';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -69,7 +70,7 @@ class World {
   users!: RunningSubgraph;
 
   constructor(
-    private readonly env: Record<string, string>,
+    public env: Record<string, string>,
     private readonly logger = silent,
   ) {}
 
@@ -473,10 +474,24 @@ describe('users, with its cache', () => {
       for (let turn = 0; turn < 10; turn += 1) await logOut.run(id, undefined, true);
       await logOut.run(id, 'r2', false);
       expect(await rows(id)).toEqual([
-        { session: 'r1', generation: null },
         { session: 'r2', generation: null },
         { session: null, generation: 10 },
       ]);
+    });
+
+    it('of one person are a hundred at most: one more ends them all, and they are told', async () => {
+      const rufus = await world.signUp('rufus');
+      const id = parseGlobalId('user', rufus);
+      const logOut = new LogOut({ database: world.users.database, clock: Date.now, lifetimeS: 60 });
+      const told: number[] = [];
+      for (let turn = 1; turn <= 350; turn += 1) {
+        if (await logOut.run(id, `f${turn}`, false)) told.push(turn);
+        // Once more is no other.
+        if (turn === 100) expect(await logOut.run(id, 'f1', false)).toBe(false);
+        expect((await rows(id)).length).toBeLessThanOrEqual(101);
+      }
+      expect(told).toEqual([101, 202, 303]);
+      expect((await rows(id)).at(-1)).toEqual({ session: null, generation: 3 });
     });
 
     it('are forgotten when their tokens have run out, though nobody logs out, and not before', async () => {
@@ -562,6 +577,54 @@ describe('users, with its cache', () => {
     });
     expect(await verifier.verify(token)).toEqual({ subject: user.id });
     expect(await world.ask(user.id, ME)).toMatchObject({ data: { me: { handle: 'alice' } } });
+  });
+});
+
+describe('another SIGNING_KEY', () => {
+  const keyText = () =>
+    generateKeyPairSync('ed25519').privateKey.export({ format: 'der', type: 'pkcs8' }).toString('base64');
+  const [old, next] = [keyText(), keyText()];
+  const world = new World({ SIGNING_KEY: old });
+  beforeAll(async () => {
+    await world.start();
+    await world.signUp('alice');
+  }, 180_000);
+  afterAll(() => world.end());
+
+  /** A gateway that has looked a moment ago: users are started anew with each of these, and of each a log-in is used. How many were refused? */
+  async function refused(steps: readonly (Record<string, string> & { waitS?: string })[]): Promise<number[]> {
+    let now = Date.now();
+    const verifier = new TokenVerifier({
+      keys: new URL('http://users/.well-known/jwks.json'),
+      issuer: 'tributary',
+      audience: 'tributary',
+      // By which it knows how long ago it has looked.
+      steady: () => now,
+      fetch: (_url, options) => fetch(new URL('/.well-known/jwks.json', world.users.url), options as RequestInit),
+    });
+    const tokens: string[] = [];
+    const counts: number[] = [];
+    for (const { waitS = '0', ...env } of steps) {
+      await world.stop();
+      world.env = env;
+      await world.start();
+      tokens.push((await world.session(LOG_IN, { input: { handle: 'alice', password } })).token);
+      const answers = await Promise.allSettled(tokens.map((token) => verifier.verify(token)));
+      counts.push(answers.filter(({ status }) => status === 'rejected').length);
+      now += Number(waitS) * 1_000;
+    }
+    return counts;
+  }
+
+  it('refuses no log-in where it is published before it signs; control: where it signs at once', async () => {
+    const first = { SIGNING_KEY: old };
+    const swapped = { SIGNING_KEY: next, SIGNING_KEY_BEFORE: old };
+    expect(await refused([first, { ...first, SIGNING_KEY_NEXT: next, waitS: '60' }, swapped, swapped])).toEqual([
+      0, 0, 0, 0,
+    ]);
+    expect(await refused([first, swapped])).toEqual([0, 1]);
+    // Who leaves it standing as the next one has said nothing else.
+    expect(await refused([{ ...swapped, SIGNING_KEY_NEXT: next }])).toEqual([0]);
   });
 });
 

@@ -70,12 +70,15 @@ export function wrongInEveryAnswer({ headers, text }: Seen, sent = ''): string[]
   expect(leak === undefined || isOwn, `it leaks ${JSON.stringify(leak)}`);
   for (const { extensions } of body?.errors ?? []) {
     expect(Object.hasOwn(CODES, extensions?.code ?? ''), `a code that is in no table: ${String(extensions?.code)}`);
-    const allowed = ['code', 'requestId', ...(extensions?.code === 'RATE_LIMITED' ? ['retryAfter'] : [])];
+    const allowed = ['code', 'requestId', ...(WAIT.has(String(extensions?.code)) ? ['retryAfter'] : [])];
     const others = Object.keys(extensions ?? {}).filter((name) => !allowed.includes(name));
     expect(others.length === 0, `extensions say ${others.join(', ')}`);
   }
   return found;
 }
+
+/** How long to wait is said with these. */
+const WAIT: ReadonlySet<string> = new Set(['RATE_LIMITED', 'OVERLOADED']);
 
 /** Did this row have to end before any service was asked? */
 export function mustNotRun({ come }: Attack): boolean {

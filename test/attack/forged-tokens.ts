@@ -1,4 +1,4 @@
-import { createHmac, createPrivateKey, generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
+import { createHmac, createPrivateKey, createPublicKey, generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
 import { globalId, newId, signingKeyOf } from '#libs/identity';
 import type { Cast } from './attack.js';
 
@@ -10,6 +10,9 @@ export interface Honest {
   readonly audience: string;
   /** Seconds since 1970, on the clock of who checks. */
   readonly now: number;
+  /** By what its issuer signs and what it says it is, where those are not our own. */
+  readonly alg?: 'EdDSA' | 'ES256' | 'RS256';
+  readonly typ?: string;
 }
 
 /** How a token that is refused was made: the row of the table, what is wrong with it, the token. */
@@ -17,17 +20,18 @@ export type Forged = readonly [id: string, what: string, token: string];
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-const attacker = generateKeyPairSync('ed25519').privateKey;
+const strangers = { EdDSA: generateKeyPairSync('ed25519').privateKey, ES256: ec.privateKey, RS256: rsa.privateKey };
 
 /** A token that is good, and every way of §F in which one is not. Each differs from the good one in the one thing it is named for. */
-export function forgedTokens({ key, publicX, kid, issuer, audience, now }: Honest): {
+export function forgedTokens({ key, publicX, kid, issuer, audience, now, alg = 'EdDSA', typ = 'at+jwt' }: Honest): {
   readonly good: string;
   readonly forged: readonly Forged[];
 } {
   const user = newId();
-  const header = { alg: 'EdDSA', typ: 'at+jwt', kid };
+  const header = { alg, typ, kid };
+  const attacker = strangers[alg];
   const claims = { iss: issuer, aud: audience, sub: globalId('user', user), iat: now, exp: now + 3_600, jti: 'j' };
-  const jwt = (head: object, payload: object, by: KeyObject = key, hash: string | null = null): string =>
+  const jwt = (head: object, payload: object, by: KeyObject = key, hash = hashOf(alg)): string =>
     rawJwt(head, JSON.stringify(payload), by, hash);
   const hs256 = (secret: Buffer): string => {
     const signed = `${b64({ ...header, alg: 'HS256' })}.${b64(claims)}`;
@@ -35,15 +39,17 @@ export function forgedTokens({ key, publicX, kid, issuer, audience, now }: Hones
   };
   const good = jwt(header, claims);
   const [h = '', p = '', s = ''] = good.split('.');
-  const attackerJwk = signingKeyOf(attacker).publicJwk;
-  const publicPem = rsa.publicKey.export({ format: 'pem', type: 'spki' }).toString();
+  const attackerJwk = { ...createPublicKey(attacker).export({ format: 'jwk' }), kid: 'stranger', alg, use: 'sig' };
+  const published = createPublicKey(key);
+  const publicPem = published.export({ format: 'pem', type: 'spki' }).toString();
   const forged: Forged[] = [
     ['F1', 'alg none', `${b64({ ...header, alg: 'none' })}.${p}.`],
     ['F1', 'alg None', `${b64({ ...header, alg: 'None' })}.${p}.`],
     ['F1', 'alg nOnE with a signature', `${b64({ ...header, alg: 'nOnE' })}.${p}.${s}`],
-    ['F1', 'no alg', jwt({ typ: 'at+jwt', kid }, claims)],
+    ['F1', 'no alg', jwt({ typ, kid }, claims)],
     ['F2', 'HS256 with our public key', hs256(Buffer.from(publicX, 'base64url'))],
-    ['F2', 'HS256 with a public key PEM', hs256(Buffer.from(publicPem))],
+    ['F2', 'HS256 with our public key as PEM', hs256(Buffer.from(publicPem))],
+    ['F2', 'HS256 with our public key as DER', hs256(published.export({ format: 'der', type: 'spki' }))],
     [
       'F3',
       'RS256 with an unknown kid',
@@ -72,28 +78,37 @@ export function forgedTokens({ key, publicX, kid, issuer, audience, now }: Hones
     ['F7', 'another issuer', jwt(header, { ...claims, iss: 'https://evil.example/' })],
     ['F7', 'no issuer', jwt(header, { ...claims, iss: undefined })],
     ['F8', 'another audience', jwt(header, { ...claims, aud: 'other' })],
-    ['F8', 'a list of audiences', jwt(header, { ...claims, aud: [audience, 'other'] })],
+    ['F8', 'a list of other audiences', jwt(header, { ...claims, aud: ['other', `${audience}2`] })],
+    ['F8', 'a list of none', jwt(header, { ...claims, aud: [] })],
+    ['F8', 'our audience in a list in a list', jwt(header, { ...claims, aud: [[audience]] })],
     ['F8', 'no audience', jwt(header, { ...claims, aud: undefined })],
     ['F9', 'no subject', jwt(header, { ...claims, sub: undefined })],
     ['F9', 'a numeric subject', jwt(header, { ...claims, sub: 7 })],
-    ['F9', 'a subject that is no person', jwt(header, { ...claims, sub: globalId('post', user) })],
+    ['F9', 'a subject of two lines', jwt(header, { ...claims, sub: `${claims.sub}\nx-admin: 1` })],
+    ['F9', 'a subject of no character', jwt(header, { ...claims, sub: '' })],
+    ['F9', 'a subject of 256 characters', jwt(header, { ...claims, sub: 'x'.repeat(256) })],
     ['F10', 'a changed payload', `${h}.${b64({ ...claims, sub: globalId('user', newId()) })}.${s}`],
     ['F11', 'five parts', `${good}.x.y`],
     ['F11', 'two parts', `${h}.${p}`],
     [
       'F12',
       'a claim that is there twice',
-      rawJwt(header, JSON.stringify(claims).replace('{', `{"sub":"${globalId('user', newId())}",`), key),
+      rawJwt(header, JSON.stringify(claims).replace('{', `{"sub":"${globalId('user', newId())}",`), key, hashOf(alg)),
     ],
     ['F14', 'a token of another type', jwt({ ...header, typ: 'rt+jwt' }, claims)],
-    ['F14', 'no type', jwt({ alg: header.alg, kid }, claims)],
+    // Where the type is JWT, none is that.
+    ...(typ === 'JWT' ? [] : [['F14', 'no type', jwt({ alg: header.alg, kid }, claims)] as const]),
     [
       'F15',
       'ES256 with r = s = 0',
       `${b64({ ...header, alg: 'ES256' })}.${p}.${Buffer.alloc(64).toString('base64url')}`,
     ],
     ['F15', 'ES256 by another key', jwt({ ...header, alg: 'ES256' }, claims, ec.privateKey, 'sha256')],
-    ['F15', 'EdDSA with a signature of zeros', `${h}.${p}.${Buffer.alloc(64).toString('base64url')}`],
+    [
+      'F15',
+      `${alg} with a signature of zeros`,
+      `${h}.${p}.${Buffer.alloc(Buffer.from(s, 'base64url').length).toString('base64url')}`,
+    ],
     ['F16', 'a crit header that nobody knows', jwt({ ...header, crit: ['exp2'], exp2: 1 }, claims)],
     [
       'F17',
@@ -112,6 +127,11 @@ export function forgedTokens({ key, publicX, kid, issuer, audience, now }: Hones
     ],
   ];
   return { good, forged };
+}
+
+/** Ed25519 has its own. */
+function hashOf(alg: string): string | null {
+  return alg === 'EdDSA' ? null : 'sha256';
 }
 
 const DAY_S = 86_400;

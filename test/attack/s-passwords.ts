@@ -32,11 +32,11 @@ const kept: Message = {
   },
 };
 
-/** While fifty people log in, others who only read wait no longer than after any attack. */
+/** While two hundred try to log in, most of whom are turned away, others who only read wait no longer than after any attack. */
 const READ_MS = 250;
 const logIns: Message = {
   async act(stage) {
-    let under = 50;
+    let under = 200;
     const wrong = Array.from({ length: under }, async (_, nth) => {
       const seen = await stage.ask(tries(`nobody_${nth}`));
       under -= 1;
@@ -50,8 +50,8 @@ const logIns: Message = {
       took.push(performance.now() - began);
     }
     for (const { text } of await Promise.all(wrong))
-      if (!text.includes('"UNAUTHENTICATED"')) stage.found(`a log-in was answered ${text}`);
-    if (took.length < 10) stage.found(`only ${took.length} questions were asked meanwhile`);
+      if (!/"(UNAUTHENTICATED|OVERLOADED)"/.test(text)) stage.found(`a log-in was answered ${text}`);
+    if (took.length < 5) stage.found(`only ${took.length} questions were asked meanwhile`);
     const longest = p99(took);
     return longest <= READ_MS ? read : { ...read, late: [`a question waited ${longest.toFixed(0)} ms for log-ins`] };
   },
@@ -145,7 +145,7 @@ export function passwords({ tries: samples }: PasswordSizes): readonly Attack[] 
       ],
     }),
     ...attacks('social', {
-      'S21 a question of others, beside fifty log-ins at once': [logIns, 200],
+      'S21 a question of others, beside two hundred log-ins at once': [logIns, 200],
       'S21 a wrong password, and then that of nobody': [alike, 200, refused],
       [`S21 ${samples} wrong passwords, and ${samples} of nobody, by turns`]: [timed(samples), 200, refused],
     }),

@@ -55,7 +55,9 @@ async function endedSince(
   const last = rows.length < found.length ? rows.at(-1) : undefined;
   return {
     now: Math.floor(clock!.now),
-    sessions: rows.flatMap(({ session, until }) => (session === null ? [] : [[session, until] as const])),
+    sessions: rows.flatMap(({ userId, session, until }) =>
+      session === null ? [] : [[session, until, globalId('user', userId)] as const],
+    ),
     people: rows.flatMap(({ userId, generation, until }) =>
       generation === null ? [] : [[globalId('user', userId), generation, until] as const],
     ),

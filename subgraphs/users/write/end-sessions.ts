@@ -18,14 +18,32 @@ export async function generationOf(database: Pick<Database, 'query'>, userId: st
   return row?.sessions;
 }
 
-/** Ends one log-in: gateways refuse its token as soon as they have heard of it. */
+/** So many log-ins of one person are known as ended at a time, by each gateway too. Nobody has as many, who does not make them to fill memory. */
+export const ENDED_ONE_BY_ONE_MAX = 100;
+
+/**
+ * Ends one log-in: gateways refuse its token as soon as they have heard of it. False: too many of this person's have ended one by one and
+ * their tokens have not run out, so nothing was done; all of them can be ended, which is one thing to remember.
+ */
 export async function endSession(
   database: Pick<Database, 'query'>,
   userId: string,
   session: string,
   parts: EndSessionsParts,
-): Promise<void> {
-  await remember(database, { userId, session, generation: null }, parts);
+): Promise<boolean> {
+  const [found] = await database.query<{ ended: boolean }>(
+    `WITH known AS (
+       SELECT count(*) < $5::int AS few, bool_or(session = $3) AS again FROM ended_sessions
+       WHERE user_id = $2 AND session IS NOT NULL AND until > now()
+     ), added AS (
+       INSERT INTO ended_sessions (id, user_id, session, at, until)
+       SELECT $1::uuid, $2::uuid, $3::text, now(), $4::timestamptz FROM known WHERE few
+       ON CONFLICT (user_id, session) DO NOTHING
+     )
+     SELECT few OR coalesce(again, false) AS ended FROM known`,
+    [newId({ now: parts.clock() }), userId, session, untilOf(parts), ENDED_ONE_BY_ONE_MAX],
+  );
+  return found!.ended;
 }
 
 /** Ends all log-ins of a person; answers the generation that those have which come after. Locks the person's row. */
@@ -36,31 +54,18 @@ export async function endAllSessions(tx: Tx, userId: string, parts: EndSessionsP
   );
   if (row === undefined) throw noAccount();
   const generation = row.sessions;
-  await remember(tx, { userId, session: null, generation }, parts);
+  // With it goes what a higher generation says as well: all that have ended one by one, for who has this generation has no token yet.
+  await tx.query(
+    `WITH forgotten AS (
+       DELETE FROM ended_sessions WHERE user_id = $2 AND (session IS NOT NULL OR generation < $3)
+     )
+     INSERT INTO ended_sessions (id, user_id, generation, at, until) VALUES ($1, $2, $3, now(), $4)`,
+    [newId({ now: parts.clock() }), userId, generation, untilOf(parts)],
+  );
   return generation;
 }
 
-async function remember(
-  database: Pick<Database, 'query'>,
-  ended: { readonly userId: string; readonly session: string | null; readonly generation: number | null },
-  { clock, lifetimeS }: EndSessionsParts,
-): Promise<void> {
-  const now = clock();
-  // With it goes what a higher generation says as well; nothing else of theirs, for a row that goes and comes in one statement would
-  // be gone after it. What has run out goes by the clock: forget-ended-sessions.ts.
-  await database.query(
-    `WITH forgotten AS (
-       DELETE FROM ended_sessions WHERE user_id = $2 AND generation < $4
-     )
-     INSERT INTO ended_sessions (id, user_id, session, generation, at, until) VALUES ($1, $2, $3, $4, now(), $5)
-     ON CONFLICT (user_id, session) DO NOTHING`,
-    [
-      newId({ now }),
-      ended.userId,
-      ended.session,
-      ended.generation,
-      // A minute more, for clocks that are behind.
-      new Date(now + (lifetimeS + 60) * 1_000),
-    ],
-  );
+/** When the last token that ends now runs out by itself, and a minute more for clocks that are behind. What has run out goes by the clock: forget-ended-sessions.ts. */
+function untilOf({ clock, lifetimeS }: EndSessionsParts): Date {
+  return new Date(clock() + (lifetimeS + 60) * 1_000);
 }

@@ -4,8 +4,13 @@ import { Failure, type Deadline } from '#libs/failure';
 
 /** OWASP's first choice. Algorithm and version are the library's defaults: argon2id, 0x13; a test reads them off a hash. */
 const COST = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
-/** At about 30 ms each, whoever is last in line waits three seconds: as long as the gateway waits for a service. */
-const WAITING_MAX = 100;
+/**
+ * Who waits keeps a connection of a gateway's, which has 64 to this service and gives mutations half of them: with more that wait here, all
+ * others who write would wait too, and in a line that knows no clients. At about 30 ms each, the last one waits for less than a second.
+ */
+export const WAITING_MAX = 24;
+/** Whoever is turned away: by then a line that is full has gone. */
+const AGAIN_S = 1;
 
 /** Who asks for a hash: until when they wait, and whose line they stand in. */
 export interface Asker {
@@ -27,6 +32,7 @@ interface Waiting {
  */
 export class Passwords {
   readonly #atOnce: number;
+  readonly #waitingMax: number;
   /** By whose they are, the line whose turn is next first. */
   readonly #lines = new Map<string, Waiting[]>();
   readonly #nobodys: Promise<string>;
@@ -34,8 +40,9 @@ export class Passwords {
   #running = 0;
   #work = 0;
 
-  constructor({ atOnce }: { atOnce: number }) {
+  constructor({ atOnce, waitingMax = WAITING_MAX }: { atOnce: number; waitingMax?: number }) {
     this.#atOnce = atOnce;
+    this.#waitingMax = waitingMax;
     this.#nobodys = hash(randomBytes(32), COST);
     this.#nobodys.catch(() => {}); // Heard by whoever needs it.
   }
@@ -74,10 +81,10 @@ export class Passwords {
 
   #wait(line: string): Promise<void> {
     const own = this.#lines.get(line) ?? [];
-    if (this.#waiting >= WAITING_MAX) {
+    if (this.#waiting >= this.#waitingMax) {
       const [whose, longest] = [...this.#lines].reduce((one, other) => (other[1].length > one[1].length ? other : one));
-      if (longest.length <= own.length + 1) throw new Failure('OVERLOADED');
-      longest.pop()!.turnAway(new Failure('OVERLOADED'));
+      if (longest.length <= own.length + 1) throw tooMany();
+      longest.pop()!.turnAway(tooMany());
       if (longest.length === 0) this.#lines.delete(whose);
       this.#waiting -= 1;
     }
@@ -98,4 +105,8 @@ export class Passwords {
     }
     return undefined;
   }
+}
+
+function tooMany(): Failure {
+  return new Failure('OVERLOADED', 'Too many passwords wait to be hashed.', { retryAfterS: AGAIN_S });
 }
