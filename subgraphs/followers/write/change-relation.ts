@@ -1,5 +1,6 @@
 import type { Database } from '#libs/database';
 import type { Clock } from '#libs/telemetry';
+import { bringBack } from '../parted.js';
 import { checkPeople, noSuchPerson, pairOf, VERBS, type Relation, type Side, type Verb } from '../relation.js';
 import { lockRelations, readRelations, registerPerson, storeChanges } from '../relation.store.js';
 import { untilHeardOf, type Waiting } from './until-heard-of.js';
@@ -31,13 +32,16 @@ export class ChangeRelation {
       if (seen !== undefined && sides(seen, actorId)[0].state === undefined) {
         // Whoever comes with a token has an account, heard of or not.
         await registerPerson(tx, actorId);
-      } else if (decide(seen).length === 0) {
+      } else if (decide(seen).length === 0 && seen?.isParted !== true) {
         return;
       }
-      const [relation] = await lockRelations(tx, [pair]);
+      const at = new Date(this.#clock()).toISOString();
+      const [locked] = await lockRelations(tx, [pair]);
+      if (locked !== undefined) checkPeople(...sides(locked, actorId));
+      const relation = locked?.isParted === true ? await bringBack(tx, locked, at) : locked;
       const changes = decide(relation);
       if (relation === undefined || changes.length === 0) return;
-      await storeChanges(tx, [{ relation, changes }], { actor: actorId, at: new Date(this.#clock()).toISOString() });
+      await storeChanges(tx, [{ relation, changes }], { actor: actorId, at });
     });
   }
 }
