@@ -125,13 +125,17 @@ export async function recordLikes(
     tx,
     likes.map(({ postId, userId, authorId, version }) => ({
       type,
-      aggregate: `like:${postId}:${userId}`,
+      aggregate: likeAggregate(postId, userId),
       aggregateVersion: version,
       actor,
       at,
       payload: { postId, userId, ...(authorId === undefined ? {} : { authorId }) },
     })),
   );
+}
+
+export function likeAggregate(postId: string, userId: string): string {
+  return `like:${postId}:${userId}`;
 }
 
 function eventOf(post: Post, fact: PostFact, actor: string | null, inReplyToAuthorId: string | null): NewEvent {

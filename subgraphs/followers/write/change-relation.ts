@@ -1,7 +1,17 @@
 import type { Database } from '#libs/database';
+import { foundAsAsked } from '#libs/outbox';
 import type { Clock } from '#libs/telemetry';
 import { bringBack } from '../parted.js';
-import { checkPeople, noSuchPerson, pairOf, VERBS, type Relation, type Side, type Verb } from '../relation.js';
+import {
+  aggregateOf,
+  checkPeople,
+  noSuchPerson,
+  pairOf,
+  VERBS,
+  type Relation,
+  type Side,
+  type Verb,
+} from '../relation.js';
 import { lockRelations, readRelations, registerPerson, storeChanges } from '../relation.store.js';
 import { untilHeardOf, type Waiting } from './until-heard-of.js';
 
@@ -33,14 +43,14 @@ export class ChangeRelation {
         // Whoever comes with a token has an account, heard of or not.
         await registerPerson(tx, actorId);
       } else if (decide(seen).length === 0 && seen?.isParted !== true) {
-        return;
+        return foundAsAsked(tx, aggregateOf(pair));
       }
       const at = new Date(this.#clock()).toISOString();
       const [locked] = await lockRelations(tx, [pair]);
       if (locked !== undefined) checkPeople(...sides(locked, actorId));
       const relation = locked?.isParted === true ? await bringBack(tx, locked, at) : locked;
       const changes = decide(relation);
-      if (relation === undefined || changes.length === 0) return;
+      if (relation === undefined || changes.length === 0) return foundAsAsked(tx, aggregateOf(pair));
       await storeChanges(tx, [{ relation, changes }], { actor: actorId, at });
     });
   }

@@ -1,4 +1,6 @@
+import { foundAsAsked } from '#libs/outbox';
 import type { CountedPost } from '../post.js';
+import { likeAggregate } from '../post.store.js';
 import { asPerson, type Writing } from './as-person.js';
 import { countLike } from './count-like.js';
 import { postToCount } from './visible-post.js';
@@ -24,10 +26,9 @@ export async function likePost(
        RETURNING version`,
       [postId, viewer, at],
     );
-    post =
-      like === undefined
-        ? counted.post
-        : await countLike(tx, counted, 'post-liked', { userId: viewer, version: like.version, at });
+    post = counted.post;
+    if (like === undefined) return foundAsAsked(tx, likeAggregate(postId, viewer));
+    post = await countLike(tx, counted, 'post-liked', { userId: viewer, version: like.version, at });
   });
   return post;
 }

@@ -1,5 +1,6 @@
+import { foundAsAsked } from '#libs/outbox';
 import type { CountedPost } from '../post.js';
-import { recordLikes } from '../post.store.js';
+import { likeAggregate, recordLikes } from '../post.store.js';
 import { asPerson, type Writing } from './as-person.js';
 import { countLike } from './count-like.js';
 import { postToCount } from './visible-post.js';
@@ -24,7 +25,7 @@ export async function unlikePost(
       [postId, viewer, at],
     );
     post = counted.post;
-    if (like === undefined) return;
+    if (like === undefined) return foundAsAsked(tx, likeAggregate(postId, viewer));
     const { version } = like;
     if (like.liked) post = await countLike(tx, counted, 'post-unliked', { userId: viewer, version, at });
     else await recordLikes(tx, 'post-unliked', viewer, at, [{ postId, userId: viewer, version }]);

@@ -2,11 +2,13 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Database } from '#libs/database';
 import { newId } from '#libs/identity';
 import { eraseLeftBehind } from '#libs/saga';
+import { loadPosts, recount } from '../bulk.js';
 import { postsLeftBehind } from '../on/erase-posts.js';
 import { restoreSlice, withdrawSlice } from '../on/withdraw-posts.js';
 import { changeCounts } from '../post.counts.js';
 import { evolve, type CountedPost, type Post, type PostFact } from '../post.js';
 import { openScene, type Scene } from '../scene.contract.js';
+import type { Writing } from './as-person.js';
 import { deletePost } from './delete-post.js';
 import { editPost } from './edit-post.js';
 import { likePost } from './like-post.js';
@@ -55,6 +57,33 @@ describe('a write', () => {
     expect(await rowOf(post.id)).toEqual({ like_count: 0, reply_count: 0, version: 3, state: 'deleted', body: '' });
     expect(await scene.told(`like:${post.id}:${bob}`)).toEqual(['1:post-liked', '2:post-unliked']);
     expect(await scene.drift()).toEqual([]);
+  });
+
+  it('that finds all as asked names what made it so, and nothing of what was loaded in bulk', async () => {
+    const [post, loaded] = [await publish(alice), newId()];
+    const at = new Date().toISOString();
+    await loadPosts(scene.database, [{ id: loaded, authorId: alice, body: 'hello', createdAt: at, inReplyToId: null }]);
+    await recount(scene.database);
+    const named = async (act: (writing: Writing) => Promise<unknown>): Promise<string[]> => {
+      let found: readonly string[] = [];
+      const transaction: Writing['database']['transaction'] = (work) =>
+        scene.database.transaction(async (tx) => {
+          const done = await work(tx);
+          found = tx.found.map(({ aggregate, aggregateVersion }) => `${aggregate} ${aggregateVersion}`);
+          return done;
+        });
+      const { query } = scene.database;
+      await act({ ...scene.writing, database: { query: query.bind(scene.database), transaction } });
+      return [...found];
+    };
+    const like = (postId: string) => named((writing) => likePost(writing, { viewer: bob, postId }));
+    const unlike = (postId: string) => named((writing) => unlikePost(writing, { viewer: bob, postId }));
+    const edit = (id: string) => named((writing) => editPost(writing, { viewer: alice, id, body: 'hello' }));
+    const restore = (id: string) => named((writing) => restorePost(writing, { viewer: alice, id }));
+    expect([await like(post.id), await like(post.id)]).toEqual([[], [`like:${post.id}:${bob} 1`]]);
+    expect([await unlike(post.id), await unlike(post.id)]).toEqual([[], [`like:${post.id}:${bob} 2`]]);
+    expect([await edit(post.id), await restore(post.id)]).toEqual([[`post:${post.id} 1`], [`post:${post.id} 1`]]);
+    expect([await unlike(loaded), await edit(loaded), await restore(loaded)]).toEqual([[], [], []]);
   });
 
   it('leaves a history that folds to the current row', async () => {
