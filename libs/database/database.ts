@@ -18,9 +18,14 @@ export interface Tx extends Statements {
   readonly manager: EntityManager;
   /** What was recorded or heard in this transaction: told to the listeners after COMMIT. */
   readonly events: DomainEvent[];
+  /** What was found to be as asked already, by the event that made it so: its writer is to be shown it as if it had been recorded here. */
+  readonly found: Recorded[];
   /** With `withinMs`, a statement that may take longer than a request waits: nobody's request is to wait for it. */
   query<Row = Record<string, unknown>>(text: string, values?: readonly unknown[], withinMs?: number): Promise<Row[]>;
 }
+
+/** An event that was recorded, by its place. */
+export type Recorded = Pick<DomainEvent, 'source' | 'aggregate' | 'aggregateVersion'>;
 
 export type CommitListener = (events: readonly DomainEvent[]) => Promise<void>;
 
@@ -166,7 +171,7 @@ export class Database implements Statements {
         return withinMs === undefined ? rowsOf(client, text, values) : slowly(client, text, values, withinMs);
       };
       try {
-        result = await work({ kind: this.kind, manager: runner.manager, events, query });
+        result = await work({ kind: this.kind, manager: runner.manager, events, found: [], query });
       } catch (error) {
         isOver = true;
         await rollBack(client, runner, error);

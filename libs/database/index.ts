@@ -1,4 +1,4 @@
-export { Database, type CommitListener, type Statements, type Tx } from './database.js';
+export { Database, type CommitListener, type Recorded, type Statements, type Tx } from './database.js';
 export { buildIndex } from './build-index.js';
 export { callHolder } from './data-dir-holder.js';
 export { lockDataDir, type DataDirLock } from './data-dir-lock.js';

@@ -1,12 +1,11 @@
-import type { Database, Tx } from '#libs/database';
-import type { DomainEvent } from '#libs/events';
+import type { Database, Recorded, Tx } from '#libs/database';
 import { Failure } from '#libs/failure';
 import type { Key } from './key.js';
 
 /** What a write answered, and what it wrote. */
 export interface Done<T> {
   readonly answer: T;
-  readonly wrote: readonly Pick<DomainEvent, 'source' | 'aggregate' | 'aggregateVersion'>[];
+  readonly wrote: readonly Recorded[];
   /** It was done before. */
   readonly again: boolean;
 }
@@ -38,7 +37,7 @@ export class Once {
     const done = await database.transaction(async (tx) => {
       if (!(await this.#begin(tx))) return this.#before<T>(tx);
       const answer = await work(tx);
-      const wrote = tx.events.map(({ source, aggregate, aggregateVersion }) => ({
+      const wrote = [...tx.events, ...tx.found].map(({ source, aggregate, aggregateVersion }) => ({
         source,
         aggregate,
         aggregateVersion,

@@ -17,9 +17,12 @@ const LOOK_EVERY_MS = 1_000;
  *
  * It has to be noticed before anything newer is published: to a group that never heard of an aggregate, a later event
  * would be the beginning, and the lost ones, coming after it, would count as heard. So beside the stream is a mark for each range:
- * which life of the stream this is, the highest outbox position it was given, the highest token that came, and the batch that
- * was added last. `publish` compares it with what this relay knows in the same script that adds, and a stream without it takes
- * nothing until all is unpublished again; from a relay whose token is not the highest it takes nothing at all.
+ * which life of the stream this is, the highest outbox position it was given, how many batches, the highest token that came, and
+ * the batch that was added last. `publish` compares it with what this relay knows in the same script that adds, and a stream without
+ * it takes nothing until all is unpublished again; from a relay whose token is not the highest it takes nothing at all.
+ *
+ * The batches are counted here and in the lease, by the statement that marks. The highest position alone would not do: what a slow
+ * transaction tells has a lower one than what was published before it, and a stream that lost it would look whole.
  *
  * A relay that was killed, or has slept, between adding a batch and marking it leaves the batch to its successor, which
  * marks what the mark says was added, instead of adding it once more. By their ids: a new PostgreSQL, or one of an older day, gives
@@ -32,6 +35,10 @@ export class Continuity {
   readonly #logger: Logger;
   readonly #lease: Lease;
   #known: Mark | undefined;
+  /** Of the life that was last known, also where #known has to be asked for anew. */
+  #life: string | undefined;
+  /** As the lease has it. */
+  #marked = 0;
   #lookAt = 0;
 
   constructor(parts: { database: Database; stream: Stream; logger: Logger; lease: Lease }) {
@@ -49,17 +56,31 @@ export class Continuity {
     return this.#lease.range;
   }
 
-  /** Before anything is read: nobody with a lower token publishes from here on. False: there is something to publish again. */
+  /** With what was published: what the lease is to say when it is marked. Undefined: nobody counts. */
+  get batches(): number | undefined {
+    return this.#known?.batches;
+  }
+
+  /** Before anything is read: nobody with a lower token publishes from here on. False: leases are to be asked for anew. */
   async take(): Promise<boolean> {
     if (this.#stream.marks === undefined || this.#known !== undefined) return true;
     const { mark, last } = await this.#stream.marks.take(this.#source, this.#lease);
-    if (mark !== undefined && last.token > this.#lease.again) {
-      await this.#database.query(
-        `UPDATE outbox SET published_at = now() FROM unnest($1::bigint[], $2::uuid[]) AS told (position, id)
-         WHERE published_at IS NULL AND outbox.position = told.position AND outbox.id = told.id`,
-        [last.positions, last.ids],
-      );
-    }
+    // One batch more than was marked is the last, whose relay could not. The lease is asked again, for it may have been told to publish
+    // all again since it was taken: then what was added is told once more with the rest, and is counted only.
+    const [lease] = await this.#database.query<{ batches: string }>(
+      `WITH lease AS (SELECT token, again, batches FROM relay_leases WHERE token = $1 FOR NO KEY UPDATE),
+       counted AS (
+         UPDATE relay_leases SET batches = $2 FROM lease WHERE relay_leases.token = lease.token AND lease.batches + 1 = $2
+         RETURNING relay_leases.batches),
+       marked AS (
+         UPDATE outbox SET published_at = now()
+         FROM unnest($3::bigint[], $4::uuid[]) AS told (position, id) JOIN lease ON lease.again < $5
+         WHERE published_at IS NULL AND outbox.position = told.position AND outbox.id = told.id)
+       SELECT coalesce(counted.batches, lease.batches)::text AS batches FROM lease LEFT JOIN counted ON true`,
+      [this.token, mark?.batches ?? 0, ...(mark === undefined ? [[], []] : [last.positions, last.ids]), last.token],
+    );
+    if (lease === undefined) return false;
+    this.#marked = Number(lease.batches);
     return this.#look();
   }
 
@@ -72,15 +93,18 @@ export class Continuity {
       try {
         await this.#stream.publish(events, { ...known, ...this.#lease, positions });
       } catch (error) {
-        if (error instanceof StreamLostEvents) {
-          await this.#look();
-          return false;
-        }
-        // It may have been taken, and only the answer was lost: asked of the stream before anything is added again.
+        // It may have been taken, and only the answer was lost: asked of the stream before anything is added again. One that was
+        // taken after that was asked is why the next is refused; it is not lost.
         this.#known = undefined;
-        throw error;
+        if (!(error instanceof StreamLostEvents)) throw error;
+        await this.take();
+        return false;
       }
-      this.#known = { life: known.life, highest: Math.max(known.highest, ...positions) };
+      this.#known = {
+        life: known.life,
+        highest: Math.max(known.highest, ...positions),
+        batches: known.batches + 1,
+      };
     }
     return true;
   }
@@ -105,12 +129,22 @@ export class Continuity {
     const { marks } = this.#stream;
     if (marks === undefined) return true;
     const { range } = this.#lease;
-    const found = await marks.read(this.#source, range);
+    const found = await marks.read(this.#source, this.#lease);
     const outbox = this.#known === undefined ? await this.#outbox() : undefined;
-    const known = this.#known ?? { life: found?.life, highest: outbox?.published ?? 0 };
+    const known = this.#known ?? {
+      life: this.#life ?? found?.life,
+      highest: outbox?.published ?? 0,
+      batches: this.#marked,
+    };
     const isOlder = outbox !== undefined && found !== undefined && found.highest > outbox.given;
-    if (found !== undefined && found.life === known.life && found.highest >= known.highest && !isOlder) {
+    const isWhole =
+      found !== undefined &&
+      found.life === known.life &&
+      found.highest >= known.highest &&
+      found.batches === known.batches;
+    if (isWhole && !isOlder) {
       this.#known = found;
+      this.#life = found.life;
       return true;
     }
     // A lease ends with it: what was added and not marked by now will not be.
@@ -124,7 +158,8 @@ export class Continuity {
       );
     // Another relay's life is taken as it is: all that this one may have told the lost one is unpublished now.
     const another = found !== undefined && found.life !== known.life;
-    this.#known = another ? found : await marks.begin(this.#source, range, found);
+    this.#known = another ? found : await marks.begin(this.#source, range, found, known.batches);
+    this.#life = this.#known.life;
     return false;
   }
 

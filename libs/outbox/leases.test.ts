@@ -9,7 +9,7 @@ import { withServer } from '../../test/servers/needs.js';
 import { startRedis, type RedisServer } from '../../test/servers/redis.js';
 import { publishAgain, Relay, type Stream } from './index.js';
 import { RedisStream } from './redis-stream.js';
-import { openScene, tell, type Scene } from './scene.contract.js';
+import { event, openScene, record, tell, type Scene } from './scene.contract.js';
 import { gate, numbers } from './stream.contract.js';
 
 const KEY = 'tributary:{events}:users';
@@ -47,7 +47,7 @@ withServer(['postgres', 'redis'], 'relays that share an outbox', (url) => {
     await stream.close();
   });
 
-  function relay(options: { stream?: Stream; ranges?: number; clock?: () => number } = {}): Relay {
+  function relay(options: { stream?: Stream; ranges?: number; pollMs?: number; clock?: () => number } = {}): Relay {
     const made = new Relay({
       database: scene.users,
       stream,
@@ -89,6 +89,15 @@ withServer(['postgres', 'redis'], 'relays that share an outbox', (url) => {
       },
     };
   }
+
+  /** The stream, but for these. */
+  const through = (parts: Partial<Stream>): Stream => ({
+    marks: stream.marks,
+    publish: (...batch) => stream.publish(...batch),
+    subscribe: (...heard) => stream.subscribe(...heard),
+    close: () => stream.close(),
+    ...parts,
+  });
 
   /** A relay falls asleep over its batch; another takes over and publishes it and what comes after it; the first wakes up. */
   async function asleep(at: 'before' | 'after', over: Stream = stream): Promise<string[]> {
@@ -134,15 +143,12 @@ withServer(['postgres', 'redis'], 'relays that share an outbox', (url) => {
 
   it('one whose batch was taken, and whose answer was lost, marks it and does not publish it again', async () => {
     let lost = 0;
-    const answerless: Stream = {
-      marks: stream.marks,
-      subscribe: (...heard) => stream.subscribe(...heard),
-      close: () => stream.close(),
+    const answerless = through({
       publish: async (events, expected) => {
         await stream.publish(events, expected);
         if (++lost % 2 === 1) throw new Error('the connection is gone');
       },
-    };
+    });
     const only = relay({ stream: answerless });
     for (let version = 1; version <= 4; version++) {
       await tell(scene.users, [[1, version]]);
@@ -347,6 +353,179 @@ withServer(['postgres', 'redis'], 'relays that share an outbox', (url) => {
     expect(await publishAgain(scene.users)).toBe(1);
     await relay().settled();
     expect(await onTheStream()).toEqual(['1:1', '1:1']);
+  });
+
+  it('told to publish again while it takes over, it does not mark what its predecessor published', async () => {
+    const [begun, go] = [gate(), gate()];
+    const slept = relay({ stream: held('after', begun.open, go.passed) });
+    await tell(scene.users, [[1, 1]]);
+    await begun.passed;
+    await runOut();
+    let times = 0;
+    const told = through({
+      marks: {
+        ...stream.marks,
+        take: async (...range) => {
+          const found = await stream.marks.take(...range);
+          if (times++ === 0) await publishAgain(scene.users);
+          return found;
+        },
+      },
+    });
+    await relay({ stream: told }).settled(20_000);
+    go.open();
+    await slept.close();
+    expect([await onTheStream(), await unpublished()]).toEqual([['1:1', '1:1'], 0]);
+  });
+
+  it('told to publish again while it marks, it does', async () => {
+    await scene.users.query(
+      `CREATE FUNCTION wait_at_mark() RETURNS trigger LANGUAGE plpgsql AS
+       $$ BEGIN PERFORM pg_advisory_xact_lock_shared(42); RETURN NEW; END $$`,
+    );
+    await scene.users.query(
+      `CREATE TRIGGER waiting BEFORE UPDATE ON outbox FOR EACH ROW WHEN (NEW.published_at IS NOT NULL)
+       EXECUTE FUNCTION wait_at_mark()`,
+    );
+    const waits = (count: number) => async () =>
+      (
+        await scene.users.query(
+          `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+        )
+      ).length === count;
+    try {
+      let again: Promise<number> | undefined;
+      await scene.users.transaction(async (tx) => {
+        await tx.query('SELECT pg_advisory_xact_lock(42)');
+        relay();
+        await tell(scene.users, [[1, 1]]);
+        await eventually(waits(1));
+        let isDone = false;
+        again = publishAgain(scene.users).finally(() => (isDone = true));
+        await eventually(async () => isDone || (await waits(2)()));
+      });
+      expect(await again).toBe(1);
+      await relays[0]?.settled(20_000);
+    } finally {
+      await scene.users.query('DROP TRIGGER waiting ON outbox');
+      await scene.users.query('DROP FUNCTION wait_at_mark');
+    }
+    // Once more than that where the relay published before it knew that its lease had ended.
+    expect([new Set(await onTheStream()), await unpublished()]).toEqual([new Set(['1:1']), 0]);
+    expect(await redis.xlen(KEY)).toBeGreaterThan(1);
+  });
+
+  describe('a Redis that lost what a slow transaction told, when later ones had been published', () => {
+    const MARKED = [KEY, `${KEY}:mark`];
+
+    /** 2:1 has a lower position than 1:1, is published after it, and is lost. */
+    async function loseTheSlow(one: Relay): Promise<void> {
+      await tell(scene.users, [[9, 1]]);
+      await scene.users.transaction(async (tx) => {
+        await record(tx, [[2, 1]]);
+        await tell(scene.users, [[1, 1]]);
+        await one.settled(20_000);
+        for (const key of MARKED) await redis.copy(key, `${key}:copy`);
+      });
+      await one.settled(20_000);
+      expect(await onTheStream()).toEqual(['9:1', '1:1', '2:1']);
+    }
+
+    async function restore(): Promise<void> {
+      const keys = MARKED.map((key) => [`${key}:copy`, key] as const);
+      await redis.multi(keys.map((pair) => ['rename', ...pair])).exec();
+    }
+
+    const AGAIN = ['9:1', '1:1', '9:1', '2:1', '1:1'];
+
+    it('is noticed by a relay that has nothing to publish', async () => {
+      await loseTheSlow(relay());
+      await restore();
+      await eventually(async () => (await redis.xlen(KEY)) === AGAIN.length);
+      expect(await onTheStream()).toEqual(AGAIN);
+    });
+
+    it('is noticed before anything newer is published', async () => {
+      const one = relay({ pollMs: 60_000 });
+      await loseTheSlow(one);
+      await restore();
+      await tell(scene.users, [[3, 1]]);
+      await one.settled(20_000);
+      expect(await onTheStream()).toEqual([...AGAIN, '3:1']);
+    });
+
+    it.each([true, false])(
+      'is noticed by a relay that starts after it (control, where batches are not counted: %s)',
+      async (counts) => {
+        const one = relay();
+        await loseTheSlow(one);
+        await one.close();
+        const batches = await redis.hget(`${KEY}:mark`, 'batches');
+        await restore();
+        if (!counts) await redis.hset(`${KEY}:mark`, 'batches', batches ?? 0);
+        await relay().settled(20_000);
+        expect(await onTheStream()).toEqual(counts ? AGAIN : ['9:1', '1:1']);
+      },
+    );
+
+    it('takes nothing for lost beside a relay of a program that counts no batches', async () => {
+      const one = relay();
+      await tell(scene.users, [[1, 1]]);
+      await one.settled(20_000);
+      await one.close();
+      // As it leaves a batch: on the stream, in the mark, and not marked any more by it.
+      await tell(scene.users, [[2, 1]]);
+      const [row] = await scene.users.query<{ position: string; id: string }>(
+        'SELECT position::text, id FROM outbox WHERE published_at IS NULL',
+      );
+      const [lease] = await scene.users.query<{ token: string }>(
+        `UPDATE relay_leases SET token = nextval('relay_token') RETURNING token::text`,
+      );
+      const { position = '', id = '' } = row ?? {};
+      const { token = '' } = lease ?? {};
+      await redis.xadd(KEY, '*', 'event', JSON.stringify(event(2, 1)));
+      await redis.hset(`${KEY}:mark`, {
+        highest: position,
+        token,
+        'last-token': token,
+        last: position,
+        'last-ids': id,
+      });
+      const next = relay();
+      await tell(scene.users, [[3, 1]]);
+      await next.settled(20_000);
+      expect(await onTheStream()).toEqual(['1:1', '2:1', '3:1']);
+    });
+  });
+
+  it('one whose batch comes to the stream only after it had asked for it goes on with the next', async () => {
+    let isFirst = true;
+    let arrives = async (): Promise<void> => undefined;
+    const slow = through({
+      marks: {
+        ...stream.marks,
+        read: async (...range) => {
+          const found = await stream.marks.read(...range);
+          await arrives();
+          return found;
+        },
+      },
+      publish: async (events, expected) => {
+        if (!isFirst) return stream.publish(events, expected);
+        isFirst = false;
+        arrives = () => {
+          arrives = async () => undefined;
+          return stream.publish(events, expected);
+        };
+        throw new Error('the connection is gone');
+      },
+    });
+    const only = relay({ stream: slow });
+    await tell(scene.users, [[1, 1]]);
+    await only.settled(20_000);
+    await tell(scene.users, [[1, 2]]);
+    await only.settled(20_000);
+    expect(await onTheStream()).toEqual(['1:1', '1:2']);
   });
 
   /** Positions begin anew. */

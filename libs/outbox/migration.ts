@@ -67,6 +67,22 @@ export class DropsDueMigration implements MigrationInterface {
   }
 }
 
+/**
+ * How many batches of a range the stream was given: see continuity.ts. Programs of before neither write nor read it, here and in the
+ * stream, so the two agree while such programs publish too.
+ */
+export class RelayBatchesMigration implements MigrationInterface {
+  readonly name = 'RelayBatches1700000000005';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE relay_leases ADD COLUMN batches bigint NOT NULL DEFAULT 0');
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('ALTER TABLE relay_leases DROP COLUMN batches');
+  }
+}
+
 /** All of the event path, for a service's list of migrations. */
 export const outboxMigrations = [
   OutboxMigration,
@@ -74,6 +90,7 @@ export const outboxMigrations = [
   OutboxTraceMigration,
   QuarantineNewerMigration,
   DropsDueMigration,
+  RelayBatchesMigration,
 ] as const;
 
 const DROPS_DUE = `CREATE TABLE drops_due (

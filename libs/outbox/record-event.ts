@@ -1,5 +1,5 @@
 import { crashPoint } from '#libs/crash-point';
-import type { Tx } from '#libs/database';
+import type { Recorded, Tx } from '#libs/database';
 import { check, EVENT_BYTES_MAX, EVENTS, type DomainEvent, type EventType, type Payload } from '#libs/events';
 import { newId } from '#libs/identity';
 import { currentSpan } from '#libs/telemetry';
@@ -46,6 +46,20 @@ export async function recordEvents<T extends EventType>(tx: Tx, events: readonly
   );
   crashPoint('write:recorded');
   tx.events.push(...facts);
+}
+
+/**
+ * For a write that found all as asked: whoever repeats one whose answer was lost is shown what it brought about, as if it was written
+ * now. So the last event of the aggregate is named, as far as the outbox retains it; what was loaded in bulk has none, and nobody
+ * would ever hear of it.
+ */
+export async function foundAsAsked(tx: Tx, aggregate: string): Promise<void> {
+  const rows = await tx.query<Recorded>(
+    `SELECT source, aggregate, aggregate_version AS "aggregateVersion" FROM outbox
+     WHERE aggregate = $1 ORDER BY aggregate_version DESC LIMIT 1`,
+    [aggregate],
+  );
+  tx.found.push(...rows);
 }
 
 function payloadOf({ type, payload }: DomainEvent): string {

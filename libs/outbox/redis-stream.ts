@@ -73,7 +73,7 @@ export class RedisStream implements Stream {
 
   async publish(events: readonly DomainEvent[], expected?: Expected): Promise<void> {
     await ready(this.#redis);
-    const { life = '', highest = 0, token = 0, range = ALL, positions = [] } = expected ?? {};
+    const { life = '', highest = 0, batches = 0, token = 0, range = ALL, positions = [] } = expected ?? {};
     const next = Math.max(0, ...positions);
     for (const source of new Set(events.map((event) => event.source))) {
       // All or none: were the first refused and the second taken, they would be heard in the wrong order.
@@ -81,7 +81,7 @@ export class RedisStream implements Stream {
       const texts = mine.map((event) => JSON.stringify(event));
       const ids = mine.map(({ id }) => id).join(',');
       const keys = [streamKey(source), markKey(source, range)];
-      const known = [life, highest, next, token, positions.join(','), ids];
+      const known = [life, highest, next, token, positions.join(','), ids, batches];
       const added = await traced(currentSpan(), 'client', 'XADD', XADD, () =>
         this.#redis.eval(ADD, 2, ...keys, ...known, ...texts),
       );
@@ -140,20 +140,23 @@ export class RedisStream implements Stream {
       const keys = [range, ...former].map((one) => markKey(source, one));
       const taken = (await this.#redis.eval(TAKE_RANGE, keys.length, ...keys, token)) as (string | null)[] | number;
       if (typeof taken === 'number') throw new LeaseLost(source, taken);
-      const [life, highest, lastToken, last, lastIds] = taken;
+      const [life, highest, batches, lastToken, last, lastIds] = taken;
       return {
-        mark: markOf([life, highest]),
+        mark: markOf([life, highest, batches]),
         last: { token: Number(lastToken ?? 0), positions: listOf(last).map(Number), ids: listOf(lastIds) },
       };
     },
-    read: async (source, range) => {
+    read: async (source, { range, token }) => {
       await ready(this.#redis);
-      return markOf(await this.#redis.hmget(markKey(source, range), 'life', 'highest'));
+      const fields = await this.#redis.hmget(markKey(source, range), ...MARK, 'token');
+      const seen = Number(fields.pop() ?? 0);
+      if (seen > token) throw new LeaseLost(source, seen);
+      return markOf(fields);
     },
-    begin: async (source, range, found) => {
+    begin: async (source, range, found, batches) => {
       const seen = [found?.life ?? '', found?.highest ?? ''];
       const key = markKey(source, range);
-      const now = (await this.#redis.eval(BEGIN, 1, key, ...seen, randomUUID())) as (string | null)[];
+      const now = (await this.#redis.eval(BEGIN, 1, key, ...seen, randomUUID(), batches)) as (string | null)[];
       const mark = markOf(now);
       if (mark === undefined) throw new Error(`Redis has no mark of ${source}`);
       return mark;
@@ -191,8 +194,11 @@ function listOf(text: string | null | undefined): string[] {
   return (text ?? '').split(',').filter(Boolean);
 }
 
-function markOf([life, highest]: readonly (string | null | undefined)[]): Mark | undefined {
-  return life ? { life, highest: Number(highest) } : undefined;
+const MARK = ['life', 'highest', 'batches'] as const;
+
+/** A program that counted no batches left none. */
+function markOf([life, highest, batches]: readonly (string | null | undefined)[]): Mark | undefined {
+  return life ? { life, highest: Number(highest), batches: Number(batches ?? 0) } : undefined;
 }
 
 /**
@@ -202,14 +208,16 @@ function markOf([life, highest]: readonly (string | null | undefined)[]): Mark |
 const ADD = `
 local life, highest, next, token = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 if life ~= '' then
-  local mark = redis.call('HMGET', KEYS[2], 'life', 'highest', 'token')
+  local mark = redis.call('HMGET', KEYS[2], 'life', 'highest', 'token', 'batches')
   if mark[3] and tonumber(mark[3]) > token then return -tonumber(mark[3]) end
   if mark[1] ~= life or tonumber(mark[2]) < highest then return 0 end
+  if tonumber(mark[4] or '0') ~= tonumber(ARGV[7]) then return 0 end
   if next < tonumber(mark[2]) then next = tonumber(mark[2]) end
   redis.call('HSET', KEYS[2], 'highest', next, 'token', token, 'last-token', token, 'last', ARGV[5], 'last-ids', ARGV[6])
+  redis.call('HINCRBY', KEYS[2], 'batches', 1)
 end
-for i = 7, #ARGV do redis.call('XADD', KEYS[1], '*', 'event', ARGV[i]) end
-return #ARGV - 6`;
+for i = 8, #ARGV do redis.call('XADD', KEYS[1], '*', 'event', ARGV[i]) end
+return #ARGV - 7`;
 
 /**
  * What was added last is kept until the next batch, so whoever takes over can mark what its predecessor could not. Behind the first
@@ -223,15 +231,15 @@ for i = 2, #KEYS do
   local former = redis.call('HGET', KEYS[i], 'token')
   if not former or tonumber(former) < tonumber(ARGV[1]) then redis.call('HSET', KEYS[i], 'token', ARGV[1]) end
 end
-return redis.call('HMGET', KEYS[1], 'life', 'highest', 'last-token', 'last', 'last-ids')`;
+return redis.call('HMGET', KEYS[1], 'life', 'highest', 'batches', 'last-token', 'last', 'last-ids')`;
 
 const BEGIN = `
 local mark = redis.call('HMGET', KEYS[1], 'life', 'highest')
 if (mark[1] or '') == ARGV[1] and (mark[2] or '') == ARGV[2] then
-  redis.call('HSET', KEYS[1], 'life', ARGV[3], 'highest', 0)
+  redis.call('HSET', KEYS[1], 'life', ARGV[3], 'highest', 0, 'batches', ARGV[4])
   redis.call('HDEL', KEYS[1], 'last-token', 'last', 'last-ids')
 end
-return redis.call('HMGET', KEYS[1], 'life', 'highest')`;
+return redis.call('HMGET', KEYS[1], 'life', 'highest', 'batches')`;
 
 /**
  * An id begins with the time at which Redis took the event: of the oldest that is pending, else of the first behind what the group was

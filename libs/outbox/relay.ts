@@ -156,7 +156,9 @@ export class Relay {
     if (held.length === 0) return false;
     const rows = await this.#read(held.map(({ range }) => range.nth));
     if (rows.length === 0) {
-      const holding = await Promise.all(held.map((one) => one.holds()));
+      const holding = await Promise.all(held.map((one) => one.holds())).catch((error: unknown) => {
+        throw this.#forget(error);
+      });
       if (holding.includes(false)) this.#leases.doubt();
       return holding.includes(false);
     }
@@ -170,7 +172,7 @@ export class Relay {
           one.publish(events, positions),
         );
         if (told) {
-          return positions.map((position) => ({ position, token: one.token }));
+          return [{ positions, token: one.token, batches: one.batches }];
         }
         this.#leases.doubt();
         return [];
@@ -235,17 +237,33 @@ export class Relay {
     );
   }
 
-  /** Only while the lease is this relay's: else its successor has marked them, or they are to be told again. */
-  async #mark(told: readonly { position: number; token: number }[]): Promise<void> {
+  /**
+   * Only while the lease is this relay's: else its successor has marked them, or they are to be told again. The leases are held for
+   * it, in the order of `publishAgain`, so that whoever has all told again finds them marked or has them never marked.
+   */
+  async #mark(batches: readonly Told[]): Promise<void> {
+    const told = batches.flatMap(({ positions, token }) => positions.map((position) => ({ position, token })));
     if (told.length === 0) return;
     const [row] = await this.#options.database.query<{ marked: number }>(
-      `WITH marked AS (
+      `WITH lease AS (
+         SELECT lease.token, told.batches FROM relay_leases AS lease
+         JOIN unnest($3::bigint[], $4::bigint[]) AS told (token, batches) ON told.token = lease.token
+         ORDER BY ranges, nth FOR NO KEY UPDATE OF lease),
+       counted AS (
+         UPDATE relay_leases SET batches = lease.batches FROM lease
+         WHERE relay_leases.token = lease.token AND lease.batches IS NOT NULL),
+       marked AS (
          UPDATE outbox SET published_at = now()
          FROM unnest($1::bigint[], $2::bigint[]) AS told (position, token)
-         JOIN relay_leases AS lease ON lease.token = told.token
+         JOIN lease ON lease.token = told.token
          WHERE outbox.position = told.position RETURNING 1
        ) SELECT count(*)::int AS marked FROM marked`,
-      [told.map(({ position }) => position), told.map(({ token }) => token)],
+      [
+        told.map(({ position }) => position),
+        told.map(({ token }) => token),
+        batches.map(({ token }) => token),
+        batches.map((one) => one.batches ?? null),
+      ],
     );
     if (row?.marked !== told.length) this.#leases.doubt();
   }
@@ -262,6 +280,13 @@ export class Relay {
     const cleaned = await cleanOutbox(database, keepMs, CLEAN_AT_ONCE);
     this.#cleanAt = cleaned < CLEAN_AT_ONCE ? clock() + CLEAN_EVERY_MS : 0;
   }
+}
+
+/** What the stream has taken of one range, and how many batches that makes. */
+interface Told {
+  readonly positions: readonly number[];
+  readonly token: number;
+  readonly batches: number | undefined;
 }
 
 interface Row extends OutboxRow {

@@ -25,10 +25,14 @@ export interface Stream {
   close(): Promise<void>;
 }
 
-/** Which life of the stream this is, and the highest position of the source's outbox that it was given of one range. */
+/**
+ * Which life of the stream this is, the highest position of the source's outbox that it was given of one range, and how many batches.
+ * They are counted because a position says nothing of the lower ones, which come later where their transaction was slow.
+ */
 export interface Mark {
   readonly life: string;
   readonly highest: number;
+  readonly batches: number;
 }
 
 /** What the publisher knows; `positions` are the events', in their order. */
@@ -63,9 +67,10 @@ export interface Found {
 export interface Marks {
   /** From now on nobody with a lower token adds anything of this range or a former one; rejects with `LeaseLost` where a higher one was here. */
   take(source: EventSource, lease: Lease): Promise<Found>;
-  read(source: EventSource, range: Range): Promise<Mark | undefined>;
-  /** Begins a new life of the stream, if the mark is still as it was `found`; answers what it is then. */
-  begin(source: EventSource, range: Range, found: Mark | undefined): Promise<Mark>;
+  /** Rejects with `LeaseLost` where a higher token was here: what is found then is another relay's to judge. */
+  read(source: EventSource, lease: Lease): Promise<Mark | undefined>;
+  /** Begins a new life of the stream, after `batches`, if the mark is still as it was `found`; answers what it is then. */
+  begin(source: EventSource, range: Range, found: Mark | undefined, batches: number): Promise<Mark>;
 }
 
 export type HandleEvents = (events: readonly Envelope[]) => Promise<void>;

@@ -2,7 +2,7 @@ import type { ApolloServerPlugin } from '@apollo/server';
 import { GraphQLError } from 'graphql';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BEHIND_HEADER, carriedOf, writesText, WROTE_HEADER, type Write } from '#libs/consistency';
-import type { Database } from '#libs/database';
+import type { Database, Recorded } from '#libs/database';
 import { checkEnvelope, type DomainEvent, type Envelope } from '#libs/events';
 import { Failure } from '#libs/failure';
 import { takeForWriting, type Done } from '#libs/idempotency';
@@ -165,7 +165,8 @@ export function writingFor(whole: Database, context: RequestContext): Writable {
     },
     async transaction(work) {
       if (context.once !== undefined) return told(context, await context.once.transaction(database, work));
-      let wrote: readonly DomainEvent[] = [];
+      let wrote: readonly Recorded[] = [];
+      let again = false;
       let isWritten = false;
       const { call } = context;
       try {
@@ -173,11 +174,12 @@ export function writingFor(whole: Database, context: RequestContext): Writable {
           isWritten = false;
           if (call !== undefined && !context.writes) await takeForWriting(tx, call);
           const done = await work(tx);
-          wrote = [...tx.events];
+          wrote = [...tx.events, ...tx.found];
+          again = tx.found.length > 0;
           isWritten = true;
           return done;
         });
-        return told(context, { answer, wrote, again: false });
+        return told(context, { answer, wrote, again });
       } finally {
         // Also where the answer to COMMIT was lost: what comes next in this call would be held for a call that was sent once more.
         if (isWritten) context.writes = true;

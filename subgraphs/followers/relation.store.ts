@@ -10,7 +10,9 @@ export async function readRelations(statements: Statements, pairs: readonly Pair
        EXISTS (SELECT FROM follows WHERE follower_id = w.low_id AND followee_id = w.high_id) AS low_follows,
        EXISTS (SELECT FROM follows WHERE follower_id = w.high_id AND followee_id = w.low_id) AS high_follows,
        EXISTS (SELECT FROM blocks WHERE blocker_id = w.low_id AND blocked_id = w.high_id) AS low_blocks,
-       EXISTS (SELECT FROM blocks WHERE blocker_id = w.high_id AND blocked_id = w.low_id) AS high_blocks
+       EXISTS (SELECT FROM blocks WHERE blocker_id = w.high_id AND blocked_id = w.low_id) AS high_blocks,
+       EXISTS (SELECT FROM parted WHERE owner_id = ANY(ARRAY[w.low_id, w.high_id]) AND kind IN ('follow', 'block')
+         AND from_id = ANY(ARRAY[w.low_id, w.high_id]) AND to_id = ANY(ARRAY[w.low_id, w.high_id])) AS is_parted
      FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS w (low_id, high_id, n)
      LEFT JOIN relations r ON r.low_id = w.low_id AND r.high_id = w.high_id
      LEFT JOIN people low ON low.user_id = w.low_id
@@ -28,6 +30,7 @@ export async function readRelations(statements: Statements, pairs: readonly Pair
       follows: row.high_follows,
       blocks: row.high_blocks,
     },
+    isParted: row.is_parted,
   }));
 }
 
@@ -155,4 +158,5 @@ interface RelationFacts {
   high_follows: boolean;
   low_blocks: boolean;
   high_blocks: boolean;
+  is_parted: boolean;
 }

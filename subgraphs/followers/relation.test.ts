@@ -65,7 +65,7 @@ describe('what A does to B', () => {
 
   it('ends, all of it, when one of the two leaves', () => {
     const [low, high] = standing('→ ← ⊣ ⊢');
-    expect(say(part({ pair: pairOf(A, B), version: 0, low, high }))).toEqual([
+    expect(say(part({ pair: pairOf(A, B), version: 0, low, high, isParted: false }))).toEqual([
       'follow-ended by A',
       'follow-ended by B',
       'block-ended by A',

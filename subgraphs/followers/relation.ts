@@ -27,6 +27,8 @@ export interface Relation {
   readonly version: number;
   readonly low: Side;
   readonly high: Side;
+  /** Something of what a deletion has ended between them is still to come back: see parted.ts. */
+  readonly isParted: boolean;
 }
 
 export interface Change {

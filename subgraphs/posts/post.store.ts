@@ -18,9 +18,11 @@ export interface NextFact {
 /**
  * Appends one fact to each post: to `post_events`, which is the truth, and, folded, to the current row; and tells it. The
  * version after `before` is the expected one: whoever appends it second is answered CONFLICT by the key (post_id, version), also
- * where nothing was locked. Answers the current rows, in the order of the facts.
+ * where nothing was locked. A fact is later than the one before it, whatever the clocks of those who wrote them say: by their times
+ * is asked what a post was at a moment. Answers the current rows, in the order of the facts.
  */
-export async function appendFacts(tx: Tx, actor: string | null, facts: readonly NextFact[]): Promise<CountedPost[]> {
+export async function appendFacts(tx: Tx, actor: string | null, next: readonly NextFact[]): Promise<CountedPost[]> {
+  const facts = await inOrderOfTime(tx, next);
   const after = facts.map(({ id, before, fact }) => evolve(id, before, fact));
   await append(tx, actor, facts, after);
   const rows = await tx.query<PostRow>(
@@ -46,6 +48,23 @@ export async function appendFacts(tx: Tx, actor: string | null, facts: readonly 
   );
   const byId = new Map(rows.map((row) => [row.id, postOf(row)]));
   return after.map((post) => byId.get(post.id) as CountedPost);
+}
+
+/** By a statement of its own: that which has locked the post may not see what it has waited for. */
+async function inOrderOfTime(tx: Tx, next: readonly NextFact[]): Promise<readonly NextFact[]> {
+  const before = next.flatMap((one) => (one.before === undefined ? [] : [one.before]));
+  if (before.length === 0) return next;
+  const rows = await tx.query<{ id: string; at: string }>(
+    `SELECT post_id AS id, fact ->> 'at' AS at FROM unnest($1::uuid[], $2::int[]) AS b (post_id, version)
+     JOIN post_events USING (post_id, version)`,
+    [before.map(({ id }) => id), before.map(({ version }) => version)],
+  );
+  const last = new Map(rows.map(({ id, at }) => [id, at]));
+  return next.map((one) => {
+    const after = last.get(one.id);
+    if (after === undefined || after < one.fact.at) return one;
+    return { ...one, fact: { ...one.fact, at: new Date(Date.parse(after) + 1).toISOString() } };
+  });
 }
 
 async function append(tx: Tx, actor: string | null, facts: readonly NextFact[], after: readonly Post[]): Promise<void> {
@@ -125,13 +144,17 @@ export async function recordLikes(
     tx,
     likes.map(({ postId, userId, authorId, version }) => ({
       type,
-      aggregate: `like:${postId}:${userId}`,
+      aggregate: likeAggregate(postId, userId),
       aggregateVersion: version,
       actor,
       at,
       payload: { postId, userId, ...(authorId === undefined ? {} : { authorId }) },
     })),
   );
+}
+
+export function likeAggregate(postId: string, userId: string): string {
+  return `like:${postId}:${userId}`;
 }
 
 function eventOf(post: Post, fact: PostFact, actor: string | null, inReplyToAuthorId: string | null): NewEvent {

@@ -51,6 +51,58 @@ async function live(acts: readonly ('edit' | 'delete' | 'restore')[]): Promise<{
   return { id, was };
 }
 
+describe('a post that processes with different clocks have written', () => {
+  /** Where its facts say that it was otherwise than what was written. By the snapshots, and by the facts alone. */
+  async function wrong(id: string): Promise<[kept: number, folded: number]> {
+    const facts = await scene.database.query<{ version: number; at: string }>(
+      `SELECT version, fact ->> 'at' AS at FROM post_events WHERE post_id = $1 ORDER BY version`,
+      [id],
+    );
+    const look = async () => {
+      const was = await replay(
+        scene.database,
+        facts.map(({ at }) => ({ id, at })),
+      );
+      return was.filter((one, nth) => one?.post.version !== nth + 1).length;
+    };
+    const kept = await look();
+    await scene.database.query('DELETE FROM post_snapshots WHERE post_id = $1', [id]);
+    return [kept, await look()];
+  }
+
+  /** The first is five minutes ahead of the second; they write in turns. */
+  async function inTurns(): Promise<{ id: string; clocks: string[] }> {
+    let now = START;
+    const clocks: string[] = [];
+    const ahead = [300_000, 0].map((ms) => ({
+      ...scene.writing,
+      clock: () => now + ms,
+      newPostId: () => newId({ now }),
+    }));
+    const { id } = await publishPost(ahead[1]!, { viewer: alice, body: 'v1', inReplyToId: null });
+    clocks.push(instant(now));
+    for (let version = 2; version <= 2 * SNAPSHOT_EVERY + 3; version += 1) {
+      now += 1_000;
+      const writing = ahead[version % 2]!;
+      await editPost(writing, { viewer: alice, id, body: `v${version}` });
+      clocks.push(instant(writing.clock()));
+    }
+    return { id, clocks };
+  }
+
+  it('was at each moment what was written by then (control: with the times that their clocks said, it was not)', async () => {
+    const { id, clocks } = await inTurns();
+    expect(await wrong(id)).toEqual([0, 0]);
+    const naive = await inTurns();
+    await scene.database.query(
+      `UPDATE post_events SET fact = fact || jsonb_build_object('at', at)
+       FROM unnest($2::text[]) WITH ORDINALITY AS c (at, n) WHERE post_id = $1 AND version = n`,
+      [naive.id, clocks],
+    );
+    for (const count of await wrong(naive.id)) expect(count).toBeGreaterThan(10);
+  });
+});
+
 interface Told {
   /** Also while it is gone: what it will be again. */
   readonly body: string;

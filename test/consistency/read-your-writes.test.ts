@@ -159,6 +159,21 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
       expect(home(await reading)).toEqual([id]);
     });
 
+    it('reads what it has asked for twice, because the first answer was lost', async () => {
+      const [a, b] = (await cast(world, alice, bob)) as [Person, Person];
+      const id = await publish(b, 'hello');
+      await world.settle();
+      await holdBack();
+      await ask(first(), a, FOLLOW, { id: b.id });
+      await untilHeldBack();
+      const repeated = await ask(second(), a, FOLLOW, { id: b.id });
+      // The control is above: the same read without the token is too old.
+      const reading = ask(second(), a, HOME, {}, { 'consistency-token': tokenOf(repeated) });
+      await untilWaiting(world);
+      await release();
+      expect(home(await reading)).toEqual([id]);
+    });
+
     it('is not shown what was blocked a moment ago; the browser sends the token by itself', async () => {
       const [a, b] = (await cast(world, alice, bob)) as [Person, Person];
       const id = await publish(b, 'hello');

@@ -1,6 +1,7 @@
 import type { Tx } from '#libs/database';
 import { forgetKeysOf } from '#libs/idempotency';
 import type { LeftBehind, Slice } from '#libs/saga';
+import { comingBack, dropParted, partedBetween, type Parted } from '../parted.js';
 import { endFollows, pairOf, part, type Change, type Relation } from '../relation.js';
 import { foldCounts } from '../relation.counts.js';
 import { lockRelations, storeChanges, untilNobodyActs } from '../relation.store.js';
@@ -70,30 +71,28 @@ async function isThere(tx: Tx, which: string, userId: string): Promise<boolean> 
   return (await othersOf(tx, which, userId)).length > 0;
 }
 
-interface Parted {
-  readonly kind: 'follow' | 'block';
-  readonly from: string;
-  readonly to: string;
-  readonly at: Date;
-}
-
 /**
  * Brings back what a deletion has ended, since when it was. Whoever is in a deletion of their own gets it into their own `parted`:
  * it comes back with them, or goes with them. What a block forbids by now stays ended.
  */
 export const restoreSlice: Slice<string> = async (tx, { userId }) => {
-  const rows = await tx.query<Parted>(
-    `SELECT kind, from_id AS "from", to_id AS "to", at FROM parted WHERE owner_id = $1
+  const found = await tx.query<Pick<Parted, 'from' | 'to'>>(
+    `SELECT from_id AS "from", to_id AS "to" FROM parted WHERE owner_id = $1
      ORDER BY kind, from_id, to_id LIMIT $2`,
     [userId, SLICE],
   );
-  if (rows.length === 0) return undefined;
-  const others = [...new Set(rows.map(({ from, to }) => (from === userId ? to : from)))];
+  if (found.length === 0) return undefined;
+  const others = [...new Set(found.map(({ from, to }) => (from === userId ? to : from)))];
   const locked = await lockRelations(
     tx,
     others.map((id) => pairOf(userId, id)),
   );
-  const changes = locked.map((relation) => ({ relation, changes: comingBack(relation, userId, rows) }));
+  // By now one of the two may have acted on it, before whose act it has come back already.
+  const rows = await partedBetween(tx, [userId], locked);
+  const changes = locked.map((relation) => ({
+    relation,
+    changes: otherOf(relation, userId).state === 'active' ? comingBack(relation, rows) : [],
+  }));
   await storeChanges(tx, changes, { actor: null, at: new Date().toISOString() });
   const gone = locked.map((relation) => otherOf(relation, userId)).filter(({ state }) => state === 'gone');
   await forgetRelations(
@@ -108,11 +107,7 @@ export const restoreSlice: Slice<string> = async (tx, { userId }) => {
     frozen.map(({ userId: id }) => id),
     rows,
   );
-  await tx.query(
-    `DELETE FROM parted USING unnest($2::text[], $3::uuid[], $4::uuid[]) AS done (kind, from_id, to_id)
-     WHERE owner_id = $1 AND parted.kind = done.kind AND parted.from_id = done.from_id AND parted.to_id = done.to_id`,
-    [userId, rows.map(({ kind }) => kind), rows.map(({ from }) => from), rows.map(({ to }) => to)],
-  );
+  await dropParted(tx, rows);
   return '';
 };
 
@@ -175,26 +170,6 @@ async function forgetRelations(tx: Tx, userId: string, others: readonly string[]
          ON r.low_id = w.low_id AND r.high_id = w.high_id ORDER BY r.low_id, r.high_id FOR UPDATE OF r))`,
     [pairs.map(({ low }) => low), pairs.map(({ high }) => high)],
   );
-}
-
-/** A block that comes back (an older program ended blocks too) ends what was followed across it meanwhile. */
-function comingBack(relation: Relation, userId: string, rows: readonly Parted[]): Change[] {
-  const other = otherOf(relation, userId);
-  if (other.state !== 'active') return [];
-  const back = rows.filter(({ from, to }) => from === other.userId || to === other.userId);
-  const sideOf = (id: string) => (id === relation.low.userId ? relation.low : relation.high);
-  const started = (type: 'follow-started' | 'block-started', { from, to, at }: Parted): Change => ({
-    type,
-    from,
-    to,
-    at: at.toISOString(),
-  });
-  const blocks = back.filter(({ kind, from }) => kind === 'block' && !sideOf(from).blocks);
-  if (blocks.length > 0) return [...endFollows(relation), ...blocks.map((parted) => started('block-started', parted))];
-  if (relation.low.blocks || relation.high.blocks) return [];
-  return back
-    .filter(({ kind, from }) => kind === 'follow' && !sideOf(from).follows)
-    .map((parted) => started('follow-started', parted));
 }
 
 async function passOn(tx: Tx, userId: string, heirs: readonly string[], rows: readonly Parted[]): Promise<void> {

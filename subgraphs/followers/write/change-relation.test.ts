@@ -11,9 +11,9 @@ import { withServer } from '../../../test/servers/needs.js';
 import { followersCounted } from '../counters.js';
 import { followersTables } from '../followers.tables.js';
 import { accountFrozen, accountThawed, followsParticipant, stepAsked, userDeleted } from '../on/deletion.js';
-import { eraseSlice, followsLeftBehind, partSlice } from '../on/dissolve-follows.js';
+import { eraseSlice, followsLeftBehind, partSlice, restoreSlice } from '../on/dissolve-follows.js';
 import { wholeCount } from '../relation.counts.js';
-import { pairOf, type Verb } from '../relation.js';
+import { pairOf, VERBS, type Verb } from '../relation.js';
 import { lockRelations, registerPerson, storeChanges } from '../relation.store.js';
 import { ChangeRelation } from './change-relation.js';
 import { Waiting } from './until-heard-of.js';
@@ -261,7 +261,13 @@ function deletions(open: () => Promise<Database>): void {
       [away, blocked],
     );
     await database.query(`UPDATE people SET state = 'active' WHERE user_id = $1`, [away]);
-    await change.run('follow', blocked, away);
+    // By a program of before; ours has the block come back first.
+    await expect(change.run('follow', blocked, away)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await database.transaction(async (tx) => {
+      const [relation] = await lockRelations(tx, [pairOf(blocked, away)]);
+      const changes = [{ type: 'follow-started' as const, from: blocked, to: away }];
+      await storeChanges(tx, [{ relation: relation!, changes }], { actor: blocked, at: new Date(NOW).toISOString() });
+    });
     await database.transaction((tx) => accountThawed(tx, thawed(away, deletionId)));
     await done();
     expect(await told(database, away, blocked)).toEqual([
@@ -272,6 +278,52 @@ function deletions(open: () => Promise<Database>): void {
     expect(await acrossBlocks(database)).toEqual([]);
     expect(await database.query('SELECT FROM parted')).toEqual([]);
     expect(await wrongCounts(database)).toBe(0);
+  });
+
+  /** Each follows the other, and one comes back from a deletion; meanwhile somebody acts. Whom the two follow in the end. */
+  async function comesBack(act: (away: string, fan: string) => Promise<unknown>): Promise<(string | undefined)[][]> {
+    const [away = '', fan = ''] = people;
+    await change.run('follow', away, fan);
+    await change.run('follow', fan, away);
+    const deletionId = newId();
+    await database.transaction((tx) => accountFrozen(tx, frozen(away, deletionId)));
+    await done();
+    await database.transaction((tx) => accountThawed(tx, thawed(away, deletionId, 'choreographed')));
+    await act(away, fan);
+    await done();
+    expect(await database.query('SELECT FROM parted')).toEqual([]);
+    expect(await wrongCounts(database)).toBe(0);
+    const nameOf = (id: string) => (id === away ? 'away' : 'fan');
+    return [(await followsOf(database, away)).map(nameOf), (await followsOf(database, fan)).map(nameOf)];
+  }
+
+  it.each<[string, Verb[], 'away' | 'fan', string[][]]>([
+    ['a follow that the other ended', ['unfollow'], 'fan', [['fan'], []]],
+    ['a follow that who came back ended', ['unfollow'], 'away', [[], ['away']]],
+    ['what a block ended', ['block', 'unblock'], 'fan', [[], []]],
+    ['what a block of who came back ended', ['block', 'unblock'], 'away', [[], []]],
+    ['one that was ended and began anew', ['unfollow', 'follow'], 'fan', [['fan'], ['away']]],
+    ['one that was there already', ['follow'], 'fan', [['fan'], ['away']]],
+  ])('%s before it was brought back is as they left it', async (_, verbs, who, follows) => {
+    const found = await comesBack(async (away, fan) => {
+      const [actor, target] = who === 'fan' ? [fan, away] : [away, fan];
+      for (const verb of verbs) await change.run(verb, actor, target);
+      const events = await told(database, away, fan);
+      if (verbs[0] === 'unfollow') expect(events).toContainEqual(expect.stringMatching(`follow-ended by ${actor}`));
+    });
+    expect(found).toEqual(follows);
+  });
+
+  it('control: ended only where it is there, it is brought back afterwards', async () => {
+    const found = await comesBack((away, fan) =>
+      database.transaction(async (tx) => {
+        const [relation] = await lockRelations(tx, [pairOf(away, fan)]);
+        const { low, high } = relation!;
+        const changes = low.userId === fan ? VERBS.unfollow(low, high) : VERBS.unfollow(high, low);
+        await storeChanges(tx, [{ relation: relation!, changes }], { actor: fan, at: new Date(NOW).toISOString() });
+      }),
+    );
+    expect(found).toEqual([['fan'], ['away']]);
   });
 
   it('of an account that is gone no table knows whom it knew, nor does what another’s deletion keeps', async () => {
@@ -503,6 +555,33 @@ function underContention(open: () => Promise<Database>): void {
       expect(await wrongCounts(database)).toBe(0);
       // And in the version of before too: whoever follows changes both.
       await database.query(`UPDATE read_models SET serving = 1 WHERE name = $1`, [model.name]);
+      expect(await wrongCounts(database)).toBe(0);
+    } finally {
+      await database.close();
+    }
+  });
+
+  it('a follow that is ended while it is being brought back stays ended', async () => {
+    const database = await open();
+    try {
+      const [away = '', fan = ''] = await peopleOf(database, 2);
+      const change = changing(database);
+      await database.query(`INSERT INTO parted VALUES ($1, 'follow', $2, $1, now())`, [away, fan]);
+      await database.transaction(async (tx) => {
+        let isFirst = true;
+        const query = async (...statement: Parameters<Tx['query']>): Promise<unknown[]> => {
+          const rows = await tx.query(...statement);
+          // What is to come back is known, and nothing is locked.
+          if (isFirst) await change.run('unfollow', fan, away);
+          isFirst = false;
+          return rows;
+        };
+        await restoreSlice(Object.create(tx, { query: { value: query } }), {
+          userId: away,
+        } as Parameters<typeof restoreSlice>[1]);
+      });
+      expect([await followsOf(database, fan), await database.query('SELECT FROM parted')]).toEqual([[], []]);
+      expect(await told(database, away, fan)).toEqual(['1 follow-started by null', `2 follow-ended by ${fan}`]);
       expect(await wrongCounts(database)).toBe(0);
     } finally {
       await database.close();

@@ -1,6 +1,17 @@
 import type { Database } from '#libs/database';
+import { foundAsAsked } from '#libs/outbox';
 import type { Clock } from '#libs/telemetry';
-import { checkPeople, noSuchPerson, pairOf, VERBS, type Relation, type Side, type Verb } from '../relation.js';
+import { bringBack } from '../parted.js';
+import {
+  aggregateOf,
+  checkPeople,
+  noSuchPerson,
+  pairOf,
+  VERBS,
+  type Relation,
+  type Side,
+  type Verb,
+} from '../relation.js';
 import { lockRelations, readRelations, registerPerson, storeChanges } from '../relation.store.js';
 import { untilHeardOf, type Waiting } from './until-heard-of.js';
 
@@ -31,13 +42,16 @@ export class ChangeRelation {
       if (seen !== undefined && sides(seen, actorId)[0].state === undefined) {
         // Whoever comes with a token has an account, heard of or not.
         await registerPerson(tx, actorId);
-      } else if (decide(seen).length === 0) {
-        return;
+      } else if (decide(seen).length === 0 && seen?.isParted !== true) {
+        return foundAsAsked(tx, aggregateOf(pair));
       }
-      const [relation] = await lockRelations(tx, [pair]);
+      const at = new Date(this.#clock()).toISOString();
+      const [locked] = await lockRelations(tx, [pair]);
+      if (locked !== undefined) checkPeople(...sides(locked, actorId));
+      const relation = locked?.isParted === true ? await bringBack(tx, locked, at) : locked;
       const changes = decide(relation);
-      if (relation === undefined || changes.length === 0) return;
-      await storeChanges(tx, [{ relation, changes }], { actor: actorId, at: new Date(this.#clock()).toISOString() });
+      if (relation === undefined || changes.length === 0) return foundAsAsked(tx, aggregateOf(pair));
+      await storeChanges(tx, [{ relation, changes }], { actor: actorId, at });
     });
   }
 }

@@ -1,3 +1,4 @@
+import { foundAsAsked } from '#libs/outbox';
 import { cleanBody, cleanExpectedVersion, decide, type CountedPost } from '../post.js';
 import { appendFacts } from '../post.store.js';
 import { asPerson, type Writing } from './as-person.js';
@@ -21,7 +22,10 @@ export async function editPost(
     const before = await visiblePost(tx, id, viewer, { locked: true });
     const at = new Date(writing.clock()).toISOString();
     const fact = decide.edit(before, { viewer, body, expectedVersion, at });
-    if (fact === undefined) return before;
+    if (fact === undefined) {
+      await foundAsAsked(tx, `post:${id}`);
+      return before;
+    }
     const [post] = await appendFacts(tx, viewer, [{ id, before, fact }]);
     return post as CountedPost;
   });

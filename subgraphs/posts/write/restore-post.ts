@@ -1,5 +1,6 @@
 import type { Tx } from '#libs/database';
 import { Failure } from '#libs/failure';
+import { foundAsAsked } from '#libs/outbox';
 import { changeCounts, changePostCount } from '../post.counts.js';
 import { decide, noSuchPost, type CountedPost } from '../post.js';
 import { appendFacts, lockPosts } from '../post.store.js';
@@ -25,7 +26,10 @@ export async function restorePost(
 
     const { parentId } = own;
     const before = (await lockPosts(tx, parentId === null ? [id] : [id, parentId])).get(id);
-    if (before?.state === 'published') return before;
+    if (before?.state === 'published') {
+      await foundAsAsked(tx, `post:${id}`);
+      return before;
+    }
     const at = new Date(writing.clock()).toISOString();
     const fact = decide.restore(before, { viewer, body: await lastBody(tx, before), at });
     const [post] = await appendFacts(tx, viewer, [{ id, before, fact }]);

@@ -2,9 +2,13 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Database } from '#libs/database';
 import { newId } from '#libs/identity';
 import { eraseLeftBehind } from '#libs/saga';
+import { loadPosts, recount } from '../bulk.js';
 import { postsLeftBehind } from '../on/erase-posts.js';
+import { restoreSlice, withdrawSlice } from '../on/withdraw-posts.js';
+import { changeCounts } from '../post.counts.js';
 import { evolve, type CountedPost, type Post, type PostFact } from '../post.js';
 import { openScene, type Scene } from '../scene.contract.js';
+import type { Writing } from './as-person.js';
 import { deletePost } from './delete-post.js';
 import { editPost } from './edit-post.js';
 import { likePost } from './like-post.js';
@@ -53,6 +57,33 @@ describe('a write', () => {
     expect(await rowOf(post.id)).toEqual({ like_count: 0, reply_count: 0, version: 3, state: 'deleted', body: '' });
     expect(await scene.told(`like:${post.id}:${bob}`)).toEqual(['1:post-liked', '2:post-unliked']);
     expect(await scene.drift()).toEqual([]);
+  });
+
+  it('that finds all as asked names what made it so, and nothing of what was loaded in bulk', async () => {
+    const [post, loaded] = [await publish(alice), newId()];
+    const at = new Date().toISOString();
+    await loadPosts(scene.database, [{ id: loaded, authorId: alice, body: 'hello', createdAt: at, inReplyToId: null }]);
+    await recount(scene.database);
+    const named = async (act: (writing: Writing) => Promise<unknown>): Promise<string[]> => {
+      let found: readonly string[] = [];
+      const transaction: Writing['database']['transaction'] = (work) =>
+        scene.database.transaction(async (tx) => {
+          const done = await work(tx);
+          found = tx.found.map(({ aggregate, aggregateVersion }) => `${aggregate} ${aggregateVersion}`);
+          return done;
+        });
+      const { query } = scene.database;
+      await act({ ...scene.writing, database: { query: query.bind(scene.database), transaction } });
+      return [...found];
+    };
+    const like = (postId: string) => named((writing) => likePost(writing, { viewer: bob, postId }));
+    const unlike = (postId: string) => named((writing) => unlikePost(writing, { viewer: bob, postId }));
+    const edit = (id: string) => named((writing) => editPost(writing, { viewer: alice, id, body: 'hello' }));
+    const restore = (id: string) => named((writing) => restorePost(writing, { viewer: alice, id }));
+    expect([await like(post.id), await like(post.id)]).toEqual([[], [`like:${post.id}:${bob} 1`]]);
+    expect([await unlike(post.id), await unlike(post.id)]).toEqual([[], [`like:${post.id}:${bob} 2`]]);
+    expect([await edit(post.id), await restore(post.id)]).toEqual([[`post:${post.id} 1`], [`post:${post.id} 1`]]);
+    expect([await unlike(loaded), await edit(loaded), await restore(loaded)]).toEqual([[], [], []]);
   });
 
   it('leaves a history that folds to the current row', async () => {
@@ -319,6 +350,47 @@ describe('when an account is deleted', () => {
       await scene.database.query(`INSERT INTO ${table} VALUES (2, $1, $2)`, [gone, newId()]);
       expect([await find(false), await find(true), await find(false)]).toEqual([1, 1, 0]);
     }
+  });
+
+  describe('while its likes are still to come back', () => {
+    const slices = async (slice: typeof withdrawSlice, userId: string): Promise<void> => {
+      const step = { userId, cursor: null } as unknown as Parameters<typeof withdrawSlice>[1];
+      while ((await scene.database.transaction((tx) => slice(tx, step))) !== undefined);
+    };
+    const isBack = async (act: (postId: string, dan: string) => Promise<unknown>) => {
+      const [dan, { id }] = [await scene.person(), await publish(alice)];
+      await likePost(scene.writing, { viewer: dan, postId: id });
+      await slices(withdrawSlice, dan);
+      await act(id, dan);
+      await slices(restoreSlice, dan);
+      const drift = await scene.drift();
+      const { like_count: likes } = (await rowOf(id)) as { like_count: number };
+      return { id, likes, drifts: drift.length, told: await scene.told(`like:${id}:${dan}`) };
+    };
+    const count = (postId: string, likes: number) =>
+      scene.database.transaction((tx) => changeCounts(tx, [{ postId, likes }]));
+
+    it('a like is counted once', async () => {
+      const found = await isBack((postId, viewer) => likePost(scene.writing, { viewer, postId }));
+      expect(found).toMatchObject({ likes: 1, drifts: 0, told: ['1:post-liked', '2:post-unliked', '3:post-liked'] });
+    });
+
+    it('one that is taken back does not come back, and is told of', async () => {
+      const found = await isBack((postId, viewer) => unlikePost(scene.writing, { viewer, postId }));
+      expect(found).toMatchObject({ likes: 0, drifts: 0, told: ['1:post-liked', '2:post-unliked', '3:post-unliked'] });
+    });
+
+    it('control: a like that leaves it withdrawn is counted twice, and one that is only taken back where it is given comes back', async () => {
+      const naive = (sql: string) => (postId: string, viewer: string) =>
+        scene.database.query(`UPDATE likes SET ${sql} AND post_id = $1 AND user_id = $2`, [postId, viewer]);
+      const like = await isBack(async (postId, viewer) => {
+        await naive('liked = true WHERE NOT liked')(postId, viewer);
+        await count(postId, 1);
+      });
+      expect(like).toMatchObject({ likes: 2, drifts: 1 });
+      await count(like.id, -1);
+      expect(await isBack(naive('liked = false WHERE liked'))).toMatchObject({ likes: 1 });
+    });
   });
 
   it('asked before it has heard that the account is frozen, it freezes; the other order changes nothing', async () => {

@@ -5,6 +5,22 @@ import { forgetGone } from './gone-posts.js';
 import { rebuilding } from './rebuild.contract.js';
 import { Scene } from './scene.contract.js';
 
+describe('a follow that comes back with an account', () => {
+  let scene: Scene;
+  beforeAll(async () => {
+    scene = await Scene.open();
+  });
+  afterAll(() => scene.close());
+
+  it('notifies nobody, also where nothing is kept any more of when it began (control: one that begins does)', async () => {
+    const [followee = '', old = '', fresh = ''] = await scene.people(3);
+    await scene.hear(scene.followed(old, followee, null));
+    expect(await scene.shown(followee)).toEqual({ told: [], unread: 0 });
+    await scene.hear(scene.followed(fresh, followee));
+    expect(await scene.shown(followee)).toMatchObject({ unread: 1 });
+  });
+});
+
 describe('notifications of a post that is gone', () => {
   let scene: Scene;
   let author: string;

@@ -66,7 +66,7 @@ export class Scene {
   }
 
   /** The next event of an aggregate, as it travels. */
-  event<T extends EventType>(type: T, aggregate: string, actor: string, payload: Payload<T>): DomainEvent {
+  event<T extends EventType>(type: T, aggregate: string, actor: string | null, payload: Payload<T>): DomainEvent {
     const aggregateVersion = (this.#versions.get(aggregate) ?? 0) + 1;
     this.#versions.set(aggregate, aggregateVersion);
     const { version, source } = EVENTS[type];
@@ -83,9 +83,10 @@ export class Scene {
     return this.event('post-unliked', `like:${postId}:${userId}`, userId, { postId, userId });
   }
 
-  followed(followerId: string, followeeId: string): DomainEvent {
+  /** By nobody: one that comes back with an account. */
+  followed(followerId: string, followeeId: string, actor: string | null = followerId): DomainEvent {
     const payload = { followerId, followeeId, followedAt: new Date().toISOString() };
-    return this.event('follow-started', `relation:${followerId}:${followeeId}`, followerId, payload);
+    return this.event('follow-started', `relation:${followerId}:${followeeId}`, actor, payload);
   }
 
   unfollowed(followerId: string, followeeId: string): DomainEvent {

@@ -27,7 +27,9 @@ export async function holdNotified(tx: Tx, events: readonly DomainEvent[]): Prom
  * What others do that concerns somebody, and its end. What ends because an account is being deleted stays, and is not shown while the
  * account is frozen: it goes with the account, or is there again, read as it was, if the account comes back.
  */
-export async function followStarted(tx: Tx, { payload, at }: DomainEvent<'follow-started'>): Promise<void> {
+export async function followStarted(tx: Tx, { payload, at, actor }: DomainEvent<'follow-started'>): Promise<void> {
+  // It came back with an account. So does what was told of it, if it was told and is still kept.
+  if (actor === null) return;
   const { followerId: actorId, followeeId: recipientId } = payload;
   await notify(tx, [{ id: newId(), recipientId, kind: 'follow', actorId, postId: null, at }]);
 }

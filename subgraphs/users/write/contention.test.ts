@@ -162,6 +162,25 @@ function writers(): void {
     expect(told.at(-1)).toEqual({ type: 'account-frozen' });
     expect(await versions(id)).toEqual(told.map((_, n) => n + 1));
   });
+
+  it.each([
+    ['the password was changed', `password_hash = 'another'`],
+    ['all log-ins were ended', 'sessions = sessions + 1'],
+  ])('a deletion for which the password was right does nothing when %s meanwhile', async (what, change) => {
+    const { id } = await person(what.startsWith('all') ? 'thrown_out' : 'changed');
+    const verify: Passwords['verify'] = async (...tried) => {
+      const isRight = await passwords.verify(...tried);
+      await database.query(`UPDATE users SET ${change} WHERE id = $1`, [id]);
+      return isRight;
+    };
+    const parts = { database, throttle, clock, saga: 'orchestrated' as const };
+    const patience = { stepTimeoutMs: 60_000, triesMax: 5 };
+    const meanwhile = Object.create(passwords, { verify: { value: verify } }) as Passwords;
+    await expect(
+      new DeleteAccount({ ...parts, patience, passwords: meanwhile }).run(id, { password }),
+    ).rejects.toMatchObject({ code: 'CONFLICT' });
+    expect(await database.query('SELECT frozen_at FROM users WHERE id = $1', [id])).toEqual([{ frozen_at: null }]);
+  });
 }
 
 function use(opened: Database): void {

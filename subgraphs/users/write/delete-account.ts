@@ -30,8 +30,8 @@ export class DeleteAccount {
     const { database, passwords, throttle, clock, saga, patience } = this.parts;
     const password = readPassword(input.password);
     await throttle.password(viewer);
-    const [known] = await database.query<Pick<UserRow, 'passwordHash' | 'frozenAt'>>(
-      `SELECT password_hash AS "passwordHash", frozen_at AS "frozenAt" FROM users WHERE id = $1 AND deleted_at IS NULL`,
+    const [known] = await database.query<Pick<UserRow, 'passwordHash' | 'frozenAt' | 'sessions'>>(
+      `SELECT password_hash AS "passwordHash", frozen_at AS "frozenAt", sessions FROM users WHERE id = $1 AND deleted_at IS NULL`,
       [viewer],
     );
     if (known === undefined) throw noAccount();
@@ -40,7 +40,13 @@ export class DeleteAccount {
       password !== undefined && (await passwords.verify(known.passwordHash, password, { deadline, line: viewer }));
     if (!right) throw new Failure('FORBIDDEN', 'The password is wrong; the account was not deleted.');
     return database.transaction(async (tx) => {
-      const { handle, version } = await lockAccount(tx, viewer);
+      const { handle, version, passwordHash, sessions } = await lockAccount(tx, viewer);
+      // Whoever was thrown out meanwhile, by a new password or because all log-ins were ended, deletes nothing with what was right before.
+      if (passwordHash !== known.passwordHash || sessions !== known.sessions)
+        throw new Failure(
+          'CONFLICT',
+          'All log-ins were ended in between, and the account was not deleted; log in again.',
+        );
       // A choreographed one that goes back thaws the account first, and the others bring back what they have after that.
       if (await isUnderWay(tx, viewer)) throw new Failure('CONFLICT', GOES_BACK);
       const id = await newDeletionId(tx, viewer, clock());

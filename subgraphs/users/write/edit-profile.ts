@@ -1,6 +1,6 @@
 import type { Database } from '#libs/database';
 import { badInput } from '#libs/failure';
-import { recordEvent } from '#libs/outbox';
+import { foundAsAsked, recordEvent } from '#libs/outbox';
 import type { Clock } from '#libs/telemetry';
 import { cleanAvatarUrl, cleanBio, cleanDisplayName, takeHandle, type Person } from '../user.js';
 import { UserRow } from '../user.entity.js';
@@ -34,7 +34,10 @@ export class EditProfile {
     return database.transaction(async (tx) => {
       const row = await lockAccount(tx, viewer);
       const changed = differing(row, wanted);
-      if (Object.keys(changed).length === 0) return personOf(row);
+      if (Object.keys(changed).length === 0) {
+        await foundAsAsked(tx, `user:${viewer}`);
+        return personOf(row);
+      }
       if (changed.handle !== undefined) await holdHandle(tx, changed.handle, viewer);
       const edited = Object.assign(new UserRow(), row, changed, { version: row.version + 1 });
       await tx.manager.update(UserRow, { id: viewer }, { ...changed, version: edited.version });
