@@ -566,7 +566,7 @@ describe('hedged reads', () => {
       ['closed', 'open'],
     ]);
     // No sign of too much work.
-    expect([...one.upstreams.endpoints].map(({ limit }) => limit.places)).toEqual([16, 16]);
+    expect([...one.upstreams.endpoints].map(({ places }) => places.limit.places)).toEqual([16, 16]);
     const naive = hedging(0, 20);
     expect([await count(10, () => naive.ask(url)), hung.calls]).toEqual([{ ok: 10 }, 15]);
   });
