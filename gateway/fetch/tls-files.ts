@@ -101,9 +101,7 @@ class Renewed extends Dispatcher {
   override close(): Promise<void>;
   override close(done: () => void): void;
   override close(done?: () => void): Promise<void> | void {
-    const closed = this.#now.close();
-    if (done === undefined) return closed;
-    void closed.then(done);
+    return done === undefined ? this.#now.close() : this.#now.close(done);
   }
 
   override destroy(...how: unknown[]): Promise<void> {
