@@ -77,7 +77,8 @@ function replaced(value: unknown, env: Readonly<Record<string, string | undefine
 function interpolated(text: string, env: Readonly<Record<string, string | undefined>>): string {
   return text.replaceAll(VARIABLE, (_, name: string, message?: string, otherwise?: string) => {
     const value = env[name] || otherwise;
-    if (!value) throw new Error(`${name} is missing${message === undefined ? '' : `: ${message}`}`);
+    if (value === undefined || (value === '' && otherwise === undefined))
+      throw new Error(`${name} is missing${message === undefined ? '' : `: ${message}`}`);
     return value;
   });
 }

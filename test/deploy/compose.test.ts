@@ -50,8 +50,13 @@ describe('docker-compose.yml', () => {
     const others = [...text.matchAll(/\$\{([A-Z_]+):-([^}]*)\}/g)].map(
       ([, name, otherwise]) => `# ${name}=${otherwise}`,
     );
-    expect(example.match(/^# [A-Z_]+=.+$/gm)!.sort()).toEqual([...new Set(others)].sort());
-    expect([...variablesOf(text, 'optional')].sort()).toEqual(['RELEASE', 'TRUSTED_PROXIES']);
+    expect(example.match(/^# [A-Z_]+=.*$/gm)!.sort()).toEqual([...new Set(others)].sort());
+    expect([...variablesOf(text, 'optional')].sort()).toEqual([
+      'RELEASE',
+      'SIGNING_KEY_BEFORE',
+      'SIGNING_KEY_NEXT',
+      'TRUSTED_PROXIES',
+    ]);
     for (const name of named) {
       expect(() => readCompose(text, { ...secretsFor(variablesOf(text)), [name]: '' })).toThrow(
         `${name} is missing: see .env.example`,
