@@ -259,7 +259,7 @@ withServer('redis', 'budgets in a Redis Cluster', () => {
     try {
       for (const [node, [key]] of [ofSilent, ofOther].entries())
         do await budget.take(key!);
-        while (!/\d\r/.test(await counted(node, key!)) || /^\$-1/.test(await counted(node, key!)));
+        while ((await counted(node, key!)).startsWith('$-1'));
       const naive = new RateLimiterRedis({ points: 1_000, duration: 600, storeClient, rejectIfRedisNotReady: true });
       const naively = (key: string) => naive.consume(key).catch(() => {});
       while (storeClient.status !== 'ready') await new Promise((go) => setTimeout(go, 5));
