@@ -12,7 +12,15 @@ import {
   recount,
 } from '../../subgraphs/followers/bulk.js';
 import { wholeCount } from '../../subgraphs/followers/relation.counts.js';
-import { loadBlocks, loadEdges, loadPeople, loadPosts } from '../../subgraphs/posts/bulk.js';
+import {
+  loadBlocks,
+  loadEdges,
+  loadLikes,
+  loadPeople,
+  loadPosts,
+  recount as recountPosts,
+} from '../../subgraphs/posts/bulk.js';
+import { wholeCount as wholePostCount } from '../../subgraphs/posts/post.counts.js';
 import { loadUsers } from '../../subgraphs/users/bulk.js';
 import type { Progress } from '../seed/progress.js';
 import { seenAcrossBlocks, watchBlocks } from './block-watch.js';
@@ -103,11 +111,19 @@ function showsAt({ size, quick, whole, seed, controls, freezeMs }: Setup, place:
   return shows;
 }
 
-function killed(saga: Saga, { begun, done, reverted, halfDone, astray, kills, seen }: Outcome): Omit<Row, 'place'> {
+function killed(
+  saga: Saga,
+  { begun, done, reverted, halfDone, astray, kills, seen, miscounted }: Outcome,
+): Omit<Row, 'place'> {
   return {
     claim: `deleted by the ${saga} saga, killed at ${kills} points`,
     over: `${begun} accounts (${done} gone, ${reverted} brought back)`,
-    figures: zeros({ 'half done': halfDone, 'ended the other way': astray, 'seen across a block': seen }),
+    figures: zeros({
+      'half done': halfDone,
+      'ended the other way': astray,
+      'seen across a block': seen,
+      miscounted,
+    }),
   };
 }
 
@@ -173,6 +189,8 @@ interface Outcome {
   readonly twice: number;
   /** Times at which a post was to be seen by whom its author blocks. */
   readonly seen: number;
+  /** Counts of likes, replies, followers and followees, of anybody, that are not the number of their rows. */
+  readonly miscounted: number;
   readonly messages: number;
   readonly p50Ms: number;
 }
@@ -272,7 +290,10 @@ interface Account {
   readonly fails: boolean;
 }
 
-/** Accounts that follow those who stay, and block one more of them. Every fifth cannot be parted from whom it follows. */
+/**
+ * Accounts that follow those who stay and are followed by them, block one more of them, and of whose posts one answers a post of
+ * theirs, which they like. Every fifth cannot be parted from whom it follows.
+ */
 async function layOut(stores: Stores, { accounts: least, points, naive, calm }: Plan): Promise<readonly Account[]> {
   const accounts = least + SPARE_PER_KILL * points.length;
   const now = Date.now() - 86_400_000;
@@ -295,7 +316,12 @@ async function layOut(stores: Stores, { accounts: least, points, naive, calm }: 
   await loadPeople(stores.posts, ids);
   await loadFollowersPeople(stores.followers, ids);
   // Only those who stay are followed and follow: whoever comes back finds them all.
-  const follows = people.flatMap((id) => staying.map((other) => ({ followerId: id, followeeId: other })));
+  const follows = people.flatMap((id) =>
+    staying.flatMap((other) => [
+      { followerId: id, followeeId: other },
+      { followerId: other, followeeId: id },
+    ]),
+  );
   await loadEdges(stores.posts, follows);
   await loadFollows(
     stores.followers,
@@ -305,6 +331,8 @@ async function layOut(stores: Stores, { accounts: least, points, naive, calm }: 
   await loadBlocks(stores.posts, blocks);
   await loadFollowersBlocks(stores.followers, blocks);
   await recount(stores.followers);
+  const liked = { id: newId({ now }), authorId: staying[0]!, createdAt: new Date(now).toISOString() };
+  await loadPosts(stores.posts, [{ ...liked, body: 'stays', inReplyToId: null }]);
   await loadPosts(
     stores.posts,
     people.flatMap((authorId, nth) =>
@@ -313,13 +341,15 @@ async function layOut(stores: Stores, { accounts: least, points, naive, calm }: 
         authorId,
         body: `secret of ${nth}`,
         createdAt: new Date(now + 1_000 * nth + post).toISOString(),
-        inReplyToId: null,
+        inReplyToId: post === 0 ? liked.id : null,
       })),
     ),
   );
-  await stores.posts.query(
-    `UPDATE people SET post_count = (SELECT count(*) FROM posts WHERE author_id = people.id AND state = 'published')`,
+  await loadLikes(
+    stores.posts,
+    people.map((userId) => ({ postId: liked.id, userId })),
   );
+  await recountPosts(stores.posts);
   await watchBlocks(
     stores.posts,
     people.map((author) => ({ author, from: blockedId })),
@@ -359,11 +389,15 @@ async function compared(stores: Stores, people: readonly Account[], plan: Plan):
       counted: number;
       edges: number;
       blocks: number;
+      likes: number;
+      liked: number;
     }>(
       `SELECT (SELECT count(*)::int FROM posts WHERE author_id = $1 AND state = 'published' AND body <> '') AS visible,
+         (SELECT count(*)::int FROM likes WHERE user_id = $1) AS likes,
+         (SELECT count(*)::int FROM likes WHERE user_id = $1 AND liked AND NOT withdrawn) AS liked,
          (SELECT count(*)::int FROM post_events e JOIN posts p ON p.id = e.post_id
           WHERE p.author_id = $1 AND e.fact ->> 'body' <> '') AS told,
-         (SELECT count(*)::int FROM follow_edges WHERE follower_id = $1) AS edges,
+         (SELECT count(*)::int FROM follow_edges WHERE $1 IN (follower_id, followee_id)) AS edges,
          (SELECT count(*)::int FROM block_edges WHERE blocker_id = $1) AS blocks,
          state, post_count AS counted FROM people WHERE id = $1`,
       [id],
@@ -375,7 +409,7 @@ async function compared(stores: Stores, people: readonly Account[], plan: Plan):
       state: string;
       counted: number;
     }>(
-      `SELECT (SELECT count(*)::int FROM follows WHERE follower_id = $1) AS follows,
+      `SELECT (SELECT count(*)::int FROM follows WHERE $1 IN (follower_id, followee_id)) AS follows,
          (SELECT count(*)::int FROM blocks WHERE blocker_id = $1) AS blocks,
          (SELECT count(*)::int FROM parted WHERE owner_id = $1) AS parted,
          state, ${wholeCount('following', 'people')} AS counted FROM people WHERE user_id = $1`,
@@ -386,7 +420,7 @@ async function compared(stores: Stores, people: readonly Account[], plan: Plan):
       post?.state === 'deleted' &&
       post.visible === 0 &&
       (post.told === 0 || plan.naive === true) &&
-      (post.edges + post.blocks === 0 || plan.naive === true) &&
+      (post.edges + post.blocks + post.likes === 0 || plan.naive === true) &&
       follow?.state === 'gone' &&
       follow.follows + follow.parted + follow.counted === 0 &&
       (follow.blocks === 0 || plan.naive === true);
@@ -395,10 +429,11 @@ async function compared(stores: Stores, people: readonly Account[], plan: Plan):
       post?.state === 'registered' &&
       post.visible === POSTS_EACH &&
       post.counted === POSTS_EACH &&
-      post.edges === FOLLOWS_EACH &&
+      post.edges === 2 * FOLLOWS_EACH &&
+      post.liked === 1 &&
       post.blocks === 1 &&
       follow?.state === 'active' &&
-      follow.follows === FOLLOWS_EACH &&
+      follow.follows === 2 * FOLLOWS_EACH &&
       follow.blocks === 1 &&
       follow.counted === FOLLOWS_EACH &&
       follow.parted === 0;
@@ -426,9 +461,33 @@ async function compared(stores: Stores, people: readonly Account[], plan: Plan):
     astray,
     twice: again?.twice ?? 0,
     seen: await seenAcrossBlocks(stores.posts),
+    miscounted: await miscountedIn(stores),
     messages: Math.round((messages / begun) * 10) / 10,
     p50Ms: Math.round(time?.p50 ?? 0),
   };
+}
+
+async function miscountedIn({ posts, followers }: Stores): Promise<number> {
+  const wrong = async (store: Database, counts: readonly string[]): Promise<number> => {
+    const [row] = await store.query<{ wrong: number }>(
+      `SELECT count(*)::int AS wrong FROM (${counts.join(' UNION ALL ')}) AS each WHERE says <> counted`,
+    );
+    return row!.wrong;
+  };
+  const of = (table: string, says: string, rows: string): string =>
+    `SELECT ${says} AS says, (SELECT count(*)::int FROM ${rows}) AS counted FROM ${table}`;
+  const ofPost = (count: 'likes' | 'replies', rows: string) => of('posts p', wholePostCount(count, 'p'), rows);
+  const ofPerson = (count: 'followers' | 'following', rows: string) => of('people', wholeCount(count, 'people'), rows);
+  return (
+    (await wrong(posts, [
+      ofPost('likes', 'likes WHERE post_id = p.id AND liked'),
+      ofPost('replies', `posts r WHERE r.in_reply_to_id = p.id AND r.state = 'published'`),
+    ])) +
+    (await wrong(followers, [
+      ofPerson('followers', 'follows WHERE followee_id = people.user_id'),
+      ofPerson('following', 'follows WHERE follower_id = people.user_id'),
+    ]))
+  );
 }
 
 /** While no worker has them: an embedded database is one process's. */
