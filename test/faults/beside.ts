@@ -47,6 +47,9 @@ async function signUp(graph: Talking, handle: string): Promise<Somebody> {
   return logIn(graph, handle);
 }
 
+/** What is liked is a notification each, of which the oldest beyond 500 are forgotten, by chance. */
+const WRITTEN_MAX = 400;
+
 /** Over HTTP, as people do: each round of reads is as before, and each round of writes is in all models at the end. */
 export class WritesAndReads extends Load {
   rounds = 0;
@@ -66,7 +69,7 @@ export class WritesAndReads extends Load {
 
   override async some(): Promise<void> {
     const { writer, fan, written } = this.cast;
-    if (this.rounds % 5 === 0) {
+    if (this.rounds % 5 === 0 && written.length < WRITTEN_MAX) {
       const post = await publish(this.as(writer), `number ${written.length}`);
       written.push(post);
       await act(this.as(fan), 'likePost', post);
