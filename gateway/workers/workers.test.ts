@@ -496,7 +496,7 @@ describe('workers', () => {
     mkdirSync(deadly);
     const code = join(folder, 'ends-who-builds.mjs');
     writeFileSync(code, ENDS_WHO_BUILDS);
-    const { program } = await start({
+    const { program, port } = await start({
       NODE_OPTIONS: `--import ${pathToFileURL(code).href}`,
       ENDS_WHO_BUILDS: deadly,
     });
@@ -504,8 +504,16 @@ describe('workers', () => {
     const kill = (many: number): void => {
       for (let n = 0; n < many; n += 1) writeFileSync(join(deadly, String(n)), '');
     };
+    const allAreThere = (): Promise<void> =>
+      until(() =>
+        ask(port, '/health/ready').then(
+          ({ status }) => status === 200,
+          () => false,
+        ),
+      );
     const served = count('All workers serve the supergraph');
     for (const round of [1, 2]) {
+      await allAreThere();
       // As many as there are workers, by one offer.
       kill(WORKERS);
       writeFileSync(file, `${tiny.sdl}\n# deadly ${round}\n`);
@@ -514,6 +522,7 @@ describe('workers', () => {
     const given = (): number => count('a worker ended while it built it');
     const before = given();
     expect(before).toBeGreaterThanOrEqual(2);
+    await allAreThere();
     kill(100);
     writeFileSync(file, `${tiny.sdl}\n# deadly 3\n`);
     await until(() => given() > before);

@@ -480,7 +480,13 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
       ]);
       // The inbox is not even asked.
       const ME = '{ me { id } }';
-      const statements = async (run: () => Promise<unknown>) => (await world.count(run)).statements['users'] ?? 0;
+      // The fewest of several: the consumer that is held back tries again now and then, and is counted too.
+      const statements = async (run: () => Promise<unknown>): Promise<number> => {
+        let fewest = Infinity;
+        for (let tries = 0; tries < 5; tries += 1)
+          fewest = Math.min(fewest, (await world.count(run)).statements['users'] ?? 0);
+        return fewest;
+      };
       const plain = await statements(() => ask(other, a, ME));
       expect(await statements(async () => expect((await read(ME)).errors).toEqual([]))).toBeLessThanOrEqual(plain);
       await users.query('COMMIT');
