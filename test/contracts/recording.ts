@@ -44,7 +44,8 @@ export function normalised<T>(value: T, isKnown: (id: string) => boolean, starte
       return Object.fromEntries(Object.entries(part).map(([name, item]) => [name, walk(item, name)]));
     if (typeof part !== 'string') return part;
     if (key === 'token') return '<token>';
-    if (INSTANT.test(part) && Date.parse(part) >= started) return '<instant>';
+    // A store that was laid out before all tests has trending posts of then.
+    if (INSTANT.test(part) && (Date.parse(part) >= started || key === 'asOf')) return '<instant>';
     return ID.test(part) && !isKnown(part) ? nameOf(part) : part;
   };
   return walk(value) as T;
