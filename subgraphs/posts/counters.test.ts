@@ -109,7 +109,26 @@ it('where everybody would wait for it, a look is at a hundred rows, and reconcil
     return steps;
   };
   expect(await stepsOf(undefined)).toEqual([all]);
-  expect(await stepsOf(0.001)).toEqual(Array(all).fill(1));
+  expect(await stepsOf(0.001)).toEqual([...Array<number>(Math.floor(all / 20)).fill(20), all % 20].filter(Boolean));
+});
+
+it('reconcile looks at no fewer rows because its turn comes late', async () => {
+  const { database } = scene;
+  const [counted] = postsCounted.filter(({ table }) => table === 'people') as [Counted];
+  await loadPeople(
+    database,
+    Array.from({ length: 250 }, () => newId()),
+  );
+  const [stepMs, waitMs] = [200, 220];
+  const wait = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, waitMs));
+  const busy: Pick<Database, 'query' | 'transaction'> = {
+    query: (...statement) => wait().then(() => database.query(...statement)),
+    transaction: (work) => wait().then(() => database.transaction(work)),
+  };
+  const steps: number[] = [];
+  await reconcile(busy, counted, { mend: false, stepMs, onStep: (rows) => void steps.push(rows) });
+  expect(Math.max(...steps)).toBeGreaterThan(20);
+  expect(steps.length).toBeLessThan(Math.floor((await rowsOf(database, counted)) / 20));
 });
 
 it('trending posts go by the counts that answer', async () => {
