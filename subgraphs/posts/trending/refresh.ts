@@ -99,12 +99,13 @@ export function refreshOldView(database: Database, withinMs = REFRESH_MS_MAX): P
        FROM read_models WHERE name = 'trending'`,
     );
     if (!view?.due) return false;
-    await tx.query(`UPDATE read_models SET refreshed_at = now() WHERE name = 'trending'`);
     // Embedded there is no other program to keep it young for, and everybody would wait for a week of posts, 0.4 s for 100,000.
-    if (database.kind === 'embedded' && !(await namesWhoIsGone(tx))) return false;
+    const isMade = database.kind === 'server' || (await namesWhoIsGone(tx));
     const beside = database.kind === 'server' ? 'CONCURRENTLY' : '';
-    await tx.query(`REFRESH MATERIALIZED VIEW ${beside} trending_posts`, [], withinMs);
-    return true;
+    if (isMade) await tx.query(`REFRESH MATERIALIZED VIEW ${beside} trending_posts`, [], withinMs);
+    // Only now: a rebuild, and its switch, would wait for the row as long as that takes.
+    await tx.query(`UPDATE read_models SET refreshed_at = now() WHERE name = 'trending'`);
+    return isMade;
   });
 }
 

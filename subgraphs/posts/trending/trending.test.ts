@@ -531,6 +531,35 @@ withServer('postgres', 'trending posts that are made anew while others read them
     });
   });
 
+  it('hold no row of a rebuild while the view of programs of before is made (control: once it is made they do)', async () => {
+    await database.query(`UPDATE read_models SET refreshed_at = NULL WHERE name = 'trending'`);
+    const held: [string, number][] = [];
+    const watched = {
+      kind: database.kind,
+      transaction: (work: (tx: Tx) => Promise<boolean>) =>
+        database.transaction((tx) =>
+          work({
+            ...tx,
+            async query(...statement) {
+              const rows = await tx.query<never>(...statement);
+              const free = await database.query(
+                `SELECT FROM read_models WHERE name = 'trending' FOR NO KEY UPDATE SKIP LOCKED`,
+              );
+              held.push([statement[0].split(' ')[0]!, 1 - free.length]);
+              return rows;
+            },
+          }),
+        ),
+    } as unknown as Database;
+    expect(await refreshOldView(watched)).toBe(true);
+    expect(held).toEqual([
+      ['SELECT', 0],
+      ['REFRESH', 0],
+      ['UPDATE', 1],
+    ]);
+    expect(await refreshOldView(database)).toBe(false);
+  });
+
   /** Somebody likes the post each time between what a slice is made of and what it is compared with. */
   const likedMeanwhile = (): Pick<Database, 'query' | 'transaction'> => ({
     query: (...statement) => database.query(...statement),
