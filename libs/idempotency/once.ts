@@ -2,10 +2,13 @@ import type { Database, Recorded, Tx } from '#libs/database';
 import { Failure } from '#libs/failure';
 import type { Key } from './key.js';
 
-/** What a write answered, and what it wrote. */
+/** What a write answered, and by which events it is known. */
 export interface Done<T> {
   readonly answer: T;
+  /** Recorded by this transaction, so by this process. */
   readonly wrote: readonly Recorded[];
+  /** Recorded before, by whichever process: one that was killed may not have dropped what was stale. */
+  readonly found: readonly Recorded[];
   /** It was done before. */
   readonly again: boolean;
 }
@@ -37,15 +40,11 @@ export class Once {
     const done = await database.transaction(async (tx) => {
       if (!(await this.#begin(tx))) return this.#before<T>(tx);
       const answer = await work(tx);
-      const wrote = [...tx.events, ...tx.found].map(({ source, aggregate, aggregateVersion }) => ({
-        source,
-        aggregate,
-        aggregateVersion,
-      }));
+      const [wrote, found] = [placesOf(tx.events), placesOf(tx.found)];
       // Who signs up is somebody by now, also where somebody else's log-in sent it.
       const person = tx.events.find(({ actor }) => actor !== null)?.actor ?? this.#person;
-      await this.#keep(tx, JSON.stringify({ answer, wrote }), person);
-      return { answer, wrote, again: false };
+      await this.#keep(tx, JSON.stringify({ answer, wrote: [...wrote, ...found] }), person);
+      return { answer, wrote, found, again: false };
     });
     this.#nth += 1;
     return done;
@@ -95,12 +94,16 @@ export class Once {
   }
 
   async #look<T>(database: Pick<Database, 'query'>): Promise<Done<T> | undefined> {
-    const rows = await database.query<{ field: string; payload: string; done: Omit<Done<T>, 'again'> }>(
+    const rows = await database.query<{ field: string; payload: string; done: Pick<Done<T>, 'answer' | 'wrote'> }>(
       'SELECT field, payload, done FROM idempotency_keys WHERE name = $1',
       [this.#key.name],
     );
     if (rows.some(({ payload }) => payload !== this.#key.payload)) throw new Failure('IDEMPOTENCY_KEY_REUSED');
     const row = rows.find(({ field }) => field === this.#place);
-    return row && { answer: row.done.answer, wrote: row.done.wrote, again: true };
+    return row && { answer: row.done.answer, wrote: [], found: row.done.wrote, again: true };
   }
+}
+
+function placesOf(events: readonly Recorded[]): Recorded[] {
+  return events.map(({ source, aggregate, aggregateVersion }) => ({ source, aggregate, aggregateVersion }));
 }

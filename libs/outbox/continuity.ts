@@ -148,7 +148,10 @@ export class Continuity {
       return true;
     }
     // A lease ends with it: what was added and not marked by now will not be.
-    const count = await publishAgain(this.#database, undefined, range);
+    // Another relay's life is taken as it is: all that this one may have told the lost one is unpublished then. So is its number of
+    // batches, by the lease: whoever has the range next would take the other one's for another loss.
+    const another = found !== undefined && found.life !== known.life;
+    const count = await publishAgain(this.#database, undefined, range, another ? found.batches : undefined);
     if (count > 0)
       this.#logger.warn(
         { source: this.#source, range, count },
@@ -156,8 +159,6 @@ export class Continuity {
           ? 'The stream was told more than this database has; what is retained is published again'
           : 'The stream has lost events; what is retained is published again',
       );
-    // Another relay's life is taken as it is: all that this one may have told the lost one is unpublished now.
-    const another = found !== undefined && found.life !== known.life;
     this.#known = another ? found : await marks.begin(this.#source, range, found, known.batches);
     this.#life = this.#known.life;
     return false;

@@ -9,6 +9,7 @@ import { withServer } from '../../test/servers/needs.js';
 import { startRedis, type RedisServer } from '../../test/servers/redis.js';
 import { publishAgain, Relay, type Stream } from './index.js';
 import { RedisStream } from './redis-stream.js';
+import { LeaseLost } from './stream.js';
 import { event, openScene, record, tell, type Scene } from './scene.contract.js';
 import { gate, numbers } from './stream.contract.js';
 
@@ -496,6 +497,47 @@ withServer(['postgres', 'redis'], 'relays that share an outbox', (url) => {
       await next.settled(20_000);
       expect(await onTheStream()).toEqual(['1:1', '2:1', '3:1']);
     });
+  });
+
+  it('a life that another relay began is gone on with, by its number of batches: it is no second loss', async () => {
+    const one = relay();
+    for (const version of [1, 2]) {
+      await tell(scene.users, [[1, version]]);
+      await one.settled(20_000);
+    }
+    await redis.hset(`${KEY}:mark`, { life: 'another', batches: 7 });
+    await eventually(async () => (await redis.xlen(KEY)) === 4);
+    await one.settled(20_000);
+    expect(await redis.hmget(`${KEY}:mark`, 'life', 'batches')).toEqual(['another', '8']);
+    expect(await onTheStream()).toEqual(['1:1', '1:2', '1:1', '1:2']);
+  });
+
+  it('where one range is another’s by now, nothing is taken anew before the looks at the others are over', async () => {
+    let [isArmed, isLooking, tooEarly, taken] = [false, false, 0, 0];
+    const looked = through({
+      marks: {
+        ...stream.marks,
+        take: (...range) => {
+          if (isLooking) tooEarly += 1;
+          taken += 1;
+          return stream.marks.take(...range);
+        },
+        read: async (source, lease) => {
+          if (!isArmed) return stream.marks.read(source, lease);
+          if (lease.range.nth === 0) throw new LeaseLost(source, lease.token);
+          [isArmed, isLooking] = [false, true];
+          await new Promise((resolve) => setTimeout(resolve, 1_000));
+          isLooking = false;
+          return stream.marks.read(source, lease);
+        },
+      },
+    });
+    const one = relay({ stream: looked, ranges: 2 });
+    await tell(scene.users, [[1, 1]]);
+    await one.settled(20_000);
+    [isArmed, taken] = [true, 0];
+    await eventually(async () => !isArmed && !isLooking && taken > 0);
+    expect(tooEarly).toBe(0);
   });
 
   it('one whose batch comes to the stream only after it had asked for it goes on with the next', async () => {

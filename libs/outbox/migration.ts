@@ -69,7 +69,8 @@ export class DropsDueMigration implements MigrationInterface {
 
 /**
  * How many batches of a range the stream was given: see continuity.ts. Programs of before neither write nor read it, here and in the
- * stream, so the two agree while such programs publish too.
+ * stream, so the two agree while such programs publish too. But for one that finds a stream that has lost events: it begins that anew and
+ * leaves the number that it finds there, mostly none, which a program of this version takes for one more loss: all is published once more.
  */
 export class RelayBatchesMigration implements MigrationInterface {
   readonly name = 'RelayBatches1700000000005';

@@ -51,13 +51,13 @@ export async function recordEvents<T extends EventType>(tx: Tx, events: readonly
 /**
  * For a write that found all as asked: whoever repeats one whose answer was lost is shown what it brought about, as if it was written
  * now. So the last event of the aggregate is named, as far as the outbox retains it; what was loaded in bulk has none, and nobody
- * would ever hear of it.
+ * would ever hear of it. Of an aggregate that several people write, only what `actor` wrote is named: each can read what they are told.
  */
-export async function foundAsAsked(tx: Tx, aggregate: string): Promise<void> {
+export async function foundAsAsked(tx: Tx, aggregate: string, actor?: string): Promise<void> {
   const rows = await tx.query<Recorded>(
     `SELECT source, aggregate, aggregate_version AS "aggregateVersion" FROM outbox
-     WHERE aggregate = $1 ORDER BY aggregate_version DESC LIMIT 1`,
-    [aggregate],
+     WHERE aggregate = $1 AND ($2::uuid IS NULL OR actor = $2) ORDER BY aggregate_version DESC LIMIT 1`,
+    [aggregate, actor ?? null],
   );
   tx.found.push(...rows);
 }

@@ -156,11 +156,13 @@ export class Relay {
     if (held.length === 0) return false;
     const rows = await this.#read(held.map(({ range }) => range.nth));
     if (rows.length === 0) {
-      const holding = await Promise.all(held.map((one) => one.holds())).catch((error: unknown) => {
-        throw this.#forget(error);
-      });
-      if (holding.includes(false)) this.#leases.doubt();
-      return holding.includes(false);
+      // All of them are over before anything is forgotten: one that went on would repair what its successor looks at.
+      const looks = await Promise.allSettled(held.map((one) => one.holds()));
+      const isLacking = looks.some((look) => look.status === 'fulfilled' && !look.value);
+      if (isLacking) this.#leases.doubt();
+      const failed = looks.find((look) => look.status === 'rejected');
+      if (failed !== undefined) throw this.#forget(failed.reason);
+      return isLacking;
     }
     crashPoint('relay:read');
     const outcomes = await Promise.allSettled(

@@ -35,17 +35,18 @@ export async function cleanOutbox(database: Database, keepMs: number, atOnce = A
  * Has what is retained published again, for a stream that lost it; all of it, or what was published in the last `sinceMs`, or
  * of one range. In small statements but in one transaction: a relay that saw the later half of an aggregate only would reorder
  * it. It ends the relays' leases, so what a relay has in hand meanwhile is not marked: it is told again with the rest. A relay that is
- * marking holds its leases for that, and is waited for.
+ * marking holds its leases for that, and is waited for. `batches`: how many the stream says that it was given of the range, from here on.
  */
-export function publishAgain(database: Database, sinceMs?: number, range?: Range): Promise<number> {
+export function publishAgain(database: Database, sinceMs?: number, range?: Range, batches?: number): Promise<number> {
   return database.transaction(async (tx) => {
     await tx.query(
       `WITH ended AS (
          SELECT ranges, nth FROM relay_leases WHERE $1::int IS NULL OR (nth = $1 AND ranges = $2::int)
          ORDER BY ranges, nth FOR UPDATE)
-       UPDATE relay_leases AS lease SET again = nextval('relay_token'), token = nextval('relay_token'), until = '-infinity'
+       UPDATE relay_leases AS lease SET again = nextval('relay_token'), token = nextval('relay_token'), until = '-infinity',
+         batches = coalesce($3::bigint, batches)
        FROM ended WHERE lease.ranges = ended.ranges AND lease.nth = ended.nth`,
-      [range?.nth ?? null, range?.of ?? null],
+      [range?.nth ?? null, range?.of ?? null, batches ?? null],
     );
     let after = '0';
     for (let count = 0; ;) {

@@ -1,4 +1,5 @@
 import type { Database } from '#libs/database';
+import { Failure } from '#libs/failure';
 import type { Gauge, Logger } from '#libs/telemetry';
 import { CHUNK, look, lookAgain, NIL, nextKey, type Counted, type Drift } from './reconcile.js';
 
@@ -89,6 +90,7 @@ export class DriftWatch {
       this.#rows = Math.min(rowsMax, limit * 4);
       return this.#goOn(rows < limit ? undefined : last);
     } catch (error) {
+      if (!tookTooLong(error)) throw error;
       this.#rows = Math.max(1, Math.floor(limit / 4));
       // A single row that takes too long is passed over: the others are to be looked at.
       if (limit === 1) this.#goOn(await nextKey(database, one, this.#after));
@@ -109,7 +111,7 @@ export class DriftWatch {
         still = new Set(drift.map(nameOf).filter((name) => still.has(name)));
         this.#rowsAgain = Math.min(rowsMax, this.#rowsAgain * 4);
       } catch (error) {
-        this.#rowsAgain = Math.max(1, Math.floor(this.#rowsAgain / 4));
+        if (tookTooLong(error)) this.#rowsAgain = Math.max(1, Math.floor(this.#rowsAgain / 4));
         logger.warn({ err: error }, 'Wrong counts could not be looked at again');
       }
       // They go behind the others, which have their turn first; not before it is known: whoever reads the gauge meanwhile sees them.
@@ -137,6 +139,11 @@ export class DriftWatch {
     if (last === undefined) this.#table = (this.#table + 1) % this.#parts.counted.length;
     return last === undefined && this.#table === 0;
   }
+}
+
+/** The statement itself. Who waited for a connection in vain has looked at nothing, and fewer rows would not come sooner. */
+function tookTooLong(error: unknown): boolean {
+  return error instanceof Failure && error.code === 'SUBGRAPH_TIMEOUT';
 }
 
 function nameOf({ count, key }: Drift): string {

@@ -31,6 +31,13 @@ export interface Drift {
   readonly counted: number;
 }
 
+interface Looked {
+  /** The last key that was looked at. */
+  readonly last: string | undefined;
+  readonly rows: number;
+  readonly drift: Drift[];
+}
+
 type Store = Pick<Database, 'query' | 'transaction'>;
 
 interface Options {
@@ -44,6 +51,8 @@ interface Options {
 
 /** Rows of one statement. */
 export const CHUNK = 1_000;
+/** Of a step that is to be short, at least: a row each would come to nothing, and each waits for its turn. */
+const ROWS_MIN = 20;
 
 /**
  * Compares every kept count with COUNT(*). Both are read by one statement, so at one moment, and whoever changes the rows changes the
@@ -56,18 +65,31 @@ export async function reconcile(
   { mend, onStep, stepMs }: Options,
 ): Promise<Drift[]> {
   const found: Drift[] = [];
-  const size = new StepSize(CHUNK, stepMs);
+  const size = new StepSize(CHUNK, stepMs, undefined, ROWS_MIN);
   for (let after: string | undefined = NIL; after !== undefined;) {
     const limit = size.keys;
-    const since = performance.now();
-    const { last, rows, drift } = await look(database, counted, after, limit);
-    size.took(performance.now() - since, rows);
+    const { last, rows, drift } = await step(database, counted, { after, limit, size, isTimed: stepMs !== undefined });
     found.push(...drift);
     if (mend && drift.length > 0) await correct(database, counted, keysOf(drift));
     if (rows > 0) await onStep?.(rows);
     after = rows < limit ? undefined : last;
   }
   return found;
+}
+
+/** Timed, its connection is there before it begins: the wait for it is no part of the time. */
+function step(
+  database: Store,
+  counted: Counted,
+  { after, limit, size, isTimed }: { after: string; limit: number; size: StepSize; isTimed: boolean },
+): Promise<Looked> {
+  if (!isTimed) return look(database, counted, after, limit);
+  return database.transaction(async (tx) => {
+    const since = performance.now();
+    const looked = await look(tx, counted, after, limit);
+    size.took(performance.now() - since, looked.rows);
+    return looked;
+  });
 }
 
 export async function rowsOf(database: Database, { table }: Counted): Promise<number> {
@@ -84,11 +106,11 @@ export async function nextKey(database: Database, { table, key }: Counted, after
 }
 
 export async function look(
-  database: Store,
+  database: Pick<Store, 'query'>,
   counted: Counted,
   after: string,
   limit = CHUNK,
-): Promise<{ last: string | undefined; rows: number; drift: Drift[] }> {
+): Promise<Looked> {
   const { key } = counted;
   return lookAt(database, counted, `WHERE ${key} > $1 ORDER BY ${key} LIMIT ${limit}`, after);
 }
@@ -99,11 +121,11 @@ export async function lookAgain(database: Store, counted: Counted, keys: readonl
 }
 
 async function lookAt(
-  database: Store,
+  database: Pick<Store, 'query'>,
   { model, table, key, counts }: Counted,
   which: string,
   parameter: unknown,
-): Promise<{ last: string | undefined; rows: number; drift: Drift[] }> {
+): Promise<Looked> {
   const columns = Object.values(counts).map(
     ({ column, pending = '0', rows }, nth) =>
       `(${answering(model, 't', column)} + (${pending}))::int AS says_${nth}, (${rows})::int AS counted_${nth}`,

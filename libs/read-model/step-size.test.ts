@@ -20,6 +20,8 @@ it('where nobody waits a step has what the model does at once', () => {
 it('else it begins with one key, and grows to what fits, or to a fourth of what the model does at once', () => {
   expect(steps(new StepSize(200, 25), () => 1, 7).map(({ keys }) => keys)).toEqual([1, 2, 4, 8, 16, 25, 25]);
   expect(steps(new StepSize(200, 25), () => 0, 8).map(({ keys }) => keys)).toEqual([1, 2, 4, 8, 16, 32, 50, 50]);
+  // What waited for its turn each time, and told that as well, would never have more than the least.
+  expect(steps(new StepSize(1_000, 200, undefined, 20), () => 11, 3).map(({ keys }) => keys)).toEqual([20, 20, 20]);
   // A key is not divided.
   expect(steps(new StepSize(200, 25), () => 90, 3).map(({ keys }) => keys)).toEqual([1, 1, 1]);
 });

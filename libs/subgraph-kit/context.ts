@@ -33,6 +33,8 @@ export interface RequestContext {
   behind?: ReadonlySet<string> | undefined;
   /** What this request has written so far; told to the gateway. */
   readonly wrote: Write[];
+  /** What it has found written as it asked; told to the gateway as well. Another process may have written it, and this one's caches know nothing of it. */
+  readonly found: Write[];
 }
 
 /** The person who asks, where a field needs one. */

@@ -79,6 +79,7 @@ export class Door {
         upTo,
         fresh: asksPastCaches(request.headers['cache-control']),
         wrote: [],
+        found: [],
       });
     } catch (error) {
       this.#count(error);

@@ -88,9 +88,10 @@ export function readYourWrites(options: ReadYourWrites): ApolloServerPlugin<Requ
             response.body.singleResult.extensions = { tributary: { events: told } };
           if (wasBrought || (missing.length > 0 && mayAskAgain))
             response.http.headers.set(BEHIND_HEADER, writesText(missing));
-          if (contextValue.wrote.length === 0) return;
-          caughtUp.wrote(contextValue.wrote);
-          response.http.headers.set(WROTE_HEADER, writesText(contextValue.wrote));
+          const { wrote, found } = contextValue;
+          if (wrote.length > 0) caughtUp.wrote(wrote);
+          if (wrote.length + found.length > 0)
+            response.http.headers.set(WROTE_HEADER, writesText([...wrote, ...found]));
         },
       };
     },
@@ -166,7 +167,7 @@ export function writingFor(whole: Database, context: RequestContext): Writable {
     async transaction(work) {
       if (context.once !== undefined) return told(context, await context.once.transaction(database, work));
       let wrote: readonly Recorded[] = [];
-      let again = false;
+      let found: readonly Recorded[] = [];
       let isWritten = false;
       const { call } = context;
       try {
@@ -174,12 +175,11 @@ export function writingFor(whole: Database, context: RequestContext): Writable {
           isWritten = false;
           if (call !== undefined && !context.writes) await takeForWriting(tx, call);
           const done = await work(tx);
-          wrote = [...tx.events, ...tx.found];
-          again = tx.found.length > 0;
+          [wrote, found] = [tx.events, tx.found];
           isWritten = true;
           return done;
         });
-        return told(context, { answer, wrote, again });
+        return told(context, { answer, wrote, found, again: false });
       } finally {
         // Also where the answer to COMMIT was lost: what comes next in this call would be held for a call that was sent once more.
         if (isWritten) context.writes = true;
@@ -197,11 +197,12 @@ export interface Writable extends Pick<Database, 'query' | 'transaction'> {
 }
 
 /** Whoever has lost an answer has lost the token of what it wrote as well. */
-function told<T>(context: RequestContext, { answer, wrote, again }: Done<T>): T {
+function told<T>(context: RequestContext, { answer, wrote, found, again }: Done<T>): T {
   const at = Math.floor(Date.now() / 1_000);
-  for (const { source, aggregate, aggregateVersion: version } of wrote)
-    context.wrote.push({ source, aggregate, version, at });
+  const writeOf = ({ source, aggregate, aggregateVersion: version }: Recorded) => ({ source, aggregate, version, at });
+  context.wrote.push(...wrote.map(writeOf));
+  context.found.push(...found.map(writeOf));
   // Who wrote it may have been killed before it dropped what was stale.
-  if (again) context.fresh = true;
+  if (again || found.length > 0) context.fresh = true;
   return answer;
 }

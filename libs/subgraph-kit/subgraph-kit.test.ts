@@ -230,7 +230,7 @@ describe('a crowd of readers to whom the same events are brought', () => {
     const read = () =>
       server.executeOperation(
         { query: '{ a }', extensions: { tributary: { events: [event] } } },
-        { contextValue: { viewer, requestId: 'r', upTo: [write], fresh: false, wrote: [] } },
+        { contextValue: { viewer, requestId: 'r', upTo: [write], fresh: false, wrote: [], found: [] } },
       );
     const answers = await Promise.all(Array.from({ length: 10 }, read));
     expect(answers.map(({ body }) => body.kind === 'single' && body.singleResult.data)).toEqual(

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Database, Tx } from '#libs/database';
+import { Failure } from '#libs/failure';
 import { newId } from '#libs/identity';
 import { countersModel, DriftWatch, rebuild, reconcile, rowsOf, type Count, type Counted } from '#libs/read-model';
 import { silent } from '#libs/telemetry';
@@ -78,6 +79,37 @@ it('a count that is wrong is on a gauge when its row is looked at, until it is r
   await watch.close();
 });
 
+it('what waits for a connection in vain is looked at by the next look, as much at once (control: what takes too long is less, and passed over)', async () => {
+  const { database } = scene;
+  const ofPeople = postsCounted.filter(({ table }) => table === 'people');
+  const all = await rowsOf(database, ofPeople[0] as Counted);
+  const roundAfter = async (code: 'OVERLOADED' | 'SUBGRAPH_TIMEOUT'): Promise<number[]> => {
+    let failing = true;
+    const looks: number[] = [];
+    const failingFirst = {
+      service: database.service,
+      async query(...statement: Parameters<Database['query']>) {
+        const isLook = statement[0].includes(' says_0');
+        if (isLook && failing) throw new Failure(code);
+        const rows = await database.query(...statement);
+        if (isLook) looks.push(rows.length);
+        return rows;
+      },
+    } as unknown as Database;
+    const watch = new DriftWatch({ database: failingFirst, counted: ofPeople, logger: silent, rowsMax: 4 });
+    for (let time = 0; time < 2; time++) await expect(watch.look()).rejects.toThrow(new Failure(code));
+    failing = false;
+    while (!(await watch.look()));
+    await watch.close();
+    return looks;
+  };
+  const sum = (looks: number[]): number => looks.reduce((rows, more) => rows + more, 0);
+  expect(all).toBeGreaterThan(3);
+  const [inVain, tooLong] = [await roundAfter('OVERLOADED'), await roundAfter('SUBGRAPH_TIMEOUT')];
+  expect([inVain[0], sum(inVain)]).toEqual([4, all]);
+  expect([tooLong[0], sum(tooLong)]).toEqual([1, all - 1]);
+});
+
 it('where everybody would wait for it, a look is at a hundred rows, and reconcile looks at as many as fit (control: else at all of these)', async () => {
   const { database } = scene;
   const ofPeople = postsCounted.filter(({ table }) => table === 'people');
@@ -109,7 +141,26 @@ it('where everybody would wait for it, a look is at a hundred rows, and reconcil
     return steps;
   };
   expect(await stepsOf(undefined)).toEqual([all]);
-  expect(await stepsOf(0.001)).toEqual(Array(all).fill(1));
+  expect(await stepsOf(0.001)).toEqual([...Array<number>(Math.floor(all / 20)).fill(20), all % 20].filter(Boolean));
+});
+
+it('reconcile looks at no fewer rows because its turn comes late', async () => {
+  const { database } = scene;
+  const [counted] = postsCounted.filter(({ table }) => table === 'people') as [Counted];
+  await loadPeople(
+    database,
+    Array.from({ length: 250 }, () => newId()),
+  );
+  const [stepMs, waitMs] = [200, 220];
+  const wait = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, waitMs));
+  const busy: Pick<Database, 'query' | 'transaction'> = {
+    query: (...statement) => wait().then(() => database.query(...statement)),
+    transaction: (work) => wait().then(() => database.transaction(work)),
+  };
+  const steps: number[] = [];
+  await reconcile(busy, counted, { mend: false, stepMs, onStep: (rows) => void steps.push(rows) });
+  expect(Math.max(...steps)).toBeGreaterThan(20);
+  expect(steps.length).toBeLessThan(Math.floor((await rowsOf(database, counted)) / 20));
 });
 
 it('trending posts go by the counts that answer', async () => {

@@ -78,6 +78,42 @@ function semantics(open: () => Promise<Database>): void {
     expect(await told(database, a, b)).toEqual([`1 follow-started by ${a}`, `2 follow-ended by ${a}`]);
   });
 
+  it('the same again names what the same person wrote, not what the other one did since (control: the last event is theirs)', async () => {
+    const [a, b] = [await person(), await person()];
+    let found: Tx['found'] = [];
+    const again = new ChangeRelation({
+      database: {
+        query: (...statement) => database.query(...statement),
+        transaction: (work) =>
+          database.transaction(async (tx) => {
+            found = tx.found;
+            return work(tx);
+          }),
+      },
+      clock: () => NOW,
+      waiting: new Waiting(
+        () => NOW,
+        async () => {},
+      ),
+    });
+    const namedBy = async (verb: Verb): Promise<number[]> => {
+      await again.run(verb, a, b);
+      return found.map(({ aggregateVersion }) => aggregateVersion);
+    };
+    await change.run('follow', a, b);
+    expect(await namedBy('follow')).toEqual([1]);
+    await change.run('block', b, a);
+    expect(await namedBy('unfollow')).toEqual([1]);
+    await change.run('unblock', b, a);
+    expect(await namedBy('unfollow')).toEqual([1]);
+    expect((await told(database, a, b)).at(-1)).toBe(`4 block-ended by ${b}`);
+    // Who has written nothing is told of nothing.
+    const [c, d] = [await person(), await person()];
+    await change.run('block', d, c);
+    await again.run('unfollow', c, d);
+    expect(found).toEqual([]);
+  });
+
   it('fifty follows of one person by one person at once are one row and one event', async () => {
     const [a, b] = [await person(), await person()];
     await allOf(

@@ -37,20 +37,21 @@ export class ChangeRelation {
         checkPeople(actor, target);
         return VERBS[verb](actor, target);
       };
+      // What is named of a write that found all as asked is the actor's own: whether the other one blocks is told to nobody.
       // Looked at first without a lock: a refusal, or the same again, ends here and has written nothing.
       const [seen] = await readRelations(tx, [pair]);
       if (seen !== undefined && sides(seen, actorId)[0].state === undefined) {
         // Whoever comes with a token has an account, heard of or not.
         await registerPerson(tx, actorId);
       } else if (decide(seen).length === 0 && seen?.isParted !== true) {
-        return foundAsAsked(tx, aggregateOf(pair));
+        return foundAsAsked(tx, aggregateOf(pair), actorId);
       }
       const at = new Date(this.#clock()).toISOString();
       const [locked] = await lockRelations(tx, [pair]);
       if (locked !== undefined) checkPeople(...sides(locked, actorId));
       const relation = locked?.isParted === true ? await bringBack(tx, locked, at) : locked;
       const changes = decide(relation);
-      if (relation === undefined || changes.length === 0) return foundAsAsked(tx, aggregateOf(pair));
+      if (relation === undefined || changes.length === 0) return foundAsAsked(tx, aggregateOf(pair), actorId);
       await storeChanges(tx, [{ relation, changes }], { actor: actorId, at });
     });
   }

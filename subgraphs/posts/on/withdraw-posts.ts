@@ -76,12 +76,17 @@ async function changeLikes(tx: Tx, userId: string, way: Way): Promise<boolean> {
   const ids = found.map(({ id }) => id);
   await lockPosts(tx, ids);
   const at = new Date().toISOString();
-  const likes = await tx.query<LikeChange>(
-    `UPDATE likes SET liked = $4, withdrawn = NOT $4, version = version + 1, at = $3
-     WHERE user_id = $1 AND post_id = ANY($2::uuid[]) AND ${which}
-     RETURNING post_id AS "postId", user_id AS "userId", version`,
+  // Of a like that is to come back, programs of before that were given it once more left that it is: it is there, counted and told of.
+  const changed = await tx.query<LikeChange & { readonly isNew: boolean }>(
+    `WITH before AS (
+       SELECT post_id, liked <> $4 AS "isNew" FROM likes WHERE user_id = $1 AND post_id = ANY($2::uuid[]) AND ${which} FOR UPDATE)
+     UPDATE likes l SET liked = $4, withdrawn = NOT $4,
+       version = CASE WHEN "isNew" THEN version + 1 ELSE version END, at = CASE WHEN "isNew" THEN $3 ELSE at END
+     FROM before WHERE l.user_id = $1 AND l.post_id = before.post_id
+     RETURNING l.post_id AS "postId", user_id AS "userId", version, "isNew"`,
     [userId, ids, at, way === 'restore'],
   );
+  const likes = changed.filter(({ isNew }) => isNew);
   await changeCounts(
     tx,
     likes.map(({ postId }) => ({ postId, likes: way === 'withdraw' ? -1 : 1 })),

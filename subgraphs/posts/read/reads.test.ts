@@ -229,7 +229,7 @@ describe('after any story', () => {
     const viewer = newId();
     const deadline = new Deadline(0, Date.now);
     const readAs = readsOf({ database: scene.database, kept, source: kept, cached: true });
-    const reads = readAs({ viewer, requestId: 'test', upTo: [], fresh: false, wrote: [], deadline });
+    const reads = readAs({ viewer, requestId: 'test', upTo: [], fresh: false, wrote: [], found: [], deadline });
     const before = scene.database.statements;
     const page = { first: 20, after: undefined };
     for (const late of [reads.home(viewer, page), reads.repliesTo(newId(), page), reads.trending({ ...page, take: 5 })])
@@ -249,7 +249,7 @@ describe('after any story', () => {
       const readAs = readsOf({ database: scene.database, kept: cached ? kept : source, source, cached });
       const asked = async (leftMs: number) => {
         const deadline = new Deadline(leftMs, () => 0);
-        const reads = readAs({ viewer: newId(), requestId: 'test', upTo: [], fresh, wrote: [], deadline });
+        const reads = readAs({ viewer: newId(), requestId: 'test', upTo: [], fresh, wrote: [], found: [], deadline });
         const before = scene.database.statements;
         const outcomes = await Promise.allSettled([
           reads.post(newId()),
@@ -272,7 +272,7 @@ describe('after any story', () => {
         await tell(scene, steps, async (truth, ids, turn) => {
           const viewer = turn % PEOPLE;
           const id = ids[viewer] as string;
-          const reads = readAs({ viewer: id, requestId: 'test', upTo: [], fresh: false, wrote: [] });
+          const reads = readAs({ viewer: id, requestId: 'test', upTo: [], fresh: false, wrote: [], found: [] });
           if (truth.gone.has(viewer)) {
             await expect(reads.home(id, { first: 20, after: undefined })).rejects.toMatchObject({
               code: 'UNAUTHENTICATED',

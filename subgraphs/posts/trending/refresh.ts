@@ -28,7 +28,10 @@ export function refreshTrending(
     : refreshInTurn(database, maxAgeMs, untilMs, isOver);
 }
 
-/** The oldest day first: a post of a clock that is ahead leaves the day before today's before it comes into today's, and is in no list twice. */
+/**
+ * The oldest day first: a post of a clock that is ahead leaves the day before today's before it comes into today's, and is in no list twice.
+ * A day that cannot be made keeps no other from it, nor takes the others' time; only today's is not made where yesterday's was not.
+ */
 async function refreshInTurn(
   database: Pick<Database, 'transaction'>,
   maxAgeMs: number,
@@ -36,15 +39,24 @@ async function refreshInTurn(
   isOver: () => boolean,
 ): Promise<boolean> {
   const today = Math.floor(Date.now() / 86_400_000);
+  const errors: unknown[] = [];
   let some = false;
+  let isYesterdayMade = true;
   for (const nth of SLICES) {
-    if (isOver()) break;
+    if (isOver() || (nth === SLICES.length && !isYesterdayMade)) break;
     const since = performance.now();
     const slice = ((today + nth) % SLICES.length) + 1;
-    if (!(await database.transaction((tx) => refreshSlices(tx, [slice], maxAgeMs, untilMs)))) continue;
-    some = true;
+    const sliceUntilMs = since + (untilMs - since) / (SLICES.length + 1 - nth);
+    try {
+      if (!(await database.transaction((tx) => refreshSlices(tx, [slice], maxAgeMs, sliceUntilMs)))) continue;
+      some = true;
+    } catch (error) {
+      errors.push(error);
+      isYesterdayMade = nth !== SLICES.length - 1;
+    }
     await rest(since);
   }
+  if (errors.length > 0) throw errors[0];
   return some;
 }
 
@@ -87,12 +99,13 @@ export function refreshOldView(database: Database, withinMs = REFRESH_MS_MAX): P
        FROM read_models WHERE name = 'trending'`,
     );
     if (!view?.due) return false;
-    await tx.query(`UPDATE read_models SET refreshed_at = now() WHERE name = 'trending'`);
     // Embedded there is no other program to keep it young for, and everybody would wait for a week of posts, 0.4 s for 100,000.
-    if (database.kind === 'embedded' && !(await namesWhoIsGone(tx))) return false;
+    const isMade = database.kind === 'server' || (await namesWhoIsGone(tx));
     const beside = database.kind === 'server' ? 'CONCURRENTLY' : '';
-    await tx.query(`REFRESH MATERIALIZED VIEW ${beside} trending_posts`, [], withinMs);
-    return true;
+    if (isMade) await tx.query(`REFRESH MATERIALIZED VIEW ${beside} trending_posts`, [], withinMs);
+    // Only now: a rebuild, and its switch, would wait for the row as long as that takes.
+    await tx.query(`UPDATE read_models SET refreshed_at = now() WHERE name = 'trending'`);
+    return isMade;
   });
 }
 

@@ -380,15 +380,27 @@ describe('when an account is deleted', () => {
       expect(found).toMatchObject({ likes: 0, drifts: 0, told: ['1:post-liked', '2:post-unliked', '3:post-unliked'] });
     });
 
-    it('control: a like that leaves it withdrawn is counted twice, and one that is only taken back where it is given comes back', async () => {
-      const naive = (sql: string) => (postId: string, viewer: string) =>
-        scene.database.query(`UPDATE likes SET ${sql} AND post_id = $1 AND user_id = $2`, [postId, viewer]);
+    const naive = (sql: string) => (postId: string, viewer: string) =>
+      scene.database.query(`UPDATE likes SET ${sql} AND post_id = $1 AND user_id = $2`, [postId, viewer]);
+
+    it('one that a program of before has left withdrawn where it was given again is counted once; control: it is among those that come back', async () => {
+      const comingBack: unknown[] = [];
       const like = await isBack(async (postId, viewer) => {
-        await naive('liked = true WHERE NOT liked')(postId, viewer);
+        await naive('liked = true, version = 3 WHERE NOT liked')(postId, viewer);
         await count(postId, 1);
+        comingBack.push(
+          ...(await scene.database.query('SELECT FROM likes WHERE user_id = $1 AND withdrawn', [viewer])),
+        );
       });
-      expect(like).toMatchObject({ likes: 2, drifts: 1 });
-      await count(like.id, -1);
+      expect(like).toMatchObject({ likes: 1, drifts: 0, told: ['1:post-liked', '2:post-unliked'] });
+      expect(comingBack).toHaveLength(1);
+      const rows = await scene.database.query('SELECT liked, withdrawn, version FROM likes WHERE post_id = $1', [
+        like.id,
+      ]);
+      expect(rows).toEqual([{ liked: true, withdrawn: false, version: 3 }]);
+    });
+
+    it('control: one that is only taken back where it is given comes back', async () => {
       expect(await isBack(naive('liked = false WHERE liked'))).toMatchObject({ likes: 1 });
     });
   });
