@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TLSSocket } from 'node:tls';
+import { createSecureContext, type TLSSocket } from 'node:tls';
 import type { Logger } from '#libs/telemetry';
 import { selfSigned } from '../../test/servers/self-signed.js';
 import { openSubgraphClient } from './subgraph-client.js';
@@ -132,6 +132,27 @@ it('what is half written, or gone, changes nothing, and the log says so once unt
   expect(said[1]).toContain('can be used again');
   await close();
 });
+
+it.each([
+  ['empty', ''],
+  ['cut off', server.cert.slice(0, -60)],
+  ['cut off behind a whole one', two.cert + server.cert.slice(0, -60)],
+  ['no PEM', 'x'.repeat(2_000)],
+  ['garbled', server.cert.replace(/\n[^-\n]{20}/g, '\n????????????????????')],
+])(
+  'a file of who may be believed that is %s changes nothing, and at start it is told; control: TLS itself would take it',
+  async (_, text) => {
+    const { ask, close } = gateway();
+    expect(() => createSecureContext({ ca: text })).not.toThrow();
+    const before = files.expiries();
+    write('ca', text);
+    await files.look();
+    expect([await ask(), said]).toEqual(['{"data":{}}', [expect.stringContaining('cannot be used')]]);
+    expect([files.now.ca?.toString(), files.expiries()]).toEqual([server.cert, before]);
+    expect(() => new TlsFiles({ ca: join(folder, 'ca') }, { logger })).toThrow('SUBGRAPH_TLS_CA takes PEM certificates');
+    await close();
+  },
+);
 
 it('what is asked for beside subgraph calls shows it as well', async () => {
   const dispatcher = renewedDispatcher(files)!;
