@@ -59,6 +59,7 @@ export class Endpoint {
   readonly breaker: Breaker;
   readonly #clock: Clock;
   readonly #open: (tls: SubgraphTls | undefined) => Pool;
+  readonly #isSecure: boolean;
   #how: Away | undefined;
   #awayUntil = 0;
   #retired = false;
@@ -72,6 +73,7 @@ export class Endpoint {
   ) {
     const { connections, timeoutMs, breakerFailures = 0, keepAliveMs = KEEP_ALIVE_MS, clock } = options;
     this.origin = socketPath ?? (label === undefined ? origin : `${origin} (${label})`);
+    this.#isSecure = origin.startsWith('https:');
     this.#open = (tls) =>
       new Pool(origin, {
         connections,
@@ -113,8 +115,12 @@ export class Endpoint {
     return this.#pool;
   }
 
-  /** Whatever is asked from now on is asked on new connections, made with these; what is under way ends on its own. */
+  /**
+   * Whatever is asked from now on is asked on new connections, made with these; what is under way ends on its own. Where no certificate is
+   * shown nothing is made anew.
+   */
   renew(tls: SubgraphTls): void {
+    if (!this.#isSecure) return;
     const before = this.#pool;
     this.#pool = this.#open(tls);
     void before.close();
