@@ -48,7 +48,8 @@ export class Places {
  *
  * Mutations hold half of its connections at most (a bulkhead: Nygard, Release It!): what is written may take long for reasons of its own,
  * as a password does that waits to be hashed, and whoever reads has nothing to do with it. They wait in a line of their own, and what of
- * theirs is too much leaves fewer places to them alone.
+ * theirs is too much leaves fewer places to them alone. While the address is found to bear less, those that were let in before keep their
+ * turn, also among those who wait for a place of all: until they are through they may hold more than half of what is left.
  */
 export class Endpoint {
   readonly origin: string;
