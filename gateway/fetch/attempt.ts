@@ -205,9 +205,12 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     return this.#options.clock() - this.#startedAt;
   }
 
-  /** What an answer that was `strange` tells of its address. */
+  /**
+   * What an answer that was `strange` tells of its address. One that is tried again after it failed has answered: where nobody knows better
+   * that is what was asked, and it would else be left alone for as long as such answers come.
+   */
   judge(tells: 'answers' | 'fails' | 'nothing'): void {
-    this.#tell(tells);
+    this.#tell(tells === 'nothing' && this.#breaker === PROBE ? 'answers' : tells);
   }
 
   get #isWrite(): boolean {

@@ -48,7 +48,8 @@ export class Places {
  *
  * Mutations hold half of its connections at most (a bulkhead: Nygard, Release It!): what is written may take long for reasons of its own,
  * as a password does that waits to be hashed, and whoever reads has nothing to do with it. They wait in a line of their own, and what of
- * theirs is too much leaves fewer places to them alone.
+ * theirs is too much leaves fewer places to them alone. While the address is found to bear less, those that were let in before keep their
+ * turn, also among those who wait for a place of all: until they are through they may hold more than half of what is left.
  */
 export class Endpoint {
   readonly origin: string;
@@ -59,6 +60,7 @@ export class Endpoint {
   readonly breaker: Breaker;
   readonly #clock: Clock;
   readonly #open: (tls: SubgraphTls | undefined) => Pool;
+  readonly #isSecure: boolean;
   #how: Away | undefined;
   #awayUntil = 0;
   #retired = false;
@@ -72,6 +74,7 @@ export class Endpoint {
   ) {
     const { connections, timeoutMs, breakerFailures = 0, keepAliveMs = KEEP_ALIVE_MS, clock } = options;
     this.origin = socketPath ?? (label === undefined ? origin : `${origin} (${label})`);
+    this.#isSecure = origin.startsWith('https:');
     this.#open = (tls) =>
       new Pool(origin, {
         connections,
@@ -113,8 +116,12 @@ export class Endpoint {
     return this.#pool;
   }
 
-  /** Whatever is asked from now on is asked on new connections, made with these; what is under way ends on its own. */
+  /**
+   * Whatever is asked from now on is asked on new connections, made with these; what is under way ends on its own. Where no certificate is
+   * shown nothing is made anew.
+   */
   renew(tls: SubgraphTls): void {
+    if (!this.#isSecure) return;
     const before = this.#pool;
     this.#pool = this.#open(tls);
     void before.close();

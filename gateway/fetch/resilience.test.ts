@@ -222,6 +222,25 @@ describe('several addresses of one subgraph', () => {
     expect([...other.upstreams.endpoints].map(({ breaker }) => breaker.state)).toEqual(['closed', 'open']);
   });
 
+  it('one that failed, and whose first call after its pause is answered 401 or the like, is asked again; control: after a second failure it is not', async () => {
+    for (const [status, state] of [
+      [401, 'closed'],
+      [429, 'closed'],
+      [503, 'open'],
+    ] as const) {
+      const [good, bad] = [await subgraph(), await subgraph((call) => (call === 1 ? 503 : status))];
+      let now = 0;
+      const one = client({ breakerFailures: 1, random: () => 0.99, clock: () => now });
+      const ask = () => one.ask(`${good.url},${bad.url}`, 'mutation');
+      const told = () => [...one.upstreams.endpoints][1]!.breaker.state;
+      await ask();
+      expect([told(), bad.calls]).toEqual(['open', 1]);
+      now += 400;
+      await ask();
+      expect([status, told(), bad.calls]).toEqual([status, state, 2]);
+    }
+  });
+
   it('a mutation goes to no second one, whatever the first says of it', async () => {
     const [good, bad] = [await subgraph(), await subgraph(() => 401)];
     const outcomes = await count(40, () => client({ random: () => 0.99 }).ask(`${good.url},${bad.url}`, 'mutation'));

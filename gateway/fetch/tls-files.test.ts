@@ -1,10 +1,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createPlainServer } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TLSSocket } from 'node:tls';
+import { createSecureContext, type TLSSocket } from 'node:tls';
 import type { Logger } from '#libs/telemetry';
 import { selfSigned } from '../../test/servers/self-signed.js';
 import { openSubgraphClient } from './subgraph-client.js';
@@ -28,13 +29,16 @@ const logger: Logger = { debug() {}, info() {}, error() {}, warn: (_, message) =
 const write = (name: 'ca' | 'cert' | 'key', text: string) => writeFileSync(join(folder, name), text);
 
 beforeAll(async () => {
-  service = createServer({ ...server, ca: [one.cert, two.cert], requestCert: true }, (request, response) => {
-    callers.push((request.socket as TLSSocket).getPeerCertificate().subject.O as string);
-    request.resume();
-    const answer = () => void response.writeHead(200, { 'content-type': 'application/json' }).end('{"data":{}}');
-    if (holds) held.push(answer);
-    else answer();
-  });
+  service = createServer(
+    { ...server, keepAliveTimeout: 0, ca: [one.cert, two.cert], requestCert: true },
+    (request, response) => {
+      callers.push((request.socket as TLSSocket).getPeerCertificate().subject.O as string);
+      request.resume();
+      const answer = () => void response.writeHead(200, { 'content-type': 'application/json' }).end('{"data":{}}');
+      if (holds) held.push(answer);
+      else answer();
+    },
+  );
   await new Promise<void>((resolve) => service.listen(0, 'localhost', resolve));
   url = `https://localhost:${(service.address() as AddressInfo).port}/graphql`;
 });
@@ -67,12 +71,13 @@ function gateway() {
     forwardResponse: [],
     clock: Date.now,
     tls: files.now,
+    keepAliveMs: 60_000,
   });
   files.onRenewed((tls) => client.upstreams.renew(tls));
-  const ask = () =>
+  const ask = (at = url) =>
     client
       .post(
-        { subgraph: 'posts', url, type: 'query', body: '{}' },
+        { subgraph: 'posts', url: at, type: 'query', body: '{}' },
         {
           requestId: 'r',
           subject: null,
@@ -107,6 +112,40 @@ it('a certificate that was renewed is shown from the next call on, and one under
   await close();
 });
 
+it('connections that show no certificate are kept: those of http: and of sockets; control: one of https: is made anew', async () => {
+  const path = join(folder, 'socket');
+  const made: string[] = [];
+  const plain = (name: string) =>
+    createPlainServer({ keepAliveTimeout: 0 }, (request, response) => {
+      request.resume();
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{"data":{}}');
+    }).on('connection', () => void made.push(name));
+  const servers = [plain('http'), plain('unix')] as const;
+  const counted = () => void made.push('https');
+  service.on('secureConnection', counted);
+  await new Promise<void>((resolve) => servers[0].listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => servers[1].listen(path, resolve));
+  const http = `http://127.0.0.1:${(servers[0].address() as AddressInfo).port}/graphql`;
+  const { ask, close } = gateway();
+  const all = async () => [await ask(http), await ask(`unix://${path}`), await ask()];
+  const ok = Array.from({ length: 3 }, () => '{"data":{}}');
+  try {
+    expect(await all()).toEqual(ok);
+    write('cert', two.cert);
+    write('key', two.key);
+    await files.look();
+    expect(await all()).toEqual(ok);
+    expect(made).toEqual(['http', 'unix', 'https', 'https']);
+  } finally {
+    service.off('secureConnection', counted);
+    await close();
+    for (const one of servers) {
+      one.closeAllConnections();
+      one.close();
+    }
+  }
+});
+
 it('whom it may believe is renewed, too', async () => {
   const { ask, close } = gateway();
   write('ca', two.cert);
@@ -132,6 +171,29 @@ it('what is half written, or gone, changes nothing, and the log says so once unt
   expect(said[1]).toContain('can be used again');
   await close();
 });
+
+it.each([
+  ['empty', ''],
+  ['cut off', server.cert.slice(0, -60)],
+  ['cut off behind a whole one', two.cert + server.cert.slice(0, -60)],
+  ['no PEM', 'x'.repeat(2_000)],
+  ['garbled', server.cert.replace(/\n[^-\n]{20}/g, '\n????????????????????')],
+])(
+  'a file of who may be believed that is %s changes nothing, and at start it is told; control: TLS itself would take it',
+  async (_, text) => {
+    const { ask, close } = gateway();
+    expect(() => createSecureContext({ ca: text })).not.toThrow();
+    const before = files.expiries();
+    write('ca', text);
+    await files.look();
+    expect([await ask(), said]).toEqual(['{"data":{}}', [expect.stringContaining('cannot be used')]]);
+    expect([files.now.ca?.toString(), files.expiries()]).toEqual([server.cert, before]);
+    expect(() => new TlsFiles({ ca: join(folder, 'ca') }, { logger })).toThrow(
+      'SUBGRAPH_TLS_CA takes PEM certificates',
+    );
+    await close();
+  },
+);
 
 it('what is asked for beside subgraph calls shows it as well', async () => {
   const dispatcher = renewedDispatcher(files)!;

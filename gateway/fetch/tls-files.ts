@@ -1,15 +1,20 @@
-import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Dispatcher } from 'undici';
 import { Outage, type Logger } from '#libs/telemetry';
-import { dispatcherWith, NAMES, readTls, tried, type SubgraphTls, type TlsPaths } from './tls.js';
+import { certificatesOf, dispatcherWith, NAMES, readTls, tried, type SubgraphTls, type TlsPaths } from './tls.js';
 
 /** Certificates of an hour are renewed long before it is over. */
 const LOOK_MS = 10_000;
 
+/** `at`: ms since 1970. */
+export interface Expiry {
+  readonly file: 'ca' | 'cert';
+  readonly at: number;
+}
+
 /**
  * The files of SUBGRAPH_TLS_CA, _CERT and _KEY, looked at again while a gateway runs: what issues certificates of days or hours writes new
- * ones into the same files. A file that cannot be read, or a key that is not (yet) that of the certificate, changes nothing: what was read
+ * ones into the same files. A file that cannot be read or is not whole, or a key that is not (yet) that of the certificate, changes nothing: what was read
  * before is used on, and the log says so. They are read, not watched, for a secret that is mounted is changed by a link three folders up.
  */
 export class TlsFiles {
@@ -18,11 +23,14 @@ export class TlsFiles {
   readonly #trouble: Outage;
   readonly #timer: NodeJS.Timeout | undefined;
   #now: SubgraphTls;
+  /** Of `#now`: figures are asked for again and again, and are no place to find a file wrong. */
+  #expiries: readonly Expiry[];
 
   /** Throws where they cannot be used at all. */
   constructor(paths: TlsPaths, { logger, lookMs = LOOK_MS }: { logger: Logger; lookMs?: number }) {
     this.#paths = paths;
     this.#now = readTls(paths);
+    this.#expiries = expiriesOf(this.#now);
     this.#trouble = new Outage({
       logger,
       fields: {},
@@ -47,7 +55,7 @@ export class TlsFiles {
       const tls: SubgraphTls = {};
       for (const name of NAMES) if (this.#paths[name] !== undefined) tls[name] = await readFile(this.#paths[name]);
       const same = NAMES.every((name) => String(tls[name]) === String(this.#now[name]));
-      if (!same) this.#now = tried(tls);
+      if (!same) [this.#expiries, this.#now] = [expiriesOf(tried(tls)), tls];
       this.#trouble.succeeded();
       if (!same) for (const listener of this.#listeners) listener(tls);
     } catch (error) {
@@ -56,12 +64,8 @@ export class TlsFiles {
   }
 
   /** When what is used expires, ms since 1970; of several certificates in a file the first to do so. */
-  expiries(): { file: 'ca' | 'cert'; at: number }[] {
-    return (['ca', 'cert'] as const).flatMap((file) => {
-      const found = String(this.#now[file] ?? '').match(CERTIFICATE) ?? [];
-      const ends = found.map((pem) => Date.parse(new X509Certificate(pem).validTo));
-      return ends.length === 0 ? [] : [{ file, at: Math.min(...ends) }];
-    });
+  expiries(): readonly Expiry[] {
+    return this.#expiries;
   }
 
   close(): void {
@@ -69,7 +73,14 @@ export class TlsFiles {
   }
 }
 
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+function expiriesOf(tls: SubgraphTls): Expiry[] {
+  return (['ca', 'cert'] as const).flatMap((file) => {
+    const held = tls[file];
+    return held === undefined
+      ? []
+      : [{ file, at: Math.min(...certificatesOf(held).map(({ validTo }) => Date.parse(validTo))) }];
+  });
+}
 
 /** `dispatcherWith`, with what the files hold at the time: what is under way ends on the connections that it has. */
 export function renewedDispatcher(files: TlsFiles): Dispatcher | undefined {

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import * as nodeTls from 'node:tls';
 import { Agent, fetch, type Dispatcher } from 'undici';
@@ -35,8 +36,33 @@ export function tried(tls: SubgraphTls): SubgraphTls {
       { cause: error },
     );
   }
+  for (const name of ['ca', 'cert'] as const) {
+    try {
+      if (tls[name] !== undefined) certificatesOf(tls[name]);
+    } catch (error) {
+      const what = `SUBGRAPH_TLS_${name.toUpperCase()} takes PEM certificates`;
+      throw new Error(`${what}; ${(error as Error).message}`, { cause: error });
+    }
+  }
   return tls;
 }
+
+/**
+ * Each certificate of a file. Throws where there is none, or one that is not whole: of `ca` a TLS library takes what it can read and says
+ * nothing of the rest, so whoever reads a file that is being written would believe nobody.
+ */
+export function certificatesOf(file: Buffer | string): X509Certificate[] {
+  const text = String(file);
+  const whole = text.match(CERTIFICATE) ?? [];
+  if (whole.length === 0) throw new Error('there is no certificate in the file');
+  const ends = [BEGIN, END].map((line) => text.match(line)?.length ?? 0);
+  if (ends.some((count) => count !== whole.length)) throw new Error('a certificate in the file is not whole');
+  return whole.map((pem) => new X509Certificate(pem));
+}
+
+const BEGIN = /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----/g;
+const END = /-----END (?:X509 |TRUSTED )?CERTIFICATE-----/g;
+const CERTIFICATE = new RegExp(`${BEGIN.source}[^-]+${END.source}`, 'g');
 
 /** Whom Node believes where nothing is said: with `ca` it would believe nobody else, not those of NODE_EXTRA_CA_CERTS either. */
 function trusted(): readonly (string | Buffer)[] {

@@ -237,7 +237,7 @@ class Workers {
     let read: string | undefined;
     try {
       const signal = AbortSignal.any([this.#ending.signal, AbortSignal.timeout(READ_MS)]);
-      const sdl = (read = this.#again ?? (await this.#source.read(signal)));
+      const sdl = (read = await this.#newest(signal));
       this.#again = undefined;
       if (sdl !== undefined) {
         readSupergraph(sdl, this.#config.addressOf, this.#config.mayAsk);
@@ -261,6 +261,16 @@ class Workers {
       () => void this.#watch(),
       this.#failures === 0 ? SUPERGRAPH_POLL_MS : Math.min(SUPERGRAPH_POLL_MS, soon),
     );
+  }
+
+  /** What is tried again waits for what is newer: that may be what mends it. Undefined: nothing is new. */
+  async #newest(signal: AbortSignal): Promise<string | undefined> {
+    try {
+      return (await this.#source.read(signal)) ?? this.#again;
+    } catch (error) {
+      if (this.#again === undefined) throw error;
+      return this.#again;
+    }
   }
 
   /** All or none: each builds it beside what it serves, and only when all have it do they switch. */

@@ -484,6 +484,17 @@ describe('workers', () => {
       expect(started()).toBe(2);
     }, 300_000);
 
+    it('is not asked any more where a newer one has come meanwhile: what was mended does not wait behind it', async () => {
+      const { program, started, letThemCome } = await withoutWorkers(HELD_BACK);
+      await program.said('no worker is there to build it');
+      const served = (): number => program.output().split('All workers serve the supergraph').length - 1;
+      const before = served();
+      writeFileSync(file, `${tiny.sdl}\n# mended\n`);
+      letThemCome();
+      await until(() => served() > before);
+      expect([started(), program.output().includes('set ASSERTION_SECRET_LETTERS')]).toEqual([2, false]);
+    }, 300_000);
+
     it('control: taken as served by all of nobody, it ends each that comes, and nobody listens any more', async () => {
       const { program, port, started, letThemCome } = await withoutWorkers(NOBODY_LOOKS);
       await program.said('"workers":0');

@@ -108,6 +108,23 @@ describe('somebody who logs in and out without end', () => {
 });
 
 describe('the list', () => {
+  it('keeps what ended for as long as it was told last, where that is longer (control: as long as it was told first, where it is not)', async () => {
+    for (const [later, found] of [
+      [1e15, 'UNAUTHENTICATED'],
+      [1_500, 'good'],
+    ] as const) {
+      const pages: EndedSessionsPage[] = [
+        { now: 1_000, sessions: [], people: [['user_a', 1, 2_000]] },
+        { now: 1_000, sessions: [], people: [['user_a', 1, later]] },
+        { now: 3_000, sessions: [], people: [] },
+      ];
+      const { list } = ended(() => pages.shift()!);
+      for (let turn = 0; turn < 3; turn += 1) await list.refresh();
+      expect(await outcome(list, 'user_a', { gen: 0 })).toBe(found);
+      await list.close();
+    }
+  });
+
   it('is asked for from a minute before it was last, for a transaction that ended late', async () => {
     const asked: number[] = [];
     const { list } = ended((since) => {

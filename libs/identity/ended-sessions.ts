@@ -21,7 +21,7 @@ const OVERLAP_MS = 60_000;
 const BELIEVED_MS = 3_600_000;
 /** Of each page. */
 const FETCH_MS = 2_000;
-/** Ten million log-ins that ended within one lifetime of tokens: no memory holds that beside everything else. */
+/** Ten million log-ins that ended within thirty days, which is how long tokens may be good: no memory holds that beside everything else. */
 const PAGES_MAX = 1_000;
 
 /** A page of what has ended since then, ms; `after`: what the page before said. */
@@ -143,6 +143,14 @@ export class EndedSessions {
     return subject !== undefined && read < (this.#people.get(subject)?.read ?? 0);
   }
 
+  /** Of one generation the longest counts, and when it was told first. */
+  #note(subject: string, generation: number, until: number): void {
+    const known = this.#people.get(subject);
+    if (known === undefined || known.generation < generation)
+      this.#people.set(subject, { generation, until, read: this.#reads });
+    else if (known.generation === generation && known.until < until) this.#people.set(subject, { ...known, until });
+  }
+
   /** Answers the time of the first page: what ends while we read on is found again from there. */
   async #readPages(): Promise<number> {
     let began: number | undefined;
@@ -152,9 +160,7 @@ export class EndedSessions {
       const page = await this.#read(this.#since, after, AbortSignal.timeout(FETCH_MS));
       for (const [jti, until, subject] of page.sessions)
         this.#sessions.set(jti, { until, subject, read: this.#sessions.get(jti)?.read ?? this.#reads });
-      for (const [subject, generation, until] of page.people)
-        if ((this.#people.get(subject)?.generation ?? -1) < generation)
-          this.#people.set(subject, { generation, until, read: this.#reads });
+      for (const [subject, generation, until] of page.people) this.#note(subject, generation, until);
       began ??= page.now;
       after = page.next;
       if (after === undefined) return began;

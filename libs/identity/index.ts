@@ -7,4 +7,10 @@ export { isId, newId, SHARDS, shardOf, timeOf, type NewIdOptions } from './ids.j
 export { loadOrCreateSecret, loadOrCreateSigningKey } from './key-files.js';
 export { REFUSALS, RefusedCall, type Refusal } from './refused-call.js';
 export { parseSigningKey, signingKeyOf, type SigningKey } from './signing-key.js';
-export { TOKEN_ALGORITHMS, TokenIssuer, TokenVerifier, type TokenVerifierParts } from './token.js';
+export {
+  TOKEN_ALGORITHMS,
+  TOKEN_LIFETIME_S_MAX,
+  TokenIssuer,
+  TokenVerifier,
+  type TokenVerifierParts,
+} from './token.js';

@@ -38,6 +38,9 @@ const CLOCK_TOLERANCE_S = 60;
 /** Ours have about 450 characters. */
 const LENGTH_MAX = 4_096;
 
+/** A token is good for at most so long, s. Whoever lowers TOKEN_LIFETIME_S makes those of before no shorter. */
+export const TOKEN_LIFETIME_S_MAX = 30 * 86_400;
+
 /** Makes the token that a log-in answers. */
 export class TokenIssuer {
   readonly #key: SigningKey;
@@ -76,10 +79,6 @@ export class TokenIssuer {
       .setExpirationTime(now + this.#lifetimeS)
       .setJti(newId())
       .sign(this.#key.privateKey);
-  }
-
-  get lifetimeS(): number {
-    return this.#lifetimeS;
   }
 
   /** What stands at /.well-known/jwks.json. */

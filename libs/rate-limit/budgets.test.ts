@@ -233,6 +233,29 @@ withServer('redis', 'budgets in a Redis Cluster', () => {
       ]);
   });
 
+  it('a node that is silent is left alone on a busy machine too, whatever others answer meanwhile; control: not where it answers itself', async () => {
+    const { redis, ...shared } = connect(cluster.url, silent);
+    try {
+      while (redis.status !== 'ready') await new Promise((go) => setTimeout(go, 5));
+      const keyOf = (node: number) =>
+        Array.from({ length: 300 }, (_, n) => `key${n}`).find(
+          (key) => Math.floor((slotOf(key) * 3) / 16_384) === node,
+        )!;
+      const [key, other] = [keyOf(0), keyOf(1)];
+      // As late as whoever was kept by the event loop.
+      const miss = (answered: string): void => {
+        shared.unanswered(key, new Error('Command timed out'), 500);
+        shared.answered(answered);
+      };
+      for (let nth = 0; nth < 20; nth += 1) miss(key);
+      expect([shared.mayAsk(key), shared.mayAsk(other)]).toEqual([true, true]);
+      for (let nth = 0; nth < 20; nth += 1) miss(other);
+      expect([shared.mayAsk(key), shared.mayAsk(other)]).toEqual([false, true]);
+    } finally {
+      redis.disconnect();
+    }
+  });
+
   it('where one node is silent, hardly anybody waits, and the others count together; control: a limiter as it comes waits each time', async () => {
     const budgets = await openBudgets({ redisUrl: cluster.url, logger: silent });
     const rule = { name: 'silent', points: 1_000, windowS: 600 };
@@ -269,7 +292,11 @@ withServer('redis', 'budgets in a Redis Cluster', () => {
       process.kill(pid, 'SIGSTOP');
       const before = await counted(1, ofOther[1]!);
       // Who is refused from memory says nothing of the node.
-      const takes = ofSilent.flatMap((key) => [() => budget.take(key), () => spent.take(ofSilent[1]!)]);
+      const takes = ofSilent.flatMap((key) => [
+        () => budget.take(key),
+        () => spent.take(ofSilent[1]!),
+        () => budget.forget(key),
+      ]);
       expect(await waited(takes)).toBeLessThanOrEqual(10);
       await budget.take(ofOther[1]!);
       expect(await counted(1, ofOther[1]!)).not.toBe(before);

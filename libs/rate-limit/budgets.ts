@@ -85,7 +85,17 @@ export async function openBudgets({
         },
         async forget(key) {
           // Where a limiter cannot be told, its window ends by itself.
-          for (const limiter of shared ? [shared, own] : [own]) await limiter.delete(key).catch(() => false);
+          const began = performance.now();
+          const name = `${rule.keyPrefix}:${key}`;
+          try {
+            if (shared && together?.mayAsk(name)) {
+              await shared.delete(key);
+              together.answered(name);
+            }
+          } catch (error) {
+            together?.unanswered(name, error, performance.now() - began);
+          }
+          await own.delete(key).catch(() => false);
         },
       };
     },

@@ -14,12 +14,13 @@ export interface Shared {
 }
 
 const WAIT_MS = 100;
-/** Who waited longer than this beyond it was kept by our own busy event loop, and the answer may lie in the socket. */
+/** Who waited longer than this beyond it was kept by our own busy event loop, and the answer may lie in the socket; yet not often in a row. */
 const LATE_MS = 20;
 /** What ioredis waits until it has a cluster tried again that is down; four times in vain. */
 const CLUSTER_WAIT_MS = 20;
-/** Yet not so often in a row. */
-const IN_A_ROW = 5;
+
+/** What is no cluster has no names of nodes, and no pause. */
+const ALONE = '';
 
 /**
  * Whoever counts does not wait for a Redis that is away: there is a second counter in the process. Who has waited in vain ends the
@@ -48,7 +49,6 @@ export function connect(url: string, logger: Logger, waitMs = WAIT_MS): Shared {
   redis.on('error', (error: Error) => outage.failed(error));
   redis.on('ready', () => outage.succeeded());
   let isEnding = false;
-  let inARow = 0;
   const pauses = new Pauses();
   redis.on('close', () => (isEnding = false));
   return {
@@ -58,16 +58,13 @@ export function connect(url: string, logger: Logger, waitMs = WAIT_MS): Shared {
       return node === undefined || pauses.mayAsk(node);
     },
     answered(key) {
-      inARow = 0;
-      const node = masterOf(redis, key);
-      if (node !== undefined) pauses.end(node);
+      pauses.end(masterOf(redis, key) ?? ALONE);
     },
     unanswered(key, error, waitedMs) {
       const node = masterOf(redis, key);
       const isLate = isTimeout(error) || (node !== undefined && waitedMs >= CLUSTER_WAIT_MS);
       if (isEnding || redis.status !== 'ready' || !isLate) return;
-      inARow = waitedMs >= waitMs + LATE_MS ? inARow + 1 : IN_A_ROW;
-      if (inARow < IN_A_ROW) return;
+      if (!pauses.missed(node ?? ALONE, waitedMs < waitMs + LATE_MS)) return;
       if (node !== undefined) return pauses.pause(node);
       isEnding = true;
       redis.disconnect(true);

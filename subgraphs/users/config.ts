@@ -1,4 +1,4 @@
-import { parseSigningKey, type SigningKey } from '#libs/identity';
+import { parseSigningKey, TOKEN_LIFETIME_S_MAX, type SigningKey } from '#libs/identity';
 import { missingSecrets, serviceSettings } from '#libs/service-settings';
 import { choice, readSettings, text, whole, type Environment, type Setting, type Values } from '#libs/settings';
 import { missingSealingKeys, sealingSettings } from './sealing.js';
@@ -29,7 +29,7 @@ export const usersSettings = {
   }),
   TOKEN_LIFETIME_S: whole({
     min: 60,
-    max: 2_592_000,
+    max: TOKEN_LIFETIME_S_MAX,
     unit: 's',
     default: 86_400,
     why: 'How long a log-in lasts, unless it is ended, by logOut or changePassword.',

@@ -59,12 +59,11 @@ export function usersModule({
     await entities.drop(events.flatMap(staleEntities), events);
   });
 
-  const { lifetimeS } = tokens;
   const writes = (tellable: Writable): Writes => ({
     signUp: new SignUp({ database: tellable, sealer, passwords, throttle, clock }),
     logIn: new LogIn({ database: tellable, passwords, throttle }),
-    logOut: new LogOut({ database: tellable, clock, lifetimeS }),
-    changePassword: new ChangePassword({ database: tellable, passwords, throttle, clock, lifetimeS }),
+    logOut: new LogOut({ database: tellable, clock }),
+    changePassword: new ChangePassword({ database: tellable, passwords, throttle, clock }),
     editProfile: new EditProfile({ database: tellable, throttle, clock }),
     deleteAccount: new DeleteAccount({ database: tellable, passwords, throttle, clock, saga, patience }),
     markNotificationsRead: async (viewer: string, upTo: string | undefined) => {

@@ -469,7 +469,7 @@ describe('users, with its cache', () => {
     it('are one row, however often somebody logs out, and of all of a person the last time', async () => {
       const rita = await world.signUp('rita');
       const id = parseGlobalId('user', rita);
-      const logOut = new LogOut({ database: world.users.database, clock: Date.now, lifetimeS: 60 });
+      const logOut = new LogOut({ database: world.users.database, clock: Date.now });
       for (let turn = 0; turn < 1_000; turn += 1) await logOut.run(id, 'r1', false);
       for (let turn = 0; turn < 10; turn += 1) await logOut.run(id, undefined, true);
       await logOut.run(id, 'r2', false);
@@ -482,7 +482,7 @@ describe('users, with its cache', () => {
     it('of one person are a hundred at most: one more ends them all, and they are told', async () => {
       const rufus = await world.signUp('rufus');
       const id = parseGlobalId('user', rufus);
-      const logOut = new LogOut({ database: world.users.database, clock: Date.now, lifetimeS: 60 });
+      const logOut = new LogOut({ database: world.users.database, clock: Date.now });
       const told: number[] = [];
       for (let turn = 1; turn <= 350; turn += 1) {
         if (await logOut.run(id, `f${turn}`, false)) told.push(turn);
@@ -494,12 +494,27 @@ describe('users, with its cache', () => {
       expect((await rows(id)).at(-1)).toEqual({ session: null, generation: 3 });
     });
 
+    it('stay until a token that was made with the longest TOKEN_LIFETIME_S has run out, whatever it is now', async () => {
+      const rosa = await world.signUp('rosa');
+      const { database } = world.users;
+      await world.ask(rosa, 'mutation { logOut(everywhere: true) { everywhere } }');
+      await new LogOut({ database, clock: Date.now }).run(parseGlobalId('user', rosa), 'r1', false);
+      const kept = await database.query(
+        `SELECT session, until > now() + interval '30 days' AS long FROM ended_sessions WHERE user_id = $1 ORDER BY session`,
+        [parseGlobalId('user', rosa)],
+      );
+      expect(kept).toEqual([
+        { session: 'r1', long: true },
+        { session: null, long: true },
+      ]);
+    });
+
     it('are forgotten when their tokens have run out, though nobody logs out, and not before', async () => {
       const id = newId();
       const { database } = world.users;
-      const before = new LogOut({ database, clock: () => Date.now() - 3_600_000, lifetimeS: 60 });
+      const before = new LogOut({ database, clock: () => Date.now() - 31 * 86_400_000 });
       for (const session of ['s1', 's2']) await before.run(id, session, false);
-      await new LogOut({ database, clock: Date.now, lifetimeS: 60 }).run(id, 's3', false);
+      await new LogOut({ database, clock: Date.now }).run(id, 's3', false);
       expect(await rows(id)).toHaveLength(3);
       await forgetEndedSessions(database);
       expect(await rows(id)).toEqual([{ session: 's3', generation: null }]);

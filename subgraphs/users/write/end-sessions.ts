@@ -1,12 +1,10 @@
 import type { Database, Tx } from '#libs/database';
-import { newId } from '#libs/identity';
+import { newId, TOKEN_LIFETIME_S_MAX } from '#libs/identity';
 import type { Clock } from '#libs/telemetry';
 import { noAccount } from './account.js';
 
 export interface EndSessionsParts {
   readonly clock: Clock;
-  /** For how long a token that was made a moment ago is good. */
-  readonly lifetimeS: number;
 }
 
 /** Of the log-ins that this person may have; undefined where the account is frozen or gone. */
@@ -65,7 +63,10 @@ export async function endAllSessions(tx: Tx, userId: string, parts: EndSessionsP
   return generation;
 }
 
-/** When the last token that ends now runs out by itself, and a minute more for clocks that are behind. What has run out goes by the clock: forget-ended-sessions.ts. */
-function untilOf({ clock, lifetimeS }: EndSessionsParts): Date {
-  return new Date(clock() + (lifetimeS + 60) * 1_000);
+/**
+ * When the last token that ends now runs out by itself, and a minute more for clocks that are behind. Not by TOKEN_LIFETIME_S as it is: it
+ * may have been more when the token was made, which would be good again. What has run out goes by the clock: forget-ended-sessions.ts.
+ */
+function untilOf({ clock }: EndSessionsParts): Date {
+  return new Date(clock() + (TOKEN_LIFETIME_S_MAX + 60) * 1_000);
 }
