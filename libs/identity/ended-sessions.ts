@@ -21,7 +21,7 @@ const OVERLAP_MS = 60_000;
 const BELIEVED_MS = 3_600_000;
 /** Of each page. */
 const FETCH_MS = 2_000;
-/** Ten million log-ins that ended within thirty days, which is how long tokens may be good: no memory holds that beside everything else. */
+/** Ten million log-ins that ended while their tokens were good: no memory holds that beside everything else. */
 const PAGES_MAX = 1_000;
 
 /** A page of what has ended since then, ms; `after`: what the page before said. */

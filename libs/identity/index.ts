@@ -8,6 +8,7 @@ export { loadOrCreateSecret, loadOrCreateSigningKey } from './key-files.js';
 export { REFUSALS, RefusedCall, type Refusal } from './refused-call.js';
 export { parseSigningKey, signingKeyOf, type SigningKey } from './signing-key.js';
 export {
+  expiryOf,
   TOKEN_ALGORITHMS,
   TOKEN_LIFETIME_S_MAX,
   TokenIssuer,

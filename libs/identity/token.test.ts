@@ -3,7 +3,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { CompactEncrypt, decodeJwt } from 'jose';
-import { globalId, newId, signingKeyOf, TokenIssuer, TokenVerifier } from './index.js';
+import { expiryOf, globalId, newId, SESSION, signingKeyOf, TokenIssuer, TokenVerifier } from './index.js';
 import { forgedTokens, rawJwt } from '../../test/attack/forged-tokens.js';
 import { namesTwice } from './token.js';
 
@@ -31,7 +31,14 @@ describe('a token', () => {
       iat: now,
       exp: now + 3_600,
     });
-    expect(decodeJwt(token).jti).not.toBe(decodeJwt(await tokens.issue(user)).jti);
+    const { jti } = decodeJwt(token);
+    expect(jti).not.toBe(decodeJwt(await tokens.issue(user)).jti);
+    // Whoever is told to end it, by its name alone, knows for how long.
+    expect([expiryOf(String(jti)), SESSION.test(String(jti)), expiryOf(newId())]).toEqual([
+      now + 3_600,
+      true,
+      undefined,
+    ]);
   });
 
   it('made by hand as below is taken, so what follows is refused for the one thing it says', async () => {

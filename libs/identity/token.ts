@@ -41,6 +41,15 @@ const LENGTH_MAX = 4_096;
 /** A token is good for at most so long, s. Whoever lowers TOKEN_LIFETIME_S makes those of before no shorter. */
 export const TOKEN_LIFETIME_S_MAX = 30 * 86_400;
 
+/**
+ * When the token of a log-in runs out, s since 1970, by its name: whoever is told to end it is told no more (`jti`). Undefined: the name
+ * does not say; it was made before names did, or by somebody else.
+ */
+export function expiryOf(session: string): number | undefined {
+  const [, expires] = /_([0-9a-z]{6,7})$/.exec(session) ?? [];
+  return expires === undefined ? undefined : Number.parseInt(expires, 36);
+}
+
 /** Makes the token that a log-in answers. */
 export class TokenIssuer {
   readonly #key: SigningKey;
@@ -70,14 +79,15 @@ export class TokenIssuer {
   /** `generation`: of the person's log-ins, when the password was looked at; when it is raised, this token ends. */
   issue(userUuid: string, generation = 0): Promise<string> {
     const now = Math.floor(this.#clock() / 1_000);
+    const expires = now + this.#lifetimeS;
     return new SignJWT(generation === 0 ? {} : { gen: generation })
       .setProtectedHeader({ alg: ALGORITHM, typ: TYPE, kid: this.#key.publicJwk.kid })
       .setIssuer(this.#issuer)
       .setAudience(this.#audience)
       .setSubject(globalId('user', userUuid))
       .setIssuedAt(now)
-      .setExpirationTime(now + this.#lifetimeS)
-      .setJti(newId())
+      .setExpirationTime(expires)
+      .setJti(`${newId()}_${expires.toString(36)}`)
       .sign(this.#key.privateKey);
   }
 

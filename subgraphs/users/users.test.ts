@@ -498,14 +498,21 @@ describe('users, with its cache', () => {
       const rosa = await world.signUp('rosa');
       const { database } = world.users;
       await world.ask(rosa, 'mutation { logOut(everywhere: true) { everywhere } }');
-      await new LogOut({ database, clock: Date.now }).run(parseGlobalId('user', rosa), 'r1', false);
+      const out = new LogOut({ database, clock: Date.now });
+      // One that says when its token runs out, as those that users makes do.
+      const tomorrow = Math.floor(Date.now() / 1_000) + 86_400;
+      for (const session of ['r1', `r2_${tomorrow.toString(36)}`, `r3_${(0).toString(36).padStart(6, '0')}`])
+        await out.run(parseGlobalId('user', rosa), session, false);
       const kept = await database.query(
-        `SELECT session, until > now() + interval '30 days' AS long FROM ended_sessions WHERE user_id = $1 ORDER BY session`,
+        `SELECT left(session, 2) AS session, until > now() + interval '30 days' AS long, until < now() + interval '25 hours' AS short
+         FROM ended_sessions WHERE user_id = $1 ORDER BY session`,
         [parseGlobalId('user', rosa)],
       );
       expect(kept).toEqual([
-        { session: 'r1', long: true },
-        { session: null, long: true },
+        { session: 'r1', long: true, short: false },
+        { session: 'r2', long: false, short: true },
+        { session: 'r3', long: true, short: false },
+        { session: null, long: true, short: false },
       ]);
     });
 

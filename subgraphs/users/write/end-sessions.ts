@@ -1,5 +1,5 @@
 import type { Database, Tx } from '#libs/database';
-import { newId, TOKEN_LIFETIME_S_MAX } from '#libs/identity';
+import { expiryOf, newId, TOKEN_LIFETIME_S_MAX } from '#libs/identity';
 import type { Clock } from '#libs/telemetry';
 import { noAccount } from './account.js';
 
@@ -39,7 +39,7 @@ export async function endSession(
        ON CONFLICT (user_id, session) DO NOTHING
      )
      SELECT few OR coalesce(again, false) AS ended FROM known`,
-    [newId({ now: parts.clock() }), userId, session, untilOf(parts), ENDED_ONE_BY_ONE_MAX],
+    [newId({ now: parts.clock() }), userId, session, untilOf(parts, session), ENDED_ONE_BY_ONE_MAX],
   );
   return found!.ended;
 }
@@ -65,8 +65,12 @@ export async function endAllSessions(tx: Tx, userId: string, parts: EndSessionsP
 
 /**
  * When the last token that ends now runs out by itself, and a minute more for clocks that are behind. Not by TOKEN_LIFETIME_S as it is: it
- * may have been more when the token was made, which would be good again. What has run out goes by the clock: forget-ended-sessions.ts.
+ * may have been more when the token was made, which would be good again. One log-in says by its name when that is; else it is the longest
+ * that any is good. What has run out goes by the clock: forget-ended-sessions.ts.
  */
-function untilOf({ clock }: EndSessionsParts): Date {
-  return new Date(clock() + (TOKEN_LIFETIME_S_MAX + 60) * 1_000);
+function untilOf({ clock }: EndSessionsParts, session?: string): Date {
+  const now = clock() / 1_000;
+  const longest = now + TOKEN_LIFETIME_S_MAX;
+  const expires = session === undefined ? undefined : expiryOf(session);
+  return new Date(1_000 * (60 + (expires === undefined || expires < now || expires > longest ? longest : expires)));
 }
