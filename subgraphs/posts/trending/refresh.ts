@@ -68,12 +68,20 @@ function rest(since: number): Promise<void> {
 /** Those of the version that answers, when one of them is due; and what of them is left in the other. */
 async function refreshSlices(tx: Tx, slices: readonly number[], maxAgeMs: number, untilMs: number): Promise<boolean> {
   const keptIn = (slot: number): string => `EXISTS (SELECT FROM ${viewOf(slot)} WHERE slice = ANY($2::smallint[]))`;
+  // First, and by itself: a rebuild that switched while one statement did both would leave it with what answered before.
+  const [lock] = await tx.query<{ ours: boolean }>(
+    `SELECT pg_try_advisory_xact_lock(hashtext('trending_slices')) AS ours`,
+  );
+  if (!lock?.ours) return false;
   const [found] = await tx.query<{ due: boolean; serving: number; left: boolean }>(
-    // One of the time to come was made before the clock was set back.
+    // One of the time to come was made before the clock was set back; one made since this transaction began would go back by it.
     `SELECT serving,
-       pg_try_advisory_xact_lock(hashtext('trending_slices')) AND EXISTS (
+       EXISTS (
          SELECT FROM trending_slices
          WHERE slot = serving AND slice = ANY($2::smallint[]) AND made_at NOT BETWEEN now() - $1 * interval '1 ms' AND now()
+       ) AND NOT EXISTS (
+         SELECT FROM trending_slices
+         WHERE slot = serving AND slice = ANY($2::smallint[]) AND made_at > now() AND made_at <= clock_timestamp()
        ) AS due,
        ${BUILDING} IS NULL AND CASE serving WHEN 1 THEN ${keptIn(2)} ELSE ${keptIn(1)} END AS left
      FROM read_models WHERE name = 'trending'`,
