@@ -298,7 +298,8 @@ withServer('redis', 'budgets in a Redis Cluster', () => {
         () => budget.forget(key),
       ]);
       expect(await waited(takes)).toBeLessThanOrEqual(10);
-      await budget.take(ofOther[1]!);
+      // Five in a row, and within less than a second: what a busy machine answers late, each process counts for itself.
+      for (let nth = 0; nth < 5; nth += 1) await budget.take(ofOther[1]!);
       expect(await counted(1, ofOther[1]!)).not.toBe(before);
       const first = ofSilent.filter((key) => slotOf(`rlflx:${key}`) * 3 < 16_384).slice(0, 5);
       expect(await waited(first.map((key) => () => naively(key)))).toBe(first.length);
