@@ -477,11 +477,16 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
           for (const socket of held) socket.destroy();
         },
       );
-    await withAsMany(config, async (from) => {
-      // Connected is not yet counted.
-      while ((await from(CLIENT)) !== 0);
-      expect(await from(ANOTHER)).toBe(200);
-    });
+    let isRefused = false;
+    // Again where a busy machine took so long to count them that the first were sent away: they say nothing (timeout http-request).
+    for (let tries = 0; tries < 5 && !isRefused; tries += 1)
+      await withAsMany(config, async (from) => {
+        const before = performance.now();
+        // Connected is not yet counted.
+        while (!isRefused && performance.now() - before < 5_000) isRefused = (await from(CLIENT)) === 0;
+        if (isRefused) expect(await from(ANOTHER)).toBe(200);
+      });
+    expect(isRefused).toBe(true);
     await withAsMany(without(rule), async (from) => {
       expect([await from(CLIENT), await from(ANOTHER)]).toEqual([200, 200]);
     });
@@ -489,7 +494,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     await withAsMany(config.replace('127.0.0.1 10.', `${CLIENT} 10.`), async (from) => {
       expect([await from(CLIENT), await from(ANOTHER)]).toEqual([200, 200]);
     });
-  }, 60_000);
+  }, 120_000);
 
   it('takes no HTTP/2, and tells no gateway of a body that does not come; control: without those lines one connection is a hundred requests', async () => {
     const [h2, whole] = [/\n *option disable-h2-upgrade/, /\n *option http-buffer-request/];
