@@ -19,7 +19,7 @@ export const usersSettings = {
   } satisfies Setting<SigningKey>,
   SIGNING_KEY_BEFORE: {
     ...signingKey,
-    why: 'The SIGNING_KEY of before: tokens signed by it stay good for as long as it is set. Take it away TOKEN_LIFETIME_S after the change.',
+    why: 'The SIGNING_KEY of before: tokens signed by it stay good for as long as it is set. Take it away when the longest TOKEN_LIFETIME_S of the last thirty days has gone by since the change.',
   } satisfies Setting<SigningKey>,
   ...sealingSettings,
   TOKEN_ISSUER: text({ default: 'tributary', why: 'Who signs log-in tokens (iss); the gateway expects the same.' }),

@@ -76,13 +76,9 @@ async function refreshSlices(tx: Tx, slices: readonly number[], maxAgeMs: number
   const [found] = await tx.query<{ due: boolean; serving: number; left: boolean }>(
     // One of the time to come was made before the clock was set back; one made since this transaction began would go back by it.
     `SELECT serving,
-       EXISTS (
-         SELECT FROM trending_slices
-         WHERE slot = serving AND slice = ANY($2::smallint[]) AND made_at NOT BETWEEN now() - $1 * interval '1 ms' AND now()
-       ) AND NOT EXISTS (
-         SELECT FROM trending_slices
-         WHERE slot = serving AND slice = ANY($2::smallint[]) AND made_at > now() AND made_at <= clock_timestamp()
-       ) AS due,
+       (SELECT bool_or(made_at NOT BETWEEN now() - $1 * interval '1 ms' AND now())
+            AND NOT bool_or(made_at > now() AND made_at <= clock_timestamp())
+          FROM trending_slices WHERE slot = serving AND slice = ANY($2::smallint[])) AS due,
        ${BUILDING} IS NULL AND CASE serving WHEN 1 THEN ${keptIn(2)} ELSE ${keptIn(1)} END AS left
      FROM read_models WHERE name = 'trending'`,
     [maxAgeMs, slices],
