@@ -123,8 +123,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     this.#breaker = breaker.begin();
     if (this.#breaker === REFUSED) return this.#miss(this.#notAsked(), 'unasked', 'nothing');
     const { lateInLineMs = 0 } = this.#options;
-    const isLate = ({ line, waitedMs }: Places) => line.waiting > 0 && waitedMs > lateInLineMs;
-    if (lateInLineMs > 0 && (isLate(this.#among) || isLate(places))) {
+    if (lateInLineMs > 0 && (this.#among.isLate(lateInLineMs) || places.isLate(lateInLineMs))) {
       const { subgraph } = this.#call;
       this.#miss(
         new Failure('OVERLOADED', `Calls to ${subgraph} wait longer than ${lateInLineMs} ms.`),
@@ -151,6 +150,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     if (this.#among === writing && !this.#holdsWriting) {
       this.#holdsWriting = true;
       writing.waitedMs = waitedMs;
+      // What it waits from now on is for one of all.
       this.#inLineSince += waitedMs;
       if (!places.line.enter(this)) this.#tooManyWait();
       return;
@@ -392,6 +392,7 @@ export function unavailable(subgraph: string, error: unknown): Failure {
   });
 }
 
+/** So many times as long as the other attempt took. */
 const LATE = 2;
 const GIVEN_UP = new Error('nobody waits for this call any more');
 const UNSENT: ReadonlySet<unknown> = new Set([

@@ -41,6 +41,11 @@ export class Places {
     this.line = new Line(most, WAITING_MAX);
     this.limit = new AdaptiveLimit(most);
   }
+
+  /** Do those who wait for one wait longer than this, as far as the last who got one tells? */
+  isLate(ms: number): boolean {
+    return this.line.waiting > 0 && this.waitedMs > ms;
+  }
 }
 
 /**
