@@ -242,7 +242,9 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     if (typeof behind === 'string') this.#behind = behind;
     if (this.#options.kept) this.#said = cacheHeadersOf(headers);
     const away = headers[AWAY_HEADER];
-    if (away === 'starting' || away === 'ending') this.target.endpoint.goesAway(away);
+    const { endpoint } = this.target;
+    if (away === 'starting' || away === 'ending') endpoint.goesAway(away);
+    else if (endpoint.away !== undefined) endpoint.answersAgain(this.#startedAt);
     this.#overloaded = headers[OVERLOADED_HEADER] !== undefined;
     const refused = whyRefused(status, headers);
     if (refused && away === 'starting' && status === 503) return this.#miss(refused, 'unsent', 'fails');
@@ -282,16 +284,25 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
 
   onError(error: Error): void {
     if (this.#ended) return;
+    const isSent = this.#abort !== undefined;
     this.#abort = undefined;
-    // A server may also close a kept-alive connection just as we write into it.
     const { code } = error as { code?: unknown };
     if (OURS.has(code)) {
       const why = `No file is left for a connection to ${this.#call.subgraph}: ${describe(error)}`;
       return this.#miss(new Failure('OVERLOADED', why, { cause: error }), 'final', 'nothing');
     }
-    const missed = UNSENT.has(code) ? 'unsent' : !this.#answered && BROKEN.has(code) ? 'lost' : 'final';
     // What cannot be sent at all, because of what a client made us forward, tells nothing of the address.
-    this.#miss(unavailable(this.#call.subgraph, error), missed, code === 'UND_ERR_INVALID_ARG' ? 'nothing' : 'fails');
+    if (code === 'UND_ERR_INVALID_ARG') this.#miss(unavailable(this.#call.subgraph, error), 'final', 'nothing');
+    else this.#miss(unavailable(this.#call.subgraph, error), this.#brokeOff(isSent, code), 'fails');
+  }
+
+  /**
+   * Before undici has a connection that answers it writes nothing, whatever went wrong with it: refused, reset while it waited in the line of
+   * a port that was closed, a certificate that is not believed. And a server may close one that was kept alive just as we write into it.
+   */
+  #brokeOff(isSent: boolean, code: unknown): Missed {
+    if (!isSent) return 'unsent';
+    return !this.#answered && BROKEN.has(code) ? 'lost' : 'final';
   }
 
   // How it ends
@@ -395,15 +406,6 @@ export function unavailable(subgraph: string, error: unknown): Failure {
 /** So many times as long as the other attempt took. */
 const LATE = 2;
 const GIVEN_UP = new Error('nobody waits for this call any more');
-const UNSENT: ReadonlySet<unknown> = new Set([
-  'ECONNREFUSED',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'ENOENT',
-  'UND_ERR_CONNECT_TIMEOUT',
-]);
 /** This process has as many files open as it may, or the machine has: nobody was asked. */
 const OURS: ReadonlySet<unknown> = new Set(['EMFILE', 'ENFILE']);
 const BROKEN: ReadonlySet<unknown> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);

@@ -11,8 +11,10 @@ import type { SubgraphTls } from './tls.js';
 export const WAITING_MAX = 50_000;
 
 const KEEP_ALIVE_MS = 4_000;
-/** It says so again with the next answer. */
+/** After so long one read looks whether it is back; it is told so again while it is not. */
 const AWAY_MS = 2_000;
+/** What cannot be asked twice does not go to whom may be closing its door just now; where nobody reads it looks itself. */
+const AWAY_WRITE_MS = 8_000;
 
 /** Who is `ending` answers for a while yet, who is `starting` does not. */
 export type Away = 'starting' | 'ending';
@@ -67,7 +69,8 @@ export class Endpoint {
   readonly #open: (tls: SubgraphTls | undefined) => Pool;
   readonly #isSecure: boolean;
   #how: Away | undefined;
-  #awayUntil = 0;
+  #awaySince = 0;
+  #lookedAt = 0;
   #retired = false;
 
   /** `ips`: of its name, where it was looked up; several are the ways to one machine, tried one after the other. */
@@ -109,12 +112,30 @@ export class Endpoint {
 
   /** It is starting or ending: who is asked instead, where there is somebody. */
   goesAway(how: Away): void {
+    this.#lookedAt = this.#clock();
+    if (this.#how === undefined) this.#awaySince = this.#lookedAt;
     this.#how = how;
-    this.#awayUntil = this.#clock() + AWAY_MS;
   }
 
   get away(): Away | undefined {
-    return this.#clock() < this.#awayUntil ? this.#how : undefined;
+    return this.#how;
+  }
+
+  /** It answered a call like anybody. One that began before it said that it goes tells nothing. */
+  answersAgain(startedAt: number): void {
+    if (startedAt > this.#awaySince) this.#how = undefined;
+  }
+
+  /**
+   * May a call go to it to see whether it is back? One at a time: of a crowd that came all at once some would be in the line of its port
+   * when that is closed, and what they sent would be lost.
+   */
+  mayLook(isWrite: boolean): boolean {
+    return this.#clock() - this.#lookedAt >= (isWrite ? AWAY_WRITE_MS : AWAY_MS);
+  }
+
+  looks(): void {
+    this.#lookedAt = this.#clock();
   }
 
   get pool(): Pool {

@@ -258,6 +258,20 @@ describe('several addresses of one subgraph', () => {
     expect(good.calls).toBe(40);
   });
 
+  it('so is one whose connection broke off while it was made; control: behind that it is lost', async () => {
+    const good = await subgraph();
+    const broken = await listen(createServer().on('connection', (socket) => socket.resetAndDestroy()));
+    const ask = (protocol: string) =>
+      count(20, () =>
+        client({ random: () => 0.99 }).ask(`${good.url},${protocol}://127.0.0.1:${broken}/graphql`, 'mutation'),
+      );
+    // Where TLS is spoken nothing is sent before the other side has answered.
+    expect([await ask('https'), good.calls]).toEqual([{ ok: 20 }, 20]);
+    const cut = await subgraph(() => 0);
+    const lost = await count(20, () => client({ random: () => 0.99 }).ask(`${good.url},${cut.url}`, 'mutation'));
+    expect([lost, good.calls]).toEqual([{ SUBGRAPH_UNAVAILABLE: 20 }, 20]);
+  });
+
   it('a mutation that one has not begun, because it is just starting, is sent to the other, once; control: after a mere 503 it is lost', async () => {
     const good = await subgraph();
     const busy = await subgraph(() => 503);
@@ -277,6 +291,27 @@ describe('several addresses of one subgraph', () => {
     expect([await count(5, () => one.ask(ending.url)), ending.calls]).toEqual([{ ok: 5 }, 6]);
     now += 2_000;
     expect([await count(50, () => one.ask(both)), ending.calls]).toEqual([{ ok: 50 }, 7]);
+  });
+
+  it('a crowd sends one to look whether it is back, a read where there is any; control: once it is, all may', async () => {
+    const ends = { [AWAY_HEADER]: 'ending' };
+    const [good, ending] = [await subgraph(), await subgraph(undefined, ends)];
+    let now = 0;
+    const one = client({ random: () => 0.99, clock: () => now });
+    const crowd = async (type: SubgraphCall['type']) => {
+      const before = ending.calls;
+      await Promise.all(Array.from({ length: 50 }, () => one.ask(`${good.url},${ending.url}`, type)));
+      return ending.calls - before;
+    };
+    await one.ask(ending.url);
+    now += 7_999;
+    expect([await crowd('mutation'), await crowd('query'), await crowd('query')]).toEqual([0, 1, 0]);
+    now += 8_000;
+    expect([await crowd('mutation'), await crowd('mutation')]).toEqual([1, 0]);
+    delete (ends as Record<string, string>)[AWAY_HEADER];
+    now += 2_000;
+    expect([await crowd('query'), await crowd('mutation')]).toEqual([1, expect.any(Number)]);
+    expect(ending.calls).toBeGreaterThan(10);
   });
 
   it('where all others are starting, one that is ending is asked', async () => {

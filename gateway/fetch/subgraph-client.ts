@@ -163,7 +163,7 @@ class Call implements Caller {
   }
 
   #attempt(tried: Target | undefined, among?: readonly Target[]): Attempt {
-    const target = this.#upstream.choose(tried, among);
+    const target = this.#upstream.choose(!this.#mayRepeat, tried, among);
     this.#tried.push(target.endpoint);
     return new Attempt(this, this.#call, this.#context, target, this.#options);
   }

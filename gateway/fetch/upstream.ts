@@ -61,13 +61,14 @@ export class Upstream {
 
   /**
    * Of two addresses by chance the one that has less to do (Mitzenmacher, "The Power of Two Choices", 2001), of those that answer;
-   * not the one that was tried already, nor one that is ending, let alone starting, where there is another. `targets`: only of these.
+   * not the one that was tried already, nor one that is ending, let alone starting, where there is another, but for one call now and then
+   * that looks whether it is back. `targets`: only of these.
    */
-  choose(tried: Target | undefined, targets: readonly Target[] = this.targets): Target {
+  choose(isWrite: boolean, tried: Target | undefined, targets: readonly Target[] = this.targets): Target {
     if (targets.length === 1) return targets[0]!;
     const fits = (target: Target) => target.endpoint.breaker.allows;
     const others = targets.filter((target) => target !== tried && fits(target));
-    let choice = others.filter(({ endpoint }) => endpoint.away === undefined);
+    let choice = others.filter(({ endpoint }) => endpoint.away === undefined || endpoint.mayLook(isWrite));
     if (choice.length === 0) {
       if (!targets.some((target) => fits(target) && target.endpoint.away === undefined)) void this.lookAgain();
       choice = others.filter(({ endpoint }) => endpoint.away === 'ending');
@@ -79,7 +80,9 @@ export class Upstream {
     if (choice.length === 0) choice = [...targets];
     const one = choice[Math.floor(this.#random() * choice.length)]!;
     const other = choice[Math.floor(this.#random() * choice.length)]!;
-    return load(other) < load(one) ? other : one;
+    const chosen = load(other) < load(one) ? other : one;
+    if (chosen.endpoint.away !== undefined) chosen.endpoint.looks();
+    return chosen;
   }
 }
 
