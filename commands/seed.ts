@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { lockDataDir, openDatabase } from '#libs/database';
+import { lockDataDir, openDatabase, type Database } from '#libs/database';
 import { makeDataDir, readSettings, type Environment } from '#libs/settings';
 import { createLogger } from '#libs/telemetry';
 import { followersTables } from '../subgraphs/followers/followers.tables.js';
@@ -9,7 +9,7 @@ import { usersTables } from '../subgraphs/users/users.tables.js';
 import { databasesOf, naming, onServers, readCommandSettings, secretsFrom, type Service } from './databases.js';
 import { loadWorld, rowsOf } from './seed/load.js';
 import { showProgress } from './seed/progress.js';
-import { generateWorld, type WorldOptions } from './seed/world.js';
+import { generateWorld, type GeneratedWorld, type WorldOptions } from './seed/world.js';
 
 const USAGE = `npm run seed -- --users 1000 [--follows N] [--posts N] [--seed N]
 
@@ -22,6 +22,8 @@ Everybody's password is tributary. It goes to the databases that npm start would
 USERS_DATABASE_URL, POSTS_DATABASE_URL and FOLLOWERS_DATABASE_URL, or DATABASE_URL; these with the SEALING_KEYS of users.
 `;
 const PASSWORD = 'tributary';
+/** So many of a world's people are looked for: they come in the same order each time. */
+const LOOKED_FOR = 1_000;
 
 const options = read(process.argv.slice(2));
 if (options === undefined) {
@@ -65,6 +67,7 @@ async function seed(world: WorldOptions, env: Environment): Promise<void> {
     const generated = generateWorld(world);
     const { graph, writings } = generated;
     process.stderr.write(`  ${show(graph.followers.length)} follows, ${show(writings.authors.length)} posts\n`);
+    await refuseWhereLived(databases, generated);
     const progress = showProgress(rowsOf(generated));
     try {
       await loadWorld(databases, generated, PASSWORD, progress);
@@ -112,4 +115,26 @@ function whole(name: string, text: string | undefined, min: number, max: number)
 
 function show(count: number): string {
   return count.toLocaleString('en');
+}
+
+/**
+ * A world that is loaded twice is there once, so a load that broke off may be begun again. Where its people have acted since, it would
+ * undo what they did: who has unfollowed would follow again, and who is gone would have posts.
+ */
+async function refuseWhereLived(
+  databases: { readonly users: Database; readonly posts: Database; readonly followers: Database },
+  { people }: GeneratedWorld,
+): Promise<void> {
+  const ids = people.slice(0, LOOKED_FOR).map(({ id }) => id);
+  const known = await databases.users.query('SELECT FROM users WHERE id = ANY ($1::uuid[]) LIMIT 1', [ids]);
+  if (known.length === 0) return;
+  for (const database of [databases.users, databases.posts, databases.followers]) {
+    const told = await database.query(
+      `SELECT FROM pg_sequences WHERE sequencename = 'outbox_position_seq' AND last_value IS NOT NULL`,
+    );
+    if (told.length > 0)
+      throw new Error(
+        'These people are here already, and something was done since: to seed them again would undo it. Take another --seed, or empty databases.',
+      );
+  }
 }

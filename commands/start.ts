@@ -1,5 +1,4 @@
-import { endOnSignals, requireOpenFiles, SERVICE_FILES_MIN } from '#libs/lifecycle';
-import { SettingsError } from '#libs/settings';
+import { endOnSignals, requireOpenFiles, SERVICE_FILES_MIN, whyNotListening } from '#libs/lifecycle';
 import { createLogger } from '#libs/telemetry';
 
 /** `npm start`: everything in one process, seeded at the first start, addresses printed, until SIGTERM or SIGINT. */
@@ -20,7 +19,8 @@ try {
   }, logger);
   print(everything.gateway.url, everything.subgraphs, everything.seeded);
 } catch (error) {
-  process.stderr.write(`${error instanceof SettingsError || error instanceof Error ? error.message : String(error)}\n`);
+  const why = whyNotListening(error) ?? (error instanceof Error ? error.message : String(error));
+  process.stderr.write(`${why}\n`);
   logger.debug({ err: error }, 'did not start');
   process.exitCode = 1;
 }

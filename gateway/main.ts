@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import cluster from 'node:cluster';
-import { CLOSE_MS, endOnSignals } from '#libs/lifecycle';
+import { CLOSE_MS, endOnSignals, whyNotListening } from '#libs/lifecycle';
 import { SettingsError } from '#libs/settings';
 import { createLogger } from '#libs/telemetry';
 import { readGatewayConfig, type GatewayConfig } from './config.js';
@@ -35,11 +35,5 @@ async function run(config: GatewayConfig): Promise<void> {
 function whyNotStarted(error: unknown): string {
   if (error instanceof SettingsError || error instanceof SupergraphError || error instanceof WorkersError)
     return error.message;
-  const { code, port, address, stack } = error as { code?: string; port?: number; address?: string; stack?: string };
-  if (code === 'EADDRINUSE')
-    return `Something else listens on port ${port} already; end it, or set PORT to another one.`;
-  if (code === 'EACCES' && port !== undefined)
-    return `Port ${port} may not be listened on by this user; set PORT to one from 1024 on.`;
-  if (code === 'EADDRNOTAVAIL') return `This machine has no address ${address}; set HOST to one of its own.`;
-  return stack ?? String(error);
+  return whyNotListening(error) ?? (error as { stack?: string }).stack ?? String(error);
 }

@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
+import { SettingsError } from '#libs/settings';
 import type { Logger } from '#libs/telemetry';
 import { markOf } from '../file-mark.js';
 import type { GraphqlRequest } from './read-request.js';
@@ -44,7 +45,14 @@ export class PersistedDocuments {
     this.#file = file;
     this.#safelist = rules.safelist;
     this.#logger = rules.logger;
-    this.#take();
+    try {
+      this.#take();
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new SettingsError([
+        `PERSISTED_DOCUMENTS has to be a file that \`npm run documents\` wrote; came ${file}: ${why}`,
+      ]);
+    }
     this.#timer = setInterval(() => this.#look(), rules.lookMs ?? LOOK_MS).unref();
   }
 

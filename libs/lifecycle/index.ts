@@ -4,3 +4,4 @@ export { CLOSE_MS, endOnError, endOnSignals } from './end-on-signals.js';
 export { HeapWatch } from './heap-watch.js';
 export { openFilesMax, requireOpenFiles, SERVICE_FILES_MIN } from './open-files.js';
 export { OVERLOADED_HEADER } from './overloaded.js';
+export { whyNotListening } from './why-not-listening.js';

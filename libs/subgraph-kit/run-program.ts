@@ -29,6 +29,8 @@ export async function runProgram<C extends ServiceConfig>(
       const lock = await lockDataDir(config.DATA_DIR);
       closers.push(() => lock.release());
     }
+    if (config.REDIS_URL === undefined)
+      logger.warn({}, 'REDIS_URL is not set: what happens here no other service hears of, nor this one of theirs');
     const stream = openStream({ redisUrl: config.REDIS_URL, logger, listeners: LISTENERS });
     closers.push(() => stream.close());
     const heap = new HeapWatch(logger);

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { generateKeyPairSync } from 'node:crypto';
+import { createServer, type AddressInfo } from 'node:net';
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -75,6 +76,32 @@ describe('npm start', () => {
     process.kill(program!, 'SIGINT');
     expect(await second.end('SIGINT')).toBe(0);
     expect(second.output()).toContain('Stopped.');
+  }, 120_000);
+
+  it('puts a graph in beside what is there, once more as well, but not where people have acted since', async () => {
+    const seed = async (): Promise<Child> => {
+      const env = { ...plainEnvironment(), DATA_DIR: dataDir };
+      const child = await startChild('seed', ['npm', 'run', 'seed', '--', '--users', '10'], { cwd: root, env });
+      children.push(child);
+      return child;
+    };
+    const first = await seed();
+    expect([await first.ended(), first.output()]).toEqual([0, expect.stringContaining('Seeded 10 people')]);
+    // Alice has, when the program ran before.
+    const again = await seed();
+    expect([await again.ended(), again.output()]).toEqual([1, expect.stringContaining('Take another --seed')]);
+  }, 120_000);
+
+  it('says once that its port is taken, and lives on for nothing, its figures neither', async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+    const { port } = taken.address() as AddressInfo;
+    const child = await start({ PORT: String(port), METRICS_PORT: '0' });
+    expect([await child.ended(), child.output()]).toEqual([
+      1,
+      expect.stringContaining(`Something else listens on port ${port} already; end it`),
+    ]);
+    await new Promise((resolve) => taken.close(resolve));
   }, 120_000);
 
   it('keeps the keys that it made from everybody else on the machine', async () => {

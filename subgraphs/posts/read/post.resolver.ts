@@ -1,6 +1,5 @@
 import { ResolveField, ResolveReference, Resolver } from '@nestjs/graphql';
 import type { Connection } from '#libs/database';
-import { badInput } from '#libs/failure';
 import { globalId, parseGlobalId } from '#libs/identity';
 import type { RequestContext } from '#libs/subgraph-kit';
 import type { CountedPost } from '../post.js';
@@ -64,15 +63,8 @@ export class PostResolver {
 
   @ResolveField()
   async asOf(post: CountedPost, { at }: { at: string }, context: RequestContext): Promise<Revision | null> {
-    if (!isDate(at)) throw badInput('"at" is a time of the calendar', at);
     // Most questions about the time before are answered without asking; and no year is too early for PostgreSQL then.
     if (at < post.createdAt) return null;
     return this.readsOf(context).revisions.load({ postId: post.id, at });
   }
-}
-
-/** The scalar has seen to its form; the 30th of February has that too. */
-function isDate(instant: string): boolean {
-  const ms = Date.parse(instant);
-  return !Number.isNaN(ms) && new Date(ms).toISOString() === instant;
 }
