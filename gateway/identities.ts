@@ -65,9 +65,9 @@ export function endedOf(
 const USERS = 'users';
 
 /** Who the gateway is to subgraphs by a certificate, and whom it believes to be one. */
-export function tlsOf(config: GatewayConfig, logger: Logger): TlsFiles {
+export function tlsOf(config: GatewayConfig, logger: Logger, lookMs?: number): TlsFiles {
   const paths = { ca: config.SUBGRAPH_TLS_CA, cert: config.SUBGRAPH_TLS_CERT, key: config.SUBGRAPH_TLS_KEY };
-  return new TlsFiles(paths, { logger });
+  return new TlsFiles(paths, { logger, ...(lookMs === undefined ? {} : { lookMs }) });
 }
 
 /** Throws where a subgraph could not be told who asks, with the settings that are missing. */

@@ -110,6 +110,17 @@ function watch(metrics: Metrics, parts: Parameters<GatewayMetrics['watch']>[0]):
       for (const { file, at } of tls.expiries()) gauge.set({ file }, at / 1_000);
     },
   );
+  metrics.gauge(
+    {
+      name: 'tributary_certificate_lifetime_seconds',
+      help: 'How long that certificate is good altogether, from its first moment to its last.',
+      labels: ['file'],
+    },
+    (gauge) => {
+      gauge.reset();
+      for (const { file, lifetimeMs } of tls.expiries()) gauge.set({ file }, lifetimeMs / 1_000);
+    },
+  );
   metrics.gauge({ name: 'http_server_active_requests', help: 'Requests under way.' }, (gauge) =>
     gauge.set(admission?.inside ?? Number.NaN),
   );
