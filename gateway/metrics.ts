@@ -99,6 +99,22 @@ function watch(metrics: Metrics, parts: Parameters<GatewayMetrics['watch']>[0]):
     'Calls that an address is given at once.',
     ({ places }) => places.limit.places,
   );
+  // Of these three, what mutations have.
+  perAddress(
+    'tributary_subgraph_mutations_active',
+    'Mutations that hold one of the places for mutations, those that still wait for a connection included.',
+    ({ writing }) => writing.line.inside,
+  );
+  perAddress(
+    'tributary_subgraph_mutations_waiting',
+    'Mutations that wait for one of the places for mutations; tributary_subgraph_calls_waiting has them too.',
+    ({ writing }) => writing.line.waiting,
+  );
+  perAddress(
+    'tributary_subgraph_mutations_limit',
+    'Mutations that an address is given at once: half of the calls, or fewer.',
+    ({ writingMost }) => writingMost,
+  );
   metrics.gauge(
     {
       name: 'tributary_certificate_expiry_timestamp_seconds',
