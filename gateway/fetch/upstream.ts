@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '#libs/telemetry';
 import { addressesOf, type Address } from './addresses.js';
 import { Endpoint, familyOf, type EndpointOptions } from './endpoint.js';
+import { LatelyFound } from './lately-found.js';
 import { RetryBudget } from './retry-budget.js';
 import type { SubgraphTls } from './tls.js';
 
@@ -36,6 +37,7 @@ export class Upstream {
   targets: readonly Target[] = [];
   /** By address, what its name stood for last. */
   readonly known: (readonly Target[])[] = [];
+  readonly lately: readonly LatelyFound[];
   readonly #random: () => number;
   readonly #clock: Clock;
   #agreedAt = Number.NEGATIVE_INFINITY;
@@ -47,6 +49,7 @@ export class Upstream {
     { random, clock, lookUp }: { random: () => number; clock: Clock; lookUp: (upstream: Upstream) => Promise<void> },
   ) {
     this.addresses = addresses;
+    this.lately = addresses.map(() => new LatelyFound());
     this.#random = random;
     this.#clock = clock;
     this.lookAgain = atMostEvery(LOOK_AGAIN_MS, clock, () => lookUp(this));
@@ -181,7 +184,7 @@ export class Upstreams {
    */
   #follow(upstream: Upstream, nth: number, ips: readonly string[]): void {
     const address = upstream.addresses[nth]!;
-    const machines = ips.filter((ip) => familyOf(ip) === familyOf(ips[0]!));
+    const machines = upstream.lately[nth]!.found(ips.filter((ip) => familyOf(ip) === familyOf(ips[0]!)));
     upstream.known[nth] =
       machines.length === 1 ? [this.#target(address, ips)] : machines.map((ip) => this.#target(address, [ip], ip));
     const targets = upstream.known.flat();
