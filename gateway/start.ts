@@ -98,7 +98,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   const tls = tlsOf(config, logger, parts.tlsLookMs);
   const dispatcher = renewedDispatcher(tls);
   const ended = endedOf(config, signer, { clock: steady, logger, dispatcher });
-  const identity = identityOf(config, clocks, signer, { ended, dispatcher });
+  const identity = identityOf(config, clocks, signer, { ended, dispatcher, logger });
   const budgets = await budgetsOf(config, logger);
   if (budgets === undefined && !isOwn(config))
     logger.warn({}, 'Anybody may ask for as much as they like: RATE_LIMIT_PERSON and RATE_LIMIT_ADDRESS are not set');
