@@ -5,7 +5,7 @@ import { LatelyFound } from './lately-found.js';
 function looks(found: string, lately = new LatelyFound()): string {
   return found
     .split(' ')
-    .map((addresses) => lately.found([...addresses]).join(''))
+    .map((addresses) => lately.found(addresses.split('')).join(''))
     .join(' ');
 }
 
