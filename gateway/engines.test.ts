@@ -87,6 +87,8 @@ describe.each(Object.entries(ENGINES))('%s', (_name, createEngine) => {
       const { errors } = await engine.ask('{ me { id } }');
       expect(errors).toMatchObject([{ message, extensions: { code } }]);
       expect(errors![0]!.extensions.retryAfter).toBe(told);
+      // Whoever says when to come again has turned somebody away on purpose, and has a line of its own of it; control: else it is a failure.
+      expect(engine.logged).toHaveLength(code === 'OVERLOADED' && told === undefined ? 1 : 0);
     }
   });
 

@@ -1,11 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { createServer } from 'node:https';
+import { connect, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
 import { silent } from '#libs/telemetry';
 import { auditsBy, WARNED } from '../test/attack/b-audits.js';
 import { send } from '../test/attack/send.js';
+import { selfSigned } from '../test/servers/self-signed.js';
 import { POSTS_SDL, startTinyGraph, startTinySubgraph, type TinyGraph } from '../test/tiny/tiny-graph.js';
 import { LEAK } from '../test/tiny/tiny-http.js';
 import { readGatewayConfig } from './config.js';
@@ -464,6 +467,64 @@ describe('a new supergraph', () => {
     expect(await told()).toContain('tributary_active_connections 2\n');
     for (const client of clients) client.destroy();
     await moved.close();
+  });
+
+  it('is asked at https: with certificates that are renewed while it runs, and figures tell until when they are good', async () => {
+    const server = selfSigned('localhost');
+    const [one, two] = [
+      selfSigned('gateway', 'one', ['260101000000Z', '400101000000Z']),
+      selfSigned('gateway', 'two', ['250101000000Z', '450101000000Z']),
+    ];
+    const callers: unknown[] = [];
+    const secure = createServer({ ...server, ca: [one.cert, two.cert], requestCert: true }, (request, response) => {
+      callers.push((request.socket as TLSSocket).getPeerCertificate().subject.O);
+      request.resume();
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{"data":{"me":{"name":"secure"}}}');
+    });
+    await new Promise<void>((resolve) => secure.listen(0, 'localhost', resolve));
+    const file = (name: string, text: string): string => {
+      writeFileSync(join(folder, name), text);
+      return join(folder, name);
+    };
+    const certified = await startGateway(
+      readGatewayConfig({
+        SUPERGRAPH: file('secure.graphql', tiny.sdl),
+        PORT: '0',
+        METRICS_PORT: '0',
+        SUBGRAPH_TIMEOUT_MS: '60000',
+        REQUEST_TIMEOUT_MS: '60000',
+        SUBGRAPH_URL_PEOPLE: `https://localhost:${(secure.address() as AddressInfo).port}/graphql`,
+        SUBGRAPH_TLS_CA: file('tls-ca', server.cert),
+        SUBGRAPH_TLS_CERT: file('tls-cert', one.cert),
+        SUBGRAPH_TLS_KEY: file('tls-key', one.key),
+      }),
+      { logger: silent, tlsLookMs: 20 },
+    );
+    const figures = async (): Promise<string[]> => {
+      const text = await (await fetch(certified.metricsUrl()!)).text();
+      return text.match(/^tributary_certificate_.*$/gm) ?? [];
+    };
+    const of = (file: string, from: number, until: number): string[] => [
+      `tributary_certificate_expiry_timestamp_seconds{file="${file}"} ${until / 1_000}`,
+      `tributary_certificate_lifetime_seconds{file="${file}"} ${(until - from) / 1_000}`,
+    ];
+    const ca = of('ca', Date.UTC(2020, 0, 1), Date.UTC(2049, 11, 31, 23, 59, 59));
+    const day = (year: number): number => Date.UTC(year, 0, 1);
+    try {
+      await certified.ready();
+      const asked = async () => (await ask('{ me { name } }', undefined, certified.url)).body;
+      expect([await asked(), callers.at(-1)]).toEqual([{ data: { me: { name: 'secure' } } }, 'one']);
+      expect((await figures()).toSorted()).toEqual([...ca, ...of('cert', day(2026), day(2040))].toSorted());
+      file('tls-cert', two.cert);
+      file('tls-key', two.key);
+      const renewed = [...ca, ...of('cert', day(2025), day(2045))].toSorted().join('\n');
+      await until(async () => (await figures()).toSorted().join('\n') === renewed);
+      expect([await asked(), callers.at(-1)]).toEqual([{ data: { me: { name: 'secure' } } }, 'two']);
+    } finally {
+      await certified.close();
+      secure.closeAllConnections();
+      await new Promise((resolve) => secure.close(resolve));
+    }
   });
 
   it('that comes after a service has lost a field (FX2): until then who asks for it has a hole, and nobody else; then it is refused', async () => {

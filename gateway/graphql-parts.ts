@@ -111,6 +111,7 @@ function consistencyOf(config: GatewayConfig, clock: Clock): Consistency | undef
   return new Consistency(new ConsistencyTokens({ secret, lifetimeS, clock }), {
     overlapS: mutationS + CLOCKS_APART_S + LINES_S,
     proxies: config.TRUSTED_PROXIES,
+    processes: config.workers,
   });
 }
 

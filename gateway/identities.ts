@@ -13,7 +13,11 @@ export function identityOf(
   config: GatewayConfig,
   clocks: Clocks,
   signer: AssertionSigner,
-  { ended, dispatcher }: { ended?: EndedSessions | undefined; dispatcher?: Dispatcher | undefined },
+  {
+    ended,
+    dispatcher,
+    logger,
+  }: { ended?: EndedSessions | undefined; dispatcher?: Dispatcher | undefined; logger?: Logger },
 ): Identity {
   if (config.IDENTITY === 'off') return noIdentity;
   return tokenIdentity({
@@ -26,12 +30,27 @@ export function identityOf(
       revocable: config.ENDED_SESSIONS_URL !== undefined,
       ...clocks,
       fetch: fetchWith(dispatcher),
+      tooLong: logger && tellingOfLength(logger, clocks.steady),
     }),
     signer,
     clock: clocks.clock,
     ended,
   });
 }
+
+/** Anybody can send one, so it is a line a minute at most, with how many there were since the line before; and nothing of what they hold. */
+export function tellingOfLength(logger: Logger, clock: Clock): (length: number, most: number) => void {
+  let [said, count] = [Number.NEGATIVE_INFINITY, 0];
+  return (length, most) => {
+    count += 1;
+    const now = clock();
+    if (now - said < LENGTH_SAID_MS) return;
+    logger.warn({ characters: length, most, count }, 'Tokens are refused that are longer than they may be');
+    [said, count] = [now, 0];
+  };
+}
+
+const LENGTH_SAID_MS = 60_000;
 
 export function signerOf(config: GatewayConfig, clocks: Clocks): AssertionSigner {
   return new AssertionSigner({ secrets: (subgraph) => config.secretOf(subgraph)!, ...clocks });
@@ -65,9 +84,9 @@ export function endedOf(
 const USERS = 'users';
 
 /** Who the gateway is to subgraphs by a certificate, and whom it believes to be one. */
-export function tlsOf(config: GatewayConfig, logger: Logger): TlsFiles {
+export function tlsOf(config: GatewayConfig, logger: Logger, lookMs?: number): TlsFiles {
   const paths = { ca: config.SUBGRAPH_TLS_CA, cert: config.SUBGRAPH_TLS_CERT, key: config.SUBGRAPH_TLS_KEY };
-  return new TlsFiles(paths, { logger });
+  return new TlsFiles(paths, { logger, ...(lookMs === undefined ? {} : { lookMs }) });
 }
 
 /** Throws where a subgraph could not be told who asks, with the settings that are missing. */

@@ -99,6 +99,22 @@ function watch(metrics: Metrics, parts: Parameters<GatewayMetrics['watch']>[0]):
     'Calls that an address is given at once.',
     ({ places }) => places.limit.places,
   );
+  // Of these three, what mutations have.
+  perAddress(
+    'tributary_subgraph_mutations_active',
+    'Mutations that hold one of the places for mutations, those that still wait for a connection included.',
+    ({ writing }) => writing.line.inside,
+  );
+  perAddress(
+    'tributary_subgraph_mutations_waiting',
+    'Mutations that wait for one of the places for mutations; tributary_subgraph_calls_waiting has them too.',
+    ({ writing }) => writing.line.waiting,
+  );
+  perAddress(
+    'tributary_subgraph_mutations_limit',
+    'Mutations that an address is given at once: half of the calls, or fewer.',
+    ({ writingMost }) => writingMost,
+  );
   metrics.gauge(
     {
       name: 'tributary_certificate_expiry_timestamp_seconds',
@@ -108,6 +124,17 @@ function watch(metrics: Metrics, parts: Parameters<GatewayMetrics['watch']>[0]):
     (gauge) => {
       gauge.reset();
       for (const { file, at } of tls.expiries()) gauge.set({ file }, at / 1_000);
+    },
+  );
+  metrics.gauge(
+    {
+      name: 'tributary_certificate_lifetime_seconds',
+      help: 'How long that certificate is good altogether, from its first moment to its last.',
+      labels: ['file'],
+    },
+    (gauge) => {
+      gauge.reset();
+      for (const { file, lifetimeMs } of tls.expiries()) gauge.set({ file }, lifetimeMs / 1_000);
     },
   );
   metrics.gauge({ name: 'http_server_active_requests', help: 'Requests under way.' }, (gauge) =>

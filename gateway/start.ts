@@ -73,6 +73,8 @@ export interface GatewayParts {
   readonly metrics?: Metrics | undefined;
   /** Where its traces go, when others in this process have some too; closed by whoever opened it. */
   readonly tracing?: Tracing | undefined;
+  /** How often the files of SUBGRAPH_TLS_* are looked at, ms. */
+  readonly tlsLookMs?: number;
   /** Instead of what SUPERGRAPH and SUBGRAPHS say, with `agree` and `everybody`: for one of several processes (workers/). */
   readonly source?: SupergraphSource;
   /** Has the last word on whether what was built is served; rejects when it is not. */
@@ -93,10 +95,10 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   const steady = parts.clock ?? steadyClock;
   const clocks = { clock, steady };
   const signer = signerOf(config, clocks);
-  const tls = tlsOf(config, logger);
+  const tls = tlsOf(config, logger, parts.tlsLookMs);
   const dispatcher = renewedDispatcher(tls);
   const ended = endedOf(config, signer, { clock: steady, logger, dispatcher });
-  const identity = identityOf(config, clocks, signer, { ended, dispatcher });
+  const identity = identityOf(config, clocks, signer, { ended, dispatcher, logger });
   const budgets = await budgetsOf(config, logger);
   if (budgets === undefined && !isOwn(config))
     logger.warn({}, 'Anybody may ask for as much as they like: RATE_LIMIT_PERSON and RATE_LIMIT_ADDRESS are not set');

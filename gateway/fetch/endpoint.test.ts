@@ -1,7 +1,11 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Metrics } from '#libs/telemetry';
 import type { SubgraphCall } from '../engine.js';
+import type { HttpServer } from '../http/serve.js';
+import { gatewayMetrics } from '../metrics.js';
+import type { ServedSupergraph } from '../supergraph/served.js';
 import { openSubgraphClient, type SubgraphClientOptions } from './subgraph-client.js';
 
 const closers: (() => Promise<unknown>)[] = [];
@@ -116,6 +120,48 @@ describe('mutations that take long', () => {
     };
     expect(await after('mutation')).toEqual(['OVERLOADED', 'ok', 'ok']);
     expect(await after('query')).toEqual(['OVERLOADED', 'OVERLOADED']);
+  });
+
+  it('have figures of their own beside those of all; control: by those of all a full line of mutations is a busy service', async () => {
+    const users = await service();
+    const metrics = await Metrics.open();
+    gatewayMetrics(metrics).watch({
+      upstreams: users.upstreams,
+      tls: { expiries: () => [] },
+      admission: undefined,
+      served: { current: undefined } as ServedSupergraph,
+      server: { connections: () => 0 } as HttpServer,
+      ended: undefined,
+      persisted: undefined,
+      isReady: () => true,
+    });
+    const figures = async (...names: string[]): Promise<number[]> => {
+      const text = await metrics.text();
+      return names.map((name) =>
+        Number(new RegExp(`^${name}{server_address="http:[^"]+"} (\\S+)$`, 'm').exec(text)?.[1]),
+      );
+    };
+    const all = [
+      'http_client_active_requests',
+      'tributary_subgraph_calls_waiting',
+      'tributary_subgraph_concurrency_limit',
+    ];
+    const mutations = ['active', 'waiting', 'limit'].map((what) => `tributary_subgraph_mutations_${what}`);
+    const writes = users.many(10, 'mutation');
+    await users.arrives(CONNECTIONS / 2);
+    const reads = users.many(1, 'query');
+    await users.arrives(CONNECTIONS / 2 + 1);
+    expect([await figures(...all), await figures(...mutations)]).toEqual([
+      [5, 6, CONNECTIONS],
+      [4, 6, CONNECTIONS / 2],
+    ]);
+    expect(await users.release([...writes, ...reads])).toEqual(new Set(['ok']));
+    const { places } = users.endpoint();
+    for (let turn = 0; turn < 8; turn += 1) users.endpoint().overloaded(places, places.limit.cohort);
+    expect([await figures(...all), await figures(...mutations)]).toEqual([
+      [0, 0, 1],
+      [0, 0, 1],
+    ]);
   });
 
   it('hold half of the places that an address has left, and one where it has one', async () => {

@@ -163,6 +163,11 @@ export class Endpoint {
     return this.places.line.waiting + this.writing.line.waiting;
   }
 
+  /** Mutations that it is given at once: what was too much leaves fewer of them, and so does an address that bears less of all. */
+  get writingMost(): number {
+    return Math.min(this.writing.limit.places, halfOf(this.places.limit.places));
+  }
+
   /** A call was answered: it may bear one more. */
   answered(isWrite: boolean): void {
     const { places, writing } = this;
@@ -179,7 +184,7 @@ export class Endpoint {
   #adapt(): void {
     const { places, writing } = this;
     places.line.places = places.limit.places;
-    writing.line.places = Math.min(writing.limit.places, halfOf(places.limit.places));
+    writing.line.places = this.writingMost;
   }
 
   /** An attempt that was started is over. */

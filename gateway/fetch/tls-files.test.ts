@@ -210,10 +210,16 @@ it('what is asked for beside subgraph calls shows it as well', async () => {
 
 it('tells when what is used expires, of several the first; nothing set is nothing to tell', () => {
   const at = Date.UTC(2049, 11, 31, 23, 59, 59);
+  const lifetimeMs = at - Date.UTC(2020, 0, 1);
   expect(files.expiries()).toEqual([
-    { file: 'ca', at },
-    { file: 'cert', at },
+    { file: 'ca', at, lifetimeMs },
+    { file: 'cert', at, lifetimeMs },
   ]);
+  const hours = selfSigned('localhost', 'hours', ['260101000000Z', '260101120000Z']);
+  write('ca', server.cert + hours.cert + one.cert);
+  const several = new TlsFiles({ ca: join(folder, 'ca') }, { logger });
+  expect(several.expiries()).toEqual([{ file: 'ca', at: Date.UTC(2026, 0, 1, 12), lifetimeMs: 12 * 3_600_000 }]);
+  several.close();
   const nothing = new TlsFiles({}, { logger });
   expect([nothing.expiries(), renewedDispatcher(nothing), nothing.now]).toEqual([[], undefined, {}]);
 });

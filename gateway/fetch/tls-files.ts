@@ -6,10 +6,11 @@ import { certificatesOf, dispatcherWith, NAMES, readTls, tried, type SubgraphTls
 /** Certificates of an hour are renewed long before it is over. */
 const LOOK_MS = 10_000;
 
-/** `at`: ms since 1970. */
+/** Of the certificate of a file that expires first. `at`: ms since 1970; `lifetimeMs`: how long it is good altogether. */
 export interface Expiry {
   readonly file: 'ca' | 'cert';
   readonly at: number;
+  readonly lifetimeMs: number;
 }
 
 /**
@@ -76,9 +77,11 @@ export class TlsFiles {
 function expiriesOf(tls: SubgraphTls): Expiry[] {
   return (['ca', 'cert'] as const).flatMap((file) => {
     const held = tls[file];
-    return held === undefined
-      ? []
-      : [{ file, at: Math.min(...certificatesOf(held).map(({ validTo }) => Date.parse(validTo))) }];
+    if (held === undefined) return [];
+    const [first] = certificatesOf(held)
+      .map(({ validFrom, validTo }) => ({ from: Date.parse(validFrom), at: Date.parse(validTo) }))
+      .toSorted((one, other) => one.at - other.at);
+    return first === undefined ? [] : [{ file, at: first.at, lifetimeMs: first.at - first.from }];
   });
 }
 

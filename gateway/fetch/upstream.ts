@@ -1,7 +1,9 @@
 import { lookup } from 'node:dns/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Clock } from '#libs/telemetry';
 import { addressesOf, type Address } from './addresses.js';
 import { Endpoint, familyOf, type EndpointOptions } from './endpoint.js';
+import { LatelyFound } from './lately-found.js';
 import { RetryBudget } from './retry-budget.js';
 import type { SubgraphTls } from './tls.js';
 
@@ -35,20 +37,27 @@ export class Upstream {
   targets: readonly Target[] = [];
   /** By address, what its name stood for last. */
   readonly known: (readonly Target[])[] = [];
+  readonly lately: readonly LatelyFound[];
   readonly #random: () => number;
+  readonly #clock: Clock;
   #agreedAt = Number.NEGATIVE_INFINITY;
   /** Looks its names up out of turn, at most once a second: all that are known may have been replaced since. */
   readonly lookAgain: () => Promise<void>;
 
-  constructor(addresses: readonly Address[], random: () => number, lookAgain: () => Promise<void>) {
+  constructor(
+    addresses: readonly Address[],
+    { random, clock, lookUp }: { random: () => number; clock: Clock; lookUp: (upstream: Upstream) => Promise<void> },
+  ) {
     this.addresses = addresses;
+    this.lately = addresses.map(() => new LatelyFound());
     this.#random = random;
-    this.lookAgain = lookAgain;
+    this.#clock = clock;
+    this.lookAgain = atMostEvery(LOOK_AGAIN_MS, clock, () => lookUp(this));
   }
 
   /** Two addresses have just refused the same question with 401 or the like. */
   agreed(): void {
-    this.#agreedAt = performance.now();
+    this.#agreedAt = this.#clock();
   }
 
   /**
@@ -56,7 +65,7 @@ export class Upstream {
    * others no retries, and can shut no address.
    */
   get wonders(): boolean {
-    return performance.now() - this.#agreedAt >= AGREED_MS;
+    return this.#clock() - this.#agreedAt >= AGREED_MS;
   }
 
   /**
@@ -112,11 +121,11 @@ export class Upstreams {
   of(text: string): Upstream {
     let upstream = this.#upstreams.get(text);
     if (upstream === undefined) {
-      const made: Upstream = (upstream = new Upstream(
-        addressesOf(text),
-        this.#options.random ?? Math.random,
-        atMostEvery(LOOK_AGAIN_MS, () => this.#lookUp(text, made)),
-      ));
+      upstream = new Upstream(addressesOf(text), {
+        random: this.#options.random ?? Math.random,
+        clock: this.#options.clock,
+        lookUp: (made) => this.#lookUp(text, made),
+      });
       upstream.known.push(...upstream.addresses.map((address) => [this.#target(address)]));
       upstream.targets = upstream.known.flat();
       this.#upstreams.set(text, upstream);
@@ -175,7 +184,7 @@ export class Upstreams {
    */
   #follow(upstream: Upstream, nth: number, ips: readonly string[]): void {
     const address = upstream.addresses[nth]!;
-    const machines = ips.filter((ip) => familyOf(ip) === familyOf(ips[0]!));
+    const machines = upstream.lately[nth]!.found(ips.filter((ip) => familyOf(ip) === familyOf(ips[0]!)));
     upstream.known[nth] =
       machines.length === 1 ? [this.#target(address, ips)] : machines.map((ip) => this.#target(address, [ip], ip));
     const targets = upstream.known.flat();
@@ -211,12 +220,12 @@ export class Upstreams {
 }
 
 /** Who comes before its time, or while one is under way, gets the look that there is; one that takes too long is waited for no longer. */
-function atMostEvery(ms: number, look: () => Promise<void>): () => Promise<void> {
+function atMostEvery(ms: number, clock: Clock, look: () => Promise<void>): () => Promise<void> {
   let at = -Infinity;
   let underWay = false;
   let last = Promise.resolve();
   return () => {
-    const now = performance.now();
+    const now = clock();
     if (underWay || now - at < ms) return last;
     at = now;
     underWay = true;

@@ -117,7 +117,10 @@ function waitOf(code: Code, given: unknown): { retryAfter?: number } {
 
 const RETRY_AFTER_MAX_S = 7 * 86_400;
 
-/** One line per request. What a client did wrong is no trouble of ours; what was hidden from it is. */
+/**
+ * One line per request. What a client did wrong is no trouble of ours; what was hidden from it is. Where a service says when to come again it
+ * has turned somebody away on purpose, and has its own line of it.
+ */
 function report(
   errors: readonly FieldError[],
   more: number,
@@ -125,7 +128,7 @@ function report(
   ids: object,
   logger: Logger,
 ): void {
-  const hidden = shown.some(({ extensions }) => !CODES[extensions.code].says);
+  const hidden = shown.some(({ extensions: { code, retryAfter } }) => !CODES[code].says && retryAfter === undefined);
   const details = errors.slice(0, 10).map((error) => ({
     ...(isTold(error) ? {} : wordsOf(error)),
     path: cut(error.path.join('.'), LOGGED_PATH_MAX),

@@ -9,7 +9,10 @@ const OWN = /^consistency-token\.[\w-]{6}$/;
 const OWN_MAX = 32;
 /** nor more bytes of them, names and all. A request has 16 KB for all of its headers, and is refused beyond. */
 const OWN_BYTES = 4 * 1024;
-/** So much of it one process tells a client while one of its mutations is under way, whose answer cannot know of it and take it away. */
+/**
+ * So much of it one gateway tells a client while one of its mutations is under way, whose answer cannot know of it and take it away: a share
+ * for each of its processes, which do not know of one another.
+ */
 const MEANWHILE_BYTES = 2 * 1024;
 /** An answer takes away no more than these. */
 const DROPS_MAX = 64;
@@ -75,6 +78,12 @@ export function bytesOf({ name, token }: OwnCookie): number {
  */
 export class UnderWay {
   readonly #clients = new Map<string, { mutations: number; told: number }>();
+  readonly #bytesMax: number;
+
+  /** `processes`: of this gateway. */
+  constructor(processes: number) {
+    this.#bytesMax = MEANWHILE_BYTES / processes;
+  }
 
   /** One more, until `response` is done with. What is answered says whether this one may add so many bytes. */
   begin(client: string, response: Pick<ServerResponse, 'destroyed' | 'once'>): (bytes: number) => boolean {
@@ -89,7 +98,8 @@ export class UnderWay {
     const before = of.told;
     return (bytes) => {
       const meanwhile = of.told - before;
-      if (meanwhile > 0 && meanwhile + bytes > MEANWHILE_BYTES) return false;
+      // One it may always tell: of two mutations at once that are answered here nothing is lost.
+      if (meanwhile > 0 && meanwhile + bytes > this.#bytesMax) return false;
       of.told += bytes;
       return true;
     };

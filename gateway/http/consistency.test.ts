@@ -20,7 +20,8 @@ class Browser {
   readonly #gateways: readonly Consistency[];
   #requests = 0;
 
-  constructor(gateways = 2, overlapS = OVERLAP_S) {
+  /** `workers`: those are so many processes of one gateway, which know that they are. */
+  constructor(gateways = 2, overlapS = OVERLAP_S, workers = 1) {
     const clock = (): number => this.nowS * 1_000;
     this.jar = new CookieJar(clock);
     this.#gateways = Array.from({ length: gateways }, () => {
@@ -29,7 +30,7 @@ class Browser {
         lifetimeS: LIFETIME_S,
         clock,
       });
-      return new Consistency(tokens, { overlapS, proxies: 0 });
+      return new Consistency(tokens, { overlapS, proxies: 0, processes: workers });
     });
   }
 
@@ -160,6 +161,31 @@ describe('the cookies of a browser', () => {
     expect(browser.jar.header()!.length).toBeLessThan(14_000);
   });
 
+  it('of hundreds of mutations at once that sixteen workers answer have room in a request; control: where each takes itself for all, they have not', () => {
+    const long = (nth: number): string => `relation:${'x'.repeat(44)}:${nth}`;
+    const header = (workers: number): number => {
+      const browser = new Browser(16, OVERLAP_S, workers);
+      browser.mutate(Array.from({ length: 40 }, (_, nth) => long(nth + 10_000)))();
+      for (let nth = 0; nth < 100; nth += 1) browser.mutate([long(nth + 20_000)])();
+      for (const answer of Array.from({ length: 400 }, (_, nth) => browser.mutate([long(nth)]))) answer();
+      return browser.jar.header()!.length;
+    };
+    expect(header(16)).toBeLessThan(14_000);
+    expect(header(1)).toBeGreaterThan(16 * 1024);
+  });
+
+  it('of two mutations at once that any two of many workers answer lose nothing', () => {
+    for (let between = 0; between < 4; between += 1) {
+      const browser = new Browser(4, OVERLAP_S, 4);
+      const one = browser.mutate(['one']);
+      for (let others = 0; others < between; others += 1) browser.shown();
+      const two = browser.mutate(['two']);
+      one();
+      two();
+      expect(browser.lost()).toEqual([]);
+    }
+  });
+
   it('of somebody else say nothing, and are taken away when this one writes', () => {
     const browser = new Browser();
     browser.mutate(['one'])();
@@ -200,7 +226,7 @@ describe('the cookies of a browser', () => {
   });
 
   it('are counted while mutations of their client are under way, and then forgotten; who has gone away is not counted', () => {
-    const underWay = new UnderWay();
+    const underWay = new UnderWay(1);
     const response = () => Object.assign(new EventEmitter(), { destroyed: false }) as unknown as ServerResponse;
     const [one, two] = [response(), response()];
     const [mayOne, mayTwo] = [underWay.begin('somebody', one), underWay.begin('somebody', two)];

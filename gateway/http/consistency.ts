@@ -59,6 +59,8 @@ export interface ConsistencyParts {
   readonly overlapS: number;
   /** How many proxies stand before us. */
   readonly proxies: number;
+  /** How many processes of this gateway share its port (WORKERS). */
+  readonly processes: number;
   /** For the name of a cookie: six characters of base64url that nobody else has. */
   readonly newName?: () => string;
 }
@@ -71,12 +73,13 @@ export interface ConsistencyParts {
 export class Consistency {
   readonly #tokens: ConsistencyTokens;
   readonly #parts: ConsistencyParts;
-  readonly #underWay = new UnderWay();
+  readonly #underWay: UnderWay;
   readonly #mutations = new WeakMap<RequestConsistency, Mutation>();
 
   constructor(tokens: ConsistencyTokens, parts: ConsistencyParts) {
     this.#tokens = tokens;
     this.#parts = parts;
+    this.#underWay = new UnderWay(parts.processes);
   }
 
   /** Undefined for a query that has nothing to be shown. A header that is no token of this client is refused. */

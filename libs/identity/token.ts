@@ -115,6 +115,8 @@ export interface TokenVerifierParts {
   readonly steady?: () => number;
   /** How the issuer is asked; absent: with the platform's `fetch`. */
   readonly fetch?: FetchImplementation | undefined;
+  /** Told of a token that was refused for its length, in characters: its issuer puts more into them than fits. */
+  readonly tooLong?: ((length: number, most: number) => void) | undefined;
 }
 
 /**
@@ -131,8 +133,10 @@ export class TokenVerifier {
   readonly #revocable: boolean;
   readonly #clock: () => number;
   readonly #steady: () => number;
+  readonly #tooLong: TokenVerifierParts['tooLong'];
 
   constructor({ keys, issuer, audience, clock = Date.now, steady = clock, fetch, ...rules }: TokenVerifierParts) {
+    this.#tooLong = rules.tooLong;
     const { algorithms = [ALGORITHM], type = TYPE, revocable = true } = rules;
     this.#algorithms = algorithms;
     this.#type = mediaTypeOf(type);
@@ -152,7 +156,10 @@ export class TokenVerifier {
   /** The same, with everything that the issuer says in it. */
   async open(token: string): Promise<{ subject: string; claims: Readonly<Record<string, unknown>> }> {
     try {
-      if (token.length > LENGTH_MAX) throw new RangeError(`a token of ${token.length} characters`);
+      if (token.length > LENGTH_MAX) {
+        this.#tooLong?.(token.length, LENGTH_MAX);
+        throw new RangeError(`a token of ${token.length} characters`);
+      }
       const { payload, protectedHeader } = await jwtVerify(token, this.#key, {
         algorithms: [...this.#algorithms],
         issuer: this.#issuer,

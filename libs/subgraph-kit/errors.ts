@@ -31,7 +31,9 @@ export function logMasked(logger: Logger): ApolloServerPlugin<RequestContext> {
           const ids = { requestId, traceId, operationName: operationName && cut(operationName, NAME_MAX) };
           for (const { first, thrown, code, count } of kinds.slice(0, LINES_MAX)) {
             const path = first.path && cut(first.path.join('.'), PATH_MAX);
-            logger.error({ ...ids, path, count, code, err: thrown }, 'A field failed');
+            if (isTurnedAway(thrown))
+              logger.warn({ ...ids, path, count, code, reason: thrown.message }, 'A field was refused for now');
+            else logger.error({ ...ids, path, count, code, err: thrown }, 'A field failed');
           }
           const more = kinds.slice(LINES_MAX).reduce((sum, { count }) => sum + count, 0);
           if (more > 0) logger.error({ ...ids, count: more }, 'More fields failed, each kind by another error');
@@ -96,6 +98,11 @@ function masked(errors: readonly GraphQLError[]): Kind[] {
     else kinds.set(key, { first: error, thrown, code, count: 1 });
   }
   return [...kinds.values()].toSorted((one, other) => other.count - one.count);
+}
+
+/** Nothing is wrong: a line is full, as it is meant to be, and whoever was turned away is told when to come again. */
+function isTurnedAway(thrown: unknown): thrown is Failure {
+  return thrown instanceof Failure && thrown.code === 'OVERLOADED' && thrown.retryAfterS !== undefined;
 }
 
 /** By its words and its cause's: who waits for one load together may be given an error each. */

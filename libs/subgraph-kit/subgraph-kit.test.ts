@@ -27,7 +27,7 @@ import { readYourWrites } from './read-your-writes.js';
 const SCHEMA = `
   extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@key"])
   scalar DateTime
-  type Query { whoAsks: String secret: String trouble: String troubles: [Trouble] born: DateTime left: [Int] }
+  type Query { whoAsks: String secret: String trouble: String full(sayWhen: Boolean!): String troubles: [Trouble] born: DateTime left: [Int] }
   type Trouble { same: String own: String }
   type User @key(fields: "id") { id: ID! shout: String }
   type Post @key(fields: "id") { id: ID! }
@@ -63,6 +63,10 @@ class Users {
   @Query()
   trouble(): string {
     throw new Error('select * from passwords at 10.0.0.7');
+  }
+  @Query()
+  full(_: unknown, { sayWhen }: { sayWhen: boolean }): string {
+    throw new Failure('OVERLOADED', 'Too many stand in line.', sayWhen ? { retryAfterS: 1 } : {});
   }
   @Query()
   troubles(): object[] {
@@ -443,6 +447,22 @@ describe('a subgraph', () => {
     expect(logged[0]?.fields).toMatchObject({
       err: expect.objectContaining({ message: 'select * from passwords at 10.0.0.7' }),
     });
+  });
+
+  it('who is turned away and told when to come again is one line, and no error; control: without that it is one', async () => {
+    for (const list of [logged, warned]) list.length = 0;
+    const { body } = await ask('{ a: full(sayWhen: true) b: full(sayWhen: true) }', { requestId: 'req-3' });
+    expect(body.errors?.map(({ extensions }) => extensions)).toEqual([
+      { code: 'OVERLOADED', retryAfter: 1 },
+      { code: 'OVERLOADED', retryAfter: 1 },
+    ]);
+    const line = { requestId: 'req-3', path: 'a', count: 2, code: 'OVERLOADED', reason: 'Too many stand in line.' };
+    expect([logged, warned]).toEqual([
+      [],
+      [{ message: 'A field was refused for now', fields: expect.objectContaining(line) }],
+    ]);
+    await ask('{ full(sayWhen: false) }');
+    expect([logged.map(({ message }) => message), warned.length]).toEqual([['A field failed'], 1]);
   });
 
   it('logs one line of a batch of a hundred that was rejected, with how many there were and where the first is', async () => {

@@ -121,7 +121,7 @@ const DOCUMENTS: Table = {
     'OPERATION_RESOLUTION_FAILURE',
   ],
   'A20 a subscription': [asks('subscription{x}'), 400, 'OPERATION_RESOLUTION_FAILURE'],
-  // No method would do, so none is recommended by a 405.
+  // 405 would say which method does, and none does.
   'A20 a subscription by GET': [
     { method: 'GET', path: '?query=subscription%7Bx%7D', headers: PREFLIGHT },
     400,
@@ -151,6 +151,8 @@ const DOCUMENTS: Table = {
   ],
   'A25 the SDL': [asks('{_service{sdl}}'), 400, INVALID],
   'A25 entities': [asks('{_entities(representations:[]){__typename}}'), 400, INVALID],
+  // How long a page may be is the service's to say, of that field alone: what else the operation asks is answered, so it is 200. What costs too
+  // much is refused before, as a whole.
   'A26 a page of 101': [asks('{people(first:101){id}}'), 200, { code: 'BAD_USER_INPUT', ran: true }],
   'A26 a page of −1': [asks('{people(first:-1){id}}'), 200, { code: 'BAD_USER_INPUT', ran: true }],
   'A26 a page of a billion': [asks('{people(first:1000000000){id}}'), 400, INVALID],

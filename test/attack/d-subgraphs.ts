@@ -98,6 +98,7 @@ const INPUT = { code: 'BAD_USER_INPUT', ran: true };
 
 const USERS_ROWS: Table = {
   'D4 a thousand representations': [as('users', entities(rows(1_000))), 200],
+  // Not 400: `_entities` is a field, which is refused before a database is asked, and only a gateway is told.
   'D4 one more': [as('users', entities(rows(1_001))), 200, { ...INPUT, unasked: true }],
   'D5 a type that is not there': [as('users', entities([{ __typename: 'Nothing', id: '1' }])), 200, INPUT],
   'D5 a type called __proto__': [as('users', entities([{ __typename: '__proto__', id: '1' }])), 200, INPUT],
@@ -115,6 +116,7 @@ const USERS_ROWS: Table = {
     200,
     { says: /"handle":"alice","email":null/, hides: /root|forged/ },
   ],
+  // Null and no FORBIDDEN: what is not there is null as well, so nobody learns which of the two it is, and a page with the field in it is whole.
   'D6 another’s e-mail address': [
     as('users', ({ people }) => entities([{ __typename: 'User', id: people.bob.id }], USERS), 'alice'),
     200,
@@ -177,7 +179,7 @@ const PATHS: Table = {
       [`D8 ${path}, with a guess`, [gets(path, `${ASSERTION_HEADER}: guess\r\n`), [401, 404]]],
     ]),
   ),
-  // Whether it lives and is ready is for whoever starts and stops it: no word of what it is made of.
+  // Not 401, as S16 would have it: whether it lives and is ready is for whoever starts and stops it: no word of what it is made of.
   'D8 /health/live': [gets('/health/live'), 200, { says: /^\{"status":"live"\}$/ }],
   'D8 /health/ready': [gets('/health/ready'), 200, { says: /^\{"status":"ready","waitingFor":\[\]\}$/ }],
 };

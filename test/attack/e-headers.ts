@@ -108,6 +108,8 @@ const FORGED: Table = Object.fromEntries(
 );
 
 const HEADERS: Table = {
+  // Not refused: a gateway does not know its names, which are those of the proxy before it, builds no address by one, and answers pages of
+  // whatever name only what strangers may have, for no cookie says who asks.
   'E6 a forged host': [
     {
       bytes: `POST /graphql HTTP/1.1\r\nhost: evil.example\r\ncontent-type: application/json\r\ncontent-length: ${query('{me{id}}').length}\r\nconnection: close\r\n\r\n${query('{me{id}}')}`,
@@ -176,6 +178,7 @@ const SOCIAL: Table = {
     200,
     { says: /^\{"data":\{"me":null\}\}$/ },
   ],
+  // As A26: 101 and −1 are the field's, 200.
   ...Object.fromEntries(
     ['101', '-1', '1000000000', '2147483647'].flatMap((first): [string, Table[string]][] => {
       const refused = first.length > 3 ? ([400, 'GRAPHQL_VALIDATION_FAILED'] as const) : ([200, PAGE_REFUSED] as const);

@@ -371,6 +371,7 @@ const GUESSES: readonly Attack[] = [
     { repeat: 10 },
   ),
   ...attacks('social', {
+    // Not 429 with Retry-After: it is one field's, others of the operation may be answered, and `retryAfter` says how long.
     'G1 the eleventh': [
       WRONG('alice'),
       200,

@@ -57,7 +57,8 @@ export const THREATS: readonly Threat[] = [
       'libs/subgraph-kit/subgraph-kit.test.ts',
       'subgraphs/posts/replayed-calls.test.ts',
     ],
-    besides: 'its SDL a service tells its gateway alone, which may compose by it',
+    besides:
+      'its SDL a service tells its gateway alone, which may compose by it; health anybody, for whoever starts it, and no word more',
     missing:
       'a read that is replayed at another process of its service is answered there, for 35 s and to whoever could read the first answer; a write has no second effect at any of them; TLS between them closes that (SUBGRAPH_TLS_*, SECURITY.md)',
   },

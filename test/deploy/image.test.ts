@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { chown, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chown, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { alice, bob, PASSWORD, type Card } from '../people.js';
 import { withServer } from '../servers/needs.js';
 import { startRedis, type RedisServer } from '../servers/redis.js';
+import { selfSigned } from '../servers/self-signed.js';
 import { startCollector, type Collector } from '../watch/collector.js';
 import { watchedByPrometheus } from '../watch/prometheus.contract.js';
 import { startChild, type Account } from './child.js';
@@ -55,7 +56,15 @@ withServer(
         jaeger: collector.url,
         ...Object.fromEntries(urls),
       };
-      deployment = await deploy(repository, file, image, { servers, haproxy, folder, account });
+      // Certificates nobody needs here: so that there are figures of them, for the alert that asks.
+      const ca = join(folder, 'ca.pem');
+      await writeFile(ca, selfSigned().cert, { mode: 0o644 });
+      const services = Object.entries(file.services).map(([name, service]) => {
+        const tls = name.startsWith('gateway-') ? { SUBGRAPH_TLS_CA: ca } : {};
+        return [name, { ...service, environment: { ...service.environment, ...tls } }] as const;
+      });
+      const certified = { ...file, services: Object.fromEntries(services) };
+      deployment = await deploy(repository, certified, image, { servers, haproxy, folder, account });
     }, 240_000);
 
     afterAll(async () => {

@@ -2,15 +2,20 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 
 /**
  * A certificate for a name (or 127.0.0.1) that nobody vouches for (X.509, RFC 5280, in DER by hand: Node makes keys, but no certificates).
- * `by`: an organisation, where two of one name are believed at once: of those OpenSSL tries the first.
+ * `by`: an organisation, where two of one name are believed at once: of those OpenSSL tries the first. `good`: from when and until when, as
+ * UTCTime.
  */
-export function selfSigned(of = '127.0.0.1', by = ''): { key: string; cert: string } {
+export function selfSigned(
+  of = '127.0.0.1',
+  by = '',
+  good: readonly [string, string] = ['200101000000Z', '491231235959Z'],
+): { key: string; cert: string } {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const ecdsaWithSha256 = sequence(Buffer.from('06082a8648ce3d040302', 'hex'));
   const part = (oid: string, text: string): Buffer =>
     der(0x31, sequence(Buffer.from(oid, 'hex'), der(0x0c, Buffer.from(text))));
   const name = sequence(...(by === '' ? [] : [part('060355040a', by)]), part('0603550403', of));
-  const validity = sequence(time('200101000000Z'), time('491231235959Z'));
+  const validity = sequence(...good.map(time));
   const spki = publicKey.export({ type: 'spki', format: 'der' });
   const body = sequence(der(0x02, Buffer.from([1])), ecdsaWithSha256, name, validity, name, spki);
   const signature = Buffer.concat([Buffer.from([0]), sign('sha256', body, privateKey)]);

@@ -38,6 +38,10 @@ const breaker = (state: string): string =>
   `tributary_subgraph_breaker_state{server_address="http://users:4001",state="${state}"}`;
 const quarantined = (why: string): string => `tributary_quarantined_events{service="posts",why="${why}"}`;
 const refused = (why: string): string => `tributary_refused_calls_total{service="posts",why="${why}"}`;
+const certificate = (file: string, lifetimeS: number, expiry: string): Series => ({
+  [`tributary_certificate_expiry_timestamp_seconds{instance="gateway-1:9464",file="${file}"}`]: expiry,
+  [`tributary_certificate_lifetime_seconds{instance="gateway-1:9464",file="${file}"}`]: `${lifetimeS}+0x240`,
+});
 const started = (program: string, nth: number): string =>
   `process_start_time_seconds{program="${program}",instance="${program} ${nth}"}`;
 const asks = (proxy: string): string => `haproxy_backend_active_servers{proxy="${proxy}"}`;
@@ -278,6 +282,25 @@ export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
     bad: { [refused('unsigned')]: always(0), [refused('replayed')]: '0 0 1+0x118' },
     by: '2m',
     labels: { service: 'posts', why: 'replayed' },
+  },
+  CertificateNotRenewed: {
+    // Good for an hour and renewed when a third of it is left; and for a year, of which a week and a moment are.
+    well: { ...certificate('cert', 3_600, '3600+0x159 6000+0x60'), ...certificate('ca', 31_536_000, '608400+0x220') },
+    wellAt: ['20m', '39m45s', '54m'],
+    bad: certificate('cert', 3_600, '3600+0x220'),
+    alsoBad: { series: certificate('ca', 31_536_000, '607500+0x220'), labels: { ...gateway, file: 'ca' } },
+    offAt: '50m',
+    by: '50m15s',
+    labels: { ...gateway, file: 'cert' },
+  },
+  CertificateExpires: {
+    well: { ...certificate('cert', 3_600, '3600+0x212 6780+0x60'), ...certificate('ca', 31_536_000, '90000+0x220') },
+    wellAt: ['20m', '53m', '54m'],
+    bad: certificate('cert', 3_600, '3600+0x220'),
+    alsoBad: { series: certificate('ca', 31_536_000, '89640+0x220'), labels: { ...gateway, file: 'ca' } },
+    offAt: '55m',
+    by: '55m15s',
+    labels: { ...gateway, file: 'cert' },
   },
   LogOutsUnknown: {
     well: { 'tributary_ended_sessions_age_seconds{instance="gateway-1:9464"}': always(59) },

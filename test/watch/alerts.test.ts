@@ -88,6 +88,9 @@ withServer('prometheus', 'the alerts', (prometheus = '') => {
       expect(planted(alert, many, '$1)')).toEqual(onWhileWell(alert));
     }
     expect(planted('WholeAnswersFell', '>= 1) < 0.3', '> 0.2) < 0.3')).toEqual(onWhileWell('WholeAnswersFell'));
+    // By so many days alone, certificates of hours would always be about to expire.
+    const ofTheirTime = / \/ clamp_max\(tributary_certificate_lifetime_seconds, 2419200\) < 0.25/;
+    expect(planted('CertificateNotRenewed', ofTheirTime, ' < 604800')).toEqual(onWhileWell('CertificateNotRenewed'));
     // As it was: the outage that is a ticket, and says that the old one is served.
     expect(planted('SupergraphNotServed', ' + tributary_supergraph_missing', '')).toMatch(
       /^1\n[^]*alertname: ?SupergraphNotServed[^]*exp:\[\s*\]/,
