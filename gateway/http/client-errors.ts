@@ -79,7 +79,7 @@ export function clientErrors(
   const shown = errors.slice(0, errorsMax).map((error) => {
     const code = codeOf(error);
     return {
-      message: isTold(error) ? cut(error.message, MESSAGE_LENGTH_MAX) : CODES[code].message,
+      message: isTold(error) ? cut(withoutOurs(error.message), MESSAGE_LENGTH_MAX) : CODES[code].message,
       path: error.path,
       extensions: { code, requestId, ...waitOf(code, error.retryAfter) },
     };
@@ -87,6 +87,13 @@ export function clientErrors(
   report(errors, more, shown, { requestId, ...(trace && { traceId: trace.traceId }) }, logger);
   return shown;
 }
+
+/** What the client wrote as a literal is a variable of ours (plan/literals.ts), of which a service says that it does not fit. */
+function withoutOurs(message: string): string {
+  return message.replace(LIFTED, 'A value of the operation does not fit: ');
+}
+
+const LIFTED = /^Variable "\$_+lit\d+" got invalid value /;
 
 /** Has the client its own words? */
 function isTold(error: FieldError): boolean {

@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Failure } from '#libs/failure';
 import { CLIENT_HEADER, IDEMPOTENCY_HEADER, SESSION, SESSION_HEADER } from '#libs/identity';
 import { traced, type Attributes, type Span } from '#libs/telemetry';
 import type { Answer, Operation, RequestContext } from '../engine.js';
@@ -16,7 +15,7 @@ import { affordable, notForNothing, payingForBytes } from './paying.js';
 import { textOnly } from './persisted-documents.js';
 import { methodNotAllowed } from './read-asked.js';
 import type { GraphqlRequest } from './read-request.js';
-import { notTaken } from './refusal.js';
+import { NOT_SERVED, notTaken } from './refusal.js';
 import { coerceVariables } from './variables.js';
 import type { Asking } from './who-asks.js';
 
@@ -123,7 +122,7 @@ export async function executeAsked(
     if (!rates || !fetched) return told;
     return payingForBytes(told, fetched, (bytes) => rates.oweBytes(request, subject, cost, bytes));
   });
-  if (answer === undefined) throw new Failure('OVERLOADED', 'There is no supergraph to serve yet.');
+  if (answer === undefined) throw NOT_SERVED;
   return { answer, consistency, pastCaches, responseHeaders };
 }
 

@@ -12,7 +12,7 @@ import { requestIdOf } from './headers.js';
 import { responseTypeFor, wantsPage, type ResponseType } from './media-type.js';
 import { notForNothing } from './paying.js';
 import { readAsked } from './read-asked.js';
-import { NOT_TAKEN, refusalBody, refusalOf, TOO_MANY, type Refusal } from './refusal.js';
+import { NOT_SERVED, NOT_TAKEN, refusalBody, refusalOf, TOO_MANY, type Refusal } from './refusal.js';
 import { whoAsks } from './who-asks.js';
 import { writeAnswer } from './write-answer.js';
 
@@ -148,8 +148,8 @@ function refuse(
   parts: GraphqlOverHttpParts,
 ): void {
   trace?.set({ 'tributary.outcome': refusal.code });
-  if (refusal.status >= 500 && refusal.more.cause !== NOT_TAKEN) {
-    const { status, code, message, more } = refusal;
+  const { status, code, message, more } = refusal;
+  if (status >= 500 && more.cause !== NOT_TAKEN && more.cause !== NOT_SERVED) {
     parts.logger.error(
       { requestId, ...traceIdOf(trace), status, code, detail: inspect(more.cause ?? message) },
       'A request failed',

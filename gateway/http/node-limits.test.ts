@@ -18,7 +18,8 @@ afterAll(() => ended(server));
 
 async function started(
   times: Partial<typeof SHORT>,
-  answerBroken: (error: Error, socket: Socket) => void = answerBrokenRequest,
+  answerBroken: (error: Error, socket: Socket) => void = (error, socket) =>
+    answerBrokenRequest(error, socket, () => 'r2'),
 ): Promise<Server> {
   const made = createServer({ ...serverOptions(NODE_LIMITS), ...times }, (request, response) => {
     request.resume().on('end', () => response.end('{}'));
@@ -69,8 +70,9 @@ describe('a client that takes its time', () => {
     expect(text).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n/);
     expect(text).toContain('content-type: application/json; charset=utf-8');
     expect(JSON.parse(text.slice(text.indexOf('\r\n\r\n')))).toMatchObject({
-      errors: [{ extensions: { code: 'BAD_REQUEST' } }],
+      errors: [{ extensions: { code: 'BAD_REQUEST', requestId: 'r2' } }],
     });
+    expect(text).toContain('x-request-id: r2\r\n');
   });
 });
 

@@ -72,14 +72,15 @@ const LET_GO_MS = 1_000;
  * What is not even HTTP gets the same JSON as everything else, and the connection ends: also for a client that does not end its half of
  * it. Node has looked at it for the last time when it told us, and it would keep a place of `connectionsMax` for as long as that likes.
  */
-export function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
+export function answerBrokenRequest(error: Error & { code?: string }, socket: Socket, newId: () => string): void {
   if (socket.destroyed || !socket.writable) return void socket.destroy();
   const { status, message } = ANSWERS[error.code ?? ''] ?? {
     status: '400 Bad Request',
     message: 'This is no HTTP/1.1 request.',
   };
-  const body = JSON.stringify({ errors: [{ message, extensions: { code: 'BAD_REQUEST' } }] });
-  const head = `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json; charset=utf-8\r\ncache-control: no-store\r\n`;
+  const requestId = newId();
+  const body = JSON.stringify({ errors: [{ message, extensions: { code: 'BAD_REQUEST', requestId } }] });
+  const head = `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json; charset=utf-8\r\ncache-control: no-store\r\nx-request-id: ${requestId}\r\n`;
   socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
   const cut = setTimeout(() => socket.destroy(), LET_GO_MS);
   socket.once('close', () => clearTimeout(cut));

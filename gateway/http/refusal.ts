@@ -31,6 +31,9 @@ export function notTaken(headers: Readonly<Record<string, string>> = {}): Refusa
 
 export const NOT_TAKEN = new Failure('OVERLOADED', 'More requests at once than can be answered in time.');
 
+/** Said once by who waits for one. */
+export const NOT_SERVED = new Failure('OVERLOADED', 'There is no supergraph to serve yet.');
+
 /** Made once: the stack of an error is the dearest part of refusing. */
 export const TOO_MANY = notTaken();
 /** For who waited behind what they had sent themselves, and pays for it. */
