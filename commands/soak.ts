@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { tell, type RedisServer } from '../test/servers/redis.js';
 import { flat, mb, type Sample } from './faults/flat.js';
-import { askedWrongly, signedUp, type Person } from './faults/never-asked.js';
+import { askedWrongly, isTooOften, signedUp, type Person } from './faults/never-asked.js';
 import { openTown, SERVICES, type ProgramName, type Town } from './faults/town.js';
 import { machine } from './machine.js';
 import { ROOT } from './root.js';
@@ -46,8 +46,6 @@ ${WARM_UP * 100} % of the time are not looked at.
 /** With the connections of a pool fewer than the handles that may come: these are no leak, whenever they are opened. */
 const CLIENTS = 8;
 const SMALL_POOL = { DATABASE_POOL_MAX: '4' };
-/** More than that is no busy machine. */
-const AGAIN_SHARE = 0.01;
 const PROGRAMS: readonly ProgramName[] = ['gateway', ...SERVICES];
 /** So often each would be looked at if it were from the beginning. */
 const SAMPLES = 20;
@@ -224,7 +222,7 @@ async function soak(size: Asked): Promise<number> {
   console.log(lines.join('\n'));
   if (size.save) keep(lines);
   if (done.wrong > 0) broken.push(`${count(done.wrong)} operations were answered wrongly, the first: ${example}`);
-  if (done.again > done.operations * AGAIN_SHARE)
+  if (isTooOften(done.again, { ...size, operations: done.operations }))
     broken.push(`${count(done.again)} times a service could not answer, of ${count(done.operations)} operations`);
   if (ended === '' && seen.connected < done.reconnects)
     broken.push(
