@@ -33,7 +33,8 @@ ${WARM_UP * 100} % of the time are not looked at.
 
   --seconds     120 where nothing is said
   --operations  ends no sooner than after so many; 0 where nothing is said
-  --rate        no more than so many a second; 0, as many as it can, where nothing is said. Beside others that need the processors
+  --rate        no more than so many a second; 0, as many as it can, where nothing is said. Beside others that need the processors:
+                the gateway sheds nothing for it, and half of what services are asked may have to be asked again, alone 1 %
   --light       after each of these so many that are as new to the gateway's caches, but that it answers by itself; 0 where nothing
                 is said. With them a million is done in half an hour on two cores
   --reloads     100 where nothing is said, evenly over the seconds
