@@ -3,28 +3,20 @@ import { ROOT } from './root.js';
 
 /**
  * `npm run check`: everything that can be wrong without running it, each step with its time, and what is wrong shown below it. The two that
- * take longest, each on one core, begin together; who is free takes the next.
+ * take longest begin together; who is free takes the next.
  */
 const steps: readonly { name: string; command: readonly string[] }[] = [
-  {
-    name: 'types',
-    command: [
-      'node_modules/typescript/bin/tsc',
-      '--noEmit',
-      '--incremental',
-      '--tsBuildInfoFile',
-      'node_modules/.cache/tsc.tsbuildinfo',
-    ],
-  },
   {
     name: 'format',
     command: ['node_modules/prettier/bin/prettier.cjs', '--check', '--cache', '--log-level', 'warn', '.'],
   },
   {
-    name: 'lint',
+    // Its rules know the types from the same compiler (7, in Go), which says what tsc says, in a fifth of the time.
+    name: 'types and lint',
     command: [
       'node_modules/oxlint/bin/oxlint',
       '--type-aware',
+      '--type-check',
       '--deny-warnings',
       'gateway',
       'subgraphs',

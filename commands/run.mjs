@@ -87,7 +87,9 @@ async function build() {
 async function test(args) {
   const { startServers } = await load('dist/test/servers/all.js');
   const servers = await startServers(process.env);
-  const NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} --experimental-vm-modules --disable-warning=ExperimentalWarning`;
+  // Each file reads all its modules anew, and most of them stay: with room for them they are not copied to and fro, a sixteenth of the time.
+  const ours = '--experimental-vm-modules --disable-warning=ExperimentalWarning --max-semi-space-size=32';
+  const NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} ${ours}`;
   try {
     await run('node_modules/jest/bin/jest.js', args, { ...servers.env, NODE_OPTIONS });
   } finally {

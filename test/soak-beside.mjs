@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { setPriority } from 'node:os';
 
 /** A third of a processor for the operations, half of one for the supergraphs. It goes on until all of it is done. */
-const SIZE = '--seconds 120 --operations 20000 --rate 170 --light 15 --reloads 100 --reconnects 67';
+const SIZE = '--seconds 120 --operations 10000 --rate 85 --light 15 --reloads 40 --reconnects 67';
 const SOAK = [process.execPath, 'commands/run.mjs', 'soak', ...SIZE.split(' ')];
 /** Then it hangs. */
 const ENDS_MS = 1_500_000;

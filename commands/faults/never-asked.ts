@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { request } from 'undici';
 import type { Town } from './town.js';
 
@@ -69,6 +70,7 @@ export async function askedWrongly(
     // On a busy machine somebody finds no connection to the database free in time, and is told to try again: that is no wrong answer.
     for (let again = 0; again < AGAIN_MAX && isToTryAgain(told); again += 1) {
       triedAgain();
+      await sleep(AGAIN_AFTER_MS * 2 ** again);
       ({ told, status, text } = await ask(town, query, variables, token, name));
     }
     return isRight(told, status) ? undefined : `${query}: ${status} ${text.slice(0, 300)}`;
@@ -78,10 +80,25 @@ export async function askedWrongly(
 }
 
 const AGAIN_MAX = 5;
+/** Longer each time: who asks at once finds it as busy as it was. */
+const AGAIN_AFTER_MS = 100;
 const TO_TRY_AGAIN = ['OVERLOADED', 'SUBGRAPH_UNAVAILABLE'];
 
 function isToTryAgain({ errors = [] }: Told): boolean {
   return errors.some(({ extensions }) => TO_TRY_AGAIN.includes(extensions?.code ?? ''));
+}
+
+/** Of a hundred operations that ask a service: what no busy machine explains, where nothing else runs and where much does. */
+const AGAIN_PERCENT = { alone: 1, beside: 50 };
+
+/**
+ * Whoever is asked again is answered in the end, or it counts as wrong: this is for a service that goes on for ever being there only now and
+ * then. Who is told a rate has others beside it, and what these take of the processors is no fault of a service.
+ */
+export function isTooOften(again: number, asked: { operations: number; light: number; rate: number }): boolean {
+  const { operations, light, rate } = asked;
+  const percent = rate > 0 ? AGAIN_PERCENT.beside : AGAIN_PERCENT.alone;
+  return again * 100 > (operations / (light + 1)) * percent;
 }
 
 type Kind = readonly [

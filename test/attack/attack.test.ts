@@ -37,10 +37,10 @@ describe.each(['A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'S', 'X'])('attacks %s', 
 });
 
 describe('what nobody has thought of (R5)', () => {
-  it('two thousand requests that were changed by chance are answered as all others are, and so is whoever comes next', async () => {
-    const fuzzed = await fuzz(programs, { count: 2_000, seed: SEED }, LOOSE);
+  it('a thousand requests that were changed by chance are answered as all others are, and so is whoever comes next', async () => {
+    const fuzzed = await fuzz(programs, { count: 1_000, seed: SEED }, LOOSE);
     expect(fuzzed.violations).toEqual([]);
-    expect([fuzzed.count, [...fuzzed.statuses.keys()]]).toEqual([2_000, expect.arrayContaining([200, 400])]);
+    expect([fuzzed.count, [...fuzzed.statuses.keys()]]).toEqual([1_000, expect.arrayContaining([200, 400])]);
   }, 120_000);
 });
 

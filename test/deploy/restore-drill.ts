@@ -14,14 +14,20 @@ import { secretsFor } from './secrets.js';
 const SERVICES = ['users', 'posts', 'followers'] as const;
 const TIMELINE = '{ homeTimeline(first: 20) { edges { node { body } } } }';
 
+/** What there is after a restore, and once people have written what they wrote in the hour that was lost. */
 export interface Restored {
-  /** What `docker compose` was asked that is none of the servers' business, in order. */
-  readonly asked: readonly string[];
   /** Is somebody there who had signed up before the backup, and after it? */
   readonly before: boolean;
   readonly after: boolean;
   /** Bodies that bob's home timeline has, who has ended his follow of alice since, and then followed carol. */
   readonly timeline: readonly string[];
+}
+
+export interface Drill extends Restored {
+  /** After a restore by `naive`, before that by `restore`. */
+  readonly naive: Restored;
+  /** What `docker compose` was asked by `restore` that is none of the servers' business, in order. */
+  readonly asked: readonly string[];
   /** Was `restore` refused, and nothing asked of anybody, without one of the dumps, and with the first half of it? */
   readonly untouched: readonly boolean[];
   /** `npm run reconcile`, at the end. */
@@ -31,11 +37,14 @@ export interface Restored {
 }
 
 /**
- * The two blocks of docs/running.md on real servers: people write, `backup` is run, they write on, everything ends, `restore` is run,
- * everything starts, and they write once more what they wrote in the hour that was lost. What the blocks have a container do, `docker` does
- * here on one PostgreSQL with a database of each name, and on one Redis.
+ * The two blocks of docs/running.md on real servers: people write, `backup` is run, they write on, everything ends, the control `naive` is
+ * run, everything starts, and they write once more what they wrote in the hour that was lost; then, from all that, the same by `restore`.
+ * What the blocks have a container do, `docker` does here on one PostgreSQL with a database of each name, and on one Redis.
  */
-export async function restoreDrill(folder: string, backup: string, restore: string): Promise<Restored> {
+export async function restoreDrill(
+  folder: string,
+  { backup, restore, naive }: { backup: string; restore: string; naive: string },
+): Promise<Drill> {
   const [server, redis] = await Promise.all([startPostgres(), startRedis()]);
   let child: Child | undefined;
   try {
@@ -152,26 +161,33 @@ export async function restoreDrill(folder: string, backup: string, restore: stri
       }
     });
     await shows(bob, ['of alice', 'lost']);
-    await child!.end();
-    sh(restore);
-
-    await start();
-    const again = await logIn('bob');
-    await shows(again, (await timeline(again)).includes('lost') ? ['of alice', 'lost'] : ['of alice']);
-    await follows('unfollow', aliceId, again);
-    await follows('follow', carolId, again);
-    // What followers tells it tells in its order to each, and this is about others: when it is there, so is what came before.
-    const shown = await heard(
-      () => timeline(again),
-      (bodies) => bodies.includes('of carol'),
-    );
-    await sleep(500);
+    const restoredBy = async (script: string): Promise<Restored> => {
+      await child!.end();
+      sh(script);
+      await start();
+      const again = await logIn('bob');
+      await shows(again, (await timeline(again)).includes('lost') ? ['of alice', 'lost'] : ['of alice']);
+      await follows('unfollow', aliceId, again);
+      await follows('follow', carolId, again);
+      // What followers tells it tells in its order to each, and this is about others: when it is there, so is what came before.
+      const shown = await heard(
+        () => timeline(again),
+        (bodies) => bodies.includes('of carol'),
+      );
+      await sleep(500);
+      return {
+        before: await isThere('alice'),
+        after: await isThere('dan'),
+        timeline: shown.length > 1 ? await timeline(again) : shown,
+      };
+    };
+    const naively = await restoredBy(naive);
+    const before = docker.asked().length;
     return {
-      asked: docker.asked(),
-      before: await isThere('alice'),
-      after: await isThere('dan'),
+      naive: naively,
+      ...(await restoredBy(restore)),
       untouched,
-      timeline: shown.length > 1 ? await timeline(again) : shown,
+      asked: docker.asked().slice(before),
       reconciled: await carriedOut('reconcile'),
       quarantined: (await carriedOut('events', 'quarantined'))[1],
     };

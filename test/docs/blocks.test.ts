@@ -67,7 +67,7 @@ function tried(block: Block, trial: Trial, urls: readonly string[]): void {
     } finally {
       await rm(folder, { recursive: true });
     }
-  }, 120_000);
+  }, 300_000);
 }
 
 describe('ts', () => {

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { flat, type Sample } from '../../commands/faults/flat.js';
+import { isTooOften } from '../../commands/faults/never-asked.js';
 import { ROOT } from '../../commands/root.js';
 import { plainEnvironment } from '../deploy/environment.js';
 import { withServer } from '../servers/needs.js';
@@ -49,7 +50,7 @@ it('beside the tests it is counted as one of them, failed unless it ends with 0 
   expect(sh('kill -9 $$')).toMatch(/It ended with SIGKILL\.\n6,5,1\n$/);
   expect(beside(['./no-such-program'])).toMatch(/It ended with Error: .*ENOENT\.\n6,5,1\n$/);
   expect(beside(['./no-such-program'], '')).toBe('5,5,0\n');
-  expect(readFileSync(join(ROOT, '.ci/run'), 'utf8')).toMatch(/^REQUIRE_SERVERS=1 SOAK=1 npm test$/m);
+  expect(readFileSync(join(ROOT, '.ci/run'), 'utf8')).toMatch(/^REQUIRE_SERVERS=1 SOAK=1 npm test\b/m);
 });
 
 const MB = 1024 * 1024;
@@ -64,4 +65,10 @@ it('noise and a single peak are flat; what grows by a little each time is not', 
   expect(flat(samples((nth) => ({ handles: 40 + nth }))).grows).toEqual([
     'more and more handles: 45 after the warm-up, 65 at the end',
   ]);
+});
+
+it('a service that is busy now and then is no fault beside others; one that every other operation finds away is, and by itself one of a hundred', () => {
+  const beside = { operations: 16_000, light: 15, rate: 85 };
+  expect([200, 500, 501].map((again) => isTooOften(again, beside))).toEqual([false, false, true]);
+  expect([10, 11].map((again) => isTooOften(again, { ...beside, rate: 0 }))).toEqual([false, true]);
 });

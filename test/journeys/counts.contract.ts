@@ -107,6 +107,8 @@ const ONE_OF_EACH: Act[][] = [
   [{ verb: 'unfollow', who: 2, what: 0 }],
   [{ verb: 'block', who: 2, what: 1 }],
   [{ verb: 'unblock', who: 2, what: 1 }],
+  // This one stays.
+  [{ verb: 'follow', who: 1, what: 3 }],
   [{ verb: 'editProfile', who: 3, what: 0 }],
   [{ verb: 'deletePost', who: 0, what: 0 }],
   [{ verb: 'deleteAccount', who: 4, what: 0 }],
