@@ -70,9 +70,11 @@ export class Bystanders {
   async end(): Promise<void> {
     if (this.#isOver) return;
     this.#isOver = true;
-    await this.#running?.finally(async () => {
+    try {
+      await this.#running;
+    } finally {
       for (const service of SERVICES) await this.stores[service].close();
-    });
+    }
   }
 
   async #run(): Promise<void> {

@@ -142,9 +142,10 @@ export async function layOut(stores: Stores, { accounts: least, points, naive, c
     people.map((author) => ({ author, from: blockedId })),
   );
   const at = new Date(now).toISOString();
-  const fact = (recipientId: string, kind: Fact['kind'], actorId: string, postId: string | null): Fact => ({
-    ...{ id: newId(), recipientId, kind, actorId, postId, at },
-  });
+  const fact = (recipientId: string, kind: Fact['kind'], actorId: string, postId: string | null): Fact => {
+    const id = newId();
+    return { id, recipientId, kind, actorId, postId, at };
+  };
   await stores.users.transaction((tx) =>
     notify(tx, [
       ...people.flatMap((id) => staying.slice(1, 3).map((follower) => fact(id, 'follow', follower, null))),
@@ -164,7 +165,9 @@ export async function layOut(stores: Stores, { accounts: least, points, naive, c
   );
   return {
     accounts: people.map((id, nth) => ({ id, fails: failsOf(nth), posts: posts[nth]!.map((post) => post.id) })),
-    ...{ staying, liked: liked.id, stranger },
+    staying,
+    liked: liked.id,
+    stranger,
     told: await toldIn(stores.users),
   };
 }
