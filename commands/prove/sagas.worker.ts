@@ -226,6 +226,8 @@ async function deleteNaively(databases: ReadonlyMap<Service, Database>, goal: Go
     }
     const part = { deletionId: newId(), userId: next.id, saga: 'orchestrated', step: '', cursor: '' } as const;
     await users.query('UPDATE users SET frozen_at = now() WHERE id = $1', [next.id]);
+    // As a foreign key would cascade: of the counts nobody thinks.
+    await posts.query('DELETE FROM likes WHERE user_id = $1', [next.id]);
     while ((await posts.transaction((tx) => withdrawSlice(tx, part))) !== undefined) crashPoint('saga:sliced');
     await posts.query(`UPDATE people SET state = 'deleted' WHERE id = $1`, [next.id]);
     crashPoint('saga:sliced');

@@ -5,7 +5,7 @@ import { silent } from '#libs/telemetry';
 
 import { withServer } from '../../test/servers/needs.js';
 import { startRedis, type RedisServer } from '../../test/servers/redis.js';
-import { consume, quarantined, Relay, type Stream, type Subscription } from './index.js';
+import { consume, publishAgain, quarantined, Relay, type Stream, type Subscription } from './index.js';
 import { RedisStream } from './redis-stream.js';
 import { enter, openScene, tell, type Scene } from './scene.contract.js';
 
@@ -164,6 +164,32 @@ withServer('redis', 'a Redis that loses events nobody has heard', () => {
     for (const one of pair) await one.settled();
     expect([await redis.hget(`${KEY}:mark`, 'life'), await redis.xlen(KEY)]).toEqual([lives, length]);
     expect(await heardAll()).toEqual([...EVERYTHING, '4:1', '5:1', '6:1', '7:1']);
+  });
+
+  describe('that lost nothing, where somebody wrote over what nobody had heard', () => {
+    /** As by hand, or by a program that is not of ours: two entries are there, and are no events. */
+    const overwritten = async (): Promise<void> => {
+      for (const [id] of (await redis.xrange(KEY, '-', '+')).slice(-2)) {
+        await redis.xdel(KEY, id);
+        await redis.xadd(KEY, '*', 'event', '{"id":');
+      }
+    };
+
+    it('what comes behind a gap waits, and goes on when all is published again; behind an unread beginning all goes on, but for that', async () => {
+      const outbox = relay();
+      await lose(outbox, overwritten);
+      await later();
+      await outbox.settled();
+      expect(await heardAll()).toEqual(['1:1', '2:2', '3:1']);
+      expect(await quarantined(scene.posts)).toHaveLength(1);
+
+      await publishAgain(scene.users);
+      await outbox.settled();
+      await tell(scene.users, [[2, 3]]);
+      await outbox.settled();
+      expect(await heardAll()).toEqual(['1:1', '1:2', '1:3', '2:2', '2:3', '3:1']);
+      expect(await quarantined(scene.posts)).toEqual([]);
+    });
   });
 
   describe('that lost nothing', () => {

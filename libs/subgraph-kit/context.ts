@@ -29,6 +29,11 @@ export interface RequestContext {
    * reader has written, or the reader has asked for nothing that is kept (`Cache-Control: no-cache`); so read what they are made of.
    */
   fresh: boolean;
+  /**
+   * True: the reader has asked for nothing that is kept, and is to be shown nothing older than before, whoever wrote it: so what is read is the
+   * rows themselves, and no read model that follows them, not even one that mostly is ahead of a cache.
+   */
+  readonly monotonic?: boolean | undefined;
   /** Kinds of aggregates of which the copy here is behind what this reader has written, after all waiting. */
   behind?: ReadonlySet<string> | undefined;
   /** What this request has written so far; told to the gateway. */

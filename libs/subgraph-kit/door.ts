@@ -67,6 +67,7 @@ export class Door {
       const asserted = this.#asserted(request);
       const viewer = viewerOf(asserted);
       const upTo = upToOf(request);
+      const monotonic = asksPastCaches(request.headers['cache-control']);
       this.#contexts.set(request, {
         viewer,
         requestId: requestIdOf(request),
@@ -77,7 +78,8 @@ export class Door {
         key: this.#keyOf(request, viewer),
         call: asserted.call?.write,
         upTo,
-        fresh: asksPastCaches(request.headers['cache-control']),
+        fresh: monotonic,
+        monotonic,
         wrote: [],
         found: [],
       });

@@ -81,13 +81,14 @@ class Service {
     await this.stream.publish([event as unknown as DomainEvent]);
   }
 
-  async ask(viewer: string | null, query: string, variables: object = {}): Promise<Answer> {
+  async ask(viewer: string | null, query: string, variables: object = {}, headers: object = {}): Promise<Answer> {
     const body = JSON.stringify({ query, variables });
     const response = await fetch(this.running.url, {
       method: 'POST',
       headers: {
         'content-type': 'application/json',
         [ASSERTION_HEADER]: signer.sign('posts', viewer === null ? null : user(viewer), { body }),
+        ...headers,
       },
       body,
     });
@@ -518,6 +519,20 @@ describe.each(['on', 'off'])('posts, with the cache %s', (cache) => {
       expect((await look(eve)).data).toEqual(open);
     },
   );
+
+  it('reads the home timeline from the posts for who asks for nothing that is kept, and from the list for all others', async () => {
+    const [dan, eve] = [await service.person(), await service.person()];
+    await service.follow(eve, dan);
+    await service.running.settle();
+    const id = await service.publish(dan, 'on its way');
+    await service.running.settle();
+    // As if it were not delivered yet.
+    await service.running.database.query('DELETE FROM home_entries WHERE user_id = $1', [eve]);
+    const home = async (headers: object): Promise<unknown> =>
+      (await service.ask(eve, '{ homeTimeline { edges { node { id } } } }', {}, headers)).data?.['homeTimeline'];
+    expect(await home({ 'cache-control': 'no-cache' })).toEqual({ edges: [{ node: { id } }] });
+    expect(await home({})).toEqual({ edges: [] });
+  });
 
   it('withdraws what a person wrote when users says that the account is gone', async () => {
     const dan = await service.person();

@@ -4,7 +4,7 @@ import { keyed, perRequest, type Loader } from '#libs/loader';
 import type { RequestContext } from '#libs/subgraph-kit';
 import type { CountedPost } from '../post.js';
 import { like, pair, type KnownPerson, type PostCache } from '../post.cache.js';
-import { homePage } from './home.queries.js';
+import { homePage, homePageFromSource } from './home.queries.js';
 import { trendingPage, type Trending } from './trending.queries.js';
 import { pagesByAuthor, pagesByParent, textOf, type PageKey } from './page.queries.js';
 import { blockedWith, likedBy, newestPostIds, peopleByIds, postsByIds } from './post.queries.js';
@@ -51,6 +51,7 @@ export class Reads {
     private readonly reading: Reading,
     private readonly viewer: string | null,
     deadline?: Deadline,
+    private readonly homePageOf = homePage,
   ) {
     const { database, kept, cached } = reading;
     const own = database.until(deadline);
@@ -96,7 +97,7 @@ export class Reads {
   }
 
   async home(viewer: string, page: { first: number; after: string | undefined }): Promise<CountedPost[]> {
-    return this.#prime(await homePage(this.#own, viewer, { after: page.after, take: page.first + 1 }));
+    return this.#prime(await this.homePageOf(this.#own, viewer, { after: page.after, take: page.first + 1 }));
   }
 
   async trending(page: { after: { score: string; id: string } | undefined; take: number }): Promise<Trending> {
@@ -156,9 +157,12 @@ export type ReadsOf = (context: RequestContext) => Reads;
 
 export function readsOf(reading: Reading): ReadsOf {
   const fresh = { ...reading, kept: reading.source, cached: false };
-  return perRequest(
-    (context: RequestContext) => new Reads(context.fresh ? fresh : reading, context.viewer, context.deadline),
-  );
+  return perRequest(({ fresh: isFresh, monotonic, viewer, deadline }: RequestContext) => {
+    // A page may have a post as soon as it is published, because it was merged in or read from the source, and the next one be of the list,
+    // which has it when it was delivered: who must not go back is answered from the source each time.
+    const homePageOf = monotonic ? homePageFromSource : homePage;
+    return new Reads(isFresh ? fresh : reading, viewer, deadline, homePageOf);
+  });
 }
 
 /** What is loaded early is awaited later, through its loader; if it fails, it fails there. */

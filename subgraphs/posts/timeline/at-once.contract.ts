@@ -205,7 +205,7 @@ async function stalledAt<T>(
 }
 
 /** Does this in a transaction that stays open, as another process would. Answers how it ends. */
-async function heldOpen<T>(database: Database, work: (held: Database) => Promise<T>): Promise<() => Promise<T>> {
+export async function heldOpen<T>(database: Database, work: (held: Database) => Promise<T>): Promise<() => Promise<T>> {
   let [worked, end] = [(): void => {}, (): void => {}];
   const hasWorked = new Promise<void>((resolve) => (worked = resolve));
   const mayEnd = new Promise<void>((resolve) => (end = resolve));

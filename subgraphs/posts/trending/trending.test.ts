@@ -679,6 +679,41 @@ withServer('postgres', 'trending posts that are made anew while others read them
     expect(waited).toBeLessThan(before[0]!.at.getTime());
   });
 
+  it('are refreshed in the version that answers when nobody switches any more, though another one did when the refresh began', async () => {
+    const old = await servingOf(database);
+    const author = await scene.person();
+    const { id } = await publishPost(scene.writing, { viewer: author, body: 'x', inReplyToId: null });
+    await like(id);
+    const lock = `pg_try_advisory_xact_lock(hashtext('trending_slices'))`;
+    // Tries for the lock later, in the statement that tries for it: for then a switch may be over.
+    await database.query(
+      `CREATE FUNCTION late_lock() RETURNS boolean LANGUAGE sql AS $$
+         SELECT pg_advisory_xact_lock(hashtext('late_lock')); SELECT ${lock} $$`,
+    );
+    const late: Pick<Database, 'kind' | 'transaction'> = {
+      kind: database.kind,
+      transaction: (work) =>
+        database.transaction((tx) =>
+          work({ ...tx, query: (text, ...rest) => tx.query(text.replace(lock, 'late_lock()'), ...rest) }),
+        ),
+    };
+    let refreshing: Promise<boolean> | undefined;
+    await database.transaction(async (tx) => {
+      await tx.query('SET LOCAL idle_in_transaction_session_timeout = 0');
+      await tx.query(`SELECT pg_advisory_xact_lock(hashtext('late_lock'))`);
+      refreshing = refreshTrending(late, 0);
+      refreshing.catch(() => {});
+      expect(await waiting()).toContain('late_lock');
+      await database.query(`UPDATE read_models SET serving = ${3 - old} WHERE name = 'trending'`);
+    });
+    expect([await refreshing, await servingOf(database)]).toEqual([true, 3 - old]);
+    expect(await idsOf(database)).toContain(id);
+    expect(await keptIn(database, old)).toHaveLength(0);
+    await database.query('DROP FUNCTION late_lock');
+    await deletePost(scene.writing, { viewer: author, id });
+    await refreshTrending(database, 0);
+  });
+
   it('go by all that is counted, also what is not in the row of a post yet', async () => {
     const scoreOf = async (): Promise<number> => {
       await refreshTrending(database, 0);

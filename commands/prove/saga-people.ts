@@ -1,0 +1,211 @@
+import { randomBytes } from 'node:crypto';
+import type { CrashPoint } from '#libs/crash-point';
+import { openDatabase, type Database } from '#libs/database';
+import { newId } from '#libs/identity';
+import type { Saga } from '#libs/saga';
+import { Sealer, sealingKeyOf } from '#libs/sealing';
+import {
+  loadBlocks as loadFollowersBlocks,
+  loadFollows,
+  loadPeople as loadFollowersPeople,
+  recount,
+} from '../../subgraphs/followers/bulk.js';
+import {
+  loadBlocks,
+  loadEdges,
+  loadLikes,
+  loadPeople,
+  loadPosts,
+  recount as recountPosts,
+} from '../../subgraphs/posts/bulk.js';
+import { loadUsers } from '../../subgraphs/users/bulk.js';
+import { NIL, notify, type Fact } from '../../subgraphs/users/notifications/facts.js';
+import { watchBlocks } from './block-watch.js';
+import type { Site } from './places.js';
+import { SERVICES, TABLES, type Service } from './sagas.worker.js';
+
+export const POSTS_EACH = 5;
+export const FOLLOWS_EACH = 4;
+
+export interface Plan {
+  readonly saga: Saga;
+  /** Whose deletion begins at least. */
+  readonly accounts: number;
+  readonly points: readonly CrashPoint[];
+  readonly naive?: boolean;
+  readonly calm?: boolean;
+  /** Two processes decide, and nobody is killed: one of them is frozen at each point for so long. */
+  readonly pausedMs?: number;
+  readonly stale?: boolean;
+}
+
+/** A point is passed long before these are used up. */
+const SPARE_PER_KILL = 40;
+/** Accounts of which the one that they like and answer is told: of all it would be more than anybody's list keeps. */
+const TOLD_OF_MAX = 200;
+
+export type Stores = Readonly<Record<Service, Database>>;
+
+export interface Account {
+  readonly id: string;
+  /** A step of its deletion fails for good: before it has done anything, or when all is done and only its end is to be told. */
+  readonly fails: false | 'at once' | 'at the end';
+  /** Newest last. */
+  readonly posts: readonly string[];
+}
+
+export interface Cast {
+  readonly accounts: readonly Account[];
+  /** They follow all accounts and are followed by them; the first wrote the post that all accounts like and answer. */
+  readonly staying: readonly string[];
+  readonly liked: string;
+  /** Nobody knows this one yet. */
+  readonly stranger: string;
+  /** What everybody was told before: its id by what it says (`keyOf`). */
+  readonly told: ReadonlyMap<string, string>;
+}
+
+/** Of a notification: to whom, of what, by whom, about which post. */
+export function keyOf(
+  ...[recipientId, kind, actorId, postId]: readonly [string, string, string, string | null]
+): string {
+  return `${recipientId} ${kind} ${actorId} ${postId ?? NIL}`;
+}
+
+export async function toldIn(users: Database): Promise<Map<string, string>> {
+  const rows = await users.query<Record<'recipient' | 'kind' | 'actor' | 'post' | 'id', string>>(
+    `SELECT recipient_id AS recipient, kind, actor_id AS actor, post_id AS post, id FROM notification_facts`,
+  );
+  return new Map(rows.map(({ recipient, kind, actor, post, id }) => [keyOf(recipient, kind, actor, post), id]));
+}
+
+/**
+ * Accounts that follow those who stay and are followed by them, block one more of them, and of whose posts one answers a post of
+ * theirs, which they like. Every fifth cannot be parted from whom it follows, or is and cannot say so.
+ */
+export async function layOut(stores: Stores, { accounts: least, points, naive, calm }: Plan): Promise<Cast> {
+  const accounts = least + SPARE_PER_KILL * points.length;
+  const now = Date.now() - 86_400_000;
+  const ids = Array.from({ length: accounts + FOLLOWS_EACH + 2 }, (_, nth) => newId({ now: now + nth }));
+  const people = ids.slice(0, accounts);
+  const [blockedId = '', stranger = '', ...staying] = ids.slice(accounts);
+  await loadUsers(
+    stores.users,
+    new Sealer([sealingKeyOf('proof', randomBytes(32))]),
+    ids.map((id, nth) => ({
+      id,
+      handle: `h${nth}`,
+      displayName: nth < accounts ? 'leaves' : 'stays',
+      bio: 'b',
+      email: 'e@example.org',
+      passwordHash: 'p',
+      joinedAt: new Date(now),
+    })),
+  );
+  await loadPeople(stores.posts, ids);
+  await loadFollowersPeople(stores.followers, ids);
+  // Only those who stay are followed and follow: whoever comes back finds them all.
+  const follows = people.flatMap((id) =>
+    staying.flatMap((other) => [
+      { followerId: id, followeeId: other },
+      { followerId: other, followeeId: id },
+    ]),
+  );
+  await loadEdges(stores.posts, follows);
+  await loadFollows(
+    stores.followers,
+    follows.map((follow) => ({ ...follow, followedAt: new Date(now).toISOString() })),
+  );
+  const blocks = people.map((blockerId) => ({ blockerId, blockedId, at: new Date(now).toISOString() }));
+  await loadBlocks(stores.posts, blocks);
+  await loadFollowersBlocks(stores.followers, blocks);
+  await recount(stores.followers);
+  const liked = { id: newId({ now }), authorId: staying[0]!, createdAt: new Date(now).toISOString() };
+  await loadPosts(stores.posts, [{ ...liked, body: 'stays', inReplyToId: null }]);
+  const posts = people.map((authorId, nth) =>
+    Array.from({ length: POSTS_EACH }, (_, post) => ({
+      id: newId({ now: now + 1_000 * nth + post }),
+      authorId,
+      body: `secret of ${nth}`,
+      createdAt: new Date(now + 1_000 * nth + post).toISOString(),
+      inReplyToId: post === 0 ? liked.id : null,
+    })),
+  );
+  await loadPosts(stores.posts, posts.flat());
+  await loadLikes(
+    stores.posts,
+    people.map((userId) => ({ postId: liked.id, userId })),
+  );
+  await recountPosts(stores.posts);
+  await watchBlocks(
+    stores.posts,
+    people.map((author) => ({ author, from: blockedId })),
+  );
+  const at = new Date(now).toISOString();
+  const fact = (recipientId: string, kind: Fact['kind'], actorId: string, postId: string | null): Fact => {
+    const id = newId();
+    return { id, recipientId, kind, actorId, postId, at };
+  };
+  await stores.users.transaction((tx) =>
+    notify(tx, [
+      ...people.flatMap((id) => staying.slice(1, 3).map((follower) => fact(id, 'follow', follower, null))),
+      ...people
+        .slice(0, TOLD_OF_MAX)
+        .flatMap((id, nth) => [
+          fact(staying[0]!, 'reply', id, posts[nth]![0]!.id),
+          fact(staying[0]!, 'like', id, liked.id),
+        ]),
+    ]),
+  );
+  const failsOf = (nth: number): Account['fails'] =>
+    naive || calm || nth % 5 > 0 ? false : nth % 10 === 0 ? 'at once' : 'at the end';
+  await makeFail(
+    stores.followers,
+    people.map((id, nth) => ({ id, fails: failsOf(nth) })),
+  );
+  return {
+    accounts: people.map((id, nth) => ({ id, fails: failsOf(nth), posts: posts[nth]!.map((post) => post.id) })),
+    staying,
+    liked: liked.id,
+    stranger,
+    told: await toldIn(stores.users),
+  };
+}
+
+async function makeFail(followers: Database, people: readonly Pick<Account, 'id' | 'fails'>[]): Promise<void> {
+  const idsOf = (when: Account['fails']): string[] => people.flatMap(({ id, fails }) => (fails === when ? [id] : []));
+  const raise = (condition: string, back: string): string =>
+    `RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF ${condition} THEN RAISE EXCEPTION 'stuck'; END IF; RETURN ${back}; END $$`;
+  for (const statement of [
+    'CREATE TABLE stuck (id uuid PRIMARY KEY, at_once boolean NOT NULL)',
+    `CREATE FUNCTION stays() ${raise('EXISTS (SELECT FROM stuck WHERE at_once AND id = OLD.follower_id)', 'OLD')}`,
+    'CREATE TRIGGER stays BEFORE DELETE ON follows FOR EACH ROW EXECUTE FUNCTION stays()',
+    `CREATE FUNCTION untold() ${raise(`EXISTS (SELECT FROM stuck WHERE NOT at_once AND id = (NEW.payload ->> 'userId')::uuid)`, 'NEW')}`,
+    `CREATE TRIGGER untold BEFORE INSERT ON outbox FOR EACH ROW
+       WHEN (NEW.payload ->> 'step' = 'dissolve-follows' AND NEW.payload ->> 'outcome' = 'done') EXECUTE FUNCTION untold()`,
+  ])
+    await followers.query(statement);
+  await followers.query(
+    'INSERT INTO stuck SELECT unnest($1::uuid[]), true UNION ALL SELECT unnest($2::uuid[]), false',
+    [idsOf('at once'), idsOf('at the end')],
+  );
+}
+
+/** While no worker has them: an embedded database is one process's. */
+export async function withStores<T>(site: Site, work: (stores: Stores) => Promise<T>): Promise<T> {
+  const stores: Partial<Record<Service, Database>> = {};
+  try {
+    for (const service of SERVICES) {
+      stores[service] = await openDatabase({
+        service,
+        url: site.urls?.[service],
+        dataDir: site.dataDir,
+        bulk: true,
+        ...TABLES[service],
+      });
+    }
+    return await work(stores as Stores);
+  } finally {
+    for (const store of Object.values(stores)) await store.close();
+  }
+}
