@@ -81,9 +81,10 @@ export async function toldIn(users: Database): Promise<Map<string, string>> {
 
 /**
  * Accounts that follow those who stay and are followed by them, block one more of them, and of whose posts one answers a post of
- * theirs, which they like. Every fifth cannot be parted from whom it follows, or is and cannot say so.
+ * theirs, which they like. Every tenth cannot be parted from whom it follows; of every tenth
+ * all of a step is done and cannot be told.
  */
-export async function layOut(stores: Stores, { accounts: least, points, naive, calm }: Plan): Promise<Cast> {
+export async function layOut(stores: Stores, { saga, accounts: least, points, naive, calm }: Plan): Promise<Cast> {
   const accounts = least + SPARE_PER_KILL * points.length;
   const now = Date.now() - 86_400_000;
   const ids = Array.from({ length: accounts + FOLLOWS_EACH + 2 }, (_, nth) => newId({ now: now + nth }));
@@ -159,10 +160,11 @@ export async function layOut(stores: Stores, { accounts: least, points, naive, c
   );
   const failsOf = (nth: number): Account['fails'] =>
     naive || calm || nth % 5 > 0 ? false : nth % 10 === 0 ? 'at once' : 'at the end';
-  await makeFail(
-    stores.followers,
-    people.map((id, nth) => ({ id, fails: failsOf(nth) })),
-  );
+  const idsOf = (when: Account['fails']): string[] => people.filter((_, nth) => failsOf(nth) === when);
+  await failAtOnce(stores.followers, idsOf('at once'));
+  // Choreographed, follows are ended beside that, and come back only when all hear of it; orchestrated they are the last to be asked.
+  if (saga === 'choreographed') await failAtTheEnd(stores.posts, 'withdraw-posts', idsOf('at the end'));
+  else await failAtTheEnd(stores.followers, 'dissolve-follows', idsOf('at the end'));
   return {
     accounts: people.map((id, nth) => ({ id, fails: failsOf(nth), posts: posts[nth]!.map((post) => post.id) })),
     staying,
@@ -172,23 +174,25 @@ export async function layOut(stores: Stores, { accounts: least, points, naive, c
   };
 }
 
-async function makeFail(followers: Database, people: readonly Pick<Account, 'id' | 'fails'>[]): Promise<void> {
-  const idsOf = (when: Account['fails']): string[] => people.flatMap(({ id, fails }) => (fails === when ? [id] : []));
-  const raise = (condition: string, back: string): string =>
-    `RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF ${condition} THEN RAISE EXCEPTION 'stuck'; END IF; RETURN ${back}; END $$`;
-  for (const statement of [
-    'CREATE TABLE stuck (id uuid PRIMARY KEY, at_once boolean NOT NULL)',
-    `CREATE FUNCTION stays() ${raise('EXISTS (SELECT FROM stuck WHERE at_once AND id = OLD.follower_id)', 'OLD')}`,
-    'CREATE TRIGGER stays BEFORE DELETE ON follows FOR EACH ROW EXECUTE FUNCTION stays()',
-    `CREATE FUNCTION untold() ${raise(`EXISTS (SELECT FROM stuck WHERE NOT at_once AND id = (NEW.payload ->> 'userId')::uuid)`, 'NEW')}`,
+async function failAtOnce(followers: Database, ids: readonly string[]): Promise<void> {
+  await followers.query('CREATE TABLE stuck AS SELECT unnest($1::uuid[]) AS id', [ids]);
+  await followers.query(raising('stays', 'EXISTS (SELECT FROM stuck WHERE id = OLD.follower_id)', 'OLD'));
+  await followers.query('CREATE TRIGGER stays BEFORE DELETE ON follows FOR EACH ROW EXECUTE FUNCTION stays()');
+}
+
+async function failAtTheEnd(store: Database, step: string, ids: readonly string[]): Promise<void> {
+  await store.query('CREATE TABLE untellable AS SELECT unnest($1::uuid[]) AS id', [ids]);
+  const isOne = `EXISTS (SELECT FROM untellable WHERE id = (NEW.payload ->> 'userId')::uuid)`;
+  await store.query(raising('untold', isOne, 'NEW'));
+  await store.query(
     `CREATE TRIGGER untold BEFORE INSERT ON outbox FOR EACH ROW
-       WHEN (NEW.payload ->> 'step' = 'dissolve-follows' AND NEW.payload ->> 'outcome' = 'done') EXECUTE FUNCTION untold()`,
-  ])
-    await followers.query(statement);
-  await followers.query(
-    'INSERT INTO stuck SELECT unnest($1::uuid[]), true UNION ALL SELECT unnest($2::uuid[]), false',
-    [idsOf('at once'), idsOf('at the end')],
+       WHEN (NEW.payload ->> 'step' = '${step}' AND NEW.payload ->> 'outcome' = 'done') EXECUTE FUNCTION untold()`,
   );
+}
+
+function raising(name: string, condition: string, back: 'OLD' | 'NEW'): string {
+  return `CREATE FUNCTION ${name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF ${condition} THEN RAISE EXCEPTION 'stuck'; END IF; RETURN ${back}; END $$`;
 }
 
 /** While no worker has them: an embedded database is one process's. */
