@@ -118,6 +118,8 @@ describe('npm run rebuild while npm start has the embedded stores', () => {
     const standing = await all(others, { AT_WORDS: ' compared', BY_SIGNAL: 'SIGSTOP' });
     for (const one of standing) {
       await stands(one);
+      // What it has said may still be on its way.
+      await one.said(' gone on with, ');
       expect(one.output()).toMatch(/^ {2}10 % {2}.* gone on with, /m);
     }
     await beside.until(beside.rounds + 2);
