@@ -14,7 +14,7 @@ export default {
   coverageProvider: 'v8',
   // Nothing here asserts speed: this only ends what hangs, on a machine that runs much else besides.
   testTimeout: 120_000,
-  reporters: ['<rootDir>/test/soak-beside.mjs', 'default', '<rootDir>/test/reporter.mjs'],
+  reporters: ['<rootDir>/test/beside.mjs', 'default', '<rootDir>/test/reporter.mjs'],
   // Of two processors a seventh stood still with two of them: some tests wait for programs. All took 15 min 23 s instead of 17 and a half.
   maxWorkers: 3,
   testSequencer: '<rootDir>/test/heaviest-first.mjs',

@@ -11,12 +11,14 @@ import { loadWorld, rowsOf } from './seed/load.js';
 import { showProgress } from './seed/progress.js';
 import { generateWorld, type GeneratedWorld, type WorldOptions } from './seed/world.js';
 
-const USAGE = `npm run seed -- --users 1000 [--follows N] [--posts N] [--seed N]
+const USAGE = `npm run seed -- --users 1000 [--follows N] [--posts N] [--seed N] [--again]
 
   --users    how many people, 10 to 1,000,000
   --follows  how many follows in all; without it what the percentiles of a real network give
   --posts    how many posts in all, about; without it 20 for each person
   --seed     which world, 1 to 65535 (1): the same number is the same people, follows and posts
+  --again    also where these people are and somebody has acted since: a load that broke off goes on, and what
+             they have undone of it is done once more
 
 Everybody's password is tributary. It goes to the databases that npm start would use: embedded under DATA_DIR, or
 USERS_DATABASE_URL, POSTS_DATABASE_URL and FOLLOWERS_DATABASE_URL, or DATABASE_URL; these with the SEALING_KEYS of users.
@@ -38,7 +40,7 @@ if (options === undefined) {
   }
 }
 
-async function seed(world: WorldOptions, env: Environment): Promise<void> {
+async function seed({ again, ...world }: Asked, env: Environment): Promise<void> {
   const dataDir = env['DATA_DIR'] || './data';
   const logger = createLogger('seed', 'warn');
   const started = performance.now();
@@ -67,7 +69,7 @@ async function seed(world: WorldOptions, env: Environment): Promise<void> {
     const generated = generateWorld(world);
     const { graph, writings } = generated;
     process.stderr.write(`  ${show(graph.followers.length)} follows, ${show(writings.authors.length)} posts\n`);
-    await refuseWhereLived(databases, generated);
+    if (!again) await refuseWhereLived(databases, generated);
     const progress = showProgress(rowsOf(generated));
     try {
       await loadWorld(databases, generated, PASSWORD, progress);
@@ -85,16 +87,30 @@ async function seed(world: WorldOptions, env: Environment): Promise<void> {
   }
 }
 
-function read(args: string[]): WorldOptions | undefined {
+interface Asked extends WorldOptions {
+  readonly again: boolean;
+}
+
+function read(args: string[]): Asked | undefined {
   try {
     const number = { type: 'string' } as const;
-    const { values } = parseArgs({ args, options: { users: number, follows: number, posts: number, seed: number } });
+    const { values } = parseArgs({
+      args,
+      options: {
+        users: number,
+        follows: number,
+        posts: number,
+        seed: number,
+        again: { type: 'boolean', default: false },
+      },
+    });
     const users = whole('users', values.users, 10, 1_000_000) ?? 1_000;
     return {
       users,
       follows: whole('follows', values.follows, 0, 100_000_000),
       posts: whole('posts', values.posts, 0, 100_000_000) ?? 20 * users,
       seed: whole('seed', values.seed, 1, 65_535) ?? 1,
+      again: values.again,
     };
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n`);
@@ -119,7 +135,7 @@ function show(count: number): string {
 
 /**
  * A world that is loaded twice is there once, so a load that broke off may be begun again. Where its people have acted since, it would
- * undo what they did: who has unfollowed would follow again, and who is gone would have posts.
+ * undo what they did: who has unfollowed would follow again, and who is gone would have posts. Whether it was they who acted nothing tells.
  */
 async function refuseWhereLived(
   databases: { readonly users: Database; readonly posts: Database; readonly followers: Database },
@@ -134,7 +150,7 @@ async function refuseWhereLived(
     );
     if (told.length > 0)
       throw new Error(
-        'These people are here already, and something was done since: to seed them again would undo it. Take another --seed, or empty databases.',
+        'These people are here already, and something was done since: to seed them again could undo it. Take another --seed, or empty databases; or say --again, where a load broke off.',
       );
   }
 }

@@ -22,7 +22,8 @@ try {
   const why = whyNotListening(error) ?? (error instanceof Error ? error.message : String(error));
   process.stderr.write(`${why}\n`);
   logger.debug({ err: error }, 'did not start');
-  process.exitCode = 1;
+  // What a gateway that could not listen has opened would keep it alive, and nobody would start it again.
+  process.exit(1);
 }
 
 function print(gateway: string, subgraphs: readonly { name: string; url: string }[], seeded: boolean): void {

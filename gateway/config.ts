@@ -150,7 +150,7 @@ export const gatewaySettings = {
   }),
   MONOTONIC_READS: choice(['nobody', 'people', 'everybody'], {
     default: 'people',
-    why: 'Whose queries may say tributary-consistency: monotonic, and are then answered by the owners of the data, past every cache here and in the services: each costs what it costs without caches. people: who is logged in.',
+    why: 'Whose queries may say tributary-consistency: monotonic, and are then answered by the owners of the data, past every cache here and in the services: each costs what it costs without caches, and homeTimeline more with each followee. people: who is logged in.',
   }),
   FORWARD_HEADERS: names({ default: [], why: 'Client headers that subgraphs get.' }),
   FORWARD_RESPONSE_HEADERS: names({

@@ -16,9 +16,8 @@ try {
   else await run(config);
 } catch (error) {
   process.stderr.write(`${whyNotStarted(error)}\n`);
-  // A worker's channel to the primary would keep it alive.
-  if (cluster.isWorker) process.exit(1);
-  process.exitCode = 1;
+  // What was opened before it failed (Redis, figures, a worker's channel to the primary) would keep it alive, and nobody would start it again.
+  process.exit(1);
 }
 
 async function run(config: GatewayConfig): Promise<void> {

@@ -255,11 +255,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
         scraped = await metrics.listen({ host, port, token });
         logger.info({ url: scraped.url }, 'Metrics');
       }
-      const { port } = await server.listen().catch(async (error: unknown) => {
-        // Else the program would live on for its figures, and nobody would start it again.
-        await scraped?.close();
-        throw error;
-      });
+      const { port } = await server.listen();
       first = served.start();
       ended?.start();
       const host = config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST;

@@ -104,6 +104,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   readonly #among: Places;
   #holdsWriting = false;
   #started = false;
+  #connected = false;
   #answered = false;
   #overloaded = false;
   #ended = false;
@@ -224,6 +225,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   // What undici tells
 
   onConnect(abort: (why?: Error) => void): void {
+    this.#connected = true;
     this.#abort = abort;
     if (this.#ended) abort(GIVEN_UP);
   }
@@ -244,11 +246,12 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     const away = headers[AWAY_HEADER];
     const { endpoint } = this.target;
     if (away === 'starting' || away === 'ending') endpoint.goesAway(away);
-    else if (endpoint.away !== undefined) endpoint.answersAgain(this.#startedAt);
     this.#overloaded = headers[OVERLOADED_HEADER] !== undefined;
     const refused = whyRefused(status, headers);
     if (refused && away === 'starting' && status === 503) return this.#miss(refused, 'unsent', 'fails');
     if (refused) return this.#refused(status, refused);
+    // A refusal may be whose door it stands behind, which says nothing of it.
+    if (away === undefined && endpoint.away !== undefined) endpoint.answersAgain(this.#startedAt);
     if (Number(headers['content-length'] ?? 0) > this.#options.bodyBytesMax) return this.#tooLong();
     for (const name of this.#options.forwardResponse) {
       const value = headers[name];
@@ -284,7 +287,6 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
 
   onError(error: Error): void {
     if (this.#ended) return;
-    const isSent = this.#abort !== undefined;
     this.#abort = undefined;
     const { code } = error as { code?: unknown };
     if (OURS.has(code)) {
@@ -293,15 +295,15 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     }
     // What cannot be sent at all, because of what a client made us forward, tells nothing of the address.
     if (code === 'UND_ERR_INVALID_ARG') this.#miss(unavailable(this.#call.subgraph, error), 'final', 'nothing');
-    else this.#miss(unavailable(this.#call.subgraph, error), this.#brokeOff(isSent, code), 'fails');
+    else this.#miss(unavailable(this.#call.subgraph, error), this.#brokeOff(code), 'fails');
   }
 
   /**
    * Before undici has a connection that answers it writes nothing, whatever went wrong with it: refused, reset while it waited in the line of
    * a port that was closed, a certificate that is not believed. And a server may close one that was kept alive just as we write into it.
    */
-  #brokeOff(isSent: boolean, code: unknown): Missed {
-    if (!isSent) return 'unsent';
+  #brokeOff(code: unknown): Missed {
+    if (!this.#connected) return 'unsent';
     return !this.#answered && BROKEN.has(code) ? 'lost' : 'final';
   }
 

@@ -299,8 +299,9 @@ describe('several addresses of one subgraph', () => {
   });
 
   it('a crowd sends one to look whether it is back, a read where there is any; control: once it is, all may', async () => {
-    const ends = { [AWAY_HEADER]: 'ending' };
-    const [good, ending] = [await subgraph(), await subgraph(undefined, ends)];
+    const ends: Record<string, string> = { [AWAY_HEADER]: 'ending' };
+    let says = 200;
+    const [good, ending] = [await subgraph(), await subgraph(() => says, ends)];
     let now = 0;
     const one = client({ random: () => 0.99, clock: () => now });
     const crowd = async (type: SubgraphCall['type']) => {
@@ -313,7 +314,12 @@ describe('several addresses of one subgraph', () => {
     expect([await crowd('mutation'), await crowd('query'), await crowd('query')]).toEqual([0, 1, 0]);
     now += 8_000;
     expect([await crowd('mutation'), await crowd('mutation')]).toEqual([1, 0]);
-    delete (ends as Record<string, string>)[AWAY_HEADER];
+    delete ends[AWAY_HEADER];
+    // Whoever stands before it may say so, and that says nothing of it.
+    says = 503;
+    now += 2_000;
+    expect([await crowd('query'), await crowd('mutation')]).toEqual([1, 0]);
+    says = 200;
     now += 2_000;
     expect([await crowd('query'), await crowd('mutation')]).toEqual([1, expect.any(Number)]);
     expect(ending.calls).toBeGreaterThan(10);
@@ -675,6 +681,19 @@ describe('hedged reads', () => {
     const [slow, hung] = [await subgraph(() => ((two.clock.now += 21), 200)), await subgraph(() => -1)];
     await count(5, () => two.ask(`${slow.url},${hung.url}`));
     expect([hung.calls, two.states()]).toEqual([5, ['closed', 'closed']]);
+  });
+
+  it('none is asked a second time where the only other is ending; control: once it is back, it is', async () => {
+    const ends: Record<string, string> = { [AWAY_HEADER]: 'ending' };
+    const [hangs, other] = [await subgraph(() => -1), await subgraph(undefined, ends)];
+    let now = 0;
+    const one = client({ random: () => 0, hedgeMs: 5, clock: () => now });
+    await one.ask(other.url);
+    expect([await one.ask(`${hangs.url},${other.url}`, 'query', 200), other.calls]).toEqual(['SUBGRAPH_TIMEOUT', 1]);
+    delete ends[AWAY_HEADER];
+    now += 1;
+    await one.ask(other.url);
+    expect([await one.ask(`${hangs.url},${other.url}`, 'query', 20_000), other.calls]).toEqual(['ok', 3]);
   });
 
   it('takes its repeats out of the same tenth', async () => {

@@ -201,7 +201,8 @@ class Call implements Caller {
   }
 
   #hedge(): void {
-    if (this.#again || !this.#first || !this.#upstream.budget.take()) return;
+    if (this.#again || !this.#first || !this.#upstream.hasOther(this.#first.target)) return;
+    if (!this.#upstream.budget.take()) return;
     this.#again = true;
     this.#options.observe?.repeated(this.#call.subgraph, 'hedge');
     this.#second = this.#attempt(this.#first.target);

@@ -68,6 +68,15 @@ export class Upstream {
     return this.#clock() - this.#agreedAt >= AGREED_MS;
   }
 
+  /** Is a late call worth asking a second time? Not where the only others are starting or ending. */
+  hasOther(tried: Target): boolean {
+    const { targets } = this;
+    return (
+      targets.length === 1 ||
+      targets.some((one) => one !== tried && one.endpoint.breaker.allows && one.endpoint.away === undefined)
+    );
+  }
+
   /**
    * Of two addresses by chance the one that has less to do (Mitzenmacher, "The Power of Two Choices", 2001), of those that answer;
    * not the one that was tried already, nor one that is ending, let alone starting, where there is another, but for one call now and then

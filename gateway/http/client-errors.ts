@@ -88,12 +88,14 @@ export function clientErrors(
   return shown;
 }
 
-/** What the client wrote as a literal is a variable of ours (plan/literals.ts), of which a service says that it does not fit. */
+/** What the client wrote as a literal is a variable of ours (plan/literals.ts), of which a service says that it, or what is in it, does not fit. */
 function withoutOurs(message: string): string {
-  return message.replace(LIFTED, 'A value of the operation does not fit: ');
+  if (!LIFTED.test(message)) return message;
+  return message.replace(LIFTED, 'A value of the operation does not fit: ').replace(WITHIN, ' at "');
 }
 
 const LIFTED = /^Variable "\$_+lit\d+" got invalid value /;
+const WITHIN = / at "_+lit\d+\.?/;
 
 /** Has the client its own words? */
 function isTold(error: FieldError): boolean {

@@ -31,7 +31,7 @@ export interface RequestContext {
   fresh: boolean;
   /**
    * True: the reader has asked for nothing that is kept, and is to be shown nothing older than before, whoever wrote it: so what is read is the
-   * rows themselves, and no read model that follows them, not even one that mostly is ahead of a cache.
+   * rows themselves, and no list of a person's that follows them, not even one that mostly is ahead of a cache.
    */
   readonly monotonic?: boolean | undefined;
   /** Kinds of aggregates of which the copy here is behind what this reader has written, after all waiting. */

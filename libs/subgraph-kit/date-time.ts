@@ -8,7 +8,10 @@ import { badInput } from '#libs/failure';
 export const DateTime = new GraphQLScalarType({
   name: 'DateTime',
   specifiedByURL: 'https://scalars.graphql.org/andimarek/date-time.html',
-  serialize: (value) => (value instanceof Date ? value.toISOString() : instant(value)),
+  serialize: (value) => {
+    if (value instanceof Date) return value.toISOString();
+    return typeof value === 'string' && UTC.test(value) ? value : instant(value);
+  },
   parseValue: instant,
 });
 
@@ -29,4 +32,6 @@ function isoOf(text: string): string | undefined {
 
 /** Years before 0 and after 9999 are longer. */
 const LENGTH = '2026-11-20T19:11:00.000Z'.length;
+/** Of rows, where nobody has to look for the 30th of February. */
+const UTC = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 const INSTANT = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$/;

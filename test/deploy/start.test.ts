@@ -79,9 +79,12 @@ describe('npm start', () => {
   }, 120_000);
 
   it('puts a graph in beside what is there, once more as well, but not where people have acted since', async () => {
-    const seed = async (): Promise<Child> => {
+    const seed = async (...more: string[]): Promise<Child> => {
       const env = { ...plainEnvironment(), DATA_DIR: dataDir };
-      const child = await startChild('seed', ['npm', 'run', 'seed', '--', '--users', '10'], { cwd: root, env });
+      const child = await startChild('seed', ['npm', 'run', 'seed', '--', '--users', '10', ...more], {
+        cwd: root,
+        env,
+      });
       children.push(child);
       return child;
     };
@@ -89,14 +92,22 @@ describe('npm start', () => {
     expect([await first.ended(), first.output()]).toEqual([0, expect.stringContaining('Seeded 10 people')]);
     // Alice has, when the program ran before.
     const again = await seed();
-    expect([await again.ended(), again.output()]).toEqual([1, expect.stringContaining('Take another --seed')]);
+    expect([await again.ended(), again.output()]).toEqual([1, expect.stringContaining('say --again')]);
+    const forced = await seed('--again');
+    expect([await forced.ended(), forced.output()]).toEqual([0, expect.stringContaining('Seeded 10 people')]);
   }, 120_000);
 
   it('says once that its port is taken, and lives on for nothing, its figures neither', async () => {
     const taken = createServer();
     await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
     const { port } = taken.address() as AddressInfo;
-    const child = await start({ PORT: String(port), METRICS_PORT: '0' });
+    const child = await start({
+      PORT: String(port),
+      METRICS_PORT: '0',
+      ENTITY_CACHE: 'on',
+      ENTITY_CACHE_PORT: '0',
+      ENTITY_CACHE_SECRET: 'a secret of thirty-two characters!',
+    });
     expect([await child.ended(), child.output()]).toEqual([
       1,
       expect.stringContaining(`Something else listens on port ${port} already; end it`),

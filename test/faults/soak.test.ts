@@ -31,26 +31,27 @@ withServer(['postgres', 'redis'], 'npm run soak, on real programs', () => {
   }, 300_000);
 });
 
-it('beside the tests it is counted as one of them, failed unless it ends with 0 and says what it has seen', () => {
+it('beside the tests it is counted as one of them, as the checks are, failed unless it ends with 0 and says what it has seen', () => {
   const beside = (command: readonly string[], SOAK = '1'): string => {
     const script = `
-      const { default: SoakBeside } = await import('./test/soak-beside.mjs');
-      const soak = new SoakBeside({}, { command: ${JSON.stringify(command)} });
+      const { default: Beside } = await import('./test/beside.mjs');
+      const work = { wanted: 'SOAK', title: 'npm run soak', command: ${JSON.stringify(command)}, nice: 5 };
+      const beside = new Beside({}, { works: [{ ...work, shows: /^[\\d,]+ distinct operations/m }] });
       const results = { numTotalTests: 5, numPassedTests: 5, numFailedTests: 0 };
-      soak.onRunStart();
-      await soak.onRunComplete(undefined, results);
+      beside.onRunStart();
+      await beside.onRunComplete(undefined, results);
       console.log(Object.values(results).join());`;
     const args = ['--input-type=module', '-e', script];
     return execFileSync(process.execPath, args, { cwd: ROOT, env: { ...plainEnvironment(), SOAK }, encoding: 'utf8' });
   };
   const sh = (script: string) => beside(['/bin/sh', '-c', script]);
-  expect(sh('echo 12,345 distinct operations')).toMatch(/PASS npm run soak .*\n\n12,345 distinct operations\n6,6,0\n$/);
-  expect(sh('echo it leaks >&2; exit 1')).toMatch(/FAIL npm run soak .*\n\nIt ended with 1\.\nit leaks\n6,5,1\n$/);
+  expect(sh('echo 12,345 distinct operations')).toMatch(/PASS npm run soak\n\n12,345 distinct operations\n6,6,0\n$/);
+  expect(sh('echo it leaks >&2; exit 1')).toMatch(/FAIL npm run soak\n\nIt ended with 1\.\nit leaks\n6,5,1\n$/);
   expect(sh('echo nothing')).toMatch(/It ended with 0\.\nnothing\n6,5,1\n$/);
   expect(sh('kill -9 $$')).toMatch(/It ended with SIGKILL\.\n6,5,1\n$/);
   expect(beside(['./no-such-program'])).toMatch(/It ended with Error: .*ENOENT\.\n6,5,1\n$/);
   expect(beside(['./no-such-program'], '')).toBe('5,5,0\n');
-  expect(readFileSync(join(ROOT, '.ci/run'), 'utf8')).toMatch(/^REQUIRE_SERVERS=1 SOAK=1 npm test\b/m);
+  expect(readFileSync(join(ROOT, '.ci/run'), 'utf8')).toMatch(/^REQUIRE_SERVERS=1 SOAK=1 CHECK=1 npm test$/m);
 });
 
 const MB = 1024 * 1024;

@@ -693,9 +693,12 @@ withServer('postgres', 'trending posts that are made anew while others read them
     const late: Pick<Database, 'kind' | 'transaction'> = {
       kind: database.kind,
       transaction: (work) =>
-        database.transaction((tx) =>
-          work({ ...tx, query: (text, ...rest) => tx.query(text.replace(lock, 'late_lock()'), ...rest) }),
-        ),
+        database.transaction(async (tx) => {
+          // However busy the machine is.
+          await tx.query('SET LOCAL lock_timeout = 0');
+          await tx.query('SET LOCAL statement_timeout = 0');
+          return work({ ...tx, query: (text, ...rest) => tx.query(text.replace(lock, 'late_lock()'), ...rest) });
+        }),
     };
     let refreshing: Promise<boolean> | undefined;
     await database.transaction(async (tx) => {

@@ -1,0 +1,25 @@
+import { expect, it } from '@jest/globals';
+import type { Logger } from '#libs/telemetry';
+import { clientErrors } from './client-errors.js';
+
+const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+it.each([
+  [
+    'Variable "$_lit0" got invalid value "x"; Expected type "DateTime".',
+    'A value of the operation does not fit: "x"; Expected type "DateTime".',
+  ],
+  [
+    'Variable "$__lit12" got invalid value "x" at "__lit12.when[0]"; Expected type "DateTime".',
+    'A value of the operation does not fit: "x" at "when[0]"; Expected type "DateTime".',
+  ],
+  [
+    'Variable "$when" got invalid value "x" at "_lit0.when"; Expected type "DateTime".',
+    'Variable "$when" got invalid value "x" at "_lit0.when"; Expected type "DateTime".',
+  ],
+])('a literal is no variable of ours to its client: %s', (message, told) => {
+  const error = { message, path: ['post'], code: 'BAD_USER_INPUT', by: 'subgraph' } as const;
+  expect(clientErrors([error], { requestId: 'r1' }, silent)).toEqual([
+    { message: told, path: ['post'], extensions: { code: 'BAD_USER_INPUT', requestId: 'r1' } },
+  ]);
+});
