@@ -1,46 +1,11 @@
 import { spawn } from 'node:child_process';
+import { steps } from './check-steps.js';
 import { ROOT } from './root.js';
 
 /**
  * `npm run check`: everything that can be wrong without running it, each step with its time, and what is wrong shown below it. The two that
  * take longest begin together; who is free takes the next.
  */
-const steps: readonly { name: string; command: readonly string[] }[] = [
-  {
-    name: 'format',
-    command: ['node_modules/prettier/bin/prettier.cjs', '--check', '--cache', '--log-level', 'warn', '.'],
-  },
-  {
-    // Its rules know the types from the same compiler (7, in Go), which says what tsc says, in a fifth of the time.
-    name: 'types and lint',
-    command: [
-      'node_modules/oxlint/bin/oxlint',
-      '--type-aware',
-      '--type-check',
-      '--deny-warnings',
-      'gateway',
-      'subgraphs',
-      'libs',
-      'commands',
-      'test',
-    ],
-  },
-  {
-    name: 'boundaries',
-    command: [
-      'node_modules/dependency-cruiser/bin/dependency-cruise.mjs',
-      'gateway',
-      'subgraphs',
-      'libs',
-      'commands',
-      'test',
-      '--config',
-      '.dependency-cruiser.cjs',
-    ],
-  },
-  { name: 'supergraph fresh', command: ['dist/commands/compose.js', '--check'] },
-  { name: 'docs fresh', command: ['dist/commands/docs.js', '--check'] },
-];
 const AT_ONCE = 2;
 
 let failed = 0;
