@@ -32,6 +32,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   SUBGRAPH_TLS_CA:
     'is a file that containers would have to see; services of the file speak plain HTTP on networks of their own',
   SUBGRAPH_TLS_CERT: 'as SUBGRAPH_TLS_CA',
+  SUBGRAPH_TLS_KEY: 'as SUBGRAPH_TLS_CA',
   OTEL_EXPORTER_OTLP_ENDPOINT: 'leads to the Jaeger of the file',
   METRICS_PORT: 'is where deploy/prometheus.yml asks',
   METRICS_TOKEN: 'deploy/prometheus.yml would have to say it too; that port is on internal networks only',

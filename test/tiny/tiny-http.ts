@@ -1,6 +1,6 @@
 import { execute, type GraphQLSchema } from 'graphql';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { silent, type Logger } from '#libs/telemetry';
 import type { Engine, Operation, RequestContext, Variables } from '../../gateway/engine.js';
 import { clientErrors, hasFailed } from '../../gateway/http/client-errors.js';
@@ -105,7 +105,7 @@ export async function startTinyHttp(
     logger,
   };
   const server = createServer(SERVER_OPTIONS, (request, response) => void answerGraphql(request, response, parts));
-  server.on('clientError', answerBrokenRequest);
+  server.on('clientError', (error, socket) => answerBrokenRequest(error, socket as Socket, parts.newId));
   limitServer(server, 1_000, parts.newId);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
