@@ -54,7 +54,8 @@ export class Bystanders {
   #isClosed = false;
   #running: Promise<void> | undefined;
 
-  private constructor(
+  /** The stores are its own from here on. */
+  constructor(
     private readonly stores: Stores,
     private readonly cast: Cast,
   ) {}
