@@ -35,11 +35,10 @@ it('an act that is done and not answered is done once, and known', async () => {
       const { of, refused, meanwhile } = await bystanders.finish();
       expect({ refused, meanwhile }).toEqual({ refused: 0, meanwhile: 0 });
       expect(new Set([...of.values()].flatMap((acts) => Object.keys(acts)))).toEqual(new Set(KINDS));
-      const replies = await posts.query<{ id: string }>(
-        `SELECT id FROM posts WHERE in_reply_to_id = ANY($1::uuid[]) ORDER BY id`,
-        [cast.accounts.map((account) => account.posts.at(-1))],
-      );
-      expect(replies.map(({ id }) => id)).toEqual([...of.values()].map(({ replied }) => replied).toSorted());
+      const replies = await posts.query<{ id: string }>(`SELECT id FROM posts WHERE in_reply_to_id = ANY($1::uuid[])`, [
+        cast.accounts.map((account) => account.posts.at(-1)),
+      ]);
+      expect(new Set(replies.map(({ id }) => id))).toEqual(new Set([...of.values()].map(({ replied }) => replied)));
       expect(await miscountedIn(stores)).toEqual({ likes: 0, replies: 0, posts: 0, followers: 0, following: 0 });
     });
   } finally {
