@@ -19,19 +19,26 @@ import {
   recount as recountPosts,
 } from '../../subgraphs/posts/bulk.js';
 import { loadUsers } from '../../subgraphs/users/bulk.js';
-import { NIL, notify, type Fact } from '../../subgraphs/users/notifications/facts.js';
+import { notify, type Fact } from '../../subgraphs/users/notifications/facts.js';
 import { watchBlocks } from './block-watch.js';
 import type { Site } from './places.js';
+import { checksumsOf } from './saga-checksums.js';
+import { toldIn, type Told } from './saga-told.js';
 import { SERVICES, TABLES, type Service } from './sagas.worker.js';
 
 export const POSTS_EACH = 5;
 export const FOLLOWS_EACH = 4;
+
+/** What follows were ended, or posts withdrawn: the step that says so. */
+export type Untold = 'dissolve-follows' | 'withdraw-posts';
 
 export interface Plan {
   readonly saga: Saga;
   /** Whose deletion begins at least. */
   readonly accounts: number;
   readonly points: readonly CrashPoint[];
+  /** Of which step the end cannot be told first, of those accounts of which one cannot; then of both by turns. */
+  readonly firstUntold?: Untold;
   readonly naive?: boolean;
   readonly calm?: boolean;
   /** Two processes decide, and nobody is killed: one of them is frozen at each point for so long. */
@@ -61,32 +68,23 @@ export interface Cast {
   readonly liked: string;
   /** Nobody knows this one yet. */
   readonly stranger: string;
-  /** What everybody was told before: its id by what it says (`keyOf`). */
-  readonly told: ReadonlyMap<string, string>;
-}
-
-/** Of a notification: to whom, of what, by whom, about which post. */
-export function keyOf(
-  ...[recipientId, kind, actorId, postId]: readonly [string, string, string, string | null]
-): string {
-  return `${recipientId} ${kind} ${actorId} ${postId ?? NIL}`;
-}
-
-export async function toldIn(users: Database): Promise<Map<string, string>> {
-  const rows = await users.query<Record<'recipient' | 'kind' | 'actor' | 'post' | 'id', string>>(
-    `SELECT recipient_id AS recipient, kind, actor_id AS actor, post_id AS post, id FROM notification_facts`,
-  );
-  return new Map(rows.map(({ recipient, kind, actor, post, id }) => [keyOf(recipient, kind, actor, post), id]));
+  /** What everybody was told before, by what it says (`keyOf`). */
+  readonly told: ReadonlyMap<string, Told>;
+  /** Since when everybody follows and blocks whom they do; RFC 3339. */
+  readonly since: string;
+  /** What each account and its posts said before. */
+  readonly checksums: ReadonlyMap<string, string>;
 }
 
 /**
  * Accounts that follow those who stay and are followed by them, block one more of them, and of whose posts one answers a post of
- * theirs, which they like. Every tenth cannot be parted from whom it follows; of every tenth
- * all of a step is done and cannot be told.
+ * theirs, which they like. Every tenth cannot be parted from whom it follows; of every tenth all of a step is done and cannot be told, by
+ * turns one of followers and one of posts: the same of both sagas, though each brings back something else then.
  */
-export async function layOut(stores: Stores, { saga, accounts: least, points, naive, calm }: Plan): Promise<Cast> {
-  const accounts = least + SPARE_PER_KILL * points.length;
+export async function layOut(stores: Stores, plan: Plan): Promise<Cast> {
+  const accounts = plan.accounts + SPARE_PER_KILL * plan.points.length;
   const now = Date.now() - 86_400_000;
+  const at = new Date(now).toISOString();
   const ids = Array.from({ length: accounts + FOLLOWS_EACH + 2 }, (_, nth) => newId({ now: now + nth }));
   const people = ids.slice(0, accounts);
   const [blockedId = '', stranger = '', ...staying] = ids.slice(accounts);
@@ -97,12 +95,13 @@ export async function layOut(stores: Stores, { saga, accounts: least, points, na
       id,
       handle: `h${nth}`,
       displayName: nth < accounts ? 'leaves' : 'stays',
-      bio: 'b',
+      bio: `b${nth}`,
       email: 'e@example.org',
-      passwordHash: 'p',
+      passwordHash: `p${nth}`,
       joinedAt: new Date(now),
     })),
   );
+  await stores.users.query(`UPDATE users SET avatar_url = 'https://example.org/' || handle`);
   await loadPeople(stores.posts, ids);
   await loadFollowersPeople(stores.followers, ids);
   // Only those who stay are followed and follow: whoever comes back finds them all.
@@ -115,19 +114,19 @@ export async function layOut(stores: Stores, { saga, accounts: least, points, na
   await loadEdges(stores.posts, follows);
   await loadFollows(
     stores.followers,
-    follows.map((follow) => ({ ...follow, followedAt: new Date(now).toISOString() })),
+    follows.map((follow) => ({ ...follow, followedAt: at })),
   );
-  const blocks = people.map((blockerId) => ({ blockerId, blockedId, at: new Date(now).toISOString() }));
+  const blocks = people.map((blockerId) => ({ blockerId, blockedId, at }));
   await loadBlocks(stores.posts, blocks);
   await loadFollowersBlocks(stores.followers, blocks);
   await recount(stores.followers);
-  const liked = { id: newId({ now }), authorId: staying[0]!, createdAt: new Date(now).toISOString() };
+  const liked = { id: newId({ now }), authorId: staying[0]!, createdAt: at };
   await loadPosts(stores.posts, [{ ...liked, body: 'stays', inReplyToId: null }]);
   const posts = people.map((authorId, nth) =>
     Array.from({ length: POSTS_EACH }, (_, post) => ({
       id: newId({ now: now + 1_000 * nth + post }),
       authorId,
-      body: `secret of ${nth}`,
+      body: `secret ${post} of ${nth}`,
       createdAt: new Date(now + 1_000 * nth + post).toISOString(),
       inReplyToId: post === 0 ? liked.id : null,
     })),
@@ -142,7 +141,6 @@ export async function layOut(stores: Stores, { saga, accounts: least, points, na
     stores.posts,
     people.map((author) => ({ author, from: blockedId })),
   );
-  const at = new Date(now).toISOString();
   const fact = (recipientId: string, kind: Fact['kind'], actorId: string, postId: string | null): Fact => {
     const id = newId();
     return { id, recipientId, kind, actorId, postId, at };
@@ -158,19 +156,28 @@ export async function layOut(stores: Stores, { saga, accounts: least, points, na
         ]),
     ]),
   );
+  // Somebody has read a part of it.
+  await stores.users.query(
+    `INSERT INTO notification_reads (user_id, read_to)
+     SELECT recipient_id, (array_agg(id ORDER BY id))[(count(*) + 1) / 2] FROM notification_facts GROUP BY recipient_id`,
+  );
   const failsOf = (nth: number): Account['fails'] =>
-    naive || calm || nth % 5 > 0 ? false : nth % 10 === 0 ? 'at once' : 'at the end';
+    plan.naive || plan.calm || nth % 5 > 0 ? false : nth % 10 === 0 ? 'at once' : 'at the end';
   const idsOf = (when: Account['fails']): string[] => people.filter((_, nth) => failsOf(nth) === when);
   await failAtOnce(stores.followers, idsOf('at once'));
-  // Choreographed, follows are ended beside that, and come back only when all hear of it; orchestrated they are the last to be asked.
-  if (saga === 'choreographed') await failAtTheEnd(stores.posts, 'withdraw-posts', idsOf('at the end'));
-  else await failAtTheEnd(stores.followers, 'dissolve-follows', idsOf('at the end'));
+  const untold = idsOf('at the end');
+  const first = plan.firstUntold ?? 'dissolve-follows';
+  const turn = (step: Untold): string[] => untold.filter((_, nth) => (nth % 2 === 0) === (step === first));
+  await failAtTheEnd(stores.followers, 'dissolve-follows', turn('dissolve-follows'));
+  await failAtTheEnd(stores.posts, 'withdraw-posts', turn('withdraw-posts'));
   return {
     accounts: people.map((id, nth) => ({ id, fails: failsOf(nth), posts: posts[nth]!.map((post) => post.id) })),
     staying,
     liked: liked.id,
     stranger,
     told: await toldIn(stores.users),
+    since: at,
+    checksums: await checksumsOf(stores),
   };
 }
 
@@ -180,7 +187,7 @@ async function failAtOnce(followers: Database, ids: readonly string[]): Promise<
   await followers.query('CREATE TRIGGER stays BEFORE DELETE ON follows FOR EACH ROW EXECUTE FUNCTION stays()');
 }
 
-async function failAtTheEnd(store: Database, step: string, ids: readonly string[]): Promise<void> {
+async function failAtTheEnd(store: Database, step: Untold, ids: readonly string[]): Promise<void> {
   await store.query('CREATE TABLE untellable AS SELECT unnest($1::uuid[]) AS id', [ids]);
   const isOne = `EXISTS (SELECT FROM untellable WHERE id = (NEW.payload ->> 'userId')::uuid)`;
   await store.query(raising('untold', isOne, 'NEW'));

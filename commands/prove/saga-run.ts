@@ -64,15 +64,15 @@ export async function run(setup: Setup, place: Place, plan: Plan, progress: Prog
       progress.add(1, point);
     }
     await Promise.all(members.map((member) => member.answers('over', { target: plan.accounts, last: true })));
-    await bystanders?.end();
+    const acted = await bystanders?.finish();
     // What the last step told is on its way to the others, and may tell something itself.
     for (let round = 0; round < SETTLE_ROUNDS; round++)
       await Promise.all(members.map((member) => member.answers('settled', { settle: true })));
     for (const member of members) await member.dismiss();
     progress.add(1, 'compared');
-    return await withStores(site, (stores) => compared(stores, cast, plan, bystanders?.acts));
+    return await withStores(site, (stores) => compared(stores, cast, plan, acted));
   } finally {
-    await bystanders?.end().catch(() => undefined);
+    await bystanders?.close();
     await Promise.all(members.map((member) => member.destroy()));
     await site.clear();
   }

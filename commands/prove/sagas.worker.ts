@@ -226,16 +226,24 @@ async function deleteNaively(databases: ReadonlyMap<Service, Database>, goal: Go
     }
     const part = { deletionId: newId(), userId: next.id, saga: 'orchestrated', step: '', cursor: '' } as const;
     await users.query('UPDATE users SET frozen_at = now() WHERE id = $1', [next.id]);
-    // As a foreign key would cascade: of the counts nobody thinks.
-    await posts.query('DELETE FROM likes WHERE user_id = $1', [next.id]);
+    // As foreign keys would cascade: of the counts nobody thinks, nor of whose likes these posts were notified of, nor of the lists.
+    const liked = await posts.query<{ id: string }>('DELETE FROM likes WHERE user_id = $1 RETURNING post_id AS id', [
+      next.id,
+    ]);
+    await users.query(`DELETE FROM notification_facts WHERE kind = 'like' AND post_id = ANY($1::uuid[])`, [
+      liked.map(({ id }) => id),
+    ]);
+    await posts.query('DELETE FROM posts WHERE author_id = $1 AND in_reply_to_id IS NOT NULL', [next.id]);
     while ((await posts.transaction((tx) => withdrawSlice(tx, part))) !== undefined) crashPoint('saga:sliced');
     await posts.query(`UPDATE people SET state = 'deleted' WHERE id = $1`, [next.id]);
     crashPoint('saga:sliced');
+    await followers.query('DELETE FROM follows WHERE $1 IN (follower_id, followee_id)', [next.id]);
     while ((await followers.transaction((tx) => dissolveSlice(tx, part))) !== undefined) crashPoint('saga:sliced');
     await followers.query(`DELETE FROM parted WHERE owner_id = $1`, [next.id]);
     await followers.query(`UPDATE people SET state = 'gone' WHERE user_id = $1`, [next.id]);
     await users.query(
-      `UPDATE users SET handle = '', display_name = '', bio = '', email = '', password_hash = '', deleted_at = now() WHERE id = $1`,
+      `UPDATE users SET handle = '', display_name = '', bio = '', avatar_url = NULL, email = '', password_hash = '', deleted_at = now()
+       WHERE id = $1`,
       [next.id],
     );
   }
