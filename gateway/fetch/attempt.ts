@@ -1,20 +1,19 @@
 import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
-import { brotliDecompress, gunzip, inflate } from 'node:zlib';
 import type { Dispatcher } from 'undici';
-import { Failure, timeoutText, TIMEOUT_HEADER } from '#libs/failure';
+import { Failure } from '#libs/failure';
 import { AWAY_HEADER, OVERLOADED_HEADER } from '#libs/lifecycle';
 import type { Clock } from '#libs/telemetry';
-import { BEHIND_HEADER, UP_TO_HEADER, WROTE_HEADER } from '#libs/consistency';
-import { ASSERTION_HEADER, type Call } from '#libs/identity';
+import { BEHIND_HEADER, WROTE_HEADER } from '#libs/consistency';
 import { cacheHeadersOf } from '../cache/cache-control.js';
 import type { AnswerHeaders } from '../cache/run-cache.js';
 import type { RequestContext, SubgraphCall } from '../engine.js';
+import { bad, DECODERS, encodingOf, tooLong, whyRefused } from './answer-rules.js';
 import { PROBE, REFUSED } from './breaker.js';
+import { headersOf, METHOD, type Assert } from './call-headers.js';
 import { WAITING_MAX, type Places } from './endpoint.js';
 import type { Head, Heed } from './heed.js';
 import type { Waiting } from './line.js';
-import { tellTrace } from './traced.js';
 import type { Target } from './upstream.js';
 
 export interface AttemptOptions {
@@ -23,8 +22,7 @@ export interface AttemptOptions {
   /** Whoever was given so long and has not answered hangs; who was given less, because its request had no more left, may not. */
   readonly hangsMs: number;
   readonly bodyBytesMax: number;
-  /** What each subgraph is told about who asks. */
-  readonly assertion: (subgraph: string, subject: string | null, call: Call, write?: string) => string | undefined;
+  readonly assertion: Assert;
   /** Response headers that go back to the client, lower case. */
   readonly forwardResponse: readonly string[];
   /** A read that is not answered by then is asked a second time, of another address where there is one; 0: never. */
@@ -175,7 +173,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
         {
           path: this.target.path,
           method: METHOD,
-          headers: headersOf(this.#call, this.target.path, this.#context, this.#options, timeoutMs),
+          headers: headersOf(this.#call, this.target.path, this.#context, this.#options.assertion, timeoutMs),
           body: this.#call.body,
         },
         this,
@@ -411,79 +409,6 @@ const GIVEN_UP = new Error('nobody waits for this call any more');
 /** This process has as many files open as it may, or the machine has: nobody was asked. */
 const OURS: ReadonlySet<unknown> = new Set(['EMFILE', 'ENFILE']);
 const BROKEN: ReadonlySet<unknown> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
-
-const METHOD = 'POST';
-
-function headersOf(
-  call: SubgraphCall,
-  path: string,
-  context: RequestContext,
-  options: AttemptOptions,
-  timeoutMs: number,
-): Record<string, string> {
-  const headers: Record<string, string> = {};
-  for (const [name, value] of context.headers) headers[name] = value;
-  headers['content-type'] = 'application/json';
-  headers['accept'] = 'application/graphql-response+json, application/json';
-  headers['x-request-id'] = context.requestId;
-  if (context.trace !== undefined) tellTrace(context.trace, headers);
-  headers[TIMEOUT_HEADER] = timeoutText(timeoutMs);
-  if (context.consistency?.upTo) headers[UP_TO_HEADER] = context.consistency.upTo;
-  if (context.pastCaches) headers['cache-control'] = 'no-cache';
-  const signed: Call = { method: METHOD, path, headers, body: call.body };
-  const assertion = options.assertion(call.subgraph, context.subject, signed, call.write);
-  if (assertion !== undefined) headers[ASSERTION_HEADER] = assertion;
-  return headers;
-}
-
-/** Why this is no answer to a GraphQL request, as far as its head tells. */
-function whyRefused(status: number, headers: Head): Failure | undefined {
-  const ok = (status >= 200 && status < 300 && status !== 204) || status === 400 || status === 422;
-  if (!ok) {
-    const code = status >= 500 || status === 429 ? 'SUBGRAPH_UNAVAILABLE' : 'SUBGRAPH_BAD_RESPONSE';
-    return new Failure(code, `The subgraph answered with status ${status}.`);
-  }
-  const type = String(headers['content-type'] ?? '');
-  return JSON_TYPE.test(type) ? undefined : bad(`The subgraph answered ${type || 'no media type'}, not JSON.`);
-}
-
-const JSON_TYPE = /^application\/(graphql-response\+)?json\s*(;|$)/i;
-
-function encodingOf(header: string | string[] | undefined): string {
-  if (header === undefined) return '';
-  const encoding = String(header).trim().toLowerCase();
-  return encoding === 'identity' ? '' : encoding;
-}
-
-type Decode = (
-  bytes: Buffer,
-  options: { maxOutputLength: number },
-  done: (error: NodeJS.ErrnoException | null, plain: Buffer) => void,
-) => void;
-
-const DECODERS: Readonly<Record<string, Decode>> = { gzip: gunzip, deflate: inflate, br: brotliDecompress };
-
-function bad(message: string, cause?: unknown): Failure {
-  return new Failure('SUBGRAPH_BAD_RESPONSE', message, { cause });
-}
-
-/** More than an object weighs that a client asks for: thirty aliases of the longest text here are 0.9 MB, even where each character is escaped. */
-const OBJECT_BYTES = 1024 * 1024;
-
-/**
- * Whose doing is it that an answer is too long? Where the objects that the operation asks for, as its cost counts them, could fill the
- * limit, the client's: it is told so, as where its own answer is too long, and nobody is woken, or each stranger could do that with a legal
- * query. Where they could not, a service sends what nobody asked for, and that is a fault (FG9). It is one limit for both, so a service that
- * sends too much to a large question looks as if its client had asked for it, but for `error_type` of its calls. Of what the
- * gateway asks for itself, and of the answer to a write, the service alone can be to blame.
- */
-function tooLong(bytesMax: number, cost: number): Failure {
-  if (cost * OBJECT_BYTES < bytesMax) return bad(`The answer is longer than ${bytesMax} bytes.`);
-  return new Failure(
-    'ANSWER_TOO_LONG',
-    `A part of the answer would have more than ${bytesMax.toLocaleString('en-US')} bytes; ask for less at once.`,
-  );
-}
 
 function describe(error: unknown): string {
   const { code, message } = error as { code?: unknown; message?: unknown };
