@@ -205,7 +205,8 @@ describe('what is looked at beside the answers', () => {
     const { statements } = await programs.state({ beside: true });
     // Twice as long as it waits between two times that it asks.
     await new Promise((go) => setTimeout(go, 1_000));
-    expect((await programs.state({ beside: true })).statements).toEqual(statements);
+    // The others may still hear of what was done before.
+    expect((await programs.state({ beside: true })).statements['users']).toBe(statements['users']);
   });
 });
 

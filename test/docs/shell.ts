@@ -26,7 +26,7 @@ export const ELSEWHERE: Readonly<Record<string, { readonly by: string; readonly 
   'npm ci': { by: '.ci/run', saying: 'npm ci' },
   'npm ci && npm test': { by: '.ci/run', saying: 'npm test' },
   'npm test': { by: '.ci/run', saying: 'npm test' },
-  'npm run check': { by: '.ci/run', saying: 'npm run check' },
+  'npm run check': { by: 'test/beside.mjs', saying: "name: 'check'" },
   'docker compose up': { by: 'test/deploy/image.test.ts', saying: 'docker-compose.yml' },
 };
 
