@@ -77,7 +77,9 @@ describe('a service that may have 256 open files', () => {
     expect(said.output()).toBe(
       'posts cannot start with 256 open files; let it have 1024 (ulimit -Hn, LimitNOFILE=, ulimits) or more.\n',
     );
-    expect(await control.ended()).toBe(1);
-    expect(control.output()).toMatch(/EMFILE|Cannot find package/);
+    // Node 24 has one file open at a time while it imports, and finds out later.
+    const isAtOnce = Number(process.versions.node.split('.')[0]) < 24;
+    expect(await control.ended()).toBe(isAtOnce ? 1 : 0);
+    expect(control.output()).toMatch(isAtOnce ? /EMFILE|Cannot find package/ : /^$/);
   }, 60_000);
 });
