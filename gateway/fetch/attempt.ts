@@ -241,8 +241,8 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     const behind = consistency && headers[BEHIND_HEADER];
     if (typeof behind === 'string') this.#behind = behind;
     if (this.#options.kept) this.#said = cacheHeadersOf(headers);
-    const away = headers[AWAY_HEADER];
     const { endpoint } = this.target;
+    const away = headers[AWAY_HEADER];
     if (away === 'starting' || away === 'ending') endpoint.goesAway(away);
     this.#overloaded = headers[OVERLOADED_HEADER] !== undefined;
     const refused = whyRefused(status, headers);
@@ -291,9 +291,10 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
       const why = `No file is left for a connection to ${this.#call.subgraph}: ${describe(error)}`;
       return this.#miss(new Failure('OVERLOADED', why, { cause: error }), 'final', 'nothing');
     }
+    const failure = unavailable(this.#call.subgraph, error);
     // What cannot be sent at all, because of what a client made us forward, tells nothing of the address.
-    if (code === 'UND_ERR_INVALID_ARG') this.#miss(unavailable(this.#call.subgraph, error), 'final', 'nothing');
-    else this.#miss(unavailable(this.#call.subgraph, error), this.#brokeOff(code), 'fails');
+    if (code === 'UND_ERR_INVALID_ARG') this.#miss(failure, 'final', 'nothing');
+    else this.#miss(failure, this.#brokeOff(code), 'fails');
   }
 
   /**

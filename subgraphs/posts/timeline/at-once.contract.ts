@@ -23,12 +23,7 @@ export function atOnce(open: () => Promise<Scene>): void {
   }, 60_000);
   afterAll(() => scene?.close());
   beforeEach(async () => {
-    [author, reader] = [await scene.person(), await scene.person()];
-    await scene.hear('follow-started', {
-      followerId: reader,
-      followeeId: author,
-      followedAt: new Date().toISOString(),
-    });
+    [author, reader] = await authorAndReader(scene);
   });
 
   const count = async (query: string, values: readonly unknown[] = []): Promise<number> =>
@@ -202,6 +197,14 @@ async function stalledAt<T>(
     goOn();
     return working;
   };
+}
+
+/** The second follows the first, since now. */
+export async function authorAndReader(scene: Scene): Promise<[author: string, reader: string]> {
+  const [author, reader] = [await scene.person(), await scene.person()];
+  const followedAt = new Date().toISOString();
+  await scene.hear('follow-started', { followerId: reader, followeeId: author, followedAt });
+  return [author, reader];
 }
 
 /** Does this in a transaction that stays open, as another process would. Answers how it ends. */

@@ -4,7 +4,7 @@ import { PostCache } from '../post.cache.js';
 import { readsOf } from '../read/reads.js';
 import type { Scene } from '../scene.contract.js';
 import { publishPost } from '../write/publish-post.js';
-import { heldOpen } from './at-once.contract.js';
+import { authorAndReader, heldOpen } from './at-once.contract.js';
 import { backfillStep } from './backfill.js';
 import { settle, SMALL } from './timeline.contract.js';
 
@@ -21,9 +21,7 @@ export function neverBack(open: () => Promise<Scene>, { hasServer }: { readonly 
   }, 60_000);
   afterAll(() => scene?.close());
   beforeEach(async () => {
-    [author, reader] = [await scene.person(), await scene.person()];
-    const followedAt = new Date().toISOString();
-    await scene.hear('follow-started', { followerId: reader, followeeId: author, followedAt });
+    [author, reader] = await authorAndReader(scene);
   });
 
   /** Published, and not heard of by who delivers it: a stream may bring that later. */
