@@ -1,6 +1,7 @@
 /**
  * All subgraphs in one process, on one port: POST /<name>. An answer to a body that was seen before is bytes from memory.
- * GET /calls counts. DELAY_MS holds every answer back.
+ * GET /calls counts. DELAY_MS holds every answer back, or, with SLOW, those of that subgraph; then each has a port of its own, for one port is one
+ * machine to a gateway: what waits for the slow one would keep the others waiting.
  */
 import { createRequire } from 'node:module';
 import { createServer } from 'node:http';
@@ -13,24 +14,26 @@ const KNOWN_MAX = 10_000;
 const known = new Map();
 const all = schemas();
 const delayMs = Number(process.env.DELAY_MS ?? 0);
+const slow = process.env.SLOW;
 let calls = 0;
 
-const server = createServer((request, response) => {
+const serve = (request, response) => {
   if (request.url === '/calls') return void response.end(String(calls));
   if (request.method !== 'POST') return void response.writeHead(405).end();
   const chunks = [];
   request.on('data', (chunk) => chunks.push(chunk));
   request.on('end', async () => {
     calls += 1;
-    const answer = await answerTo(request.url.slice(1), Buffer.concat(chunks).toString());
+    const path = request.url.slice(1);
+    const answer = await answerTo(path, Buffer.concat(chunks).toString());
     const send = () => {
       response.writeHead(200, { 'content-type': 'application/json', 'content-length': answer.length });
       response.end(answer);
     };
-    if (delayMs > 0) setTimeout(send, delayMs);
+    if (delayMs > 0 && (slow === undefined || slow === path)) setTimeout(send, delayMs);
     else send();
   });
-});
+};
 
 async function answerTo(path, text) {
   const key = path + text;
@@ -47,5 +50,15 @@ async function answerTo(path, text) {
   return answer;
 }
 
-server.keepAliveTimeout = 60_000;
-server.listen(Number(process.env.PORT ?? 0), '127.0.0.1', () => process.send?.({ port: server.address().port }));
+function listen(port) {
+  return new Promise((resolve) => {
+    const server = createServer(serve);
+    server.keepAliveTimeout = 60_000;
+    server.listen(port, '127.0.0.1', () => resolve(server.address().port));
+  });
+}
+
+const port = await listen(Number(process.env.PORT ?? 0));
+const ports = {};
+if (slow !== undefined) for (const name of all.keys()) ports[name] = await listen(0);
+process.send?.({ port, ports });

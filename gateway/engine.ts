@@ -1,6 +1,7 @@
 import type { Logger, Clock, Span } from '#libs/telemetry';
 import type { DocumentNode, OperationDefinitionNode } from 'graphql';
 import type { Grants, Seen } from './authorization/grants.js';
+import type { Begun } from './fetch/begun.js';
 import type { RequestConsistency } from './http/consistency.js';
 import type { EntityCache } from './cache/entity-cache.js';
 import type { AnswerHeaders } from './cache/run-cache.js';
@@ -88,6 +89,8 @@ export interface RequestContext {
   readonly willPlan?: (() => void) | undefined;
   /** Where `SubgraphClient` adds what it read of subgraphs; absent: nobody pays for that. */
   readonly fetched?: { bytes: number } | undefined;
+  /** Where it has been let in; absent: each of its calls is somebody who has just come. */
+  readonly begun?: Begun | undefined;
   /** How many errors its client is told; absent: CLIENT_ERRORS_MAX (http/client-errors.ts). */
   readonly errorsMax?: number | undefined;
   /** What its spans hang on, and subgraphs are told; absent: nobody traces. */

@@ -1,7 +1,7 @@
 /**
- * `npm run bench -- overload [--times 2,4,10] [--seconds S] [--rounds N] [--stacks sheds,door,waits] [--delay MS] [--save]`: what a gateway
+ * `npm run bench -- overload [--times 2,4,10] [--seconds S] [--rounds N] [--stacks sheds,door,waits] [--delay MS [--slow NAME]] [--save]`: what a gateway
  * still answers, whole and in time, when it is asked for so many times as much as it can, and how soon all is well when they stop; with
- * shedding, as it comes, behind the door, and without shedding (OVERLOAD_MS=0); `--delay`: services that take so long for each answer. Ends with 1 where what is promised of shedding (promises.mjs) did not hold.
+ * shedding, as it comes, behind the door, and without shedding (OVERLOAD_MS=0); `--delay`: services that take so long for each answer, or that one of them. Ends with 1 where what is promised of shedding (promises.mjs) did not hold.
  */
 import { fork, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -21,8 +21,8 @@ const here = (file) => fileURLToPath(new URL(file, import.meta.url));
 /** Clients at the peak, who each wait for their answer: as many as keep a gateway busy, and more where services take long. */
 const CONNECTIONS = 16;
 const connectionsFor = (delayMs) => Math.min(OPEN, CONNECTIONS + Math.ceil(delayMs * CONNECTIONS_PER_MS));
-/** About what a gateway answers in a millisecond, with two steps to each plan. */
-const CONNECTIONS_PER_MS = 3;
+/** Of those who are waited for, as many more are under way; twice as many are more than so many connections (64) bear, and some are refused. */
+const CONNECTIONS_PER_MS = 1.5;
 /** Of those who do not wait; opened before they begin. */
 const OPEN = 1_000;
 /** Answers that came later are no use to whoever asked. */
@@ -56,6 +56,7 @@ export async function benchOverload(args) {
       seconds: { type: 'string', default: '6' },
       stacks: { type: 'string', default: Object.keys(STACKS).join() },
       delay: { type: 'string', default: '0' },
+      slow: { type: 'string' },
       save: { type: 'boolean', default: false },
     },
   });
@@ -77,6 +78,7 @@ export async function benchOverload(args) {
       ms,
       times,
       delayMs,
+      slow: values.slow,
       connections: connectionsFor(delayMs),
       open: OPEN,
       inTimeMs: IN_TIME_MS,
@@ -89,13 +91,15 @@ export async function benchOverload(args) {
   const folder = mkdtempSync(join(tmpdir(), 'tributary-overload-'));
   try {
     const services = keep(
-      fork(here('../serve-subgraphs.mjs'), { env: { ...process.env, PORT: '0', DELAY_MS: values.delay } }),
+      fork(here('../serve-subgraphs.mjs'), {
+        env: { ...process.env, PORT: '0', DELAY_MS: values.delay, ...(values.slow && { SLOW: values.slow }) },
+      }),
     );
-    const { port } = await told(services);
+    const { port, ports } = await told(services);
     const file = join(folder, 'supergraph.graphql');
     writeFileSync(
       file,
-      supergraph((name) => `http://127.0.0.1:${port}/${name}`),
+      supergraph((name) => `http://127.0.0.1:${ports[name] ?? port}/${name}`),
     );
     const client = keep(fork(here('load.mjs')));
     for (const name of chosen) {

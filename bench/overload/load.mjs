@@ -10,6 +10,8 @@ import { connect } from 'node:net';
 /** So long a client waits for its answer, or for a connection. */
 const PATIENCE_MS = 10_000;
 const LOOK_MS = 100;
+/** Who is refused and would wait for its answer comes again when it was told to. */
+const RETRY_AFTER_MS = 1_000;
 /** It looks each millisecond: later than this, it stood still itself. */
 const STOOD_MS = 10;
 /** Where all share it, an answer is looked at as it comes and never kept. */
@@ -43,6 +45,8 @@ async function asAnswered(crowd, { connections, ms, inTimeMs }) {
       for (let now = performance.now(); now < until; now = performance.now()) {
         const answer = await new Promise((resolve) => crowd.ask(now, resolve));
         asked.add(0, now, answer);
+        if (answer.kind === SHED || answer.kind === SHED_AT_DOOR)
+          await new Promise((again) => setTimeout(again, RETRY_AFTER_MS));
       }
     }),
   );

@@ -14,8 +14,22 @@ const ms = (value) => value.toFixed(0);
 const cores = (value) => value.toFixed(2);
 
 export function page(run, broken) {
-  const { command, date, machine, load, rounds, times, connections, open, inTimeMs, windowMs, delayMs, stacks, left } =
-    run;
+  const {
+    command,
+    date,
+    machine,
+    load,
+    rounds,
+    times,
+    connections,
+    open,
+    inTimeMs,
+    windowMs,
+    delayMs,
+    slow,
+    stacks,
+    left,
+  } = run;
   const rows = (read) =>
     stacks
       .flatMap(({ label, medians }) => medians.map((found, index) => read(label, `${times[index]} ×`, found)))
@@ -62,8 +76,8 @@ ${broken.length === 0 ? `All that is promised held: at least ${percent(PROMISED.
 ![chart](chart.svg)
 
 ${machine}, load ${load.toFixed(1)} when it began; the published shape (88 KB: one page of a shop over four services), each request with an Authorization
-header of its own that reaches the subgraphs${delayMs > 0 ? `, which answer ${delayMs} ms late` : ''}; ${rounds} ${rounds === 1 ? 'turn' : 'turns'} of ${run.ms / 1_000} s${rounds === 1 ? '' : ', medians'}. The peak is what ${connections} clients get who each wait for their answer, before or after,
-whichever is more. Then requests come at so many times that rate, whoever has been answered or not, on ${open} connections that are open already; the time of each
+header of its own that reaches the subgraphs${delayMs > 0 ? `, ${slow === undefined ? 'which answer' : `of which ${slow}, on a port of its own as all are, answers`} ${delayMs} ms late` : ''}; ${rounds} ${rounds === 1 ? 'turn' : 'turns'} of ${run.ms / 1_000} s${rounds === 1 ? '' : ', medians'}. The peak is what ${connections} clients get who each wait for their answer, and come again
+after a second where they are refused, before or after, whichever is more. Then requests come at so many times that rate, whoever has been answered or not, on ${open} connections that are open already; the time of each
 counts from the moment at which it was to be asked. Good is an answer that is whole and no older than ${inTimeMs / 1_000} s. For 3 s before and 10 s after, half the peak is asked for:
 well again is from when on for two seconds all are good in each window of ${windowMs} ms, and half of them as soon as before; windows after that which were not are counted too. Whoever has waited 10 s for an answer goes.
 

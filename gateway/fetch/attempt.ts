@@ -365,7 +365,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     if (isInLine) (this.#holdsWriting ? places : this.#among).line.giveUp(this);
     // First, since who comes after it needs a place of all: an address that is retired ends with its last call.
     if (this.#holdsWriting) writing.line.leave();
-    if (this.#started) endpoint.leave();
+    if (this.#started) endpoint.leave(this.#isWrite, this.#ranMs);
   }
 
   #tell(tells: Exclude<Tells, 'unclear'>): void {

@@ -10,6 +10,9 @@ import type { SubgraphTls } from './tls.js';
 /** Calls that wait for a connection to one address; more are refused. */
 export const WAITING_MAX = 50_000;
 
+/** Of how long calls hold their places, the weight of the last one; and of how many calls it is known how many requests they were of. */
+const RECENT = 1 / 32;
+const COUNTED = 1_024;
 const KEEP_ALIVE_MS = 4_000;
 /** After so long one read looks whether it is back; it is told so again while it is not. */
 const AWAY_MS = 2_000;
@@ -39,9 +42,39 @@ export class Places {
   /** How long whoever was let in last has waited in line. */
   waitedMs = 0;
 
+  #meanMs = 0;
+  #took = 0;
+  #calls = 0;
+  #requests = 0;
+
   constructor(most: number) {
     this.line = new Line(most, WAITING_MAX);
     this.limit = new AdaptiveLimit(most);
+  }
+
+  /** A call was made; `isFirst`: of its request, here. */
+  asked(isFirst: boolean): void {
+    this.#calls += 1;
+    if (isFirst) this.#requests += 1;
+    if (this.#calls < COUNTED) return;
+    this.#calls /= 2;
+    this.#requests /= 2;
+  }
+
+  /** A call held its place for so long. */
+  took(ms: number): void {
+    this.#took += 1;
+    this.#meanMs += Math.max(RECENT, 1 / this.#took) * (ms - this.#meanMs);
+  }
+
+  /**
+   * How long it takes, ms, until all who wait for one now have been answered whatever their requests ask here: calls that wait, times what a
+   * request asks here, times how long a call holds its place, by how many hold one at once. 0 before one was answered.
+   */
+  get backlogMs(): number {
+    const { waiting, places } = this.line;
+    if (waiting === 0) return 0;
+    return (waiting * (this.#calls / Math.max(1, this.#requests)) * this.#meanMs) / places;
   }
 
   /** Do those who wait for one wait longer than this, as far as the last who got one tells? */
@@ -176,6 +209,18 @@ export class Endpoint {
     if (more || moreWrites) this.#adapt();
   }
 
+  /** A call comes; `isFirst`: of its request, here. */
+  asked(isWrite: boolean, isFirst: boolean): void {
+    this.places.asked(isFirst);
+    if (isWrite) this.writing.asked(isFirst);
+  }
+
+  /** Those who wait before one of these, ms. */
+  backlogMs(isWrite: boolean): number {
+    const { backlogMs } = this.places;
+    return isWrite ? Math.max(backlogMs, this.writing.backlogMs) : backlogMs;
+  }
+
   /** One of `places`, which began as that cohort, was too much. */
   overloaded({ limit }: Places, cohort: number): void {
     if (limit.overloaded(cohort)) this.#adapt();
@@ -187,8 +232,10 @@ export class Endpoint {
     writing.line.places = this.writingMost;
   }
 
-  /** An attempt that was started is over. */
-  leave(): void {
+  /** An attempt that was started is over, after so long. */
+  leave(isWrite: boolean, ms: number): void {
+    this.places.took(ms);
+    if (isWrite) this.writing.took(ms);
     this.places.line.leave();
     if (this.#retired) this.retire();
   }

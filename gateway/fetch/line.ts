@@ -31,6 +31,10 @@ export class Line {
     return this.#waiting.length;
   }
 
+  get places(): number {
+    return this.#places;
+  }
+
   /** More places are taken at once; of fewer, those inside keep theirs until they leave. */
   set places(places: number) {
     this.#places = places;

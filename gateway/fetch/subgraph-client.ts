@@ -1,6 +1,7 @@
 import { Failure } from '#libs/failure';
 import { CACHE_HEADERS } from '../cache/cache-control.js';
 import type { AnswerHeaders } from '../cache/run-cache.js';
+import { NOT_TAKEN } from '../http/refusal.js';
 import type { RequestContext, SubgraphCall, SubgraphClient } from '../engine.js';
 import { asOneWrite, Attempt, HEEDED, unavailable, type AttemptOptions, type Caller, type Missed } from './attempt.js';
 import type { Endpoint } from './endpoint.js';
@@ -21,6 +22,7 @@ export interface SubgraphClientOptions
   };
 }
 
+const BACKLOG = 0.5;
 /** A retry at the address that just refused waits up to this long: many gateways are told to go away in the same moment. */
 const JITTER_MS = 50;
 
@@ -52,6 +54,12 @@ export function openSubgraphClient(given: SubgraphClientOptions): SubgraphClient
 }
 
 const CLOSED = new Failure('SUBGRAPH_UNAVAILABLE', 'The gateway is closing.');
+
+/** Nothing of it was begun, and the client is told when to come again. */
+function turnedAway(subgraph: string): Failure {
+  const why = `More is asked of ${subgraph} than it answers in time.`;
+  return new Failure('OVERLOADED', why, { cause: NOT_TAKEN, retryAfterS: 1 });
+}
 
 /** One call and its attempts: one nearly always; a second one where the first was lost, or is late and hedged. */
 class Call implements Caller {
@@ -98,10 +106,27 @@ class Call implements Caller {
     this.#underWay.add(this);
     if (this.#options.observe) this.#began = performance.now();
     this.#upstream.budget.called();
-    this.#first = this.#attempt(undefined);
-    this.#first.begin();
+    const first = this.#attempt(undefined);
+    if (!this.#isLetIn(first.target)) return this.end(turnedAway(this.#call.subgraph));
+    this.#first = first;
+    first.begin();
     const { hedgeMs = 0 } = this.#options;
     if (hedgeMs > 0 && this.#mayRepeat && !this.#ended) this.#timer = setTimeout(() => this.#hedge(), hedgeMs);
+  }
+
+  /**
+   * Who has asked here before goes on. Who has not is turned away while those who wait, with all that they will ask, are more than is done
+   * in half of the time after which they would be late.
+   */
+  #isLetIn({ endpoint }: Target): boolean {
+    const { begun } = this.#context;
+    const isFirst = begun?.at(this.#upstream.targets) !== true;
+    const { lateInLineMs = 0 } = this.#options;
+    const isWrite = this.#call.type === 'mutation';
+    if (isFirst && lateInLineMs > 0 && endpoint.backlogMs(isWrite) > BACKLOG * lateInLineMs) return false;
+    if (isFirst) begun?.add(endpoint);
+    endpoint.asked(isWrite, isFirst);
+    return true;
   }
 
   answered(attempt: Attempt, bytes: Buffer): void {

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { CLIENT_HEADER, IDEMPOTENCY_HEADER, SESSION, SESSION_HEADER } from '#libs/identity';
 import { traced, type Attributes, type Span } from '#libs/telemetry';
 import type { Answer, Operation, RequestContext } from '../engine.js';
+import { Begun } from '../fetch/begun.js';
 import type { Serving } from '../supergraph/served.js';
 import type { Place } from './admission.js';
 import { asksMonotonicReads, type RequestConsistency } from './consistency.js';
@@ -114,6 +115,7 @@ export async function executeAsked(
         explain,
         willPlan,
         fetched,
+        begun: new Begun(operation.type === 'mutation'),
         errorsMax: parts.errorsMax,
         trace,
       }),

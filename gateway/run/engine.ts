@@ -14,6 +14,7 @@ import type {
 import { Authorization, refuseDenied, type Denial } from '../authorization/authorization.js';
 import { grantsSeen } from '../authorization/grants.js';
 import { ANSWER_BYTES_MAX } from '../http/answer-bytes.js';
+import { NOT_TAKEN } from '../http/refusal.js';
 import type { Recording } from '../explain/recording.js';
 import { conditionVariables } from '../plan/conditions.js';
 import { normalise, type NormalOperation } from '../plan/normalise.js';
@@ -25,6 +26,7 @@ import { compile, type Compiled } from './compile.js';
 import { writeExactly } from './exact-numbers.js';
 import { introspect } from './introspect.js';
 import { identityOf, InFlight } from './in-flight.js';
+import type { Outcome } from './outcome.js';
 import { Run, type Send } from './run.js';
 import { TypeFamilies } from './types.js';
 import { answerOf, writeData, type Written } from './write-answer.js';
@@ -161,6 +163,7 @@ export class TributaryEngine implements Engine {
       operation.type === 'mutation' ? this.#entities : undefined,
     );
     const outcome = await run.execute();
+    if (isTurnedAway(outcome, context)) throw NOT_TAKEN;
     if (cache) {
       recording?.cached(cache);
       context.responseHeaders.push(...cache.headers());
@@ -305,6 +308,12 @@ function wholeKeyOf(compiled: Compiled, operation: Operation, variables: Variabl
   let id = compiledIds.get(compiled);
   if (id === undefined) compiledIds.set(compiled, (id = lastCompiled += 1));
   return `${id} ${operation.hash} ${own} ${JSON.stringify(variables)}`;
+}
+
+/** Nobody has been asked, nothing was kept, and all that is missing is so because there was no place for it. */
+function isTurnedAway({ data, losses }: Outcome, { begun }: RequestContext): boolean {
+  if (losses.length === 0 || begun?.nothing !== true) return false;
+  return losses.every(({ cause }) => cause === NOT_TAKEN) && Object.keys(data).length === 0;
 }
 
 const NO_OVERRIDES: Overrides = { labels: [], percent: 100 };

@@ -58,6 +58,7 @@ export class GrowingOutcome implements Outcome {
       keys,
       topKeys,
       code: known ? error.code : 'INTERNAL_SERVER_ERROR',
+      retryAfter: known ? error.retryAfterS : undefined,
       by: 'gateway',
       message: String((error as Error).message),
       cause: known ? error.cause : error,

@@ -4,6 +4,7 @@ import type { Answer, Engine, EngineFactory, EngineOptions, Operation, RequestCo
 import { ANSWER_BYTES_MAX, AnswerTooLong } from '../http/answer-bytes.js';
 import { roundedNumbers } from '../run/exact-numbers.js';
 import { clientErrors, hasFailed, type FieldError } from '../http/client-errors.js';
+import { NOT_TAKEN } from '../http/refusal.js';
 import type { Supergraph } from '../supergraph/supergraph.js';
 import { BY_GATEWAY, SubgraphSource, type StockContext } from './subgraph-source.js';
 
@@ -77,7 +78,11 @@ class StockEngine implements Engine {
         context,
       );
     }
-    return this.#short(this.#answer(result.data ?? null, errorsOf(result, operation), context), operation, context);
+    const errors = errorsOf(result, operation);
+    const told = errors.slice(0, result.errors?.length);
+    if (context.begun?.nothing === true && told.length > 0 && told.every(({ cause }) => cause === NOT_TAKEN))
+      throw NOT_TAKEN;
+    return this.#short(this.#answer(result.data ?? null, errors, context), operation, context);
   }
 
   close(): Promise<void> {

@@ -93,8 +93,8 @@ export class SubgraphSource implements GraphQLDataSource<StockContext & Record<s
   }
 
   #failed(failure: Failure, request: Call): object[] {
-    const { message, code, cause } = failure;
-    return pathsOf(request).map((path) => ({ message, path, cause, extensions: { code, by: BY_GATEWAY } }));
+    const { message, code, cause, retryAfterS: retryAfter } = failure;
+    return pathsOf(request).map((path) => ({ message, path, cause, extensions: { code, retryAfter, by: BY_GATEWAY } }));
   }
 }
 
