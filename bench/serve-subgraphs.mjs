@@ -1,7 +1,7 @@
 /**
  * All subgraphs in one process, on one port: POST /<name>. An answer to a body that was seen before is bytes from memory.
- * GET /calls counts. DELAY_MS holds every answer back, or, with SLOW, those of that subgraph; then each has a port of its own, for one port is one
- * machine to a gateway: what waits for the slow one would keep the others waiting.
+ * GET /calls counts. DELAY_MS holds every answer back, or, with SLOW, those of that subgraph; then each has a port of its own as well, for one port is one
+ * machine to a gateway: what waits for one would keep the others waiting.
  */
 import { createRequire } from 'node:module';
 import { createServer } from 'node:http';
@@ -60,5 +60,5 @@ function listen(port) {
 
 const port = await listen(Number(process.env.PORT ?? 0));
 const ports = {};
-if (slow !== undefined) for (const name of all.keys()) ports[name] = await listen(0);
+if (delayMs > 0) for (const name of all.keys()) ports[name] = await listen(0);
 process.send?.({ port, ports });

@@ -89,7 +89,7 @@ export interface RequestContext {
   readonly willPlan?: (() => void) | undefined;
   /** Where `SubgraphClient` adds what it read of subgraphs; absent: nobody pays for that. */
   readonly fetched?: { bytes: number } | undefined;
-  /** Where it has been let in; absent: each of its calls is somebody who has just come. */
+  /** Where it has been let in; absent: it is let in everywhere. */
   readonly begun?: Begun | undefined;
   /** How many errors its client is told; absent: CLIENT_ERRORS_MAX (http/client-errors.ts). */
   readonly errorsMax?: number | undefined;

@@ -21,6 +21,7 @@ import { openOperator } from './cache/operator.js';
 import { CacheRules } from './cache/rules.js';
 import { isOwn, type GatewayConfig } from './config.js';
 import { carryingClient } from './fetch/carrying.js';
+import { Crowds } from './fetch/crowds.js';
 import { openSubgraphClient } from './fetch/subgraph-client.js';
 import { renewedDispatcher } from './fetch/tls-files.js';
 import { tracedClient } from './fetch/traced.js';
@@ -139,6 +140,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     tls: tls.now,
     ...(observe ? { observe } : {}),
     lateInLineMs: config.OVERLOAD_MS,
+    turnsAway: new Crowds(logger).turnedAway,
     clock: steady,
   });
   tls.onRenewed((now) => pools.upstreams.renew(now));

@@ -1,7 +1,7 @@
 /**
- * `npm run bench -- overload [--times 2,4,10] [--seconds S] [--rounds N] [--stacks sheds,door,waits] [--delay MS [--slow NAME]] [--save]`: what a gateway
+ * `npm run bench -- overload [--times 2,4,10] [--seconds S] [--rounds N] [--stacks sheds,door,waits] [--delay MS [--slow NAME]] [--database MS] [--save]`: what a gateway
  * still answers, whole and in time, when it is asked for so many times as much as it can, and how soon all is well when they stop; with
- * shedding, as it comes, behind the door, and without shedding (OVERLOAD_MS=0); `--delay`: services that take so long for each answer, or that one of them. Ends with 1 where what is promised of shedding (promises.mjs) did not hold.
+ * shedding, as it comes, behind the door, and without shedding (OVERLOAD_MS=0); `--delay`: services that take so long for each answer, or that one of them; `--database`: all of Tributary on a PostgreSQL that answers so late. Ends with 1 where what is promised of shedding (promises.mjs) did not hold.
  */
 import { fork, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,6 +16,7 @@ import { published, supergraph } from '../shop.mjs';
 import { chart } from './chart.mjs';
 import { brokenPromises, recoveryMsOf, unwellOf } from './promises.mjs';
 import { medianOf, page } from './report.mjs';
+import { startTown } from './town.mjs';
 
 const here = (file) => fileURLToPath(new URL(file, import.meta.url));
 /** Clients at the peak, who each wait for their answer: as many as keep a gateway busy, and more where services take long. */
@@ -57,6 +58,7 @@ export async function benchOverload(args) {
       stacks: { type: 'string', default: Object.keys(STACKS).join() },
       delay: { type: 'string', default: '0' },
       slow: { type: 'string' },
+      database: { type: 'string', default: '0' },
       save: { type: 'boolean', default: false },
     },
   });
@@ -66,6 +68,8 @@ export async function benchOverload(args) {
   const chosen = values.stacks.split(',');
   if (!chosen.every((name) => STACKS[name])) throw new Error(`--stacks takes ${Object.keys(STACKS).join()}`);
   const delayMs = Number(values.delay);
+  const databaseMs = Number(values.database);
+  if (!(databaseMs >= 0)) throw new Error('--database takes milliseconds, 0 or more');
   if (!(delayMs >= 0)) throw new Error('--delay takes milliseconds, 0 or more');
   if (!times.every((one) => one > 1)) throw new Error('--times takes numbers above 1, for example 2,4,10');
   const run = {
@@ -79,7 +83,8 @@ export async function benchOverload(args) {
       times,
       delayMs,
       slow: values.slow,
-      connections: connectionsFor(delayMs),
+      databaseMs,
+      connections: connectionsFor(Math.max(delayMs, databaseMs)),
       open: OPEN,
       inTimeMs: IN_TIME_MS,
       windowMs: WINDOW_MS,
@@ -108,11 +113,11 @@ export async function benchOverload(args) {
         run.left.push(`${label}: there is no haproxy on the PATH`);
         continue;
       }
-      const gateway = await startGateway(file, env);
+      const gateway = databaseMs > 0 ? await startTown(databaseMs, env) : await startGateway(file, services, env);
       if (behindDoor) Object.assign(gateway, await startDoor(gateway.origin, folder));
-      const turns = await turnsOf({ run, label, gateway, client, services });
+      const turns = await turnsOf({ run, label, gateway, client });
       run.stacks.push({ name, label, turns, medians: times.map((one) => medianOf(turns.map((turn) => turn[one]))) });
-      end(gateway.child);
+      await gateway.end();
       if (gateway.door) end(gateway.door);
     }
   } finally {
@@ -130,13 +135,14 @@ export async function benchOverload(args) {
 }
 
 /** By `times`: the peak before and after, and the three phases between them. */
-async function turnsOf({ run, label, gateway, client, services }) {
+async function turnsOf({ run, label, gateway, client }) {
   const { rounds, ms, times } = run;
-  const order = { origin: gateway.origin, query: published, bytes: gateway.bytes, inTimeMs: IN_TIME_MS };
+  const { origin, query, bytes } = gateway;
+  const order = { origin, query, bytes, inTimeMs: IN_TIME_MS, named: query === published };
   const used = () => ({
-    gateway: cpuMsOf(gateway.child.pid),
+    gateway: cpuMsOf(gateway.pid),
     door: gateway.door ? cpuMsOf(gateway.door.pid) : 0,
-    services: cpuMsOf(services.pid),
+    services: gateway.services.reduce((sum, pid) => sum + cpuMsOf(pid), 0),
     client: cpuMsOf(client.pid),
     idle: cpus().reduce((sum, one) => sum + one.times.idle, 0),
     at: performance.now(),
@@ -275,7 +281,7 @@ function askedBy(client, order, { begins = () => {} } = {}) {
   });
 }
 
-async function startGateway(file, env) {
+async function startGateway(file, services, env) {
   const port = await freePort();
   const peer = { ...peers.ours, env };
   const child = keep(
@@ -289,7 +295,15 @@ async function startGateway(file, env) {
   });
   const origin = `http://127.0.0.1:${port}`;
   await answering(origin, 'The gateway');
-  return { child, origin, bytes: await bytesOf(origin) };
+  const { pid } = child;
+  return {
+    origin,
+    query: published,
+    bytes: await bytesOf(origin),
+    pid,
+    services: [services.pid],
+    end: () => end(child),
+  };
 }
 
 async function answering(origin, who) {

@@ -182,12 +182,12 @@ class Asked {
 
 /** So many connections that are kept; who finds none free waits in line. */
 class Crowd {
-  constructor({ origin, query, bytes }) {
+  constructor({ origin, query, bytes, named }) {
     const { hostname, port } = new URL(origin);
     this.address = { host: hostname, port: Number(port) };
     this.bytes = bytes;
     const body = JSON.stringify({ query });
-    this.head = `POST /graphql HTTP/1.1\r\nhost: ${hostname}:${port}\r\ncontent-type: application/json\r\naccept: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nauthorization: Bearer `;
+    this.head = `POST /graphql HTTP/1.1\r\nhost: ${hostname}:${port}\r\ncontent-type: application/json\r\naccept: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n${named ? 'authorization: Bearer' : 'x-visitor:'} `;
     this.rest = `\r\n\r\n${body}`;
     this.idle = [];
     this.line = [];

@@ -13,23 +13,21 @@ const percent = (value) => `${(100 * value).toFixed(0)} %`;
 const ms = (value) => value.toFixed(0);
 const cores = (value) => value.toFixed(2);
 
+/** What is asked of whom. */
+function subject({ delayMs, slow, databaseMs }) {
+  if (databaseMs > 0)
+    return `a profile page of examples/profile-page.graphql, of Tributary as it is deployed, whose PostgreSQL answers ${databaseMs} ms late
+and whose caches are off`;
+  const late =
+    slow === undefined
+      ? 'which answer, each on a port of its own,'
+      : `of which ${slow}, on a port of its own as all are, answers`;
+  return `the published shape (88 KB: one page of a shop over four services), each request with an Authorization
+header of its own that reaches the subgraphs${delayMs > 0 ? `, ${late} ${delayMs} ms late` : ''}`;
+}
+
 export function page(run, broken) {
-  const {
-    command,
-    date,
-    machine,
-    load,
-    rounds,
-    times,
-    connections,
-    open,
-    inTimeMs,
-    windowMs,
-    delayMs,
-    slow,
-    stacks,
-    left,
-  } = run;
+  const { command, date, machine, load, rounds, times, connections, open, inTimeMs, windowMs, stacks, left } = run;
   const rows = (read) =>
     stacks
       .flatMap(({ label, medians }) => medians.map((found, index) => read(label, `${times[index]} ×`, found)))
@@ -75,8 +73,7 @@ ${broken.length === 0 ? `All that is promised held: at least ${percent(PROMISED.
 
 ![chart](chart.svg)
 
-${machine}, load ${load.toFixed(1)} when it began; the published shape (88 KB: one page of a shop over four services), each request with an Authorization
-header of its own that reaches the subgraphs${delayMs > 0 ? `, ${slow === undefined ? 'which answer' : `of which ${slow}, on a port of its own as all are, answers`} ${delayMs} ms late` : ''}; ${rounds} ${rounds === 1 ? 'turn' : 'turns'} of ${run.ms / 1_000} s${rounds === 1 ? '' : ', medians'}. The peak is what ${connections} clients get who each wait for their answer, and come again
+${machine}, load ${load.toFixed(1)} when it began; ${subject(run)}; ${rounds} ${rounds === 1 ? 'turn' : 'turns'} of ${run.ms / 1_000} s${rounds === 1 ? '' : ', medians'}. The peak is what ${connections} clients get who each wait for their answer, and come again
 after a second where they are refused, before or after, whichever is more. Then requests come at so many times that rate, whoever has been answered or not, on ${open} connections that are open already; the time of each
 counts from the moment at which it was to be asked. Good is an answer that is whole and no older than ${inTimeMs / 1_000} s. For 3 s before and 10 s after, half the peak is asked for:
 well again is from when on for two seconds all are good in each window of ${windowMs} ms, and half of them as soon as before; windows after that which were not are counted too. Whoever has waited 10 s for an answer goes.

@@ -13,6 +13,7 @@ import { PROBE, REFUSED } from './breaker.js';
 import { headersOf, METHOD, type Assert } from './call-headers.js';
 import { WAITING_MAX, type Places } from './endpoint.js';
 import type { Head, Heed } from './heed.js';
+import { turnedAway } from './letting-in.js';
 import type { Waiting } from './line.js';
 import type { Target } from './upstream.js';
 
@@ -102,6 +103,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   readonly #among: Places;
   #holdsWriting = false;
   #started = false;
+  #sent = false;
   #connected = false;
   #answered = false;
   #overloaded = false;
@@ -123,12 +125,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     if (this.#breaker === REFUSED) return this.#miss(this.#notAsked(), 'unasked', 'nothing');
     const { lateInLineMs = 0 } = this.#options;
     if (lateInLineMs > 0 && (this.#among.isLate(lateInLineMs) || places.isLate(lateInLineMs))) {
-      const { subgraph } = this.#call;
-      this.#miss(
-        new Failure('OVERLOADED', `Calls to ${subgraph} wait longer than ${lateInLineMs} ms.`),
-        'final',
-        'nothing',
-      );
+      this.#miss(turnedAway(this.#call.subgraph), 'final', 'nothing');
     } else if (!this.#among.line.enter(this)) this.#tooManyWait();
     else if (!this.#started && !this.#ended) {
       this.#inLineSince = this.#options.clock();
@@ -168,6 +165,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     const timeoutMs = Math.min(this.#options.timeoutMs, leftMs);
     const tells = timeoutMs < this.#options.hangsMs ? 'nothing' : 'hangs';
     this.#timer = setTimeout(() => this.#miss(this.#timedOut(), 'final', tells), timeoutMs);
+    this.#sent = true;
     try {
       this.target.endpoint.pool.dispatch(
         {
@@ -365,7 +363,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     if (isInLine) (this.#holdsWriting ? places : this.#among).line.giveUp(this);
     // First, since who comes after it needs a place of all: an address that is retired ends with its last call.
     if (this.#holdsWriting) writing.line.leave();
-    if (this.#started) endpoint.leave(this.#isWrite, this.#ranMs);
+    if (this.#started) endpoint.leave(this.#isWrite, this.#sent ? this.#ranMs : undefined);
   }
 
   #tell(tells: Exclude<Tells, 'unclear'>): void {

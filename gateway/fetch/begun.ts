@@ -6,11 +6,22 @@ import type { Target } from './upstream.js';
  * answered nobody has anything, and what they cost is lost. So of too many queries some are answered whole, and the others have begun nothing.
  */
 export class Begun {
-  readonly #at: Endpoint[] = [];
+  /**
+   * Drawn once, 0 to 1. Who has more of it is let in before who has less, wherever that is: where several subgraphs are crowded and each drew
+   * for itself, a query that needs them all would be let in by all of them hardly ever (Zhou et al., "Overload Control for Scaling WeChat
+   * Microservices", 2018: "subsequent overload").
+   */
+  readonly lot: number;
   readonly #isMutation: boolean;
+  readonly #begins: () => void;
+  readonly #at: Endpoint[] = [];
+  #isTurnedAway = false;
 
-  constructor(isMutation: boolean) {
+  /** `begins`: told when it is let in for the first time. */
+  constructor(isMutation: boolean, begins: () => void = () => {}, lot = Math.random()) {
     this.#isMutation = isMutation;
+    this.#begins = begins;
+    this.lot = lot;
   }
 
   get nothing(): boolean {
@@ -18,12 +29,30 @@ export class Begun {
   }
 
   /** Was it let in at one of these, which answer the same? What has been written is shown wherever that is: a mutation is let in everywhere then. */
-  at(targets: readonly Target[]): boolean {
+  passes(targets: readonly Target[]): boolean {
     if (this.nothing) return false;
     return this.#isMutation || targets.some(({ endpoint }) => this.#at.includes(endpoint));
   }
 
-  add(endpoint: Endpoint): void {
+  /** A mutation whose first field was turned away does not do its second one: it is refused as a whole, and may be sent again as it is. */
+  get isOver(): boolean {
+    return this.#isMutation && this.#isTurnedAway && this.nothing;
+  }
+
+  turnedAway(): void {
+    this.#isTurnedAway = true;
+  }
+
+  /** It has been let in there; true: for the first time. */
+  add(endpoint: Endpoint): boolean {
+    if (this.#at.includes(endpoint)) return false;
+    if (this.nothing) this.#begins();
     this.#at.push(endpoint);
+    return true;
+  }
+
+  /** What another one asked was for this one as well. */
+  join(other: Begun): void {
+    for (const endpoint of other.#at) this.add(endpoint);
   }
 }

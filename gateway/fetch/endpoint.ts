@@ -67,11 +67,16 @@ export class Places {
     this.#meanMs += Math.max(RECENT, 1 / this.#took) * (ms - this.#meanMs);
   }
 
+  /** Does it take longer than this until all who wait are answered, and has whoever got a place last waited for it? */
+  isCrowded(ms: number): boolean {
+    return this.#backlogMs > ms && this.waitedMs >= ms / 10;
+  }
+
   /**
    * How long it takes, ms, until all who wait for one now have been answered whatever their requests ask here: calls that wait, times what a
    * request asks here, times how long a call holds its place, by how many hold one at once. 0 before one was answered.
    */
-  get backlogMs(): number {
+  get #backlogMs(): number {
     const { waiting, places } = this.line;
     if (waiting === 0) return 0;
     return (waiting * (this.#calls / Math.max(1, this.#requests)) * this.#meanMs) / places;
@@ -215,10 +220,8 @@ export class Endpoint {
     if (isWrite) this.writing.asked(isFirst);
   }
 
-  /** Those who wait before one of these, ms. */
-  backlogMs(isWrite: boolean): number {
-    const { backlogMs } = this.places;
-    return isWrite ? Math.max(backlogMs, this.writing.backlogMs) : backlogMs;
+  isCrowded(isWrite: boolean, ms: number): boolean {
+    return this.places.isCrowded(ms) || (isWrite && this.writing.isCrowded(ms));
   }
 
   /** One of `places`, which began as that cohort, was too much. */
@@ -232,10 +235,10 @@ export class Endpoint {
     writing.line.places = this.writingMost;
   }
 
-  /** An attempt that was started is over, after so long. */
-  leave(isWrite: boolean, ms: number): void {
-    this.places.took(ms);
-    if (isWrite) this.writing.took(ms);
+  /** An attempt that was started is over, so long after it was sent; undefined: it never was. */
+  leave(isWrite: boolean, ms: number | undefined): void {
+    if (ms !== undefined) this.places.took(ms);
+    if (ms !== undefined && isWrite) this.writing.took(ms);
     this.places.line.leave();
     if (this.#retired) this.retire();
   }

@@ -6,6 +6,7 @@ import type { RequestContext, SubgraphCall, SubgraphClient } from '../engine.js'
 import { asOneWrite, Attempt, HEEDED, unavailable, type AttemptOptions, type Caller, type Missed } from './attempt.js';
 import type { Endpoint } from './endpoint.js';
 import { Heed } from './heed.js';
+import { letIn, turnedAway } from './letting-in.js';
 import type { Upstream, Target } from './upstream.js';
 import { Upstreams, type UpstreamsOptions } from './upstream.js';
 
@@ -20,9 +21,10 @@ export interface SubgraphClientOptions
     call(subgraph: string, outcome: string, ms: number): void;
     repeated(subgraph: string, why: 'retry' | 'hedge'): void;
   };
+  /** Told each time that a call is not made because too many wait. */
+  readonly turnsAway?: ((subgraph: string) => void) | undefined;
 }
 
-const BACKLOG = 0.5;
 /** A retry at the address that just refused waits up to this long: many gateways are told to go away in the same moment. */
 const JITTER_MS = 50;
 
@@ -54,12 +56,6 @@ export function openSubgraphClient(given: SubgraphClientOptions): SubgraphClient
 }
 
 const CLOSED = new Failure('SUBGRAPH_UNAVAILABLE', 'The gateway is closing.');
-
-/** Nothing of it was begun, and the client is told when to come again. */
-function turnedAway(subgraph: string): Failure {
-  const why = `More is asked of ${subgraph} than it answers in time.`;
-  return new Failure('OVERLOADED', why, { cause: NOT_TAKEN, retryAfterS: 1 });
-}
 
 /** One call and its attempts: one nearly always; a second one where the first was lost, or is late and hedged. */
 class Call implements Caller {
@@ -105,28 +101,18 @@ class Call implements Caller {
     signal.addEventListener('abort', this.#cancel);
     this.#underWay.add(this);
     if (this.#options.observe) this.#began = performance.now();
-    this.#upstream.budget.called();
-    const first = this.#attempt(undefined);
-    if (!this.#isLetIn(first.target)) return this.end(turnedAway(this.#call.subgraph));
-    this.#first = first;
-    first.begin();
-    const { hedgeMs = 0 } = this.#options;
-    if (hedgeMs > 0 && this.#mayRepeat && !this.#ended) this.#timer = setTimeout(() => this.#hedge(), hedgeMs);
-  }
-
-  /**
-   * Who has asked here before goes on. Who has not is turned away while those who wait, with all that they will ask, are more than is done
-   * in half of the time after which they would be late.
-   */
-  #isLetIn({ endpoint }: Target): boolean {
     const { begun } = this.#context;
-    const isFirst = begun?.at(this.#upstream.targets) !== true;
     const { lateInLineMs = 0 } = this.#options;
-    const isWrite = this.#call.type === 'mutation';
-    if (isFirst && lateInLineMs > 0 && endpoint.backlogMs(isWrite) > BACKLOG * lateInLineMs) return false;
-    if (isFirst) begun?.add(endpoint);
-    endpoint.asked(isWrite, isFirst);
-    return true;
+    const isWrite = !this.#mayRepeat;
+    const target = letIn(this.#upstream, this.#upstream.choose(isWrite, undefined), isWrite, begun, lateInLineMs);
+    if (target === undefined) return this.end(turnedAway(this.#call.subgraph));
+    this.#upstream.budget.called();
+    this.#first = this.#attempt(target);
+    this.#first.begin();
+    if (this.#ended) return;
+    target.endpoint.asked(isWrite, begun?.add(target.endpoint) ?? true);
+    const { hedgeMs = 0 } = this.#options;
+    if (hedgeMs > 0 && this.#mayRepeat) this.#timer = setTimeout(() => this.#hedge(), hedgeMs);
   }
 
   answered(attempt: Attempt, bytes: Buffer): void {
@@ -174,21 +160,28 @@ class Call implements Caller {
     if (this.#ended) return;
     const untried = this.#upstream.targets.filter(({ endpoint }) => !this.#tried.includes(endpoint));
     if (untried.length === 0) return this.end(failure);
-    this.#first = this.#attempt(undefined, untried);
+    this.#first = this.#attempt(this.#upstream.choose(!this.#mayRepeat, undefined, untried));
     this.#first.begin();
   }
 
   end(failure: Failure): void {
     if (this.#ended) return;
     this.#judge();
+    if (failure.cause === NOT_TAKEN) {
+      this.#context.begun?.turnedAway();
+      this.#options.turnsAway?.(this.#call.subgraph);
+    }
     this.#settle(failure.code);
     this.#first?.abandon();
     this.#second?.abandon();
     this.#reject(failure);
   }
 
-  #attempt(tried: Target | undefined, among?: readonly Target[]): Attempt {
-    const target = this.#upstream.choose(!this.#mayRepeat, tried, among);
+  #other(tried: Target): Target {
+    return this.#upstream.choose(!this.#mayRepeat, tried);
+  }
+
+  #attempt(target: Target): Attempt {
     this.#tried.push(target.endpoint);
     return new Attempt(this, this.#call, this.#context, target, this.#options);
   }
@@ -217,7 +210,7 @@ class Call implements Caller {
     clearTimeout(this.#timer);
     const again = (): void => {
       if (this.#ended) return;
-      this.#first = this.#attempt(attempt.target);
+      this.#first = this.#attempt(this.#other(attempt.target));
       this.#first.begin();
     };
     if (elsewhere || missed === 'lost') again();
@@ -230,7 +223,7 @@ class Call implements Caller {
     if (!this.#upstream.budget.take()) return;
     this.#again = true;
     this.#options.observe?.repeated(this.#call.subgraph, 'hedge');
-    this.#second = this.#attempt(this.#first.target);
+    this.#second = this.#attempt(this.#other(this.#first.target));
     this.#second.begin();
   }
 

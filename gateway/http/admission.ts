@@ -41,6 +41,10 @@ export interface Place {
   enter(): boolean;
   /** Settles when it is its turn to be run (running.ts); undefined: it is. `order`: who has less of it goes first. */
   begin(order: number): Promise<void> | undefined;
+  /** A subgraph has let it in. */
+  readonly begun: () => void;
+  /** It has been turned away by the first subgraph that it would have asked. */
+  turnedAway(): void;
   /** It was answered, or never will be. */
   leave(): void;
 }
@@ -67,6 +71,9 @@ export class Admission {
   #refusedBefore = 0;
   #refusedAt = Number.NEGATIVE_INFINITY;
   #done = 0;
+  #turnedAway = 0;
+  /** Of those inside, whom a subgraph has let in. */
+  #begun = 0;
   #donePerMs: number | undefined;
   #busyMs = 0;
   #busyInAllMs = 0;
@@ -105,13 +112,21 @@ export class Admission {
   place(): Place {
     this.#come += 1;
     let isInside = false;
+    let hasBegun = false;
+    let isTurnedAway = false;
     let turn: Turn | undefined;
     return {
       enter: () => (isInside = this.enter()),
       begin: (order) => (turn = this.running.begin(order)).ready,
+      begun: () => {
+        if (isInside && !hasBegun) this.#begun += 1;
+        hasBegun = isInside;
+      },
+      turnedAway: () => void (isTurnedAway = true),
       leave: () => {
         this.#come -= 1;
-        if (isInside) this.leave();
+        if (isInside) this.leave(isTurnedAway);
+        if (hasBegun) this.#begun -= 1;
         turn?.end();
       },
     };
@@ -148,9 +163,10 @@ export class Admission {
     return true;
   }
 
-  leave(): void {
+  leave(isTurnedAway = false): void {
     this.#inside -= 1;
-    this.#done += 1;
+    if (isTurnedAway) this.#turnedAway += 1;
+    else this.#done += 1;
   }
 
   /** So late was something just now. */
@@ -164,7 +180,8 @@ export class Admission {
     const many = this.#done;
     const done = many / Math.max(1, elapsedMs);
     this.#donePerMs = this.#donePerMs === undefined ? done : this.#donePerMs + RECENT * (done - this.#donePerMs);
-    this.#done = 0;
+    const turnedAway = this.#turnedAway;
+    this.#done = this.#turnedAway = 0;
     // Where some wait for their turn it does as much as it can, though it sleeps between two of them.
     const isBusy = utilization >= (this.running.waiting > 0 ? NEARLY_BUSY : BUSY);
     if (isBusy) this.#busyInAllMs += elapsedMs;
@@ -178,7 +195,9 @@ export class Admission {
     if (pressed || (heap === 'found full' && this.#most > LEAST))
       this.#limit = Math.max(LEAST, Math.min(this.#limit, this.#most) * BACK_OFF);
     else if (this.#busyMs >= BUSY_MS) {
-      const bearable = Math.min(max, this.#donePerMs * lateMs * (this.#busyInAllMs < YOUNG_MS ? YOUNG_SHARE : SHARE));
+      const soon = this.#donePerMs * lateMs * (this.#busyInAllMs < YOUNG_MS ? YOUNG_SHARE : SHARE);
+      // What keeps it busy are those whom a subgraph has no place for: it is not they who wait, and whoever has begun waits for no turn of ours.
+      const bearable = Math.min(max, turnedAway > many ? Math.max(soon, this.#begun + LEAST) : soon);
       this.#limit = Math.max(LEAST, bearable, isFlooded ? 0 : Math.min(this.#limit, this.#most) * BACK_OFF);
     } else if (heap === 'has room' && this.#most >= this.limit)
       this.#limit = Math.min(Math.max(LEAST, max), this.#limit * GROWTH + 1);

@@ -2,7 +2,7 @@ import { inspect } from 'node:util';
 import { CODES, cut, isCode, type Code } from '#libs/failure';
 import type { Logger } from '#libs/telemetry';
 import type { RequestContext } from '../engine.js';
-import { MESSAGE_LENGTH_MAX } from './refusal.js';
+import { MESSAGE_LENGTH_MAX, NOT_TAKEN } from './refusal.js';
 
 /** Something went wrong with one field, as an engine knows it. */
 export interface FieldError {
@@ -153,6 +153,6 @@ function report(
 function wordsOf({ message, cause }: FieldError): { message: string; cause?: string } {
   return {
     message: message.slice(0, 2_000),
-    ...(cause === undefined ? {} : { cause: inspect(cause, { depth: 3 }).slice(0, 2_000) }),
+    ...(cause === undefined || cause === NOT_TAKEN ? {} : { cause: inspect(cause, { depth: 3 }).slice(0, 2_000) }),
   };
 }

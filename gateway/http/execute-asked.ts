@@ -115,7 +115,7 @@ export async function executeAsked(
         explain,
         willPlan,
         fetched,
-        begun: new Begun(operation.type === 'mutation'),
+        begun: new Begun(operation.type === 'mutation', place?.begun),
         errorsMax: parts.errorsMax,
         trace,
       }),

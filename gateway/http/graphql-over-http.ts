@@ -71,6 +71,7 @@ export async function answerGraphql(
     trace?.set({ 'tributary.outcome': outcome });
     writeAnswer(request, response, 200, type, answer.body, requestId, parts);
   } catch (error) {
+    if (error === NOT_TAKEN) place?.turnedAway();
     if (response.destroyed || error === CLIENT_GONE) {
       // Nobody pays for it: were it a line of every log, strangers would fill the disk. How many there are is a figure (499).
       parts.logger.debug({ requestId, ...traceIdOf(trace), status: 499 }, 'The client went away');

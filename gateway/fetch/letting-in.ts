@@ -1,0 +1,41 @@
+import { Failure } from '#libs/failure';
+import { NOT_TAKEN } from '../http/refusal.js';
+import type { Begun } from './begun.js';
+import type { Target, Upstream } from './upstream.js';
+
+/** Of the time after which calls are late, how long those who wait may take until somebody who has just come is turned away; half or one and a half times it, by lot. */
+const BACKLOG = 0.25;
+
+/**
+ * Where a call goes that is to go to `chosen`; undefined: its request is turned away. Who has begun here goes on. Who has not is turned away while
+ * those who wait, with all that they will ask, are more than can be answered soon: at each address that could be asked instead.
+ */
+export function letIn(
+  upstream: Upstream,
+  chosen: Target,
+  isWrite: boolean,
+  begun: Begun | undefined,
+  lateMs: number,
+): Target | undefined {
+  // Nobody's request: whether it is there at all is asked.
+  if (begun === undefined || lateMs === 0 || begun.passes(upstream.targets)) return chosen;
+  if (begun.isOver) return undefined;
+  const mostMs = BACKLOG * lateMs * (0.5 + begun.lot);
+  const isCrowded = ({ endpoint }: Target) => endpoint.isCrowded(isWrite, mostMs);
+  if (!isCrowded(chosen)) return chosen;
+  return upstream.targets.find(
+    (target) => target.endpoint.breaker.allows && target.endpoint.away === undefined && !isCrowded(target),
+  );
+}
+
+const failures = new Map<string, Failure>();
+
+/** Nothing of it was begun, and its client is told when to come again. Made once for each subgraph: the stack of an error is the dearest part of refusing. */
+export function turnedAway(subgraph: string): Failure {
+  let failure = failures.get(subgraph);
+  if (!failure) {
+    const why = `More is asked of ${subgraph} than it answers in time.`;
+    failures.set(subgraph, (failure = new Failure('OVERLOADED', why, { cause: NOT_TAKEN, retryAfterS: 1 })));
+  }
+  return failure;
+}
