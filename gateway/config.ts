@@ -475,15 +475,22 @@ export interface GatewayConfig extends GatewaySettings {
   readonly addressOf: AddressOf;
   /** The SUBGRAPH_URL_<NAME> that were given. */
   readonly addressVariables: readonly string[];
+  /** The ASSERTION_SECRET_<NAME> that were given. */
+  readonly secretVariables: readonly string[];
   /** From SUBGRAPH_HOSTS. What SUBGRAPHS says is said by an operator, as SUBGRAPH_URL_<NAME> is. */
   readonly mayAsk: HostRule;
   /** From ASSERTION_SECRET_<NAME>; undefined when there is none. */
   readonly secretOf: (subgraph: string) => string | undefined;
 }
 
-export function readGatewayConfig(env: Environment): GatewayConfig {
-  const values = readSettings(gatewaySettings, env, (given) => mistakesIn(given, env));
+/** `more`: finds other mistakes, as those in files (`mistakesInFiles`), which are told with the settings' own. */
+export function readGatewayConfig(
+  env: Environment,
+  more: (values: GatewaySettings) => readonly string[] = () => [],
+): GatewayConfig {
+  const values = readSettings(gatewaySettings, env, (read) => [...mistakesIn(read, env), ...more(read)]);
   const lower = (list: readonly string[]) => Object.freeze(list.map((name) => name.toLowerCase()));
+  const given = (family: string) => Object.keys(env).filter((name) => name.startsWith(family) && env[name]);
   const own = isOwn(values);
   const forward = lower(values.FORWARD_HEADERS);
   const forwardBack = lower(values.FORWARD_RESPONSE_HEADERS);
@@ -517,7 +524,8 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
     },
     services: servicesOf(values.SUBGRAPHS ?? ''),
     addressOf: (subgraph: string) => env[variableOf(subgraph)] || undefined,
-    addressVariables: Object.keys(env).filter((name) => name.startsWith('SUBGRAPH_URL_') && env[name]),
+    addressVariables: given('SUBGRAPH_URL_'),
+    secretVariables: given('ASSERTION_SECRET_'),
     mayAsk:
       values.SUBGRAPHS !== undefined && values.SUBGRAPH_HOSTS === undefined
         ? () => true

@@ -1,6 +1,6 @@
 import { KEEP_HOURS } from '#libs/idempotency';
 import { KEEP_DAYS, LEASE_MS } from '#libs/outbox';
-import { address, choice, port, secret, text, whole, type Values } from '#libs/settings';
+import { address, choice, port, secret, text, whole, type Heeded, type Settings, type Values } from '#libs/settings';
 import { tracingSettings } from '#libs/telemetry';
 
 /** The settings that every subgraph has; each adds its own. */
@@ -104,4 +104,14 @@ export function missingSecrets(name: string, { DATABASE_URL, ASSERTION_SECRET }:
   return DATABASE_URL !== undefined && ASSERTION_SECRET === undefined
     ? [`ASSERTION_SECRET is required with DATABASE_URL: the secret that the gateway has for ${name}`]
     : [];
+}
+
+/** What a service takes from its environment when it runs alone. */
+export function serviceHeeds(name: string, settings: Settings, { DATABASE_URL }: Pick<ServiceConfig, 'DATABASE_URL'>) {
+  const why = `${name} alone takes DATABASE_URL, and without it is on an embedded database under DATA_DIR`;
+  return {
+    program: name,
+    names: Object.keys(settings),
+    instead: DATABASE_URL === undefined ? { [`${name.toUpperCase()}_DATABASE_URL`]: why } : {},
+  } satisfies Heeded;
 }

@@ -1,0 +1,46 @@
+import { unheededIn, unheededOf, type Environment, type Heeded, type Unheeded } from '#libs/settings';
+import type { Logger } from '#libs/telemetry';
+import { gatewaySettings, secretVariableOf, type GatewayConfig } from './config.js';
+import { variableOf } from './supergraph/supergraph.js';
+
+/** What a gateway takes from its environment, whoever starts it. */
+export const GATEWAY_HEEDS = {
+  program: 'the gateway',
+  names: Object.keys(gatewaySettings),
+  families: ['SUBGRAPH_URL_', 'ASSERTION_SECRET_'],
+  prefixes: ['SUBGRAPH_', 'SUPERGRAPH_', 'ENTITY_CACHE_'],
+} satisfies Heeded;
+
+/** Says what of `env` was meant for a gateway and is not heeded. */
+export function tellUnheeded(env: Environment, logger: Logger): void {
+  tell(unheededIn(env, GATEWAY_HEEDS), logger);
+}
+
+/**
+ * An address or a secret for a subgraph that is not there is a misspelt name, and the subgraph that was meant is asked elsewhere. That
+ * is known by the supergraph; each is said once, not for each new one.
+ */
+export function tellingStrangers(
+  { addressVariables, secretVariables }: Pick<GatewayConfig, 'addressVariables' | 'secretVariables'>,
+  logger: Logger,
+): (subgraphs: Iterable<string>) => void {
+  const told = new Set<string>();
+  return (subgraphs) => {
+    const names = [...subgraphs];
+    const strangers = [
+      ...unheededOf('SUBGRAPH_URL_', addressVariables, names.map(variableOf), SUBGRAPH),
+      ...unheededOf('ASSERTION_SECRET_', secretVariables, names.map(secretVariableOf), SUBGRAPH),
+    ];
+    tell(
+      strangers.filter(({ variable }) => !told.has(variable)),
+      logger,
+    );
+    for (const { variable } of strangers) told.add(variable);
+  };
+}
+
+const SUBGRAPH = 'subgraph of the supergraph';
+
+function tell(unheeded: readonly Unheeded[], logger: Logger): void {
+  for (const { says, ...fields } of unheeded) logger.warn(fields, says);
+}
