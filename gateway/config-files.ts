@@ -60,8 +60,8 @@ function whyNoKey(held: Buffer): string | undefined {
   try {
     createPrivateKey(held);
     return undefined;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ERR_MISSING_PASSPHRASE'
+  } catch {
+    return /^-.* ENCRYPTED |^Proc-Type: 4,ENCRYPTED/m.test(String(held))
       ? 'which holds one that is encrypted, and nobody is here to type its passphrase'
       : 'which holds none that can be used';
   }
