@@ -15,7 +15,7 @@ import {
   type Values,
 } from '#libs/settings';
 import { TOKEN_ALGORITHMS } from '#libs/identity';
-import { tracingSettings } from '#libs/telemetry';
+import { logSettings, tracingSettings } from '#libs/telemetry';
 import { ANSWERS_BYTES } from './cache/whole-answers.js';
 import { servicesOf } from './config-addresses.js';
 import { mistakesIn } from './config-mistakes.js';
@@ -61,7 +61,7 @@ export const gatewaySettings = {
     why: 'How often the supergraph is looked at again.',
   }),
   WORKERS: workers({
-    why: 'Processes that share the port in npm run gateway; auto: one for each core. All serve the same supergraph at any time, and CONNECTIONS_MAX is theirs together.',
+    why: 'Processes that share the port in npm run gateway (npm start is one, whatever this says); auto: one for each core. All serve the same supergraph at any time, and CONNECTIONS_MAX is theirs together.',
   }),
   ENGINE: choice(['tributary', 'apollo'], {
     default: 'tributary',
@@ -242,6 +242,7 @@ export const gatewaySettings = {
   METRICS_TOKEN: secret({
     why: 'What Prometheus has to send (Authorization: Bearer …); absent: whoever reaches the port may look.',
   }),
+  ...logSettings,
   ...tracingSettings,
   OVERLOAD_MS: whole({
     min: 0,
@@ -317,7 +318,7 @@ export const gatewaySettings = {
   }),
   SAFELIST: choice(['on', 'off'], {
     default: 'off',
-    why: 'on: nothing runs but the documents of PERSISTED_DOCUMENTS, by id or word for word.',
+    why: 'on: nothing runs but the documents of PERSISTED_DOCUMENTS, by id or word for word; white space before and behind the text is forgiven.',
   }),
   ANSWER_BYTES: whole({
     min: 1_024,

@@ -1,7 +1,7 @@
 import { KEEP_HOURS } from '#libs/idempotency';
 import { KEEP_DAYS, LEASE_MS } from '#libs/outbox';
 import { address, choice, port, secret, text, whole, type Heeded, type Settings, type Values } from '#libs/settings';
-import { tracingSettings } from '#libs/telemetry';
+import { logSettings, tracingSettings } from '#libs/telemetry';
 
 /** The settings that every subgraph has; each adds its own. */
 export function serviceSettings(standardPort: number) {
@@ -34,6 +34,7 @@ export function serviceSettings(standardPort: number) {
     METRICS_TOKEN: secret({
       why: 'What Prometheus has to send (Authorization: Bearer …); absent: whoever reaches the port may look.',
     }),
+    ...logSettings,
     ...tracingSettings,
     RELAY_POLL_MS: whole({
       min: 10,

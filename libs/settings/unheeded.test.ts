@@ -4,7 +4,16 @@ import { unheededIn, unheededOf } from './index.js';
 
 const heeded = {
   program: 'the gateway',
-  names: ['PORT', 'WORKERS', 'COST_LIMIT', 'SUBGRAPH_TIMEOUT_MS', 'CONSISTENCY_TOKEN_S', 'METRICS_PORT', 'BODY_BYTES'],
+  names: [
+    'PORT',
+    'LOG_LEVEL',
+    'WORKERS',
+    'COST_LIMIT',
+    'SUBGRAPH_TIMEOUT_MS',
+    'CONSISTENCY_TOKEN_S',
+    'METRICS_PORT',
+    'BODY_BYTES',
+  ],
   families: ['SUBGRAPH_URL_'],
   prefixes: ['SUBGRAPH_'],
   instead: { JWKS_URL: 'it has its own' },

@@ -25,16 +25,13 @@ export interface Heeded {
 
 const LIST = 'docs/settings.md';
 
-/** Read by whoever logs, so it is no program's own. */
-const EVERYBODY = ['LOG_LEVEL'];
-
 /**
  * Of an environment, which is full of other people's variables, those that were meant for this program and are not heeded: by a name that
  * is nearly one of its own, lacks or has another unit, or begins as only ours do; in the order in which they came.
  */
 export function unheededIn(env: Environment, heeded: Heeded): Unheeded[] {
   const { program, families = [], prefixes = [], instead = {} } = heeded;
-  const names = new Set([...heeded.names, ...EVERYBODY]);
+  const names = new Set(heeded.names);
   return Object.entries(env).flatMap(([variable, value]): Unheeded[] => {
     if (!value) return [];
     if (Object.hasOwn(instead, variable))
