@@ -67,8 +67,9 @@ export async function startEverything(
     for (const end of closers.splice(0).reverse()) await end();
   };
   try {
-    const { start: settings, gateway: asked } = checkSettings(env, dataDir);
+    // First: where something is missing it may be there under another name.
     for (const { says, ...fields } of unheededIn(env, startHeeds(env))) logger.warn(fields, says);
+    const { start: settings, gateway: asked } = checkSettings(env, dataDir);
     const requireOwnPorts = () => requirePorts(asked.HOST, [asked.PORT, asked.METRICS_PORT, asked.ENTITY_CACHE_PORT]);
     // Who has started it twice is told so by the folder, which says more than the port does.
     const isNew = !existsSync(dataDir);

@@ -17,10 +17,7 @@ const programs: Readonly<Record<string, (env: Environment) => Heeded>> = {
   gateway: () => GATEWAY_HEEDS,
   'npm start': startHeeds,
   ...Object.fromEntries(
-    Object.entries(services).map(([name, settings]) => [
-      name,
-      (env: Environment) => serviceHeeds(name, settings, { DATABASE_URL: env['DATABASE_URL'] }),
-    ]),
+    Object.entries(services).map(([name, settings]) => [name, (env: Environment) => serviceHeeds(name, settings, env)]),
   ),
 };
 const told = (program: string, env: Environment): string[] =>

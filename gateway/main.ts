@@ -13,6 +13,8 @@ import { tellUnheeded } from './unheeded.js';
 
 const logger = createLogger('gateway');
 try {
+  // First: where something is missing it may be there under another name.
+  if (!cluster.isWorker) tellUnheeded(process.env, logger);
   const config = readGatewayConfig(process.env, mistakesInFiles);
   if (cluster.isWorker) await runWorker(config, logger);
   else await run(config);
@@ -23,7 +25,6 @@ try {
 }
 
 async function run(config: GatewayConfig): Promise<void> {
-  tellUnheeded(process.env, logger);
   const gateway = config.workers > 1 ? await startWorkers(config, logger) : await startGateway(config, { logger });
   const close = async (): Promise<void> => {
     await gateway.close();

@@ -29,14 +29,16 @@ it('an address or a secret of no subgraph is said once, and not again with the n
   tell(['posts', 'my-users']);
   expect(said).toEqual([
     expect.stringMatching(
-      /^SUBGRAPH_URL_NOPE names no subgraph .* SUBGRAPH_URL_POSTS, SUBGRAPH_URL_MY_USERS was meant/,
+      /^SUBGRAPH_URL_NOPE: The supergraph has no subgraph .*address is not used; there are SUBGRAPH_URL_POSTS, SUBGRAPH_URL_MY_USERS/,
     ),
-    expect.stringMatching(/^ASSERTION_SECRET_POST names no subgraph .*; probably ASSERTION_SECRET_POSTS was meant/),
+    expect.stringMatching(
+      /^ASSERTION_SECRET_POST: The supergraph .*secret is not used; probably ASSERTION_SECRET_POSTS was meant/,
+    ),
   ]);
   expect(said.join()).not.toContain('hunter2');
   tell(['posts', 'my-users']);
   expect(said).toHaveLength(2);
   // Gone from the graph, an address that was heeded is not any more.
   tell(['my-users', 'nope']);
-  expect(said.slice(2)).toEqual([expect.stringContaining('SUBGRAPH_URL_POSTS names no subgraph')]);
+  expect(said.slice(2)).toEqual([expect.stringMatching(/^SUBGRAPH_URL_POSTS: The supergraph has no/)]);
 });

@@ -1,4 +1,4 @@
-import { unheededIn, unheededOf, type Environment, type Heeded, type Unheeded } from '#libs/settings';
+import { unheededIn, unheededOf, type Environment, type Heeded } from '#libs/settings';
 import type { Logger } from '#libs/telemetry';
 import { gatewaySettings, secretVariableOf, type GatewayConfig } from './config.js';
 import { variableOf } from './supergraph/supergraph.js';
@@ -13,7 +13,7 @@ export const GATEWAY_HEEDS = {
 
 /** Says what of `env` was meant for a gateway and is not heeded. */
 export function tellUnheeded(env: Environment, logger: Logger): void {
-  tell(unheededIn(env, GATEWAY_HEEDS), logger);
+  for (const { says, ...fields } of unheededIn(env, GATEWAY_HEEDS)) logger.warn(fields, says);
 }
 
 /**
@@ -27,20 +27,15 @@ export function tellingStrangers(
   const told = new Set<string>();
   return (subgraphs) => {
     const names = [...subgraphs];
-    const strangers = [
-      ...unheededOf('SUBGRAPH_URL_', addressVariables, names.map(variableOf), SUBGRAPH),
-      ...unheededOf('ASSERTION_SECRET_', secretVariables, names.map(secretVariableOf), SUBGRAPH),
-    ];
-    tell(
-      strangers.filter(({ variable }) => !told.has(variable)),
-      logger,
-    );
-    for (const { variable } of strangers) told.add(variable);
+    for (const [given, known, what] of [
+      [addressVariables, names.map(variableOf), 'address'],
+      [secretVariables, names.map(secretVariableOf), 'secret'],
+    ] as const) {
+      const why = `The supergraph has no subgraph by this name, so its ${what} is not used`;
+      for (const { says, ...fields } of unheededOf(given, known, why)) {
+        if (!told.has(fields.variable)) logger.warn({ ...fields, unknown: [fields.variable], known }, says);
+        told.add(fields.variable);
+      }
+    }
   };
-}
-
-const SUBGRAPH = 'subgraph of the supergraph';
-
-function tell(unheeded: readonly Unheeded[], logger: Logger): void {
-  for (const { says, ...fields } of unheeded) logger.warn(fields, says);
 }

@@ -1,6 +1,17 @@
 import { KEEP_HOURS } from '#libs/idempotency';
 import { KEEP_DAYS, LEASE_MS } from '#libs/outbox';
-import { address, choice, port, secret, text, whole, type Heeded, type Settings, type Values } from '#libs/settings';
+import {
+  address,
+  choice,
+  port,
+  secret,
+  text,
+  whole,
+  type Environment,
+  type Heeded,
+  type Settings,
+  type Values,
+} from '#libs/settings';
 import { logSettings, tracingSettings } from '#libs/telemetry';
 
 /** The settings that every subgraph has; each adds its own. */
@@ -108,11 +119,11 @@ export function missingSecrets(name: string, { DATABASE_URL, ASSERTION_SECRET }:
 }
 
 /** What a service takes from its environment when it runs alone. */
-export function serviceHeeds(name: string, settings: Settings, { DATABASE_URL }: Pick<ServiceConfig, 'DATABASE_URL'>) {
+export function serviceHeeds(name: string, settings: Settings, env: Environment) {
   const why = `${name} alone takes DATABASE_URL, and without it is on an embedded database under DATA_DIR`;
   return {
     program: name,
     names: Object.keys(settings),
-    instead: DATABASE_URL === undefined ? { [`${name.toUpperCase()}_DATABASE_URL`]: why } : {},
+    instead: env['DATABASE_URL'] ? {} : { [`${name.toUpperCase()}_DATABASE_URL`]: why },
   } satisfies Heeded;
 }

@@ -40,25 +40,25 @@ export function unheededIn(env: Environment, heeded: Heeded): Unheeded[] {
     if (isOurs || isOthers(variable, value)) return [];
     const meant = nearest(variable, names) ?? nearestFamily(variable, families);
     if (meant !== undefined || prefixes.some((prefix) => isOf(prefix, variable)))
-      return [unknown(variable, `is no setting of ${program}`, meant)];
+      return [said(variable, meant, `${variable} is no setting of ${program}, and nothing heeds it`)];
     return [];
   });
 }
 
-/** Of an open family, whose members are known later. `known`: those that somebody would heed. */
-export function unheededOf(family: string, given: readonly string[], known: readonly string[], of: string): Unheeded[] {
+/** Of an open family, whose members are known later. `known`: those that somebody would heed. `why`: what it means to be none of them. */
+export function unheededOf(given: readonly string[], known: readonly string[], why: string): Unheeded[] {
   return given
-    .filter((variable) => isOf(family, variable) && !known.includes(variable))
-    .map((variable) => unknown(variable, `names no ${of}`, nearest(variable, known) ?? listed(known)));
+    .filter((variable) => !known.includes(variable))
+    .map((variable) => {
+      const meant = nearest(variable, known);
+      const there = meant === undefined && known.length > 0 ? `; there ${listed(known)}` : '';
+      return said(variable, meant, `${variable}: ${why}${there}`);
+    });
 }
 
-function unknown(variable: string, why: string, meant: string | undefined): Unheeded {
+function said(variable: string, meant: string | undefined, what: string): Unheeded {
   const probably = meant === undefined ? '' : `; probably ${meant} was meant`;
-  return {
-    variable,
-    ...(meant === undefined ? {} : { meant }),
-    says: `${variable} ${why}, and nothing heeds it${probably} (${LIST})`,
-  };
+  return { variable, ...(meant === undefined ? {} : { meant }), says: `${what}${probably} (${LIST})` };
 }
 
 function isOf(family: string, variable: string): boolean {
@@ -107,11 +107,10 @@ function nearestFamily(variable: string, families: readonly string[]): string | 
   return undefined;
 }
 
-/** Where nothing is near, what there is. */
-function listed(known: readonly string[]): string | undefined {
-  if (known.length === 0) return undefined;
+/** Where nothing is near: what there is. */
+function listed(known: readonly string[]): string {
   const some = known.slice(0, LISTED_MAX).join(', ');
-  return known.length > LISTED_MAX ? `one of ${known.length}, ${some}, …` : known.length > 1 ? `one of ${some}` : some;
+  return `${known.length === 1 ? 'is' : 'are'} ${some}${known.length > LISTED_MAX ? ` and ${known.length - LISTED_MAX} more` : ''}`;
 }
 
 const LISTED_MAX = 5;

@@ -24,8 +24,9 @@ export async function runProgram<C extends ServiceConfig>(
     for (const end of closers.splice(0).reverse()) await end();
   };
   try {
+    // First: where something is missing it may be there under another name.
+    for (const { says, ...fields } of unheededIn(env, serviceHeeds(name, settings, env))) logger.warn(fields, says);
     const config = read(env);
-    for (const { says, ...fields } of unheededIn(env, serviceHeeds(name, settings, config))) logger.warn(fields, says);
     if (config.DATABASE_URL === undefined) {
       const lock = await lockDataDir(config.DATA_DIR);
       closers.push(() => lock.release());

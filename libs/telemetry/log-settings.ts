@@ -4,7 +4,8 @@ const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as
 
 export const logSettings = {
   LOG_LEVEL: choice(LEVELS, {
-    why: 'From which level on something is a line of the log. Default: info, and warn of npm start.',
+    default: 'info',
+    why: 'From which level on something is a line of the log; npm start by itself from warn on.',
   }),
 };
 

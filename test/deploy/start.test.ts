@@ -38,7 +38,7 @@ describe('npm start', () => {
     for (const line of [
       'COST_LIMT is no setting of npm start, and nothing heeds it; probably COST_LIMIT was meant (docs/settings.md)',
       'WORKERS is not heeded by npm start: ',
-      'SUBGRAPH_URL_NOPE names no subgraph of the supergraph, and nothing heeds it',
+      'SUBGRAPH_URL_NOPE: The supergraph has no subgraph by this name, so its address is not used; ',
     ])
       expect(first.output()).toContain(`"msg":"${line}`);
     expect(first.output().match(/^\{/gm)).toHaveLength(3);
@@ -143,12 +143,15 @@ describe('npm start', () => {
   });
 
   it('names every mistake in the settings at once, and starts nothing', async () => {
-    const child = await start({ PORT: 'four thousand', CACHE: 'maybe' });
+    const child = await start({ PORT: 'four thousand', CACHE: 'maybe', REDIS_ULR: 'redis://hunter2' });
     expect(await child.ended()).toBe(1);
     const said = child.output();
     expect(said.match(/CACHE takes one of on, off; came "maybe"/g)).toHaveLength(1);
     expect(said).toContain('PORT takes a port, 0 to 65535 (0: any free one); came "four thousand"');
     expect(said).toContain('nothing was started');
+    // What is missing may be there under another name.
+    expect(said).toContain('probably REDIS_URL was meant');
+    expect(said).not.toContain('hunter2');
     expect(child.output()).not.toContain('    at ');
   }, 180_000);
 
