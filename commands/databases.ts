@@ -39,13 +39,17 @@ export function readCommandSettings(env: Environment): StartSettings {
 
 function readWith(env: Environment, needsSecret: (settings: StartSettings) => boolean): StartSettings {
   return readSettings(startSettings, env, (values) => {
-    const missing = SERVICES.map(databaseVariable).filter((name) => values[name] === undefined);
+    const all = SERVICES.map(databaseVariable);
+    const missing = all.filter((name) => values[name] === undefined);
+    const given = all.filter((name) => values[name] !== undefined);
     return [
       ...(needsSecret(values) && values.ASSERTION_SECRET === undefined
         ? [`ASSERTION_SECRET is required with DATABASE_URL: it takes ${startSettings.ASSERTION_SECRET.takes}`]
         : []),
       ...(missing.length > 0 && missing.length < SERVICES.length
-        ? [`${missing.join(' and ')} is missing beside the other(s): each service has a database of its own`]
+        ? [
+            `${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} missing beside ${given.join(' and ')}: each service has a database of its own`,
+          ]
         : []),
     ];
   });

@@ -33,7 +33,13 @@ if (stale.length > 0) {
 function settingsPage(): string {
   return `# Settings
 
-Environment variables; an empty one counts as absent. Every mistake is reported at once, before anything is started.
+Environment variables; an empty one counts as absent. Every mistake is reported at once, before anything is started, those in files that
+settings name as well.
+
+A variable that is nearly a setting and is none (\`COST_LIMT\`, \`SUBGRAPH_TIMEOUT\` without its unit, \`SUBGRAPH_URL_NOPE\` where no subgraph is
+called so), or that another program heeds and this one does not (\`WORKERS\` with npm start), is a warning in the log when a program starts,
+with its name, what was probably meant, and never its value. What is nearer to nothing here than that is somebody else's.
+
 Printed from the programs' \`config.ts\` by \`npm run docs\`.
 
 ## gateway

@@ -72,6 +72,29 @@ it('says all that is wrong with file and line, and writes nothing', () => {
   expect(() => readFileSync(out)).toThrow('ENOENT');
 });
 
+it('what is not there, or is something else, is one sentence; control: as the system says it', () => {
+  writeFileSync(join(folder, 'a.graphql'), 'query A { me { id } }');
+  const gone = join(folder, 'gone');
+  expect(() => run(gone)).toThrow(
+    `npm run documents takes folders, or .graphql and .gql files; came "${gone}", which is not there.`,
+  );
+  expect(() => run(folder, '--supergraph', gone)).toThrow(
+    `--supergraph takes a file with a composed graph; came "${gone}", which is not there.`,
+  );
+  const place = out;
+  out = join(gone, 'documents.json');
+  expect(() => run(folder)).toThrow(
+    `--out takes a file, in a folder that is there and may be written to; came "${out}", which is not there.`,
+  );
+  out = place;
+  for (const text of ['{"format":', 'null', '{}']) {
+    writeFileSync(out, text);
+    expect(() => run(folder)).toThrow(`${out} is not a file that this command wrote; say --replace or another --out`);
+    expect(readFileSync(out, 'utf8')).toBe(text);
+  }
+  expect(() => readFileSync(gone)).toThrow(/^ENOENT: no such file or directory, open/);
+});
+
 it('a folder without documents is a mistake, not an empty list', () => {
   expect(run(folder)).toEqual({ code: 1, said: expect.stringContaining('there are none') as unknown as string });
 });

@@ -1,14 +1,5 @@
 import { createHash } from 'node:crypto';
-import {
-  chmodSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, readdirSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import {
@@ -28,6 +19,7 @@ import {
 import { checkLimits, type Limits } from '../gateway/http/limits.js';
 import { readSupergraph } from '../gateway/supergraph/supergraph.js';
 import { readGatewayConfig } from '../gateway/config.js';
+import { CommandError, given, readGiven } from './read-given.js';
 
 const USAGE = `npm run documents -- folder-or-file … [options]
 
@@ -65,9 +57,9 @@ export function documentsCommand(args: readonly string[], say: (text: string) =>
     say(USAGE);
     return values.help ? 0 : 2;
   }
-  const { schema } = readSupergraph(readFileSync(values.supergraph, 'utf8'));
+  const { schema } = readSupergraph(readGiven(values.supergraph, '--supergraph takes a file with a composed graph'));
   const { limits } = readGatewayConfig({ ...process.env, SUPERGRAPH: values.supergraph });
-  const sources = filesOf(positionals).map((file) => new Source(readFileSync(file, 'utf8'), file));
+  const sources = filesOf(positionals).map((file) => new Source(readGiven(file, TAKES), file));
   const { operations, mistakes } = register(sources, schema, limits, values.typename);
   if (sources.length === 0)
     mistakes.push(`expected .graphql or .gql files in ${positionals.join(', ')}; there are none`);
@@ -160,10 +152,13 @@ function withTypename(document: DocumentNode): DocumentNode {
   });
 }
 
+const TAKES = 'npm run documents takes folders, or .graphql and .gql files';
+
 function filesOf(places: readonly string[]): string[] {
   const files = places.flatMap((place) => {
-    if (!statSync(place).isDirectory()) return [place];
-    const below = readdirSync(place, { recursive: true, encoding: 'utf8' });
+    const isFolder = given(place, TAKES, () => statSync(place).isDirectory());
+    if (!isFolder) return [place];
+    const below = given(place, TAKES, () => readdirSync(place, { recursive: true, encoding: 'utf8' }));
     return below
       .filter((file) => /\.(graphql|gql)$/.test(file) && !/(^|[\\/])node_modules[\\/]/.test(file))
       .map((file) => join(place, file));
@@ -171,11 +166,19 @@ function filesOf(places: readonly string[]): string[] {
   return [...new Set(files)].toSorted();
 }
 
+const OUT = '--out takes a file, in a folder that is there and may be written to';
+
 function registeredIn(file: string): Registered[] {
-  if (!statSync(file, { throwIfNoEntry: false })) return [];
-  const { operations } = JSON.parse(readFileSync(file, 'utf8')) as { operations?: Registered[] };
-  if (!Array.isArray(operations))
-    throw new Error(`${file} is not a file that this command wrote; say --replace or another --out`);
+  if (!given(file, OUT, () => statSync(file, { throwIfNoEntry: false }))) return [];
+  const wrong = new CommandError(`${file} is not a file that this command wrote; say --replace or another --out`);
+  let held: unknown;
+  try {
+    held = JSON.parse(readGiven(file, OUT));
+  } catch (error) {
+    throw error instanceof CommandError ? error : wrong;
+  }
+  const { operations } = (held ?? {}) as { operations?: Registered[] };
+  if (!Array.isArray(operations)) throw wrong;
   return operations;
 }
 
@@ -186,7 +189,7 @@ function replaceWhole(out: string, text: string): void {
   const file = there ? realpathSync(out) : out;
   const beside = `${file}.${process.pid}.new`;
   try {
-    writeFileSync(beside, text, { flush: true });
+    given(out, OUT, () => writeFileSync(beside, text, { flush: true }));
     // Who may read it (a gateway of another account) may do so still.
     if (there) chmodSync(beside, there.mode & 0o777);
     renameSync(beside, file);

@@ -1,12 +1,15 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { lockDataDir } from '#libs/database';
 import { openRecordCache } from '#libs/cache';
 import { LISTENERS } from '#libs/events';
+import { requirePorts } from '#libs/lifecycle';
 import { openStream } from '#libs/outbox';
-import { SettingsError, type Environment } from '#libs/settings';
+import { SettingsError, unheededIn, type Environment } from '#libs/settings';
 import type { RunningSubgraph } from '#libs/subgraph-kit';
 import { createLogger, Metrics, openTracing, type Logger } from '#libs/telemetry';
-import { readGatewayConfig } from '../gateway/config.js';
+import { mistakesInFiles } from '../gateway/config-files.js';
+import { readGatewayConfig, type GatewayConfig } from '../gateway/config.js';
 import { startGateway, type RunningGateway } from '../gateway/start.js';
 import { readFollowersConfig } from '../subgraphs/followers/config.js';
 import { startFollowers } from '../subgraphs/followers/start.js';
@@ -30,6 +33,7 @@ import {
 import { takeOrders } from './orders/take.js';
 import { ROOT } from './root.js';
 import { seedDemo } from './seed/demo.js';
+import { startHeeds } from './start-heeds.js';
 
 export interface Everything {
   readonly users: RunningSubgraph;
@@ -63,9 +67,16 @@ export async function startEverything(
     for (const end of closers.splice(0).reverse()) await end();
   };
   try {
-    const settings = checkSettings(env, dataDir);
+    // First: where something is missing it may be there under another name.
+    for (const { says, ...fields } of unheededIn(env, startHeeds(env))) logger.warn(fields, says);
+    const { start: settings, gateway: asked } = checkSettings(env, dataDir);
+    const requireOwnPorts = () => requirePorts(asked.HOST, [asked.PORT, asked.METRICS_PORT, asked.ENTITY_CACHE_PORT]);
+    // Who has started it twice is told so by the folder, which says more than the port does.
+    const isNew = !existsSync(dataDir);
+    if (isNew) await requireOwnPorts();
     const lock = await lockDataDir(dataDir);
     closers.push(() => lock.release());
+    if (!isNew) await requireOwnPorts();
     const stream = openStream({ redisUrl: env['REDIS_URL'] || undefined, logger, listeners: LISTENERS });
     closers.push(() => stream.close());
 
@@ -155,17 +166,19 @@ export async function startEverything(
 }
 
 /**
- * All settings, before a folder, a connection or a role on a server is made: every mistake at once, each once. What is made only
+ * All settings, and the files that they name, before a folder, a connection or a role on a server is made: every mistake at once, each once. What is made only
  * then (secrets, databases) has a stand-in that is as it will be.
  */
-function checkSettings(env: Environment, dataDir: string): StartSettings {
+function checkSettings(env: Environment, dataDir: string): { start: StartSettings; gateway: GatewayConfig } {
   const anyUrl = SERVICES.some((service) => env[`${service.toUpperCase()}_DATABASE_URL`]) || env['DATABASE_URL'];
   const url = anyUrl ? 'postgres://stand-in' : undefined;
   const databases = { users: url, posts: url, followers: url };
+  const secrets = secretsFrom('stand-in');
   return readTogether({
     start: () => readStartSettings(env),
-    ...configReaders(env, dataDir, secretsFrom('stand-in'), databases),
-  }).start;
+    ...configReaders(env, dataDir, secrets, databases),
+    gateway: () => readGatewayConfig(gatewayEnvironment(env, dataDir, secrets, NOWHERE), mistakesInFiles),
+  });
 }
 
 function configReaders(

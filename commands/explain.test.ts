@@ -34,6 +34,15 @@ it('control: an operation that is not valid is a sentence and a failure', () => 
   expect(stderr).toMatch(/Syntax Error/);
 });
 
+it.each([
+  ['nope.graphql', 'npm run explain takes a file with an operation; came "nope.graphql", which is not there.\n'],
+  ['examples', 'npm run explain takes a file with an operation; came "examples", which is a folder.\n'],
+])('a file that cannot be read, %s, is a sentence and a failure', (file, says) => {
+  const args = ['dist/commands/explain.js', file];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' });
+  expect({ status, stdout, stderr }).toEqual({ status: 1, stdout: '', stderr: says });
+});
+
 describe('with --url', () => {
   const graph = federate({
     users: {

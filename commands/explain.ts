@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { silent } from '#libs/telemetry';
 import { EXPLAIN_HEADER } from '../gateway/explain/permission.js';
@@ -9,6 +8,7 @@ import { Documents } from '../gateway/http/documents.js';
 import { Refusal } from '../gateway/http/refusal.js';
 import { coerceVariables } from '../gateway/http/variables.js';
 import { readSupergraph, SupergraphError } from '../gateway/supergraph/supergraph.js';
+import { CommandError, readGiven } from './read-given.js';
 
 const USAGE = `npm run explain -- file.graphql [options]
 
@@ -65,7 +65,7 @@ export async function explainCommand(args: readonly string[], print: (text: stri
     print(USAGE);
     return values.help ? 0 : 2;
   }
-  const query = await readFile(file, 'utf8');
+  const query = readGiven(file, 'npm run explain takes a file with an operation');
   const given = variablesOf(values.variables);
   const ask = { query, operationName: values.operation, variables: given };
   if (values.url !== undefined && values.json) {
@@ -74,7 +74,7 @@ export async function explainCommand(args: readonly string[], print: (text: stri
     return 0;
   }
 
-  const supergraph = readSupergraph(await readFile(values.supergraph, 'utf8'));
+  const supergraph = readSupergraph(readGiven(values.supergraph, '--supergraph takes a file with a composed graph'));
   const operation = new Documents(supergraph.schema, RULES).operation(query, values.operation);
   const variables = coerceVariables(supergraph.schema, operation, given, true);
   const { planner, ...stages } = await stagesOf(supergraph, operation, variables, {
@@ -124,8 +124,6 @@ async function asked(
   }
   return { explanation, errors: answer.errors ?? [] };
 }
-
-class CommandError extends Error {}
 
 function variablesOf(text: string): Record<string, unknown> {
   try {

@@ -1,11 +1,11 @@
 import { endOnSignals, requireOpenFiles, SERVICE_FILES_MIN, whyNotListening } from '#libs/lifecycle';
-import { createLogger } from '#libs/telemetry';
+import { createLogger, logLevel } from '#libs/telemetry';
 
-/** `npm start`: everything in one process, seeded at the first start, addresses printed, until SIGTERM or SIGINT. */
+/** `npm start`: everything in one process, seeded at the first start, addresses printed, until somebody ends it. */
 requireOpenFiles('Tributary', SERVICE_FILES_MIN);
 const { startEverything } = await import('./everything.js');
 const started = Date.now();
-const logger = createLogger('tributary', process.env['LOG_LEVEL'] ?? 'warn');
+const logger = createLogger('tributary', logLevel('warn'));
 
 try {
   const everything = await startEverything(process.env, {

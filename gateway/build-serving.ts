@@ -7,7 +7,7 @@ import { requireSecrets } from './identities.js';
 import { listSizesOf, weightsOf } from './supergraph/cost-directives.js';
 import type { Reachable } from './supergraph/reachable.js';
 import type { Serving } from './supergraph/served.js';
-import { readSupergraph, variableOf } from './supergraph/supergraph.js';
+import { readSupergraph, type Supergraph } from './supergraph/supergraph.js';
 
 /** The text of a supergraph → all that it takes to answer by it, warm; rejects with what is wrong with it. */
 export function servingBuilder(
@@ -20,9 +20,10 @@ export function servingBuilder(
     readonly reachable: Reachable;
     /** What is served while this is built. */
     readonly current: () => Serving | undefined;
+    readonly built?: ((supergraph: Supergraph) => void) | undefined;
   },
 ): (sdl: string) => Promise<Serving> {
-  const { client, logger, clock, entities, reachable, current } = parts;
+  const { client, logger, clock, entities, reachable, current, built } = parts;
   return async (sdl) => {
     const supergraph = readSupergraph(sdl, config.addressOf, config.mayAsk);
     requireSecrets(config, [...supergraph.subgraphs.keys()]);
@@ -55,7 +56,7 @@ export function servingBuilder(
       },
     });
     await warmUp({ engine, documents }, current(), { operations: config.WARM_UP_OPERATIONS, logger, clock });
-    warnOfStrangers(config, [...supergraph.subgraphs.keys()], logger);
+    built?.(supergraph);
     void reachable.all(supergraph);
     return { supergraph, engine, documents };
   };
@@ -80,14 +81,6 @@ async function warmUp(
 
 /** A supergraph that plans slowly is switched in cold rather than late. */
 const WARM_UP_MS = 10_000;
-
-/** An address for a subgraph that is not there is a misspelt name, and the subgraph that was meant is asked elsewhere. */
-function warnOfStrangers(config: GatewayConfig, subgraphs: readonly string[], logger: Logger): void {
-  const known = subgraphs.map(variableOf);
-  const unknown = config.addressVariables.filter((name) => !known.includes(name));
-  if (unknown.length > 0)
-    logger.warn({ unknown, known }, 'The supergraph has no subgraph by this name, so its address is not used');
-}
 
 /** Loaded by name, so that an engine that is not used costs neither memory nor its licence. */
 async function engineFactory(name: GatewayConfig['ENGINE']): Promise<EngineFactory> {

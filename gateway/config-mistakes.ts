@@ -29,6 +29,14 @@ export function mistakesIn(values: GatewaySettings, env: Environment): string[] 
     mistakes.push('METRICS_PORT needs WORKERS=1: each process counts for itself; run several gateways instead');
   if ((values.SUBGRAPH_TLS_CERT === undefined) !== (values.SUBGRAPH_TLS_KEY === undefined))
     mistakes.push('SUBGRAPH_TLS_CERT and SUBGRAPH_TLS_KEY are needed together; one came');
+  const ports = ['PORT', 'METRICS_PORT', 'ENTITY_CACHE_PORT'] as const;
+  for (const [index, name] of ports.entries()) {
+    const other = values[name] ? ports.slice(0, index).find((before) => values[before] === values[name]) : undefined;
+    if (other !== undefined)
+      mistakes.push(
+        `${name} takes another port than ${other}, for each is listened on by itself; both are ${values[name]}`,
+      );
+  }
   if (values.EXPLAIN === 'token' && values.EXPLAIN_TOKEN === undefined)
     mistakes.push('EXPLAIN_TOKEN is needed with EXPLAIN=token: whoever says it is told how requests are answered');
   if (values.HEADERS_TIMEOUT_MS > values.ARRIVAL_TIMEOUT_MS)

@@ -119,6 +119,12 @@ describe('the gateway’s settings', () => {
       { ...base, HEADERS_TIMEOUT_MS: '20000' },
       'ARRIVAL_TIMEOUT_MS takes at least HEADERS_TIMEOUT_MS (20000)',
     ],
+    [
+      'one port for two things',
+      { ...base, METRICS_PORT: '4000' },
+      'METRICS_PORT takes another port than PORT, for each is listened on by itself; both are 4000',
+    ],
+    ['a level that no log has', { ...base, LOG_LEVEL: 'verbose' }, 'LOG_LEVEL takes one of trace, debug, info, '],
     ['a limit beyond its range', { ...base, LIMIT_DEPTH: '1000' }, 'LIMIT_DEPTH takes a whole number, 1 to 100'],
   ])('refuse %s, and say what to do', (_name, env, says) => {
     expect(() => readGatewayConfig(env)).toThrow(SettingsError);

@@ -15,7 +15,7 @@ import {
   type Values,
 } from '#libs/settings';
 import { TOKEN_ALGORITHMS } from '#libs/identity';
-import { tracingSettings } from '#libs/telemetry';
+import { logSettings, tracingSettings } from '#libs/telemetry';
 import { ANSWERS_BYTES } from './cache/whole-answers.js';
 import { servicesOf } from './config-addresses.js';
 import { mistakesIn } from './config-mistakes.js';
@@ -61,7 +61,7 @@ export const gatewaySettings = {
     why: 'How often the supergraph is looked at again.',
   }),
   WORKERS: workers({
-    why: 'Processes that share the port in npm run gateway; auto: one for each core. All serve the same supergraph at any time, and CONNECTIONS_MAX is theirs together.',
+    why: 'Processes that share the port in npm run gateway (npm start is one, whatever this says); auto: one for each core. All serve the same supergraph at any time, and CONNECTIONS_MAX is theirs together.',
   }),
   ENGINE: choice(['tributary', 'apollo'], {
     default: 'tributary',
@@ -242,6 +242,7 @@ export const gatewaySettings = {
   METRICS_TOKEN: secret({
     why: 'What Prometheus has to send (Authorization: Bearer …); absent: whoever reaches the port may look.',
   }),
+  ...logSettings,
   ...tracingSettings,
   OVERLOAD_MS: whole({
     min: 0,
@@ -317,7 +318,7 @@ export const gatewaySettings = {
   }),
   SAFELIST: choice(['on', 'off'], {
     default: 'off',
-    why: 'on: nothing runs but the documents of PERSISTED_DOCUMENTS, by id or word for word.',
+    why: 'on: nothing runs but the documents of PERSISTED_DOCUMENTS, by id or word for word; white space before and behind the text is forgiven.',
   }),
   ANSWER_BYTES: whole({
     min: 1_024,
@@ -475,15 +476,22 @@ export interface GatewayConfig extends GatewaySettings {
   readonly addressOf: AddressOf;
   /** The SUBGRAPH_URL_<NAME> that were given. */
   readonly addressVariables: readonly string[];
+  /** The ASSERTION_SECRET_<NAME> that were given. */
+  readonly secretVariables: readonly string[];
   /** From SUBGRAPH_HOSTS. What SUBGRAPHS says is said by an operator, as SUBGRAPH_URL_<NAME> is. */
   readonly mayAsk: HostRule;
   /** From ASSERTION_SECRET_<NAME>; undefined when there is none. */
   readonly secretOf: (subgraph: string) => string | undefined;
 }
 
-export function readGatewayConfig(env: Environment): GatewayConfig {
-  const values = readSettings(gatewaySettings, env, (given) => mistakesIn(given, env));
+/** `more`: finds other mistakes, as those in files (`mistakesInFiles`), which are told with the settings' own. */
+export function readGatewayConfig(
+  env: Environment,
+  more: (values: GatewaySettings) => readonly string[] = () => [],
+): GatewayConfig {
+  const values = readSettings(gatewaySettings, env, (read) => [...mistakesIn(read, env), ...more(read)]);
   const lower = (list: readonly string[]) => Object.freeze(list.map((name) => name.toLowerCase()));
+  const given = (family: string) => Object.keys(env).filter((name) => name.startsWith(family) && env[name]);
   const own = isOwn(values);
   const forward = lower(values.FORWARD_HEADERS);
   const forwardBack = lower(values.FORWARD_RESPONSE_HEADERS);
@@ -517,7 +525,8 @@ export function readGatewayConfig(env: Environment): GatewayConfig {
     },
     services: servicesOf(values.SUBGRAPHS ?? ''),
     addressOf: (subgraph: string) => env[variableOf(subgraph)] || undefined,
-    addressVariables: Object.keys(env).filter((name) => name.startsWith('SUBGRAPH_URL_') && env[name]),
+    addressVariables: given('SUBGRAPH_URL_'),
+    secretVariables: given('ASSERTION_SECRET_'),
     mayAsk:
       values.SUBGRAPHS !== undefined && values.SUBGRAPH_HOSTS === undefined
         ? () => true

@@ -82,7 +82,12 @@ describe('GraphQL over HTTP', () => {
     await typo.ready();
     await typo.refresh();
     await typo.close();
-    const names = { unknown: ['SUBGRAPH_URL_PEOPEL'], known: ['SUBGRAPH_URL_PEOPLE', 'SUBGRAPH_URL_POSTS'] };
+    const variable = { variable: 'SUBGRAPH_URL_PEOPEL', meant: 'SUBGRAPH_URL_PEOPLE' };
+    const names = {
+      ...variable,
+      unknown: ['SUBGRAPH_URL_PEOPEL'],
+      known: ['SUBGRAPH_URL_PEOPLE', 'SUBGRAPH_URL_POSTS'],
+    };
     expect(said).toEqual([names]);
     // The control: spelt right it is used, and nothing is said.
     const right = await started({ SUBGRAPH_URL_PEOPLE: tiny.people.url });

@@ -1,6 +1,8 @@
 import type { Dispatcher } from 'undici';
 import { AssertionSigner, TokenVerifier, type EndedSessions } from '#libs/identity';
+import { SettingsError } from '#libs/settings';
 import { steadyClock, systemClock, type Clock, type Logger } from '#libs/telemetry';
+import { tlsMistakes } from './config-files.js';
 import { secretVariableOf, type GatewayConfig } from './config.js';
 import { TlsFiles } from './fetch/tls-files.js';
 import { fetchWith } from './fetch/tls.js';
@@ -83,8 +85,10 @@ export function endedOf(
 /** The subgraph that knows who is logged in. */
 const USERS = 'users';
 
-/** Who the gateway is to subgraphs by a certificate, and whom it believes to be one. */
+/** Who the gateway is to subgraphs by a certificate, and whom it believes to be one. Throws a SettingsError where the files are wrong. */
 export function tlsOf(config: GatewayConfig, logger: Logger, lookMs?: number): TlsFiles {
+  const mistakes = tlsMistakes(config);
+  if (mistakes.length > 0) throw new SettingsError(mistakes);
   const paths = { ca: config.SUBGRAPH_TLS_CA, cert: config.SUBGRAPH_TLS_CERT, key: config.SUBGRAPH_TLS_KEY };
   return new TlsFiles(paths, { logger, ...(lookMs === undefined ? {} : { lookMs }) });
 }

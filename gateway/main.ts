@@ -3,15 +3,19 @@ import cluster from 'node:cluster';
 import { CLOSE_MS, endOnSignals, whyNotListening } from '#libs/lifecycle';
 import { SettingsError } from '#libs/settings';
 import { createLogger } from '#libs/telemetry';
+import { mistakesInFiles } from './config-files.js';
 import { readGatewayConfig, type GatewayConfig } from './config.js';
 import { startGateway } from './start.js';
 import { startWorkers, WorkersError } from './workers/primary.js';
 import { runWorker } from './workers/worker.js';
 import { SupergraphError } from './supergraph/supergraph.js';
+import { tellUnheeded } from './unheeded.js';
 
 const logger = createLogger('gateway');
 try {
-  const config = readGatewayConfig(process.env);
+  // First: where something is missing it may be there under another name.
+  if (!cluster.isWorker) tellUnheeded(process.env, logger);
+  const config = readGatewayConfig(process.env, mistakesInFiles);
   if (cluster.isWorker) await runWorker(config, logger);
   else await run(config);
 } catch (error) {

@@ -39,6 +39,7 @@ import { Reachable } from './supergraph/reachable.js';
 import { ServedSupergraph, type Serving } from './supergraph/served.js';
 import type { SupergraphSource } from './supergraph/source.js';
 import { sourceOf } from './supergraph-source.js';
+import { tellingStrangers } from './unheeded.js';
 
 /** Everything but the port. */
 export interface OpenedGateway {
@@ -170,6 +171,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       'Entities are kept, none for longer than this after its service was asked, even where a drop is lost',
     );
   const reachable = new Reachable({ client, logger, clock: steady });
+  const tellStrangers = tellingStrangers(config, logger);
   const build = servingBuilder(config, {
     client,
     logger,
@@ -177,6 +179,8 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     entities,
     reachable,
     current: () => served.current,
+    // Of several processes the one that reads it says so.
+    built: parts.source ? undefined : ({ subgraphs }) => tellStrangers(subgraphs.keys()),
   });
   const served = new ServedSupergraph({
     source: parts.source ?? sourceOf(config, identity, logger, dispatcher),

@@ -76,6 +76,31 @@ describe('a client that takes its time', () => {
   });
 });
 
+it('headers that are too large, or too slow, are told how large and slow they may be', async () => {
+  const answered = async (error: Error & { code: string }): Promise<string> => {
+    const limits = { ...NODE_LIMITS, headerBytes: 2_048, headersTimeoutMs: 1_500 };
+    const made = await started({ ...serverOptions(limits) }, (_, socket) =>
+      answerBrokenRequest(error, socket, () => 'r3', limits),
+    );
+    const socket = connect((made.address() as AddressInfo).port, '127.0.0.1');
+    socket.write(`GET / HTTP/1.1\r\nhost: x\r\nlong: ${'x'.repeat(4_096)}\r\n\r\n`);
+    const text = await new Promise<string>((resolve) => {
+      let all = '';
+      socket.setEncoding('utf8').on('data', (chunk: string) => (all += chunk));
+      socket.on('error', () => {}).once('close', () => resolve(all));
+    });
+    await ended(made);
+    return text;
+  };
+  const of = (code: string) => answered(Object.assign(new Error(code), { code }));
+  expect(await of('HPE_HEADER_OVERFLOW')).toMatch(
+    /^HTTP\/1\.1 431 [^]*"The headers are too large: with the address they have to be shorter than 2048 bytes\."/,
+  );
+  expect(await of('ERR_HTTP_REQUEST_TIMEOUT')).toMatch(
+    /^HTTP\/1\.1 408 [^]*its headers may take 1\.5 s, the whole of it 15 s\./,
+  );
+});
+
 describe('a client that heeds no goodbye', () => {
   /** Three that say nothing, read, and never end their half. */
   function held(made: Server): { port: number; told: () => number; open: () => Promise<number>; end: () => void } {

@@ -60,9 +60,15 @@ export function limitServer(
   return limitConnections(server, connectionsMax, { refusal, rejected });
 }
 
-const ANSWERS: Record<string, { status: string; message: string }> = {
-  HPE_HEADER_OVERFLOW: { status: '431 Request Header Fields Too Large', message: 'The headers are too large.' },
-  ERR_HTTP_REQUEST_TIMEOUT: { status: '408 Request Timeout', message: 'The request took too long to arrive.' },
+const ANSWERS: Record<string, (limits: NodeLimits) => { status: string; message: string }> = {
+  HPE_HEADER_OVERFLOW: ({ headerBytes }) => ({
+    status: '431 Request Header Fields Too Large',
+    message: `The headers are too large: with the address they have to be shorter than ${headerBytes} bytes.`,
+  }),
+  ERR_HTTP_REQUEST_TIMEOUT: ({ headersTimeoutMs, arrivalTimeoutMs }) => ({
+    status: '408 Request Timeout',
+    message: `The request took too long to arrive: its headers may take ${headersTimeoutMs / 1_000} s, the whole of it ${arrivalTimeoutMs / 1_000} s.`,
+  }),
 };
 
 /** So long a client has to read why its connection ends. */
@@ -72,9 +78,14 @@ const LET_GO_MS = 1_000;
  * What is not even HTTP gets the same JSON as everything else, and the connection ends: also for a client that does not end its half of
  * it. Node has looked at it for the last time when it told us, and it would keep a place of `connectionsMax` for as long as that likes.
  */
-export function answerBrokenRequest(error: Error & { code?: string }, socket: Socket, newId: () => string): void {
+export function answerBrokenRequest(
+  error: Error & { code?: string },
+  socket: Socket,
+  newId: () => string,
+  limits: NodeLimits = NODE_LIMITS,
+): void {
   if (socket.destroyed || !socket.writable) return void socket.destroy();
-  const { status, message } = ANSWERS[error.code ?? ''] ?? {
+  const { status, message } = ANSWERS[error.code ?? '']?.(limits) ?? {
     status: '400 Bad Request',
     message: 'This is no HTTP/1.1 request.',
   };

@@ -56,16 +56,22 @@ async function ask(body: object): Promise<[status: number, said: unknown]> {
 const apollo = (text: string, version = 1) => ({ extensions: { persistedQuery: { version, sha256Hash: hash(text) } } });
 
 describe('a registered document', () => {
-  it.each([
+  it.each<[string, object, string?]>([
     ['by documentId', { documentId: hash(ME) }],
     ['by documentId with its algorithm', { documentId: `sha256:${hash(ME)}` }],
     ['as Apollo’s clients say it', apollo(ME)],
     ['by id with its text beside', { documentId: hash(ME), query: ME }],
     ['by its text', { query: ME }],
     ['by its text with an id that is not known', { ...apollo('{me{id }}'), query: ME }],
-  ])('runs %s', async (_how, body) => {
-    await start({ safelist: true });
+    ['by its text with a new line at its end', { query: `${ME}\n` }],
+    ['by its text as it stands in a template literal', { query: `\n    ${ME}\r\n  ` }],
+    ['by id with its text and a new line beside', { documentId: hash(ME), query: `${ME}\n` }],
+    ['by its text that was registered with a new line', { query: '{me{id}}' }, manifest(`${ME}\n`)],
+  ])('runs %s', async (_how, body, content = manifest(ME, TOO_DEEP)) => {
+    await start({ safelist: true, content });
     expect(await ask(body)).toEqual([200, { me: { id: '1' } }]);
+    // What runs is what was registered, and nothing that came: so it is known wherever texts are.
+    for (const { operation } of tiny!.executed) expect(documents!.has(operation.query)).toBe(true);
   });
 
   it('is held to the limits like any other', async () => {
@@ -104,7 +110,8 @@ describe('what is not registered', () => {
     documents!.close();
     await tiny!.close();
     await start({ safelist: true });
-    for (const query of ['{ me { id } }', 'query __schema {me{id}}', `${ME} `, '{__typename}'])
+    const within = ['{ me { id } }', '{me{id }}', '{me\n{id}}', `${ME}#`, `${ME}{__typename}`, `,${ME}`];
+    for (const query of [...within, 'query __schema {me{id}}', '{__typename}'])
       expect([query, ...(await ask({ query }))]).toEqual([query, 403, 'FORBIDDEN']);
     expect(await ask({ query: '{ me { id } }', ...apollo('{ me { id } }') })).toEqual([403, 'FORBIDDEN']);
     expect(tiny!.executed).toEqual([]);

@@ -1,11 +1,11 @@
 import { readFileSync, statSync } from 'node:fs';
-import { SettingsError } from '#libs/settings';
+import { SettingsError, whyUnread } from '#libs/settings';
 import type { Logger } from '#libs/telemetry';
 import { markOf } from '../file-mark.js';
 import type { GraphqlRequest } from './read-request.js';
 import { Refusal } from './refusal.js';
 
-/** Text of the document that a request means; throws a Refusal when it means none that may run. */
+/** Text of the document that a request means, as it was registered where it was; throws a Refusal when it means none that may run. */
 export type DocumentText = (asked: GraphqlRequest) => string;
 
 /** Without PERSISTED_DOCUMENTS a request carries its text. */
@@ -37,6 +37,8 @@ export class PersistedDocuments {
   #logger: Logger;
   #byId = new Map<string, string>();
   #texts = new Set<string>();
+  /** Without the white space around them. */
+  #byCore = new Map<string, string>();
   #mark = '';
   #trouble: string | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -48,10 +50,7 @@ export class PersistedDocuments {
     try {
       this.#take();
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      throw new SettingsError([
-        `PERSISTED_DOCUMENTS has to be a file that \`npm run documents\` wrote; came ${file}: ${why}`,
-      ]);
+      throw new SettingsError([noManifest(file, error)]);
     }
     this.#timer = setInterval(() => this.#look(), rules.lookMs ?? LOOK_MS).unref();
   }
@@ -65,7 +64,7 @@ export class PersistedDocuments {
           'extensions.persistedQuery has to be {"version":1,"sha256Hash":"…"}; this is something else.',
         );
       const text = this.#byId.get(documentId.id);
-      if (text !== undefined && query !== undefined && query !== text)
+      if (text !== undefined && query !== undefined && query !== text && query.trim() !== text.trim())
         throw Refusal.of(
           'BAD_REQUEST',
           'query is not the document that is registered under this id; send one of them.',
@@ -79,10 +78,20 @@ export class PersistedDocuments {
         );
     }
     if (query === undefined) throw noDocument();
-    if (this.#safelist && !this.#texts.has(query))
+    const text = this.#registered(query);
+    if (this.#safelist && text === undefined)
       throw Refusal.of('FORBIDDEN', 'Only documents that were registered may run here; this one was not.');
-    return query;
+    return text ?? query;
   };
+
+  /**
+   * The registered document that this text is, but for white space around it: an editor ends a file by a new line, a client that sends it
+   * may not, and a template literal has two more. It is the registered text that runs. Nothing else is forgiven: what a document is to anybody who
+   * reads it loosely would have to be read here before any limit holds.
+   */
+  #registered(query: string): string | undefined {
+    return this.#texts.has(query) ? query : this.#byCore.get(query.trim());
+  }
 
   readonly has = (text: string): boolean => this.#texts.has(text);
 
@@ -123,12 +132,29 @@ export class PersistedDocuments {
       this.#mark = mark;
       this.#byId = readManifest(text);
       this.#texts = new Set(this.#byId.values());
+      this.#byCore = new Map([...this.#texts].map((registered) => [registered.trim(), registered]));
       return true;
     }
     // Also when it is wrong: that is found out once, not at every look.
     this.#mark = before;
     return false;
   }
+}
+
+/** Why a gateway cannot start with this file; undefined: it can. */
+export function whyNoManifest(file: string): string | undefined {
+  try {
+    readManifest(readFileSync(file, 'utf8'));
+    return undefined;
+  } catch (error) {
+    return noManifest(file, error);
+  }
+}
+
+function noManifest(file: string, error: unknown): string {
+  const isUnread = (error as NodeJS.ErrnoException).syscall !== undefined;
+  const why = isUnread ? `, ${whyUnread(error)}` : `: ${(error as Error).message}`;
+  return `PERSISTED_DOCUMENTS has to be a file that \`npm run documents\` wrote; came ${file}${why}`;
 }
 
 /** Either format → id to text. Ids are without the prefix `sha256:`. */

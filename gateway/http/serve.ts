@@ -92,7 +92,7 @@ export async function serve(parts: {
     serverFactory: (handler: RequestListener) => createServer(serverOptions(limits), graphqlFirst(handler)),
     exposeHeadRoutes: false,
     forceCloseConnections: 'idle',
-    clientErrorHandler: (error, socket) => answerBrokenRequest(error, socket, newId),
+    clientErrorHandler: (error, socket) => answerBrokenRequest(error, socket, newId, limits),
     frameworkErrors: (_error: Error, request: FastifyRequest, reply: FastifyReply) => {
       reply.hijack();
       nothing(request.raw, reply.raw, UNREADABLE);

@@ -21,4 +21,4 @@ async function answer({ sdl, query, labels, percent }) {
 // Whoever asks has ended. Leaving the usual way would wait for a planning that is under way.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 // A signal to the whole group is for the gateway, which still answers for a while.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP']) process.on(signal, () => {});

@@ -6,6 +6,7 @@ import type { Readiness } from '../http/health.controller.js';
 import type { SupergraphSource } from '../supergraph/source.js';
 import { readSupergraph } from '../supergraph/supergraph.js';
 import { openSource } from '../supergraph-source.js';
+import { tellingStrangers } from '../unheeded.js';
 import type { ToPrimary, ToWorker } from './messages.js';
 
 export interface RunningWorkers {
@@ -61,6 +62,7 @@ class Workers {
   readonly #config: GatewayConfig;
   readonly #logger: Logger;
   readonly #source: SupergraphSource;
+  readonly #tellStrangers: (subgraphs: Iterable<string>) => void;
   readonly #members = new Set<Member>();
   readonly #ending = new AbortController();
   /** What all serve. */
@@ -84,6 +86,7 @@ class Workers {
     this.#config = config;
     this.#logger = logger;
     this.#source = openSource(config, logger);
+    this.#tellStrangers = tellingStrangers(config, logger);
     // Not round robin: a connection that this process hands to a worker just as that is killed stays open and unanswered for
     // ever (seen with one of 24 clients in workers.test.ts). Here the workers take connections from the kernel themselves.
     cluster.schedulingPolicy = cluster.SCHED_NONE;
@@ -240,7 +243,8 @@ class Workers {
       const sdl = (read = await this.#newest(signal));
       this.#again = undefined;
       if (sdl !== undefined) {
-        readSupergraph(sdl, this.#config.addressOf, this.#config.mayAsk);
+        const { subgraphs } = readSupergraph(sdl, this.#config.addressOf, this.#config.mayAsk);
+        this.#tellStrangers(subgraphs.keys());
         await this.#inTurn(() => this.#switch(sdl));
         this.#trouble = this.#refused = '';
       } else if (this.#trouble !== this.#refused) {

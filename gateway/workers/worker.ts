@@ -1,4 +1,4 @@
-import { CLOSE_MS, endOnError } from '#libs/lifecycle';
+import { CLOSE_MS, endOnError, onEndingSignal } from '#libs/lifecycle';
 import type { Logger } from '#libs/telemetry';
 import type { GatewayConfig } from '../config.js';
 import type { Readiness } from '../http/health.controller.js';
@@ -111,7 +111,7 @@ export async function runWorker(config: GatewayConfig, logger: Logger): Promise<
         close();
     }
   });
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, leave);
+  onEndingSignal(leave, logger);
   endOnError(
     () => {
       leave();

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { rm } from 'node:fs/promises';
-import { startChild, type Child } from '../../test/deploy/child.js';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { runs, startChild, type Child } from '../../test/deploy/child.js';
 import { compileLibraries } from '../../test/faults/compiled.js';
 
 /** Real programs and real signals: each says when it began to close and when it has. */
@@ -14,7 +16,7 @@ afterAll(async () => {
   await rm(compiled, { recursive: true, force: true });
 });
 
-async function program(name: string, ends: string, closes: string): Promise<Child> {
+async function program(name: string, ends: string, closes: string, before: readonly string[] = []): Promise<Child> {
   const code = `
     import { endOnSignals } from '#libs/lifecycle';
     const running = setInterval(() => {}, 1_000);
@@ -26,8 +28,8 @@ async function program(name: string, ends: string, closes: string): Promise<Chil
     };
     ${ends}
     console.log('runs');`;
-  const command = [process.execPath, '--input-type=module', '-e', code] as const;
-  const child = await startChild(name, [...command], { cwd: compiled, env: { PATH: process.env['PATH'] } });
+  const [first, ...rest] = [...before, process.execPath, '--input-type=module', '-e', code];
+  const child = await startChild(name, [first!, ...rest], { cwd: compiled, env: { PATH: process.env['PATH'] } });
   children.push(child);
   await child.said('runs');
   return child;
@@ -47,6 +49,74 @@ it('Ctrl+C under npm is two signals, and still a clean end (control: a handler f
   };
   expect(await twice(OURS, SLOWLY)).toEqual([0, 'runs\nclosing\nclosed\n']);
   expect(await twice(`process.once('SIGINT', close);`, NEVER)).toEqual([130, 'runs\nclosing\n']);
+});
+
+it('Ctrl+\\ (SIGQUIT) is a clean end too; control: by itself Node ends by it as by a crash', async () => {
+  const ours = await program('quit', OURS, SLOWLY);
+  expect([await ours.end('SIGQUIT'), ours.output()]).toEqual([0, 'runs\nclosing\nclosed\n']);
+  expect(await (await program('left', '', SLOWLY)).end('SIGQUIT')).toBe(131);
+});
+
+const LOGS = `endOnSignals(close, { info: (_, message) => console.log(message), error: console.log });`;
+
+it('SIGHUP ends nothing that has no terminal, under nohup neither; control: Node takes back what nohup says', async () => {
+  for (const before of [[], ['nohup']]) {
+    const ours = await program('service', LOGS, SLOWLY, before);
+    process.kill(ours.pid, 'SIGHUP');
+    await ours.said('so it goes on');
+    expect([await ours.end('SIGTERM'), ours.output()]).toEqual([0, expect.stringContaining('closing\nclosed\n')]);
+  }
+  expect(await (await program('left', '', SLOWLY, ['nohup'])).end('SIGHUP')).toBe(129);
+});
+
+// What is Linux' alone here is how script(1) is called.
+const onLinux = process.platform === 'linux' ? it : it.skip;
+onLinux('a terminal that is gone is a clean end; control: by itself Node closes nothing', async () => {
+  const ended = async (ends: string): Promise<string> => {
+    const folder = await mkdtemp(join(tmpdir(), 'terminal-'));
+    try {
+      const said = join(folder, 'said');
+      const file = join(compiled, `terminal-${ends.length}.mjs`);
+      await writeFile(
+        file,
+        `import { appendFileSync } from 'node:fs';
+        import { endOnSignals } from '#libs/lifecycle';
+        const say = (text) => appendFileSync(${JSON.stringify(said)}, text);
+        process.on('exit', (code) => say('ended ' + code));
+        const running = setInterval(() => {}, 1_000);
+        const close = async () => {
+          say('closing ');
+          // As npm start does, to nobody.
+          process.stderr.write('Stopped.');
+          await new Promise((resolve) => setTimeout(resolve, 100));
+          clearInterval(running);
+          say('closed ');
+        };
+        ${ends}
+        console.log('runs as ' + process.pid + '.');`,
+      );
+      const command = ['script', '-qefc', `exec '${process.execPath}' '${file}'`, '/dev/null'] as const;
+      const terminal = await startChild('terminal', [...command], {
+        cwd: compiled,
+        env: { PATH: process.env['PATH'] },
+      });
+      children.push(terminal);
+      await terminal.said(/runs as \d+\./);
+      const pid = Number(/runs as (\d+)\./.exec(terminal.output())![1]);
+      // Its other end is script's, and it is gone with it.
+      process.kill(terminal.pid, 'SIGKILL');
+      for (const deadline = Date.now() + 20_000; runs(pid) && Date.now() < deadline;)
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      const left = runs(pid);
+      if (left) process.kill(pid, 'SIGKILL');
+      expect(left).toBe(false);
+      return await readFile(said, 'utf8').catch(() => '');
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  };
+  expect(await ended(OURS)).toBe('closing closed ended 0');
+  expect(await ended('')).toBe('');
 });
 
 it('who does not wait any longer sends another one', async () => {

@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import { isatty } from 'node:tty';
 import type { Logger } from '#libs/telemetry';
 
 /** Signals that come within it are one wish: Ctrl+C reaches a program that npm has started from the terminal and from npm. */
@@ -8,8 +9,8 @@ export const CLOSE_MS = 15_000;
 const SAID_MAX = 10;
 
 /**
- * At SIGTERM or SIGINT the program closes, then ends by itself (exit code 0, or 1 when closing failed). A later signal, from
- * somebody who waits no longer, ends it at once with 128 + its number. At an error that nobody has caught it closes too.
+ * At SIGTERM, SIGINT or SIGQUIT, or when its terminal is gone, the program closes, then ends by itself (exit code 0, or 1 when closing
+ * failed). A later signal, from somebody who waits no longer, ends it at once with 128 + its number. At an error that nobody has caught it closes too.
  */
 export function endOnSignals(close: () => Promise<void>, logger: Logger, closeMs = CLOSE_MS): void {
   let since: number | undefined;
@@ -22,13 +23,29 @@ export function endOnSignals(close: () => Promise<void>, logger: Logger, closeMs
       process.exit(1);
     }
   };
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      if (since === undefined) void end();
-      else if (performance.now() - since > SAME_MS) process.exit(128 + constants.signals[signal]);
-    });
-  }
+  onEndingSignal((signal) => {
+    if (since === undefined) void end();
+    else if (performance.now() - since > SAME_MS) process.exit(128 + constants.signals[signal]);
+  }, logger);
   endOnError(() => (since === undefined ? end() : undefined), logger, closeMs);
+}
+
+/**
+ * `ends` is told of each signal by which somebody wants the program to end: also of SIGQUIT, by which Node would end as if it had crashed, and of
+ * SIGHUP where there is a terminal, which is gone then. Where there is none (`nohup`, a service) SIGHUP ends nothing. `nohup` says so by
+ * ignoring it, which Node takes back before our first line is run, and no longer shows (SigIgn in /proc/self/status): with nothing done here
+ * the program would end by it at once, half of what it does undone. What is read anew by SIGHUP elsewhere is looked at here anyway.
+ */
+export function onEndingSignal(ends: (signal: NodeJS.Signals) => void, logger: Pick<Logger, 'info'>): void {
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) process.on(signal, () => ends(signal));
+  // Of a terminal that is gone nobody can tell any more that it was one.
+  const hasTerminal = [0, 1, 2].some((stream) => isatty(stream));
+  process.on('SIGHUP', () => {
+    if (!hasTerminal) return logger.info({}, 'SIGHUP came; there is no terminal that it could be about, so it goes on');
+    // What is said from now on nobody reads, which is no error.
+    for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+    ends('SIGHUP');
+  });
 }
 
 /**

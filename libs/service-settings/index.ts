@@ -1,1 +1,1 @@
-export { missingSecrets, serviceSettings, type ServiceConfig } from './service-settings.js';
+export { missingSecrets, serviceHeeds, serviceSettings, type ServiceConfig } from './service-settings.js';

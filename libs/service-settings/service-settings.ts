@@ -1,7 +1,18 @@
 import { KEEP_HOURS } from '#libs/idempotency';
 import { KEEP_DAYS, LEASE_MS } from '#libs/outbox';
-import { address, choice, port, secret, text, whole, type Values } from '#libs/settings';
-import { tracingSettings } from '#libs/telemetry';
+import {
+  address,
+  choice,
+  port,
+  secret,
+  text,
+  whole,
+  type Environment,
+  type Heeded,
+  type Settings,
+  type Values,
+} from '#libs/settings';
+import { logSettings, tracingSettings } from '#libs/telemetry';
 
 /** The settings that every subgraph has; each adds its own. */
 export function serviceSettings(standardPort: number) {
@@ -34,6 +45,7 @@ export function serviceSettings(standardPort: number) {
     METRICS_TOKEN: secret({
       why: 'What Prometheus has to send (Authorization: Bearer …); absent: whoever reaches the port may look.',
     }),
+    ...logSettings,
     ...tracingSettings,
     RELAY_POLL_MS: whole({
       min: 10,
@@ -104,4 +116,14 @@ export function missingSecrets(name: string, { DATABASE_URL, ASSERTION_SECRET }:
   return DATABASE_URL !== undefined && ASSERTION_SECRET === undefined
     ? [`ASSERTION_SECRET is required with DATABASE_URL: the secret that the gateway has for ${name}`]
     : [];
+}
+
+/** What a service takes from its environment when it runs alone. */
+export function serviceHeeds(name: string, settings: Settings, env: Environment) {
+  const why = `${name} alone takes DATABASE_URL, and without it is on an embedded database under DATA_DIR`;
+  return {
+    program: name,
+    names: Object.keys(settings),
+    instead: env['DATABASE_URL'] ? {} : { [`${name.toUpperCase()}_DATABASE_URL`]: why },
+  } satisfies Heeded;
 }

@@ -2,20 +2,20 @@ import { DatabaseNotOpened, lockDataDir } from '#libs/database';
 import { LISTENERS } from '#libs/events';
 import { CLOSE_MS, endOnSignals, HeapWatch } from '#libs/lifecycle';
 import { openStream } from '#libs/outbox';
-import type { ServiceConfig } from '#libs/service-settings';
-import { SettingsError, type Environment } from '#libs/settings';
+import { serviceHeeds, type ServiceConfig } from '#libs/service-settings';
+import { SettingsError, unheededIn, type Environment, type Settings } from '#libs/settings';
 import { createLogger } from '#libs/telemetry';
 import type { RunningSubgraph } from './running.js';
 import type { ServiceParts } from './start-service.js';
 
 /**
  * A subgraph as a program of its own: reads its settings, holds its DATA_DIR while its database is embedded, starts, and
- * stops clean at SIGTERM or SIGINT, after others had time to notice. Exit code 1 says why on standard error.
+ * stops clean at what `endOnSignals` hears, after others had time to notice. Exit code 1 says why on standard error.
  */
 export async function runProgram<C extends ServiceConfig>(
   name: string,
   env: Environment,
-  read: (env: Environment) => C,
+  { settings, read }: { readonly settings: Settings; readonly read: (env: Environment) => C },
   start: (config: C, parts: ServiceParts) => Promise<RunningSubgraph>,
 ): Promise<void> {
   const logger = createLogger(name);
@@ -24,6 +24,8 @@ export async function runProgram<C extends ServiceConfig>(
     for (const end of closers.splice(0).reverse()) await end();
   };
   try {
+    // First: where something is missing it may be there under another name.
+    for (const { says, ...fields } of unheededIn(env, serviceHeeds(name, settings, env))) logger.warn(fields, says);
     const config = read(env);
     if (config.DATABASE_URL === undefined) {
       const lock = await lockDataDir(config.DATA_DIR);

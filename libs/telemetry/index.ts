@@ -1,6 +1,7 @@
 export { steadyClock, systemClock, type Clock } from './clock.js';
 export { currentSpan, inSpan } from './current-span.js';
 export { readGauges, readyGauge, type Gauge, type Reading } from './gauge.js';
+export { logLevel, logSettings } from './log-settings.js';
 export { createLogger, silent, type Logger } from './logger.js';
 export { Metrics, type MetricsServer } from './metrics.js';
 export { nestLogger } from './nest-logger.js';

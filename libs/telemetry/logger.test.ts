@@ -23,6 +23,22 @@ function disk(space: number) {
 }
 
 describe('a log', () => {
+  it('is there with a LOG_LEVEL that no log has, so that the settings can say so; control: pino throws', () => {
+    const before = process.env['LOG_LEVEL'];
+    const lines: string[] = [];
+    process.env['LOG_LEVEL'] = 'verbose';
+    try {
+      const logger = createLogger('users', undefined, { write: (line) => lines.push(line) });
+      logger.debug({}, 'one');
+      logger.info({}, 'two');
+      expect(lines.map((line) => JSON.parse(line) as object)).toEqual([expect.objectContaining({ msg: 'two' })]);
+      expect(() => pino({ level: 'verbose' })).toThrow('must be included');
+    } finally {
+      if (before === undefined) delete process.env['LOG_LEVEL'];
+      else process.env['LOG_LEVEL'] = before;
+    }
+  });
+
   it('on a full disk loses lines and says so when there is space again', () => {
     const full = disk(100);
     const logger = createLogger('users', 'info', new LogLines('users', full.write));

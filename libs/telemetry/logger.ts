@@ -1,6 +1,7 @@
 import { pino, stdTimeFunctions } from 'pino';
 import { errorFields } from './error-fields.js';
 import { LogLines } from './log-lines.js';
+import { logLevel } from './log-settings.js';
 
 /** What our code needs of a logger; pino's fits. Fields first, then the sentence. */
 export interface Logger {
@@ -13,7 +14,7 @@ export interface Logger {
 /** One JSON line per entry on standard error, so standard output stays for what a command answers. */
 export function createLogger(
   program: string,
-  level: string = process.env['LOG_LEVEL'] ?? 'info',
+  level: string = logLevel('info'),
   lines: { write(line: string): void } = new LogLines(program),
 ): Logger {
   const serializers = { err: (error: unknown) => errorFields(error) };

@@ -113,3 +113,11 @@ describe('what a person takes', () => {
     expect(readPassword('short')).toBe('short');
   });
 });
+
+it('an e-mail address that is too long is told how long one may be, and is not repeated', () => {
+  const long = `${'a'.repeat(65)}@example.org`;
+  expect(() => cleanEmail(`${'a'.repeat(64)}@${'b'.repeat(255)}`)).not.toThrow();
+  for (const written of [long, `a@${'b'.repeat(256)}`, 'x'.repeat(1_000_000)])
+    expect(() => cleanEmail(written)).toThrow('of at most 64 characters before the @ and 255 behind it');
+  expect(() => cleanEmail(long)).not.toThrow('aaaa');
+});

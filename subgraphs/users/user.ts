@@ -47,7 +47,9 @@ export function cleanAvatarUrl(written: string): string {
 export function cleanEmail(written: string): string {
   const email = written.length > 320 ? '' : written.normalize('NFC');
   if (!/^[^\s@\p{C}]{1,64}@[^\s@\p{C}]{1,255}$/u.test(email))
-    throw badInput('email takes an address like name@example.org');
+    throw badInput(
+      'email takes an address like name@example.org, of at most 64 characters before the @ and 255 behind it',
+    );
   return email;
 }
 

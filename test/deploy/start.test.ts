@@ -5,6 +5,7 @@ import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { lockDataDir } from '#libs/database';
 import { sealingKeys } from '../sealer.js';
 import { plainEnvironment } from './environment.js';
 import { childrenOf, startChild, type Child } from './child.js';
@@ -31,8 +32,17 @@ describe('npm start', () => {
   });
 
   it('prints addresses, answers the profile page, stops clean; the next start has what was written', async () => {
-    const first = await start();
+    // One of them is nobody's, and two are for others than this one.
+    const first = await start({ COST_LIMT: '51234', SUBGRAPH_URL_NOPE: 'http://hunter2/', WORKERS: '2' });
     await first.said(READY);
+    for (const line of [
+      'COST_LIMT is no setting of npm start, and nothing heeds it; probably COST_LIMIT was meant (docs/settings.md)',
+      'WORKERS is not heeded by npm start: ',
+      'SUBGRAPH_URL_NOPE: The supergraph has no subgraph by this name, so its address is not used; ',
+    ])
+      expect(first.output()).toContain(`"msg":"${line}`);
+    expect(first.output().match(/^\{/gm)).toHaveLength(3);
+    expect(first.output()).not.toMatch(/hunter2|51234/);
     const urls = addresses(first.output());
     expect(Object.keys(urls)).toEqual(['playground', 'users', 'posts', 'followers']);
     expect(first.output()).toContain('alice, bob, carol, dan or eve; password tributary');
@@ -59,6 +69,8 @@ describe('npm start', () => {
     const second = await start();
     await second.said(READY);
     expect(second.output()).not.toContain('Seeded');
+    // Control: nothing is said of the environment that it is mostly started in.
+    expect(second.output()).not.toMatch(/^\{/m);
     const again = await ask(addresses(second.output())['playground']!, await example('profile-page'), {
       handle: 'alice',
     });
@@ -97,11 +109,13 @@ describe('npm start', () => {
     expect([await forced.ended(), forced.output()]).toEqual([0, expect.stringContaining('Seeded 10 people')]);
   }, 120_000);
 
-  it('says once that its port is taken, and lives on for nothing, its figures neither', async () => {
+  it('says once that its port is taken, and lives on for nothing, its figures neither, and has made nothing by then', async () => {
+    const untouched = join(dataDir, 'untouched');
     const taken = createServer();
     await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
     const { port } = taken.address() as AddressInfo;
     const child = await start({
+      DATA_DIR: untouched,
       PORT: String(port),
       METRICS_PORT: '0',
       ENTITY_CACHE: 'on',
@@ -112,6 +126,11 @@ describe('npm start', () => {
       1,
       expect.stringContaining(`Something else listens on port ${port} already; end it`),
     ]);
+    await expect(stat(untouched)).rejects.toMatchObject({ code: 'ENOENT' });
+    // Where there is a folder already, it is given back.
+    const again = await start({ PORT: String(port) });
+    expect([await again.ended(), again.output()]).toEqual([1, expect.stringContaining('Something else listens')]);
+    await (await lockDataDir(dataDir)).release();
     await new Promise((resolve) => taken.close(resolve));
   }, 120_000);
 
@@ -124,12 +143,15 @@ describe('npm start', () => {
   });
 
   it('names every mistake in the settings at once, and starts nothing', async () => {
-    const child = await start({ PORT: 'four thousand', CACHE: 'maybe' });
+    const child = await start({ PORT: 'four thousand', CACHE: 'maybe', REDIS_ULR: 'redis://hunter2' });
     expect(await child.ended()).toBe(1);
     const said = child.output();
     expect(said.match(/CACHE takes one of on, off; came "maybe"/g)).toHaveLength(1);
     expect(said).toContain('PORT takes a port, 0 to 65535 (0: any free one); came "four thousand"');
     expect(said).toContain('nothing was started');
+    // What is missing may be there under another name.
+    expect(said).toContain('probably REDIS_URL was meant');
+    expect(said).not.toContain('hunter2');
     expect(child.output()).not.toContain('    at ');
   }, 180_000);
 
@@ -143,6 +165,8 @@ describe('npm start', () => {
       ASSERTION_SECRET: 'short',
       SEED: 'yes',
       PORT: '65536',
+      PERSISTED_DOCUMENTS: join(untouched, 'documents.json'),
+      SUBGRAPH_TLS_CA: join(untouched, 'ca.pem'),
     });
     expect(await child.ended()).toBe(1);
     for (const name of [
@@ -153,6 +177,8 @@ describe('npm start', () => {
       'SIGNING_KEY',
       'SEALING_KEYS',
       'PORT',
+      'PERSISTED_DOCUMENTS',
+      'SUBGRAPH_TLS_CA',
     ])
       expect(child.output()).toMatch(new RegExp(`^ {2}${name} `, 'm'));
     expect(child.output()).not.toContain('ECONNREFUSED');

@@ -1,0 +1,44 @@
+import { expect, it } from '@jest/globals';
+import { silent, type Logger } from '#libs/telemetry';
+import { readGatewayConfig } from './config.js';
+import { tellingStrangers, tellUnheeded } from './unheeded.js';
+
+function heard(): { logger: Logger; said: string[] } {
+  const said: string[] = [];
+  const warn = (fields: object, message: string): number => said.push(`${message} ${JSON.stringify(fields)}`);
+  return { logger: { ...silent, warn } as Logger, said };
+}
+
+it('what is nearly a setting is a line of the log, by its name and not its value', () => {
+  const { logger, said } = heard();
+  tellUnheeded({ SUPERGRAPH: 'graph', COST_LIMT: 'hunter2', WORKERS: '2', PATH: '/bin' }, logger);
+  expect(said).toEqual([
+    'COST_LIMT is no setting of the gateway, and nothing heeds it; probably COST_LIMIT was meant (docs/settings.md) {"variable":"COST_LIMT","meant":"COST_LIMIT"}',
+  ]);
+});
+
+it('an address or a secret of no subgraph is said once, and not again with the next supergraph', () => {
+  const { logger, said } = heard();
+  const config = readGatewayConfig({
+    SUPERGRAPH: 'graph',
+    SUBGRAPH_URL_POSTS: 'http://posts/',
+    SUBGRAPH_URL_NOPE: 'http://hunter2/',
+    ASSERTION_SECRET_POST: 'hunter2'.repeat(5),
+  });
+  const tell = tellingStrangers(config, logger);
+  tell(['posts', 'my-users']);
+  expect(said).toEqual([
+    expect.stringMatching(
+      /^SUBGRAPH_URL_NOPE: The supergraph has no subgraph .*address is not used; there are SUBGRAPH_URL_POSTS, SUBGRAPH_URL_MY_USERS/,
+    ),
+    expect.stringMatching(
+      /^ASSERTION_SECRET_POST: The supergraph .*secret is not used; probably ASSERTION_SECRET_POSTS was meant/,
+    ),
+  ]);
+  expect(said.join()).not.toContain('hunter2');
+  tell(['posts', 'my-users']);
+  expect(said).toHaveLength(2);
+  // Gone from the graph, an address that was heeded is not any more.
+  tell(['my-users', 'nope']);
+  expect(said.slice(2)).toEqual([expect.stringMatching(/^SUBGRAPH_URL_POSTS: The supergraph has no/)]);
+});
