@@ -13,12 +13,12 @@ export class Begun {
    */
   readonly lot: number;
   readonly #isMutation: boolean;
-  readonly #begins: () => void;
+  readonly #begins: (waits: boolean) => void;
   readonly #at: Endpoint[] = [];
   #isTurnedAway = false;
 
-  /** `begins`: told when it is let in for the first time. */
-  constructor(isMutation: boolean, begins: () => void = () => {}, lot = Math.random()) {
+  /** `begins`: told when it is let in for the first time, and whether others wait there. */
+  constructor(isMutation: boolean, begins: (waits: boolean) => void = () => {}, lot = Math.random()) {
     this.#isMutation = isMutation;
     this.#begins = begins;
     this.lot = lot;
@@ -46,7 +46,7 @@ export class Begun {
   /** It has been let in there; true: for the first time. */
   add(endpoint: Endpoint): boolean {
     if (this.#at.includes(endpoint)) return false;
-    if (this.nothing) this.#begins();
+    if (this.nothing) this.#begins(endpoint.waiting > 0);
     this.#at.push(endpoint);
     return true;
   }

@@ -205,6 +205,45 @@ describe('an admission', () => {
     expect(admission.limit).toBeGreaterThan(75);
   });
 
+  it('takes as many as subgraphs have let in while it is busy with those whom they turn away; control: counted as done, it takes all', () => {
+    const limitWhere = (isTold: boolean) => {
+      const admission = new Admission({ lateMs: 1_000, max: 10_000 });
+      for (let nth = 0; nth < 40; nth += 1) {
+        const place = admission.place();
+        place.enter();
+        place.begun(false);
+      }
+      for (let look = 0; look < 10; look += 1) {
+        for (let nth = 0; nth < 300; nth += 1) {
+          const place = admission.place();
+          place.enter();
+          if (isTold) place.turnedAway();
+          place.leave();
+        }
+        admission.look(1, 100);
+      }
+      return admission.limit;
+    };
+    expect(limitWhere(true)).toBe(40 + 16);
+    expect(limitWhere(false)).toBeGreaterThanOrEqual(750);
+  });
+
+  it('gives on the turn of who waits for a subgraph in a line; control: who does not keeps it', async () => {
+    const begunBy = async (waits: boolean) => {
+      const admission = new Admission({ lateMs: 1_000, max: 10_000 });
+      const places = Array.from({ length: 129 }, () => admission.place());
+      const turns = places.map((place) => place.begin(0));
+      expect(turns.map((turn) => turn === undefined)).toEqual([...places.keys()].map((nth) => nth < 128));
+      let hasBegun = false;
+      void turns[128]!.then(() => (hasBegun = true));
+      places[0]!.begun(waits);
+      await Promise.resolve();
+      return hasBegun;
+    };
+    expect(await begunBy(true)).toBe(true);
+    expect(await begunBy(false)).toBe(false);
+  });
+
   it('is not moved by lateness of less than it may have', () => {
     const admission = new Admission({ lateMs: 100, max: 1_000 });
     admission.late(100);

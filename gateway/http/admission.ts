@@ -41,8 +41,8 @@ export interface Place {
   enter(): boolean;
   /** Settles when it is its turn to be run (running.ts); undefined: it is. `order`: who has less of it goes first. */
   begin(order: number): Promise<void> | undefined;
-  /** A subgraph has let it in. */
-  readonly begun: () => void;
+  /** A subgraph has let it in, and has it wait in a line: it holds nobody's turn meanwhile. */
+  readonly begun: (waits: boolean) => void;
   /** It has been turned away by the first subgraph that it would have asked. */
   turnedAway(): void;
   /** It was answered, or never will be. */
@@ -118,7 +118,8 @@ export class Admission {
     return {
       enter: () => (isInside = this.enter()),
       begin: (order) => (turn = this.running.begin(order)).ready,
-      begun: () => {
+      begun: (waits) => {
+        if (waits) turn?.end();
         if (isInside && !hasBegun) this.#begun += 1;
         hasBegun = isInside;
       },
