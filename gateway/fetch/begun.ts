@@ -7,11 +7,11 @@ import type { Target } from './upstream.js';
  */
 export class Begun {
   /**
-   * Drawn once, 0 to 1. Who has more of it is let in before who has less, wherever that is: where several subgraphs are crowded and each drew
+   * Drawn once, 0 to 1. Who has less of it is let in before who has more, wherever that is: where several subgraphs are crowded and each drew
    * for itself, a query that needs them all would be let in by all of them hardly ever (Zhou et al., "Overload Control for Scaling WeChat
    * Microservices", 2018: "subsequent overload").
    */
-  readonly lot: number;
+  readonly #lot: number;
   readonly #isMutation: boolean;
   readonly #begins: (waits: boolean) => void;
   readonly #at: Endpoint[] = [];
@@ -21,7 +21,12 @@ export class Begun {
   constructor(isMutation: boolean, begins: (waits: boolean) => void = () => {}, lot = Math.random()) {
     this.#isMutation = isMutation;
     this.#begins = begins;
-    this.lot = lot;
+    this.#lot = lot;
+  }
+
+  /** Who has been turned away somewhere will not be whole, and comes last everywhere else. */
+  get lot(): number {
+    return this.#isTurnedAway ? 1 : this.#lot;
   }
 
   get nothing(): boolean {

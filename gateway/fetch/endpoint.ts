@@ -13,6 +13,8 @@ export const WAITING_MAX = 50_000;
 /** Of how long calls hold their places, the weight of the last one; and of how many calls it is known how many requests they were of. */
 const RECENT = 1 / 32;
 const COUNTED = 1_024;
+/** Of how many come, so long ago counts a third as much. */
+const RATE_MS = 200;
 const KEEP_ALIVE_MS = 4_000;
 /** After so long one read looks whether it is back; it is told so again while it is not. */
 const AWAY_MS = 2_000;
@@ -44,6 +46,11 @@ export class Places {
 
   #meanMs = 0;
   #took = 0;
+  #comePerMs = 0;
+  #cameAt = 0;
+  /** When one that came found somebody waiting; the last one, and the first since one found nobody. */
+  #crowdedAt = Number.NEGATIVE_INFINITY;
+  #waitsSince = Number.POSITIVE_INFINITY;
   #calls = 0;
   #requests = 0;
 
@@ -67,19 +74,31 @@ export class Places {
     this.#meanMs += Math.max(RECENT, 1 / this.#took) * (ms - this.#meanMs);
   }
 
-  /** Does it take longer than this until all who wait are answered, and has whoever got a place last waited for it? */
-  isCrowded(ms: number): boolean {
-    return this.#backlogMs > ms && this.waitedMs >= ms / 10;
+  /** Somebody comes who has not asked here before. */
+  came(now: number): void {
+    this.#comePerMs = this.#comePerMs * Math.exp((this.#cameAt - now) / RATE_MS) + 1 / RATE_MS;
+    this.#cameAt = now;
+    if (this.line.waiting === 0) this.#waitsSince = Number.POSITIVE_INFINITY;
+    else {
+      this.#crowdedAt = now;
+      this.#waitsSince = Math.min(this.#waitsSince, now);
+    }
   }
 
   /**
-   * How long it takes, ms, until all who wait for one now have been answered whatever their requests ask here: calls that wait, times what a
-   * request asks here, times how long a call holds its place, by how many hold one at once. 0 before one was answered.
+   * Of those who come now, which share may be let in, 1 or more: all. As many as are answered meanwhile, by how many calls at once it bears, how long one takes and
+   * how many a request asks; half as many again while nobody waits, fewer the longer it takes until all who wait are answered, and nobody when that is
+   * three times `aimMs`. (The same two terms, how fast it is and how long the line, are those of PIE, RFC 8033.)
+   *
+   * By how many wait alone whoever comes would be let in by waves: calls that begin together end together, and while the line is empty for that moment
+   * what those who were let in before will ask later is not in it. Asked for ten times what four such services could, 44 % was left of it.
    */
-  get #backlogMs(): number {
+  share(aimMs: number, now: number): number {
     const { waiting, places } = this.line;
-    if (waiting === 0) return 0;
-    return (waiting * (this.#calls / Math.max(1, this.#requests)) * this.#meanMs) / places;
+    const isCrowded = waiting > 0 ? now - this.#waitsSince >= aimMs / 10 : now - this.#crowdedAt < 2 * this.#meanMs;
+    if (!isCrowded) return Infinity;
+    const requestMs = ((this.#calls / Math.max(1, this.#requests)) * this.#meanMs) / places;
+    return Math.max(0, 1.25 - (waiting * requestMs) / (4 * aimMs)) / (this.#comePerMs * requestMs);
   }
 
   /** Do those who wait for one wait longer than this, as far as the last who got one tells? */
@@ -220,8 +239,18 @@ export class Endpoint {
     if (isWrite) this.writing.asked(isFirst);
   }
 
-  isCrowded(isWrite: boolean, ms: number): boolean {
-    return this.places.isCrowded(ms) || (isWrite && this.writing.isCrowded(ms));
+  /** Somebody comes who has not asked here before. */
+  came(isWrite: boolean): void {
+    const now = this.#clock();
+    this.places.came(now);
+    if (isWrite) this.writing.came(now);
+  }
+
+  /** Which share of those who come now may be let in. */
+  share(isWrite: boolean, aimMs: number): number {
+    const now = this.#clock();
+    const share = this.places.share(aimMs, now);
+    return isWrite ? Math.min(share, this.writing.share(aimMs, now)) : share;
   }
 
   /** One of `places`, which began as that cohort, was too much. */

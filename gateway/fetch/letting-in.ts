@@ -3,12 +3,12 @@ import { NOT_TAKEN } from '../http/refusal.js';
 import type { Begun } from './begun.js';
 import type { Target, Upstream } from './upstream.js';
 
-/** Of the time after which calls are late, how long those who wait may take until somebody who has just come is turned away; half or one and a half times it, by lot. */
-const BACKLOG = 0.25;
+/** Of the time after which calls are late, how long those who wait should take. */
+const AIM = 0.05;
 
 /**
  * Where a call goes that is to go to `chosen`; undefined: its request is turned away. Who has begun here goes on. Who has not is turned away while
- * those who wait, with all that they will ask, are more than can be answered soon: at each address that could be asked instead.
+ * more come than can be answered: at each address that could be asked instead.
  */
 export function letIn(
   upstream: Upstream,
@@ -20,11 +20,12 @@ export function letIn(
   // Nobody's request: whether it is there at all is asked.
   if (begun === undefined || lateMs === 0 || begun.passes(upstream.targets)) return chosen;
   if (begun.isOver) return undefined;
-  const mostMs = BACKLOG * lateMs * (0.5 + begun.lot);
-  const isCrowded = ({ endpoint }: Target) => endpoint.isCrowded(isWrite, mostMs);
-  if (!isCrowded(chosen)) return chosen;
+  const aimMs = AIM * lateMs;
+  const letsIn = ({ endpoint }: Target) => begun.lot < endpoint.share(isWrite, aimMs);
+  chosen.endpoint.came(isWrite);
+  if (letsIn(chosen)) return chosen;
   return upstream.targets.find(
-    (target) => target.endpoint.breaker.allows && target.endpoint.away === undefined && !isCrowded(target),
+    (target) => target.endpoint.breaker.allows && target.endpoint.away === undefined && letsIn(target),
   );
 }
 

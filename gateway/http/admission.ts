@@ -72,6 +72,8 @@ export class Admission {
   #refusedAt = Number.NEGATIVE_INFINITY;
   #done = 0;
   #turnedAway = 0;
+  /** Of those that left before the last look. */
+  #areMostTurnedAway = false;
   /** Of those inside, whom a subgraph has let in. */
   #begun = 0;
   #donePerMs: number | undefined;
@@ -119,7 +121,7 @@ export class Admission {
       enter: () => (isInside = this.enter()),
       begin: (order) => (turn = this.running.begin(order)).ready,
       begun: (waits) => {
-        if (waits) turn?.end();
+        if (waits || this.#areMostTurnedAway) turn?.end();
         if (isInside && !hasBegun) this.#begun += 1;
         hasBegun = isInside;
       },
@@ -183,6 +185,7 @@ export class Admission {
     this.#donePerMs = this.#donePerMs === undefined ? done : this.#donePerMs + RECENT * (done - this.#donePerMs);
     const turnedAway = this.#turnedAway;
     this.#done = this.#turnedAway = 0;
+    this.#areMostTurnedAway = turnedAway > many;
     // Where some wait for their turn it does as much as it can, though it sleeps between two of them.
     const isBusy = utilization >= (this.running.waiting > 0 ? NEARLY_BUSY : BUSY);
     if (isBusy) this.#busyInAllMs += elapsedMs;
@@ -198,7 +201,7 @@ export class Admission {
     else if (this.#busyMs >= BUSY_MS) {
       const soon = this.#donePerMs * lateMs * (this.#busyInAllMs < YOUNG_MS ? YOUNG_SHARE : SHARE);
       // What keeps it busy are those whom a subgraph has no place for: it is not they who wait, and whoever has begun waits for no turn of ours.
-      const bearable = Math.min(max, turnedAway > many ? Math.max(soon, this.#begun + LEAST) : soon);
+      const bearable = Math.min(max, this.#areMostTurnedAway ? Math.max(soon, this.#begun + LEAST) : soon);
       this.#limit = Math.max(LEAST, bearable, isFlooded ? 0 : Math.min(this.#limit, this.#most) * BACK_OFF);
     } else if (heap === 'has room' && this.#most >= this.limit)
       this.#limit = Math.min(Math.max(LEAST, max), this.#limit * GROWTH + 1);

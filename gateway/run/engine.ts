@@ -215,7 +215,7 @@ export class TributaryEngine implements Engine {
       headersOf: (bytes) => subgraphs.headersOf?.(bytes),
       sendBehind: () => {
         const signal = AbortSignal.timeout(BEHIND_MS);
-        const begun = new Begun(false, undefined, 0);
+        const begun = new Begun(false, undefined, 1);
         const own = { ...context, signal, deadline: clock() + BEHIND_MS, responseHeaders: [], explain: false, begun };
         return this.#sender(own, undefined);
       },
