@@ -79,7 +79,7 @@ function writeFields(
   object: JsonObject,
   output: Output,
   introspected?: ReadonlyMap<string, string>,
-): typeof WRITTEN | typeof BROKEN {
+): ReturnType<Write> {
   for (let i = 0; i < fields.length; i += 1) {
     const field = fields[i]!;
     output.piece(field.text);
@@ -102,6 +102,8 @@ function writeFields(
       }
       const before = output.troubles.length;
       const result = field.write(value, output);
+      // Looked up only where a field takes its object with it, so what is whole pays nothing for it.
+      if (result !== WRITTEN && output.isGone(object, field.key, value, before)) return NULL;
       if (output.troubles.length !== before) output.below(before, field.clientKey);
       if (result !== WRITTEN) return BROKEN;
     } else if (field.kind === 'introspection') {

@@ -26,7 +26,8 @@ export function writeData(
   operation: NormalOperation,
   bytesMax: number,
 ): Written {
-  output.start(outcome.losses.length > 0, outcome.losses.length > 0 || outcome.errors.length > 0, bytesMax);
+  const failed = outcome.losses.length > 0;
+  output.start(failed, failed || outcome.errors.length > 0, bytesMax, outcome.gone);
   try {
     output.piece(START);
     projection.write(outcome.data, introspected, output);
@@ -37,6 +38,8 @@ export function writeData(
   } catch (error) {
     if (!(error instanceof AnswerTooLong)) throw error;
     return { body: NOTHING, errors: [error.at(rootKeyOf(operation))], more: 0 };
+  } finally {
+    output.gone = undefined;
   }
 }
 
