@@ -9,6 +9,7 @@ import { partSlice } from '../../subgraphs/followers/on/dissolve-follows.js';
 import { alice, bob, carol, dan, PASSWORD } from '../people.js';
 import type { Person, World } from '../world.js';
 import { act, cast, example, publish, refusals, told } from './cast.js';
+import { untoldBack } from './doors.contract.js';
 import { drift } from './drift.js';
 
 interface Shown {
@@ -162,6 +163,7 @@ export function deletion(world: () => World): void {
     expect(await halfDone(world())).toEqual([]);
     const logIn = await world().ask(await example('log-in'), { input: { handle: a.handle, password: PASSWORD } });
     expect(logIn.errors).toEqual([]);
+    expect(await untoldBack(world(), a, b)).toEqual([]);
     await publish(a, 'I am still here');
 
     // And now it works.
@@ -333,7 +335,7 @@ async function breakFollows(followers: Database, userId: string): Promise<() => 
 }
 
 /** From now on a service begins its steps, or one of them, and does not come to them. Answers how it goes on. */
-async function hold(database: Database, step?: string): Promise<() => Promise<void>> {
+export async function hold(database: Database, step?: string): Promise<() => Promise<void>> {
   await database.query(
     `CREATE FUNCTION held_by_test() RETURNS trigger LANGUAGE plpgsql AS
      $$ BEGIN NEW.due_at = now() + interval '1 hour'; RETURN NEW; END $$`,
@@ -382,7 +384,7 @@ async function untilState(look: () => Promise<{ state: string }>, state: string)
 }
 
 /** Until posts and followers have heard that the account is frozen. */
-async function untilFrozen(world: World, { id }: Person): Promise<void> {
+export async function untilFrozen(world: World, { id }: Person): Promise<void> {
   const uuid = parseGlobalId('user', id);
   for (;;) {
     const [one] = await world.posts.database.query(`SELECT FROM people WHERE id = $1 AND state = 'frozen'`, [uuid]);
