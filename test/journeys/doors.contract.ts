@@ -81,6 +81,25 @@ export function doors(world: () => World): void {
     expect(done.came).toEqual(done.wanted);
   });
 
+  it('a sign-up that is repeated under its key is told the same, and logs nobody in', async () => {
+    const key = { 'idempotency-key': `"${crypto.randomUUID()}"` };
+    const handle = `k${crypto.randomUUID().replaceAll('-', '').slice(0, 20)}`;
+    const input = { handle, email: `${handle}@example.org`, password: PASSWORD, displayName: 'Kim' };
+    const signUp = async () => world().ask(await example('sign-up'), { input }, key);
+    const { signUp: session } = (await signUp()).data as { signUp: { token: string } };
+    await world().settle();
+    const goOn = await hold(world().posts.database, 'withdraw-posts');
+    try {
+      const leave = { input: { password: PASSWORD } };
+      const by = { authorization: `Bearer ${session.token}` };
+      expect((await world().ask(await example('delete-account'), leave, by)).errors).toEqual([]);
+      expect(refusals(await signUp())).toEqual(['signUp ACCOUNT_FROZEN']);
+    } finally {
+      await goOn();
+    }
+    await world().settle();
+  });
+
   it('whom posts has not heard of is told to come again, and is logged in', async () => {
     const [a] = (await cast(world(), alice)) as [Person];
     const { database } = world().posts;
@@ -146,9 +165,10 @@ async function operations(
     editProfile: { query: editProfile!, variables: { input: { bio: 'x' } } },
     changePassword: {
       query: 'mutation($input: ChangePasswordInput!) { changePassword(input: $input) { token } }',
-      variables: { input: { password: PASSWORD, newPassword: 'another password' } },
+      // What is said does not depend on it.
+      variables: { input: { password: 'not this one', newPassword: 'another password' } },
     },
-    deleteAccount: { query: deleteAccount!, variables: { input: { password: PASSWORD } } },
+    deleteAccount: { query: deleteAccount!, variables: { input: { password: 'not this one' } } },
     markNotificationsRead: { query: marking! },
     publishPost: { query: publishing!, variables: { input: { body: 'x' } } },
     editPost: { query: editing!, variables: { input: { id: own, body: 'x' } } },
