@@ -6,7 +6,7 @@ import { parseGlobalId } from '#libs/identity';
 import { alice, bob, PASSWORD } from '../people.js';
 import type { Person, World } from '../world.js';
 import { act, cast, example, mutation, publish, refusals, told } from './cast.js';
-import { hold, untilFrozen } from './deletion.contract.js';
+import { hold, untilFrozen } from './held-steps.js';
 
 /** What each door says to whoever is being deleted: all that docs/path-of-a-write.md has in its table. */
 export function doors(world: () => World): void {

@@ -27,7 +27,11 @@ export async function notificationsOf(
     [viewer, after ?? LAST, take],
   );
   if (accountOf(rows) === 'gone') throw noAccount();
-  return rows.flatMap(({ account: _, ...row }) => (row.id === null ? [] : [{ ...row, at: row.at.toISOString() }]));
+  return rows.flatMap((row) => {
+    if (row.id === null) return [];
+    const { id, kind, actorId, postId, at, read } = row;
+    return [{ id, kind, actorId, postId, at: at.toISOString(), read }];
+  });
 }
 
 /** Null where there is no account any more, as for who is not logged in. */
