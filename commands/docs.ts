@@ -90,7 +90,8 @@ whole of it. Printed from \`libs/failure/codes.ts\` by \`npm run docs\`.
 - A request that fails before anything was executed has the HTTP status of its code and no \`data\`.
 - A field that fails is null, with an entry in \`errors\` whose \`path\` leads to it; the status is 200.
 - What an account that is being deleted is told, by whichever service, is [a table](path-of-a-write.md#a-write-of-many-services).
-- A reference to somebody or something that is not there (any more), \`author\` say, is null without an entry: nothing failed.
+- A reference to somebody or something that is not there (any more), \`author\` say, is null without an entry: nothing failed. What a mutation
+  answers of what it did is told: \`DONE_NOT_SHOWN\` where that is not there.
 - \`RATE_LIMITED\` says in \`extensions.retryAfter\` how many seconds to wait, where that is known. The header \`Retry-After\` comes with
   the statuses 429, 502, 503 and 504 only: an answer of 200 may have other fields in it.
 - *retry*: may the same request, unchanged, succeed later?

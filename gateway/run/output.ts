@@ -140,8 +140,11 @@ export class Output {
 }
 
 export interface Trouble {
-  /** missing: it never came. null: null where none may be. invalid: not a value of its type. denied: not this client's. */
-  readonly kind: 'missing' | 'null' | 'invalid' | 'denied';
+  /**
+   * missing: it never came. null: null where none may be. invalid: not a value of its type. denied: not this client's. done: what a mutation did
+   * is to something that is not there.
+   */
+  readonly kind: 'missing' | 'null' | 'invalid' | 'denied' | 'done';
   readonly message: string;
   readonly reversedPath: (string | number)[];
 }

@@ -83,9 +83,8 @@ function errorsOf(outcome: Outcome, troubles: readonly Trouble[], operation: Nor
     }
     // A null that has an error already needs no second one.
     if (trouble.kind !== 'invalid' && places.explain(path)) continue;
-    found.push(
-      loss ? fieldError(loss, path) : { message: trouble.message, path, code: 'SUBGRAPH_BAD_RESPONSE', by: 'gateway' },
-    );
+    const code = trouble.kind === 'done' ? 'DONE_NOT_SHOWN' : 'SUBGRAPH_BAD_RESPONSE';
+    found.push(loss ? fieldError(loss, path) : { message: trouble.message, path, code, by: 'gateway' });
   }
   // What failed is told even when no field that the client sees is missing because of it.
   const silent = outcome.losses

@@ -31,6 +31,7 @@ const fixtures: Record<string, SubgraphFixture> = {
   },
   posts: {
     sdl: `type Query { feed: [Post!] strict: Strict people: [User] all: [User!] thing: Thing things: [Thing] troubled: Post }
+      type Mutation { poke(id: ID!): User pokeHard(id: ID!): User! poked(id: ID!): Post }
       type Post { body: String! author: User } type Strict { body: String! author: User! }
       type User @key(fields: "id") { id: ID! } interface Thing { id: ID! } type Bot implements Thing { id: ID! }
       extend type User implements Thing`,
@@ -46,6 +47,11 @@ const fixtures: Record<string, SubgraphFixture> = {
           { __typename: 'Bot', id: 'b' },
         ],
         troubled: () => ({ body: 'of 13', author: { id: '13' } }),
+      },
+      Mutation: {
+        poke: (_: unknown, { id }: { id: string }) => (id === '0' ? null : { id }),
+        pokeHard: (_: unknown, { id }: { id: string }) => ({ id }),
+        poked: (_: unknown, { id }: { id: string }) => ({ body: 'poked', author: { id } }),
       },
     },
   },
@@ -111,6 +117,19 @@ describe('an error there is', () => {
       stock: 'elsewhere',
     });
     await everyWay(graph, '{ all { handle } }', { data: { all: null }, errors: ['all.1'], stock: 'elsewhere' });
+  });
+
+  it('where a mutation was done to it: that it was, at its field; and none below, nor where the service said null', async () => {
+    const { data, errors } = await graph.ask(
+      'mutation { one: poke(id: "2") { handle } two: poke(id: "1") { handle } none: poke(id: "0") { handle } three: poked(id: "2") { body author { handle } } }',
+    );
+    const three = { body: 'poked', author: null };
+    expect(data).toEqual({ one: null, two: { handle: 'user1' }, none: null, three });
+    expect(errors).toMatchObject([{ path: ['one'], extensions: { code: 'DONE_NOT_SHOWN' } }]);
+    expect(errors).toHaveLength(1);
+    const hard = await graph.ask('mutation { pokeHard(id: "2") { handle } }');
+    expect(hard.data).toBeNull();
+    expect(hard.errors).toMatchObject([{ path: ['pokeHard'] }]);
   });
 
   it('where the service failed over it', async () => {
