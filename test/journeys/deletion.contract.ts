@@ -9,7 +9,7 @@ import { partSlice } from '../../subgraphs/followers/on/dissolve-follows.js';
 import { alice, bob, carol, dan, PASSWORD } from '../people.js';
 import type { Person, World } from '../world.js';
 import { act, cast, example, publish, refusals, told } from './cast.js';
-import { untoldBack } from './doors.contract.js';
+import { operations, saidAt, untoldBack } from './doors.contract.js';
 import { drift } from './drift.js';
 import { hold, untilFrozen } from './held-steps.js';
 
@@ -177,7 +177,7 @@ export function deletion(world: () => World): void {
   it('that goes back is no second one: it is refused by a clear code, and when it has come back the account can be deleted', async () => {
     const [a, b] = (await cast(world(), alice, bob)) as [Person, Person];
     await act(a, 'follow', b.id);
-    await publish(a, 'hello');
+    const asked = await operations(a, b, await publish(a, 'hello'), await publish(b, 'not withdrawn'), []);
     await world().settle();
     const mend = await breakFollows(world().followers.database, parseGlobalId('user', b.id));
     const goBack = await hold(world().posts.database, 'restore-posts');
@@ -194,6 +194,10 @@ export function deletion(world: () => World): void {
     expect(refusals(await again('not this one'))).toEqual([
       choreographed ? 'deleteAccount FORBIDDEN' : 'deleteAccount ACCOUNT_FROZEN',
     ]);
+    if (!choreographed) {
+      const { wanted, came } = await saidAt(world(), a, asked, 'frozen', deletionId, ['logOut']);
+      expect(came).toEqual(wanted);
+    }
     expect(await shown(a, deletionId)).toMatchObject({ state: 'COMPENSATING' });
     // The control: what keeps it from being in two is that the table refuses it, which says nothing to anybody.
     await expect(

@@ -45,13 +45,7 @@ export function doors(world: () => World): void {
       );
       return accountDeletion.state;
     };
-    const said = async (phase: 'frozen' | 'gone') => {
-      const rows = await table();
-      const wanted = rows.flatMap(({ names, ...row }) => names.map((name) => ({ name, said: row[phase] })));
-      const came = [];
-      for (const { name } of wanted) came.push({ name, said: await saidBy(world(), a, asked(name, deleteAccount.id)) });
-      return { wanted, came };
-    };
+    const said = (phase: 'frozen' | 'gone') => saidAt(world(), a, asked, phase, deleteAccount.id);
     try {
       await untilFrozen(world(), a);
       const frozen = await said('frozen');
@@ -116,6 +110,22 @@ export function doors(world: () => World): void {
   });
 }
 
+/** What the table wants of each door in it, and what came. */
+export async function saidAt(
+  world: World,
+  who: Person,
+  asked: (name: string, deletionId: string) => Operation,
+  phase: 'frozen' | 'gone',
+  deletionId: string,
+  left: readonly string[] = [],
+) {
+  const rows = (await table()).flatMap(({ names, ...row }) => names.map((name) => ({ name, said: row[phase] })));
+  const wanted = rows.filter(({ name }) => !left.includes(name));
+  const came = [];
+  for (const { name } of wanted) came.push({ name, said: await saidBy(world, who, asked(name, deletionId)) });
+  return { wanted, came };
+}
+
 /** Of somebody whose deletion was taken back: what is not answered as to anybody else. Log-ins and passwords stay as they are. */
 export async function untoldBack(world: World, a: Person, b: Person): Promise<string[]> {
   const own = await publish(a, 'written since');
@@ -138,7 +148,7 @@ interface Operation {
 }
 
 /** An operation for each name, about a person's own post and another's. */
-async function operations(
+export async function operations(
   a: Person,
   b: Person,
   own: string,
