@@ -93,11 +93,17 @@ function errorsPage(): string {
 Every error that a client gets has \`extensions.code\` from this table and \`extensions.requestId\`, by which the log has the
 whole of it. Printed from \`libs/failure/codes.ts\` by \`npm run docs\`.
 
-- A request that fails before anything was executed has the HTTP status of its code and no \`data\`.
+- A request that fails before anything was executed has the HTTP status of its code and no \`data\`. \`BAD_REQUEST\` comes with 404, 405, 406, 408,
+  413, 415, 417 and 431 as well, which say what is wrong with it.
 - A field that fails is null, with an entry in \`errors\` whose \`path\` leads to it; the status is 200.
-- \`RATE_LIMITED\` says in \`extensions.retryAfter\` how many seconds to wait, where that is known, and so does \`OVERLOADED\` of a field. The header \`Retry-After\` comes with
-  the statuses 429, 502, 503 and 504 only: an answer of 200 may have other fields in it.
-- *retry*: may the same request, unchanged, succeed later?
+- What an account that is being deleted is told, by whichever service, is [a table](path-of-a-write.md#a-write-of-many-services).
+- A reference to somebody or something that is not there (any more), \`author\` say, is null without an entry: nothing failed. What a mutation
+  answers of what it did is told: \`DONE_NOT_SHOWN\` where that is not there.
+- \`RATE_LIMITED\` says in \`extensions.retryAfter\` how many seconds to wait, where that is known, and so does \`OVERLOADED\` of a field of which the gateway
+  could not ask a service. The header \`Retry-After\` comes with the statuses 409 (\`IDEMPOTENCY_KEY_IN_USE\`), 429, 502, 503 and 504 only: an answer of 200 may have
+  other fields in it.
+- *retry*: may the same request, unchanged, succeed later? A mutation that may have been done (\`SUBGRAPH_TIMEOUT\`, \`SUBGRAPH_UNAVAILABLE\`, \`GATEWAY_TIMEOUT\`) is sent
+  again with the same [\`Idempotency-Key\`](repeating-a-mutation.md), or after a look; what fails below its root field, whatever the code, is done.
 - Of a mutation, a field with \`NOT_CAUGHT_UP\` was refused before any of it was done: send it again. One with \`DONE_NOT_SHOWN\`, at its path or
   below, is done, also where it is null: do not send it again (with the same [\`Idempotency-Key\`](repeating-a-mutation.md) it does no
   harm), but read what you want to show.

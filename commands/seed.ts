@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { lockDataDir, openDatabase, type Database } from '#libs/database';
 import { makeDataDir, readSettings, type Environment } from '#libs/settings';
 import { createLogger } from '#libs/telemetry';
+import { figure } from './figure.js';
 import { followersTables } from '../subgraphs/followers/followers.tables.js';
 import { postsTables } from '../subgraphs/posts/posts.tables.js';
 import { missingSealingKeys, openSealer, sealingSettings } from '../subgraphs/users/sealing.js';
@@ -65,10 +66,10 @@ async function seed({ again, ...world }: Asked, env: Environment): Promise<void>
       followers: await open('followers', followersTables),
       sealer: await openSealer({ SEALING_KEYS, DATABASE_URL: urls.users, DATA_DIR: dataDir }),
     };
-    process.stderr.write(`Seed ${world.seed}: ${show(world.users)} people …\n`);
+    process.stderr.write(`Seed ${world.seed}: ${figure(world.users)} people …\n`);
     const generated = generateWorld(world);
     const { graph, writings } = generated;
-    process.stderr.write(`  ${show(graph.followers.length)} follows, ${show(writings.authors.length)} posts\n`);
+    process.stderr.write(`  ${figure(graph.followers.length)} follows, ${figure(writings.authors.length)} posts\n`);
     if (!again) await refuseWhereLived(databases, generated);
     const progress = showProgress(rowsOf(generated));
     try {
@@ -78,7 +79,7 @@ async function seed({ again, ...world }: Asked, env: Environment): Promise<void>
     }
     const seconds = ((performance.now() - started) / 1_000).toFixed(1);
     process.stdout.write(
-      `Seeded ${show(world.users)} people, ${show(graph.followers.length)} follows and ${show(writings.authors.length)} posts ` +
+      `Seeded ${figure(world.users)} people, ${figure(graph.followers.length)} follows and ${figure(writings.authors.length)} posts ` +
         `in ${seconds} s (seed ${world.seed}). The first is ${generated.people[0]?.handle}, password ${PASSWORD}.\n`,
     );
   } finally {
@@ -123,14 +124,10 @@ function whole(name: string, text: string | undefined, min: number, max: number)
   const value = Number(text);
   if (!/^\d+$/.test(text) || value < min || value > max) {
     throw new RangeError(
-      `--${name} takes a whole number from ${show(min)} to ${show(max)}; came ${JSON.stringify(text)}`,
+      `--${name} takes a whole number from ${figure(min)} to ${figure(max)}; came ${JSON.stringify(text)}`,
     );
   }
   return value;
-}
-
-function show(count: number): string {
-  return count.toLocaleString('en');
 }
 
 /**

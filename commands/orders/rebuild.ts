@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import type { Database } from '#libs/database';
 import { countersModel, rebuild, type ReadModel } from '#libs/read-model';
 import type { Environment } from '#libs/settings';
+import { figure } from '../figure.js';
 import { followersCounted } from '../../subgraphs/followers/counters.js';
 import { readPostsConfig, timelineLimits } from '../../subgraphs/posts/config.js';
 import { postsCounted } from '../../subgraphs/posts/counters.js';
@@ -93,15 +94,15 @@ async function rebuildOne(
           filled.seconds = (performance.now() - started) / 1_000;
         }
         const rate = Math.round(filled.rows / Math.max(0.001, filled.seconds));
-        progress.add(keys, phase === 'filling' ? `filled, ${show(rate)} rows/s` : 'compared');
+        progress.add(keys, phase === 'filling' ? `filled, ${figure(rate)} rows/s` : 'compared');
         return rest();
       },
     });
     progress.stop();
     const rate = filled.seconds === 0 ? 0 : Math.round(filled.rows / filled.seconds);
     screen.say(
-      `${model.name}: ${resumed ? 'gone on with, ' : ''}${show(filled.keys)} ${model.keys}, ${show(filled.rows)} rows filled at ` +
-        `${show(rate)} rows/s; ${show(differing)} differ; ${switched ? 'switched' : 'not switched'}; ${seconds(started)} s`,
+      `${model.name}: ${resumed ? 'gone on with, ' : ''}${figure(filled.keys)} ${model.keys}, ${figure(filled.rows)} rows filled at ` +
+        `${figure(rate)} rows/s; ${figure(differing)} differ; ${switched ? 'switched' : 'not switched'}; ${seconds(started)} s`,
     );
     if (notEmptied)
       screen.say(
@@ -119,8 +120,4 @@ function onlyTimeline(env: Environment): Environment {
 
 function seconds(since: number): string {
   return ((performance.now() - since) / 1_000).toFixed(1);
-}
-
-function show(count: number): string {
-  return count.toLocaleString('en');
 }

@@ -4,6 +4,7 @@ import { outboxGauges } from '#libs/outbox';
 import { reconcile, rowsOf, type Counted, type Drift } from '#libs/read-model';
 import { eraseLeftBehind } from '#libs/saga';
 import { readGauges, type Gauge } from '#libs/telemetry';
+import { figure } from '../figure.js';
 import { followersCounted } from '../../subgraphs/followers/counters.js';
 import { followersGauges } from '../../subgraphs/followers/gauges.js';
 import { followsLeftBehind } from '../../subgraphs/followers/on/dissolve-follows.js';
@@ -72,7 +73,7 @@ async function reconcileAll(mending: boolean, { databases, screen, rest, sliceMs
       wrong.push(...drift.map((one) => ({ service, ...one })));
       for (const count of Object.keys(counted.counts)) {
         const differ = drift.filter((one) => one.count === count);
-        lines.push([`${service} ${count}`, show(totals[nth] ?? 0), show(differ.length), show(sumOf(differ))]);
+        lines.push([`${service} ${count}`, figure(totals[nth] ?? 0), figure(differ.length), figure(sumOf(differ))]);
       }
     }
   } finally {
@@ -108,12 +109,12 @@ async function reconcileAll(mending: boolean, { databases, screen, rest, sliceMs
     ]),
   );
   const isWrong = wrong.length > 0 && !mending;
-  if (isWrong) screen.warn(`\n${show(wrong.length)} counts are wrong; npm run reconcile -- --mend corrects them.`);
+  if (isWrong) screen.warn(`\n${figure(wrong.length)} counts are wrong; npm run reconcile -- --mend corrects them.`);
   if (left > 0 && !mending)
-    screen.warn(`\n${show(left)} accounts that are gone have left something; npm run reconcile -- --mend erases it.`);
+    screen.warn(`\n${figure(left)} accounts that are gone have left something; npm run reconcile -- --mend erases it.`);
   if (halfDone.length > 0) {
     screen.warn(
-      `\n${show(halfDone.length)} deletions are half done. What is stuck goes on when its service runs and its step can be done: deletion_parts says what fails.`,
+      `\n${figure(halfDone.length)} deletions are half done. What is stuck goes on when its service runs and its step can be done: deletion_parts says what fails.`,
     );
   }
   return isWrong || (left > 0 && !mending) || halfDone.length > 0 ? 1 : 0;
@@ -132,7 +133,9 @@ async function leftBehind(
   };
   for (const [service, count] of Object.entries(accounts))
     if (count > 0)
-      screen.say(`  ${service}: ${show(count)} accounts that are gone had left something${mending ? '; erased' : ''}`);
+      screen.say(
+        `  ${service}: ${figure(count)} accounts that are gone had left something${mending ? '; erased' : ''}`,
+      );
   return accounts.users + accounts.posts + accounts.followers;
 }
 
@@ -148,8 +151,4 @@ function print(screen: Screen, head: string[], rows: readonly string[][]): void 
       .join('  ')
       .trimEnd();
   for (const row of [head, ...rows]) screen.say(line(row));
-}
-
-function show(count: number): string {
-  return count.toLocaleString('en');
 }

@@ -3,7 +3,8 @@ import { hasMarked, parseExactly } from '../run/exact-numbers.js';
 import { isObject, type JsonObject } from '../run/json.js';
 import type { Heard, Part } from '../run/requests.js';
 import { newItem, type Item } from './item.js';
-import { Lookup, type Learned } from './lookup.js';
+import { passed, type Learned } from './learn.js';
+import { Lookup } from './lookup.js';
 import type { RunCache } from './run-cache.js';
 import type { Fields, Shape } from './shape.js';
 import { keyOf } from './values.js';
@@ -82,7 +83,7 @@ export class Asking {
       (item) =>
         item.state === 'load' || item.state === 'awaited' || (item.within === undefined && !item.handed && !item.whole),
     );
-    if (!on || this.#iterations > ITERATIONS_MAX + 1) this.lookup.landed();
+    if (!on || this.#iterations > ITERATIONS_MAX + 1) this.lookup.flights.landed();
     return on && this.#iterations <= ITERATIONS_MAX + 1;
   }
 
@@ -121,7 +122,7 @@ export class Asking {
   #heardOf(part: Part, doubted: Doubted): Heard {
     return {
       apart: false,
-      came: (answer, _entities, _offset, headers) => this.lookup.passed(doubted.fields, answer, headers),
+      came: (answer, _entities, _offset, headers) => passed(this.lookup, doubted.fields, answer, headers),
       failed: async (offset, count) => {
         const rescued = new Map<number, JsonObject>();
         const texts = part.representations.slice(offset, offset + count);
@@ -193,7 +194,7 @@ export function askedByStranger(run: RunCache, subgraph: string, part: Part): Pa
     ...part,
     heard: {
       apart: false,
-      came: (answer, _entities, _offset, headers) => lookup.passed(fields, answer, headers),
+      came: (answer, _entities, _offset, headers) => passed(lookup, fields, answer, headers),
       failed: async () => new Map(),
     },
   };
@@ -294,7 +295,7 @@ export function refreshesOf(
     if (item.refresh.length === 0 || item.only !== undefined || item.forgotten) return [];
     const wanted = item.refresh;
     item.refresh = [];
-    const landed = lookup.leadRefresh(item);
+    const landed = lookup.flights.leadRefresh(item);
     if (!landed) return [];
     const { unit, fetch } = of(item);
     const part = partOf(lookup, run.graph.variant(unit, item.fields, wanted), fetch, [item], wanted);
@@ -360,7 +361,7 @@ function heardBy(lookup: Lookup, items: readonly Item[], wanted: readonly number
     async failed(offset, count) {
       const rescued = new Map<number, JsonObject>();
       const lost = items.slice(offset, offset + count);
-      lookup.land(lost);
+      lookup.flights.land(lost);
       (await lookup.rescue(lost)).forEach((data, nth) => {
         const item = lost[nth]!;
         if (!apart && data) rescued.set(nth, data);

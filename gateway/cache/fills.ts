@@ -6,6 +6,7 @@ import type { Lookup } from './lookup.js';
 import type { Policy } from './shape.js';
 import { tagsFor } from './tags.js';
 import { Learning, missing, type Ref } from './values.js';
+import { inputsOf } from './wants.js';
 
 /** How long it is known that there is none. */
 const NEGATIVE_MS = 10_000;
@@ -54,7 +55,7 @@ export class Fills {
         ...tagsFor(run.graph.rules, subgraph, item.fields.type, field, item.key, run.variable),
       ];
       if (item.only !== undefined) tags.push(...this.#ends(value));
-      this.#add(item, own, { name: texts[index]! + this.#lookup.inputsOf(item, field), value, tags, ...times });
+      this.#add(item, own, { name: texts[index]! + inputsOf(subgraph, item, field), value, tags, ...times });
     }
   }
 

@@ -1,49 +1,40 @@
 import { entityNames as nameOf, type Ask, type Found, type KeptField, type Stamp } from '#libs/cache';
 import type { SubgraphAnswer } from '../run/answer.js';
-import { isObject, type Json, type JsonObject } from '../run/json.js';
-import { isPrivate, type CacheControl } from './cache-control.js';
-import { Fills } from './fills.js';
+import type { Json, JsonObject } from '../run/json.js';
+import { Flights } from './flights.js';
 import type { GraphCache } from './graph-cache.js';
 import { isOfKey, newItem, topOf, type Item } from './item.js';
+import { learn, type Learned } from './learn.js';
 import { dueAt } from './made-of.js';
 import type { AnswerHeaders, RunCache } from './run-cache.js';
-import type { Fields, FieldShape, Policy } from './shape.js';
+import type { Fields, FieldShape } from './shape.js';
 import { missing, Recalling } from './values.js';
+import { Wants } from './wants.js';
 import type { Worth } from './worth.js';
 
 /** Lists within lists of entities: nothing is looked up deeper. */
 const ROUNDS_MAX = 10;
-/** Of a caller that waits for another process to load: 100 ms in all. */
-const PAUSES_MS = [2, 4, 8, 16, 30, 40];
 /** So near its end one look in so many begins to load a value anew. */
 const EARLY_CHANCE = 0.05;
-/** Nobody waits longer for a load in this process, and for at most so many: after that it loads by itself. */
-const FLIGHT_MAX_MS = 10_000;
-const FLIGHTS_MAX = 6;
-const REFRESHING_MAX = 256;
 
 /** Looks up entities of one subgraph, knows what has to be loaded, and learns from what comes. */
 export class Lookup {
   stamp: Stamp | undefined;
   #covered = false;
-  /** Loads in this process, and pauses for one in another, that were waited for. */
-  #flown = 0;
-  #paused = 0;
   /** Those that were found in kept values of others, too. */
   readonly items: Item[] = [];
   /** ms on the store's clock; what was loaded until then may be older than what the client has written. Infinity: nothing kept counts. */
   #notBefore = 0;
-  /** What this one loads, and others may wait for. */
-  readonly #fillings: Promise<void>[] = [];
-  readonly #leading = new Map<string, () => void>();
-  #waits = false;
-  #speaks: boolean | undefined;
-  readonly #wants = new Map<Fields, Map<string, Wanted>>();
+  readonly flights: Flights;
+  readonly #wants: Wants;
 
   constructor(
     readonly run: RunCache,
     readonly subgraph: string,
-  ) {}
+  ) {
+    this.flights = new Flights(run);
+    this.#wants = new Wants(run, subgraph);
+  }
 
   get graph(): GraphCache {
     return this.run.graph;
@@ -75,7 +66,7 @@ export class Lookup {
 
   async #round(items: readonly Item[]): Promise<Item[]> {
     const asks: Ask[] = [];
-    const places = items.map((item) => this.#place(item, asks));
+    const places = items.map((item) => this.#wants.ask(item, asks));
     // First this: what is told of then has been dropped before we look.
     if (asks.length > 0 && this.run.hasWritten && !this.run.unanswered)
       this.#notBefore = await this.run.notBefore(this.subgraph);
@@ -111,64 +102,6 @@ export class Lookup {
     return next;
   }
 
-  /** Adds what has to be asked for the item; which answers will be its. */
-  #place(item: Item, asks: Ask[]): { common: number | undefined; own: number | undefined } {
-    const { common, own, epochs, ownEpochs } = this.#wantedOf(item);
-    const place: { common: number | undefined; own: number | undefined } = { common: undefined, own: undefined };
-    if (common.length > 0) {
-      place.common = asks.length;
-      asks.push({ entity: item.entity, variant: this.run.everybody, epochs, fields: common, lease: true });
-    }
-    if (own.length > 0) {
-      place.own = asks.length;
-      asks.push({ entity: item.entity, variant: this.run.own, epochs: ownEpochs, fields: own, lease: false });
-    }
-    return place;
-  }
-
-  /** For items that have it in common one and the same, made once. */
-  #wantedOf(item: Item): Wanted {
-    if (item.only !== undefined || item.inputs !== '') return this.#wanted(item);
-    const key = Object.keys(item.key).join();
-    let byKey = this.#wants.get(item.fields);
-    if (!byKey) this.#wants.set(item.fields, (byKey = new Map()));
-    let wanted = byKey.get(key);
-    if (!wanted) byKey.set(key, (wanted = this.#wanted(item)));
-    return wanted;
-  }
-
-  #wanted(item: Item): Wanted {
-    const texts = this.run.textsOf(item.fields);
-    const common: string[] = [];
-    const own: string[] = [];
-    item.fields.list.forEach((field, index) => {
-      if (!this.#isKept(item, index, field)) return;
-      const text = texts[index]! + this.inputsOf(item, field);
-      if (!field.policy.private) common.push(text);
-      // A header may have made it the viewer's own.
-      if (field.policy.private || field.policy.byHeader) own.push(text);
-    });
-    if (common.length > 0 && item.only === undefined) common.push(this.run.gone);
-    const { subject } = this.run.context;
-    const epochs = [nameOf.type(this.subgraph, item.fields.type), nameOf.subgraph(this.subgraph)];
-    return { common, own, epochs, ownEpochs: subject === null ? epochs : [...epochs, nameOf.viewer(subject)] };
-  }
-
-  #isKept(item: Item, index: number, field: FieldShape): boolean {
-    if (item.only !== undefined && index !== item.only) return false;
-    if (field.name === '__typename' || isOfKey(item, field)) return false;
-    return this.#keepable(field.policy);
-  }
-
-  /** By what was known when this lookup began: answers are matched with what was asked for by their place, also after a wait. */
-  #keepable(policy: Policy): boolean {
-    return policy.maxAge > 0 && (!policy.byHeader || (this.#speaks ??= this.graph.speaking.has(this.subgraph)));
-  }
-
-  inputsOf(item: Item, field: FieldShape): string {
-    return item.inputs !== '' && field.rule?.requires.has(this.subgraph) === true ? `#${item.inputs}` : '';
-  }
-
   #put(item: Item, common: Found | undefined, own: Found | undefined, now: number, next: Item[]): void {
     const { fields } = item;
     const gone = item.only === undefined ? common?.fields.at(-1) : undefined;
@@ -191,7 +124,7 @@ export class Lookup {
       if (item.only !== undefined && index !== item.only) return;
       if (field.name === '__typename') item.data[field.key] = fields.type;
       else if (isOfKey(item, field)) item.data[field.key] = item.key[field.name]!;
-      else if (!this.#keepable(field.policy)) {
+      else if (!this.#wants.keepable(field.policy)) {
         item.missing.push(index);
         this.run.note(field.count.field, 'nothing says that it may be kept');
       } else {
@@ -225,29 +158,21 @@ export class Lookup {
     // As the record is named: who has other forwarded headers has another record, and nothing to wait for here.
     const whose = lacksCommon ? this.run.everybody : lacksOwn ? this.run.own : undefined;
     item.flight = whose === undefined ? undefined : `${item.entity}\n${whose}`;
-    const { cache } = this.graph;
-    const busy =
-      (lacksCommon && common?.lease === 'another') || (item.flight !== undefined && cache.flights.has(item.flight));
+    const busy = (lacksCommon && common?.lease === 'another') || this.flights.has(item.flight);
     if (item.missing.length === 0) item.state = 'known';
-    else if (busy && !this.#leading.has(item.flight ?? '') && this.#mayWait()) item.state = 'awaited';
-    else this.load(item);
+    else if (busy && !this.flights.leads(item.flight) && this.#mayWait()) item.state = 'awaited';
+    else this.#load(item);
     this.#settle(item);
   }
 
-  /** Counted from here on, and not when it begins to wait: in one turn of the event loop thousands may be told to. */
   #mayWait(): boolean {
-    const { cache } = this.graph;
     // Whatever another loads would be no better than what is kept.
-    if (this.#notBefore === Number.POSITIVE_INFINITY) return false;
-    if (this.#waits) return true;
-    if (cache.waiters >= cache.waitersMax) return false;
-    cache.waiters += 1;
-    return (this.#waits = true);
+    return this.#notBefore !== Number.POSITIVE_INFINITY && this.flights.mayWait();
   }
 
-  #waitsNoMore(): void {
-    if (this.#waits) this.graph.cache.waiters -= 1;
-    this.#waits = false;
+  #load(item: Item): void {
+    item.state = 'load';
+    this.flights.lead(item);
   }
 
   #usable(
@@ -329,56 +254,6 @@ export class Lookup {
     }
   }
 
-  /** This one loads it; whoever asks meanwhile may wait for that. */
-  load(item: Item): void {
-    item.state = 'load';
-    const { flight } = item;
-    const { flights } = this.graph.cache;
-    if (flight === undefined || flights.has(flight)) return;
-    let over!: () => void;
-    const flying = new Promise<void>((resolve) => (over = resolve));
-    const late = setTimeout(() => landed(), FLIGHT_MAX_MS).unref();
-    const landed = (): void => {
-      clearTimeout(late);
-      if (flights.get(flight) === flying) flights.delete(flight);
-      over();
-    };
-    flights.set(flight, flying);
-    this.run.flights.add(flight);
-    this.#leading.set(flight, landed);
-  }
-
-  /** Undefined: somebody loads it already. Else what to call when it has come. */
-  leadRefresh(item: Item): (() => void) | undefined {
-    const { refreshing } = this.graph.cache;
-    if (refreshing.has(item.entity) || refreshing.size >= REFRESHING_MAX) return undefined;
-    refreshing.add(item.entity);
-    return () => refreshing.delete(item.entity);
-  }
-
-  /**
-   * What was loaded for these has come and is kept, or will never come: whoever waits for it looks again. As soon as that is so, and not
-   * when all of this request is done: two requests that each wait for what the other loads would wait for ever.
-   */
-  land(items: readonly Item[]): void {
-    for (const { flight } of items) {
-      if (flight === undefined) continue;
-      this.#leading.get(flight)?.();
-      this.#leading.delete(flight);
-    }
-  }
-
-  /** Whatever came of it, nobody waits for this one any more. */
-  landed(): void {
-    this.#waitsNoMore();
-    const left = [...this.#leading.values()];
-    this.#leading.clear();
-    if (left.length === 0) return;
-    void Promise.all(this.#fillings).then(() => {
-      for (const over of left) over();
-    });
-  }
-
   /** What an entity within lacked has come. */
   completed(item: Item): void {
     item.missing = [];
@@ -403,34 +278,23 @@ export class Lookup {
   }
 
   /**
-   * Waits for others to load, and looks again; what is missing then is loaded here. Of a load in this process it is known when it is
-   * over; of one in another only looking again tells, for at most a tenth of a second. It returns as soon as there is something to
-   * load, whoever else is still awaited: others may wait for that, and whom they keep waiting we would wait for.
+   * Waits for others to load, and looks again; what is missing then is loaded here. It returns as soon as there is something to load,
+   * whoever else is still awaited: others may wait for that, and whom they keep waiting we would wait for.
    */
   async wait(items: readonly Item[]): Promise<void> {
-    const { cache } = this.graph;
     try {
       let left = items;
-      for (;;) {
-        const flights = left.flatMap(({ flight }) => cache.flights.get(flight ?? '') ?? []);
-        // When another process has had its time the first of us loads, and the others wait for that.
-        if (this.#flown === FLIGHTS_MAX || (flights.length === 0 && this.#paused === PAUSES_MS.length)) break;
-        if (flights.length > 0) {
-          this.#flown += 1;
-          await Promise.all(flights);
-        } else {
-          await cache.sleep(PAUSES_MS[this.#paused]!);
-          this.#paused += 1;
-        }
+      while (!this.flights.hasWaited(left)) {
+        await this.flights.over(left);
         for (const item of left) this.#afresh(item);
         await this.resolve(left);
         left = left.filter(({ state }) => state === 'awaited');
         if (left.length === 0 || [...items, ...this.items].some(({ state }) => state === 'load')) return;
       }
-      for (const item of left) this.load(item);
+      for (const item of left) this.#load(item);
       await this.#cover(left);
     } finally {
-      this.#waitsNoMore();
+      this.flights.waitsNoMore();
     }
   }
 
@@ -485,58 +349,10 @@ export class Lookup {
     });
   }
 
-  /** Nothing is kept of an answer that tells an error: what is missing in it may be missing because of that. */
   learn(learned: readonly Learned[], answer: SubgraphAnswer, headers: AnswerHeaders | undefined): void {
-    const filling = this.#learn(learned, answer, headers);
-    this.#fillings.push(filling);
-    void filling.then(() => this.land(learned.map(({ item }) => item)));
+    this.flights.fill(
+      learned.map(({ item }) => item),
+      learn(this, learned, answer, headers),
+    );
   }
-
-  /** Nothing of it is kept, but how long the client may keep its answer is the same. */
-  passed(all: Iterable<Fields>, answer: SubgraphAnswer, headers: AnswerHeaders | undefined): void {
-    for (const fields of all) this.#restrict(fields, headers?.cacheControl);
-    this.#mayKeep(answer, headers?.cacheControl);
-  }
-
-  #restrict({ whole }: Fields, control: CacheControl | undefined): void {
-    const hinted = whole.byHeader ? 0 : whole.maxAge;
-    const said = control === undefined ? hinted : control.keep ? Math.min(control.maxAge ?? hinted, whole.maxAge) : 0;
-    const own = control !== undefined && isPrivate(control, whole, this.run.context.subject);
-    this.run.policy.restrict(said, whole.private || own);
-  }
-
-  #mayKeep(answer: SubgraphAnswer, control: CacheControl | undefined): boolean {
-    if (answer.errors.length > 0 || control?.keep === false) return false;
-    if ((control?.maxAge ?? 0) > 0) this.graph.speaking.add(this.subgraph);
-    return true;
-  }
-
-  async #learn(learned: readonly Learned[], answer: SubgraphAnswer, headers: AnswerHeaders | undefined): Promise<void> {
-    const control = headers?.cacheControl;
-    for (const { item } of learned) this.#restrict(item.fields, control);
-    const { stamp } = this;
-    if (!this.#mayKeep(answer, control) || stamp === undefined) return;
-    const fills = new Fills(this, control, headers?.tags ?? []);
-    for (const { item, wanted, value } of learned) {
-      if (isObject(value)) fills.entity(item, wanted, value);
-      else if (value === null && item.only === undefined) fills.gone(item);
-    }
-    if (fills.list.length === 0) return;
-    await this.run.stored('fill', () => this.graph.cache.records.fill(fills.list, stamp));
-  }
-}
-
-/** What is asked of the store about an entity: of what is everybody's, and of what is the viewer's own. */
-interface Wanted {
-  readonly common: readonly string[];
-  readonly own: readonly string[];
-  readonly epochs: readonly string[];
-  readonly ownEpochs: readonly string[];
-}
-
-export interface Learned {
-  readonly item: Item;
-  readonly wanted: readonly number[];
-  /** What came for it; null: there is none. */
-  readonly value: Json | undefined;
 }

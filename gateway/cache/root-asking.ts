@@ -5,6 +5,7 @@ import type { JsonObject } from '../run/json.js';
 import type { Part } from '../run/requests.js';
 import { partsOf, refreshesOf } from './asking.js';
 import { newItem, type Item } from './item.js';
+import { passed } from './learn.js';
 import { Lookup } from './lookup.js';
 import type { AnswerHeaders, RunCache } from './run-cache.js';
 import type { Fields } from './shape.js';
@@ -75,7 +76,7 @@ export class RootAsking {
 
   /** What was not looked up has come. */
   passed(answer: SubgraphAnswer, headers: AnswerHeaders | undefined): void {
-    this.lookup.passed([this.#fields], answer, headers);
+    passed(this.lookup, [this.#fields], answer, headers);
   }
 
   /** It cannot be had, so what is kept of it may do. */
@@ -124,7 +125,7 @@ export class RootAsking {
     const { unit, head } = this.#run.graph.rootOf(this.#fetch);
     const parts = refreshesOf(this.#run, this.lookup, this.lookup.items, () => ({ unit, fetch: this.#entities }));
     const roots = this.#items.flatMap((item) => {
-      const landed = item.refresh.length > 0 ? this.lookup.leadRefresh(item) : undefined;
+      const landed = item.refresh.length > 0 ? this.lookup.flights.leadRefresh(item) : undefined;
       item.refresh = [];
       return landed ? [{ ...head([item.only!]), item, landed }] : [];
     });
@@ -144,12 +145,12 @@ export class RootAsking {
       this.#iterations <= ITERATIONS_MAX + 1 &&
       (this.#items.some(({ handed }) => !handed) ||
         this.lookup.items.some(({ state, forgotten }) => !forgotten && (state === 'load' || state === 'awaited')));
-    if (!on) this.lookup.landed();
+    if (!on) this.lookup.flights.landed();
     return on;
   }
 
   came(items: readonly Item[], answer: SubgraphAnswer, headers: AnswerHeaders | undefined): void {
-    if (answer.data === null) return this.lookup.land(items);
+    if (answer.data === null) return this.lookup.flights.land(items);
     this.lookup.learn(
       items.map((item) => ({ item, wanted: [item.only!], value: answer.data! })),
       answer,
@@ -159,7 +160,7 @@ export class RootAsking {
 
   /** What may be shown where loading failed: all of it, or nothing. */
   async failed(items: readonly Item[]): Promise<JsonObject | undefined> {
-    this.lookup.land(items);
+    this.lookup.flights.land(items);
     const parts = await this.lookup.rescue(items);
     return parts.every((part) => part !== undefined) ? (Object.assign({}, ...parts) as JsonObject) : undefined;
   }

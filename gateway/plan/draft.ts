@@ -1,6 +1,59 @@
 import { Kind, type FieldNode, type SelectionNode, type SelectionSetNode } from 'graphql';
-import { fieldsIn } from './fetch-text.js';
-import type { Rewrite, RewriteStep } from './plan.js';
+import { fieldsIn, headOf, textOfSelections, variablesIn, type FetchText } from './fetch-text.js';
+import type { Path, PlanNode, Required, Rewrite, RewriteStep } from './plan.js';
+
+/** A fetch whose selection is still being written. */
+export interface DraftFetch {
+  readonly subgraph: string;
+  readonly path: Path;
+  readonly set: DraftSet;
+  /** Undefined: it is asked at the root. */
+  readonly requires: readonly Required[] | undefined;
+  readonly inputRewrites: readonly Rewrite[];
+  readonly outputRewrites: Rewrite[];
+  readonly mutation: boolean;
+}
+
+/** When all is written: `asked` declares its variables. */
+export function fetchNode(
+  { subgraph, path, set, requires, inputRewrites, outputRewrites, mutation }: DraftFetch,
+  asked: FetchText,
+): PlanNode {
+  const selection = set.node();
+  const variables = [...variablesIn(selection, ...asked.directives)];
+  const declared = variables.map((name) => asked.variables.get(name)!);
+  if (!requires) {
+    const kind = mutation ? 'mutation' : 'query';
+    const head = headOf(kind, declared, asked.directives);
+    return {
+      kind: 'root',
+      subgraph,
+      operationKind: kind,
+      operation: `${head}${textOfSelections(selection)}`,
+      variables,
+      path,
+      outputRewrites,
+    };
+  }
+  const head = headOf('query', ['$representations:[_Any!]!', ...declared], asked.directives);
+  return {
+    kind: 'entities',
+    subgraph,
+    operation: `${head}{_entities(representations:$representations)${textOfSelections(selection)}}`,
+    variables,
+    entities: [
+      {
+        alias: '_entities',
+        variable: 'representations',
+        paths: [path],
+        requires,
+        inputRewrites,
+        outputRewrites,
+        contextRewrites: [],
+      },
+    ],
+  };
+}
 
 /** A selection set that is still being written: fields by the object type that they are asked of, each key once. */
 export class DraftSet {

@@ -1,9 +1,11 @@
-import { Kind, print, type FieldNode, type SelectionNode, type SelectionSetNode } from 'graphql';
-import { DraftSet, nameOf, onType } from './draft.js';
-import { fieldsIn, headOf, readFetchText, textOfSelections, variablesIn, type FetchText } from './fetch-text.js';
+import type { FieldNode, SelectionNode, SelectionSetNode } from 'graphql';
+import { DraftSet, fetchNode, onType, type DraftFetch } from './draft.js';
+import { fieldsIn, readFetchText, type FetchText } from './fetch-text.js';
 import type { Joins } from './joins.js';
-import type { Path, Plan, PlanNode, Required, Rewrite } from './plan.js';
+import { Needs, requiredOf, type Needed } from './needs.js';
+import type { Path, Plan, Required, Rewrite } from './plan.js';
 import type { Asked } from './planner.js';
+import { asksTypename, fieldCount, fieldsOn, without } from './selected.js';
 import { Ways, type Entry, type Here, type Reached, type Roots, type Way } from './ways.js';
 
 /**
@@ -27,26 +29,15 @@ interface Place {
   readonly key: string;
 }
 
-interface Fetch {
-  readonly subgraph: string;
-  readonly path: Path;
-  readonly set: DraftSet;
-  readonly requires: readonly Required[] | undefined;
-  readonly inputRewrites: readonly Rewrite[];
-  readonly outputRewrites: Rewrite[];
-  readonly mutation: boolean;
-}
-
 class PlainPlan {
   readonly #joins: Joins;
   readonly #roots: Roots;
   readonly #ways: Ways;
   readonly #text: FetchText;
   readonly #mutation: boolean;
-  readonly #prefix: string;
-  readonly #fetches: Fetch[] = [];
+  readonly #fetches: DraftFetch[] = [];
   readonly #known = new Map<string, Here[]>();
-  readonly #needs = new Map<string, string>();
+  readonly #needs: Needs;
   #steps = 0;
 
   constructor(joins: Joins, roots: Roots, { query, kind }: Asked, isOn: (label: string) => boolean) {
@@ -55,14 +46,12 @@ class PlainPlan {
     this.#ways = new Ways(joins, roots, isOn);
     this.#text = readFetchText(query);
     this.#mutation = kind === 'mutation';
-    let prefix = '_needs';
-    while (query.includes(prefix)) prefix = `_${prefix}`;
-    this.#prefix = prefix;
+    this.#needs = new Needs(joins, query);
   }
 
   plan(): Plan {
     const root = this.#mutation ? this.#roots.mutation! : this.#roots.query;
-    const fields = this.#fieldsOn([this.#text.selectionSet], root);
+    const fields = fieldsOn(this.#joins, [this.#text.selectionSet], root);
     // Mutations go one after the other, each with all that follows from it.
     const steps = this.#mutation ? fields.map((field) => [field]) : [fields];
     steps.forEach((step, index) => {
@@ -70,7 +59,7 @@ class PlainPlan {
       const lost = this.#obtain(place, root, step, this.#knownAt(place, root), []);
       if (lost.length > 0) throw new NoPlan(`No subgraph can be asked for ${root}.${lost[0]!.name.value}.`);
     });
-    const nodes = this.#fetches.map((fetch) => this.#node(fetch));
+    const nodes = this.#fetches.map((fetch) => fetchNode(fetch, this.#text));
     return { root: nodes.length === 1 ? nodes[0] : { kind: 'sequence', nodes } };
   }
 
@@ -105,7 +94,7 @@ class PlainPlan {
         pending.push({ field, tried: new Set([...tried, entry.subgraph]) });
         continue;
       }
-      const needs = home.requires && this.#needed(place, home.requires, type);
+      const needs = home.requires && this.#needs.of(place.key, home.requires, type);
       if (needs && this.#obtain(place, type, needs.fields, known, [...stack, asked]).length > 0) {
         pending.push({ field, tried: new Set([...tried, entry.subgraph]) });
         continue;
@@ -150,9 +139,9 @@ class PlainPlan {
     if (joined?.subgraphs.get(subgraph)?.isInterfaceObject) return this.#selectInterfaceObject(place, set, here);
     const types = joined && joined.kind !== 'object' ? (joined.members.get(subgraph) ?? []) : [as];
     return [...types].flatMap((type): SelectionNode[] => {
-      const fields = this.#fieldsOn([set], type);
+      const fields = fieldsOn(this.#joins, [set], type);
       const provided = here.provided.flatMap((one) =>
-        this.#joins.possible(as).size > 1 ? [fieldsIn(this.#fieldsOn([one], type))] : [one],
+        this.#joins.possible(as).size > 1 ? [fieldsIn(fieldsOn(this.#joins, [one], type))] : [one],
       );
       const known = this.#knownAt(place, type);
       known.push({ ...here, as: type, provided });
@@ -166,8 +155,8 @@ class PlainPlan {
     const type = here.as;
     const known = this.#knownAt(place, type);
     known.push(here);
-    const common = this.#fieldsOn([set], type);
-    const isCommon = common.length === this.#fieldCount(set) && !asksTypename(set);
+    const common = fieldsOn(this.#joins, [set], type);
+    const isCommon = common.length === fieldCount(set) && !asksTypename(set);
     const own = isCommon ? common : common.filter((field) => this.#ways.has(here, field));
     const lost = this.#obtain(place, type, own, known, []);
     if (isCommon && lost.length === 0) return [];
@@ -189,7 +178,7 @@ class PlainPlan {
     type: string,
     { entry, reached }: Pick<Way, 'entry' | 'reached'>,
     known: Here[],
-    needs: Needs | undefined,
+    needs: Needed | undefined,
     asksType = false,
   ): Here {
     const given = needs?.text ?? '';
@@ -238,67 +227,7 @@ class PlainPlan {
         known,
         undefined,
       );
-    for (const one of this.#fieldsOn([fieldsIn([field])], as)) this.#take(here, place, type, one);
-  }
-
-  /** What a @requires names, each field under a key that nobody else uses. */
-  #needed(place: Place, set: SelectionSetNode, type: string): Needs {
-    const fields = this.#fieldsOn([set], type).map((field): FieldNode => {
-      const text = `${place.key} ${type} ${print(field)}`;
-      let key = this.#needs.get(text);
-      if (key === undefined) this.#needs.set(text, (key = `${this.#prefix}${this.#needs.size}`));
-      return { ...field, alias: nameOf(key) };
-    });
-    const required = fields.map((field): Required => ({
-      kind: 'field',
-      read: field.alias!.value,
-      name: field.name.value,
-      selections: field.selectionSet && requiredOf(field.selectionSet),
-    }));
-    return { text: textOfSelections(set), fields, required };
-  }
-
-  // What is selected
-
-  /** Every field that is asked of objects of this type; one that is asked twice, once with all that is below. */
-  #fieldsOn(sets: readonly SelectionSetNode[], type: string): FieldNode[] {
-    const byKey = new Map<string, FieldNode>();
-    const walk = (set: SelectionSetNode): void => {
-      for (const selection of set.selections) {
-        if (selection.kind === Kind.FIELD) {
-          const key = selection.alias?.value ?? selection.name.value;
-          const there = byKey.get(key);
-          const both = there?.selectionSet && selection.selectionSet;
-          byKey.set(
-            key,
-            both
-              ? {
-                  ...there,
-                  selectionSet: fieldsIn([...there.selectionSet!.selections, ...selection.selectionSet!.selections]),
-                }
-              : (there ?? selection),
-          );
-        } else if (selection.kind === Kind.INLINE_FRAGMENT) {
-          const condition = selection.typeCondition?.name.value;
-          if (condition === undefined || this.#joins.is(type, condition)) walk(selection.selectionSet);
-        }
-      }
-    };
-    for (const set of sets) walk(set);
-    return [...byKey.values()];
-  }
-
-  /** Different keys, whatever they are asked of. */
-  #fieldCount(set: SelectionSetNode): number {
-    const keys = new Set<string>();
-    const walk = ({ selections }: SelectionSetNode): void => {
-      for (const one of selections) {
-        if (one.kind === Kind.FIELD) keys.add(one.alias?.value ?? one.name.value);
-        else if (one.kind === Kind.INLINE_FRAGMENT) walk(one.selectionSet);
-      }
-    };
-    walk(set);
-    return keys.size;
+    for (const one of fieldsOn(this.#joins, [fieldsIn([field])], as)) this.#take(here, place, type, one);
   }
 
   #knownAt({ key }: Place, type: string): Here[] {
@@ -312,51 +241,6 @@ class PlainPlan {
     this.#steps += 1;
     if (this.#steps > STEPS_MAX) throw new NoPlan(`Planning by the rules took more than ${STEPS_MAX} steps.`);
   }
-
-  // Text
-
-  #node({ subgraph, path, set, requires, inputRewrites, outputRewrites, mutation }: Fetch): PlanNode {
-    const selection = set.node();
-    const variables = [...variablesIn(selection, ...this.#text.directives)];
-    const declared = variables.map((name) => this.#text.variables.get(name)!);
-    if (!requires) {
-      const kind = mutation ? 'mutation' : 'query';
-      const head = headOf(kind, declared, this.#text.directives);
-      return {
-        kind: 'root',
-        subgraph,
-        operationKind: kind,
-        operation: `${head}${textOfSelections(selection)}`,
-        variables,
-        path,
-        outputRewrites,
-      };
-    }
-    const head = headOf('query', ['$representations:[_Any!]!', ...declared], this.#text.directives);
-    return {
-      kind: 'entities',
-      subgraph,
-      operation: `${head}{_entities(representations:$representations)${textOfSelections(selection)}}`,
-      variables,
-      entities: [
-        {
-          alias: '_entities',
-          variable: 'representations',
-          paths: [path],
-          requires,
-          inputRewrites,
-          outputRewrites,
-          contextRewrites: [],
-        },
-      ],
-    };
-  }
-}
-
-interface Needs {
-  readonly text: string;
-  readonly fields: readonly FieldNode[];
-  readonly required: readonly Required[];
 }
 
 /** About one for each field and subgraph on the way: far more than an operation within the limits takes. */
@@ -365,28 +249,4 @@ const STEPS_MAX = 5_000;
 /** An object that may be of several types is passed only where it is of this one. */
 function onlyFor(type: string, set: DraftSet): Path {
   return set.type === type ? [] : [{ kind: 'types', types: [type] }];
-}
-
-function asksTypename({ selections }: SelectionSetNode): boolean {
-  return selections.some(
-    (one) =>
-      (one.kind === Kind.FIELD && one.name.value === '__typename') ||
-      (one.kind === Kind.INLINE_FRAGMENT && asksTypename(one.selectionSet)),
-  );
-}
-
-/** What is left of a selection when these fields of it have been had; what is below them as well. */
-function without(set: SelectionSetNode, had: ReadonlySet<FieldNode>): SelectionNode[] {
-  const keys = new Set([...had].map((field) => field.alias?.value ?? field.name.value));
-  return set.selections.filter((one) => one.kind !== Kind.FIELD || !keys.has(one.alias?.value ?? one.name.value));
-}
-
-function requiredOf(set: SelectionSetNode): Required[] {
-  return set.selections.flatMap((one): Required[] => {
-    if (one.kind === Kind.INLINE_FRAGMENT)
-      return [{ kind: 'type', type: one.typeCondition?.name.value ?? '', selections: requiredOf(one.selectionSet) }];
-    if (one.kind !== Kind.FIELD) return [];
-    const name = one.name.value;
-    return [{ kind: 'field', read: name, name, selections: one.selectionSet && requiredOf(one.selectionSet) }];
-  });
 }

@@ -10,7 +10,11 @@ export interface Outcome {
   /** Errors beyond those: only their number is for the log. */
   readonly more: number;
   readonly losses: readonly Loss[];
+  /** Entities that a subgraph answered null for, and what it was asked about each: those fields are null, which is no error. */
+  readonly gone: Gone | undefined;
 }
+
+export type Gone = ReadonlyMap<JsonObject, readonly string[]>;
 
 /** What a fetch should have brought and did not. Told to the client for every field that is missing because of it. */
 export interface Loss {
@@ -35,6 +39,7 @@ export class GrowingOutcome implements Outcome {
   readonly errors: FieldError[] = [];
   more = 0;
   readonly losses: Loss[] = [];
+  gone: Map<JsonObject, string[]> | undefined;
 
   /** As a subgraph told it. */
   add(subgraph: string, error: SubgraphError, path: readonly (string | number)[]): void {

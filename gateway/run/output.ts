@@ -1,6 +1,7 @@
 import { AnswerTooLong } from '../http/answer-bytes.js';
 import { quotedExactly } from './exact-numbers.js';
-import { kindOf, type Json } from './json.js';
+import { kindOf, type Json, type JsonObject } from './json.js';
+import type { Gone } from './outcome.js';
 
 /**
  * The answer's bytes while they are written, and what went wrong on the way. Bytes and not strings: joining strings makes
@@ -18,14 +19,17 @@ export class Output {
   failed = false;
   /** Some fetch failed, or a subgraph told an error. */
   troubled = false;
+  /** Entities that are not there, as long as an answer is written: they are its data, and not for this to keep. */
+  gone: Gone | undefined;
   #bytesMax = Infinity;
 
-  start(failed: boolean, troubled: boolean, bytesMax = Infinity): void {
+  start(failed: boolean, troubled: boolean, bytesMax = Infinity, gone?: Gone): void {
     this.at = 0;
     this.#bytesMax = bytesMax;
     this.#ascii = true;
     this.failed = failed;
     this.troubled = troubled;
+    this.gone = gone;
     this.troubles.length = 0;
     // One huge answer is no reason to hold on to its memory.
     if (this.#bytes.length > KEPT_BYTES) this.#bytes = Buffer.allocUnsafe(START_BYTES);
@@ -103,6 +107,19 @@ export class Output {
     this.troubles.push({ kind, message, reversedPath: [] });
   }
 
+  /**
+   * A field of this object is null where none may be: is that because who was asked answered that there is no such entity? Then the
+   * reference to it is null, as if whoever gave it had known, and what was noted of the field since `before` is no trouble.
+   */
+  isGone(object: JsonObject, key: string, value: Json | undefined, before: number): boolean {
+    if (value !== undefined && value !== null) return false;
+    const asked = this.gone?.get(object);
+    if (!asked || !(asked.includes(key) || key === '__typename')) return false;
+    if (this.troubles.length !== before + 1 || this.troubles[before]!.kind === 'denied') return false;
+    this.troubles.length = before;
+    return true;
+  }
+
   /** All troubles since `before` happened below this key. */
   below(before: number, key: string | number): void {
     for (let i = before; i < this.troubles.length; i += 1) this.troubles[i]!.reversedPath.push(key);
@@ -123,8 +140,11 @@ export class Output {
 }
 
 export interface Trouble {
-  /** missing: it never came. null: null where none may be. invalid: not a value of its type. denied: not this client's. */
-  readonly kind: 'missing' | 'null' | 'invalid' | 'denied';
+  /**
+   * missing: it never came. null: null where none may be. invalid: not a value of its type. denied: not this client's. done: what a mutation did
+   * is to something that is not there.
+   */
+  readonly kind: 'missing' | 'null' | 'invalid' | 'denied' | 'done';
   readonly message: string;
   readonly reversedPath: (string | number)[];
 }

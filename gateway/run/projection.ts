@@ -79,7 +79,7 @@ function writeFields(
   object: JsonObject,
   output: Output,
   introspected?: ReadonlyMap<string, string>,
-): typeof WRITTEN | typeof BROKEN {
+): ReturnType<Write> {
   for (let i = 0; i < fields.length; i += 1) {
     const field = fields[i]!;
     output.piece(field.text);
@@ -102,6 +102,8 @@ function writeFields(
       }
       const before = output.troubles.length;
       const result = field.write(value, output);
+      // Looked up only where a field takes its object with it, so what is whole pays nothing for it.
+      if (result !== WRITTEN && output.isGone(object, field.key, value, before)) return NULL;
       if (output.troubles.length !== before) output.below(before, field.clientKey);
       if (result !== WRITTEN) return BROKEN;
     } else if (field.kind === 'introspection') {
@@ -192,14 +194,15 @@ class Compiler {
     const what = `${type.name}.${name}`;
     if (nodes.some(isDenied)) return { ...plan, kind: 'value', write: denied(isNonNullType(definition.type), what) };
     const sets = nodes.flatMap((one) => (one.selectionSet ? [one.selectionSet] : []));
-    const write = this.#value(definition.type, sets, `${type.name}.${name}`);
+    const write = this.#value(definition.type, sets, what, type === this.#schema.getMutationType());
     return { ...plan, kind: 'value', leaf: leafOf(definition.type), write };
   }
 
-  #value(type: GraphQLOutputType, sets: readonly SelectionSetNode[], what: string): Write {
+  /** `isDone`: what a mutation answers of what it did. */
+  #value(type: GraphQLOutputType, sets: readonly SelectionSetNode[], what: string, isDone = false): Write {
     return isNonNullType(type)
       ? nonNull(this.#nullable(type.ofType, sets, what), what)
-      : nullable(this.#nullable(type, sets, what), what);
+      : nullable(this.#nullable(type, sets, what), what, isDone);
   }
 
   #nullable(type: GraphQLOutputType, sets: readonly SelectionSetNode[], what: string): Write {
@@ -276,11 +279,15 @@ function isComposite(type: unknown): type is GraphQLObjectType {
   return isObjectType(type) || (isAbstractType(type) && 'getFields' in type);
 }
 
-function nullable(write: Write, what: string): Write {
+function nullable(write: Write, what: string, isDone = false): Write {
   return (value, output) => {
     const start = output.at;
-    if (write(value, output) !== WRITTEN) {
+    const result = write(value, output);
+    if (result !== WRITTEN) {
       if (value === undefined && output.failed) output.trouble('missing', `${what} could not be fetched.`);
+      // There is an answer, to something that is not there (any more). Told nothing, its client would not know that it was done.
+      else if (isDone && result === NULL && value !== undefined && value !== null)
+        output.trouble('done', `${what} is done, and what it is about is not there.`);
       output.at = start;
       output.piece(NULL_TEXT);
     }

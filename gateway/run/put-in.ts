@@ -10,8 +10,6 @@ import type { TypeFamilies } from './types.js';
 export class PutIn {
   readonly #outcome: GrowingOutcome;
   readonly #families: TypeFamilies;
-  /** Entities that a subgraph does not know, and what it was asked about them. Their fields are null, which is no error. */
-  #gone: Map<JsonObject, string[]> | undefined;
 
   constructor(outcome: GrowingOutcome, families: TypeFamilies) {
     this.#outcome = outcome;
@@ -19,7 +17,7 @@ export class PutIn {
   }
 
   get gone(): Map<JsonObject, string[]> {
-    return (this.#gone ??= new Map());
+    return (this.#outcome.gone ??= new Map());
   }
 
   /** `due`: keys that have to be there; null is there. */
@@ -89,8 +87,9 @@ export class PutIn {
 
   /** At the end: before, a null key would have been asked about. */
   end(): void {
-    if (this.#outcome.losses.length === 0 || !this.#gone) return;
-    for (const [entity, keys] of this.#gone)
+    const { losses, gone } = this.#outcome;
+    if (losses.length === 0 || !gone) return;
+    for (const [entity, keys] of gone)
       merge(entity, Object.fromEntries(keys.map((key) => [key, null])), this.#families.abstract);
   }
 

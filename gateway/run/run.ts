@@ -190,7 +190,7 @@ export class Run {
     } catch (error) {
       this.#broken(error);
     } finally {
-      asking.lookup.landed();
+      asking.lookup.flights.landed();
     }
     const { parts, roots } = asking.refreshes();
     this.#refresh(fetch.subgraph, parts);
@@ -305,11 +305,11 @@ export class Run {
         const requests = requestsFor(asking.parts(), this.#variable, this.#compiled.together);
         await Promise.all([...requests.map((request) => this.#sendEntities(subgraph, request)), asking.awaited()]);
       } while (asking.goesOn());
-      asking.lookup.landed();
+      asking.lookup.flights.landed();
       this.#refresh(subgraph, asking.refreshes());
       this.#endParts(new Set(parts));
     } catch (error) {
-      asking.lookup.landed();
+      asking.lookup.flights.landed();
       this.#broken(error);
     }
   }

@@ -26,7 +26,8 @@ export function writeData(
   operation: NormalOperation,
   bytesMax: number,
 ): Written {
-  output.start(outcome.losses.length > 0, outcome.losses.length > 0 || outcome.errors.length > 0, bytesMax);
+  const failed = outcome.losses.length > 0;
+  output.start(failed, failed || outcome.errors.length > 0, bytesMax, outcome.gone);
   try {
     output.piece(START);
     projection.write(outcome.data, introspected, output);
@@ -37,6 +38,8 @@ export function writeData(
   } catch (error) {
     if (!(error instanceof AnswerTooLong)) throw error;
     return { body: NOTHING, errors: [error.at(rootKeyOf(operation))], more: 0 };
+  } finally {
+    output.gone = undefined;
   }
 }
 
@@ -80,9 +83,8 @@ function errorsOf(outcome: Outcome, troubles: readonly Trouble[], operation: Nor
     }
     // A null that has an error already needs no second one.
     if (trouble.kind !== 'invalid' && places.explain(path)) continue;
-    found.push(
-      loss ? fieldError(loss, path) : { message: trouble.message, path, code: 'SUBGRAPH_BAD_RESPONSE', by: 'gateway' },
-    );
+    const code = trouble.kind === 'done' ? 'DONE_NOT_SHOWN' : 'SUBGRAPH_BAD_RESPONSE';
+    found.push(loss ? fieldError(loss, path) : { message: trouble.message, path, code, by: 'gateway' });
   }
   // What failed is told even when no field that the client sees is missing because of it.
   const silent = outcome.losses

@@ -4,7 +4,8 @@ import { withServer } from '../../test/servers/needs.js';
 import { startRedis, startRedisCluster, tell, type RedisCluster, type RedisServer } from '../../test/servers/redis.js';
 import { MemoryRecords } from './memory-records.js';
 import { recordStoreContract } from './records.contract.js';
-import { RedisRecords, stampOf } from './redis-records.js';
+import { RedisRecords } from './redis-records.js';
+import { stampOf } from './redis-stamp.js';
 import type { Ask, FieldFill } from './records.js';
 
 it('what several scripts of one look say of a bucket is known as of the first of them; of two lives, of none', () => {

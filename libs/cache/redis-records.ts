@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Cluster, Redis } from 'ioredis';
 import type { Logger } from '#libs/telemetry';
-import { folded, readField, sumOf, writeField } from './record-field.js';
+import { RecordBuckets, groupedBy, NAMES_PER_SCRIPT } from './record-buckets.js';
+import { argumentsOf, fillOf } from './record-arguments.js';
+import { readField, sumOf } from './record-field.js';
 import { LOOK, FILL, DROP, TELL, TOLD, UNCHANGED } from './record-scripts.js';
 import {
   DROPS_KEPT,
@@ -21,7 +23,7 @@ import {
   type Stamp,
 } from './records.js';
 import { RedisLink } from './redis-link.js';
-import { VALUE_LENGTH_MAX } from './store.js';
+import { earliest, stampOf, type RedisStamp } from './redis-stamp.js';
 
 interface Scripts {
   tributaryLookRecords(keys: number, ...rest: (string | number)[]): Promise<LookAnswer>;
@@ -35,11 +37,6 @@ interface Scripts {
 /** The state of the bucket, its time in ms, and for each ask the lease and the fields. */
 type LookAnswer = [state: string, now: number, ...found: [lease: number, ...fields: (string | null)[]][]];
 
-/** What the drops of one bucket say; text is `life floor clock`. */
-interface RedisStamp extends Stamp {
-  readonly buckets: ReadonlyMap<number, string>;
-}
-
 interface RedisRemembered extends Remembered {
   readonly parts: readonly {
     readonly bucket: number;
@@ -50,20 +47,12 @@ interface RedisRemembered extends Remembered {
   }[];
 }
 
-/** On a cluster the records of one bucket live on one node, so that one script can carry them. */
-const BUCKETS = 16;
-
-/** An ask is up to 20 commands: a script of this many takes Redis about a millisecond. */
-const ASKS_PER_SCRIPT = 300;
-
-/** A name is a command or two. Lua itself refuses to delete more than 8,000 at once. */
-const NAMES_PER_SCRIPT = 1_000;
-
 const LEASE = ['none', 'yours', 'another'] as const;
 
 /** Records in Redis: one hash each, and for each bucket the clock of its drops. */
 export class RedisRecords implements RecordStore {
   readonly #link: RedisLink;
+  readonly #buckets: RecordBuckets;
   readonly #client: (Redis | Cluster) & Scripts;
   readonly #leaseMs: number;
   readonly #toldKept: number;
@@ -76,6 +65,7 @@ export class RedisRecords implements RecordStore {
     toldKept?: number | undefined;
   }) {
     this.#link = new RedisLink(options);
+    this.#buckets = new RecordBuckets(this.#link.clustered);
     this.#toldKept = options.toldKept ?? TOLD_KEPT;
     this.#leaseMs = options.leaseMs ?? RECORD_LEASE_MS;
     const { client } = this.#link;
@@ -96,12 +86,12 @@ export class RedisRecords implements RecordStore {
     const found: Found[] = asks.map(() => NOTHING);
     const stamps: [number, string][] = [];
     let now = 0;
-    await this.#link.send(this.#parts(asks), async ({ bucket, places }) => {
+    await this.#link.send(this.#buckets.parts(asks), async ({ bucket, places }) => {
       const part = places.map((place) => asks[place]!);
-      const keys = part.map((ask) => this.#keyOf(bucket, ask.entity, ask.variant));
+      const keys = part.map((ask) => this.#buckets.keyOf(bucket, ask.entity, ask.variant));
       const [state, at, ...answers] = await this.#client.tributaryLookRecords(
         3 + keys.length,
-        ...this.#stateOf(bucket),
+        ...this.#buckets.stateOf(bucket),
         ...keys,
         randomUUID(),
         token,
@@ -124,12 +114,12 @@ export class RedisRecords implements RecordStore {
   }
 
   async cover(stamp: Stamp): Promise<Stamp> {
-    if (!this.#link.clustered) return stamp;
+    if (!this.#buckets.clustered) return stamp;
     const { buckets, now } = stamp as RedisStamp;
     const stamps = [...buckets];
-    const missing = Array.from({ length: BUCKETS }, (_, bucket) => bucket).filter((bucket) => !buckets.has(bucket));
+    const missing = this.#buckets.all.filter((bucket) => !buckets.has(bucket));
     await this.#link.send(missing, async (bucket) => {
-      const keys = this.#stateOf(bucket);
+      const keys = this.#buckets.stateOf(bucket);
       const [state] = await this.#client.tributaryLookRecords(3, ...keys, randomUUID(), '', RECORD_LEASE_MS, 0);
       stamps.push([bucket, state]);
     });
@@ -138,14 +128,14 @@ export class RedisRecords implements RecordStore {
 
   async fill(fills: readonly RecordFill[], stamp: Stamp): Promise<void> {
     const { buckets, now } = stamp as RedisStamp;
-    await this.#link.send(this.#parts(fills), async ({ bucket, places }) => {
+    await this.#link.send(this.#buckets.parts(fills), async ({ bucket, places }) => {
       const state = buckets.get(bucket);
       if (state === undefined) return;
       const part = places.map((place) => fills[place]!);
-      const keys = part.map((fill) => this.#keyOf(bucket, fill.entity, fill.variant));
+      const keys = part.map((fill) => this.#buckets.keyOf(bucket, fill.entity, fill.variant));
       await this.#client.tributaryFillRecords(
         3 + keys.length,
-        ...this.#stateOf(bucket),
+        ...this.#buckets.stateOf(bucket),
         ...keys,
         state,
         ...part.flatMap((fill, index) => fillOf(fill, keys[index]!, state, now)),
@@ -154,21 +144,19 @@ export class RedisRecords implements RecordStore {
   }
 
   async drop({ entities = [], epochs = [], told = [] }: Stale): Promise<void> {
-    const byBucket = groupedBy(entities, (entity) => this.#bucketOf(entity));
+    const byBucket = groupedBy(entities, (entity) => this.#buckets.of(entity));
     // An epoch may end records in every bucket.
-    if (epochs.length > 0)
-      for (let bucket = 0; bucket < (this.#link.clustered ? BUCKETS : 1); bucket++)
-        if (!byBucket.has(bucket)) byBucket.set(bucket, []);
+    if (epochs.length > 0) for (const bucket of this.#buckets.all) if (!byBucket.has(bucket)) byBucket.set(bucket, []);
     // One turn after the other, so that each has its own deadline: a drop of whatever size comes to its end.
     for (let from = 0, last = longestOf(byBucket); from < last; from += NAMES_PER_SCRIPT) {
       const turn = [...byBucket].filter(([, own]) => from === 0 || from < own.length);
       await this.#link.send(turn, async ([bucket, own]) => {
         const part = own.slice(from, from + NAMES_PER_SCRIPT);
         const ended = from === 0 ? epochs : [];
-        const keys = part.map((entity) => this.#keyOf(bucket, entity, ''));
+        const keys = part.map((entity) => this.#buckets.keyOf(bucket, entity, ''));
         await this.#client.tributaryDropRecords(
           3 + keys.length,
-          ...this.#stateOf(bucket),
+          ...this.#buckets.stateOf(bucket),
           ...keys,
           randomUUID(),
           DROPS_KEPT,
@@ -180,10 +168,10 @@ export class RedisRecords implements RecordStore {
     }
     // Only now: whoever finds it may rely on all of the above.
     await this.#link.send(
-      this.#toldParts(told, ({ name }) => name),
+      this.#buckets.named(told, ({ name }) => name),
       async ({ bucket, part }) => {
         const names = part.flatMap(({ name, version }) => [name, version]);
-        await this.#client.tributaryTell(2, ...this.#toldOf(bucket), this.#toldMax, TOLD_MS, ...names);
+        await this.#client.tributaryTell(2, ...this.#buckets.toldOf(bucket), this.#toldMax, TOLD_MS, ...names);
       },
     );
   }
@@ -192,7 +180,7 @@ export class RedisRecords implements RecordStore {
     const [entities, epochs] = namesOf(sights);
     let bytes = 100;
     // An epoch's drop is told to every bucket, so each of these can be asked for all of them.
-    const parts = [...groupedBy(entities, (entity) => this.#bucketOf(entity))].map(([bucket, own]) => {
+    const parts = [...groupedBy(entities, (entity) => this.#buckets.of(entity))].map(([bucket, own]) => {
       const states = sights.flatMap(({ stamp }) => (stamp as RedisStamp).buckets.get(bucket) ?? []);
       const names = JSON.stringify([own, epochs]);
       bytes += 200 + names.length;
@@ -209,7 +197,7 @@ export class RedisRecords implements RecordStore {
     await this.#link.send(scripts, async ({ bucket, asked }) => {
       const [state, at, ...answers] = await this.#client.tributaryUnchanged(
         3,
-        ...this.#stateOf(bucket),
+        ...this.#buckets.stateOf(bucket),
         randomUUID(),
         ...asked.flatMap(({ part }) => [part.state, part.names]),
       );
@@ -225,9 +213,9 @@ export class RedisRecords implements RecordStore {
   async told(names: readonly string[]): Promise<(number | undefined)[]> {
     const versions = new Map<string, number>();
     await this.#link.send(
-      this.#toldParts(names, (name) => name),
+      this.#buckets.named(names, (name) => name),
       async ({ bucket, part }) => {
-        const found = await this.#client.tributaryTold(2, ...this.#toldOf(bucket), ...part);
+        const found = await this.#client.tributaryTold(2, ...this.#buckets.toldOf(bucket), ...part);
         for (const [nth, version] of found.entries()) if (version > 0) versions.set(part[nth]!, version);
       },
     );
@@ -235,7 +223,7 @@ export class RedisRecords implements RecordStore {
   }
 
   async inspect(entity: string): Promise<Inspected[]> {
-    const key = this.#keyOf(this.#bucketOf(entity), entity, '');
+    const key = this.#buckets.keyOf(this.#buckets.of(entity), entity, '');
     let kept: Record<string, string> = {};
     await this.#link.send([key], async () => {
       kept = await this.#client.hgetall(key);
@@ -266,53 +254,9 @@ export class RedisRecords implements RecordStore {
     return this.#link.close();
   }
 
-  #parts(items: readonly { readonly entity: string }[]): { bucket: number; places: number[] }[] {
-    const open = new Map<number, number[]>();
-    const parts: { bucket: number; places: number[] }[] = [];
-    for (const [place, { entity }] of items.entries()) {
-      const bucket = this.#bucketOf(entity);
-      let places = open.get(bucket);
-      if (places === undefined || places.length === ASKS_PER_SCRIPT) {
-        places = [];
-        open.set(bucket, places);
-        parts.push({ bucket, places });
-      }
-      places.push(place);
-    }
-    return parts;
-  }
-
-  #bucketOf(entity: string): number {
-    return this.#link.clustered ? folded(sumOf(entity)) % BUCKETS : 0;
-  }
-
-  #keyOf(bucket: number, entity: string, variant: string): string {
-    return `tributary:{entity:${bucket}}:${entity}${variant === '' ? '' : `\n${variant}`}`;
-  }
-
-  /** By bucket, as many as one script may have. */
-  #toldParts<Item>(items: readonly Item[], nameOf: (item: Item) => string): { bucket: number; part: Item[] }[] {
-    return [...groupedBy(items, (item) => this.#bucketOf(nameOf(item)))].flatMap(([bucket, own]) =>
-      Array.from({ length: Math.ceil(own.length / NAMES_PER_SCRIPT) }, (_, nth) => ({
-        bucket,
-        part: own.slice(nth * NAMES_PER_SCRIPT, (nth + 1) * NAMES_PER_SCRIPT),
-      })),
-    );
-  }
-
   /** Of each of the two of a bucket. */
   get #toldMax(): number {
-    return Math.ceil(this.#toldKept / 2 / (this.#link.clustered ? BUCKETS : 1));
-  }
-
-  #toldOf(bucket: number): string[] {
-    const head = `tributary:{entity:${bucket}}!told`;
-    return [head, `${head}-before`];
-  }
-
-  #stateOf(bucket: number): string[] {
-    const head = `tributary:{entity:${bucket}}!`;
-    return [`${head}clock`, `${head}entities`, `${head}epochs`];
+    return Math.ceil(this.#toldKept / 2 / this.#buckets.count);
   }
 }
 
@@ -345,69 +289,3 @@ function scriptsFor(remembered: ReadonlySet<RedisRemembered>): UnchangedScript[]
 }
 
 const NOTHING: Found = { fields: [], lease: 'none' };
-
-function groupedBy<Item>(items: readonly Item[], keyOf: (item: Item) => number): Map<number, Item[]> {
-  const groups = new Map<number, Item[]>();
-  for (const item of items) {
-    const key = keyOf(item);
-    const group = groups.get(key);
-    if (group) group.push(item);
-    else groups.set(key, [item]);
-  }
-  return groups;
-}
-
-/** Several scripts of one look may tell different states of a bucket: what the first found holds as of then. */
-export function stampOf(stamps: readonly [number, string][], now: number): RedisStamp {
-  const sorted = [...stamps].sort(([one], [other]) => one - other);
-  const buckets = new Map(
-    [...groupedBy(sorted, ([bucket]) => bucket)].map(([bucket, of]) => [
-      bucket,
-      earliest(of.map(([, state]) => state)),
-    ]),
-  );
-  return { text: [...buckets].map(([bucket, state]) => `${bucket}:${state}`).join(), now, buckets };
-}
-
-/** Of one life the one with the fewest drops; of several none, which is no life's. */
-function earliest(states: readonly string[]): string {
-  const lives = new Set(states.map((state) => state.slice(0, state.indexOf(' '))));
-  if (lives.size !== 1) return '';
-  const clockOf = (state: string): number => Number(state.slice(state.lastIndexOf(' ') + 1));
-  return states.reduce((one, other) => (clockOf(other) < clockOf(one) ? other : one));
-}
-
-/**
- * What many asks have in common, by identity, is sent once: a profile page asks for the same fields of twenty posts, and sending was a
- * fifth of all that a hot page costs.
- */
-function argumentsOf(asks: readonly Ask[]): (string | number)[] {
-  const kinds = new Map<readonly string[], { epochs: readonly string[]; nth: number }[]>();
-  const told: (string | number)[] = [];
-  const rest: (string | number)[] = [];
-  let count = 0;
-  for (const { entity, variant, epochs, fields, lease } of asks) {
-    let same = kinds.get(fields);
-    if (!same) kinds.set(fields, (same = []));
-    let kind = same.find((one) => one.epochs === epochs);
-    if (!kind) {
-      same.push((kind = { epochs, nth: (count += 1) }));
-      told.push(epochs.length, ...epochs, fields.length, ...fields);
-    }
-    rest.push(variant === '' ? '' : entity, lease ? 1 : 0, kind.nth);
-  }
-  return [count, ...told, ...rest];
-}
-
-function fillOf({ entity, epochs, fields }: RecordFill, key: string, state: string, now: number): (string | number)[] {
-  const at = Number(state.slice(state.lastIndexOf(' ') + 1));
-  const texts = fields.flatMap((field): [string, string][] => {
-    const json = JSON.stringify(field.value);
-    return json.length > VALUE_LENGTH_MAX ? [] : [[field.name, writeField(field, json, key, at, now)]];
-  });
-  const longest = Math.max(
-    1,
-    ...fields.map(({ freshMs, revalidateMs, errorMs }) => freshMs + Math.max(revalidateMs, errorMs)),
-  );
-  return [entity, longest, epochs.length, ...epochs, texts.length, ...texts.flat()];
-}

@@ -42,6 +42,11 @@ export function badInput(expected: string, came?: unknown): Failure {
   return new Failure('BAD_USER_INPUT', came === undefined ? expected : `${expected}; came ${show(came)}`);
 }
 
+/** Who asks has no account, or has none any more: in the same words by every service, for it is the same thing. */
+export function noAccount(): Failure {
+  return new Failure('UNAUTHENTICATED', 'This account does not exist (any more).');
+}
+
 export function asFailure(error: unknown): Failure {
   return error instanceof Failure ? error : new Failure('INTERNAL_SERVER_ERROR', undefined, { cause: error });
 }

@@ -12,4 +12,5 @@ export {
   type StepOf,
 } from './part.js';
 export { beginStep, partOf, startParticipant, type Begun, type Participant } from './participant.js';
+export { whyNothingIsDone } from './leaving.js';
 export { StepsGoOnMigration } from './migration.js';

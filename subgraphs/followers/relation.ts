@@ -1,4 +1,4 @@
-import { badInput, Failure } from '#libs/failure';
+import { badInput, Failure, noAccount } from '#libs/failure';
 
 /**
  * `active`: may follow and be followed. `frozen`: the account is being deleted, which may still be taken back. `gone`: it was
@@ -80,7 +80,7 @@ export function endFollows({ low, high }: Relation): Change[] {
 
 export function checkPeople(actor: Side, target: Side): void {
   if (actor.state === 'frozen') throw new Failure('ACCOUNT_FROZEN');
-  if (actor.state !== 'active') throw new Failure('UNAUTHENTICATED', 'This account was deleted.');
+  if (actor.state !== 'active') throw noAccount();
   if (target.state !== 'active') throw noSuchPerson();
 }
 

@@ -68,7 +68,7 @@ export function usersModule({
     deleteAccount: new DeleteAccount({ database: tellable, passwords, throttle, clock, saga, patience }),
     markNotificationsRead: async (viewer: string, upTo: string | undefined) => {
       await markNotificationsRead(tellable, viewer, upTo);
-      return unreadCountOf(database, viewer);
+      return (await unreadCountOf(database, viewer)) ?? 0;
     },
     again: (run) => tellable.again(run),
   });

@@ -13,9 +13,10 @@ export interface Expected {
   readonly errors?: readonly string[];
   /**
    * What the stock engine is known to do with it: it answers otherwise, or does not answer. By default it must agree. That it still does so
-   * is asserted, too: the case is kept because of it.
+   * is asserted, too: the case is kept because of it. `tells`, `elsewhere`: it has the same data, and more errors, or the same number of
+   * them at other places: where an entity is not there, our door makes errors of what it says in `extensions.valueCompletion`.
    */
-  readonly stock?: 'wrong' | 'refuses';
+  readonly stock?: 'wrong' | 'refuses' | 'tells' | 'elsewhere';
   /** @theguild/federation-composition does not compose this graph; by default it does, and its supergraph answers alike. */
   readonly guild?: 'refuses';
   /** A planner that is known to plan it wrongly. */
@@ -40,6 +41,10 @@ export async function everyWay(graph: Federation, query: string, expected: Expec
   else {
     expect(stock).not.toBe('refuses');
     expect(stock).not.toEqual(right);
+    if (expected.stock === 'wrong' || stock === 'refuses') return;
+    expect(stock.data).toEqual(data);
+    if (expected.stock === 'tells') expect(stock.errors.length).toBeGreaterThan(errors.length);
+    else expect(stock.errors).toHaveLength(errors.length);
   }
 }
 

@@ -32,7 +32,7 @@ import { chooseComposer } from '../../gateway/supergraph/composers.js';
 import { readSupergraph, type Supergraph } from '../../gateway/supergraph/supergraph.js';
 import { LINK, withResolvers, type SubgraphFixture } from './fixture.js';
 
-export { withResolvers, type Resolvers, type SubgraphFixture } from './fixture.js';
+export { LINK, withResolvers, type Resolvers, type SubgraphFixture } from './fixture.js';
 
 /** One call that reached a subgraph. */
 export interface Call {

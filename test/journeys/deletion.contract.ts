@@ -9,7 +9,9 @@ import { partSlice } from '../../subgraphs/followers/on/dissolve-follows.js';
 import { alice, bob, carol, dan, PASSWORD } from '../people.js';
 import type { Person, World } from '../world.js';
 import { act, cast, example, publish, refusals, told } from './cast.js';
+import { operations, saidAt, untoldBack } from './doors.contract.js';
 import { drift } from './drift.js';
+import { hold, untilFrozen } from './held-steps.js';
 
 interface Shown {
   readonly accountDeletion: {
@@ -162,6 +164,7 @@ export function deletion(world: () => World): void {
     expect(await halfDone(world())).toEqual([]);
     const logIn = await world().ask(await example('log-in'), { input: { handle: a.handle, password: PASSWORD } });
     expect(logIn.errors).toEqual([]);
+    expect(await untoldBack(world(), a, b)).toEqual([]);
     await publish(a, 'I am still here');
 
     // And now it works.
@@ -174,7 +177,7 @@ export function deletion(world: () => World): void {
   it('that goes back is no second one: it is refused by a clear code, and when it has come back the account can be deleted', async () => {
     const [a, b] = (await cast(world(), alice, bob)) as [Person, Person];
     await act(a, 'follow', b.id);
-    await publish(a, 'hello');
+    const asked = await operations(a, b, await publish(a, 'hello'), await publish(b, 'not withdrawn'), []);
     await world().settle();
     const mend = await breakFollows(world().followers.database, parseGlobalId('user', b.id));
     const goBack = await hold(world().posts.database, 'restore-posts');
@@ -191,6 +194,10 @@ export function deletion(world: () => World): void {
     expect(refusals(await again('not this one'))).toEqual([
       choreographed ? 'deleteAccount FORBIDDEN' : 'deleteAccount ACCOUNT_FROZEN',
     ]);
+    if (!choreographed) {
+      const { wanted, came } = await saidAt(world(), a, asked, 'frozen', deletionId, ['logOut']);
+      expect(came).toEqual(wanted);
+    }
     expect(await shown(a, deletionId)).toMatchObject({ state: 'COMPENSATING' });
     // The control: what keeps it from being in two is that the table refuses it, which says nothing to anybody.
     await expect(
@@ -332,25 +339,6 @@ async function breakFollows(followers: Database, userId: string): Promise<() => 
   };
 }
 
-/** From now on a service begins its steps, or one of them, and does not come to them. Answers how it goes on. */
-async function hold(database: Database, step?: string): Promise<() => Promise<void>> {
-  await database.query(
-    `CREATE FUNCTION held_by_test() RETURNS trigger LANGUAGE plpgsql AS
-     $$ BEGIN NEW.due_at = now() + interval '1 hour'; RETURN NEW; END $$`,
-  );
-  await database.query(
-    step === undefined
-      ? `CREATE TRIGGER held_by_test BEFORE INSERT ON deletion_parts FOR EACH ROW EXECUTE FUNCTION held_by_test()`
-      : `CREATE TRIGGER held_by_test BEFORE INSERT OR UPDATE ON deletion_parts FOR EACH ROW
-         WHEN (NEW.step = '${step}') EXECUTE FUNCTION held_by_test()`,
-  );
-  return async () => {
-    await database.query('DROP TRIGGER held_by_test ON deletion_parts');
-    await database.query('DROP FUNCTION held_by_test()');
-    await database.query('UPDATE deletion_parts SET due_at = now()');
-  };
-}
-
 /** A step that fails is tried again at once, not after seconds. */
 async function withoutPauses(world: World, work: () => Promise<void>): Promise<void> {
   let over = false;
@@ -379,19 +367,6 @@ async function withoutPauses(world: World, work: () => Promise<void>): Promise<v
 
 async function untilState(look: () => Promise<{ state: string }>, state: string): Promise<void> {
   while ((await look()).state !== state) await new Promise((resolve) => setTimeout(resolve, 50));
-}
-
-/** Until posts and followers have heard that the account is frozen. */
-async function untilFrozen(world: World, { id }: Person): Promise<void> {
-  const uuid = parseGlobalId('user', id);
-  for (;;) {
-    const [one] = await world.posts.database.query(`SELECT FROM people WHERE id = $1 AND state = 'frozen'`, [uuid]);
-    const [other] = await world.followers.database.query(`SELECT FROM people WHERE user_id = $1 AND state = 'frozen'`, [
-      uuid,
-    ]);
-    if (one !== undefined && other !== undefined) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }
 
 /** `service.table` of every table of ours in which some row, as text, has the words. */

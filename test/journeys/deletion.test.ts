@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, jest } from '@jest/globals';
 import { startWorld, type World } from '../world.js';
 import { deletion } from './deletion.contract.js';
+import { doors } from './doors.contract.js';
 
 // A step that fails for good is tried for eight seconds first.
 jest.setTimeout(90_000);
@@ -13,4 +14,5 @@ describe.each(['orchestrated', 'choreographed'])('the deletion of an account, %s
   afterAll(() => world?.close());
 
   deletion(() => world);
+  doors(() => world);
 });

@@ -198,7 +198,8 @@ function semantics(open: () => Promise<Database>): void {
 
     await database.transaction((tx) => userDeleted(tx, deletion(leaving)));
     await expect(change.run('follow', others[0] ?? '', leaving)).rejects.toMatchObject({ code: 'NOT_FOUND' });
-    await expect(change.run('follow', leaving, others[4] ?? '')).rejects.toMatchObject({ code: 'ACCOUNT_FROZEN' });
+    // Nothing is erased yet, and it is said as it will be then.
+    await expect(change.run('follow', leaving, others[4] ?? '')).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
 
     const participant = followsParticipant({ database, logger: silent });
     await participant.settled();

@@ -1,5 +1,7 @@
 import type { Database } from '#libs/database';
+import { Failure } from '#libs/failure';
 import { foundAsAsked } from '#libs/outbox';
+import { whyNothingIsDone } from '#libs/saga';
 import type { Clock } from '#libs/telemetry';
 import { bringBack } from '../parted.js';
 import {
@@ -8,6 +10,7 @@ import {
   noSuchPerson,
   pairOf,
   VERBS,
+  type Pair,
   type Relation,
   type Side,
   type Verb,
@@ -30,6 +33,15 @@ export class ChangeRelation {
   async run(verb: Verb, actorId: string, targetId: string): Promise<void> {
     const pair = pairOf(actorId, targetId);
     await untilHeardOf(targetId, this.#database, this.#waiting);
+    try {
+      await this.#change(verb, pair, actorId);
+    } catch (error) {
+      const isFrozen = error instanceof Failure && error.code === 'ACCOUNT_FROZEN';
+      throw isFrozen ? await whyNothingIsDone(this.#database, actorId, 'erase-follows') : error;
+    }
+  }
+
+  async #change(verb: Verb, pair: Pair, actorId: string): Promise<void> {
     await this.#database.transaction(async (tx) => {
       const decide = (relation: Relation | undefined) => {
         if (relation === undefined) throw noSuchPerson();

@@ -1,5 +1,6 @@
 import type { Statements } from '#libs/database';
-import { Failure } from '#libs/failure';
+import { noAccount } from '#libs/failure';
+import { whyNothingIsDone } from '#libs/saga';
 import type { CountedPost } from '../post.js';
 import { noBlockBetween, POST_COLUMNS, postOf, type PostRow } from '../post.row.js';
 
@@ -21,6 +22,7 @@ export async function homePage(database: Statements, viewer: string, page: HomeP
     page.after ?? LAST_ID,
     page.take,
   ]);
+  await requireThere(database, viewer, rows);
   const posts = postsOf(rows);
   const floor = rows[0]?.floor ?? LAST_ID;
   return posts.length < page.take && floor !== NIL_ID ? homePageFromSource(database, viewer, page) : posts;
@@ -36,7 +38,9 @@ export async function homePageFromSource(
   viewer: string,
   { after, take }: HomePage,
 ): Promise<CountedPost[]> {
-  return postsOf(await database.query<Told & (PostRow | { id: null })>(SOURCE, [viewer, after ?? LAST_ID, take]));
+  const rows = await database.query<Told & (PostRow | { id: null })>(SOURCE, [viewer, after ?? LAST_ID, take]);
+  await requireThere(database, viewer, rows);
+  return postsOf(rows);
 }
 
 interface Told {
@@ -47,9 +51,12 @@ interface Told {
 }
 
 /** There is a row also when there is no post: it says whether there is a viewer. */
+async function requireThere(database: Statements, viewer: string, [row]: readonly Told[]): Promise<void> {
+  if (row?.viewer_state === 'frozen') throw await whyNothingIsDone(database, viewer, 'erase-posts');
+  if (row?.viewer_state === 'deleted') throw noAccount();
+}
+
 function postsOf(rows: readonly (Told & (PostRow | { id: null }))[]): CountedPost[] {
-  if (rows[0]?.viewer_state === 'frozen') throw new Failure('ACCOUNT_FROZEN');
-  if (rows[0]?.viewer_state === 'deleted') throw new Failure('UNAUTHENTICATED', 'This account was deleted.');
   return rows.flatMap((row) => (row.id === null ? [] : [postOf(row)]));
 }
 

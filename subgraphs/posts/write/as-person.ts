@@ -1,6 +1,7 @@
 import type { Database, Tx } from '#libs/database';
-import { Failure } from '#libs/failure';
+import { Failure, noAccount } from '#libs/failure';
 import { timeOf } from '#libs/identity';
+import { whyNothingIsDone } from '#libs/saga';
 import type { Clock } from '#libs/telemetry';
 
 /** What every write needs of the world. */
@@ -17,7 +18,8 @@ export interface Writing {
  * it `to change`; the others only keep it from being deleted, so a person's likes do not wait for each other.
  *
  * A person who signed up a moment ago may act before we heard of them; the id tells its age. So an unheard id younger than
- * 5 s is waited for, 500 ms at the most.
+ * 5 s is waited for, 500 ms at the most. Who is unheard of then is told to come again, whatever the id's age: only users can say that
+ * there is no such account, and events may have stood still since it was made. Told UNAUTHENTICATED, a client would log them out.
  */
 export async function asPerson<T>(
   writing: Writing,
@@ -55,8 +57,7 @@ async function holdPerson(tx: Tx, id: string, hold: 'to keep' | 'to change'): Pr
     `SELECT state FROM people WHERE id = $1 FOR ${hold === 'to keep' ? 'KEY SHARE' : 'NO KEY UPDATE'}`,
     [id],
   );
-  if (person === undefined)
-    throw new Unheard('UNAUTHENTICATED', 'Nobody is known here by this log-in; try again in a moment.');
-  if (person.state === 'frozen') throw new Failure('ACCOUNT_FROZEN');
-  if (person.state !== 'registered') throw new Failure('UNAUTHENTICATED', 'This account was deleted.');
+  if (person === undefined) throw new Unheard('NOT_CAUGHT_UP', 'Posts has not heard of the person who writes.');
+  if (person.state === 'frozen') throw await whyNothingIsDone(tx, id, 'erase-posts');
+  if (person.state !== 'registered') throw noAccount();
 }

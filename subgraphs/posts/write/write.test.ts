@@ -240,13 +240,13 @@ describe('who acts', () => {
   it.each([
     ['half a second at the most, when new', 1_000, 500],
     ['not at all, when the id is older than five seconds', 5_001, 0],
-  ])('and was never heard of, is waited for %s', async (_, age, waited) => {
+  ])('and was never heard of, is waited for %s, and told to come again', async (_, age, waited) => {
     const began = Date.now();
     let now = began;
     const nobody = newId({ now: now - age });
     const writing = { ...scene.writing, clock: () => now, pause: async (ms: number) => void (now += ms) };
     await expect(publishPost(writing, { viewer: nobody, body: 'hello?', inReplyToId: null })).rejects.toEqual(
-      code('UNAUTHENTICATED'),
+      code('NOT_CAUGHT_UP'),
     );
     expect(now - began).toBe(waited);
   });

@@ -35,7 +35,7 @@ function follow(recipientId: string, actorId: string, id = newId()): Fact {
 
 async function shown(database: Database, who: string) {
   const told = await notificationsOf(database, who, { after: undefined, take: 100 });
-  return { ids: told.map(({ id }) => id), unread: await unreadCountOf(database, who) };
+  return { ids: told.map(({ id }) => id), unread: (await unreadCountOf(database, who)) ?? 0 };
 }
 
 /** Resolves `opened` when work is done, and then waits for `goOn` before it commits. */

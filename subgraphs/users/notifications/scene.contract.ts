@@ -126,7 +126,7 @@ export class Scene {
     const rows = await notificationsOf(this.database, viewer, { after: undefined, take: 100 });
     return {
       told: rows.map(({ kind, postId }) => `${kind} ${postId}`),
-      unread: await unreadCountOf(this.database, viewer),
+      unread: (await unreadCountOf(this.database, viewer)) ?? 0,
     };
   }
 

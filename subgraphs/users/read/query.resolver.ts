@@ -5,7 +5,7 @@ import { requireViewer, type RequestContext } from '#libs/subgraph-kit';
 import { readHandle, type Person } from '../user.js';
 import { deletionOf, type ShownDeletion } from './deletion.queries.js';
 import type { UserLoaders } from './user.loaders.js';
-import { peopleAfter } from './user.queries.js';
+import { peopleAfter, requireNotFrozen } from './user.queries.js';
 
 /** What a client may ask of users. */
 @Resolver()
@@ -20,7 +20,11 @@ export class QueryResolver {
 
   @Query()
   async me(_: unknown, __: unknown, context: RequestContext): Promise<Person | null> {
-    return context.viewer === null ? null : this.#loaders(context).people.load(context.viewer);
+    const { viewer, deadline } = context;
+    if (viewer === null) return null;
+    const person = await this.#loaders(context).people.load(viewer);
+    if (person === null) await requireNotFrozen(this.#database.until(deadline), viewer);
+    return person;
   }
 
   @Query()

@@ -1,4 +1,5 @@
 import type { Statements } from '#libs/database';
+import { Failure } from '#libs/failure';
 import type { Sealer } from '#libs/sealing';
 import { EMAIL } from '../sealing.js';
 import type { Person } from '../user.js';
@@ -43,6 +44,18 @@ export async function emailsOf(
     [ids],
   );
   return new Map(rows.map(({ id, email }) => [id, sealer.open(EMAIL, id, email)]));
+}
+
+/**
+ * Of whoever asks, when nobody is found by their id: throws ACCOUNT_FROZEN where that is because the account is being deleted, which may be
+ * taken back. For who is logged out by that, or was never anybody, there is nothing.
+ */
+export async function requireNotFrozen(statements: Statements, viewer: string): Promise<void> {
+  const frozen = await statements.query(
+    'SELECT FROM users WHERE id = $1 AND frozen_at IS NOT NULL AND deleted_at IS NULL',
+    [viewer],
+  );
+  if (frozen.length > 0) throw new Failure('ACCOUNT_FROZEN');
 }
 
 type PersonRow = Omit<Person, 'joinedAt'> & { readonly joinedAt: Date };

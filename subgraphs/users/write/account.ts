@@ -1,5 +1,5 @@
 import type { Tx } from '#libs/database';
-import { Failure } from '#libs/failure';
+import { Failure, noAccount } from '#libs/failure';
 import type { Person } from '../user.js';
 import { UserRow } from '../user.entity.js';
 
@@ -20,10 +20,6 @@ export async function lockAccount(tx: Tx, id: string): Promise<UserRow> {
   if (row === null || row.deletedAt !== null) throw noAccount();
   if (row.frozenAt !== null) throw new Failure('ACCOUNT_FROZEN');
   return row;
-}
-
-export function noAccount(): Failure {
-  return new Failure('UNAUTHENTICATED', 'This account does not exist (any more).');
 }
 
 /** Makes the handle this person's for all time, when it is free or was theirs before. Of two who want it at once one waits here. */

@@ -1,8 +1,8 @@
 import type { Database } from '#libs/database';
-import { Failure, type Deadline } from '#libs/failure';
+import { Failure, noAccount, type Deadline } from '#libs/failure';
 import { readPassword, takePassword } from '../user.js';
 import { UserRow } from '../user.entity.js';
-import { lockAccount, noAccount, personOf, type LoggedIn } from './account.js';
+import { lockAccount, personOf, type LoggedIn } from './account.js';
 import { endAllSessions, type EndSessionsParts } from './end-sessions.js';
 import type { Passwords } from './passwords.js';
 import type { Throttle } from './throttle.js';
@@ -27,11 +27,12 @@ export class ChangePassword {
     const password = readPassword(input.password);
     const chosen = takePassword(input.newPassword, 'newPassword');
     await throttle.password(viewer);
-    const [known] = await database.query<Pick<UserRow, 'passwordHash'>>(
-      'SELECT password_hash AS "passwordHash" FROM users WHERE id = $1 AND deleted_at IS NULL',
+    const [known] = await database.query<Pick<UserRow, 'passwordHash' | 'frozenAt'>>(
+      'SELECT password_hash AS "passwordHash", frozen_at AS "frozenAt" FROM users WHERE id = $1 AND deleted_at IS NULL',
       [viewer],
     );
     if (known === undefined) throw noAccount();
+    if (known.frozenAt !== null) throw new Failure('ACCOUNT_FROZEN');
     const right =
       password !== undefined && (await passwords.verify(known.passwordHash, password, { deadline, line: viewer }));
     if (!right) throw new Failure('FORBIDDEN', 'The password is wrong; it was not changed.');

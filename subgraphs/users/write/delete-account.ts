@@ -1,11 +1,11 @@
 import type { Database } from '#libs/database';
-import { Failure, type Deadline } from '#libs/failure';
+import { Failure, noAccount, type Deadline } from '#libs/failure';
 import type { Saga } from '#libs/saga';
 import type { Clock } from '#libs/telemetry';
 import { beginDeletion, isUnderWay, newDeletionId, type Patience } from '../deletion.store.js';
 import { readPassword } from '../user.js';
 import type { UserRow } from '../user.entity.js';
-import { lockAccount, noAccount } from './account.js';
+import { lockAccount } from './account.js';
 import type { Passwords } from './passwords.js';
 import type { Throttle } from './throttle.js';
 

@@ -1,19 +1,22 @@
 import type { Database, Tx } from '#libs/database';
+import { noAccount } from '#libs/failure';
 import { expiryOf, newId, TOKEN_LIFETIME_S_MAX } from '#libs/identity';
 import type { Clock } from '#libs/telemetry';
-import { noAccount } from './account.js';
 
 export interface EndSessionsParts {
   readonly clock: Clock;
 }
 
-/** Of the log-ins that this person may have; undefined where the account is frozen or gone. */
-export async function generationOf(database: Pick<Database, 'query'>, userId: string): Promise<number | undefined> {
-  const [row] = await database.query<{ sessions: number }>(
-    'SELECT sessions FROM users WHERE id = $1 AND frozen_at IS NULL AND deleted_at IS NULL',
+/** Of the log-ins that this person may have; undefined where there is no account. */
+export async function generationOf(
+  database: Pick<Database, 'query'>,
+  userId: string,
+): Promise<number | 'frozen' | undefined> {
+  const [row] = await database.query<{ sessions: number; frozen: boolean }>(
+    'SELECT sessions, frozen_at IS NOT NULL AS frozen FROM users WHERE id = $1 AND deleted_at IS NULL',
     [userId],
   );
-  return row?.sessions;
+  return row?.frozen === true ? 'frozen' : row?.sessions;
 }
 
 /** So many log-ins of one person are known as ended at a time, by each gateway too. Nobody has as many, who does not make them to fill memory. */

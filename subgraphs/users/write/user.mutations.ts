@@ -32,8 +32,8 @@ export interface Writes {
 /** How a deletion stands, as its owner is shown it. */
 export type ReadDeletion = (id: string, owner: string) => Promise<object | null>;
 
-/** The generation of log-ins that this person may have; undefined: none. */
-export type ReadGeneration = (userId: string) => Promise<number | undefined>;
+/** The generation of log-ins that this person may have; frozen: none while the account is being deleted; undefined: there is no account. */
+export type ReadGeneration = (userId: string) => Promise<number | 'frozen' | undefined>;
 
 /** GraphQL arguments → what a client may do, nothing else. */
 @Resolver()
@@ -112,7 +112,10 @@ export class UserMutations {
 
   /** What came with a key may have been done long ago: no token for log-ins that have ended since, nor for an account that is gone. */
   async #stillGood(context: RequestContext, done: LoggedIn): Promise<LoggedIn> {
-    if (context.once === undefined || (await this.#generation(done.person.id)) === done.sessions) return done;
+    if (context.once === undefined) return done;
+    const generation = await this.#generation(done.person.id);
+    if (generation === done.sessions) return done;
+    if (generation === 'frozen') throw new Failure('ACCOUNT_FROZEN');
     throw new Failure('UNAUTHENTICATED', 'It was done, and this log-in has ended since; log in.');
   }
 

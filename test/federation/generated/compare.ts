@@ -5,7 +5,8 @@ export function difference(expected: Told, actual: Told): string | undefined {
   const [wanted, came] = [JSON.stringify(expected.data), JSON.stringify(actual.data)];
   if (wanted !== came) return firstDifference(expected.data, actual.data, []) ?? 'the order of keys differs';
   const [holes, others] = [holesOf(expected), holesOf(actual)];
-  const left = holes.filter((hole) => !others.includes(hole));
+  const silent = silentHolesOf(expected);
+  const left = holes.filter((hole) => !others.includes(hole) && !silent.includes(hole));
   if (left.length > 0) return `no error for ${left[0]!}`;
   const more = others.filter((hole) => !holes.includes(hole));
   return more.length > 0 ? `an error for ${more[0]!}, where none is expected` : undefined;
@@ -86,6 +87,16 @@ function own(object: object, key: string): unknown {
  */
 export function holesOf({ data, errors }: Told): string[] {
   return [...new Set(errors.map((path) => holeOf(data, path)))].sort();
+}
+
+/**
+ * Those of which nothing needs to be told: the entity itself is null, because of nothing but that a subgraph does not know it. Whoever
+ * tells it all the same, as the one schema that has everything has to, is not wrong.
+ */
+export function silentHolesOf({ data, errors, unknown = [] }: Told): string[] {
+  const silent = unknown.filter((path) => holeOf(data, path) === path.slice(0, -1).join('.'));
+  const others = errors.filter((path) => !unknown.includes(path)).map((path) => holeOf(data, path));
+  return [...new Set(silent.map((path) => holeOf(data, path)))].filter((hole) => !others.includes(hole));
 }
 
 function holeOf(data: unknown, path: readonly (string | number)[]): string {

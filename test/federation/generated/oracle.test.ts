@@ -1,7 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
-import { conform, differences, questionOf, wrongOf, type Case } from './conform.js';
+import { coerceVariables } from '../../../gateway/http/variables.js';
+import { holesOf, silentHolesOf } from './compare.js';
+import { conform, differences, operationOf, questionOf, wrongOf, type Case } from './conform.js';
 import { tell } from './tell.js';
-import { modelOf, World } from './world.js';
+import { CALM } from './values.js';
+import { modelOf, World, type Way } from './world.js';
 
 /** World, operation, and after how many fields it goes no deeper. Each was once answered wrongly, for its planners' plan is wrong. */
 const KEPT: [string, number, number, number][] = [
@@ -57,6 +60,41 @@ describe('what ApolloGateway answers otherwise than graphql-js over the whole sc
       ['default', 'right'],
       ['stock', 'wrong'],
     ]);
+  });
+});
+
+/** Worlds in which a subgraph does not know every instance of what it says things about that have to be there. */
+const FORGETFUL = [109, 151, 154, 188];
+
+describe('whom a subgraph does not know', () => {
+  it('is null, with an error where that may not be and none where it may (control: the stock engine’s door tells of both)', async () => {
+    const ways = ['default', 'batches', 'apollo', 'stock'] as const;
+    const wrongly = new Map<Way, number>(ways.map((way) => [way, 0]));
+    let [silent, told] = [0, 0];
+    for (const seed of FORGETFUL) {
+      const { model, sdl } = modelOf(seed, true);
+      const world = new World(model, sdl);
+      for (let nth = 0; nth < 100; nth += 1) {
+        const { question } = questionOf(world, seed, nth, 6);
+        const operation = operationOf(question.document);
+        const variables = coerceVariables(world.supergraph.schema, operation, question.variables, false);
+        const truth = await world.truth(operation, variables, CALM);
+        if (truth.unknown === undefined) continue;
+        const holes = silentHolesOf(truth);
+        silent += holes.length;
+        told += holesOf(truth).length - holes.length;
+        for (const { way, why, came } of await differences(world, question, CALM, ways)) {
+          expect([seed, nth, way, why]).toEqual([seed, nth, way, undefined]);
+          // Who gives by itself what it does not know tells an error of its own, which is passed on; the gateway adds none.
+          const ours = came.errors.filter((_, index) => came.messages[index]!.endsWith('was unusable.'));
+          const more = holesOf({ ...came, errors: ours }).filter((hole) => holes.includes(hole));
+          wrongly.set(way, wrongly.get(way)! + more.length);
+        }
+      }
+      await world.close();
+    }
+    expect([...wrongly]).toEqual([...ways.slice(0, 3).map((way) => [way, 0]), ['stock', expect.any(Number)]]);
+    for (const count of [wrongly.get('stock'), silent, told]) expect(count).toBeGreaterThan(0);
   });
 });
 

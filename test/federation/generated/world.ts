@@ -26,6 +26,7 @@ import { TributaryEngine } from '../../../gateway/run/engine.js';
 import { createEngine as createStockEngine } from '../../../gateway/stock/engine.js';
 import { readSupergraph, type Supergraph } from '../../../gateway/supergraph/supergraph.js';
 import { chooser } from './choose.js';
+import { forget } from './forget.js';
 import { makeModel } from './make-model.js';
 import type { Model } from './model.js';
 import { WorldPlanners } from './planners.js';
@@ -41,6 +42,8 @@ export interface Told {
   readonly data: unknown;
   readonly errors: readonly (readonly (string | number)[])[];
   readonly messages: readonly string[];
+  /** Of the errors those that say what a subgraph does not know: where that may be null nobody needs to be told. */
+  readonly unknown?: readonly (readonly (string | number)[])[];
   /** What was sent to subgraphs. */
   readonly calls?: readonly string[];
   readonly refused?: true;
@@ -100,7 +103,15 @@ export class World {
       fieldResolver: (thing: Thing, args: Record<string, unknown>, _context, info) =>
         this.#values.monolith(thing, this.#values.field(thing.__typename, info.fieldName), args, now),
     });
-    return told(result);
+    const unknown = (result.errors ?? []).filter(({ message }) => this.#isUnknown(message));
+    return { ...told(result), ...(unknown.length > 0 && { unknown: unknown.map(({ path }) => path ?? []) }) };
+  }
+
+  /** Of nothing else of a generated world is null where it may not be. */
+  #isUnknown(message: string): boolean {
+    const [, type = '', name = ''] = /^Cannot return null for non-nullable field (\w+)\.(\w+)\.$/.exec(message) ?? [];
+    const object = this.model.objects.get(type);
+    return object?.forgetful !== undefined && object.fields.get(name)?.homes.has(object.forgetful) === true;
   }
 
   async ask(way: Way, operation: Operation, variables: Record<string, unknown>, moment: Moment): Promise<Told> {
@@ -275,8 +286,9 @@ const OVERDUE = 'Planning took longer';
 export class DoesNotCompose extends Error {}
 
 /** The model of a seed; its SDL may be made smaller later. */
-export function modelOf(seed: number): { model: Model; sdl: Record<string, string> } {
+export function modelOf(seed: number, strict = false): { model: Model; sdl: Record<string, string> } {
   const model = makeModel(seed, chooser(seed));
+  if (strict) forget(model);
   return { model, sdl: writeSdl(model) };
 }
 
