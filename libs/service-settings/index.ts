@@ -1,1 +1,1 @@
-export { missingSecrets, serviceSettings, type ServiceConfig } from './service-settings.js';
+export { missingBeside, serviceSettings, type ServiceConfig } from './service-settings.js';
