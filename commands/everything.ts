@@ -21,6 +21,7 @@ import {
   onServers,
   readSecrets,
   readStartSettings,
+  replicasVariable,
   secretsFrom,
   SERVICES,
   type Secrets,
@@ -181,6 +182,8 @@ function configReaders(
     METRICS_PORT: undefined,
     DATA_DIR: dataDir,
     DATABASE_URL: databases[service],
+    // Of three databases each has its own.
+    DATABASE_REPLICA_URLS: env[replicasVariable(service)],
     ASSERTION_SECRET: secrets.of('assertion', service),
   });
   return {

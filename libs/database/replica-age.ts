@@ -24,9 +24,8 @@ export class ReplicaAge {
     if (this.#replayed !== undefined && this.#replayed > mark.at) this.#ahead = this.#replayed;
     // One that was replaced: of what it had marked nothing says anything of this one.
     if (last !== undefined && last.at > mark.at) this.#marks = [];
-    if (last?.at === mark.at) this.#marks.pop();
+    if (last?.at === mark.at || this.#isDense(mark)) this.#marks.pop();
     this.#marks.push(mark);
-    if (this.#marks.length > MARKS_MAX) this.#marks = this.#marks.filter((_, nth) => nth % 2 === 1);
   }
 
   replayed(at: bigint): void {
@@ -38,6 +37,12 @@ export class ReplicaAge {
     this.#marks.splice(0, nth);
   }
 
+  /** The last one says little beside its neighbours: of a long lag a five-hundredth does not matter, and so a day of it is some thousand marks. */
+  #isDense({ askedMs }: Mark): boolean {
+    const [first, before, last] = [this.#marks[0], this.#marks.at(-2), this.#marks.at(-1)];
+    return before !== undefined && last!.askedMs - before.askedMs < (askedMs - first!.askedMs) / 500;
+  }
+
   get isAhead(): boolean {
     return this.#ahead !== undefined;
   }
@@ -47,6 +52,3 @@ export class ReplicaAge {
     return this.isAhead ? undefined : this.#freshAsOfMs;
   }
 }
-
-/** An hour of lag at four a second is known to some seconds. */
-const MARKS_MAX = 1_000;
