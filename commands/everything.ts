@@ -72,7 +72,7 @@ export async function startEverything(
 
     const secrets = await readSecrets(settings, dataDir);
     const databases = await databasesOf(settings, secrets);
-    const configs = readTogether(configReaders(env, dataDir, secrets, databases));
+    const configs = readTogether(configReaders(env, dataDir, secrets, databases, settings));
     const { gateway: gatewayConfig } = configs;
     const tracing = await openTracing(gatewayConfig, logger);
     // The last to go but the lock and the stream: what ends meanwhile ends its spans.
@@ -174,6 +174,7 @@ function configReaders(
   dataDir: string,
   secrets: Secrets,
   databases: Readonly<Record<Service, string | undefined>>,
+  settings?: StartSettings,
 ) {
   const environmentOf = (service: Service): Environment => ({
     ...env,
@@ -182,8 +183,7 @@ function configReaders(
     METRICS_PORT: undefined,
     DATA_DIR: dataDir,
     DATABASE_URL: databases[service],
-    // Of three databases each has its own.
-    DATABASE_REPLICA_URLS: env[replicasVariable(service)],
+    DATABASE_REPLICA_URLS: settings?.[replicasVariable(service)].join(','),
     ASSERTION_SECRET: secrets.of('assertion', service),
   });
   return {

@@ -130,9 +130,10 @@ export class Replica {
       this.#age.mark({ askedMs, at: marked.at });
     }
     const [row] = await oneStatement<Look>(this.#looks, LOOK, undefined, undefined);
-    const { at, cluster, server } = row!;
+    const { at, cluster, server, follows } = row!;
     this.#server = server;
-    if (at === null) return 'it takes writes itself, so it is no replica';
+    if (!follows) return 'it takes writes itself, so it is no replica';
+    if (at === null) return UNKNOWN;
     this.#age.replayed(BigInt(at));
     if (this.#cluster !== undefined && cluster !== this.#cluster) return 'it is a copy of another cluster';
     if (this.#age.isAhead) return 'it has what the primary has not, so it followed one that was replaced';
@@ -189,7 +190,8 @@ class AnotherServer extends Error {
 }
 
 interface Look {
-  /** Null: it is no replica. */
+  readonly follows: boolean;
+  /** Null: it has replayed nothing since it was started. */
   readonly at: string | null;
   readonly cluster: string;
   readonly server: string;
@@ -197,8 +199,7 @@ interface Look {
 
 const SERVER = 'pg_postmaster_start_time()::text';
 const CLUSTER = '(SELECT system_identifier FROM pg_control_system())::text';
-const LOOK = `SELECT CASE WHEN pg_is_in_recovery() THEN (pg_last_wal_replay_lsn() - '0/0')::text END AS at,
-  ${CLUSTER} AS cluster, ${SERVER} AS server`;
+const LOOK = `SELECT pg_is_in_recovery() AS follows, (pg_last_wal_replay_lsn() - '0/0')::text AS at, ${CLUSTER} AS cluster, ${SERVER} AS server`;
 /** What a replica can have of what was acknowledged; with `synchronous_commit = off` up to three of `wal_writer_delay` less. */
 export const PRIMARY_LOOK = `SELECT (pg_current_wal_flush_lsn() - '0/0')::text AS at, ${CLUSTER} AS cluster`;
 
@@ -217,4 +218,5 @@ const TIMEOUTS = {
   maxLifetimeSeconds: 300,
 };
 
-export const LOOKING = { ...TIMEOUTS, connectionTimeoutMillis: 1_000, max: 1 };
+/** A name that leads to another server is noticed within that time also where the one before still answers. */
+export const LOOKING = { ...TIMEOUTS, connectionTimeoutMillis: 1_000, max: 1, maxLifetimeSeconds: 15 };

@@ -8,7 +8,7 @@ import { startFaultProxy, type FaultProxy } from '../../test/servers/fault-proxy
 import { withServer } from '../../test/servers/needs.js';
 import { startPostgres, type PostgresServer } from '../../test/servers/postgres.js';
 import { tables } from './database.contract.js';
-import { openDatabase, provisionServices, type Asker, type Database } from './index.js';
+import { databaseGauges, openDatabase, provisionServices, type Asker, type Database } from './index.js';
 import { Replica } from './replica.js';
 
 const LAG_MAX_MS = 600;
@@ -77,6 +77,11 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
     const asked: Asker = { mayLag: true };
     expect((await read(asked)).replica).toBe(true);
     expect(asked.lagged).toBe(true);
+    const [gauges, labels] = [databaseGauges(database), { service: 'posts', replica: `127.0.0.1:${door.port}/posts` }];
+    const told = gauges.filter(({ name }) => name.startsWith('tributary_replica_'));
+    expect(told.map((one) => one.labels)).toEqual([labels, labels, labels]);
+    const [lag = NaN, used, reads] = await Promise.all(told.map((one) => one.read()));
+    expect([lag < 30, used, reads! > 0]).toEqual([true, 1, true]);
     for (const exact of [{}, { mayLag: false }] as Asker[]) {
       expect((await read(exact)).replica).toBe(false);
       expect(exact.lagged).toBeUndefined();

@@ -141,6 +141,7 @@ describe('npm start', () => {
       DATABASE_URL: 'postgres://nobody@127.0.0.1:1/x',
       REDIS_URL: '127.0.0.1:1',
       ASSERTION_SECRET: 'short',
+      POSTS_DATABASE_REPLICA_URLS: 'postgres://127.0.0.1:1/posts',
       SEED: 'yes',
       PORT: '65536',
     });
@@ -149,12 +150,13 @@ describe('npm start', () => {
       'USERS_DATABASE_URL',
       'REDIS_URL',
       'ASSERTION_SECRET',
+      'POSTS_DATABASE_REPLICA_URLS takes a POSTS_DATABASE_URL beside it',
       'SEED',
       'SIGNING_KEY',
       'SEALING_KEYS',
       'PORT',
     ])
-      expect(child.output()).toMatch(new RegExp(`^ {2}${name} `, 'm'));
+      expect(child.output()).toMatch(new RegExp(`^ {2}${name}\\b`, 'm'));
     expect(child.output()).not.toContain('ECONNREFUSED');
     await expect(stat(untouched)).rejects.toMatchObject({ code: 'ENOENT' });
   }, 180_000);
