@@ -8,7 +8,11 @@ export type Service = (typeof SERVICES)[number];
 
 const postgres = { protocols: ['postgres:', 'postgresql:'] };
 const own = { ...postgres, why: 'A database of its own for this service; all three or none.' };
-const replicas = { ...postgres, default: [], why: 'DATABASE_REPLICA_URLS of this service; beside a database of its own.' };
+const replicas = {
+  ...postgres,
+  default: [],
+  why: 'DATABASE_REPLICA_URLS of this service; beside a database of its own.',
+};
 
 /** What only all in one process has; the programs' own settings are in their `config.ts`. */
 export const startSettings = {

@@ -1,9 +1,8 @@
-import pg from 'pg';
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { violations, type Operation } from './history.js';
 import { startFaultProxy, type FaultProxy } from '../../test/servers/fault-proxy.js';
-import { startPostgres, type PostgresServer } from '../../test/servers/postgres.js';
+import { startReplica, type Lag, type PostgresReplica } from '../../test/servers/replica.js';
 import { REQUEST_MS } from './bars.js';
 import type { Fault } from './fault.js';
 import { replaced, type Town } from './town.js';
@@ -14,14 +13,8 @@ const LAG_MAX_MS = 1_000;
 
 /** Posts reads everything from its database, and from a replica what may come from one. */
 export const REPLICAS: readonly Fault[] = [
-  lags('FD7', 'the replica of posts replays everything ten seconds late', {
-    fail: [`ALTER SYSTEM SET recovery_min_apply_delay = '10s'`, 'SELECT pg_reload_conf()'],
-    heal: ['ALTER SYSTEM RESET recovery_min_apply_delay', 'SELECT pg_reload_conf()'],
-  }),
-  lags('FD7-paused', 'the replica of posts stands still (pg_wal_replay_pause)', {
-    fail: ['SELECT pg_wal_replay_pause()'],
-    heal: ['SELECT pg_wal_replay_resume()'],
-  }),
+  lags('FD7', 'the replica of posts replays everything ten seconds late', 'lags ten seconds'),
+  lags('FD7-paused', 'the replica of posts stands still (pg_wal_replay_pause)', 'stands still'),
   down(),
 ];
 
@@ -30,41 +23,31 @@ export const REPLICAS: readonly Fault[] = [
  * what they have to see must see it, and the third nothing that is older than the bound. That one is also the control: shown what is
  * old, or the replica was not read.
  */
-function lags(
-  id: string,
-  says: string,
-  { fail, heal }: { readonly fail: readonly string[]; readonly heal: readonly string[] },
-): Fault {
-  let replica: PostgresServer;
-  let admin: pg.Client;
+function lags(id: string, says: string, how: Lag): Fault {
+  let replica: PostgresReplica;
   return {
     id,
     says,
     unnoticed: true,
     requestMsMax: REQUEST_MS,
     async prepare({ town }) {
-      replica = await startPostgres({ standbyOf: town.postgres });
-      admin = new pg.Client({ connectionString: replica.url });
-      await admin.connect();
+      replica = await startReplica(town.postgres);
       await readFrom(town, [replica.port]);
     },
     async strike({ town, ms }) {
       const people = await threeOf(town);
-      const all = async (statements: readonly string[]): Promise<void> => {
-        for (const statement of statements) await admin.query(statement);
-      };
       try {
         await untilRead(town, replica.port);
-        await all(fail);
+        await replica.lag(how);
         let outMs = 0;
         for (const end = performance.now() + ms; performance.now() < end || !people.wasStale || outMs === 0;) {
           await people.turn();
           if (!isRead(town, replica.port)) outMs ||= performance.now();
           if (outMs > 0 && !people.wasStale) {
             // It was left out before anybody could read: once more.
-            await all(heal);
+            await replica.heal(how);
             await untilRead(town, replica.port);
-            await all(fail);
+            await replica.lag(how);
             outMs = 0;
           }
           if (performance.now() > end + NOTICED_MS)
@@ -75,7 +58,7 @@ function lags(
         await people.turn();
         if (people.isStale) throw new Error('it is left out, and somebody is still shown what is old');
       } finally {
-        await all(heal);
+        await replica.heal(how);
       }
       await untilRead(town, replica.port);
       await people.turn();
@@ -83,7 +66,6 @@ function lags(
     },
     async tidy({ town }) {
       await replaced(town, 'posts');
-      await admin.end();
       await replica.stop();
     },
   };
@@ -91,7 +73,7 @@ function lags(
 
 /** Of two replicas one is not there when posts starts, and each goes, by another way, while it is read. */
 function down(): Fault {
-  let replica: PostgresServer;
+  let replica: PostgresReplica;
   let doors: FaultProxy[];
   return {
     id: 'FD8',
@@ -99,7 +81,7 @@ function down(): Fault {
     unnoticed: true,
     requestMsMax: REQUEST_MS,
     async prepare({ town }) {
-      replica = await startPostgres({ standbyOf: town.postgres });
+      replica = await startReplica(town.postgres);
       doors = await Promise.all([1, 2].map(() => startFaultProxy({ port: replica.port })));
       doors[1]!.set({ down: true });
       await readFrom(

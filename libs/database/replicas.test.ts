@@ -7,6 +7,7 @@ import { silent } from '#libs/telemetry';
 import { startFaultProxy, type FaultProxy } from '../../test/servers/fault-proxy.js';
 import { withServer } from '../../test/servers/needs.js';
 import { startPostgres, type PostgresServer } from '../../test/servers/postgres.js';
+import { startReplica, type PostgresReplica } from '../../test/servers/replica.js';
 import { tables } from './database.contract.js';
 import { databaseGauges, openDatabase, provisionServices, type Asker, type Database } from './index.js';
 import { Replica } from './replica.js';
@@ -15,10 +16,9 @@ const LAG_MAX_MS = 600;
 
 withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
   let primary: PostgresServer;
-  let standby: PostgresServer;
+  let standby: PostgresReplica;
   let door: FaultProxy;
   let urls: { primary: string; replica: string; straight: string };
-  let admin: pg.Client;
   /** Of the replica itself: whoever reads there whatever comes. */
   let naive: pg.Pool;
   let database: Database;
@@ -27,11 +27,9 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
   beforeAll(async () => {
     primary = await startPostgres({ settings: { synchronous_commit: 'on' } });
     const { posts = '' } = await provisionServices(primary.url, ['posts'], { posts: 'secret' });
-    standby = await startPostgres({ standbyOf: primary });
+    standby = await startReplica(primary);
     door = await startFaultProxy({ port: standby.port });
     urls = { primary: posts, replica: at(posts, door.port), straight: at(posts, standby.port) };
-    admin = new pg.Client({ connectionString: standby.url });
-    await admin.connect();
     naive = new pg.Pool({ connectionString: urls.straight, max: 1 });
     naive.on('error', () => {});
     database = await opened([urls.replica]);
@@ -41,7 +39,6 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
   afterAll(async () => {
     await database?.close();
     await naive?.end();
-    await admin?.end();
     await door?.close();
     await standby?.stop();
     await primary?.stop();
@@ -77,7 +74,10 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
     const asked: Asker = { mayLag: true };
     expect((await read(asked)).replica).toBe(true);
     expect(asked.lagged).toBe(true);
-    const [gauges, labels] = [databaseGauges(database), { service: 'posts', replica: `127.0.0.1:${door.port}/posts` }];
+    const [gauges, labels] = [
+      databaseGauges(database),
+      { service: 'posts', replica: `127.0.0.1:${door.port}${new URL(urls.primary).pathname}` },
+    ];
     const told = gauges.filter(({ name }) => name.startsWith('tributary_replica_'));
     expect(told.map((one) => one.labels)).toEqual([labels, labels, labels]);
     const [lag = NaN, used, reads] = await Promise.all(told.map((one) => one.read()));
@@ -92,24 +92,11 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
     expect(await database.query('SELECT pg_is_in_recovery() AS replica')).toEqual([{ replica: false }]);
   });
 
-  // How far it has replayed of what it has received says nothing of the third.
-  it.each([
-    ['stands still', ['SELECT pg_wal_replay_pause()'], ['SELECT pg_wal_replay_resume()']],
-    [
-      'lags ten seconds',
-      [`ALTER SYSTEM SET recovery_min_apply_delay = '10s'`, 'SELECT pg_reload_conf()'],
-      ['ALTER SYSTEM RESET recovery_min_apply_delay', 'SELECT pg_reload_conf()'],
-    ],
-    ['is cut off from its primary', [`ALTER SYSTEM SET primary_conninfo = ''`, 'SELECT pg_reload_conf()'], []],
-  ])(
+  it.each(['stands still', 'lags ten seconds', 'is cut off from its primary'] as const)(
     'one that %s is read by nobody who has to see more, and soon by nobody; control: it has the old all the time',
-    async (_, fail, heal) => {
+    async (how) => {
       await readsFrom('replica');
-      const { rows } = await admin.query<{ from: string }>(
-        `SELECT quote_literal(current_setting('primary_conninfo')) AS from`,
-      );
-      const connect = [`ALTER SYSTEM SET primary_conninfo = ${rows[0]!.from}`, 'SELECT pg_reload_conf()'];
-      for (const statement of fail) await admin.query(statement);
+      await standby.lag(how);
       // Whatever came with it is replayed.
       await until(async () => {
         const value = await write();
@@ -125,7 +112,7 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
         const [{ lagSeconds, isUsable } = { lagSeconds: 0, isUsable: true }] = database.replicas;
         expect([lagSeconds > LAG_MAX_MS / 1_000, isUsable]).toEqual([true, false]);
       } finally {
-        for (const statement of [...heal, ...connect]) await admin.query(statement);
+        await standby.heal(how);
       }
       await readsFrom('replica');
       expect((await read({ mayLag: true })).balance).toBe(written);
@@ -134,12 +121,12 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
   );
 
   it('whatever one cannot answer the primary does: a column that it has not heard of', async () => {
-    await admin.query('SELECT pg_wal_replay_pause()');
+    await standby.lag('stands still');
     await database.query('ALTER TABLE accounts ADD COLUMN IF NOT EXISTS note text');
     const asked = await database.reader({ mayLag: true }).query('SELECT note FROM accounts WHERE id = $1', [1]);
     expect(asked).toEqual([{ note: null }]);
     await expect(naive.query('SELECT note FROM accounts')).rejects.toThrow('column "note" does not exist');
-    await admin.query('SELECT pg_wal_replay_resume()');
+    await standby.heal('stands still');
     await readsFrom('replica');
   }, 60_000);
 
@@ -211,11 +198,9 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
   }, 60_000);
 
   it('a name that leads to another server meanwhile is not taken for the one that was looked at; control: that one is old', async () => {
-    const other = await startPostgres({ standbyOf: primary });
-    const [stale] = await Promise.all([new pg.Client({ connectionString: other.url })]);
+    const other = await startReplica(primary);
     try {
-      await stale.connect();
-      await stale.query('SELECT pg_wal_replay_pause()');
+      await other.lag('stands still');
       const value = await write();
       const own = await opened([urls.replica]);
       // Looked at by a connection that stays, while new ones lead to the other.
@@ -230,7 +215,6 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
       await own.close();
     } finally {
       door.moveTo(standby.port);
-      await stale.end();
       await other.stop();
     }
     await readsFrom('replica');

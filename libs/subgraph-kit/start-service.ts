@@ -286,7 +286,10 @@ export async function startService(
 }
 
 /** To databases, at most: beside those that read, one looks at each replica, and one at the primary for them. */
-function connectionsOf({ DATABASE_POOL_MAX: most, DATABASE_REPLICA_URLS: { length: replicas } }: ServiceConfig): number {
+function connectionsOf({
+  DATABASE_POOL_MAX: most,
+  DATABASE_REPLICA_URLS: { length: replicas },
+}: ServiceConfig): number {
   return most + (replicas === 0 ? 0 : replicas * (most + 1) + 1);
 }
 
