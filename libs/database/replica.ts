@@ -168,7 +168,7 @@ export class Replica {
 
 /** Opens nothing yet. */
 export function openPool(url: string, options: pg.PoolConfig, onStatement: () => void = () => {}): pg.Pool {
-  const { driver } = pgDriver({ onStatement, busy: 'No connection to the replica came free in time' });
+  const { driver } = pgDriver({ onStatement, busy: 'No connection came free in time' });
   const pool = new driver.Pool({ connectionString: url, ...options });
   // An idle one that is lost is not there any more; whoever comes next is told by a statement.
   pool.on('error', () => {});
