@@ -2,9 +2,9 @@ import type pg from 'pg';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Exhausted, type Deadline } from '#libs/failure';
 import type { Logger } from '#libs/telemetry';
-import { pgDriver } from './driver.js';
 import { oneStatement } from './one-statement.js';
 import { ReplicaAge } from './replica-age.js';
+import { lookAtReplica, openLooks, openPool, serverOf, type Look, type Standing } from './replica-look.js';
 import { isLost, messageOf, sqlState } from './trouble.js';
 
 export interface ReplicaOptions {
@@ -17,12 +17,6 @@ export interface ReplicaOptions {
   readonly onStatement: () => void;
   /** How far the primary is, of which cluster. */
   readonly primary: () => Promise<Standing>;
-}
-
-export interface Standing {
-  /** LSN, in bytes. */
-  readonly at: bigint;
-  readonly cluster: string;
 }
 
 /**
@@ -54,8 +48,8 @@ export class Replica {
     const { host, pathname } = new URL(options.url);
     this.#options = options;
     this.name = `${host}${pathname}`;
-    this.#pool = openPool(options.url, { ...TIMEOUTS, max: options.poolMax }, options.onStatement);
-    this.#looks = openPool(options.url, LOOKING);
+    this.#pool = openPool(options.url, { max: options.poolMax }, options.onStatement);
+    this.#looks = openLooks(options.url);
     this.#watching = this.#watch();
   }
 
@@ -102,8 +96,7 @@ export class Replica {
   async #check(client: pg.PoolClient): Promise<void> {
     let server = this.#serverOf.get(client);
     if (server === undefined) {
-      const { rows } = await client.query<{ server: string }>(`SELECT ${SERVER} AS server`);
-      server = rows[0]!.server;
+      server = await serverOf(client);
       this.#serverOf.set(client, server);
     }
     if (server !== this.#server) throw new AnotherServer();
@@ -129,18 +122,22 @@ export class Replica {
       this.#cluster = marked.cluster;
       this.#age.mark({ askedMs, at: marked.at });
     }
-    const [row] = await oneStatement<Look>(this.#looks, LOOK, undefined, undefined);
-    const { at, cluster, server, follows } = row!;
-    this.#server = server;
+    const look = await lookAtReplica(this.#looks);
+    const reason = this.#judge(look, typeof marked === 'string' ? marked : undefined);
+    // No connection is lent from here on to one of which nothing good is known.
+    this.#server = reason === undefined ? look.server : undefined;
+    return reason;
+  }
+
+  #judge({ at = 0n, cluster, follows }: Look, unmarked: string | undefined): string | undefined {
     if (!follows) return 'it takes writes itself, so it is no replica';
-    if (at === null) return UNKNOWN;
-    this.#age.replayed(BigInt(at));
     if (this.#cluster !== undefined && cluster !== this.#cluster) return 'it is a copy of another cluster';
+    this.#age.replayed(at);
     if (this.#age.isAhead) return 'it has what the primary has not, so it followed one that was replaced';
     const since = this.#age.freshAsOfMs;
     if (performance.now() - (since ?? this.#openedMs) <= this.#options.lagMaxMs)
       return since === undefined ? UNKNOWN : undefined;
-    return typeof marked === 'string' ? `the primary cannot be asked how far it is: ${marked}` : 'it lags';
+    return unmarked === undefined ? 'it lags' : `the primary cannot be asked how far it is: ${unmarked}`;
   }
 
   #isGood(): void {
@@ -166,15 +163,6 @@ export class Replica {
   }
 }
 
-/** Opens nothing yet. */
-export function openPool(url: string, options: pg.PoolConfig, onStatement: () => void = () => {}): pg.Pool {
-  const { driver } = pgDriver({ onStatement, busy: 'No connection came free in time' });
-  const pool = new driver.Pool({ connectionString: url, ...options });
-  // An idle one that is lost is not there any more; whoever comes next is told by a statement.
-  pool.on('error', () => {});
-  return pool;
-}
-
 /** It, and not the statement or the crowd before it. */
 function isItsOwn(error: unknown): boolean {
   if (error instanceof Exhausted) return false;
@@ -189,34 +177,8 @@ class AnotherServer extends Error {
   }
 }
 
-interface Look {
-  readonly follows: boolean;
-  /** Null: it has replayed nothing since it was started. */
-  readonly at: string | null;
-  readonly cluster: string;
-  readonly server: string;
-}
-
-const SERVER = 'pg_postmaster_start_time()::text';
-const CLUSTER = '(SELECT system_identifier FROM pg_control_system())::text';
-const LOOK = `SELECT pg_is_in_recovery() AS follows, (pg_last_wal_replay_lsn() - '0/0')::text AS at, ${CLUSTER} AS cluster, ${SERVER} AS server`;
-/** What a replica can have of what was acknowledged; with `synchronous_commit = off` up to three of `wal_writer_delay` less. */
-export const PRIMARY_LOOK = `SELECT (pg_current_wal_flush_lsn() - '0/0')::text AS at, ${CLUSTER} AS cluster`;
-
 /** It has not been asked often enough. */
 const UNKNOWN = '';
 /** In a row, before it is read again: one that fails now and then is not tried with every second read. */
 const GOOD_LOOKS = 3;
 const LOOK_MS_MIN = 25;
-
-/** A gateway waits 3 s for a call, and the primary is to have most of it. */
-const TIMEOUTS = {
-  connectionTimeoutMillis: 500,
-  statement_timeout: 1_000,
-  query_timeout: 1_200,
-  keepAlive: true,
-  maxLifetimeSeconds: 300,
-};
-
-/** A name that leads to another server is noticed within that time also where the one before still answers. */
-export const LOOKING = { ...TIMEOUTS, connectionTimeoutMillis: 1_000, max: 1, maxLifetimeSeconds: 15 };

@@ -2,8 +2,8 @@ import type pg from 'pg';
 import type { Deadline } from '#libs/failure';
 import type { Logger } from '#libs/telemetry';
 import type { Statements } from './database.js';
-import { oneStatement } from './one-statement.js';
-import { LOOKING, openPool, PRIMARY_LOOK, Replica } from './replica.js';
+import { Replica } from './replica.js';
+import { lookAtPrimary, openLooks } from './replica-look.js';
 
 /** Whoever reads outside a transaction. */
 export interface Asker {
@@ -33,16 +33,8 @@ export class Replicas {
   #next = 0;
 
   constructor({ urls, primaryUrl, ...options }: ReplicasOptions) {
-    this.#primary = openPool(primaryUrl, LOOKING);
-    const primary = async () => {
-      const [row] = await oneStatement<{ at: string; cluster: string }>(
-        this.#primary,
-        PRIMARY_LOOK,
-        undefined,
-        undefined,
-      );
-      return { at: BigInt(row!.at), cluster: row!.cluster };
-    };
+    this.#primary = openLooks(primaryUrl);
+    const primary = () => lookAtPrimary(this.#primary);
     this.all = urls.map((url) => new Replica({ ...options, url, primary }));
   }
 
