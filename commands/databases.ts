@@ -1,13 +1,18 @@
 import { createHmac } from 'node:crypto';
 import { DatabaseNotOpened, provisionServices } from '#libs/database';
 import { loadOrCreateSecret } from '#libs/identity';
-import { address, choice, readSettings, secret, type Environment, type Values } from '#libs/settings';
+import { address, addresses, choice, readSettings, secret, type Environment, type Values } from '#libs/settings';
 
 export const SERVICES = ['users', 'posts', 'followers'] as const;
 export type Service = (typeof SERVICES)[number];
 
 const postgres = { protocols: ['postgres:', 'postgresql:'] };
 const own = { ...postgres, why: 'A database of its own for this service; all three or none.' };
+const replicas = {
+  ...postgres,
+  default: [],
+  why: 'DATABASE_REPLICA_URLS of this service; beside a database of its own.',
+};
 
 /** What only all in one process has; the programs' own settings are in their `config.ts`. */
 export const startSettings = {
@@ -17,6 +22,9 @@ export const startSettings = {
   USERS_DATABASE_URL: address(own),
   POSTS_DATABASE_URL: address(own),
   FOLLOWERS_DATABASE_URL: address(own),
+  USERS_DATABASE_REPLICA_URLS: addresses(replicas),
+  POSTS_DATABASE_REPLICA_URLS: addresses(replicas),
+  FOLLOWERS_DATABASE_REPLICA_URLS: addresses(replicas),
   DATABASE_URL: address({
     ...postgres,
     why: 'One server on which three databases and three roles are made; its role may do that.',
@@ -51,6 +59,9 @@ function readWith(env: Environment, needsSecret: (settings: StartSettings) => bo
             `${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} missing beside ${given.join(' and ')}: each service has a database of its own`,
           ]
         : []),
+      ...SERVICES.filter((name) => values[replicasVariable(name)].length > 0)
+        .filter((name) => values[databaseVariable(name)] === undefined)
+        .map((name) => `${replicasVariable(name)} takes a ${databaseVariable(name)} beside it`),
     ];
   });
 }
@@ -107,6 +118,11 @@ function makesRoles(settings: StartSettings): settings is StartSettings & { DATA
   return (
     settings.DATABASE_URL !== undefined && SERVICES.every((name) => settings[databaseVariable(name)] === undefined)
   );
+}
+
+/** The setting of `npm start` that names the replicas of a service's database. */
+export function replicasVariable(service: Service) {
+  return `${service.toUpperCase() as Uppercase<Service>}_DATABASE_REPLICA_URLS` as const;
 }
 
 function databaseVariable(service: Service) {

@@ -24,6 +24,7 @@ import {
   onServers,
   readSecrets,
   readStartSettings,
+  replicasVariable,
   secretsFrom,
   SERVICES,
   type Secrets,
@@ -82,7 +83,7 @@ export async function startEverything(
 
     const secrets = await readSecrets(settings, dataDir);
     const databases = await databasesOf(settings, secrets);
-    const configs = readTogether(configReaders(env, dataDir, secrets, databases));
+    const configs = readTogether(configReaders(env, dataDir, secrets, databases, settings));
     const { gateway: gatewayConfig } = configs;
     const tracing = await openTracing(gatewayConfig, logger);
     // The last to go but the lock and the stream: what ends meanwhile ends its spans.
@@ -186,6 +187,7 @@ function configReaders(
   dataDir: string,
   secrets: Secrets,
   databases: Readonly<Record<Service, string | undefined>>,
+  settings?: StartSettings,
 ) {
   const environmentOf = (service: Service): Environment => ({
     ...env,
@@ -194,6 +196,7 @@ function configReaders(
     METRICS_PORT: undefined,
     DATA_DIR: dataDir,
     DATABASE_URL: databases[service],
+    DATABASE_REPLICA_URLS: settings?.[replicasVariable(service)].join(','),
     ASSERTION_SECRET: secrets.of('assertion', service),
   });
   return {

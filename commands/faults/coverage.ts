@@ -101,8 +101,17 @@ export const COVERAGE: Readonly<Record<string, Shown>> = {
     rows: ['FD6'],
     tests: ['libs/database/database'],
   },
-  FD7: { says: 'a replica that lags', open: 'nothing reads from replicas: no setting has one' },
-  FD8: { says: 'a replica down', open: 'nothing reads from replicas: no setting has one' },
+  FD7: {
+    says: 'a replica that lags, or stands still',
+    open: 'of posts; the others read by the same door',
+    rows: ['FD7', 'FD7-paused'],
+    tests: ['libs/database/replicas', 'libs/database/replica-age'],
+  },
+  FD8: {
+    says: 'a replica that is down, at the start and while it is read',
+    rows: ['FD8'],
+    tests: ['libs/database/replicas'],
+  },
   FD9: {
     says: 'deadlock, serialization failure, unique race',
     rows: ['FD9', 'FD9-serializable'],

@@ -9,6 +9,7 @@ import { OLD_PRIMARY } from './old-primary.js';
 import { PROCESSES } from './processes.js';
 import { REDIS_GROUPS } from './redis-groups.js';
 import { REDIS, redisPromoted } from './redis.js';
+import { REPLICAS } from './replicas.js';
 import { SCARCE } from './scarce.js';
 import { SERVICES_LOST } from './services.js';
 import { standbyPromoted } from './standby.js';
@@ -22,6 +23,7 @@ export const FAULTS: readonly Fault[] = [
   ...PROCESSES,
   ...REDIS,
   ...DATABASES,
+  ...REPLICAS,
   ...SERVICES_LOST,
   ...ANSWERS,
   ...STREAM,

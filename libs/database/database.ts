@@ -4,7 +4,10 @@ import { crashPoint } from '#libs/crash-point';
 import type { DomainEvent } from '#libs/events';
 import type { Deadline } from '#libs/failure';
 import type { Logger } from '#libs/telemetry';
-import { asTrouble, isConflict, isLost, isStalePlan, sqlState } from './trouble.js';
+import { oneStatement, rowsOf } from './one-statement.js';
+import type { Replica } from './replica.js';
+import type { Asker, Replicas } from './replicas.js';
+import { asTrouble, isConflict, isLost, isStalePlan } from './trouble.js';
 
 export interface Statements {
   /** One statement, its values as `$1`, `$2`, …; the rows that it answers. */
@@ -36,6 +39,8 @@ export interface DatabaseParts {
   readonly pool: pg.Pool;
   readonly logger: Logger;
   readonly statements: () => number;
+  /** Absent: there are none. */
+  readonly replicas?: Replicas | undefined;
   readonly onClose: () => Promise<void>;
 }
 
@@ -66,6 +71,11 @@ export class Database implements Statements {
     return { used: totalCount - idleCount, idle: idleCount, waiting: waitingCount };
   }
 
+  /** Of this database; empty where no setting names one. */
+  get replicas(): readonly Replica[] {
+    return this.#parts.replicas?.all ?? [];
+  }
+
   query<Row = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<Row[]> {
     return this.#query<Row>(text, values, undefined);
   }
@@ -77,7 +87,7 @@ export class Database implements Statements {
   ): Promise<Row[]> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#once<Row>(text, values, deadline);
+        return await oneStatement<Row>(this.#parts.pool, text, values, deadline);
       } catch (error) {
         if (attempt > RETRIES_MAX || !isStalePlan(error)) throw asTrouble(error);
       }
@@ -114,6 +124,16 @@ export class Database implements Statements {
     };
   }
 
+  /**
+   * For what is read for this asker alone, outside a transaction: from a replica, where there is one that is fresh enough and the asker may be
+   * shown what it has; else as `until` does. What fills a cache, and whatever decides something, is read by `query`.
+   */
+  reader(asked: Asker): Statements {
+    const primary = this.until(asked.deadline);
+    const { replicas } = this.#parts;
+    return replicas === undefined || asked.mayLag !== true ? primary : replicas.reader(asked, primary);
+  }
+
   /** `listener` hears the events of every transaction once it is committed, before `transaction()` answers. */
   afterCommit(listener: CommitListener): void {
     this.#listeners.push(listener);
@@ -121,34 +141,11 @@ export class Database implements Statements {
 
   close(): Promise<void> {
     this.#closing ??= (async () => {
+      await this.#parts.replicas?.close();
       await this.source.destroy();
       await this.#parts.onClose();
     })();
     return this.#closing;
-  }
-
-  async #once<Row>(
-    text: string,
-    values: readonly unknown[] | undefined,
-    deadline: Deadline | undefined,
-  ): Promise<Row[]> {
-    deadline?.require();
-    const client = await this.#parts.pool.connect();
-    try {
-      deadline?.require();
-    } catch (error) {
-      client.release();
-      throw error;
-    }
-    try {
-      const rows = await rowsOf<Row>(client, text, values);
-      client.release();
-      return rows;
-    } catch (error) {
-      // A refused statement leaves a good connection. pool.query() would throw it away, and its prepared statements.
-      client.release(sqlState(error) === undefined ? (error as Error) : undefined);
-      throw error;
-    }
   }
 
   async #attempt<T>(work: (tx: Tx) => Promise<T>, deadline: Deadline | undefined): Promise<T> {
@@ -248,13 +245,4 @@ async function slowly<Row>(
   const { rows } = await client.query<pg.QueryResultRow>(config);
   await client.query('SET LOCAL statement_timeout TO DEFAULT');
   return rows as Row[];
-}
-
-async function rowsOf<Row>(
-  client: pg.ClientBase,
-  text: string,
-  values: readonly unknown[] | undefined,
-): Promise<Row[]> {
-  const result = await client.query(text, values as unknown[] | undefined);
-  return result.rows as Row[];
 }

@@ -4,6 +4,7 @@ export { callHolder } from './data-dir-holder.js';
 export { lockDataDir, type DataDirLock } from './data-dir-lock.js';
 export { DatabaseNotOpened } from './not-opened.js';
 export { openDatabase, type OpenDatabaseOptions } from './open-database.js';
+export type { Asker } from './replicas.js';
 export { provisionServices } from './provision.js';
 export { buildTemplate } from './embedded/template.js';
 export {

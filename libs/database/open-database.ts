@@ -4,6 +4,7 @@ import { Database } from './database.js';
 import { pgDriver } from './driver.js';
 import { openEmbedded } from './embedded/open-embedded.js';
 import { DatabaseNotOpened } from './not-opened.js';
+import { Replicas } from './replicas.js';
 
 export interface OpenDatabaseOptions {
   readonly service: string;
@@ -13,6 +14,8 @@ export interface OpenDatabaseOptions {
   readonly entities: readonly Function[];
   readonly migrations: readonly Function[];
   readonly poolMax?: number | undefined;
+  /** Of the server; absent: all is read from it alone. */
+  readonly replicas?: { readonly urls: readonly string[]; readonly lagMaxMs: number } | undefined;
   /** For a command that loads or recounts much: its statements may take ten minutes. */
   readonly bulk?: boolean | undefined;
   readonly logger?: Logger | undefined;
@@ -86,6 +89,8 @@ async function openOnServer(options: OpenDatabaseOptions, url: string): Promise<
     });
     await connected(source);
     statements = 0;
+    const { urls = [], lagMaxMs = 0 } = options.replicas ?? {};
+    const onStatement = (): void => void statements++;
     return new Database({
       service,
       kind: 'server',
@@ -93,6 +98,9 @@ async function openOnServer(options: OpenDatabaseOptions, url: string): Promise<
       pool: pool(),
       logger,
       statements: () => statements,
+      ...(urls.length === 0
+        ? {}
+        : { replicas: new Replicas({ service, primaryUrl: url, urls, poolMax, lagMaxMs, logger, onStatement }) }),
       onClose: async () => {},
     });
   } catch (cause) {

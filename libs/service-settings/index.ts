@@ -1,1 +1,1 @@
-export { missingSecrets, serviceHeeds, serviceSettings, type ServiceConfig } from './service-settings.js';
+export { missingBeside, serviceHeeds, serviceSettings, type ServiceConfig } from './service-settings.js';

@@ -2,6 +2,7 @@ import { KEEP_HOURS } from '#libs/idempotency';
 import { KEEP_DAYS, LEASE_MS } from '#libs/outbox';
 import {
   address,
+  addresses,
   choice,
   port,
   secret,
@@ -24,7 +25,24 @@ export function serviceSettings(standardPort: number) {
       protocols: ['postgres:', 'postgresql:'],
       why: 'Its PostgreSQL database; absent: an embedded one under DATA_DIR.',
     }),
-    DATABASE_POOL_MAX: whole({ min: 1, max: 100, default: 10, why: 'The most connections to that database.' }),
+    DATABASE_POOL_MAX: whole({
+      min: 1,
+      max: 100,
+      default: 10,
+      why: 'The most connections to that database, and as many to each replica.',
+    }),
+    DATABASE_REPLICA_URLS: addresses({
+      protocols: ['postgres:', 'postgresql:'],
+      default: [],
+      why: 'Replicas of DATABASE_URL, each one server: reads of who has written nothing lately go to them, unless they fill a cache. None need be there (docs/running.md).',
+    }),
+    DATABASE_REPLICA_LAG_MS: whole({
+      min: 100,
+      max: 60_000,
+      unit: 'ms',
+      default: 2_000,
+      why: 'A replica that may lack what is older is not read.',
+    }),
     REDIS_URL: address({
       protocols: ['redis:', 'rediss:'],
       why: 'Redis for the cache and the event stream; absent: both live in this process.',
@@ -111,9 +129,16 @@ export function serviceSettings(standardPort: number) {
 
 export type ServiceConfig = Values<ReturnType<typeof serviceSettings>>;
 
-/** Two processes on one database have to agree on a secret, so it cannot be made up by either. */
-export function missingSecrets(name: string, { DATABASE_URL, ASSERTION_SECRET }: ServiceConfig): string[] {
-  return DATABASE_URL !== undefined && ASSERTION_SECRET === undefined
+/** Two processes on one database have to agree on a secret, so it cannot be made up by either; and what is embedded has no replica. */
+export function missingBeside(
+  name: string,
+  { DATABASE_URL, ASSERTION_SECRET, DATABASE_REPLICA_URLS }: ServiceConfig,
+): string[] {
+  if (DATABASE_URL === undefined)
+    return DATABASE_REPLICA_URLS.length === 0
+      ? []
+      : ['DATABASE_REPLICA_URLS takes a DATABASE_URL beside it: an embedded database has no replicas'];
+  return ASSERTION_SECRET === undefined
     ? [`ASSERTION_SECRET is required with DATABASE_URL: the secret that the gateway has for ${name}`]
     : [];
 }

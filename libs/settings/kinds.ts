@@ -89,6 +89,25 @@ export function address<O extends Common<string> & { protocols: readonly string[
   return { ...made, show: withoutCredentials };
 }
 
+/** Some of these, separated by commas, each once. */
+export function addresses<O extends Common<readonly string[]> & { protocols: readonly string[] }>(
+  options: O,
+): Kind<readonly string[], O> {
+  const { parse } = address({ protocols: options.protocols, why: options.why });
+  const takes = `addresses that begin with ${options.protocols.join(' or ')}, separated by commas, each once`;
+  const made = setting<readonly string[], O>(takes, options, (value) => {
+    const all = value.split(',').map((one) => one.trim());
+    const isEach = all.every((one) => parse(one) !== undefined) && new Set(all.map(placeOf)).size === all.length;
+    return isEach ? all : undefined;
+  });
+  return { ...made, show: withoutCredentials };
+}
+
+function placeOf(text: string): string {
+  const { host, pathname } = new URL(text);
+  return `${host}${pathname}`;
+}
+
 /**
  * An address, also a broken one, without what may be a user name or a password in it. By the text, since what came may be no
  * address at all: up to the last @, and whatever stands behind a question mark.

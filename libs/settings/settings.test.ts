@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { address, choice, names, port, readSettings, secret, SettingsError, whole } from './index.js';
+import { address, addresses, choice, names, port, readSettings, secret, SettingsError, whole } from './index.js';
 
 const settings = {
   PORT: port({ default: 4000, why: 'where it listens' }),
@@ -59,6 +59,20 @@ describe('settings', () => {
       `REDIS_URL takes an address that begins with redis: or rediss:; came ${JSON.stringify(shown)}`,
     );
     expect(wrong).not.toThrow('unter2');
+  });
+
+  it('takes several addresses, each once, and shows no password of a wrong one', () => {
+    const several = { REPLICAS: addresses({ protocols: ['postgres:'], default: [], why: 'which' }) };
+    const read = (REPLICAS: string) => readSettings(several, { REPLICAS }).REPLICAS;
+    expect(read('')).toEqual([]);
+    expect(read('postgres://u:p@a:1/x, postgres://u:p@b:1/x')).toEqual([
+      'postgres://u:p@a:1/x',
+      'postgres://u:p@b:1/x',
+    ]);
+    for (const wrong of ['postgres://u:hunter2@a/x,', 'postgres://u:hunter2@a/x,http://b', 'nothing'])
+      expect(() => read(wrong)).toThrow('addresses that begin with postgres:, separated by commas, each once');
+    expect(() => read('postgres://u:hunter2@a/x,http://b')).not.toThrow('hunter2');
+    expect(() => read('postgres://u:p@a/x,postgres://v:q@a/x')).toThrow('each once');
   });
 
   it('reports what needs several settings beside what is wrong alone, but says nothing twice of one', () => {

@@ -34,6 +34,13 @@ export interface RequestContext {
    * rows themselves, and no list of a person's that follows them, not even one that mostly is ahead of a cache.
    */
   readonly monotonic?: boolean | undefined;
+  /**
+   * True: it is a query of somebody who has written nothing lately and may be shown what everybody was shown a moment ago, so what is read for
+   * this request alone may come from a replica of the database (`Database.reader`). Where nothing is said the primary is read.
+   */
+  mayLag?: boolean;
+  /** Some of it came from a replica, so it may be kept by nobody. */
+  lagged?: boolean;
   /** Kinds of aggregates of which the copy here is behind what this reader has written, after all waiting. */
   behind?: ReadonlySet<string> | undefined;
   /** What this request has written so far; told to the gateway. */

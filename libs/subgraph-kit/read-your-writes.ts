@@ -20,6 +20,8 @@ export interface ReadYourWrites {
   readonly waitMs: number;
   /** After that: `refuse` is NOT_CAUGHT_UP, `answer` is what there is. */
   readonly late: 'refuse' | 'answer';
+  /** Whether the database has replicas that may be read. */
+  readonly replicas?: boolean;
   readonly service: string;
   /** Absent: every field may need whatever this service hears. */
   readonly copies?: Pick<CopiesInSchema, 'of'> | undefined;
@@ -54,7 +56,11 @@ export function readYourWrites(options: ReadYourWrites): ApolloServerPlugin<Requ
             told = await recorded(tell);
             return;
           }
-          if (operation === undefined || contextValue.upTo.length === 0) return;
+          if (operation === undefined) return;
+          if (contextValue.upTo.length === 0) {
+            if (options.replicas && operation.operation === 'query' && !contextValue.fresh) contextValue.mayLag = true;
+            return;
+          }
           wasBrought = events !== undefined;
           const { leftMs = waitMs } = contextValue.deadline ?? {};
           const mostMs = Math.min(waitMs, leftMs);
@@ -88,6 +94,7 @@ export function readYourWrites(options: ReadYourWrites): ApolloServerPlugin<Requ
             response.body.singleResult.extensions = { tributary: { events: told } };
           if (wasBrought || (missing.length > 0 && mayAskAgain))
             response.http.headers.set(BEHIND_HEADER, writesText(missing));
+          if (contextValue.lagged) response.http.headers.set('cache-control', 'no-store');
           const { wrote, found } = contextValue;
           if (wrote.length > 0) caughtUp.wrote(wrote);
           if (wrote.length + found.length > 0)

@@ -118,7 +118,7 @@ export async function startService(
     if (tracing && !parts.tracing) closers.push(() => tracing.close());
     const tracer = tracing?.tracer(name);
     const files = openFilesMax();
-    const room = files === undefined ? undefined : Math.max(2, files - OWN_FILES - config.DATABASE_POOL_MAX);
+    const room = files === undefined ? undefined : Math.max(2, files - OWN_FILES - connectionsOf(config));
     const listening = await listen({
       host: config.HOST,
       port: config.PORT,
@@ -142,6 +142,7 @@ export async function startService(
       url: config.DATABASE_URL,
       dataDir: config.DATA_DIR,
       poolMax: config.DATABASE_POOL_MAX,
+      replicas: { urls: config.DATABASE_REPLICA_URLS, lagMaxMs: config.DATABASE_REPLICA_LAG_MS },
       logger,
       ...service.tables,
     });
@@ -203,6 +204,7 @@ export async function startService(
         recorded: (wanted) => recordedEvents(database, wanted),
         waitMs: config.CONSISTENCY_WAIT_MS,
         late: config.CONSISTENCY_LATE,
+        replicas: database.replicas.length > 0,
         logger,
       },
       needs: { database: () => database.query('SELECT 1') },
@@ -281,6 +283,14 @@ export async function startService(
     await close();
     throw error;
   }
+}
+
+/** To databases, at most: beside those that read, one looks at each replica, and one at the primary for them. */
+function connectionsOf({
+  DATABASE_POOL_MAX: most,
+  DATABASE_REPLICA_URLS: { length: replicas },
+}: ServiceConfig): number {
+  return most + (replicas === 0 ? 0 : replicas * (most + 1) + 1);
 }
 
 /** Services that hear nothing of what this one tells. */

@@ -1,4 +1,4 @@
-import { missingSecrets, serviceSettings } from '#libs/service-settings';
+import { missingBeside, serviceSettings } from '#libs/service-settings';
 import { readSettings, type Environment, type Values } from '#libs/settings';
 
 export const followersSettings = serviceSettings(4003);
@@ -6,5 +6,5 @@ export const followersSettings = serviceSettings(4003);
 export type FollowersConfig = Values<typeof followersSettings>;
 
 export function readFollowersConfig(env: Environment): FollowersConfig {
-  return readSettings(followersSettings, env, (values) => missingSecrets('followers', values));
+  return readSettings(followersSettings, env, (values) => missingBeside('followers', values));
 }

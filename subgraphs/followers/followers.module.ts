@@ -1,5 +1,5 @@
 import type { DynamicModule } from '@nestjs/common';
-import type { Deadline } from '#libs/failure';
+import type { Asker } from '#libs/database';
 import { subgraphModule, writingFor, type Copies, type ModuleParts, type RequestContext } from '#libs/subgraph-kit';
 import { RelationCache, staleEntities } from './relation.cache.js';
 import { relationLoaders } from './read/relation.loaders.js';
@@ -17,8 +17,8 @@ export function followersModule(parts: ModuleParts): DynamicModule {
     await entities.drop(events.flatMap(staleEntities), events);
   });
 
-  const reads = (kept: boolean) => (deadline?: Deadline) =>
-    new RelationReads({ database, cache: kept ? relationCache : undefined }, deadline);
+  const reads = (kept: boolean) => (asked: Asker) =>
+    new RelationReads({ database, cache: kept ? relationCache : undefined }, asked);
   const loaders = relationLoaders({ kept: reads(cached), source: reads(false) });
   const waiting = new Waiting(clock);
   const change = (context: RequestContext) =>

@@ -1,4 +1,4 @@
-import { missingSecrets, serviceSettings } from '#libs/service-settings';
+import { missingBeside, serviceSettings } from '#libs/service-settings';
 import { readSettings, whole, type Environment, type Values } from '#libs/settings';
 import type { TimelineLimits } from './timeline/lists.js';
 
@@ -30,7 +30,7 @@ export const postsSettings = {
 export type PostsConfig = Values<typeof postsSettings>;
 
 export function readPostsConfig(env: Environment): PostsConfig {
-  return readSettings(postsSettings, env, (values) => missingSecrets('posts', values));
+  return readSettings(postsSettings, env, (values) => missingBeside('posts', values));
 }
 
 export function timelineLimits(config: Pick<PostsConfig, 'TIMELINE_PUSH_MAX' | 'TIMELINE_LENGTH'>): TimelineLimits {

@@ -26,6 +26,16 @@ describe('the settings of users', () => {
     );
   });
 
+  it('take replicas of a database, and none of an embedded one', () => {
+    const replicas = { DATABASE_REPLICA_URLS: 'postgres://a/users,postgres://b/users' };
+    const secrets = { ASSERTION_SECRET: 'x'.repeat(32), SIGNING_KEY: key, SEALING_KEYS: sealingKeys() };
+    expect(readUsersConfig({ ...replicas, ...secrets, DATABASE_URL })).toMatchObject({
+      DATABASE_REPLICA_URLS: ['postgres://a/users', 'postgres://b/users'],
+      DATABASE_REPLICA_LAG_MS: 2_000,
+    });
+    expect(() => readUsersConfig(replicas)).toThrow('DATABASE_REPLICA_URLS takes a DATABASE_URL beside it');
+  });
+
   it('refuse short secrets and keys that are none, without showing them', () => {
     const wrong = () => readUsersConfig({ DATABASE_URL, ASSERTION_SECRET: 'hunter2', SIGNING_KEY: 'c3dvcmRmaXNo' });
     expect(wrong).toThrow(

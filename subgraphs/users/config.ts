@@ -1,5 +1,5 @@
 import { parseSigningKey, TOKEN_LIFETIME_S_MAX, type SigningKey } from '#libs/identity';
-import { missingSecrets, serviceSettings } from '#libs/service-settings';
+import { missingBeside, serviceSettings } from '#libs/service-settings';
 import { choice, readSettings, text, whole, type Environment, type Setting, type Values } from '#libs/settings';
 import { missingSealingKeys, sealingSettings } from './sealing.js';
 
@@ -81,7 +81,7 @@ export type UsersConfig = Values<typeof usersSettings>;
 
 export function readUsersConfig(env: Environment): UsersConfig {
   return readSettings(usersSettings, env, (values) => [
-    ...missingSecrets('users', values),
+    ...missingBeside('users', values),
     ...(values.DATABASE_URL !== undefined && values.SIGNING_KEY === undefined
       ? [`SIGNING_KEY is required with DATABASE_URL: ${signingKey.takes}`]
       : []),

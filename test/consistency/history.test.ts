@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { violations, type Operation } from './history.js';
+import { violations, type Operation } from '../../commands/faults/history.js';
 
 const op = (client: string, kind: 'write' | 'read', value: number, began: number, ended = began + 1): Operation => ({
   client,

@@ -9,7 +9,7 @@ import { cast, publish } from '../journeys/cast.js';
 import { alice, bob, carol, type Card } from '../people.js';
 import { withServer } from '../servers/needs.js';
 import { startWorld, type Person, type World } from '../world.js';
-import { violations, type Operation, type Violation } from './history.js';
+import { violations, type Operation, type Violation } from '../../commands/faults/history.js';
 import { ownServers, type OwnServers } from './own-servers.js';
 import { secondProcess, type SecondProcess } from './second-process.js';
 

@@ -20,6 +20,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   PORT: 'is where the others look for it',
   SUPERGRAPH: 'is the image’s',
   DATABASE_URL: 'leads to the database of the file, by its password',
+  DATABASE_REPLICA_URLS: 'leads to servers that are not in the file, each service to its own',
   REDIS_URL: 'leads to the Redis of the file, by its password',
   ASSERTION_SECRET: 'is ASSERTION_SECRET_<NAME> there, so that the gateway and the service have one line',
   JWKS_URL: 'leads to users',

@@ -163,6 +163,7 @@ describe('npm start', () => {
       DATABASE_URL: 'postgres://nobody@127.0.0.1:1/x',
       REDIS_URL: '127.0.0.1:1',
       ASSERTION_SECRET: 'short',
+      POSTS_DATABASE_REPLICA_URLS: 'postgres://127.0.0.1:1/posts',
       SEED: 'yes',
       PORT: '65536',
       PERSISTED_DOCUMENTS: join(untouched, 'documents.json'),
@@ -173,6 +174,7 @@ describe('npm start', () => {
       'USERS_DATABASE_URL',
       'REDIS_URL',
       'ASSERTION_SECRET',
+      'POSTS_DATABASE_REPLICA_URLS takes a POSTS_DATABASE_URL beside it',
       'SEED',
       'SIGNING_KEY',
       'SEALING_KEYS',
@@ -180,7 +182,7 @@ describe('npm start', () => {
       'PERSISTED_DOCUMENTS',
       'SUBGRAPH_TLS_CA',
     ])
-      expect(child.output()).toMatch(new RegExp(`^ {2}${name} `, 'm'));
+      expect(child.output()).toMatch(new RegExp(`^ {2}${name}\\b`, 'm'));
     expect(child.output()).not.toContain('ECONNREFUSED');
     await expect(stat(untouched)).rejects.toMatchObject({ code: 'ENOENT' });
   }, 180_000);

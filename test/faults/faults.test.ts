@@ -11,8 +11,8 @@ import { withServer } from '../servers/needs.js';
 import { runCommand, runCommandWith } from './run-command.js';
 
 withServer(['postgres', 'redis'], 'npm run faults, on real programs', () => {
-  it('a database that is cut off, a service that is stopped or lies, a Redis that drops everybody, a table that changes: nothing is lost or doubled', async () => {
-    const ids = ['FP10', 'FR10', 'FD1', 'FD12', 'FG6'];
+  it('a database that is cut off, a replica that stands still, a service that is stopped or lies, a Redis that drops everybody, a table that changes: nothing is lost or doubled', async () => {
+    const ids = ['FP10', 'FR10', 'FD1', 'FD7-paused', 'FD12', 'FG6'];
     const { code, out, err } = await runCommand('faults', ...ids, '--ms', '500');
     expect({ code, err }).toEqual({ code: 0, err: expect.not.stringContaining('✗') });
     expect(violations(out)).toEqual(Object.fromEntries(ids.map((id) => [id, 0])));
@@ -107,7 +107,21 @@ describe('what people may see of a fault', () => {
     const rows = FAULTS.filter(({ control }) => !control).map(({ id }) => id);
     const ofRedisAndClocks = rows.filter((id) => /^F[RC]/.test(id));
     const LYING = ['FG3', 'FG5', 'FG6', 'FG7', 'FG8', 'FG10', 'FG11-errors', 'FG12', 'FG12-cert'];
-    const alone = ['FD12', 'FG9', 'FG11', 'FG12-old', 'FS1', 'FS2', 'FS3', 'FX1', 'FX1-url', 'FX3'];
+    const alone = [
+      'FD7',
+      'FD7-paused',
+      'FD8',
+      'FD12',
+      'FG9',
+      'FG11',
+      'FG12-old',
+      'FS1',
+      'FS2',
+      'FS3',
+      'FX1',
+      'FX1-url',
+      'FX3',
+    ];
     expect(having('unnoticed').sort()).toEqual([...ofRedisAndClocks, ...alone].sort());
     expect(having('onlyTold')).toEqual([
       'FP10',
@@ -123,7 +137,7 @@ describe('what people may see of a fault', () => {
     ]);
     expect(having('longestMsMax')).toEqual(['FP1', 'FP14', 'FP14-posts', 'FD5', 'FD6']);
     expect(having('recoverMsMax')).toEqual(['FD2', 'FD2-half']);
-    expect(having('requestMsMax')).toEqual(['FR2', 'FR3', 'FD2', 'FD3', 'FG2', 'FG2-half']);
+    expect(having('requestMsMax')).toEqual(['FR2', 'FR3', 'FD2', 'FD3', 'FD7', 'FD7-paused', 'FD8', 'FG2', 'FG2-half']);
     expect(having('typicalMsMax')).toEqual(['FR2', 'FR3']);
     expect(having('told')).toEqual(['FD3']);
   });

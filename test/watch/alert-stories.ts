@@ -389,6 +389,16 @@ export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
     by: '2m',
     labels: { service: 'users' },
   },
+  ReplicaNotRead: {
+    // One of two processes has it out.
+    well: {
+      'tributary_replica_used{service="posts",replica="db:5432/posts",instance="a"}': always(0),
+      'tributary_replica_used{service="posts",replica="db:5432/posts",instance="b"}': always(1),
+    },
+    bad: { 'tributary_replica_used{service="posts",replica="db:5432/posts"}': always(0) },
+    by: '10m',
+    labels: { service: 'posts', replica: 'db:5432/posts' },
+  },
   EventLoopLate: {
     well: { 'nodejs_eventloop_lag_p99_seconds{instance="users:9464"}': always(0.2) },
     bad: { 'nodejs_eventloop_lag_p99_seconds{instance="users:9464"}': always(0.21) },

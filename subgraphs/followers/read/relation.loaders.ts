@@ -1,4 +1,4 @@
-import type { Deadline } from '#libs/failure';
+import type { Asker } from '#libs/database';
 import { keyed, perRequest, type Loader } from '#libs/loader';
 import type { RequestContext } from '#libs/subgraph-kit';
 import type { Counts, Direction, Edge, Entry } from '../relation.cache.js';
@@ -15,13 +15,14 @@ export interface RelationLoaders {
   clear(): void;
 }
 
-/** How somebody reads who waits that long. */
-type Reads = (deadline: Deadline | undefined) => RelationReads;
+/** How somebody reads. */
+type Reads = (asked: Asker) => RelationReads;
 
 /** `source`: as `kept`, but for who must not be shown what is kept. */
 export function relationLoaders(parts: { kept: Reads; source: Reads }): (context: RequestContext) => RelationLoaders {
-  return perRequest(({ viewer, fresh, deadline }: RequestContext) => {
-    const reads = (fresh ? parts.source : parts.kept)(deadline);
+  return perRequest((context: RequestContext) => {
+    const { viewer, fresh } = context;
+    const reads = (fresh ? parts.source : parts.kept)(context);
     const pages = (direction: Direction) =>
       keyed<PageAsk, Entry[]>(
         async (asks) => {

@@ -1,5 +1,4 @@
-import type { Database, Statements } from '#libs/database';
-import type { Deadline } from '#libs/failure';
+import type { Asker, Database, Statements } from '#libs/database';
 import { edgeId, type Counts, type Direction, type Edge, type Entry, type RelationCache } from '../relation.cache.js';
 import { countsOf, edgesOf, hiddenFrom, pagesOf, type PageAsk } from './relation.queries.js';
 
@@ -10,22 +9,22 @@ const HIDDEN_MAX = 1_000;
 
 /** What a request may ask of this service, for many at once: through the cache where it is kept, else by one statement. */
 export class RelationReads {
-  readonly #database: Pick<Database, 'query' | 'until'>;
+  readonly #database: Pick<Database, 'query' | 'reader'>;
   readonly #cache: RelationCache | undefined;
-  /** For what is read for nobody else: what the cache loads, others may wait for as well, and longer. */
+  /** For what is read for nobody else: what the cache loads, others may wait for as well, and longer; and it may not be older than what was dropped. */
   readonly #own: Statements;
 
   /**
-   * Without a cache the blocks are part of the page's statement; with it they are kept apart from the pages. `deadline`: of who asks; what
-   * is read for them alone is not begun after it.
+   * Without a cache the blocks are part of the page's statement; with it they are kept apart from the pages. `asked`: until when; what
+   * is read for them alone is not begun after it, and may come from a replica.
    */
   constructor(
-    parts: { database: Pick<Database, 'query' | 'until'>; cache: RelationCache | undefined },
-    deadline?: Deadline,
+    parts: { database: Pick<Database, 'query' | 'reader'>; cache: RelationCache | undefined },
+    asked: Asker = {},
   ) {
     this.#database = parts.database;
     this.#cache = parts.cache;
-    this.#own = parts.database.until(deadline);
+    this.#own = parts.database.reader(asked);
   }
 
   counts(userIds: readonly string[]): Promise<Map<string, Counts>> {

@@ -1,5 +1,4 @@
-import type { Database, Statements } from '#libs/database';
-import type { Deadline } from '#libs/failure';
+import type { Asker, Database, Statements } from '#libs/database';
 import { keyed, perRequest, type Loader } from '#libs/loader';
 import type { RequestContext } from '#libs/subgraph-kit';
 import type { CountedPost } from '../post.js';
@@ -19,7 +18,7 @@ import {
 } from './revision.queries.js';
 
 export interface Reading {
-  readonly database: Pick<Database, 'query' | 'until'>;
+  readonly database: Pick<Database, 'query' | 'reader'>;
   readonly kept: PostCache;
   /** As `kept`, but keeps nothing: for who must not be shown what is kept. */
   readonly source: PostCache;
@@ -42,7 +41,7 @@ export class Reads {
   readonly #newest: Loader<string, readonly string[] | null>;
   readonly #pages: Loader<PageKey, CountedPost[] | null>;
   readonly #replies: Loader<PageKey, CountedPost[] | null>;
-  /** For what is read for nobody else: what the cache loads, others may wait for as well, and longer. */
+  /** For what is read for nobody else: what the cache loads, others may wait for as well, and longer; and it may not be older than what was dropped. */
   readonly #own: Statements;
   /** Where nothing is kept, nobody else waits for it either. */
   readonly #shared: Statements;
@@ -50,11 +49,11 @@ export class Reads {
   constructor(
     private readonly reading: Reading,
     private readonly viewer: string | null,
-    deadline?: Deadline,
+    asked: Asker = {},
     private readonly homePageOf = homePage,
   ) {
     const { database, kept, cached } = reading;
-    const own = database.until(deadline);
+    const own = database.reader(asked);
     this.#own = own;
     const shared = cached ? database : own;
     this.#shared = shared;
@@ -157,11 +156,12 @@ export type ReadsOf = (context: RequestContext) => Reads;
 
 export function readsOf(reading: Reading): ReadsOf {
   const fresh = { ...reading, kept: reading.source, cached: false };
-  return perRequest(({ fresh: isFresh, monotonic, viewer, deadline }: RequestContext) => {
+  return perRequest((context: RequestContext) => {
+    const { fresh: isFresh, monotonic, viewer } = context;
     // A page may have a post as soon as it is published, because it was merged in or read from the source, and the next one be of the list,
     // which has it when it was delivered: who must not go back is answered from the source each time.
     const homePageOf = monotonic ? homePageFromSource : homePage;
-    return new Reads(isFresh ? fresh : reading, viewer, deadline, homePageOf);
+    return new Reads(isFresh ? fresh : reading, viewer, context, homePageOf);
   });
 }
 

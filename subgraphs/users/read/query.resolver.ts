@@ -11,9 +11,9 @@ import { peopleAfter, requireNotFrozen } from './user.queries.js';
 @Resolver()
 export class QueryResolver {
   readonly #loaders: (context: RequestContext) => UserLoaders;
-  readonly #database: Pick<Database, 'query' | 'until'>;
+  readonly #database: Pick<Database, 'until' | 'reader'>;
 
-  constructor(loaders: (context: RequestContext) => UserLoaders, database: Pick<Database, 'query' | 'until'>) {
+  constructor(loaders: (context: RequestContext) => UserLoaders, database: Pick<Database, 'until' | 'reader'>) {
     this.#loaders = loaders;
     this.#database = database;
   }
@@ -48,10 +48,10 @@ export class QueryResolver {
   async users(
     _: unknown,
     args: { first?: number | null; after?: string | null },
-    { deadline }: RequestContext,
+    context: RequestContext,
   ): Promise<Connection<Person>> {
     const { first, after } = pageArguments(args, 1, ([id = '']) => isId(id));
-    const people = await peopleAfter(this.#database.until(deadline), after?.[0], first + 1);
+    const people = await peopleAfter(this.#database.reader(context), after?.[0], first + 1);
     return connectionOf(
       people,
       first,

@@ -14,7 +14,7 @@ export interface UserLoaders {
 }
 
 export function userLoaders(parts: {
-  database: Pick<Database, 'query' | 'until'>;
+  database: Pick<Database, 'query' | 'reader'>;
   sealer: Sealer;
   cache: UserCache;
   /** As `cache`, but keeps nothing: for who must not be shown what is kept. */
@@ -23,10 +23,11 @@ export function userLoaders(parts: {
   cached: boolean;
 }): (context: RequestContext) => UserLoaders {
   const { database, sealer } = parts;
-  return perRequest<UserLoaders, RequestContext>(({ fresh, deadline }) => {
+  return perRequest<UserLoaders, RequestContext>((context) => {
+    const { fresh } = context;
     const cache = fresh ? parts.source : parts.cache;
-    const own = database.until(deadline);
-    // What the cache loads, others may wait for as well, and longer.
+    const own = database.reader(context);
+    // What the cache loads, others may wait for as well, and longer; and it may not be older than what was dropped.
     const shared = fresh || !parts.cached ? own : database;
     const people = keyed<string, Person>((ids) => cache.byId.getMany(ids, (missing) => peopleByIds(shared, missing)));
     const byHandle = keyed<string, Person>(async (handles) => {
