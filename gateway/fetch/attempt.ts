@@ -124,7 +124,12 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     this.#breaker = breaker.begin();
     if (this.#breaker === REFUSED) return this.#miss(this.#notAsked(), 'unasked', 'nothing');
     const { lateInLineMs = 0 } = this.#options;
-    if (lateInLineMs > 0 && (this.#among.isLate(lateInLineMs) || places.isLate(lateInLineMs))) {
+    const { begun } = this.#context;
+    if (
+      lateInLineMs > 0 &&
+      begun?.shows !== true &&
+      (this.#among.isLate(lateInLineMs) || places.isLate(lateInLineMs))
+    ) {
       this.#miss(turnedAway(this.#call.subgraph), 'final', 'nothing');
     } else if (!this.#among.line.enter(this)) this.#tooManyWait();
     else if (!this.#started && !this.#ended) {
@@ -386,7 +391,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
     return new Failure(
       'SUBGRAPH_TIMEOUT',
       this.#started
-        ? `${subgraph} did not answer within ${this.#options.timeoutMs} ms.`
+        ? `${subgraph} did not answer within ${Math.round(this.#ranMs)} ms.`
         : `No connection to ${subgraph} was free before the request had to be answered.`,
     );
   }

@@ -35,8 +35,12 @@ export class Begun {
 
   /** Was it let in at one of these, which answer the same? What has been written is shown wherever that is: a mutation is let in everywhere then. */
   passes(targets: readonly Target[]): boolean {
-    if (this.nothing) return false;
-    return this.#isMutation || targets.some(({ endpoint }) => this.#at.includes(endpoint));
+    return this.shows || targets.some(({ endpoint }) => this.#at.includes(endpoint));
+  }
+
+  /** Something has been written, and what is asked now is to show it. */
+  get shows(): boolean {
+    return this.#isMutation && !this.nothing;
   }
 
   /** A mutation whose first field was turned away does not do its second one: it is refused as a whole, and may be sent again as it is. */

@@ -164,14 +164,15 @@ class Call implements Caller {
     this.#first.begin();
   }
 
-  end(failure: Failure): void {
+  /** `outcome`: for the figures. */
+  end(failure: Failure, outcome: string = failure.code): void {
     if (this.#ended) return;
     this.#judge();
     if (failure.cause === NOT_TAKEN) {
       this.#context.begun?.turnedAway();
       this.#options.turnsAway?.(this.#call.subgraph);
     }
-    this.#settle(failure.code);
+    this.#settle(outcome);
     this.#first?.abandon();
     this.#second?.abandon();
     this.#reject(failure);
@@ -227,7 +228,7 @@ class Call implements Caller {
     this.#second.begin();
   }
 
-  readonly #cancel = (): void => this.end(unavailable(this.#call.subgraph, this.#context.signal.reason));
+  readonly #cancel = (): void => this.end(unavailable(this.#call.subgraph, this.#context.signal.reason), 'CANCELLED');
 
   #settle(outcome: string): void {
     this.#options.observe?.call(this.#call.subgraph, outcome, performance.now() - this.#began);

@@ -203,7 +203,7 @@ export class Admission {
       // What keeps it busy are those whom a subgraph has no place for: it is not they who wait, and whoever has begun waits for no turn of ours.
       const bearable = Math.min(max, this.#areMostTurnedAway ? Math.max(soon, this.#begun + LEAST) : soon);
       this.#limit = Math.max(LEAST, bearable, isFlooded ? 0 : Math.min(this.#limit, this.#most) * BACK_OFF);
-    } else if (heap === 'has room' && this.#most >= this.limit)
+    } else if (heap === 'has room' && (this.#most >= this.limit || this.#sinceBusyMs > BOUND_MS + OPEN_MS))
       this.#limit = Math.min(Math.max(LEAST, max), this.#limit * GROWTH + 1);
     const isLong = this.#busyMs >= BUSY_MS;
     const isBound = pressed || isLong || (heap !== 'has room' && this.#most > LEAST);

@@ -164,6 +164,8 @@ export class TributaryEngine implements Engine {
       operation.type === 'mutation' ? this.#entities : undefined,
     );
     const outcome = await run.execute();
+    // What was cancelled has failed for no reason of a service's: nobody looks at it, and who has joined begins it again.
+    if (context.signal.aborted) throw context.signal.reason;
     if (isTurnedAway(outcome, context)) throw NOT_TAKEN;
     if (cache) {
       recording?.cached(cache);
