@@ -243,11 +243,13 @@ export function gatewayEnvironment(
   subgraphs: readonly { name: string; url: string }[],
 ): Environment {
   const own: Record<string, string | undefined> = {
-    IDENTITY: 'jwt',
     CONSISTENCY_SECRET: secrets.of('consistency', 'gateway'),
     SUPERGRAPH: join(ROOT, 'schema/supergraph.graphql'),
     ...env,
     DATA_DIR: dataDir,
+    // Not heeded (start-heeds.ts), so neither are they held against others.
+    IDENTITY: 'jwt',
+    WORKERS: '1',
   };
   for (const { name, url } of subgraphs) {
     own[`SUBGRAPH_URL_${name.toUpperCase()}`] = url;

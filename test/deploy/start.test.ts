@@ -32,16 +32,23 @@ describe('npm start', () => {
   });
 
   it('prints addresses, answers the profile page, stops clean; the next start has what was written', async () => {
-    // One of them is nobody's, and two are for others than this one.
-    const first = await start({ COST_LIMT: '51234', SUBGRAPH_URL_NOPE: 'http://hunter2/', WORKERS: '2' });
+    // One of them is nobody's, and three are for others than this one: figures, which several processes may not have, it has.
+    const first = await start({
+      COST_LIMT: '51234',
+      SUBGRAPH_URL_NOPE: 'http://hunter2/',
+      WORKERS: '2',
+      METRICS_PORT: '0',
+      IDENTITY: 'off',
+    });
     await first.said(READY);
     for (const line of [
       'COST_LIMT is no setting of npm start, and nothing heeds it; probably COST_LIMIT was meant (docs/settings.md)',
       'WORKERS is not heeded by npm start: ',
+      'IDENTITY is not heeded by npm start: ',
       'SUBGRAPH_URL_NOPE: The supergraph has no subgraph by this name, so its address is not used; ',
     ])
       expect(first.output()).toContain(`"msg":"${line}`);
-    expect(first.output().match(/^\{/gm)).toHaveLength(3);
+    expect(first.output().match(/^\{/gm)).toHaveLength(4);
     expect(first.output()).not.toMatch(/hunter2|51234/);
     const urls = addresses(first.output());
     expect(Object.keys(urls)).toEqual(['playground', 'users', 'posts', 'followers']);
