@@ -19,7 +19,7 @@ import { servingBuilder } from './build-serving.js';
 import { EntityCache } from './cache/entity-cache.js';
 import { openOperator } from './cache/operator.js';
 import { CacheRules } from './cache/rules.js';
-import { isOwn, type GatewayConfig } from './config.js';
+import type { GatewayConfig } from './config.js';
 import { carryingClient } from './fetch/carrying.js';
 import { Crowds } from './fetch/crowds.js';
 import { openSubgraphClient } from './fetch/subgraph-client.js';
@@ -33,6 +33,7 @@ import { Playground } from './http/playground.js';
 import { serve } from './http/serve.js';
 import { endedOf, identityOf, signerOf, tlsOf } from './identities.js';
 import { gatewayMetrics } from './metrics.js';
+import { tellNoteworthy } from './noteworthy.js';
 import { connectionsWithin } from './open-files.js';
 import { GatewayReadiness } from './readiness.js';
 import { Reachable } from './supergraph/reachable.js';
@@ -102,8 +103,8 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   const ended = endedOf(config, signer, { clock: steady, logger, dispatcher });
   const identity = identityOf(config, clocks, signer, { ended, dispatcher, logger });
   const budgets = await budgetsOf(config, logger);
-  if (budgets === undefined && !isOwn(config))
-    logger.warn({}, 'Anybody may ask for as much as they like: RATE_LIMIT_PERSON and RATE_LIMIT_ADDRESS are not set');
+  // Of several processes the one that starts them has said so.
+  if (!parts.source) tellNoteworthy(config, logger);
   const policies = config.POLICY_MODULE === undefined ? undefined : await loadPolicies(config.POLICY_MODULE);
   const metrics = parts.metrics ?? (config.METRICS_PORT === undefined ? undefined : await Metrics.open());
   const observe = metrics && gatewayMetrics(metrics);
