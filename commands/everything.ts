@@ -9,7 +9,7 @@ import { SettingsError, unheededIn, type Environment } from '#libs/settings';
 import type { RunningSubgraph } from '#libs/subgraph-kit';
 import { createLogger, Metrics, openTracing, type Logger } from '#libs/telemetry';
 import { mistakesInFiles } from '../gateway/config-files.js';
-import { readGatewayConfig, type GatewayConfig } from '../gateway/config.js';
+import { isOwn, readGatewayConfig, type GatewayConfig } from '../gateway/config.js';
 import { startGateway, type RunningGateway } from '../gateway/start.js';
 import { readFollowersConfig } from '../subgraphs/followers/config.js';
 import { startFollowers } from '../subgraphs/followers/start.js';
@@ -33,7 +33,7 @@ import {
 } from './databases.js';
 import { takeOrders } from './orders/take.js';
 import { ROOT } from './root.js';
-import { seedDemo } from './seed/demo.js';
+import { openToAll, seedDemo } from './seed/demo.js';
 import { startHeeds } from './start-heeds.js';
 
 export interface Everything {
@@ -42,6 +42,8 @@ export interface Everything {
   readonly followers: RunningSubgraph;
   readonly subgraphs: readonly RunningSubgraph[];
   readonly gateway: RunningGateway;
+  /** The playground is shown at the gateway's address. */
+  readonly playground: boolean;
   /** The five demo people were put in by this start. */
   readonly seeded: boolean;
   /** Until every event told so far has taken effect everywhere. */
@@ -125,6 +127,12 @@ export async function startEverything(
       });
     }
     if (seeded) progress('Seeded alice, bob, carol, dan and eve.');
+    const open = isOwn(gatewayConfig) ? [] : await openToAll(users.database);
+    if (open.length > 0)
+      logger.warn(
+        { people: open },
+        'Others may reach this, and anybody can log in as people whose password is that of the README: start with SEED=none on an empty DATA_DIR, or change their passwords',
+      );
 
     const gateway = await start(
       startGateway(readGatewayConfig(gatewayEnvironment(env, dataDir, secrets, subgraphs)), {
@@ -159,7 +167,8 @@ export async function startEverything(
       for (let round = 0; round < rounds || (round < DELETION_ROUNDS && (await isDeleting())); round++)
         await Promise.all(subgraphs.map((subgraph) => subgraph.settle()));
     };
-    return { users, posts, followers, subgraphs, gateway, seeded, settle, close };
+    const { playground } = gatewayConfig;
+    return { users, posts, followers, subgraphs, gateway, playground, seeded, settle, close };
   } catch (error) {
     await close();
     throw error;

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { generateKeyPairSync } from 'node:crypto';
 import { createServer, type AddressInfo } from 'node:net';
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -95,6 +95,37 @@ describe('npm start', () => {
     process.kill(program!, 'SIGINT');
     expect(await second.end('SIGINT')).toBe(0);
     expect(second.output()).toContain('Stopped.');
+  }, 120_000);
+
+  it('where others may reach it, says who can be logged in as by anybody, and calls no playground what is none', async () => {
+    const child = await start({ NODE_ENV: 'production', RATE_LIMIT_PERSON: '60000', RATE_LIMIT_ADDRESS: '60000' });
+    await child.said(READY);
+    expect(child.output().match(/^\{.*/gm)).toEqual([
+      expect.stringMatching(
+        /"people":\["alice","bob","carol","dan","eve"\],"msg":"Others may reach this, and anybody can log in/,
+      ),
+    ]);
+    expect(Object.keys(addresses(child.output()))).toEqual(['graphql', 'users', 'posts', 'followers']);
+    expect(await child.end('SIGTERM')).toBe(0);
+  }, 120_000);
+
+  it('makes no new keys over data, unless it is told that the old ones are lost', async () => {
+    const [keys, aside] = [join(dataDir, 'keys'), join(dataDir, 'keys-aside')];
+    await rename(keys, aside);
+    const said = expect.stringContaining(`put it back from a backup, or make an empty file ${join(keys, 'lost')}`);
+    for (const command of [['start'], ['run', 'seed', '--', '--users', '10']]) {
+      const env = { ...plainEnvironment(), PORT: '0', DATA_DIR: dataDir };
+      const child = await startChild('npm', ['npm', ...command], { cwd: root, env });
+      children.push(child);
+      expect([await child.ended(), child.output()]).toEqual([1, said]);
+    }
+    await mkdir(keys, { recursive: true });
+    await writeFile(join(keys, 'lost'), '');
+    const child = await start();
+    await child.said(READY);
+    expect(await child.end('SIGTERM')).toBe(0);
+    await rm(keys, { recursive: true });
+    await rename(aside, keys);
   }, 120_000);
 
   it('puts a graph in beside what is there, once more as well, but not where people have acted since', async () => {
