@@ -31,6 +31,7 @@ import type { Readiness } from './http/health.controller.js';
 import { PersistedDocuments } from './http/persisted-documents.js';
 import { Playground } from './http/playground.js';
 import { serve } from './http/serve.js';
+import { UnfitDocuments } from './http/unfit-documents.js';
 import { endedOf, identityOf, signerOf, tlsOf } from './identities.js';
 import { gatewayMetrics } from './metrics.js';
 import { tellNoteworthy } from './noteworthy.js';
@@ -153,7 +154,12 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   const persisted =
     config.PERSISTED_DOCUMENTS === undefined
       ? undefined
-      : new PersistedDocuments(config.PERSISTED_DOCUMENTS, { safelist: config.SAFELIST === 'on', logger });
+      : new PersistedDocuments(config.PERSISTED_DOCUMENTS, {
+          safelist: config.SAFELIST === 'on',
+          logger,
+          changed: () => void unfit?.look(served.current?.documents),
+        });
+  const unfit = persisted && new UnfitDocuments(persisted, logger);
   const records =
     config.ENTITY_CACHE === 'off'
       ? undefined
@@ -189,6 +195,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     pollMs: config.SUPERGRAPH_POLL_MS,
     logger,
     used(supergraphs) {
+      void unfit?.look(served.current?.documents);
       reachable.keep(supergraphs);
       client.upstreams.keep(
         new Set(supergraphs.flatMap(({ subgraphs }) => [...subgraphs.values()].map(({ url }) => url))),
@@ -293,6 +300,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       tls.close();
       heap.close();
       persisted?.close();
+      unfit?.close();
       await operator?.close();
       await ended?.close();
       await server.close();
