@@ -16,6 +16,7 @@ import { startFollowers } from '../subgraphs/followers/start.js';
 import { readPostsConfig } from '../subgraphs/posts/config.js';
 import { startPosts } from '../subgraphs/posts/start.js';
 import { readUsersConfig } from '../subgraphs/users/config.js';
+import { refuseLostKeys } from '../subgraphs/users/lost-keys.js';
 import { openSealer } from '../subgraphs/users/sealing.js';
 import { startUsers } from '../subgraphs/users/start.js';
 import {
@@ -83,6 +84,8 @@ export async function startEverything(
     const stream = openStream({ redisUrl: env['REDIS_URL'] || undefined, logger, listeners: LISTENERS });
     closers.push(() => stream.close());
 
+    // Before the first of them is made: what is put back then finds the place empty.
+    if (!onServers(settings)) refuseLostKeys({ DATABASE_URL: undefined, DATA_DIR: dataDir });
     const secrets = await readSecrets(settings, dataDir);
     const databases = await databasesOf(settings, secrets);
     const configs = readTogether(configReaders(env, dataDir, secrets, databases, settings));

@@ -118,8 +118,10 @@ describe('npm start', () => {
       const child = await startChild('npm', ['npm', ...command], { cwd: root, env });
       children.push(child);
       expect([await child.ended(), child.output()]).toEqual([1, said]);
+      // Nothing is in the way of what is put back.
+      await expect(stat(keys)).rejects.toMatchObject({ code: 'ENOENT' });
     }
-    await mkdir(keys, { recursive: true });
+    await mkdir(keys, { mode: 0o700 });
     await writeFile(join(keys, 'lost'), '');
     const child = await start();
     await child.said(READY);
