@@ -9,13 +9,14 @@ import { SettingsError, unheededIn, type Environment } from '#libs/settings';
 import type { RunningSubgraph } from '#libs/subgraph-kit';
 import { createLogger, Metrics, openTracing, type Logger } from '#libs/telemetry';
 import { mistakesInFiles } from '../gateway/config-files.js';
-import { readGatewayConfig, type GatewayConfig } from '../gateway/config.js';
+import { isOwn, readGatewayConfig, type GatewayConfig } from '../gateway/config.js';
 import { startGateway, type RunningGateway } from '../gateway/start.js';
 import { readFollowersConfig } from '../subgraphs/followers/config.js';
 import { startFollowers } from '../subgraphs/followers/start.js';
 import { readPostsConfig } from '../subgraphs/posts/config.js';
 import { startPosts } from '../subgraphs/posts/start.js';
 import { readUsersConfig } from '../subgraphs/users/config.js';
+import { refuseLostKeys } from '../subgraphs/users/lost-keys.js';
 import { openSealer } from '../subgraphs/users/sealing.js';
 import { startUsers } from '../subgraphs/users/start.js';
 import {
@@ -33,7 +34,7 @@ import {
 } from './databases.js';
 import { takeOrders } from './orders/take.js';
 import { ROOT } from './root.js';
-import { seedDemo } from './seed/demo.js';
+import { openToAll, seedDemo } from './seed/demo.js';
 import { startHeeds } from './start-heeds.js';
 
 export interface Everything {
@@ -42,6 +43,8 @@ export interface Everything {
   readonly followers: RunningSubgraph;
   readonly subgraphs: readonly RunningSubgraph[];
   readonly gateway: RunningGateway;
+  /** The playground is shown at the gateway's address. */
+  readonly playground: boolean;
   /** The five demo people were put in by this start. */
   readonly seeded: boolean;
   /** Until every event told so far has taken effect everywhere. */
@@ -81,6 +84,8 @@ export async function startEverything(
     const stream = openStream({ redisUrl: env['REDIS_URL'] || undefined, logger, listeners: LISTENERS });
     closers.push(() => stream.close());
 
+    // Before the first of them is made: what is put back then finds the place empty.
+    if (!onServers(settings)) refuseLostKeys({ DATABASE_URL: undefined, DATA_DIR: dataDir });
     const secrets = await readSecrets(settings, dataDir);
     const databases = await databasesOf(settings, secrets);
     const configs = readTogether(configReaders(env, dataDir, secrets, databases, settings));
@@ -125,6 +130,12 @@ export async function startEverything(
       });
     }
     if (seeded) progress('Seeded alice, bob, carol, dan and eve.');
+    const open = isOwn(gatewayConfig) ? [] : await openToAll(users.database);
+    if (open.length > 0)
+      logger.warn(
+        { people: open },
+        'Others may reach this, and anybody can log in as people whose password is that of the README: start with SEED=none on an empty DATA_DIR, or change their passwords',
+      );
 
     const gateway = await start(
       startGateway(readGatewayConfig(gatewayEnvironment(env, dataDir, secrets, subgraphs)), {
@@ -159,7 +170,8 @@ export async function startEverything(
       for (let round = 0; round < rounds || (round < DELETION_ROUNDS && (await isDeleting())); round++)
         await Promise.all(subgraphs.map((subgraph) => subgraph.settle()));
     };
-    return { users, posts, followers, subgraphs, gateway, seeded, settle, close };
+    const { playground } = gatewayConfig;
+    return { users, posts, followers, subgraphs, gateway, playground, seeded, settle, close };
   } catch (error) {
     await close();
     throw error;
@@ -243,11 +255,13 @@ export function gatewayEnvironment(
   subgraphs: readonly { name: string; url: string }[],
 ): Environment {
   const own: Record<string, string | undefined> = {
-    IDENTITY: 'jwt',
     CONSISTENCY_SECRET: secrets.of('consistency', 'gateway'),
     SUPERGRAPH: join(ROOT, 'schema/supergraph.graphql'),
     ...env,
     DATA_DIR: dataDir,
+    // Not heeded (start-heeds.ts), so neither are they held against others.
+    IDENTITY: 'jwt',
+    WORKERS: '1',
   };
   for (const { name, url } of subgraphs) {
     own[`SUBGRAPH_URL_${name.toUpperCase()}`] = url;

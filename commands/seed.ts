@@ -5,6 +5,7 @@ import { createLogger } from '#libs/telemetry';
 import { figure } from './figure.js';
 import { followersTables } from '../subgraphs/followers/followers.tables.js';
 import { postsTables } from '../subgraphs/posts/posts.tables.js';
+import { refuseLostKeys } from '../subgraphs/users/lost-keys.js';
 import { missingSealingKeys, openSealer, sealingSettings } from '../subgraphs/users/sealing.js';
 import { usersTables } from '../subgraphs/users/users.tables.js';
 import { databasesOf, naming, onServers, readCommandSettings, secretsFrom, type Service } from './databases.js';
@@ -60,11 +61,15 @@ async function seed({ again, ...world }: Asked, env: Environment): Promise<void>
       closers.push(() => database.close());
       return database;
     };
+    const keys = { SEALING_KEYS, DATABASE_URL: urls.users, DATA_DIR: dataDir };
+    refuseLostKeys(keys);
+    // Before the databases: who is killed in between has not lost it.
+    const sealer = await openSealer(keys);
     const databases = {
+      sealer,
       users: await open('users', usersTables),
       posts: await open('posts', postsTables),
       followers: await open('followers', followersTables),
-      sealer: await openSealer({ SEALING_KEYS, DATABASE_URL: urls.users, DATA_DIR: dataDir }),
     };
     process.stderr.write(`Seed ${world.seed}: ${figure(world.users)} people …\n`);
     const generated = generateWorld(world);

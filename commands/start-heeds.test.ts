@@ -104,7 +104,7 @@ describe.each(Object.keys(programs))('%s says nothing of', (program) => {
     const every = [...GATEWAY_HEEDS.names, ...Object.values(services).flatMap((one) => Object.keys(one))];
     const all = [...every, ...Object.keys(startSettings), 'SUBGRAPH_URL_A', 'ASSERTION_SECRET_POSTS', 'LOG_LEVEL'];
     // These it says: they would be taken for what it does.
-    const said = program === 'npm start' ? ['WORKERS', 'JWKS_URL', 'ENDED_SESSIONS_URL'] : [];
+    const said = program === 'npm start' ? ['WORKERS', 'IDENTITY', 'JWKS_URL', 'ENDED_SESSIONS_URL'] : [];
     expect(told(program, Object.fromEntries(all.map((name) => [name, 'x']))).toSorted()).toEqual(said.toSorted());
   });
 });
@@ -142,7 +142,11 @@ it('what is set for a program that heeds it elsewhere is told with what holds he
   const says = (program: string, env: Environment) => unheededIn(env, programs[program]!(env)).map((one) => one.says);
   expect(says('npm start', { WORKERS: '4' })).toEqual([expect.stringMatching(/^WORKERS is not heeded by npm start: /)]);
   expect(says('npm start', { WORKERS: '1' })).toEqual([]);
-  expect(says('gateway', { WORKERS: '4' })).toEqual([]);
+  expect(says('gateway', { WORKERS: '4', IDENTITY: 'off' })).toEqual([]);
+  expect(says('npm start', { IDENTITY: 'off' })).toEqual([
+    expect.stringMatching(/^IDENTITY is not heeded by npm start: /),
+  ]);
+  expect(says('npm start', { IDENTITY: 'jwt' })).toEqual([]);
   expect(says('npm start', { SUBGRAPH_URL_USERS: 'http://users/' })).toEqual([
     'SUBGRAPH_URL_USERS is not heeded by npm start: it asks the services that it starts (docs/settings.md)',
   ]);

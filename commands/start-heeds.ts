@@ -16,10 +16,11 @@ export function startHeeds(env: Environment): Heeded {
     names: [...GATEWAY_HEEDS.names, ...all.flatMap((settings) => Object.keys(settings))],
     instead: {
       ...elsewhere,
-      // One is what it is.
+      // What it is anyway is not told.
       ...(env['WORKERS'] === '1'
         ? {}
         : { WORKERS: 'it is one process, and several are those of npm run gateway beside services of their own' }),
+      ...(env['IDENTITY'] === 'jwt' ? {} : { IDENTITY: 'it looks at the log-ins of the users that it starts' }),
       JWKS_URL: 'it takes the log-ins of the users that it starts',
       ENDED_SESSIONS_URL: 'it asks the users that it starts',
     },

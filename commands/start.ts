@@ -1,5 +1,6 @@
 import { endOnSignals, requireOpenFiles, SERVICE_FILES_MIN, whyNotListening } from '#libs/lifecycle';
 import { createLogger, logLevel } from '#libs/telemetry';
+import type { Everything } from './everything.js';
 
 /** `npm start`: everything in one process, seeded at the first start, addresses printed, until somebody ends it. */
 requireOpenFiles('Tributary', SERVICE_FILES_MIN);
@@ -17,7 +18,7 @@ try {
     await everything.close();
     process.stderr.write('Stopped.\n');
   }, logger);
-  print(everything.gateway.url, everything.subgraphs, everything.seeded);
+  print(everything);
 } catch (error) {
   const why = whyNotListening(error) ?? (error instanceof Error ? error.message : String(error));
   process.stderr.write(`${why}\n`);
@@ -26,9 +27,9 @@ try {
   process.exit(1);
 }
 
-function print(gateway: string, subgraphs: readonly { name: string; url: string }[], seeded: boolean): void {
+function print({ gateway, playground, subgraphs, seeded }: Everything): void {
   const rows = [
-    ['playground', gateway],
+    [playground ? 'playground' : 'graphql', gateway.url],
     ...subgraphs.map(({ name, url }) => [name, url]),
     ['log in as', 'alice, bob, carol, dan or eve; password tributary'],
   ].slice(0, seeded ? undefined : -1);

@@ -1,8 +1,8 @@
-import type { Environment } from '#libs/settings';
+import { withoutCredentials, type Environment } from '#libs/settings';
 import { servicesOf, whyNoTarget } from './config-addresses.js';
 import type { GatewaySettings } from './config.js';
 import { splitAddresses } from './fetch/addresses.js';
-import { whyNoPageHeader } from './http/cross-site.js';
+import { whyNoOrigin, whyNoPageHeader } from './http/cross-site.js';
 import { whyNotForwarded } from './http/headers.js';
 
 /** What only several settings together show, and the open families of names. */
@@ -54,6 +54,11 @@ export function mistakesIn(values: GatewaySettings, env: Environment): string[] 
     mistakes.push('PERSISTED_DOCUMENTS is needed with SAFELIST=on: the file of what may run');
   if (values.CORS_CREDENTIALS && values.CORS_ORIGINS.includes('*'))
     mistakes.push('CORS_CREDENTIALS=true takes named CORS_ORIGINS; came *');
+  for (const origin of values.CORS_ORIGINS) {
+    const why = whyNoOrigin(origin);
+    if (why !== undefined)
+      mistakes.push(`CORS_ORIGINS cannot name ${JSON.stringify(withoutCredentials(origin))}: ${why}`);
+  }
   for (const variable of ['FORWARD_HEADERS', 'FORWARD_RESPONSE_HEADERS'] as const) {
     for (const name of values[variable]) {
       const why = whyNotForwarded(name, values.IDENTITY);

@@ -113,6 +113,15 @@ describe('the gateway’s settings', () => {
       { ...base, CORS_ORIGINS: '*', CORS_CREDENTIALS: 'true' },
       'CORS_CREDENTIALS=true takes named CORS_ORIGINS',
     ],
+    [
+      'an origin without its scheme',
+      { ...base, CORS_ORIGINS: 'example.com' },
+      'CORS_ORIGINS cannot name "example.com": browsers say scheme and host, in lower case and nothing after it: https://example.com',
+    ],
+    ['an origin with a path', { ...base, CORS_ORIGINS: 'https://a.example,https://b.example/' }, ': https://b.example'],
+    ['an origin in capitals', { ...base, CORS_ORIGINS: 'HTTPS://C.example' }, ': https://c.example'],
+    ['an origin with a password', { ...base, CORS_ORIGINS: 'https://u:hunter2@a.example' }, ': https://a.example'],
+    ['a pattern of origins', { ...base, CORS_ORIGINS: 'https://*.example' }, 'name each origin'],
     ['a limit switched off', { ...base, APOLLO_DISABLE_SECURITY_RECURSIVE_SELECTIONS_CHECK: 'true' }, 'unset it'],
     [
       'headers that may take longer than the whole',
@@ -130,6 +139,18 @@ describe('the gateway’s settings', () => {
     expect(() => readGatewayConfig(env)).toThrow(SettingsError);
     expect(() => readGatewayConfig(env)).toThrow(says);
     expect(() => readGatewayConfig(env)).not.toThrow(/hunter2/);
+  });
+
+  it('take origins as browsers say them, also those of apps', () => {
+    const origins = [
+      'https://a.example',
+      'http://localhost:5173',
+      'http://[::1]',
+      'capacitor://localhost',
+      'null',
+      '*',
+    ];
+    expect(readGatewayConfig({ ...base, CORS_ORIGINS: origins.join(',') }).cors.origins).toEqual(origins);
   });
 
   it('tell all mistakes at once', () => {

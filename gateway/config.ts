@@ -157,7 +157,10 @@ export const gatewaySettings = {
     default: [],
     why: 'Subgraph headers that clients get. A set-cookie reaches the one whose read it was, and nobody who joined it (JOIN).',
   }),
-  CORS_ORIGINS: names({ default: [], why: 'Origins whose pages may ask; * for all.' }),
+  CORS_ORIGINS: names({
+    default: [],
+    why: 'Origins whose pages may ask, as browsers say them: scheme and host, in lower case, no path (https://app.example); * for all.',
+  }),
   CORS_CREDENTIALS: flag({ default: false, why: 'May those pages send cookies?' }),
   CORS_HEADERS: names({
     default: [],
@@ -165,7 +168,7 @@ export const gatewaySettings = {
   }),
   NODE_ENV: text({
     default: 'development',
-    why: 'production turns introspection, suggestions, EXPLAIN and the playground off.',
+    why: 'production turns introspection, suggestions, EXPLAIN and the playground off. Of any value but production, development and test it warns, and takes it for development.',
   }),
   INTROSPECTION: choice(['on', 'off'], {
     why: 'May clients ask for the schema, and are they told what they may have meant? Default: on where only this machine reaches the gateway: HOST is its own, TRUSTED_PROXIES is 0, NODE_ENV is not production.',

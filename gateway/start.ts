@@ -19,7 +19,7 @@ import { servingBuilder } from './build-serving.js';
 import { EntityCache } from './cache/entity-cache.js';
 import { openOperator } from './cache/operator.js';
 import { CacheRules } from './cache/rules.js';
-import { isOwn, type GatewayConfig } from './config.js';
+import type { GatewayConfig } from './config.js';
 import { carryingClient } from './fetch/carrying.js';
 import { Crowds } from './fetch/crowds.js';
 import { openSubgraphClient } from './fetch/subgraph-client.js';
@@ -31,8 +31,10 @@ import type { Readiness } from './http/health.controller.js';
 import { PersistedDocuments } from './http/persisted-documents.js';
 import { Playground } from './http/playground.js';
 import { serve } from './http/serve.js';
+import { UnfitDocuments } from './http/unfit-documents.js';
 import { endedOf, identityOf, signerOf, tlsOf } from './identities.js';
 import { gatewayMetrics } from './metrics.js';
+import { tellNoteworthy } from './noteworthy.js';
 import { connectionsWithin } from './open-files.js';
 import { GatewayReadiness } from './readiness.js';
 import { Reachable } from './supergraph/reachable.js';
@@ -102,8 +104,8 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   const ended = endedOf(config, signer, { clock: steady, logger, dispatcher });
   const identity = identityOf(config, clocks, signer, { ended, dispatcher, logger });
   const budgets = await budgetsOf(config, logger);
-  if (budgets === undefined && !isOwn(config))
-    logger.warn({}, 'Anybody may ask for as much as they like: RATE_LIMIT_PERSON and RATE_LIMIT_ADDRESS are not set');
+  // Of several processes the one that starts them has said so.
+  if (!parts.source) tellNoteworthy(config, logger);
   const policies = config.POLICY_MODULE === undefined ? undefined : await loadPolicies(config.POLICY_MODULE);
   const metrics = parts.metrics ?? (config.METRICS_PORT === undefined ? undefined : await Metrics.open());
   const observe = metrics && gatewayMetrics(metrics);
@@ -152,7 +154,12 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   const persisted =
     config.PERSISTED_DOCUMENTS === undefined
       ? undefined
-      : new PersistedDocuments(config.PERSISTED_DOCUMENTS, { safelist: config.SAFELIST === 'on', logger });
+      : new PersistedDocuments(config.PERSISTED_DOCUMENTS, {
+          safelist: config.SAFELIST === 'on',
+          logger,
+          changed: () => void unfit?.look(served.current?.documents),
+        });
+  const unfit = persisted && new UnfitDocuments(persisted, logger);
   const records =
     config.ENTITY_CACHE === 'off'
       ? undefined
@@ -188,6 +195,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     pollMs: config.SUPERGRAPH_POLL_MS,
     logger,
     used(supergraphs) {
+      void unfit?.look(served.current?.documents);
       reachable.keep(supergraphs);
       client.upstreams.keep(
         new Set(supergraphs.flatMap(({ subgraphs }) => [...subgraphs.values()].map(({ url }) => url))),
@@ -292,6 +300,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       tls.close();
       heap.close();
       persisted?.close();
+      unfit?.close();
       await operator?.close();
       await ended?.close();
       await server.close();

@@ -1,6 +1,7 @@
 import { expect, it } from '@jest/globals';
 import { silent, type Logger } from '#libs/telemetry';
 import { readGatewayConfig } from './config.js';
+import { noteworthyIn } from './noteworthy.js';
 import { tellingStrangers, tellUnheeded } from './unheeded.js';
 
 function heard(): { logger: Logger; said: string[] } {
@@ -41,4 +42,30 @@ it('an address or a secret of no subgraph is said once, and not again with the n
   // Gone from the graph, an address that was heeded is not any more.
   tell(['my-users', 'nope']);
   expect(said.slice(2)).toEqual([expect.stringMatching(/^SUBGRAPH_URL_POSTS: The supergraph has no/)]);
+});
+
+it('what settings leave undone that may have been meant otherwise is a line each; control: of what is whole none', () => {
+  const says = (env: Record<string, string>): string[] =>
+    noteworthyIn(readGatewayConfig({ SUPERGRAPH: 'graph', ...env }));
+  const jwt = { IDENTITY: 'jwt', JWKS_URL: 'http://users/keys', ENDED_SESSIONS_URL: 'http://users/ended' };
+  const both = { RATE_LIMIT_PERSON: '60000', RATE_LIMIT_ADDRESS: '60000' };
+  for (const whole of [
+    {},
+    { NODE_ENV: 'development' },
+    { NODE_ENV: 'test' },
+    { NODE_ENV: 'production', ...jwt, ...both },
+  ])
+    expect(says(whole)).toEqual([]);
+  expect(says({ NODE_ENV: 'prodution' })).toEqual([
+    'NODE_ENV is "prodution", which counts as development and closes nothing; it takes production, development, test',
+  ]);
+  expect(says({ NODE_ENV: 'production' })).toEqual([expect.stringMatching(/^Anybody may ask /)]);
+  expect(says({ RATE_LIMIT_PERSON: '60000' })).toEqual([expect.stringMatching(/^Whoever is not logged in may /)]);
+  const address = { RATE_LIMIT_ADDRESS: '60000' };
+  expect(says(address)).toEqual([]);
+  expect(says({ ...jwt, ...address })).toEqual([expect.stringMatching(/^One person .*RATE_LIMIT_PERSON is not set$/)]);
+  expect(says({ ...jwt, ...address, RATE_LIMIT_ADDRESS_PEOPLE: '0' })).toEqual([
+    expect.stringMatching(/^Whoever is logged in may .*RATE_LIMIT_PERSON is not$/),
+  ]);
+  expect(says({ ...jwt, ENDED_SESSIONS_URL: '' })).toEqual([expect.stringContaining('ENDED_SESSIONS_URL is not set')]);
 });

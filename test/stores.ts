@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openDatabase } from '#libs/database';
 import { copyFolder } from '../commands/copy-folder.js';
@@ -21,8 +21,16 @@ export async function layOutStores(dataDir: string, ...services: readonly Servic
   if (made === undefined) return;
   for (const service of services.length > 0 ? services : (Object.keys(TABLES) as Service[])) {
     const folder = join(dataDir, service);
-    if (!existsSync(folder)) await copyFolder(await migrated(made, service), folder);
+    if (existsSync(folder)) continue;
+    if (service === 'users') await haveNoKeys(dataDir);
+    await copyFolder(await migrated(made, service), folder);
   }
+}
+
+/** There is a database before there are keys, and nothing in it that would be lost (subgraphs/users/lost-keys.ts). */
+async function haveNoKeys(dataDir: string): Promise<void> {
+  await mkdir(join(dataDir, 'keys'), { recursive: true, mode: 0o700 });
+  await writeFile(join(dataDir, 'keys', 'lost'), '', { mode: 0o600 });
 }
 
 async function migrated(made: string, service: Service): Promise<string> {

@@ -85,6 +85,25 @@ export function whyNoPageHeader(name: string): string | undefined {
   return isHeaderName(name) ? undefined : 'it is no header name';
 }
 
+/** Why CORS_ORIGINS may not name this, to follow it; undefined when it may. An origin is compared as it comes, letter by letter. */
+export function whyNoOrigin(text: string): string | undefined {
+  // `null` is what a page in a sandbox or from a file says.
+  if (text === '*' || text === 'null') return undefined;
+  if (text.includes('*')) return 'nothing is read into a * but by itself; name each origin';
+  const address = /^[\w+.-]+:\/\//.test(text) ? text : `https://${text}`;
+  const meant = originOf(address);
+  if (meant === text) return undefined;
+  return `browsers say scheme and host, in lower case and nothing after it${meant === undefined ? '' : `: ${meant}`}`;
+}
+
+/** Of `capacitor://localhost` and the like, which browsers do not know, URL says nothing. */
+function originOf(address: string): string | undefined {
+  if (!URL.canParse(address)) return undefined;
+  const { origin, protocol, host } = new URL(address);
+  if (host === '') return undefined;
+  return origin === 'null' ? `${protocol}//${host.toLowerCase()}` : origin;
+}
+
 /** The headers that let a page of an allowed origin read the answer. */
 export function corsHeaders(origin: string | undefined, cors: CorsRules): Record<string, string> {
   if (cors.origins.length === 0) return {};

@@ -87,6 +87,12 @@ export class Documents {
     return this.#known.has(text);
   }
 
+  /** Why this text could not run, whoever asked for it; undefined: it may. Nothing is remembered of it. */
+  whyNot(text: string): Refusal | undefined {
+    const known = this.#read(text);
+    return 'refusal' in known ? known.refusal : undefined;
+  }
+
   /** What it costs to have `operation` planned. */
   planning(operation: Operation): number {
     return this.#planning.get(operation) ?? 0;

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { silent, type Logger } from '#libs/telemetry';
 import { startTinyHttp, type TinyHttp } from '../../test/tiny/tiny-http.js';
 import { PersistedDocuments, readManifest } from './persisted-documents.js';
+import { UnfitDocuments } from './unfit-documents.js';
 
 const schema = buildSchema('type Query { me: Person } type Person { id: ID! friends: [Person!]! }');
 const hash = (text: string) => createHash('sha256').update(text).digest('hex');
@@ -186,6 +187,32 @@ describe('the file', () => {
     expect([documents!.size, documents!.has(ME)]).toEqual([1, true]);
     writeFileSync(file, manifest(ME, OTHER));
     await until(() => documents!.trouble === undefined && documents!.size === 2);
+  });
+
+  it('with documents that cannot run is told of once for each load and schema, with the first of them and why; control: all can', async () => {
+    const lines: [object, string][] = [];
+    const logger: Logger = { ...silent, warn: (fields, message) => void lines.push([fields, message]) };
+    await start({ content: manifest(ME), logger });
+    const unfit = new UnfitDocuments(documents!, logger);
+    await unfit.look(undefined);
+    await unfit.look(tiny!.documents);
+    expect(lines).toEqual([]);
+    const [broken, foreign] = ['{me{', '{me{name}}'];
+    writeFileSync(file, manifest(ME, foreign, broken, TOO_DEEP));
+    await until(() => documents!.size === 4);
+    await unfit.look(tiny!.documents);
+    const fields = { unfit: 3, documents: 4, ids: [foreign, broken, TOO_DEEP].map(hash) };
+    const says = `A document of PERSISTED_DOCUMENTS cannot run, ${hash(foreign)}: Cannot query field "name" on type "Person".`;
+    expect(lines).toEqual([[fields, says]]);
+    await unfit.look(tiny!.documents);
+    expect(lines).toHaveLength(1);
+    // Another schema is another look, and of two at once the older one says nothing.
+    const again = await startTinyHttp(schema, {}, {});
+    await Promise.all([unfit.look(again.documents), unfit.look(tiny!.documents)]);
+    await again.close();
+    expect(lines).toHaveLength(2);
+    // None of it is remembered where texts of clients are.
+    expect(tiny!.documents.size).toBe(0);
   });
 
   it('takes what Relay’s compiler writes as well', () => {

@@ -35,6 +35,7 @@ export class PersistedDocuments {
   #file: string;
   #safelist: boolean;
   #logger: Logger;
+  #changed: () => void;
   #byId = new Map<string, string>();
   #texts = new Set<string>();
   /** Without the white space around them. */
@@ -43,10 +44,20 @@ export class PersistedDocuments {
   #trouble: string | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(file: string, rules: { readonly safelist: boolean; readonly logger: Logger; readonly lookMs?: number }) {
+  /** `changed`: told after each load but the first. */
+  constructor(
+    file: string,
+    rules: {
+      readonly safelist: boolean;
+      readonly logger: Logger;
+      readonly lookMs?: number;
+      readonly changed?: () => void;
+    },
+  ) {
     this.#file = file;
     this.#safelist = rules.safelist;
     this.#logger = rules.logger;
+    this.#changed = rules.changed ?? (() => {});
     try {
       this.#take();
     } catch (error) {
@@ -95,6 +106,11 @@ export class PersistedDocuments {
 
   readonly has = (text: string): boolean => this.#texts.has(text);
 
+  /** Id to text; another map after each load. */
+  get all(): ReadonlyMap<string, string> {
+    return this.#byId;
+  }
+
   get size(): number {
     return this.#byId.size;
   }
@@ -113,6 +129,7 @@ export class PersistedDocuments {
       if (!this.#take()) return;
       this.#trouble = undefined;
       this.#logger.info({ documents: this.size }, 'The registered documents changed');
+      this.#changed();
     } catch (error) {
       const trouble = String(error);
       if (trouble !== this.#trouble)

@@ -4,6 +4,7 @@ import type { Logger } from '#libs/telemetry';
 import type { GatewayConfig } from '../config.js';
 import type { Readiness } from '../http/health.controller.js';
 import type { SupergraphSource } from '../supergraph/source.js';
+import { tellNoteworthy } from '../noteworthy.js';
 import { readSupergraph } from '../supergraph/supergraph.js';
 import { openSource } from '../supergraph-source.js';
 import { tellingStrangers } from '../unheeded.js';
@@ -30,6 +31,7 @@ const STEADY_MS = 10_000;
  * keeps the workers alive; no request passes through it.
  */
 export async function startWorkers(config: GatewayConfig, logger: Logger): Promise<RunningWorkers> {
+  tellNoteworthy(config, logger);
   const workers = new Workers(config, logger);
   const url = await workers.start();
   return { url, close: () => workers.close() };

@@ -24,13 +24,17 @@ export class RedisLink {
 
   constructor(options: { url: string; logger: Logger; deadlineMs?: number | undefined }) {
     this.#deadlineMs = options.deadlineMs ?? DEADLINE_MS;
-    const client = connectRedis(options.url, {
-      connectTimeout: 500,
-      disconnectTimeout: 100,
-      maxRetriesPerRequest: 1,
-      // Behind our own deadline: the end of a command that nobody waits for any more.
-      commandTimeout: 4 * this.#deadlineMs,
-    });
+    const client = connectRedis(
+      options.url,
+      {
+        connectTimeout: 500,
+        disconnectTimeout: 100,
+        maxRetriesPerRequest: 1,
+        // Behind our own deadline: the end of a command that nobody waits for any more.
+        commandTimeout: 4 * this.#deadlineMs,
+      },
+      (says) => options.logger.warn({}, says),
+    );
     // ioredis throws where nobody listens, and repeats itself at every attempt; the short circuit says it once.
     client.on('error', (error: Error) => {
       options.logger.debug({ error: error.message }, 'cache connection failed');

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { connectRedis, type Connection, type Patience } from '#libs/redis';
-import type { Outage } from '#libs/telemetry';
+import type { Logger, Outage } from '#libs/telemetry';
 
 import { within } from './within.js';
 
@@ -15,8 +15,8 @@ export const COMMANDS: Patience = { ...PATIENCE, commandTimeout: 1_000 };
 export const WAITS: Patience = { ...PATIENCE, blockingTimeout: 2_000 };
 
 /** `outage`: of all connections of a stream together. One Redis is gone, or comes and goes, for all of them. */
-export function connect(url: string, patience: Patience, outage: Outage): Connection {
-  const connection = connectRedis(url, patience);
+export function connect(url: string, patience: Patience, outage: Outage, logger: Logger): Connection {
+  const connection = connectRedis(url, patience, (says) => logger.warn({}, says));
   // Everybody who waits for a connection listens for it.
   connection.setMaxListeners(1_000);
   connection.on('error', (error: Error) => outage.failed(error));

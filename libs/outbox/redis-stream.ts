@@ -68,7 +68,7 @@ export class RedisStream implements Stream {
         return refusal && `${refusal}; meanwhile events wait in the outbox`;
       },
     });
-    this.#redis = connect(options.url, COMMANDS, this.#outage);
+    this.#redis = connect(options.url, COMMANDS, this.#outage, options.logger);
   }
 
   async publish(events: readonly DomainEvent[], expected?: Expected): Promise<void> {
@@ -104,7 +104,7 @@ export class RedisStream implements Stream {
           handle,
           logger,
           redis: this.#redis,
-          waits: connect(url, WAITS, this.#outage),
+          waits: connect(url, WAITS, this.#outage, logger),
         }),
     );
     for (const part of parts) this.#subscriptions.add(part);

@@ -29,12 +29,16 @@ const ALONE = '';
  * Of a cluster the other nodes may well answer, and would be dropped with that connection: so there the node alone has a pause.
  */
 export function connect(url: string, logger: Logger, waitMs = WAIT_MS): Shared {
-  const redis = connectRedis(url, {
-    connectTimeout: 500,
-    disconnectTimeout: waitMs,
-    commandTimeout: waitMs,
-    maxRetriesPerRequest: 0,
-  });
+  const redis = connectRedis(
+    url,
+    {
+      connectTimeout: 500,
+      disconnectTimeout: waitMs,
+      commandTimeout: waitMs,
+      maxRetriesPerRequest: 0,
+    },
+    (says) => logger.warn({}, says),
+  );
   const outage = new Outage({
     logger,
     fields: {},

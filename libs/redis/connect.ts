@@ -1,4 +1,5 @@
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import { tellUnasked, type TellOnce } from './unasked-password.js';
 
 /** A Redis, or a Redis Cluster. */
 export type Connection = Redis | Cluster;
@@ -19,9 +20,15 @@ export type Patience = Pick<
  *   the Sentinels, too.
  *
  * Commands are refused while there is no connection, never kept for later, and sent once; a connection to what has become a replica is
- * made anew. Throws a sentence where `sentinels` cannot be read.
+ * made anew. Throws a sentence where `sentinels` cannot be read. `tell`: of a password that this Redis does not ask for.
  */
-export function connectRedis(url: string, patience: Patience): Connection {
+export function connectRedis(url: string, patience: Patience, tell: TellOnce = () => {}): Connection {
+  const connection = open(url, patience);
+  if (connection instanceof Redis) tellUnasked(connection, new URL(url).host, tell);
+  return connection;
+}
+
+function open(url: string, patience: Patience): Connection {
   const address = new URL(url);
   const options: RedisOptions = {
     ...patience,

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Redis } from 'ioredis';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openRecordCache } from '#libs/cache';
 import { openStream } from '#libs/outbox';
@@ -77,5 +78,32 @@ withServer('redis', 'a Redis with another password', () => {
     };
     expect(await said(at(server, 'wrong'))).toEqual([expect.stringMatching(REFUSED)]);
     expect(await said(`redis://127.0.0.1:${await freePort()}`)).toEqual([expect.stringContaining(away)]);
+  });
+});
+
+withServer('redis', 'a Redis without a password', () => {
+  it('that is given one is told once, in the log, and nothing on the console; control: ioredis alone', async () => {
+    const server = await startRedis({});
+    const printed: string[] = [];
+    const { warn } = console;
+    console.warn = (text: string) => void printed.push(text);
+    try {
+      const redisUrl = `redis://:hunter2@127.0.0.1:${server.port}`;
+      const lines: string[] = [];
+      const logger: Logger = { ...silent, warn: (_fields, message) => void lines.push(message) };
+      const opened = [openStream({ redisUrl, logger }), await openBudgets({ redisUrl, logger })];
+      for (let tries = 0; lines.length === 0 && tries < 400; tries += 1) await sleep(50);
+      for (const one of opened) await one.close();
+      expect([lines, printed]).toEqual([[expect.stringMatching(/^REDIS_URL has a password, and this Redis /)], []]);
+      expect(lines.join()).not.toContain('hunter2');
+      const naive = new Redis(redisUrl);
+      naive.on('error', () => {});
+      for (let tries = 0; printed.length === 0 && tries < 400; tries += 1) await sleep(50);
+      naive.disconnect();
+      expect(printed).toEqual([expect.stringContaining('does not require a password')]);
+    } finally {
+      console.warn = warn;
+      await server.stop();
+    }
   });
 });

@@ -7,6 +7,7 @@ import type { UsersConfig } from './config.js';
 import { usersGauges } from './gauges.js';
 import { deletionWork } from './on/deletion.js';
 import { heardBy } from './on/heard.js';
+import { refuseLostKeys } from './lost-keys.js';
 import { EMAIL, openSealer } from './sealing.js';
 import { usersModule } from './users.module.js';
 import { usersTables } from './users.tables.js';
@@ -16,6 +17,7 @@ import { Throttle } from './write/throttle.js';
 
 export async function startUsers(config: UsersConfig, parts: ServiceParts): Promise<RunningSubgraph> {
   const { TOKEN_ISSUER: issuer, TOKEN_AUDIENCE: audience, TOKEN_LIFETIME_S: lifetimeS } = config;
+  refuseLostKeys(config);
   const key = config.SIGNING_KEY ?? (await loadOrCreateSigningKey(config.DATA_DIR));
   const sealer = await openSealer(config);
   const tokens = new TokenIssuer({

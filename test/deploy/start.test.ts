@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { generateKeyPairSync } from 'node:crypto';
 import { createServer, type AddressInfo } from 'node:net';
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -32,16 +32,23 @@ describe('npm start', () => {
   });
 
   it('prints addresses, answers the profile page, stops clean; the next start has what was written', async () => {
-    // One of them is nobody's, and two are for others than this one.
-    const first = await start({ COST_LIMT: '51234', SUBGRAPH_URL_NOPE: 'http://hunter2/', WORKERS: '2' });
+    // One of them is nobody's, and three are for others than this one: figures, which several processes may not have, it has.
+    const first = await start({
+      COST_LIMT: '51234',
+      SUBGRAPH_URL_NOPE: 'http://hunter2/',
+      WORKERS: '2',
+      METRICS_PORT: '0',
+      IDENTITY: 'off',
+    });
     await first.said(READY);
     for (const line of [
       'COST_LIMT is no setting of npm start, and nothing heeds it; probably COST_LIMIT was meant (docs/settings.md)',
       'WORKERS is not heeded by npm start: ',
+      'IDENTITY is not heeded by npm start: ',
       'SUBGRAPH_URL_NOPE: The supergraph has no subgraph by this name, so its address is not used; ',
     ])
       expect(first.output()).toContain(`"msg":"${line}`);
-    expect(first.output().match(/^\{/gm)).toHaveLength(3);
+    expect(first.output().match(/^\{/gm)).toHaveLength(4);
     expect(first.output()).not.toMatch(/hunter2|51234/);
     const urls = addresses(first.output());
     expect(Object.keys(urls)).toEqual(['playground', 'users', 'posts', 'followers']);
@@ -88,6 +95,39 @@ describe('npm start', () => {
     process.kill(program!, 'SIGINT');
     expect(await second.end('SIGINT')).toBe(0);
     expect(second.output()).toContain('Stopped.');
+  }, 120_000);
+
+  it('where others may reach it, says who can be logged in as by anybody, and calls no playground what is none', async () => {
+    const child = await start({ NODE_ENV: 'production', RATE_LIMIT_PERSON: '60000', RATE_LIMIT_ADDRESS: '60000' });
+    await child.said(READY);
+    expect(child.output().match(/^\{.*/gm)).toEqual([
+      expect.stringMatching(
+        /"people":\["alice","bob","carol","dan","eve"\],"msg":"Others may reach this, and anybody can log in/,
+      ),
+    ]);
+    expect(Object.keys(addresses(child.output()))).toEqual(['graphql', 'users', 'posts', 'followers']);
+    expect(await child.end('SIGTERM')).toBe(0);
+  }, 120_000);
+
+  it('makes no new keys over data, unless it is told that the old ones are lost', async () => {
+    const [keys, aside] = [join(dataDir, 'keys'), join(dataDir, 'keys-aside')];
+    await rename(keys, aside);
+    const said = expect.stringContaining(`put it back from a backup, or make an empty file ${join(keys, 'lost')}`);
+    for (const command of [['start'], ['run', 'seed', '--', '--users', '10']]) {
+      const env = { ...plainEnvironment(), PORT: '0', DATA_DIR: dataDir };
+      const child = await startChild('npm', ['npm', ...command], { cwd: root, env });
+      children.push(child);
+      expect([await child.ended(), child.output()]).toEqual([1, said]);
+      // Nothing is in the way of what is put back.
+      await expect(stat(keys)).rejects.toMatchObject({ code: 'ENOENT' });
+    }
+    await mkdir(keys, { mode: 0o700 });
+    await writeFile(join(keys, 'lost'), '');
+    const child = await start();
+    await child.said(READY);
+    expect(await child.end('SIGTERM')).toBe(0);
+    await rm(keys, { recursive: true });
+    await rename(aside, keys);
   }, 120_000);
 
   it('puts a graph in beside what is there, once more as well, but not where people have acted since', async () => {

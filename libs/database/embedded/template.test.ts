@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { closePglite, CONFIGURATION, openPglite } from './pglite.js';
@@ -54,4 +54,24 @@ it('it is small enough to be committed, and readable by its owner only when it i
   expect((await stat(templateFile)).size).toBeLessThan(1_000_000);
   expect((await stat(join(folder, 'committed'))).mode & 0o777).toBe(0o700);
   expect((await stat(join(folder, 'committed', 'PG_VERSION'))).mode & 0o077).toBe(0);
+});
+
+it('is not put where something else is, which stays; control: an empty folder is filled', async () => {
+  const [foreign, file, empty] = ['foreign', 'file', 'empty'].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  await mkdir(foreign);
+  await writeFile(join(foreign, 'notes.txt'), 'mine');
+  await writeFile(file, 'mine');
+  for (const taken of [foreign, file])
+    await expect(copyTemplate(taken)).rejects.toThrow(
+      `${taken} has something else in it and no database: move that away`,
+    );
+  expect([await readdir(foreign), await readFile(file, 'utf8')]).toEqual([['notes.txt'], 'mine']);
+  expect((await readdir(folder)).filter((name) => name.endsWith('.unfinished'))).toEqual([]);
+  await mkdir(empty);
+  await copyTemplate(empty);
+  expect(await readdir(empty)).toContain('PG_VERSION');
 });

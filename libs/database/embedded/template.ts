@@ -2,6 +2,7 @@ import { mkdtemp, readdir, readFile, rename, rm, stat, unlink } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { SettingsError } from '#libs/settings';
 import { pack, unpack } from './archive.js';
 import { closePglite, openPglite } from './pglite.js';
 
@@ -47,7 +48,16 @@ export async function copyTemplate(folder: string): Promise<void> {
   const unfinished = join(dirname(folder), `.${basename(folder)}.unfinished`);
   await rm(unfinished, { recursive: true, force: true });
   await unpack(await readFile(templateFile), unfinished);
-  await rename(unfinished, folder);
+  try {
+    await rename(unfinished, folder);
+  } catch (error) {
+    await rm(unfinished, { recursive: true, force: true });
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOTEMPTY' && code !== 'EEXIST' && code !== 'ENOTDIR') throw error;
+    throw new SettingsError([
+      `DATA_DIR takes a folder of ours; ${folder} has something else in it and no database: move that away, or name another folder`,
+    ]);
+  }
 }
 
 async function removeUnusedLog(folder: string, current: string): Promise<void> {
