@@ -91,11 +91,14 @@ export class Places {
    * three times `aimMs`. (The same two terms, how fast it is and how long the line, are those of PIE, RFC 8033.)
    *
    * By how many wait alone whoever comes would be let in by waves: calls that begin together end together, and while the line is empty for that moment
-   * what those who were let in before will ask later is not in it. Asked for ten times what four such services could, 44 % was left of it.
+   * what those who were let in before will ask later is not in it. So it is crowded for a while after, unless half of it has nothing to do. Asked for ten times what four such services could, 44 % was left of it.
    */
   share(aimMs: number, now: number): number {
-    const { waiting, places } = this.line;
-    const isCrowded = waiting > 0 ? now - this.#waitsSince >= aimMs / 10 : now - this.#crowdedAt < 2 * this.#meanMs;
+    const { waiting, places, inside } = this.line;
+    const isCrowded =
+      waiting > 0
+        ? now - this.#waitsSince >= aimMs / 10
+        : inside * 2 >= places && now - this.#crowdedAt < 2 * this.#meanMs;
     if (!isCrowded) return Infinity;
     const requestMs = ((this.#calls / Math.max(1, this.#requests)) * this.#meanMs) / places;
     return Math.max(0, 1.25 - (waiting * requestMs) / (4 * aimMs)) / (this.#comePerMs * requestMs);
