@@ -6,6 +6,7 @@ import { tlsMistakes } from './config-files.js';
 import { secretVariableOf, type GatewayConfig } from './config.js';
 import { TlsFiles } from './fetch/tls-files.js';
 import { fetchWith } from './fetch/tls.js';
+import type { Needed } from './first-known.js';
 import { endedSessionsAt } from './http/ended-sessions.js';
 import { noIdentity, tokenIdentity, type Identity } from './http/identity.js';
 import { SupergraphError } from './supergraph/supergraph.js';
@@ -80,6 +81,17 @@ export function endedOf(
     logger,
     dispatcher,
   });
+}
+
+/** What has to have come once before who is logged in can be answered: of a gateway that looks at no token nothing. */
+export function neededOf(identity: Identity, ended: EndedSessions | undefined): Needed[] {
+  const { keys } = identity;
+  return [
+    ...(keys ? [{ name: 'keys of tokens (JWKS_URL)', isKnown: () => keys.known, ask: () => keys.first() }] : []),
+    ...(ended
+      ? [{ name: 'ended log-ins (ENDED_SESSIONS_URL)', isKnown: () => ended.known, ask: () => ended.refresh() }]
+      : []),
+  ];
 }
 
 /** The subgraph that knows who is logged in. */

@@ -25,13 +25,14 @@ import { Crowds } from './fetch/crowds.js';
 import { openSubgraphClient } from './fetch/subgraph-client.js';
 import { renewedDispatcher } from './fetch/tls-files.js';
 import { tracedClient } from './fetch/traced.js';
+import { FirstKnown } from './first-known.js';
 import { graphqlPartsOf } from './graphql-parts.js';
 import { Admission } from './http/admission.js';
 import type { Readiness } from './http/health.controller.js';
 import { PersistedDocuments } from './http/persisted-documents.js';
 import { Playground } from './http/playground.js';
 import { serve } from './http/serve.js';
-import { endedOf, identityOf, signerOf, tlsOf } from './identities.js';
+import { endedOf, identityOf, neededOf, signerOf, tlsOf } from './identities.js';
 import { gatewayMetrics } from './metrics.js';
 import { connectionsWithin } from './open-files.js';
 import { GatewayReadiness } from './readiness.js';
@@ -47,7 +48,7 @@ export interface OpenedGateway {
   listen(): Promise<string>;
   /** Of ENTITY_CACHE_PORT. */
   readonly operatorUrl?: string;
-  /** Resolves when a supergraph is served and each of its subgraphs has answered once. */
+  /** Resolves when a supergraph is served, each of its subgraphs has answered once, and what tokens are judged by has come once. */
   ready(): Promise<void>;
   /** What /health/ready says. */
   readiness(): Readiness;
@@ -101,6 +102,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   const dispatcher = renewedDispatcher(tls);
   const ended = endedOf(config, signer, { clock: steady, logger, dispatcher });
   const identity = identityOf(config, clocks, signer, { ended, dispatcher, logger });
+  const known = new FirstKnown(neededOf(identity, ended), logger);
   const budgets = await budgetsOf(config, logger);
   if (budgets === undefined && !isOwn(config))
     logger.warn({}, 'Anybody may ask for as much as they like: RATE_LIMIT_PERSON and RATE_LIMIT_ADDRESS are not set');
@@ -194,7 +196,15 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       );
     },
   });
-  const state = new GatewayReadiness({ served, reachable, admission, heap, persisted, everybody: parts.everybody });
+  const state = new GatewayReadiness({
+    served,
+    reachable,
+    known,
+    admission,
+    heap,
+    persisted,
+    everybody: parts.everybody,
+  });
   const readiness = (): Readiness => state.said();
   const playground = config.playground ? new Playground() : undefined;
   const server = await serve({
@@ -264,6 +274,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       const { port } = await server.listen();
       first = served.start();
       ended?.start();
+      void known.all();
       const host = config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST;
       return `http://${host}:${port}/graphql`;
     },
@@ -276,6 +287,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
         current = served.current;
         if (current) await reachable.all(current.supergraph);
       }
+      await known.all();
     },
     readiness,
     ownReadiness: () => state.own(),
@@ -289,6 +301,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
         await sleep(config.DRAIN_MS);
       }
       reachable.close();
+      known.close();
       tls.close();
       heap.close();
       persisted?.close();

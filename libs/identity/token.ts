@@ -125,6 +125,8 @@ export interface TokenVerifierParts {
  * because then it is not the client who has to do something.
  */
 export class TokenVerifier {
+  /** Where keys are fetched, and whether they have come once; undefined: they were given. */
+  readonly remote: Pick<RemoteKeys, 'known' | 'first'> | undefined;
   readonly #key: JWTVerifyGetKey;
   readonly #issuer: string;
   readonly #audience: string;
@@ -141,7 +143,9 @@ export class TokenVerifier {
     this.#algorithms = algorithms;
     this.#type = mediaTypeOf(type);
     this.#revocable = revocable;
-    this.#key = keys instanceof URL ? new RemoteKeys(keys, steady, fetch).find : createLocalJWKSet(keys);
+    const remote = keys instanceof URL ? new RemoteKeys(keys, steady, fetch) : undefined;
+    this.remote = remote;
+    this.#key = remote?.find ?? createLocalJWKSet(keys as JSONWebKeySet);
     this.#issuer = issuer;
     this.#audience = audience;
     this.#clock = clock;
