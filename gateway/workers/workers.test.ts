@@ -447,7 +447,7 @@ describe('workers', () => {
     // Before keys have come once, no gateway is ready.
     const issuer = createHttpServer((_, response) => response.end('{"keys":[]}'));
     beforeAll(() => once(issuer.listen(0, '127.0.0.1'), 'listening'));
-    afterAll(() => issuer.close());
+    afterAll(() => void issuer.close());
 
     async function withoutWorkers(preload: string) {
       const held = join(folder, 'held');
