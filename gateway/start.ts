@@ -36,6 +36,7 @@ import { endedOf, identityOf, neededOf, signerOf, tlsOf } from './identities.js'
 import { gatewayMetrics } from './metrics.js';
 import { connectionsWithin } from './open-files.js';
 import { GatewayReadiness } from './readiness.js';
+import { Refusals } from './refusals.js';
 import { Reachable } from './supergraph/reachable.js';
 import { ServedSupergraph, type Serving } from './supergraph/served.js';
 import type { SupergraphSource } from './supergraph/source.js';
@@ -129,6 +130,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
           tells: config.workers === 1 && config.TRUSTED_PROXIES > 0,
         });
   admission?.watch(heap);
+  const refusals = admission && new Refusals(admission, logger).watch();
   const pools = openSubgraphClient({
     timeoutMs: config.SUBGRAPH_TIMEOUT_MS,
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
@@ -309,6 +311,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       await ended?.close();
       await server.close();
       admission?.close();
+      refusals?.close();
       await served.close();
       await client.close();
       await dispatcher?.close();
