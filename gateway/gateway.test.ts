@@ -1,9 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:https';
 import { connect, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { silent } from '#libs/telemetry';
 import { auditsBy, WARNED } from '../test/attack/b-audits.js';
@@ -123,6 +126,61 @@ describe('health', () => {
     expect(await health('/health/ready')).toMatchObject({ status: 200, body: { status: 'ready', waitingFor: [] } });
     expect(await health('/health/startup')).toEqual({ status: 200, body: { status: 'started' } });
   });
+
+  it('is not ready before keys and ended log-ins have come once, whoever else has answered; that they go away later changes nothing', async () => {
+    const there = new Set<string>();
+    const asked: string[] = [];
+    const users = createHttpServer(({ url = '' }, response) => {
+      const path = url.split('?')[0]!;
+      asked.push(path);
+      response.statusCode = there.has(path) ? 200 : 404;
+      response.end(JSON.stringify({ keys: [], now: Date.now(), sessions: [], people: [] }));
+    });
+    await once(users.listen(0, '127.0.0.1'), 'listening');
+    const at = `http://127.0.0.1:${(users.address() as AddressInfo).port}`;
+    const said: string[] = [];
+    const named = await startGateway(
+      readGatewayConfig({
+        SUPERGRAPH: join(folder, 'supergraph.graphql'),
+        PORT: '0',
+        IDENTITY: 'jwt',
+        ...Object.fromEntries(['PEOPLE', 'POSTS', 'USERS'].map((name) => [`ASSERTION_SECRET_${name}`, 's'.repeat(64)])),
+        JWKS_URL: `${at}/keys`,
+        ENDED_SESSIONS_URL: `${at}/ended`,
+        ENDED_SESSIONS_POLL_MS: '100',
+      }),
+      { logger: { ...silent, warn: (_, line) => void said.push(line) } },
+    );
+    const waitingFor = async (what: readonly string[]): Promise<void> => {
+      while (JSON.stringify(named.readiness().waitingFor) !== JSON.stringify(what)) await sleep(10);
+    };
+    const [keys, ended] = [
+      'keys of tokens (JWKS_URL): cannot be fetched',
+      'ended log-ins (ENDED_SESSIONS_URL): cannot be fetched',
+    ];
+    try {
+      await waitingFor([keys, ended]);
+      const status = async (path: string) => (await fetch(new URL(path, named.url))).status;
+      expect(await status('/health/ready')).toBe(503);
+      // Control: by all that was looked at before it is ready, and answers whoever is not logged in.
+      expect(await status('/health/startup')).toBe(200);
+      expect((await ask('{ newest { body } }', {}, named.url)).body).not.toHaveProperty('errors');
+      expect(said.filter((line) => line.includes('nobody who is logged in is answered'))).toHaveLength(1);
+      there.add('/keys');
+      await waitingFor([ended]);
+      there.add('/ended');
+      await named.ready();
+      expect(await status('/health/ready')).toBe(200);
+      there.clear();
+      asked.length = 0;
+      while (asked.length < 3) await sleep(10);
+      expect(await status('/health/ready')).toBe(200);
+      expect(said.join()).toContain('what was known of them still holds');
+    } finally {
+      await named.close();
+      users.close();
+    }
+  }, 60_000);
 
   it('is not ready when its event loop was kept from its work for a second, while many wait, and is again by itself', async () => {
     const busy = await startGateway(

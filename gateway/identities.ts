@@ -6,6 +6,7 @@ import { tlsMistakes } from './config-files.js';
 import { secretVariableOf, type GatewayConfig } from './config.js';
 import { TlsFiles } from './fetch/tls-files.js';
 import { fetchWith } from './fetch/tls.js';
+import type { Needed } from './first-known.js';
 import { endedSessionsAt } from './http/ended-sessions.js';
 import { noIdentity, tokenIdentity, type Identity } from './http/identity.js';
 import { SupergraphError } from './supergraph/supergraph.js';
@@ -33,6 +34,7 @@ export function identityOf(
       ...clocks,
       fetch: fetchWith(dispatcher),
       tooLong: logger && tellingOfLength(logger, clocks.steady),
+      forOthers: logger && tellingOfOthers(logger, clocks.steady),
     }),
     signer,
     clock: clocks.clock,
@@ -46,13 +48,30 @@ export function tellingOfLength(logger: Logger, clock: Clock): (length: number, 
   return (length, most) => {
     count += 1;
     const now = clock();
-    if (now - said < LENGTH_SAID_MS) return;
+    if (now - said < SAID_MS) return;
     logger.warn({ characters: length, most, count }, 'Tokens are refused that are longer than they may be');
     [said, count] = [now, 0];
   };
 }
 
-const LENGTH_SAID_MS = 60_000;
+/** Its issuer has signed each of them, so it is a setting that is wrong, or a client who has asked for another token: as seldom, and by the name of the setting alone. */
+export function tellingOfOthers(logger: Logger, clock: Clock): (claim: 'iss' | 'aud' | 'typ') => void {
+  let [said, count] = [Number.NEGATIVE_INFINITY, 0];
+  return (claim) => {
+    count += 1;
+    const now = clock();
+    if (now - said < SAID_MS) return;
+    logger.warn(
+      { claim, setting: SETTINGS[claim], count },
+      'Tokens are refused that their issuer has signed for others',
+    );
+    [said, count] = [now, 0];
+  };
+}
+
+const SETTINGS = { iss: 'TOKEN_ISSUER', aud: 'TOKEN_AUDIENCE', typ: 'TOKEN_TYPE' } as const;
+
+const SAID_MS = 60_000;
 
 export function signerOf(config: GatewayConfig, clocks: Clocks): AssertionSigner {
   return new AssertionSigner({ secrets: (subgraph) => config.secretOf(subgraph)!, ...clocks });
@@ -80,6 +99,17 @@ export function endedOf(
     logger,
     dispatcher,
   });
+}
+
+/** What has to have come once before who is logged in can be answered: of a gateway that looks at no token nothing. */
+export function neededOf(identity: Identity, ended: EndedSessions | undefined): Needed[] {
+  const { keys } = identity;
+  return [
+    ...(keys ? [{ name: 'keys of tokens (JWKS_URL)', isKnown: () => keys.known, ask: () => keys.first() }] : []),
+    ...(ended
+      ? [{ name: 'ended log-ins (ENDED_SESSIONS_URL)', isKnown: () => ended.known, ask: () => ended.refresh() }]
+      : []),
+  ];
 }
 
 /** The subgraph that knows who is logged in. */

@@ -1,4 +1,5 @@
 import type { HeapWatch } from '#libs/lifecycle';
+import type { FirstKnown } from './first-known.js';
 import type { Admission } from './http/admission.js';
 import type { Readiness } from './http/health.controller.js';
 import type { PersistedDocuments } from './http/persisted-documents.js';
@@ -14,6 +15,7 @@ export class GatewayReadiness {
     private readonly parts: {
       readonly served: ServedSupergraph;
       readonly reachable: Reachable;
+      readonly known: FirstKnown;
       readonly admission: Admission | undefined;
       readonly heap: HeapWatch;
       readonly persisted: PersistedDocuments | undefined;
@@ -24,11 +26,14 @@ export class GatewayReadiness {
 
   /** What those who share its port are told of it. */
   own(): Readiness {
-    const { served, reachable, persisted } = this.parts;
+    const { served, reachable, known, persisted } = this.parts;
     const current = served.current;
-    const missing = current
-      ? reachable.missing(current.supergraph)
-      : [`supergraph: ${withoutAddresses(served.trouble ?? 'it is being read')}`];
+    const missing = [
+      ...(current
+        ? reachable.missing(current.supergraph)
+        : [`supergraph: ${withoutAddresses(served.trouble ?? 'it is being read')}`]),
+      ...known.missing(),
+    ];
     const waitingFor = this.ending ? ['nothing: it is ending', ...missing] : missing;
     return {
       ready: waitingFor.length === 0,

@@ -25,6 +25,7 @@ import { Crowds } from './fetch/crowds.js';
 import { openSubgraphClient } from './fetch/subgraph-client.js';
 import { renewedDispatcher } from './fetch/tls-files.js';
 import { tracedClient } from './fetch/traced.js';
+import { FirstKnown } from './first-known.js';
 import { graphqlPartsOf } from './graphql-parts.js';
 import { Admission } from './http/admission.js';
 import type { Readiness } from './http/health.controller.js';
@@ -32,11 +33,12 @@ import { PersistedDocuments } from './http/persisted-documents.js';
 import { Playground } from './http/playground.js';
 import { serve } from './http/serve.js';
 import { UnfitDocuments } from './http/unfit-documents.js';
-import { endedOf, identityOf, signerOf, tlsOf } from './identities.js';
+import { endedOf, identityOf, neededOf, signerOf, tlsOf } from './identities.js';
 import { gatewayMetrics } from './metrics.js';
 import { tellNoteworthy } from './noteworthy.js';
 import { connectionsWithin } from './open-files.js';
 import { GatewayReadiness } from './readiness.js';
+import { Refusals } from './refusals.js';
 import { Reachable } from './supergraph/reachable.js';
 import { ServedSupergraph, type Serving } from './supergraph/served.js';
 import type { SupergraphSource } from './supergraph/source.js';
@@ -49,7 +51,7 @@ export interface OpenedGateway {
   listen(): Promise<string>;
   /** Of ENTITY_CACHE_PORT. */
   readonly operatorUrl?: string;
-  /** Resolves when a supergraph is served and each of its subgraphs has answered once. */
+  /** Resolves when a supergraph is served, each of its subgraphs has answered once, and what tokens are judged by has come once. */
   ready(): Promise<void>;
   /** What /health/ready says. */
   readiness(): Readiness;
@@ -103,6 +105,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   const dispatcher = renewedDispatcher(tls);
   const ended = endedOf(config, signer, { clock: steady, logger, dispatcher });
   const identity = identityOf(config, clocks, signer, { ended, dispatcher, logger });
+  const known = new FirstKnown(neededOf(identity, ended), logger);
   const budgets = await budgetsOf(config, logger);
   // Of several processes the one that starts them has said so.
   if (!parts.source) tellNoteworthy(config, logger);
@@ -129,6 +132,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
           tells: config.workers === 1 && config.TRUSTED_PROXIES > 0,
         });
   admission?.watch(heap);
+  const refusals = admission && new Refusals(admission, logger).watch();
   const pools = openSubgraphClient({
     timeoutMs: config.SUBGRAPH_TIMEOUT_MS,
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
@@ -202,7 +206,15 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       );
     },
   });
-  const state = new GatewayReadiness({ served, reachable, admission, heap, persisted, everybody: parts.everybody });
+  const state = new GatewayReadiness({
+    served,
+    reachable,
+    known,
+    admission,
+    heap,
+    persisted,
+    everybody: parts.everybody,
+  });
   const readiness = (): Readiness => state.said();
   const playground = config.playground ? new Playground() : undefined;
   const server = await serve({
@@ -272,6 +284,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       const { port } = await server.listen();
       first = served.start();
       ended?.start();
+      void known.all();
       const host = config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST;
       return `http://${host}:${port}/graphql`;
     },
@@ -284,6 +297,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
         current = served.current;
         if (current) await reachable.all(current.supergraph);
       }
+      await known.all();
     },
     readiness,
     ownReadiness: () => state.own(),
@@ -297,6 +311,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
         await sleep(config.DRAIN_MS);
       }
       reachable.close();
+      known.close();
       tls.close();
       heap.close();
       persisted?.close();
@@ -305,6 +320,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       await ended?.close();
       await server.close();
       admission?.close();
+      refusals?.close();
       await served.close();
       await client.close();
       await dispatcher?.close();

@@ -24,7 +24,7 @@ export function endedSessionsAt(
 ): EndedSessions {
   const { assertion, pollMs, clock, logger, dispatcher } = parts;
   let told = false;
-  return new EndedSessions({
+  const sessions = new EndedSessions({
     clock,
     pollMs,
     async read(since, after, signal) {
@@ -45,13 +45,16 @@ export function endedSessionsAt(
       return pageOf(await textOf(response.body));
     },
     report(trouble) {
-      if (trouble !== undefined && !told)
-        logger.warn({ trouble }, 'Which log-ins have ended cannot be asked; what was known of them still holds');
+      if (trouble !== undefined && !told) logger.warn({ trouble }, sessions.known ? STILL_HOLDS : NEVER_KNOWN);
       if (trouble === undefined && told) logger.info({}, 'Which log-ins have ended is known again');
       told = trouble !== undefined;
     },
   });
+  return sessions;
 }
+
+const STILL_HOLDS = 'Which log-ins have ended cannot be asked; what was known of them still holds';
+const NEVER_KNOWN = 'Which log-ins have ended cannot be asked; until it is known nobody who is logged in is answered';
 
 async function textOf(body: AsyncIterable<Buffer>): Promise<string> {
   const chunks: Buffer[] = [];

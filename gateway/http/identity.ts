@@ -13,6 +13,8 @@ export interface Identity {
   knows?(request: IncomingMessage): boolean;
   /** Throws when this log-in has ended since: the rest of the request may have come late. */
   requireStill?(bearer: Bearer): void;
+  /** What tokens are checked by, where that is fetched. */
+  readonly keys?: TokenVerifier['remote'];
   /** What `subgraph` is told with this call, once, or undefined when nobody is told anything. */
   assertion(subgraph: string, subject: string | null, call: Call, write?: string): string | undefined;
 }
@@ -36,7 +38,7 @@ const BELIEVED_BYTES = 8 * 1024 * 1024;
 
 /** IDENTITY=jwt. */
 export function tokenIdentity(parts: {
-  verifier: Pick<TokenVerifier, 'open'>;
+  verifier: Pick<TokenVerifier, 'open'> & Partial<Pick<TokenVerifier, 'remote'>>;
   signer: Pick<AssertionSigner, 'sign'>;
   clock?: Clock;
   /** Log-ins that ended before their tokens ran out; absent: none do. */
@@ -70,6 +72,7 @@ export function tokenIdentity(parts: {
   }
 
   return {
+    keys: verifier.remote,
     bearer(request) {
       const token = bearerOf(request);
       if (token === null) return null;

@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { silent } from '#libs/telemetry';
+import { silent, type Logger } from '#libs/telemetry';
 import { startTinyGraph, type TinyGraph } from '../../test/tiny/tiny-graph.js';
 import { startTinyHttp, type TinyHttp } from '../../test/tiny/tiny-http.js';
 import type { Engine, Operation } from '../engine.js';
 import { openSubgraphClient } from '../fetch/subgraph-client.js';
+import { Refusals } from '../refusals.js';
 import { createEngine } from '../run/engine.js';
 import { readSupergraph } from '../supergraph/supergraph.js';
 import { Admission } from './admission.js';
@@ -151,4 +152,65 @@ describe('while ten times as many ask as may be taken', () => {
     while (left().some((many) => many > 0)) await new Promise((resolve) => setTimeout(resolve, 5));
     expect(left()).toEqual([0, 0, 0, 0, 0, 0, 0, 0]);
   }
+});
+
+describe('the log of a gateway that refuses by itself', () => {
+  let now: number;
+  let lines: [string, Record<string, unknown>][];
+  const logger: Logger = { ...silent, warn: (fields, line) => void lines.push([line, { ...fields }]) };
+
+  /** An hour in which 40 are refused each second, and a minute in which nobody is; told of as `look` says. */
+  function anHour(
+    look: (of: Refusals) => void,
+    made = (of: Admission) => new Refusals(of, logger, () => now),
+  ): Admission {
+    now = 0;
+    lines = [];
+    const admission = new Admission({ lateMs: 1_000, max: LIMIT });
+    const refusals = made(admission);
+    for (let second = 0; second < 3_660; second += 1) {
+      while (second < 3_600 && admission.enter());
+      for (let more = 1; second < 3_600 && more < 40; more += 1) admission.enter();
+      look(refusals);
+      now += 1_000;
+    }
+    return admission;
+  }
+
+  it('has a line a minute with how many there were and how many are taken, and one when it is over; control: one for each look would be a line a second', () => {
+    const { refused } = anHour((of) => of.look());
+    expect(refused).toBe(40 * 3_600);
+    expect(lines).toHaveLength(61);
+    expect(lines[0]).toEqual([
+      expect.stringContaining('some are refused (503)'),
+      expect.objectContaining({ refused: 40, limit: LIMIT }),
+    ]);
+    expect(lines[1]).toEqual([
+      expect.stringContaining('still'),
+      expect.objectContaining({ refused: 2_400, limit: LIMIT }),
+    ]);
+    expect(lines.at(-1)![0]).toBe('Nobody is refused by this gateway any more');
+    expect(lines.reduce((sum, [, fields]) => sum + Number(fields['refused']), 0)).toBe(refused);
+    anHour(
+      (of) => of.look(),
+      (of) => {
+        const each = () => new Refusals(of, logger, () => now);
+        let before = each();
+        return { look: () => (before.look(), (before = each())) } as unknown as Refusals;
+      },
+    );
+    expect(lines.length).toBeGreaterThan(3_000);
+  });
+
+  it('has none while nobody is refused', () => {
+    lines = [];
+    const admission = new Admission({ lateMs: 1_000, max: LIMIT });
+    const refusals = new Refusals(admission, logger, () => now);
+    for (now = 0; now < 60_000; now += 1_000) {
+      admission.enter();
+      admission.leave();
+      refusals.look();
+    }
+    expect(lines).toEqual([]);
+  });
 });

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, createServer as createHttpServer, request } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
@@ -443,6 +444,11 @@ describe('workers', () => {
     /** The primary finds nothing wrong with it; who builds it lacks a secret for one of its services. */
     const refused = (): string => tiny.sdl.replace('(name: "posts"', '(name: "letters"');
 
+    // Before keys have come once, no gateway is ready.
+    const issuer = createHttpServer((_, response) => response.end('{"keys":[]}'));
+    beforeAll(() => once(issuer.listen(0, '127.0.0.1'), 'listening'));
+    afterAll(() => void issuer.close());
+
     async function withoutWorkers(preload: string) {
       const held = join(folder, 'held');
       const code = join(folder, 'held-back.mjs');
@@ -452,7 +458,7 @@ describe('workers', () => {
         // The last one takes a port that nobody chose with it.
         PORT: String(await freePort()),
         IDENTITY: 'jwt',
-        JWKS_URL: tiny.people.url,
+        JWKS_URL: `http://127.0.0.1:${(issuer.address() as AddressInfo).port}/`,
         ASSERTION_SECRET_PEOPLE: 'p'.repeat(40),
         ASSERTION_SECRET_POSTS: 'q'.repeat(40),
         NODE_OPTIONS: `--import ${pathToFileURL(code).href}`,

@@ -4,10 +4,11 @@ import { crashPoint } from '#libs/crash-point';
 import type { DomainEvent } from '#libs/events';
 import type { Deadline } from '#libs/failure';
 import type { Logger } from '#libs/telemetry';
+import { FullDisk } from './full-disk.js';
 import { oneStatement, rowsOf } from './one-statement.js';
 import type { Replica } from './replica.js';
 import type { Asker, Replicas } from './replicas.js';
-import { asTrouble, isConflict, isLost, isStalePlan } from './trouble.js';
+import { asTrouble, isConflict, isDiskFull, isLost, isStalePlan } from './trouble.js';
 
 export interface Statements {
   /** One statement, its values as `$1`, `$2`, …; the rows that it answers. */
@@ -51,6 +52,7 @@ export class Database implements Statements {
   readonly source: DataSource;
   readonly #parts: DatabaseParts;
   readonly #listeners: CommitListener[] = [];
+  readonly #fullDisk: FullDisk;
   #closing: Promise<void> | undefined;
 
   constructor(parts: DatabaseParts) {
@@ -58,6 +60,7 @@ export class Database implements Statements {
     this.kind = parts.kind;
     this.source = parts.source;
     this.#parts = parts;
+    this.#fullDisk = new FullDisk(parts.service, parts.logger);
   }
 
   /** Statements sent since it was opened; transaction control and migrations do not count. */
@@ -89,7 +92,7 @@ export class Database implements Statements {
       try {
         return await oneStatement<Row>(this.#parts.pool, text, values, deadline);
       } catch (error) {
-        if (attempt > RETRIES_MAX || !isStalePlan(error)) throw asTrouble(error);
+        if (attempt > RETRIES_MAX || !isStalePlan(error)) throw this.#trouble(error);
       }
     }
   }
@@ -107,7 +110,7 @@ export class Database implements Statements {
       try {
         return await this.#attempt(work, deadline);
       } catch (error) {
-        if (attempt > RETRIES_MAX || !isConflict(error)) throw asTrouble(error);
+        if (attempt > RETRIES_MAX || !isConflict(error)) throw this.#trouble(error);
       }
     }
   }
@@ -141,6 +144,7 @@ export class Database implements Statements {
 
   close(): Promise<void> {
     this.#closing ??= (async () => {
+      this.#fullDisk.close();
       await this.#parts.replicas?.close();
       await this.source.destroy();
       await this.#parts.onClose();
@@ -200,6 +204,11 @@ export class Database implements Statements {
       throw error;
     }
     crashPoint('commit:after');
+  }
+
+  #trouble(error: unknown): unknown {
+    if (isDiskFull(error)) this.#fullDisk.met(error);
+    return asTrouble(error);
   }
 
   async #tell(events: readonly DomainEvent[]): Promise<void> {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { silent } from '#libs/telemetry';
 import { withServer } from '../../test/servers/needs.js';
 import { startPostgres, type PostgresServer } from '../../test/servers/postgres.js';
 import { fillDisk } from '../../test/servers/small-disk.js';
@@ -7,9 +8,16 @@ import { openDatabase, type Database } from './index.js';
 withServer(['postgres', 'mount'], 'a database whose disk is full', () => {
   let server: PostgresServer;
   let database: Database;
+  const said: [string, object][] = [];
   beforeAll(async () => {
     server = await startPostgres({ diskMib: 64 });
-    database = await openDatabase({ service: 'posts', url: server.url, entities: [], migrations: [] });
+    database = await openDatabase({
+      service: 'posts',
+      url: server.url,
+      entities: [],
+      migrations: [],
+      logger: { ...silent, warn: (fields, line) => void said.push([line, fields]) },
+    });
     await database.query('CREATE TABLE notes (id int PRIMARY KEY, text text NOT NULL)');
     await database.query('CREATE TABLE told (id int NOT NULL, text text NOT NULL)');
   }, 60_000);
@@ -33,7 +41,7 @@ withServer(['postgres', 'mount'], 'a database whose disk is full', () => {
     return row;
   };
 
-  it('refuses writes so that a client may try again, has written nothing of them, reads on, and writes when there is room', async () => {
+  it('refuses writes so that a client may try again, says why in the log once, has written nothing of them, reads on, and writes when there is room', async () => {
     await write(1);
     const makeRoom = fillDisk(server);
     let done = 1;
@@ -46,8 +54,22 @@ withServer(['postgres', 'mount'], 'a database whose disk is full', () => {
         }
       })(),
     ).rejects.toMatchObject({ code: 'OVERLOADED', cause: { code: '53100' } });
+    // Once a minute, however many writes there are. Clients are told OVERLOADED, as where a lock does not come free: of that no line says so.
+    const full = (): object[] => said.filter(([line]) => line.includes('disk')).map(([, fields]) => fields);
+    expect(full()).toEqual([{ service: 'posts', err: expect.objectContaining({ code: '53100' }) }]);
     for (let nth = 0; nth < 3; nth += 1) await expect(write(done + 1)).rejects.toMatchObject({ code: 'OVERLOADED' });
     expect(await counts()).toEqual({ notes: done * 20, told: done });
+    expect(full()).toHaveLength(1);
+    // Control.
+    await database.transaction(async (tx) => {
+      await tx.query('LOCK TABLE notes');
+      const waiting = database.transaction(async (other) => {
+        await other.query(`SET LOCAL lock_timeout = '20ms'`);
+        await other.query('LOCK TABLE notes');
+      });
+      await expect(waiting).rejects.toMatchObject({ code: 'OVERLOADED', cause: { code: '55P03' } });
+    });
+    expect(full()).toHaveLength(1);
     makeRoom();
     await write(done + 1);
     expect(await counts()).toEqual({ notes: (done + 1) * 20, told: done + 1 });

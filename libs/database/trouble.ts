@@ -60,14 +60,20 @@ export function isReadOnly(error: unknown): boolean {
   return sqlState(error) === READ_ONLY;
 }
 
+/** There is no room for what would be written, and there will be none before somebody makes it. */
+export function isDiskFull(error: unknown): boolean {
+  return sqlState(error) === DISK_FULL;
+}
+
 const READ_TIMEOUT = 'Query read timeout';
 const QUERY_CANCELED = '57014';
 /** A primary that has become a replica, or that somebody told to take no writes: nothing was done, and it passes. */
 const READ_ONLY = '25006';
 /** Out of memory, too many connections. */
 const EXHAUSTED = new Set(['53200', '53300']);
+const DISK_FULL = '53100';
 /** Out of disk or of what the settings allow, a lock that did not come free. */
-const OVERLOADED = new Set(['53000', '53100', '53400', '55P03']);
+const OVERLOADED = new Set(['53000', DISK_FULL, '53400', '55P03']);
 
 /** What an error says. Node joins the failures of several addresses in one error without a message. */
 export function messageOf(error: unknown): string {

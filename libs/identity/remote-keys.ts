@@ -22,7 +22,7 @@ const BELIEVED_MS = 3_600_000;
 const AWAY_MS = 5_000;
 
 /**
- * The keys that an issuer publishes (JWKS). Fetched when the first token comes, renewed while they are in use; a short absence of the
+ * The keys that an issuer publishes (JWKS). Fetched by `first` or when the first token comes, renewed while they are in use; a short absence of the
  * issuer logs nobody out, and lets no request wait but the first that finds out.
  */
 export class RemoteKeys {
@@ -46,6 +46,16 @@ export class RemoteKeys {
       cacheMaxAge: Infinity,
       ...(fetch ? { [customFetch]: fetch } : {}),
     });
+  }
+
+  /** Have they ever come? */
+  get known(): boolean {
+    return this.#keys.jwks() !== undefined;
+  }
+
+  /** Fetches them before a token needs them. */
+  async first(): Promise<void> {
+    if (!this.known) await this.#renew();
   }
 
   readonly find = async (header?: JWSHeaderParameters, token?: FlattenedJWSInput) => {

@@ -1,5 +1,6 @@
 import {
   createLocalJWKSet,
+  errors,
   jwtVerify,
   SignJWT,
   type FetchImplementation,
@@ -117,6 +118,8 @@ export interface TokenVerifierParts {
   readonly fetch?: FetchImplementation | undefined;
   /** Told of a token that was refused for its length, in characters: its issuer puts more into them than fits. */
   readonly tooLong?: ((length: number, most: number) => void) | undefined;
+  /** Told of a token that the issuer has signed, and that is for others: by which claim, or `typ`. */
+  readonly forOthers?: ((claim: 'iss' | 'aud' | 'typ') => void) | undefined;
 }
 
 /**
@@ -125,6 +128,8 @@ export interface TokenVerifierParts {
  * because then it is not the client who has to do something.
  */
 export class TokenVerifier {
+  /** Where keys are fetched, and whether they have come once; undefined: they were given. */
+  readonly remote: Pick<RemoteKeys, 'known' | 'first'> | undefined;
   readonly #key: JWTVerifyGetKey;
   readonly #issuer: string;
   readonly #audience: string;
@@ -134,14 +139,18 @@ export class TokenVerifier {
   readonly #clock: () => number;
   readonly #steady: () => number;
   readonly #tooLong: TokenVerifierParts['tooLong'];
+  readonly #forOthers: TokenVerifierParts['forOthers'];
 
   constructor({ keys, issuer, audience, clock = Date.now, steady = clock, fetch, ...rules }: TokenVerifierParts) {
     this.#tooLong = rules.tooLong;
+    this.#forOthers = rules.forOthers;
     const { algorithms = [ALGORITHM], type = TYPE, revocable = true } = rules;
     this.#algorithms = algorithms;
     this.#type = mediaTypeOf(type);
     this.#revocable = revocable;
-    this.#key = keys instanceof URL ? new RemoteKeys(keys, steady, fetch).find : createLocalJWKSet(keys);
+    const remote = keys instanceof URL ? new RemoteKeys(keys, steady, fetch) : undefined;
+    this.remote = remote;
+    this.#key = remote?.find ?? createLocalJWKSet(keys as JSONWebKeySet);
     this.#issuer = issuer;
     this.#audience = audience;
     this.#clock = clock;
@@ -172,6 +181,9 @@ export class TokenVerifier {
       return { subject: String(payload.sub), claims: payload };
     } catch (cause) {
       if (cause instanceof Failure && cause.code === 'SUBGRAPH_UNAVAILABLE') throw cause;
+      // Claims are looked at only where the signature is good.
+      if (cause instanceof errors.JWTClaimValidationFailed && (cause.claim === 'iss' || cause.claim === 'aud'))
+        this.#forOthers?.(cause.claim);
       throw new Failure('UNAUTHENTICATED', 'The token is not valid (any more); log in again.', { cause });
     }
   }
@@ -179,7 +191,10 @@ export class TokenVerifier {
   #refuseWhatJoseAllows(token: string, { typ }: JWTHeaderParameters, { iat, sub, jti }: JWTPayload): void {
     // RFC 7519 §5.1: what says no type is a JWT.
     const type = typ === undefined && this.#type === JWT ? JWT : mediaTypeOf(typ);
-    if (type !== this.#type) throw new TypeError('a token of another type');
+    if (type !== this.#type) {
+      this.#forOthers?.('typ');
+      throw new TypeError('a token of another type');
+    }
     if (typeof sub !== 'string' || !SUBJECT.test(sub)) throw new TypeError('the subject is a text of a line');
     if (this.#revocable && typeof jti !== 'string') throw new TypeError('the name of a log-in is a text');
     // jose looks at iat only with maxTokenAge.

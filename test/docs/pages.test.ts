@@ -1,6 +1,7 @@
-import { expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import ts from 'typescript';
 import { ROOT } from '../../commands/root.js';
 import { RULES } from '../watch/queries.js';
 import { blocksOf, pages, readPage } from './markdown.js';
@@ -52,6 +53,61 @@ it('control: a link and a name that lead nowhere are found', () => {
   expect(missingFiles('docs/x.md', 'see `libs/loader/loader.ts`, `loaders.ts`, `libs/*/x.ts` and `loader.ts`')).toEqual(
     ['docs/x.md names loaders.ts, which is not there'],
   );
+});
+
+describe('the client of docs/repeating-a-mutation.md', () => {
+  const page = 'docs/repeating-a-mutation.md';
+  const client = blocksOf(page, readPage(page)).find(({ language }) => language === 'ts')!.text;
+  const timeout = (...path: string[]) => ({ path, extensions: { code: 'SUBGRAPH_TIMEOUT' } });
+  const below = { data: { follow: null }, errors: [timeout('follow', 'handle')] };
+  const shown = { data: { follow: { handle: 'bob' } } };
+
+  /** What it says in the end, and the keys that it sent, where it is given these answers in turn, and the last of them again and again. */
+  async function mutated(
+    code: string,
+    answers: readonly object[],
+    status = 200,
+  ): Promise<{ said: unknown; keys: string[] }> {
+    const keys: string[] = [];
+    const fetched = async (_url: string, { headers }: { headers: Record<string, string> }): Promise<Response> => {
+      keys.push(headers['idempotency-key']!);
+      return Response.json(answers[Math.min(keys.length, answers.length) - 1], { status });
+    };
+    const { outputText } = ts.transpileModule(code, { compilerOptions: { target: ts.ScriptTarget.ES2022 } });
+    // oxlint-disable-next-line typescript/no-implied-eval -- what the page has people copy
+    const mutate = new Function('fetch', 'setTimeout', `${outputText}; return mutate;`)(fetched, setImmediate) as (
+      ...what: [string, object, string]
+    ) => Promise<unknown>;
+    const said = await mutate('mutation { follow }', {}, 'token').catch((error: Error) => error.message);
+    return { said, keys };
+  }
+
+  it('does not repeat what failed below a field, and says what is to be read; control: without a look at the path it asks five times, and says that nobody knows', async () => {
+    const { said, keys } = await mutated(client, [below]);
+    expect(said).toEqual({ ...below, toRead: [['follow', 'handle']] });
+    expect(keys).toHaveLength(1);
+    const naive = client.replace('(path?.length ?? 0) < 2 && ', '');
+    expect(naive).not.toBe(client);
+    const control = await mutated(naive, [below]);
+    expect([control.keys.length, control.said]).toEqual([5, expect.stringContaining('nobody knows')]);
+  });
+
+  it('repeats under one key what failed at the field itself, or as a whole', async () => {
+    const whole = { errors: [{ extensions: { code: 'OVERLOADED' } }] };
+    const field = { data: { follow: null }, errors: [timeout('follow')] };
+    const { said, keys } = await mutated(client, [whole, field, shown]);
+    expect(said).toEqual({ ...shown, toRead: [] });
+    expect([keys.length, new Set(keys).size]).toEqual([3, 1]);
+    expect((await mutated(client, [whole], 503)).keys).toHaveLength(5);
+  });
+
+  it('repeats one field of several for itself, and one that is done and not shown not at all', async () => {
+    const notShown = { path: ['like'], extensions: { code: 'DONE_NOT_SHOWN' } };
+    const both = { data: { follow: null, like: null }, errors: [timeout('follow', 'handle'), timeout('like')] };
+    const then = { data: { follow: { handle: 'bob' }, like: null }, errors: [notShown] };
+    const { said, keys } = await mutated(client, [both, then]);
+    expect([keys.length, said]).toEqual([2, { ...then, toRead: [['like']] }]);
+  });
 });
 
 function deadLinks(file: string, text: string): string[] {
