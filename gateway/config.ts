@@ -252,7 +252,7 @@ export const gatewaySettings = {
     max: 300_000,
     unit: 'ms',
     default: 1_000,
-    why: 'While the event loop never sleeps, no more requests are taken at once than get done in a quarter of it (in half of it, until it has been busy for ten seconds), and the others are answered 503; what waits that long for a long body or a new text to be read is answered 503 too; while calls wait for a subgraph and more come than it answers (a twentieth of this is how long they should wait), those beyond it are told OVERLOADED: with 503 where they have been given nothing else, else in its fields alone; and while calls wait that long for it, its fields are OVERLOADED for all. 0: nothing is refused for being late; each request waits as long as REQUEST_TIMEOUT_MS lets it, and 503 are only those for whom there is no room: of connections, of bytes that wait, of heap.',
+    why: 'While the event loop never sleeps, no more requests are taken at once than get done in a quarter of it (in half of it, until it has been busy for ten seconds), and the others are answered 503; what waits that long for a long body or a new text to be read is answered 503 too; while calls wait for a subgraph and more come than it answers (a twentieth of this is how long they should wait), those beyond it are told OVERLOADED: with 503 where they have been given nothing else, else in its fields alone; and while calls wait that long for it, its fields are OVERLOADED for all but what mutations show. 0: nothing is refused for being late; each request waits as long as REQUEST_TIMEOUT_MS lets it, and 503 are only those for whom there is no room: of connections, of bytes that wait, of heap.',
   }),
   CONNECTIONS_MAX: whole({
     min: 1,

@@ -52,15 +52,14 @@ export class Begun {
     this.#isTurnedAway = true;
   }
 
-  /** It has been let in there; true: for the first time. */
-  add(endpoint: Endpoint): boolean {
-    if (this.#at.includes(endpoint)) return false;
+  /** It has been let in there. */
+  add(endpoint: Endpoint): void {
+    if (this.#at.includes(endpoint)) return;
     if (this.nothing) this.#begins(endpoint.waiting > 0);
     this.#at.push(endpoint);
-    return true;
   }
 
-  /** What another one asked was for this one as well. */
+  /** A call of another one was for this one as well, which may from now on ask where that one has been let in. */
   join(other: Begun): void {
     for (const endpoint of other.#at) this.add(endpoint);
   }

@@ -24,10 +24,7 @@ export class Crowds {
         lasts: 'More is still asked of a subgraph than it answers in time',
         over: 'Nobody is turned away by this subgraph any more',
       });
-      const over = setTimeout(() => {
-        outage.succeeded();
-        this.#bySubgraph.delete(subgraph);
-      }, OVER_MS).unref();
+      const over = setTimeout(() => outage.succeeded(), OVER_MS).unref();
       this.#bySubgraph.set(subgraph, (crowd = { outage, over }));
     }
     crowd.outage.failed(turnedAway(subgraph));

@@ -87,8 +87,8 @@ export class Places {
 
   /**
    * Of those who come now, which share may be let in, 1 or more: all. As many as are answered meanwhile, by how many calls at once it bears, how long one takes and
-   * how many a request asks; half as many again while nobody waits, fewer the longer it takes until all who wait are answered, and nobody when that is
-   * three times `aimMs`. (The same two terms, how fast it is and how long the line, are those of PIE, RFC 8033.)
+   * how many a request asks; a quarter more while nobody waits, fewer the longer it takes until all who wait are answered with what else they will ask, and
+   * nobody when that is five times `aimMs`. (The same two terms, how fast it is and how long the line, are those of PIE, RFC 8033.)
    *
    * By how many wait alone whoever comes would be let in by waves: calls that begin together end together, and while the line is empty for that moment
    * what those who were let in before will ask later is not in it. So it is crowded for a while after, unless half of it has nothing to do. Asked for ten times what four such services could, 44 % was left of it.

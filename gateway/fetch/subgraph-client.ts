@@ -104,13 +104,16 @@ class Call implements Caller {
     const { begun } = this.#context;
     const { lateInLineMs = 0 } = this.#options;
     const isWrite = !this.#mayRepeat;
+    const isFirst = begun?.passes(this.#upstream.targets) !== true;
     const target = letIn(this.#upstream, this.#upstream.choose(isWrite, undefined), isWrite, begun, lateInLineMs);
     if (target === undefined) return this.end(turnedAway(this.#call.subgraph));
     this.#upstream.budget.called();
     this.#first = this.#attempt(target);
     this.#first.begin();
     if (this.#ended) return;
-    target.endpoint.asked(isWrite, begun?.add(target.endpoint) ?? true);
+    // As often as `came` was told: once for each subgraph, whichever of its addresses are asked.
+    target.endpoint.asked(isWrite, isFirst);
+    begun?.add(target.endpoint);
     const { hedgeMs = 0 } = this.#options;
     if (hedgeMs > 0 && this.#mayRepeat) this.#timer = setTimeout(() => this.#hedge(), hedgeMs);
   }

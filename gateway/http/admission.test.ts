@@ -228,6 +228,28 @@ describe('an admission', () => {
     expect(limitWhere(false)).toBeGreaterThanOrEqual(750);
   });
 
+  it('counts nobody as begun who has left: who joined a call and went away is told of it later; control: who is there', () => {
+    const limitWhere = (hasLeft: boolean) => {
+      const admission = new Admission({ lateMs: 1_000, max: 10_000 });
+      for (let nth = 0; nth < 100; nth += 1) {
+        const place = admission.place();
+        place.enter();
+        if (hasLeft) place.leave();
+        place.begun(false);
+      }
+      for (let look = 0; look < 10; look += 1) {
+        const places = Array.from({ length: 300 }, () => admission.place());
+        for (const place of places) place.enter();
+        for (const place of places) place.turnedAway();
+        for (const place of places) place.leave();
+        admission.look(1, 100);
+      }
+      return admission.limit;
+    };
+    expect(limitWhere(true)).toBeLessThan(100);
+    expect(limitWhere(false)).toBeGreaterThanOrEqual(100 + 16);
+  });
+
   it('gives on the turn of who waits for a subgraph in a line; control: who does not keeps it', async () => {
     const begunBy = async (waits: boolean) => {
       const admission = new Admission({ lateMs: 1_000, max: 10_000 });

@@ -116,17 +116,20 @@ export class Admission {
     let isInside = false;
     let hasBegun = false;
     let isTurnedAway = false;
+    let hasLeft = false;
     let turn: Turn | undefined;
     return {
       enter: () => (isInside = this.enter()),
       begin: (order) => (turn = this.running.begin(order)).ready,
       begun: (waits) => {
+        if (hasLeft) return;
         if (waits || this.#areMostTurnedAway) turn?.end();
         if (isInside && !hasBegun) this.#begun += 1;
         hasBegun = isInside;
       },
       turnedAway: () => void (isTurnedAway = true),
       leave: () => {
+        hasLeft = true;
         this.#come -= 1;
         if (isInside) this.leave(isTurnedAway);
         if (hasBegun) this.#begun -= 1;

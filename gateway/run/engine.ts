@@ -163,7 +163,7 @@ export class TributaryEngine implements Engine {
       cache,
       operation.type === 'mutation' ? this.#entities : undefined,
     );
-    const outcome = await run.execute();
+    const outcome = await run.execute().finally(() => operation.type === 'mutation' && this.#written());
     // What was cancelled has failed for no reason of a service's: nobody looks at it, and who has joined begins it again.
     if (context.signal.aborted) throw context.signal.reason;
     if (isTurnedAway(outcome, context)) throw NOT_TAKEN;
@@ -171,14 +171,16 @@ export class TributaryEngine implements Engine {
       recording?.cached(cache);
       context.responseHeaders.push(...cache.headers());
     }
-    if (operation.type === 'mutation') {
-      this.#reads.written();
-      this.#calls.written();
-    }
     const { answerBytesMax = ANSWER_BYTES_MAX } = this.#options;
     const written = writeData(compiled.projection, outcome, introspected, normal, answerBytesMax);
     if (key !== undefined && written.errors.length === 0) entities!.cache.answers.keep(key, cache!, written.body);
     return written;
+  }
+
+  /** Also where it was given up meanwhile: it may be done. */
+  #written(): void {
+    this.#reads.written();
+    this.#calls.written();
   }
 
   /** Runs for this request alone, though its calls may be joined; nothing of this is loaded before somebody asks. */

@@ -65,7 +65,7 @@ export class InFlight<Result> {
   ): Promise<Result> {
     try {
       const came = await result;
-      if (leader.begun) context.begun?.join(leader.begun);
+      if (leader.begun && !context.signal.aborted) context.begun?.join(leader.begun);
       context.responseHeaders.push(...forEverybody(leader.responseHeaders));
       return came;
     } catch (error) {

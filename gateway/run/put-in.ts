@@ -73,14 +73,20 @@ export class PutIn {
       const index = error.path?.[1];
       if (typeof index === 'number' && entities[index] === null && error.path!.length === 2) lost.set(index, error);
     }
+    // An error of which nobody can say whose it is may be why any of them is null: that one is then not gone.
+    const stray = answer.errors.find(({ path }) => isStray(path, alias, answer.data!));
     for (let i = 0; i < count; i += 1) {
       const entity = entities[i];
-      if (isObject(entity) || (entity === null && !lost.has(i))) this.entity(part, offset + i, entity);
-      else this.#lacking(part, lost.get(i) ?? `${fetch.subgraph} answered ${kindOf(entity)} where an entity was due.`);
+      if (isObject(entity) || (entity === null && !lost.has(i) && !stray)) this.entity(part, offset + i, entity);
+      else
+        this.#lacking(
+          part,
+          lost.get(i) ?? stray ?? `${fetch.subgraph} answered ${kindOf(entity)} where an entity was due.`,
+        );
     }
     for (const error of errors) this.#entityError(part, offset, lost, error);
     for (const error of answer.errors) {
-      if (error.path === undefined && answer.data !== null)
+      if (isStray(error.path, alias, answer.data!) && error.path?.[0] !== alias)
         this.#outcome.add(fetch.subgraph, error, [...this.#firstPath(unit), ...unit.topKeys.slice(0, 1)]);
     }
   }
@@ -133,4 +139,11 @@ export class PutIn {
 /** Is there an error about this key, or one about nobody knows what? */
 function isTold(key: string, errors: readonly SubgraphError[]): boolean {
   return errors.some(({ path }) => path === undefined || path[0] === key);
+}
+
+/** It names no entity of this alias, and no other alias either. */
+function isStray(path: SubgraphError['path'], alias: string, data: JsonObject): boolean {
+  const [first, index] = path ?? [];
+  if (first === alias) return typeof index !== 'number';
+  return typeof first !== 'string' || !Object.hasOwn(data, first);
 }

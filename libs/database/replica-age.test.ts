@@ -26,7 +26,7 @@ it('of whom nothing was marked, or who is behind all that was, nothing is known'
   expect(freshAsOf([0, 10n], [250, 20n], 20n, [500, 20n], 12n)).toBeUndefined();
 });
 
-it('who is ahead of a primary that was asked later follows one that was replaced, for as long as it stands there', () => {
+it('who is ahead of a primary that was asked later follows one that was replaced, while that one is behind or it stands there', () => {
   const age = new ReplicaAge();
   age.mark({ askedMs: 0, at: 10n });
   age.replayed(15n);
@@ -34,9 +34,12 @@ it('who is ahead of a primary that was asked later follows one that was replaced
   age.mark({ askedMs: 250, at: 12n });
   age.replayed(15n);
   expect([age.isAhead, age.freshAsOfMs]).toEqual([true, undefined]);
+  // That server lives on, and writes.
+  age.replayed(16n);
+  expect([age.isAhead, age.freshAsOfMs]).toEqual([true, undefined]);
   // The new one has come further by now, on another way.
   age.mark({ askedMs: 500, at: 20n });
-  age.replayed(15n);
+  age.replayed(16n);
   expect([age.isAhead, age.freshAsOfMs]).toEqual([true, undefined]);
   // Made anew from it.
   age.mark({ askedMs: 750, at: 30n });

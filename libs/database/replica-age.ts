@@ -30,7 +30,8 @@ export class ReplicaAge {
 
   replayed(at: bigint): void {
     this.#replayed = at;
-    if (this.#ahead !== at) this.#ahead = undefined;
+    // One that follows the server that was replaced may go on, too: only what the primary has reached can be of the same history.
+    if (this.#ahead !== undefined && this.#ahead !== at) this.#ahead = at <= this.#marks.at(-1)!.at ? undefined : at;
     const nth = this.#marks.findLastIndex((mark) => mark.at <= at);
     // One that has gone back is not who it was, and may be older than every mark.
     this.#freshAsOfMs = this.#marks[nth]?.askedMs;

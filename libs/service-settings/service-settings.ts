@@ -29,7 +29,7 @@ export function serviceSettings(standardPort: number) {
       min: 1,
       max: 100,
       default: 10,
-      why: 'The most connections to that database, and as many to each replica.',
+      why: 'The most connections to that database, and as many to each replica; with replicas one more to each, and to it.',
     }),
     DATABASE_REPLICA_URLS: addresses({
       protocols: ['postgres:', 'postgresql:'],
@@ -41,7 +41,7 @@ export function serviceSettings(standardPort: number) {
       max: 60_000,
       unit: 'ms',
       default: 2_000,
-      why: 'A replica that may lack what is older is not read.',
+      why: 'A replica that may lack what is older is not read. Far less than CONSISTENCY_TOKEN_S of the gateways, for whose time who has written reads from the primary.',
     }),
     REDIS_URL: address({
       protocols: ['redis:', 'rediss:'],

@@ -114,7 +114,8 @@ withServer(
       const command = ['node', 'dist/commands/start.js'] as const;
       const child = await startChild('start', [...command], { cwd: image.folder, env, account });
       try {
-        await child.said('log in as');
+        // Who may log in is said in its log before, as a warning.
+        await child.said('Ready in');
         expect(await child.end('SIGTERM')).toBe(0);
       } finally {
         await child.destroy();

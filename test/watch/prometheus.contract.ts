@@ -105,7 +105,11 @@ export function watchedByPrometheus({ metrics, ask }: Watched): void {
     });
 
     it('scrapes what the stories of the alerts are made of: the same names, with the same labels', async () => {
-      const named = Object.values(ALERT_STORIES).flatMap(({ well, bad }) => Object.keys({ ...well, ...bad }));
+      // Nobody has a replica here; libs/database/replica.test.ts reads what is told where there is one.
+      const stories = Object.entries(ALERT_STORIES).flatMap(([alert, story]) =>
+        alert === 'ReplicaNotRead' ? [] : [story],
+      );
+      const named = stories.flatMap(({ well, bad }) => Object.keys({ ...well, ...bad }));
       const scraped = new Set(named.map((one) => one.replace(/="[^"]*"/g, '!=""')));
       for (const expr of scraped) expect([expr, await faultsOf({ expr, legend: '' }, prometheus)]).toEqual([expr, []]);
     });
