@@ -13,7 +13,7 @@ import { PROBE, REFUSED } from './breaker.js';
 import { headersOf, METHOD, type Assert } from './call-headers.js';
 import { WAITING_MAX, type Places } from './endpoint.js';
 import type { Head, Heed } from './heed.js';
-import { turnedAway } from './letting-in.js';
+import { turnedAwayBy } from './letting-in.js';
 import type { Waiting } from './line.js';
 import type { Target } from './upstream.js';
 
@@ -130,7 +130,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
       begun?.shows !== true &&
       (this.#among.isLate(lateInLineMs) || places.isLate(lateInLineMs))
     ) {
-      this.#miss(turnedAway(this.#call.subgraph), 'final', 'nothing');
+      this.#miss(turnedAwayBy(this.#call.subgraph), 'final', 'nothing');
     } else if (!this.#among.line.enter(this)) this.#tooManyWait();
     else if (!this.#started && !this.#ended) {
       this.#inLineSince = this.#options.clock();

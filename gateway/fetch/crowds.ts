@@ -1,5 +1,5 @@
 import { Outage, type Logger } from '#libs/telemetry';
-import { turnedAway } from './letting-in.js';
+import { turnedAwayBy } from './letting-in.js';
 
 /** As long after the last who was turned away, nobody is any more. */
 const OVER_MS = 10_000;
@@ -7,7 +7,7 @@ const OVER_MS = 10_000;
 /** Says of each subgraph, at most once a minute, that more is asked of it than it answers: those who are turned away are no lines of the log. */
 export class Crowds {
   readonly #logger: Logger;
-  readonly #bySubgraph = new Map<string, { readonly outage: Outage; readonly over: NodeJS.Timeout }>();
+  readonly #bySubgraph = new Map<string, Outage>();
 
   constructor(logger: Logger) {
     this.#logger = logger;
@@ -16,18 +16,17 @@ export class Crowds {
   readonly turnedAway = (subgraph: string): void => {
     let crowd = this.#bySubgraph.get(subgraph);
     if (!crowd) {
-      const outage = new Outage({
+      crowd = new Outage({
         logger: this.#logger,
         fields: { subgraph },
         began:
           'More is asked of a subgraph than it answers in time, and some are turned away: see how long its calls take, and SUBGRAPH_CONNECTIONS',
         lasts: 'More is still asked of a subgraph than it answers in time',
         over: 'Nobody is turned away by this subgraph any more',
+        overMs: OVER_MS,
       });
-      const over = setTimeout(() => outage.succeeded(), OVER_MS).unref();
-      this.#bySubgraph.set(subgraph, (crowd = { outage, over }));
+      this.#bySubgraph.set(subgraph, crowd);
     }
-    crowd.outage.failed(turnedAway(subgraph));
-    crowd.over.refresh();
+    crowd.failed(turnedAwayBy(subgraph));
   };
 }

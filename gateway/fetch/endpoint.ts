@@ -59,7 +59,7 @@ export class Places {
     this.limit = new AdaptiveLimit(most);
   }
 
-  /** A call was made; `isFirst`: of its request, here. */
+  /** A call was made; `isFirst`: of its request, to this subgraph, and not to show what was written. */
   asked(isFirst: boolean): void {
     this.#calls += 1;
     if (isFirst) this.#requests += 1;
@@ -236,7 +236,7 @@ export class Endpoint {
     if (more || moreWrites) this.#adapt();
   }
 
-  /** A call comes; `isFirst`: of its request, here. */
+  /** A call was made; `isFirst`: as of its places. */
   asked(isWrite: boolean, isFirst: boolean): void {
     this.places.asked(isFirst);
     if (isWrite) this.writing.asked(isFirst);

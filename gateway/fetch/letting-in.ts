@@ -7,8 +7,8 @@ import type { Target, Upstream } from './upstream.js';
 const AIM = 0.05;
 
 /**
- * Where a call goes that is to go to `chosen`; undefined: its request is turned away. Who has begun here goes on. Who has not is turned away while
- * more come than can be answered: at each address that could be asked instead.
+ * Where the first call of a request to this subgraph goes that is to go to `chosen`; undefined: the request is turned away, while more come than can
+ * be answered, at each address that could be asked instead.
  */
 export function letIn(
   upstream: Upstream,
@@ -18,7 +18,7 @@ export function letIn(
   lateMs: number,
 ): Target | undefined {
   // Nobody's request: whether it is there at all is asked.
-  if (begun === undefined || lateMs === 0 || begun.passes(upstream.targets)) return chosen;
+  if (begun === undefined || lateMs === 0) return chosen;
   if (begun.isOver) return undefined;
   const aimMs = AIM * lateMs;
   const letsIn = ({ endpoint }: Target) => begun.lot < endpoint.share(isWrite, aimMs);
@@ -32,7 +32,7 @@ export function letIn(
 const failures = new Map<string, Failure>();
 
 /** Nothing of it was begun, and its client is told when to come again. Made once for each subgraph: the stack of an error is the dearest part of refusing. */
-export function turnedAway(subgraph: string): Failure {
+export function turnedAwayBy(subgraph: string): Failure {
   let failure = failures.get(subgraph);
   if (!failure) {
     const why = `More is asked of ${subgraph} than it answers in time.`;

@@ -6,7 +6,7 @@ import type { RequestContext, SubgraphCall, SubgraphClient } from '../engine.js'
 import { asOneWrite, Attempt, HEEDED, unavailable, type AttemptOptions, type Caller, type Missed } from './attempt.js';
 import type { Endpoint } from './endpoint.js';
 import { Heed } from './heed.js';
-import { letIn, turnedAway } from './letting-in.js';
+import { letIn, turnedAwayBy } from './letting-in.js';
 import type { Upstream, Target } from './upstream.js';
 import { Upstreams, type UpstreamsOptions } from './upstream.js';
 
@@ -105,8 +105,9 @@ class Call implements Caller {
     const { lateInLineMs = 0 } = this.#options;
     const isWrite = !this.#mayRepeat;
     const isFirst = begun?.passes(this.#upstream.targets) !== true;
-    const target = letIn(this.#upstream, this.#upstream.choose(isWrite, undefined), isWrite, begun, lateInLineMs);
-    if (target === undefined) return this.end(turnedAway(this.#call.subgraph));
+    const chosen = this.#upstream.choose(isWrite, undefined);
+    const target = isFirst ? letIn(this.#upstream, chosen, isWrite, begun, lateInLineMs) : chosen;
+    if (target === undefined) return this.end(turnedAwayBy(this.#call.subgraph));
     this.#upstream.budget.called();
     this.#first = this.#attempt(target);
     this.#first.begin();

@@ -3,7 +3,7 @@ import { buildSchema } from 'graphql';
 import { connect, type Socket } from 'node:net';
 import { Line } from '../fetch/line.js';
 import { startTinyHttp, type TinyHttp } from '../../test/tiny/tiny-http.js';
-import { Admission } from './admission.js';
+import { Admission, type Place } from './admission.js';
 import { Bodies } from './bodies.js';
 
 const PLACES = 8;
@@ -205,49 +205,38 @@ describe('an admission', () => {
     expect(admission.limit).toBeGreaterThan(75);
   });
 
-  it('takes as many as subgraphs have let in while it is busy with those whom they turn away; control: counted as done, it takes all', () => {
-    const limitWhere = (isTold: boolean) => {
+  describe('while subgraphs turn most away', () => {
+    /** What it takes after a second of that, beside `inside` that have begun; `each` says of one of 300 a tenth of a second what became of it. */
+    function limitBeside(inside: number, begin: (place: Place) => void, each: (place: Place) => void): number {
       const admission = new Admission({ lateMs: 1_000, max: 10_000 });
-      for (let nth = 0; nth < 40; nth += 1) {
-        const place = admission.place();
-        place.enter();
-        place.begun(false);
-      }
+      const come = (count: number) =>
+        Array.from({ length: count }, () => admission.place()).filter((place) => place.enter());
+      come(inside).forEach(begin);
       for (let look = 0; look < 10; look += 1) {
-        for (let nth = 0; nth < 300; nth += 1) {
-          const place = admission.place();
-          place.enter();
-          if (isTold) place.turnedAway();
+        for (const place of come(300)) {
+          each(place);
           place.leave();
         }
         admission.look(1, 100);
       }
       return admission.limit;
-    };
-    expect(limitWhere(true)).toBe(40 + 16);
-    expect(limitWhere(false)).toBeGreaterThanOrEqual(750);
-  });
+    }
+    const begins = (place: Place) => place.begun(false);
+    const isTurnedAway = (place: Place) => place.turnedAway();
 
-  it('counts nobody as begun who has left: who joined a call and went away is told of it later; control: who is there', () => {
-    const limitWhere = (hasLeft: boolean) => {
-      const admission = new Admission({ lateMs: 1_000, max: 10_000 });
-      for (let nth = 0; nth < 100; nth += 1) {
-        const place = admission.place();
-        place.enter();
-        if (hasLeft) place.leave();
-        place.begun(false);
-      }
-      for (let look = 0; look < 10; look += 1) {
-        const places = Array.from({ length: 300 }, () => admission.place());
-        for (const place of places) place.enter();
-        for (const place of places) place.turnedAway();
-        for (const place of places) place.leave();
-        admission.look(1, 100);
-      }
-      return admission.limit;
-    };
-    expect(limitWhere(true)).toBeLessThan(100);
-    expect(limitWhere(false)).toBeGreaterThanOrEqual(100 + 16);
+    it('takes as many as they have let in; control: counted as done, it takes all', () => {
+      expect(limitBeside(100, begins, isTurnedAway)).toBe(100 + 16);
+      expect(limitBeside(100, begins, () => {})).toBeGreaterThanOrEqual(750);
+    });
+
+    it('counts nobody as begun who has left: who joined a call and went away is told of it later; control: who is there', () => {
+      const leaves = (place: Place) => {
+        place.leave();
+        begins(place);
+      };
+      expect(limitBeside(100, leaves, isTurnedAway)).toBeLessThan(100);
+      expect(limitBeside(100, begins, isTurnedAway)).toBeGreaterThanOrEqual(100 + 16);
+    });
   });
 
   it('gives on the turn of who waits for a subgraph in a line; control: who does not keeps it', async () => {

@@ -9,7 +9,6 @@ const OVER_MS = 60_000;
  */
 export class FullDisk {
   readonly #outage: Outage;
-  #over: NodeJS.Timeout | undefined;
 
   constructor(service: string, logger: Logger) {
     this.#outage = new Outage({
@@ -18,20 +17,16 @@ export class FullDisk {
       began: 'The disk of the database is full: nothing is written until there is room on it, and reads go on',
       lasts: 'The disk of the database is still full',
       over: 'No write has found the disk of the database full for a minute',
+      overMs: OVER_MS,
     });
   }
 
   /** A write has found no room. */
   met(error: unknown): void {
-    this.#over ??= setTimeout(() => {
-      this.#over = undefined;
-      this.#outage.succeeded();
-    }, OVER_MS).unref();
-    this.#over.refresh();
     this.#outage.failed(error);
   }
 
   close(): void {
-    clearTimeout(this.#over);
+    this.#outage.close();
   }
 }

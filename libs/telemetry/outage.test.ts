@@ -4,7 +4,7 @@ import { Outage } from './outage.js';
 
 let now: number;
 let said: [string, Record<string, unknown>][];
-const outage = (everyMs?: number, otherwise?: (error: unknown) => string | undefined) =>
+const outage = (everyMs?: number, otherwise?: (error: unknown) => string | undefined, overMs?: number) =>
   new Outage({
     logger: { ...silent, warn: (fields, message) => void said.push([message, fields as Record<string, unknown>]) },
     fields: { group: 'posts' },
@@ -14,6 +14,7 @@ const outage = (everyMs?: number, otherwise?: (error: unknown) => string | undef
     clock: () => now,
     ...(everyMs === undefined ? {} : { everyMs }),
     ...(otherwise === undefined ? {} : { otherwise }),
+    ...(overMs === undefined ? {} : { overMs }),
   });
 const messages = () => said.map(([message]) => message);
 
@@ -72,6 +73,24 @@ describe('an outage', () => {
     expect(new Set(messages())).toEqual(new Set(['it fails', 'it refuses us', 'it works again']));
     // However it changes: of each kind one a minute, and what ends it.
     expect(messages().length).toBeLessThanOrEqual(4 * 3);
+  });
+
+  it('is over when nothing has failed for so long, each time; control: else only who knows says so', async () => {
+    const of = outage(0, undefined, 20);
+    for (const ended of [1, 2]) {
+      of.failed(new Error('ECONNREFUSED'));
+      of.failed(new Error('ECONNREFUSED'));
+      for (
+        const end = Date.now() + 10_000;
+        messages().filter((one) => one === 'it works again').length < ended && Date.now() < end;
+      )
+        await new Promise((go) => setTimeout(go, 5));
+    }
+    const once = ['it fails', 'it still fails', 'it works again'];
+    expect(messages()).toEqual([...once, ...once]);
+    outage(0).failed(new Error('ECONNREFUSED'));
+    await new Promise((go) => setTimeout(go, 60));
+    expect(messages()).toEqual([...once, ...once, 'it fails']);
   });
 
   it('that never was is not told', () => {

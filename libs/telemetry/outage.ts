@@ -12,6 +12,8 @@ interface Parts {
   /** Milliseconds from anywhere. */
   readonly clock?: () => number;
   readonly everyMs?: number;
+  /** It is over when nothing has failed for so long. Absent: when `succeeded` says so. */
+  readonly overMs?: number;
 }
 
 /**
@@ -19,7 +21,9 @@ interface Parts {
  * over. What comes and goes within the minute is one outage that lasts, so there are at most four lines a minute whatever happens.
  */
 export class Outage {
-  readonly #parts: Required<Parts>;
+  readonly #parts: Required<Omit<Parts, 'overMs'>>;
+  readonly #overMs: number | undefined;
+  #over: NodeJS.Timeout | undefined;
   #began: number | undefined;
   #failures = 0;
   #said = Number.NEGATIVE_INFINITY;
@@ -27,11 +31,13 @@ export class Outage {
   #otherSaid = Number.NEGATIVE_INFINITY;
   #isTold = false;
 
-  constructor(parts: Parts) {
+  constructor({ overMs, ...parts }: Parts) {
+    this.#overMs = overMs;
     this.#parts = { clock: () => performance.now(), everyMs: 60_000, otherwise: () => undefined, ...parts };
   }
 
   failed(error: unknown): void {
+    if (this.#overMs !== undefined) this.#over = this.#over?.refresh() ?? this.#after(this.#overMs);
     const { logger, fields, began, lasts, otherwise, clock, everyMs } = this.#parts;
     const now = clock();
     this.#began ??= now;
@@ -54,6 +60,14 @@ export class Outage {
     this.#began = undefined;
     this.#failures = 0;
     this.#isTold = false;
+  }
+
+  close(): void {
+    clearTimeout(this.#over);
+  }
+
+  #after(ms: number): NodeJS.Timeout {
+    return setTimeout(() => this.succeeded(), ms).unref();
   }
 
   #length(now: number): object {
