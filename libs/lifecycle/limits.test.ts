@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { ROOT } from '../../commands/root.js';
-import { oldBytesMax } from './heap-watch.js';
+import type { Logger } from '#libs/telemetry';
+import { HeapWatch, oldBytesMax } from './heap-watch.js';
 import { startChild, type Child } from '../../test/deploy/child.js';
 
 /** Real programs with little memory and few files (`npm test` builds what they import). */
@@ -20,38 +21,52 @@ async function started(...command: [string, ...string[]]): Promise<Child> {
 }
 
 describe('a heap that fills up', () => {
-  const keeping = (then: string): string => `
+  const keeping = (whenFull: string): string => `
     import { HeapWatch } from '#libs/lifecycle';
-    const watch = new HeapWatch({ error: (fields, text) => console.log(JSON.stringify(fields), text) });
+    const watch = new HeapWatch({ error: (fields, text) => console.log(JSON.stringify(fields), text, watch.full) });
     let kept = [];
     const keeps = setInterval(() => {
-      kept.push(Array.from({ length: 50_000 }, (_, nth) => nth + 0.5));
-      if (watch.full) ${then}
+      ${whenFull}
+      kept.push(Array.from({ length: 10_000 }, (_, nth) => nth + 0.5));
     }, 2);
     console.log(watch.full ? 'full' : 'has room');`;
-  const run = (then: string): Promise<Child> =>
-    node('--max-old-space-size=48', '--input-type=module', '-e', keeping(then));
+  const run = (whenFull: string): Promise<Child> =>
+    node('--max-old-space-size=128', '--input-type=module', '-e', keeping(whenFull));
 
   it('is told before V8 ends the program, and no more when there is room again', async () => {
     const [dies, lives] = await Promise.all([
-      run(`console.log('full');`),
-      run(`{
+      run(''),
+      run(`if (watch.full) {
         clearInterval(keeps);
         kept = [];
         const look = setInterval(() => watch.full || (clearInterval(look), console.log('has room again'), watch.close()), 50);
+        return;
       }`),
     ]);
     expect(await dies.ended()).toBe(134);
-    const [first, said, full] = dies.output().split('\n');
-    expect([first, full]).toEqual(['has room', 'full']);
+    const [first, said] = dies.output().split('\n');
+    expect(first).toBe('has room');
     expect(said).toMatch(
-      /^\{"heapMb":\d\d,"heapMaxMb":\d\d\} The heap is nearly full: at its limit Node ends the program/,
+      /^\{"heapMb":\d+,"heapMaxMb":128\} The heap is nearly full: at its limit Node ends the program .* true$/,
     );
     // Once, however often it is found full.
     expect(dies.output().split('The heap is nearly full')).toHaveLength(2);
-    expect(await lives.ended()).toBe(0);
-    expect(lives.output()).toContain('has room again');
+    expect([await lives.ended(), lives.output()]).toEqual([0, expect.stringMatching(/has room again\n$/)]);
   }, 60_000);
+});
+
+it('a heap is nearly full at nine tenths, and at three quarters once V8 does little but collect; control: two collections far from each other', () => {
+  const found = (share: number, ...starts: number[]): boolean => {
+    const watch = new HeapWatch({ error() {} } as unknown as Logger);
+    try {
+      for (const startTime of starts) watch.collected(share * watch.maxBytes, { startTime, duration: 20 });
+      return watch.full;
+    } finally {
+      watch.close();
+    }
+  };
+  expect(found(0.8, 0, 100)).toBe(true);
+  expect([found(0.8, 0), found(0.8, 0, 500), found(0.7, 0, 100), found(0.99, 0)]).toEqual([false, false, false, true]);
 });
 
 it.each([
