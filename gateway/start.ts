@@ -22,6 +22,7 @@ import { CacheRules } from './cache/rules.js';
 import type { GatewayConfig } from './config.js';
 import { carryingClient } from './fetch/carrying.js';
 import { Crowds } from './fetch/crowds.js';
+import { ShortTurns } from './fetch/short-turns.js';
 import { openSubgraphClient } from './fetch/subgraph-client.js';
 import { renewedDispatcher } from './fetch/tls-files.js';
 import { tracedClient } from './fetch/traced.js';
@@ -133,7 +134,9 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
         });
   admission?.watch(heap);
   const refusals = admission && new Refusals(admission, logger).watch();
+  const turns = new ShortTurns();
   const pools = openSubgraphClient({
+    turns,
     timeoutMs: config.SUBGRAPH_TIMEOUT_MS,
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
     bodyBytesMax: config.SUBGRAPH_BODY_BYTES,
@@ -218,6 +221,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
   const readiness = (): Readiness => state.said();
   const playground = config.playground ? new Playground() : undefined;
   const server = await serve({
+    connected: () => turns.connected(),
     host: config.HOST,
     port: config.PORT,
     connectionsMax: connections.clients,

@@ -7,6 +7,7 @@ import { asOneWrite, Attempt, HEEDED, unavailable, type AttemptOptions, type Cal
 import type { Endpoint } from './endpoint.js';
 import { Heed } from './heed.js';
 import { letIn, turnedAwayBy } from './letting-in.js';
+import { ShortTurns } from './short-turns.js';
 import type { Upstream, Target } from './upstream.js';
 import { Upstreams, type UpstreamsOptions } from './upstream.js';
 
@@ -21,6 +22,8 @@ export interface SubgraphClientOptions
     call(subgraph: string, outcome: string, ms: number): void;
     repeated(subgraph: string, why: 'retry' | 'hedge'): void;
   };
+  /** Of the whole program, whose event loop is one. */
+  readonly turns?: ShortTurns;
   /** Told each time that a call is not made because too many wait. */
   readonly turnsAway?: ((subgraph: string) => void) | undefined;
 }
@@ -40,11 +43,12 @@ export function openSubgraphClient(given: SubgraphClientOptions): SubgraphClient
   const options = { ...given, kept, behind, heed, hangsMs };
   const upstreams = new Upstreams(options);
   const underWay = new Set<Call>();
+  const { turns = new ShortTurns() } = given;
   return {
     upstreams,
     post: (call, context) =>
       new Promise((resolve, reject) => {
-        new Call(call, context, upstreams.of(call.url), options, underWay, resolve, reject).begin();
+        new Call(call, context, upstreams.of(call.url), options, underWay, turns, resolve, reject).begin();
       }),
     headersOf: (bytes) => kept?.get(bytes),
     behindOf: (bytes) => behind.get(bytes),
@@ -64,6 +68,7 @@ class Call implements Caller {
   readonly #upstream: Upstream;
   readonly #options: SubgraphClientOptions & AttemptOptions;
   readonly #underWay: Set<Call>;
+  readonly #turns: ShortTurns;
   readonly #resolve: (bytes: Buffer) => void;
   readonly #reject: (failure: Failure) => void;
   #first: Attempt | undefined;
@@ -83,6 +88,7 @@ class Call implements Caller {
     upstream: Upstream,
     options: SubgraphClientOptions & AttemptOptions,
     underWay: Set<Call>,
+    turns: ShortTurns,
     resolve: (bytes: Buffer) => void,
     reject: (failure: Failure) => void,
   ) {
@@ -91,6 +97,7 @@ class Call implements Caller {
     this.#upstream = upstream;
     this.#options = options;
     this.#underWay = underWay;
+    this.#turns = turns;
     this.#resolve = resolve;
     this.#reject = reject;
   }
@@ -123,7 +130,14 @@ class Call implements Caller {
     this.#judge(attempt.target.endpoint);
     this.#settle('ok');
     (attempt === this.#first ? this.#second : this.#first)?.abandon(attempt);
-    this.#resolve(bytes);
+    this.#turns.take(() => this.#goOn(bytes));
+  }
+
+  /** Who went away meanwhile wants none of it. */
+  #goOn(bytes: Buffer): void {
+    const { signal } = this.#context;
+    if (signal.aborted) this.#reject(unavailable(this.#call.subgraph, signal.reason));
+    else this.#resolve(bytes);
   }
 
   missed(attempt: Attempt, failure: Failure, missed: Missed): void {

@@ -206,18 +206,23 @@ describe('an admission', () => {
   });
 
   describe('while subgraphs turn most away', () => {
-    /** What it takes after a second of that, beside `inside` that have begun; `each` says of one of 300 a tenth of a second what became of it. */
-    function limitBeside(inside: number, begin: (place: Place) => void, each: (place: Place) => void): number {
+    /** What it takes after a second of that, beside `inside` that have begun; `each` says of one of 300 a tenth of a second what became of it, `looks` how busy it was in each. */
+    function limitBeside(
+      inside: number,
+      begin: (place: Place) => void,
+      each: (place: Place) => void,
+      looks = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+    ): number {
       const admission = new Admission({ lateMs: 1_000, max: 10_000 });
       const come = (count: number) =>
         Array.from({ length: count }, () => admission.place()).filter((place) => place.enter());
       come(inside).forEach(begin);
-      for (let look = 0; look < 10; look += 1) {
+      for (const utilization of looks) {
         for (const place of come(300)) {
           each(place);
           place.leave();
         }
-        admission.look(1, 100);
+        admission.look(utilization, 100);
       }
       return admission.limit;
     }
@@ -227,6 +232,11 @@ describe('an admission', () => {
     it('takes as many as they have let in; control: counted as done, it takes all', () => {
       expect(limitBeside(100, begins, isTurnedAway)).toBe(100 + 16);
       expect(limitBeside(100, begins, () => {})).toBeGreaterThanOrEqual(750);
+    });
+
+    it('takes no more at the first look at which it never sleeps; control: where it sleeps, all', () => {
+      expect(limitBeside(100, begins, isTurnedAway, [1])).toBe(100 + 16);
+      expect(limitBeside(100, begins, isTurnedAway, [0.5])).toBe(10_000);
     });
 
     it('counts nobody as begun who has left: who joined a call and went away is told of it later; control: who is there', () => {

@@ -37,6 +37,8 @@ export async function serve(parts: {
   connectionsMax: number;
   /** Absent: NODE_LIMITS. */
   limits?: NodeLimits | undefined;
+  /** Told of each connection. */
+  connected?: (() => void) | undefined;
   /** Told of each connection beyond them. */
   rejected?: (() => void) | undefined;
   /** How long requests under way may take when it closes. */
@@ -137,6 +139,7 @@ export async function serve(parts: {
   await app.init();
   await fastify.ready();
   const server = app.getHttpServer() as Server;
+  if (parts.connected) server.on('connection', parts.connected);
   const clients = limitServer(server, parts.connectionsMax, newId, parts.rejected, limits);
   return {
     async listen() {

@@ -1,0 +1,94 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { ShortTurns } from './short-turns.js';
+
+/** A clock on which only work takes time: 1 ms a piece. */
+let now: number;
+let done: number[];
+beforeEach(() => {
+  now = 0;
+  done = [];
+});
+const clock = () => now;
+const piece = (nth: number) => () => {
+  now += 1;
+  done.push(nth);
+};
+/** Until the next turn of the event loop. */
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+describe('answers that come together', () => {
+  const MANY = 60;
+
+  it('are gone on with a few in each turn, in their order; control: with no end to a turn all of them at once', async () => {
+    const turns = new ShortTurns(clock);
+    for (let nth = 0; nth < MANY; nth += 1) turns.take(piece(nth));
+    expect(done).toEqual([0, 1]);
+    let most = 0;
+    for (let before = done.length; turns.waiting > 0; before = done.length) {
+      await turn();
+      most = Math.max(most, done.length - before);
+    }
+    expect(done).toEqual(Array.from({ length: MANY }, (_, nth) => nth));
+    expect(most).toBeLessThanOrEqual(3);
+    done = [];
+    const naive = new ShortTurns(() => 0);
+    for (let nth = 0; nth < MANY; nth += 1) naive.take(piece(nth));
+    expect(done).toHaveLength(MANY);
+  });
+
+  it('what one starts is done before the next begins, so that it counts', async () => {
+    const turns = new ShortTurns(clock);
+    const later: string[] = [];
+    const starts = (name: string) => () => {
+      now += 1;
+      later.push(`${name} begins`);
+      void Promise.resolve()
+        .then(() => {})
+        .then(() => later.push(`${name} ends`));
+    };
+    turns.take(piece(0));
+    turns.take(piece(1));
+    for (const name of ['a', 'b', 'c']) turns.take(starts(name));
+    while (turns.waiting > 0) await turn();
+    await turn();
+    expect(later).toEqual(['a begins', 'a ends', 'b begins', 'b ends', 'c begins', 'c ends']);
+  });
+
+  it('wait while clients connect, and not for good where they go on with it; control: with no new client they do not', async () => {
+    const held = new ShortTurns(clock);
+    held.take(piece(0));
+    held.take(piece(1));
+    held.take(piece(2));
+    for (let turned = 0; turned < 20; turned += 1) {
+      held.connected();
+      await turn();
+    }
+    expect(done).toEqual([0, 1]);
+    now += 100;
+    for (let turned = 0; held.waiting > 0 && turned < 20; turned += 1) {
+      held.connected();
+      await turn();
+    }
+    expect(done).toEqual([0, 1, 2]);
+    const free = new ShortTurns(clock);
+    for (const nth of [3, 4, 5]) free.take(piece(nth));
+    while (free.waiting > 0) await turn();
+    expect(done).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
+  it('keep no place of those that are done, however long others wait', async () => {
+    const turns = new ShortTurns(clock);
+    let left = 5_000;
+    const again = () => {
+      now += 1;
+      if ((left -= 1) > 0) turns.take(again);
+    };
+    for (let nth = 0; nth < 6; nth += 1) turns.take(again);
+    let most = 0;
+    while (left > 0) {
+      await turn();
+      most = Math.max(most, turns.places);
+    }
+    expect(most).toBeLessThan(1_100);
+  });
+});
