@@ -130,6 +130,26 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
     await readsFrom('replica');
   }, 60_000);
 
+  it('what takes too long there is asked there once and then left alone, and all else is read there as before; who asks is told no error', async () => {
+    const said: string[] = [];
+    const own = await opened([urls.replica], said);
+    try {
+      await readsFrom('replica', () => own);
+      const SLOW =
+        'SELECT pg_is_in_recovery() AS replica, CASE WHEN pg_is_in_recovery() THEN pg_sleep(30) END FROM accounts WHERE id = $1';
+      const slow = async (): Promise<unknown> => (await own.reader({ mayLag: true }).query(SLOW, [1]))[0];
+      expect(await slow()).toMatchObject({ replica: false });
+      const before = own.statements;
+      for (let times = 0; times < 5; times += 1) expect(await slow()).toMatchObject({ replica: false });
+      // Without that each is two, and one of them a second.
+      expect(own.statements - before).toBe(5);
+      expect(said.filter((line) => line.startsWith('A replica is slow'))).toHaveLength(1);
+      await readsFrom('replica', () => own);
+    } finally {
+      await own.close();
+    }
+  }, 60_000);
+
   it('one that is down at the start, is lost while it is read, or says nothing more is nobody’s error, and comes back, each a line of the log', async () => {
     door.set({ down: true });
     const said: string[] = [];
