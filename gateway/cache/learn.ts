@@ -39,7 +39,7 @@ export function passed(
   lookup: Lookup,
   all: Iterable<Fields>,
   answer: SubgraphAnswer,
-  came: readonly Json[],
+  came: readonly (Json | undefined)[],
   headers: AnswerHeaders | undefined,
 ): void {
   for (const fields of all) restrict(lookup, fields, headers?.cacheControl, came.includes(null));
