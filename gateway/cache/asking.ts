@@ -122,7 +122,7 @@ export class Asking {
   #heardOf(part: Part, doubted: Doubted): Heard {
     return {
       apart: false,
-      came: (answer, _entities, _offset, headers) => passed(this.lookup, doubted.fields, answer, headers),
+      came: (answer, entities, _offset, headers) => passed(this.lookup, doubted.fields, answer, entities, headers),
       failed: async (offset, count) => {
         const rescued = new Map<number, JsonObject>();
         const texts = part.representations.slice(offset, offset + count);
@@ -194,7 +194,7 @@ export function askedByStranger(run: RunCache, subgraph: string, part: Part): Pa
     ...part,
     heard: {
       apart: false,
-      came: (answer, _entities, _offset, headers) => passed(lookup, fields, answer, headers),
+      came: (answer, entities, _offset, headers) => passed(lookup, fields, answer, entities, headers),
       failed: async () => new Map(),
     },
   };

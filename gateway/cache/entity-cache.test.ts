@@ -250,6 +250,24 @@ describe('fields are kept under their own names', () => {
     await entities.records.drop({ epochs: [nameOf.type('users', 'Query')] });
     expect((await ask('{ user(id: "c") { name } }')).data).toEqual({ user: { name: 'Cat' } });
   });
+
+  it('that there is none may be kept by the client no longer than here, however it was found out', async () => {
+    const keptBy = async (query: string, options: AskOptions = {}): Promise<number> => {
+      const { data, headers } = await ask(query, options);
+      expect(data).toEqual(query.startsWith('{ user') ? { user: null } : { post: { author: null } });
+      return Number(/^max-age=(\d+), public$/.exec(headers['cache-control'] ?? '')?.[1]);
+    };
+    posts.set('of nobody', { id: 'of nobody', body: 'hi', authorId: 'nobody', likedBy: [] });
+    for (const query of ['{ user(id: "nobody") { name } }', '{ post(id: "of nobody") { author { name } } }']) {
+      expect(await keptBy(query)).toBe(10);
+      const again = await keptBy(query);
+      expect(again).toBeLessThanOrEqual(10);
+      expect(again).toBeGreaterThan(0);
+      // Whose headers never come again, for whom nothing is looked up.
+      for (let nth = 0; nth < 600; nth += 1)
+        expect(await keptBy(query, { headers: new Map([['x-id', `${query} ${nth}`]]) })).toBeLessThanOrEqual(10);
+    }
+  });
 });
 
 describe('an entity whose key holds an object', () => {

@@ -9,7 +9,7 @@ import { Learning, missing, type Ref } from './values.js';
 import { inputsOf } from './wants.js';
 
 /** How long it is known that there is none. */
-const NEGATIVE_MS = 10_000;
+export const NEGATIVE_MS = 10_000;
 /** Up to this share is taken off by chance, so that what was kept together does not end together. */
 const JITTER = 0.1;
 

@@ -1,7 +1,7 @@
 import type { SubgraphAnswer } from '../run/answer.js';
 import { isObject, type Json } from '../run/json.js';
 import { isPrivate, type CacheControl } from './cache-control.js';
-import { Fills } from './fills.js';
+import { Fills, NEGATIVE_MS } from './fills.js';
 import type { Item } from './item.js';
 import type { Lookup } from './lookup.js';
 import type { AnswerHeaders } from './run-cache.js';
@@ -22,7 +22,7 @@ export async function learn(
   headers: AnswerHeaders | undefined,
 ): Promise<void> {
   const control = headers?.cacheControl;
-  for (const { item } of learned) restrict(lookup, item.fields, control);
+  for (const one of learned) restrict(lookup, one.item.fields, control, isNone(one));
   const { stamp, run } = lookup;
   if (!mayKeep(lookup, answer, control) || stamp === undefined) return;
   const fills = new Fills(lookup, control, headers?.tags ?? []);
@@ -34,22 +34,30 @@ export async function learn(
   await run.stored('fill', () => run.graph.cache.records.fill(fills.list, stamp));
 }
 
-/** Nothing of it is kept, but how long the client may keep its answer is the same. */
+/** Nothing of it is kept, but how long the client may keep its answer is the same. `came`: the entities, or the root fields' values. */
 export function passed(
   lookup: Lookup,
   all: Iterable<Fields>,
   answer: SubgraphAnswer,
+  came: readonly (Json | undefined)[],
   headers: AnswerHeaders | undefined,
 ): void {
-  for (const fields of all) restrict(lookup, fields, headers?.cacheControl);
+  for (const fields of all) restrict(lookup, fields, headers?.cacheControl, came.includes(null));
   mayKeep(lookup, answer, headers?.cacheControl);
 }
 
-function restrict({ run }: Lookup, { whole }: Fields, control: CacheControl | undefined): void {
+/** There is no such entity, or a root field is null. */
+function isNone({ item, value }: Learned): boolean {
+  if (item.only === undefined) return value === null;
+  return isObject(value) && value[item.fields.list[item.only]!.key] === null;
+}
+
+function restrict({ run }: Lookup, { whole }: Fields, control: CacheControl | undefined, none: boolean): void {
   const hinted = whole.byHeader ? 0 : whole.maxAge;
   const said = control === undefined ? hinted : control.keep ? Math.min(control.maxAge ?? hinted, whole.maxAge) : 0;
   const own = control !== undefined && isPrivate(control, whole, run.context.subject);
-  run.policy.restrict(said, whole.private || own);
+  // One that comes into being ends what is kept here, and nothing that a client keeps.
+  run.policy.restrict(none ? Math.min(said, NEGATIVE_MS / 1_000) : said, whole.private || own);
 }
 
 function mayKeep({ run, subgraph }: Lookup, answer: SubgraphAnswer, control: CacheControl | undefined): boolean {

@@ -76,7 +76,7 @@ export class RootAsking {
 
   /** What was not looked up has come. */
   passed(answer: SubgraphAnswer, headers: AnswerHeaders | undefined): void {
-    passed(this.lookup, [this.#fields], answer, headers);
+    passed(this.lookup, [this.#fields], answer, Object.values(answer.data ?? {}), headers);
   }
 
   /** It cannot be had, so what is kept of it may do. */

@@ -198,18 +198,18 @@ class Compiler {
     return { ...plan, kind: 'value', leaf: leafOf(definition.type), write };
   }
 
-  /** `isDone`: what a mutation answers of what it did. */
+  /** `isDone`: what a mutation answers of what it did, and each of those where it answers several. */
   #value(type: GraphQLOutputType, sets: readonly SelectionSetNode[], what: string, isDone = false): Write {
     return isNonNullType(type)
-      ? nonNull(this.#nullable(type.ofType, sets, what), what)
-      : nullable(this.#nullable(type, sets, what), what, isDone);
+      ? nonNull(this.#nullable(type.ofType, sets, what, isDone), what, isDone)
+      : nullable(this.#nullable(type, sets, what, isDone), what, isDone);
   }
 
-  #nullable(type: GraphQLOutputType, sets: readonly SelectionSetNode[], what: string): Write {
-    if (isListType(type)) return list(this.#value(type.ofType as GraphQLOutputType, sets, what), what);
+  #nullable(type: GraphQLOutputType, sets: readonly SelectionSetNode[], what: string, isDone: boolean): Write {
+    if (isListType(type)) return list(this.#value(type.ofType as GraphQLOutputType, sets, what, isDone), what);
     if (isLeafType(type)) return leafWriter(type, what);
     if (isObjectType(type)) return this.#object(type, sets, what);
-    if (isAbstractType(type)) return this.#abstract(type, sets, what);
+    if (isAbstractType(type)) return this.#abstract(type, sets, what, isDone);
     throw new Error(`${what} has the type ${String(type)}, which is no output type.`);
   }
 
@@ -223,7 +223,12 @@ class Compiler {
     };
   }
 
-  #abstract(type: GraphQLInterfaceType | GraphQLUnionType, sets: readonly SelectionSetNode[], what: string): Write {
+  #abstract(
+    type: GraphQLInterfaceType | GraphQLUnionType,
+    sets: readonly SelectionSetNode[],
+    what: string,
+    isDone: boolean,
+  ): Write {
     const byTypename = new Map<string, FieldPlan[] | undefined>();
     const fieldsOf = (typename: string): FieldPlan[] | undefined => {
       const known = byTypename.get(typename);
@@ -243,7 +248,7 @@ class Compiler {
       const typename = value['__typename'] ?? type.name;
       if (typename === type.name && typeMatters && output.troubled) {
         // Whoever knows what it is did not answer, so what to show of it cannot be told.
-        output.trouble('missing', `${what} could not be fetched.`);
+        output.trouble(isDone ? 'done' : 'missing', `${what} could not be fetched.`);
         return BROKEN;
       }
       const fields = typeof typename === 'string' ? fieldsOf(typename) : undefined;
@@ -285,9 +290,8 @@ function nullable(write: Write, what: string, isDone = false): Write {
     const result = write(value, output);
     if (result !== WRITTEN) {
       if (value === undefined && output.failed) output.trouble('missing', `${what} could not be fetched.`);
-      // There is an answer, to something that is not there (any more). Told nothing, its client would not know that it was done.
-      else if (isDone && result === NULL && value !== undefined && value !== null)
-        output.trouble('done', `${what} is done, and what it is about is not there.`);
+      // Told nothing, its client would not know that it was done.
+      else if (isDone && result === NULL && isThere(value)) output.trouble('done', doneToNothing(what));
       output.at = start;
       output.piece(NULL_TEXT);
     }
@@ -295,14 +299,25 @@ function nullable(write: Write, what: string, isDone = false): Write {
   };
 }
 
-function nonNull(write: Write, what: string): Write {
+function nonNull(write: Write, what: string, isDone = false): Write {
   return (value, output) => {
     const result = write(value, output);
     if (result !== NULL) return result;
     if (value === undefined) output.trouble('missing', `${what} could not be fetched.`);
+    // Told that this may not be null, its client would do it again.
+    else if (isDone && isThere(value)) output.trouble('done', doneToNothing(what));
     else output.trouble('null', `Cannot return null for non-nullable field ${what}.`);
     return BROKEN;
   };
+}
+
+/** There is an answer, to something that is not there (any more). */
+function isThere(value: Json | undefined): boolean {
+  return value !== undefined && value !== null;
+}
+
+function doneToNothing(what: string): string {
+  return `${what} is done, and what it is about is not there.`;
 }
 
 /** Null, whatever is there: a planner may have needed the field as a key. */

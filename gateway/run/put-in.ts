@@ -86,7 +86,7 @@ export class PutIn {
     }
     for (const error of errors) this.#entityError(part, offset, lost, error);
     for (const error of answer.errors) {
-      if (isStray(error.path, alias, answer.data!) && error.path?.[0] !== alias)
+      if (isStray(error.path, alias, answer.data!))
         this.#outcome.add(fetch.subgraph, error, [...this.#firstPath(unit), ...unit.topKeys.slice(0, 1)]);
     }
   }
@@ -114,11 +114,7 @@ export class PutIn {
 
   #entityError(part: Part, offset: number, lost: ReadonlyMap<number, unknown>, error: SubgraphError): void {
     const [, index, ...rest] = error.path ?? [];
-    if (typeof index !== 'number') {
-      if (error.path) this.#outcome.add(part.fetch.subgraph, error, this.#firstPath(part.unit));
-      return;
-    }
-    if (lost.has(index) || this.#outcome.isFull()) return;
+    if (typeof index !== 'number' || lost.has(index) || this.#outcome.isFull()) return;
     const targets = new Set(part.targets[offset + index]);
     for (const locator of part.unit.locators) {
       for (const { object, path } of locator.findPaths(this.#outcome.data)) {

@@ -1,4 +1,4 @@
-import { Kind } from 'graphql';
+import { Kind, OperationTypeNode } from 'graphql';
 import type { Logger } from '#libs/telemetry';
 import type { Answer, RequestContext } from '../engine.js';
 import { AnswerTooLong } from '../http/answer-bytes.js';
@@ -89,8 +89,19 @@ function errorsOf(outcome: Outcome, troubles: readonly Trouble[], operation: Nor
   // What failed is told even when no field that the client sees is missing because of it.
   const silent = outcome.losses
     .filter((loss) => !loss.told)
-    .map((loss) => fieldError(loss, clientPath((loss.keys.length > 0 ? loss.keys : loss.topKeys).slice(0, 1))));
+    .map((loss) => fieldError(loss.keys.length > 0 ? ofDone(loss, operation) : loss, clientPath(rootOf(loss))));
   return [...told, ...found, ...distinct(silent)];
+}
+
+function rootOf({ keys, topKeys }: Loss): readonly string[] {
+  return (keys.length > 0 ? keys : topKeys).slice(0, 1);
+}
+
+/** Who was asked below a mutation's field says nothing of whether that is done, and it is: at its path, another code would send its client to do it again. */
+function ofDone(loss: Loss, { definition }: NormalOperation): Loss {
+  return definition.operation === OperationTypeNode.MUTATION
+    ? { ...loss, code: 'DONE_NOT_SHOWN', by: 'gateway' }
+    : loss;
 }
 
 function fieldError(loss: Loss, path: readonly (string | number)[]): FieldError {

@@ -1,5 +1,6 @@
 export { Database, type CommitListener, type Recorded, type Statements, type Tx } from './database.js';
 export { buildIndex } from './build-index.js';
+export { byKeys } from './by-keys.js';
 export { callHolder } from './data-dir-holder.js';
 export { lockDataDir, type DataDirLock } from './data-dir-lock.js';
 export { DatabaseNotOpened } from './not-opened.js';

@@ -5,6 +5,7 @@ import type { Logger } from '#libs/telemetry';
 import { oneStatement } from './one-statement.js';
 import { ReplicaAge } from './replica-age.js';
 import { lookAtReplica, openLooks, openPool, serverOf, type Look, type Standing } from './replica-look.js';
+import { SlowStatements } from './slow-statements.js';
 import { isLost, messageOf, sqlState } from './trouble.js';
 
 export interface ReplicaOptions {
@@ -30,6 +31,7 @@ export class Replica {
   readonly #pool: pg.Pool;
   readonly #looks: pg.Pool;
   readonly #age = new ReplicaAge();
+  readonly #slow: SlowStatements;
   readonly #openedMs = performance.now();
   readonly #closing = new AbortController();
   /** When the server was started that a connection leads to. */
@@ -50,6 +52,7 @@ export class Replica {
     this.name = `${host}${pathname}`;
     this.#pool = openPool(options.url, { max: options.poolMax }, options.onStatement);
     this.#looks = openLooks(options.url);
+    this.#slow = new SlowStatements(options.logger, { service: options.service, replica: this.name });
     this.#watching = this.#watch();
   }
 
@@ -76,7 +79,9 @@ export class Replica {
     deadline: Deadline | undefined,
   ): Promise<Row[]> {
     try {
-      const rows = await oneStatement<Row>(this.#pool, text, values, deadline, (client) => this.#check(client));
+      const rows = await this.#slow.unlessSlow(text, () =>
+        oneStatement<Row>(this.#pool, text, values, deadline, (client) => this.#check(client)),
+      );
       this.#reads += 1;
       return rows;
     } catch (error) {
@@ -88,6 +93,7 @@ export class Replica {
   async close(): Promise<void> {
     this.#isUsed = false;
     this.#closing.abort();
+    this.#slow.close();
     await this.#watching;
     await Promise.all([this.#pool.end(), this.#looks.end()]);
   }
@@ -167,7 +173,7 @@ export class Replica {
 function isItsOwn(error: unknown): boolean {
   if (error instanceof Exhausted) return false;
   const state = sqlState(error);
-  // Canceled for what it had to replay (40001), or because it took longer than one may wait: it goes on.
+  // Canceled for what it had to replay (40001), or because it took longer than one may wait (slow-statements.ts): it goes on.
   return state === undefined ? error instanceof AnotherServer || isLost(error) : /^(?:57P|53|08|XX|58)/.test(state);
 }
 

@@ -9,10 +9,20 @@ import { withServer } from '../../test/servers/needs.js';
 import { startPostgres, type PostgresServer } from '../../test/servers/postgres.js';
 import { startReplica, type PostgresReplica } from '../../test/servers/replica.js';
 import { tables } from './database.contract.js';
-import { databaseGauges, openDatabase, provisionServices, type Asker, type Database } from './index.js';
+import {
+  byKeys,
+  databaseGauges,
+  openDatabase,
+  provisionServices,
+  type Asker,
+  type Database,
+  type Statements,
+} from './index.js';
 import { Replica } from './replica.js';
 
 const LAG_MAX_MS = 600;
+/** Where nobody is to find it too old meanwhile. */
+const LONG_MS = 8_000;
 
 withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
   let primary: PostgresServer;
@@ -44,13 +54,17 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
     await primary?.stop();
   }, 60_000);
 
-  const opened = (replicas: readonly string[], said: string[] = []): Promise<Database> => {
+  const opened = (
+    replicas: readonly string[],
+    said: string[] = [],
+    lagMaxMs: number = LAG_MAX_MS,
+  ): Promise<Database> => {
     const say = (_: object, text: string): void => void said.push(text);
     const logger = { ...silent, info: say, warn: say } as Logger;
     return openDatabase({
       service: 'posts',
       url: urls.primary,
-      replicas: { urls: replicas, lagMaxMs: LAG_MAX_MS },
+      replicas: { urls: replicas, lagMaxMs },
       logger,
       ...tables,
     });
@@ -128,6 +142,63 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
     await expect(naive.query('SELECT note FROM accounts')).rejects.toThrow('column "note" does not exist');
     await standby.heal('stands still');
     await readsFrom('replica');
+  }, 60_000);
+
+  it('what has come into being since is found by its key, and only what is not found there is asked of the primary; control: a reader finds nothing', async () => {
+    const own = await opened([urls.replica], [], LONG_MS);
+    try {
+      await readsFrom('replica', () => own);
+      await standby.lag('stands still');
+      await database.query('INSERT INTO accounts VALUES (7, 7)');
+      const load = async (of: Statements, ids: readonly number[]): Promise<Map<number, unknown>> => {
+        const sql = 'SELECT id, balance, pg_is_in_recovery() AS replica FROM accounts WHERE id = ANY($1::int[])';
+        const rows = await of.query<{ id: number; replica: boolean }>(sql, [ids]);
+        return new Map(rows.map(({ id, replica }) => [Number(id), replica]));
+      };
+      const asked: Asker = { mayLag: true };
+      const reader = own.reader(asked);
+      expect(await load(reader, [1, 7, 8])).toEqual(new Map([[1, true]]));
+      const find = byKeys(own, asked, reader);
+      const found = new Map([
+        [1, true],
+        [7, false],
+      ]);
+      expect(await find([1, 7, 8], load)).toEqual(found);
+      const before = own.statements;
+      await find([1], load);
+      expect(own.statements - before).toBe(1);
+      const exact: Asker = {};
+      expect(await byKeys(own, exact, own.reader(exact))([1, 8], load)).toEqual(new Map([[1, false]]));
+      expect(own.statements - before).toBe(2);
+    } finally {
+      await own.close();
+      await standby.heal('stands still');
+    }
+    await readsFrom('replica');
+  }, 60_000);
+
+  it('what takes too long there is asked there once and then left alone, and all else is read there as before; who asks is told no error; control: it is as slow each time', async () => {
+    const said: string[] = [];
+    const own = await opened([urls.replica], said, LONG_MS);
+    const pool = new pg.Pool({ connectionString: urls.straight, statement_timeout: 100, max: 1 });
+    try {
+      await readsFrom('replica', () => own);
+      const SLOW =
+        'SELECT pg_is_in_recovery() AS replica, CASE WHEN pg_is_in_recovery() THEN pg_sleep(30) END FROM accounts WHERE id = $1';
+      const slow = async (): Promise<unknown> => (await own.reader({ mayLag: true }).query(SLOW, [1]))[0];
+      expect(await slow()).toMatchObject({ replica: false });
+      const before = own.statements;
+      for (let times = 0; times < 5; times += 1) expect(await slow()).toMatchObject({ replica: false });
+      // Two each if they were asked of it, too.
+      expect(own.statements - before).toBe(5);
+      for (let times = 0; times < 2; times += 1)
+        await expect(pool.query(SLOW, [1])).rejects.toThrow('statement timeout');
+      expect(said.filter((line) => line.startsWith('A replica is slow'))).toHaveLength(1);
+      expect((await read({ mayLag: true }, own)).replica).toBe(true);
+    } finally {
+      await pool.end();
+      await own.close();
+    }
   }, 60_000);
 
   it('one that is down at the start, is lost while it is read, or says nothing more is nobody’s error, and comes back, each a line of the log', async () => {

@@ -6,7 +6,7 @@ import { openRecordCache } from '#libs/cache';
 import { Failure } from '#libs/failure';
 import { EntityCache } from '../../gateway/cache/entity-cache.js';
 import { everyWay } from './every-way.js';
-import { federate, LINK, withResolvers, type SubgraphFixture } from './harness.js';
+import { federate, LINK, withResolvers, type AskOptions, type SubgraphFixture } from './harness.js';
 import { HINTS } from './hints.js';
 
 /**
@@ -31,7 +31,7 @@ const fixtures: Record<string, SubgraphFixture> = {
   },
   posts: {
     sdl: `type Query { feed: [Post!] strict: Strict people: [User] all: [User!] thing: Thing things: [Thing] troubled: Post }
-      type Mutation { poke(id: ID!): User pokeHard(id: ID!): User! poked(id: ID!): Post }
+      type Mutation { poke(id: ID!): User pokeHard(id: ID!): User! poked(id: ID!): Post pokeAll(ids: [ID!]!): [User] pokeEach(ids: [ID!]!): [User!] }
       type Post { body: String! author: User } type Strict { body: String! author: User! }
       type User @key(fields: "id") { id: ID! } interface Thing { id: ID! } type Bot implements Thing { id: ID! }
       extend type User implements Thing`,
@@ -51,6 +51,8 @@ const fixtures: Record<string, SubgraphFixture> = {
       Mutation: {
         poke: (_: unknown, { id }: { id: string }) => (id === '0' ? null : { id }),
         pokeHard: (_: unknown, { id }: { id: string }) => ({ id }),
+        pokeAll: (_: unknown, { ids }: { ids: string[] }) => ids.map((id) => (id === '0' ? null : { id })),
+        pokeEach: (_: unknown, { ids }: { ids: string[] }) => ids.map((id) => ({ id })),
         poked: (_: unknown, { id }: { id: string }) => ({ body: 'poked', author: { id } }),
       },
     },
@@ -129,7 +131,49 @@ describe('an error there is', () => {
     expect(errors).toHaveLength(1);
     const hard = await graph.ask('mutation { pokeHard(id: "2") { handle } }');
     expect(hard.data).toBeNull();
-    expect(hard.errors).toMatchObject([{ path: ['pokeHard'] }]);
+    expect(hard.errors).toMatchObject([{ path: ['pokeHard'], extensions: { code: 'DONE_NOT_SHOWN' } }]);
+  });
+
+  it('where a mutation was done to one of several, at that one', async () => {
+    const { data, errors } = await graph.ask(
+      'mutation { all: pokeAll(ids: ["2", "1", "0"]) { handle } each: pokeEach(ids: ["1", "2"]) { handle } }',
+    );
+    expect(data).toEqual({ all: [null, { handle: 'user1' }, null], each: null });
+    expect(errors?.map(({ path, extensions }) => [path, extensions.code])).toEqual([
+      [['all', 0], 'DONE_NOT_SHOWN'],
+      [['each', 1], 'DONE_NOT_SHOWN'],
+    ]);
+  });
+
+  it('which sends nobody to do a mutation again that is done, where who is asked below it is away or talks of nothing', async () => {
+    const codes = async (of: typeof graph, query: string, instead: AskOptions['instead'] = {}) =>
+      (await of.ask(query, { instead })).errors?.map(({ path, extensions }) => [path, extensions.code]);
+    const down = () => new Failure('SUBGRAPH_UNAVAILABLE');
+    const gone = await codes(graph, 'mutation { poke(id: "2") { handle followers } }', { follows: down });
+    expect(gone).toEqual([
+      [['poke'], 'DONE_NOT_SHOWN'],
+      [['poke'], 'DONE_NOT_SHOWN'],
+    ]);
+    const errors = [{ message: 'no', path: ['_entities'], extensions: { code: 'SUBGRAPH_UNAVAILABLE' } }];
+    const vague = () => JSON.stringify({ data: { _entities: [null] }, errors });
+    expect(await codes(graph, 'mutation { poke(id: "1") { handle } }', { users: vague })).toEqual([
+      [['poke', 'handle'], 'SUBGRAPH_UNAVAILABLE'],
+    ]);
+    const rated = federate({
+      books: {
+        sdl: `interface Media @key(fields: "id") { id: ID! } type Book implements Media @key(fields: "id") { id: ID! } type Query { book: Book }`,
+      },
+      ratings: {
+        sdl: `type Media @key(fields: "id") @interfaceObject { id: ID! rating: Int } type Mutation { rate(id: ID!): Media }`,
+        resolvers: { Mutation: { rate: (_: unknown, { id }: { id: string }) => ({ id, rating: 5 }) } },
+      },
+    });
+    const unknown = await codes(rated, 'mutation { rate(id: "1") { __typename rating } }', { books: down });
+    await rated.close();
+    expect(unknown?.filter(([path]) => path!.length < 2).map(([, code]) => code)).toEqual(
+      unknown?.map(() => 'DONE_NOT_SHOWN'),
+    );
+    expect(unknown).not.toHaveLength(0);
   });
 
   it('where the service failed over it', async () => {

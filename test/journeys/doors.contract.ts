@@ -28,6 +28,7 @@ export function doors(world: () => World): void {
     const [a, b] = (await cast(world(), alice, bob)) as [Person, Person];
     const own = await publish(a, 'to be withdrawn');
     await act(b, 'likePost', own);
+    await act(a, 'follow', b.id);
     const tokens = [await logIn(world(), a), await logIn(world(), a), await logIn(world(), a)];
     const asked = await operations(a, b, own, await publish(b, 'not theirs'), tokens);
     await world().settle();
@@ -54,6 +55,9 @@ export function doors(world: () => World): void {
       const read = await told(b, 'query($id: ID!) { post(id: $id) { author { handle } } }', { id: own });
       // Posts may have withdrawn it; where it is still there, its author is gone, which is no error.
       expect(read).toEqual({ post: first === 'posts' ? { author: null } : null });
+      // Where follows are still to be ended, the list and the count agree.
+      const { me } = await told<{ me: unknown }>(b, '{ me { followerCount followers { edges { node { handle } } } } }');
+      if (first === 'followers') expect(me).toEqual({ followerCount: 1, followers: { edges: [{ node: null }] } });
     } finally {
       await goOn();
     }

@@ -1,4 +1,4 @@
-import type { Asker, Database, Statements } from '#libs/database';
+import { byKeys, type Asker, type Database, type Statements } from '#libs/database';
 import { keyed, perRequest, type Loader } from '#libs/loader';
 import type { RequestContext } from '#libs/subgraph-kit';
 import type { CountedPost } from '../post.js';
@@ -57,8 +57,11 @@ export class Reads {
     this.#own = own;
     const shared = cached ? database : own;
     this.#shared = shared;
-    this.people = keyed((ids) => kept.people.getMany(ids, (missing) => peopleByIds(shared, missing)));
-    this.#posts = keyed((ids) => kept.posts.getMany(ids, (missing) => postsByIds(shared, missing)));
+    const find: ReturnType<typeof byKeys> = cached
+      ? (keys, load) => load(database, keys)
+      : byKeys(database, asked, own);
+    this.people = keyed((ids) => kept.people.getMany(ids, (missing) => find(missing, peopleByIds)));
+    this.#posts = keyed((ids) => kept.posts.getMany(ids, (missing) => find(missing, postsByIds)));
     this.#newest = keyed((ids) => kept.newest.getMany(ids, (missing) => newestPostIds(shared, missing)));
     this.liked = keyed((ids) => this.#edges(kept.likes, ids, like, likedBy));
     this.#blocks = keyed((ids) => this.#edges(kept.blocks, ids, pair, blockedWith));

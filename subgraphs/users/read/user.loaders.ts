@@ -1,4 +1,4 @@
-import type { Database } from '#libs/database';
+import { byKeys, type Database } from '#libs/database';
 import { keyed, perRequest, type Loader } from '#libs/loader';
 import type { Sealer } from '#libs/sealing';
 import type { RequestContext } from '#libs/subgraph-kit';
@@ -28,14 +28,15 @@ export function userLoaders(parts: {
     const cache = fresh ? parts.source : parts.cache;
     const own = database.reader(context);
     // What the cache loads, others may wait for as well, and longer; and it may not be older than what was dropped.
-    const shared = fresh || !parts.cached ? own : database;
-    const people = keyed<string, Person>((ids) => cache.byId.getMany(ids, (missing) => peopleByIds(shared, missing)));
+    const find: ReturnType<typeof byKeys> =
+      fresh || !parts.cached ? byKeys(database, context, own) : (keys, load) => load(database, keys);
+    const people = keyed<string, Person>((ids) => cache.byId.getMany(ids, (missing) => find(missing, peopleByIds)));
     const byHandle = keyed<string, Person>(async (handles) => {
       const ids = await cache.byHandle.getMany(handles, async (missing) => {
-        const found = await peopleByHandles(shared, missing);
+        const found = await find(missing, peopleByHandles);
         // The same statement brought the person: whoever asked does not ask again.
-        for (const person of found) people.prime(person.id, person);
-        return new Map(found.map(({ id, handle }) => [handle, id]));
+        for (const person of found.values()) people.prime(person.id, person);
+        return new Map([...found].map(([handle, { id }]) => [handle, id]));
       });
       const found = await people.loadMany([...ids.values()]);
       return new Map(found.flatMap((person) => (isPerson(person) ? [[person.handle, person]] : [])));

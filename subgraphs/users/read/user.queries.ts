@@ -15,13 +15,16 @@ export async function peopleByIds(statements: Statements, ids: readonly string[]
 }
 
 /** Who has these handles now: a handle that somebody gave up shows nobody. */
-export async function peopleByHandles(statements: Statements, handles: readonly string[]): Promise<Person[]> {
+export async function peopleByHandles(
+  statements: Statements,
+  handles: readonly string[],
+): Promise<Map<string, Person>> {
   const rows = await statements.query<PersonRow>(
     `SELECT ${COLUMNS} FROM users
      WHERE (id, handle) IN (SELECT user_id, handle FROM handles WHERE handle = ANY($1::text[])) AND deleted_at IS NULL AND frozen_at IS NULL`,
     [handles],
   );
-  return rows.map(personOf);
+  return new Map(rows.map((row) => [row.handle, personOf(row)]));
 }
 
 /** Everybody in the order they joined, behind `after`. */
