@@ -97,6 +97,11 @@ describe('the gateway’s settings', () => {
       'SUBGRAPH_URL_A carries a user name or password (not shown)',
     ],
     ['tokens and no keys', { ...base, IDENTITY: 'jwt' }, 'JWKS_URL is needed with IDENTITY=jwt'],
+    [
+      'a secret that anybody would try first, in production',
+      { ...base, ASSERTION_SECRET_A: 'changeme'.repeat(4), NODE_ENV: 'production' },
+      'ASSERTION_SECRET_A takes at least 32 characters that nobody can guess (openssl rand -hex 32); came a short text again and again (not shown), which NODE_ENV=production refuses',
+    ],
     ['a short secret', { ...base, ASSERTION_SECRET_A: 'hunter2' }, 'ASSERTION_SECRET_A takes at least 32 characters'],
     [
       'an identity header to forward',

@@ -168,7 +168,7 @@ export const gatewaySettings = {
   }),
   NODE_ENV: text({
     default: 'development',
-    why: 'production turns introspection, suggestions, EXPLAIN and the playground off. Of any value but production, development and test it warns, and takes it for development.',
+    why: 'production turns introspection, suggestions, EXPLAIN and the playground off, and refuses secrets that anybody would try first; else they are told of at the start, and taken. Of any value but production, development and test it warns, and takes it for development.',
   }),
   INTROSPECTION: choice(['on', 'off'], {
     why: 'May clients ask for the schema, and are they told what they may have meant? Default: on where only this machine reaches the gateway: HOST is its own, TRUSTED_PROXIES is 0, NODE_ENV is not production.',

@@ -3,7 +3,7 @@ import { LISTENERS } from '#libs/events';
 import { CLOSE_MS, endOnSignals, HeapWatch } from '#libs/lifecycle';
 import { openStream } from '#libs/outbox';
 import { serviceHeeds, type ServiceConfig } from '#libs/service-settings';
-import { SettingsError, unheededIn, type Environment, type Settings } from '#libs/settings';
+import { SettingsError, unheededIn, weakSecretsIn, type Environment, type Settings } from '#libs/settings';
 import { createLogger } from '#libs/telemetry';
 import type { RunningSubgraph } from './running.js';
 import type { ServiceParts } from './start-service.js';
@@ -25,7 +25,8 @@ export async function runProgram<C extends ServiceConfig>(
   };
   try {
     // First: where something is missing it may be there under another name.
-    for (const { says, ...fields } of unheededIn(env, serviceHeeds(name, settings, env))) logger.warn(fields, says);
+    const unheeded = unheededIn(env, serviceHeeds(name, settings, env));
+    for (const { says, ...fields } of [...unheeded, ...weakSecretsIn(settings, env)]) logger.warn(fields, says);
     const config = read(env);
     if (config.DATABASE_URL === undefined) {
       const lock = await lockDataDir(config.DATA_DIR);

@@ -1,6 +1,6 @@
 import { loadOrCreateSecret } from '#libs/identity';
-import { parseSealingKeys, Sealer, sealingKeyOf, type Column, type SealingKey } from '#libs/sealing';
-import type { Setting } from '#libs/settings';
+import { parseSealingKeys, Sealer, sealingKeyOf, secretsOf, type Column, type SealingKey } from '#libs/sealing';
+import { whyWeak, type Setting } from '#libs/settings';
 
 /** What users keeps of a person that is nobody else's business, and is sealed. */
 export const EMAIL: Column = { table: 'users', column: 'email' };
@@ -13,6 +13,7 @@ export const sealingSettings = {
     why: 'Seals e-mail addresses in the database: the first key seals, all open. Without them the addresses are lost. Required with DATABASE_URL, else one is made once and kept under DATA_DIR.',
     secret: true,
     parse: parseSealingKeys,
+    weak: (text) => secretsOf(text).map(whyWeak).find(Boolean),
   } satisfies Setting<readonly SealingKey[]>,
 };
 
