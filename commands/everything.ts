@@ -8,7 +8,7 @@ import { openStream } from '#libs/outbox';
 import { SettingsError, unheededIn, weakSecretsIn, type Environment } from '#libs/settings';
 import type { RunningSubgraph } from '#libs/subgraph-kit';
 import { createLogger, Metrics, openTracing, type Logger } from '#libs/telemetry';
-import { mistakesInFiles } from '../gateway/config-files.js';
+import { mistakesInFiles, missingSecrets } from '../gateway/config-files.js';
 import { gatewaySettings, isOwn, readGatewayConfig, type GatewayConfig } from '../gateway/config.js';
 import { startGateway, type RunningGateway } from '../gateway/start.js';
 import { readFollowersConfig } from '../subgraphs/followers/config.js';
@@ -192,7 +192,11 @@ function checkSettings(env: Environment, dataDir: string): { start: StartSetting
   return readTogether({
     start: () => readStartSettings(env),
     ...configReaders(env, dataDir, secrets, databases),
-    gateway: () => readGatewayConfig(gatewayEnvironment(env, dataDir, secrets, NOWHERE), mistakesInFiles),
+    gateway: () =>
+      readGatewayConfig(gatewayEnvironment(env, dataDir, secrets, NOWHERE), (values, all) => [
+        ...mistakesInFiles(values),
+        ...missingSecrets(values, all),
+      ]),
   });
 }
 

@@ -17,6 +17,10 @@ export function mistakesIn(values: GatewaySettings, env: Environment): string[] 
     mistakes.push('SUPERGRAPH and SUBGRAPHS exclude each other; both came');
   if (values.IDENTITY === 'jwt' && values.JWKS_URL === undefined)
     mistakes.push('JWKS_URL is needed with IDENTITY=jwt: where users publishes its keys');
+  if (values.JWKS_URL !== undefined && hasCredentials(values.JWKS_URL))
+    mistakes.push(
+      'JWKS_URL carries a user name or password (not shown), which is sent to nobody: keys of tokens are for everybody to see',
+    );
   if (values.ENTITY_CACHE === 'on' && values.ENGINE !== 'tributary')
     mistakes.push('ENTITY_CACHE=on needs ENGINE=tributary: the stock engine has no place for it');
   if (values.ENTITY_CACHE === 'on' && values.REDIS_URL === undefined && values.WORKERS !== '1')
@@ -89,6 +93,11 @@ export function mistakesIn(values: GatewaySettings, env: Environment): string[] 
     if (mistake !== undefined) mistakes.push(mistake);
   }
   return mistakes;
+}
+
+function hasCredentials(address: string): boolean {
+  const { username, password } = new URL(address);
+  return username !== '' || password !== '';
 }
 
 /** Of the open family ASSERTION_SECRET_<NAME> those that were given. */

@@ -102,6 +102,11 @@ describe('the gateway’s settings', () => {
       { ...base, ASSERTION_SECRET_A: 'changeme'.repeat(4), NODE_ENV: 'production' },
       'ASSERTION_SECRET_A takes at least 32 characters that nobody can guess (openssl rand -hex 32); came a short text again and again (not shown), which NODE_ENV=production refuses',
     ],
+    [
+      'a password in the address of keys',
+      { ...base, IDENTITY: 'jwt', JWKS_URL: 'http://u:hunter2@a/keys' },
+      'JWKS_URL carries a user name or password (not shown)',
+    ],
     ['a short secret', { ...base, ASSERTION_SECRET_A: 'hunter2' }, 'ASSERTION_SECRET_A takes at least 32 characters'],
     [
       'an identity header to forward',

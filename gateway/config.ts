@@ -490,9 +490,9 @@ export interface GatewayConfig extends GatewaySettings {
 /** `more`: finds other mistakes, as those in files (`mistakesInFiles`), which are told with the settings' own. */
 export function readGatewayConfig(
   env: Environment,
-  more: (values: GatewaySettings) => readonly string[] = () => [],
+  more: (values: GatewaySettings, env: Environment) => readonly string[] = () => [],
 ): GatewayConfig {
-  const values = readSettings(gatewaySettings, env, (read) => [...mistakesIn(read, env), ...more(read)]);
+  const values = readSettings(gatewaySettings, env, (read) => [...mistakesIn(read, env), ...more(read, env)]);
   const lower = (list: readonly string[]) => Object.freeze(list.map((name) => name.toLowerCase()));
   const given = (family: string) => Object.keys(env).filter((name) => name.startsWith(family) && env[name]);
   const own = isOwn(values);

@@ -7,6 +7,7 @@ export { isId, newId, SHARDS, shardOf, timeOf, type NewIdOptions } from './ids.j
 export { loadOrCreateSecret, loadOrCreateSigningKey } from './key-files.js';
 export { REFUSALS, RefusedCall, type Refusal } from './refused-call.js';
 export { parseSigningKey, seedOf, signingKeyOf, type SigningKey } from './signing-key.js';
+export { UnfitAnswer, whyNotFetched } from './why-not-fetched.js';
 export {
   expiryOf,
   TOKEN_ALGORITHMS,
