@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { availableParallelism } from 'node:os';
+import { whyNotListening } from '#libs/lifecycle';
 import { SettingsError } from '#libs/settings';
-import { readGatewayConfig, secretVariableOf } from './config.js';
+import { gatewaySettings, readGatewayConfig, secretVariableOf } from './config.js';
 
 const base = { SUPERGRAPH: 'supergraph.graphql' };
 
@@ -161,6 +162,13 @@ describe('the gateway’s settings', () => {
       '*',
     ];
     expect(readGatewayConfig({ ...base, CORS_ORIGINS: origins.join(',') }).cors.origins).toEqual(origins);
+  });
+
+  it('that name a port are all named where one is taken', () => {
+    const says = whyNotListening({ code: 'EADDRINUSE', syscall: 'listen', port: 4000 })!;
+    const ports = Object.entries(gatewaySettings).filter(([, { takes }]) => takes.startsWith('a port'));
+    expect(says.match(/\b[A-Z_]*PORT\b/g)).toEqual(expect.arrayContaining(ports.map(([name]) => name)));
+    expect(ports.length).toBeGreaterThan(1);
   });
 
   it('tell all mistakes at once', () => {

@@ -29,19 +29,17 @@ export function missingSealingKeys({ SEALING_KEYS, DATABASE_URL }: Given): strin
     : [];
 }
 
+export type SealingParts = Given & { readonly DATA_DIR: string };
+
 /** By the keys that are given; embedded also by the one under DATA_DIR, which seals where none is given. */
-export async function openSealer({
-  SEALING_KEYS: given = [],
-  DATABASE_URL,
-  DATA_DIR,
-}: Given & { readonly DATA_DIR: string }): Promise<Sealer> {
+export async function openSealer({ SEALING_KEYS: given = [], DATABASE_URL, DATA_DIR }: SealingParts): Promise<Sealer> {
   if (DATABASE_URL !== undefined) return new Sealer(given);
   const made = sealingKeyOf(MADE, Buffer.from(await loadOrCreateSecret(DATA_DIR, 'sealing'), 'hex'));
   return new Sealer([...given, made]);
 }
 
 /** No id that can be given. */
-const MADE = '_made';
+export const MADE = '_made';
 
 /** Nobody's, of an account that is erased, stays empty. */
 export function sealEmail(sealer: Sealer, id: string, email: string): string {
