@@ -100,7 +100,7 @@ whole of it. Printed from \`libs/failure/codes.ts\` by \`npm run docs\`.
 - A reference to somebody or something that is not there (any more), \`author\` say, is null without an entry: nothing failed. What a mutation
   answers of what it did is told: \`DONE_NOT_SHOWN\` where that is not there.
 - \`RATE_LIMITED\` says in \`extensions.retryAfter\` how many seconds to wait, where that is known, and so does \`OVERLOADED\` of a field of which the gateway
-  could not ask a service. The header \`Retry-After\` comes with the statuses 409 (\`IDEMPOTENCY_KEY_IN_USE\`), 429, 502, 503 and 504 only: an answer of 200 may have
+  could not ask a service, or of a write for which a database has no room on its disk (30). The header \`Retry-After\` comes with the statuses 409 (\`IDEMPOTENCY_KEY_IN_USE\`), 429, 502, 503 and 504 only: an answer of 200 may have
   other fields in it.
 - *retry*: may the same request, unchanged, succeed later? A mutation that may have been done (\`SUBGRAPH_TIMEOUT\`, \`SUBGRAPH_UNAVAILABLE\`, \`GATEWAY_TIMEOUT\`) is sent
   again with the same [\`Idempotency-Key\`](repeating-a-mutation.md), or after a look; what fails below its root field, whatever the code, is done.
