@@ -40,6 +40,10 @@ A variable that is nearly a setting and is none (\`COST_LIMT\`, \`SUBGRAPH_TIMEO
 called so), or that another program heeds and this one does not (\`WORKERS\` with npm start), is a warning in the log when a program starts,
 with its name, what was probably meant, and never its value. What is nearer to nothing here than that is somebody else's.
 
+A secret or key that anybody would try first (a few characters or a short text again and again, characters in a row, the words of an example) is a mistake
+with \`NODE_ENV=production\`. Elsewhere it is taken, so that nobody's trial stops, and a warning says so when a program starts. What \`openssl rand\` makes is
+never one, nor is a phrase of words, which nobody can tell from one that was drawn. Nobody looks at the passwords in \`DATABASE_URL\` and \`REDIS_URL\`.
+
 Printed from the programs' \`config.ts\` by \`npm run docs\`.
 
 ## gateway

@@ -74,8 +74,9 @@ const READ_ONLY = '25006';
 /** Out of memory, too many connections. */
 const EXHAUSTED = new Set(['53200', '53300']);
 /**
- * Not SUBGRAPH_UNAVAILABLE, though it is nobody's crowd: that would say that a write may have been done, and nothing of it was. Whoever repeats under a
- * key would do nothing else for as long as it lasts, and a relay would take its connection for gone. Reads go on.
+ * Not SUBGRAPH_UNAVAILABLE, though it is nobody's crowd: that says that a write may have been done, and nothing of it was. Tried, in `npm run faults --
+ * FD11-full`: whoever repeats under a key what may have been done repeats one write (ten times and more, until there is room) and reads nothing meanwhile, so
+ * a third of what is answered now was. And a relay would take its connection for gone (libs/outbox/trouble.ts).
  */
 const DISK_FULL = '53100';
 /** Somebody has to make room first. */
