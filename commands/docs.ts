@@ -40,6 +40,10 @@ A variable that is nearly a setting and is none (\`COST_LIMT\`, \`SUBGRAPH_TIMEO
 called so), or that another program heeds and this one does not (\`WORKERS\` with npm start), is a warning in the log when a program starts,
 with its name, what was probably meant, and never its value. What is nearer to nothing here than that is somebody else's.
 
+A secret or key that anybody would try first (a few characters or a short text again and again, characters in a row, the words of an example) is a mistake
+with \`NODE_ENV=production\`. Elsewhere it is taken, so that nobody's trial stops, and a warning says so when a program starts. What \`openssl rand\` makes is
+never one, nor is a phrase of words, which nobody can tell from one that was drawn. Nobody looks at the passwords in \`DATABASE_URL\` and \`REDIS_URL\`.
+
 Printed from the programs' \`config.ts\` by \`npm run docs\`.
 
 ## gateway
@@ -100,7 +104,7 @@ whole of it. Printed from \`libs/failure/codes.ts\` by \`npm run docs\`.
 - A reference to somebody or something that is not there (any more), \`author\` say, is null without an entry: nothing failed. What a mutation
   answers of what it did is told: \`DONE_NOT_SHOWN\` where that is not there.
 - \`RATE_LIMITED\` says in \`extensions.retryAfter\` how many seconds to wait, where that is known, and so does \`OVERLOADED\` of a field of which the gateway
-  could not ask a service. The header \`Retry-After\` comes with the statuses 409 (\`IDEMPOTENCY_KEY_IN_USE\`), 429, 502, 503 and 504 only: an answer of 200 may have
+  could not ask a service, or of a write for which a database has no room on its disk (30). The header \`Retry-After\` comes with the statuses 409 (\`IDEMPOTENCY_KEY_IN_USE\`), 429, 502, 503 and 504 only: an answer of 200 may have
   other fields in it.
 - *retry*: may the same request, unchanged, succeed later? A mutation that may have been done (\`SUBGRAPH_TIMEOUT\`, \`SUBGRAPH_UNAVAILABLE\`, \`GATEWAY_TIMEOUT\`) is sent
   again with the same [\`Idempotency-Key\`](repeating-a-mutation.md), or after a look; what fails below its root field, whatever the code, is done.

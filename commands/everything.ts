@@ -5,17 +5,17 @@ import { openRecordCache } from '#libs/cache';
 import { LISTENERS } from '#libs/events';
 import { requirePorts } from '#libs/lifecycle';
 import { openStream } from '#libs/outbox';
-import { SettingsError, unheededIn, type Environment } from '#libs/settings';
+import { SettingsError, unheededIn, weakSecretsIn, type Environment } from '#libs/settings';
 import type { RunningSubgraph } from '#libs/subgraph-kit';
 import { createLogger, Metrics, openTracing, type Logger } from '#libs/telemetry';
-import { mistakesInFiles } from '../gateway/config-files.js';
-import { isOwn, readGatewayConfig, type GatewayConfig } from '../gateway/config.js';
+import { mistakesInFiles, missingSecrets } from '../gateway/config-files.js';
+import { gatewaySettings, isOwn, readGatewayConfig, type GatewayConfig } from '../gateway/config.js';
 import { startGateway, type RunningGateway } from '../gateway/start.js';
 import { readFollowersConfig } from '../subgraphs/followers/config.js';
 import { startFollowers } from '../subgraphs/followers/start.js';
 import { readPostsConfig } from '../subgraphs/posts/config.js';
 import { startPosts } from '../subgraphs/posts/start.js';
-import { readUsersConfig } from '../subgraphs/users/config.js';
+import { readUsersConfig, usersSettings } from '../subgraphs/users/config.js';
 import { refuseLostKeys } from '../subgraphs/users/lost-keys.js';
 import { openSealer } from '../subgraphs/users/sealing.js';
 import { startUsers } from '../subgraphs/users/start.js';
@@ -28,6 +28,7 @@ import {
   replicasVariable,
   secretsFrom,
   SERVICES,
+  startSettings,
   type Secrets,
   type Service,
   type StartSettings,
@@ -72,7 +73,8 @@ export async function startEverything(
   };
   try {
     // First: where something is missing it may be there under another name.
-    for (const { says, ...fields } of unheededIn(env, startHeeds(env))) logger.warn(fields, says);
+    const weak = weakSecretsIn({ ...gatewaySettings, ...usersSettings, ...startSettings }, env);
+    for (const { says, ...fields } of [...unheededIn(env, startHeeds(env)), ...weak]) logger.warn(fields, says);
     const { start: settings, gateway: asked } = checkSettings(env, dataDir);
     const requireOwnPorts = () => requirePorts(asked.HOST, [asked.PORT, asked.METRICS_PORT, asked.ENTITY_CACHE_PORT]);
     // Who has started it twice is told so by the folder, which says more than the port does.
@@ -190,7 +192,11 @@ function checkSettings(env: Environment, dataDir: string): { start: StartSetting
   return readTogether({
     start: () => readStartSettings(env),
     ...configReaders(env, dataDir, secrets, databases),
-    gateway: () => readGatewayConfig(gatewayEnvironment(env, dataDir, secrets, NOWHERE), mistakesInFiles),
+    gateway: () =>
+      readGatewayConfig(gatewayEnvironment(env, dataDir, secrets, NOWHERE), (values, all) => [
+        ...mistakesInFiles(values),
+        ...missingSecrets(values, all),
+      ]),
   });
 }
 

@@ -5,7 +5,7 @@ import { createLogger } from '#libs/telemetry';
 import { figure } from './figure.js';
 import { followersTables } from '../subgraphs/followers/followers.tables.js';
 import { postsTables } from '../subgraphs/posts/posts.tables.js';
-import { refuseLostKeys } from '../subgraphs/users/lost-keys.js';
+import { hasDatabase, openSealerOver, refuseLostKeys } from '../subgraphs/users/lost-keys.js';
 import { missingSealingKeys, openSealer, sealingSettings } from '../subgraphs/users/sealing.js';
 import { usersTables } from '../subgraphs/users/users.tables.js';
 import { databasesOf, naming, onServers, readCommandSettings, secretsFrom, type Service } from './databases.js';
@@ -63,11 +63,12 @@ async function seed({ again, ...world }: Asked, env: Environment): Promise<void>
     };
     const keys = { SEALING_KEYS, DATABASE_URL: urls.users, DATA_DIR: dataDir };
     refuseLostKeys(keys);
-    // Before the databases: who is killed in between has not lost it.
-    const sealer = await openSealer(keys);
+    // Before a new database: who is killed in between has not lost it.
+    if (!hasDatabase(keys)) await openSealer(keys);
+    const users = await open('users', usersTables);
     const databases = {
-      sealer,
-      users: await open('users', usersTables),
+      sealer: await openSealerOver(users, keys),
+      users,
       posts: await open('posts', postsTables),
       followers: await open('followers', followersTables),
     };

@@ -1,18 +1,24 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SettingsError } from '#libs/settings';
 import { silent } from '#libs/telemetry';
 import { selfSigned } from '../test/servers/self-signed.js';
-import { mistakesInFiles } from './config-files.js';
+import { mistakesInFiles, missingSecrets } from './config-files.js';
 import { readGatewayConfig } from './config.js';
 import { tlsOf } from './identities.js';
 
 const [one, two] = [selfSigned('one'), selfSigned('two')];
 const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const encrypted = privateKey.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'hunter2' });
+
+/** As composition writes it, as far as it tells who is asked. */
+const SUPERGRAPH = `
+  schema @link(url: "https://specs.apollo.dev/link/v1.0") @link(url: "https://specs.apollo.dev/join/v0.5") { query: Query }
+  enum join__Graph { USERS @join__graph(name: "users", url: "http://users/") MY_POSTS @join__graph(name: "my-posts", url: "") }
+  type Query { a: Int }`;
 
 let folder: string;
 const file = (name: string): string => join(folder, name);
@@ -27,13 +33,17 @@ beforeAll(() => {
     'text.pem': 'no certificate',
     'documents.json': '{"id":"{me{id}}"}',
     'wrong.json': '{"id":1}',
+    'graph.graphql': SUPERGRAPH,
     'policies.mjs': 'throw new Error("not run yet");',
   };
   for (const [name, text] of Object.entries(files)) writeFileSync(file(name), text);
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-function mistakes(env: Record<string, string>, more = mistakesInFiles): readonly string[] {
+function mistakes(
+  env: Record<string, string>,
+  more: Parameters<typeof readGatewayConfig>[1] = mistakesInFiles,
+): readonly string[] {
   try {
     readGatewayConfig({ SUPERGRAPH: 'graph', ...env }, more);
     return [];
@@ -100,5 +110,27 @@ describe('files that settings name', () => {
         /^PERSISTED_DOCUMENTS has to be a file that `npm run documents` wrote; came .*is not a text/,
       ),
     ]);
+  });
+});
+
+describe('secrets of subgraphs', () => {
+  const jwt = { IDENTITY: 'jwt', JWKS_URL: 'http://users/keys' };
+  const of = (env: Record<string, string>) =>
+    mistakes({ ...jwt, SUPERGRAPH: file('graph.graphql'), ...env }, missingSecrets);
+  const secret = randomBytes(32).toString('hex');
+
+  it('that are missing are told, each by its name, before anything is started', () => {
+    expect(of({})).toHaveLength(2);
+    expect(of({ ASSERTION_SECRET_USERS: secret })).toEqual([
+      'ASSERTION_SECRET_MY_POSTS is needed with IDENTITY=jwt: the supergraph has a subgraph "my-posts"; give what that service has for ASSERTION_SECRET (openssl rand -hex 32)',
+    ]);
+    expect(of({ ASSERTION_SECRET_USERS: secret, ASSERTION_SECRET_MY_POSTS: secret })).toEqual([]);
+  });
+
+  it('are not looked for where nobody is told who asks, or the supergraph comes later or cannot be used; control: by the settings alone none is missing', () => {
+    expect(mistakes({ SUPERGRAPH: file('graph.graphql') }, missingSecrets)).toEqual([]);
+    for (const SUPERGRAPH of [file('gone.graphql'), file('text.pem'), 'http://registry/graph'])
+      expect(of({ SUPERGRAPH })).toEqual([]);
+    expect(mistakes({ ...jwt, SUPERGRAPH: file('graph.graphql') })).toEqual([]);
   });
 });

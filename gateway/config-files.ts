@@ -1,13 +1,35 @@
 import { createPrivateKey } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
-import { whyUnread } from '#libs/settings';
-import { gatewaySettings, type GatewaySettings } from './config.js';
+import { whyUnread, type Environment } from '#libs/settings';
+import { gatewaySettings, secretVariableOf, type GatewaySettings } from './config.js';
 import { certificatesOf, NAMES, tried, type SubgraphTls } from './fetch/tls.js';
 import { whyNoManifest } from './http/persisted-documents.js';
+import { subgraphNamesOf } from './supergraph/supergraph.js';
 
 /** What the files hold that settings name: looked into before anything is made or opened, and told with all other mistakes. */
 export function mistakesInFiles(values: GatewaySettings): string[] {
   return [...tlsMistakes(values), ...policyMistakes(values), ...documentMistakes(values)];
+}
+
+/**
+ * Secrets that are missing for subgraphs of the supergraph, as far as that is a file that is there: it would be waited for without end. One that comes
+ * later, or cannot be used, is waited for, and what is served already goes on.
+ */
+export function missingSecrets({ IDENTITY, SUPERGRAPH }: GatewaySettings, env: Environment): string[] {
+  if (IDENTITY === 'off' || SUPERGRAPH === undefined || /^https?:/i.test(SUPERGRAPH)) return [];
+  let subgraphs: readonly string[];
+  try {
+    subgraphs = subgraphNamesOf(readFileSync(SUPERGRAPH, 'utf8'));
+  } catch {
+    return [];
+  }
+  return subgraphs.flatMap((subgraph) => {
+    const name = secretVariableOf(subgraph);
+    if (env[name]) return [];
+    return [
+      `${name} is needed with IDENTITY=jwt: the supergraph has a subgraph ${JSON.stringify(subgraph)}; give what that service has for ASSERTION_SECRET (openssl rand -hex 32)`,
+    ];
+  });
 }
 
 export type TlsSettings = Pick<GatewaySettings, `SUBGRAPH_TLS_${'CA' | 'CERT' | 'KEY'}`>;

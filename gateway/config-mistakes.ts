@@ -1,4 +1,4 @@
-import { withoutCredentials, type Environment } from '#libs/settings';
+import { mistakeIn, secret, withoutCredentials, type Environment, type Settings } from '#libs/settings';
 import { servicesOf, whyNoTarget } from './config-addresses.js';
 import type { GatewaySettings } from './config.js';
 import { splitAddresses } from './fetch/addresses.js';
@@ -17,6 +17,10 @@ export function mistakesIn(values: GatewaySettings, env: Environment): string[] 
     mistakes.push('SUPERGRAPH and SUBGRAPHS exclude each other; both came');
   if (values.IDENTITY === 'jwt' && values.JWKS_URL === undefined)
     mistakes.push('JWKS_URL is needed with IDENTITY=jwt: where users publishes its keys');
+  if (values.JWKS_URL !== undefined && hasCredentials(values.JWKS_URL))
+    mistakes.push(
+      'JWKS_URL carries a user name or password (not shown), which is sent to nobody: keys of tokens are for everybody to see',
+    );
   if (values.ENTITY_CACHE === 'on' && values.ENGINE !== 'tributary')
     mistakes.push('ENTITY_CACHE=on needs ENGINE=tributary: the stock engine has no place for it');
   if (values.ENTITY_CACHE === 'on' && values.REDIS_URL === undefined && values.WORKERS !== '1')
@@ -80,14 +84,24 @@ export function mistakesIn(values: GatewaySettings, env: Environment): string[] 
         splitAddresses(value).length === 0 ? 'names no address' : splitAddresses(value).map(whyNoTarget).find(Boolean);
       if (why !== undefined) mistakes.push(`${name} ${why}`);
     }
-    if (name.startsWith('ASSERTION_SECRET_') && value && Buffer.byteLength(value) < 32) {
-      mistakes.push(
-        `${name} takes at least 32 characters that nobody can guess (openssl rand -hex 32); came something else (not shown)`,
-      );
-    }
     // They switch off what keeps the stock planner from running for minutes.
     if (/^APOLLO_DISABLE_SECURITY_\w+$/.test(name) && value)
       mistakes.push(`${name} takes off a limit that keeps one query from stopping the gateway; unset it`);
   }
+  for (const [name, setting] of Object.entries(sharedSecretsIn(env))) {
+    const mistake = mistakeIn(name, setting, env[name]!, env);
+    if (mistake !== undefined) mistakes.push(mistake);
+  }
   return mistakes;
+}
+
+function hasCredentials(address: string): boolean {
+  const { username, password } = new URL(address);
+  return username !== '' || password !== '';
+}
+
+/** Of the open family ASSERTION_SECRET_<NAME> those that were given. */
+export function sharedSecretsIn(env: Environment): Settings {
+  const given = Object.keys(env).filter((name) => name.startsWith('ASSERTION_SECRET_') && env[name]);
+  return Object.fromEntries(given.map((name) => [name, secret({ why: 'What the gateway shares with a subgraph.' })]));
 }

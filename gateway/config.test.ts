@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { availableParallelism } from 'node:os';
+import { whyNotListening } from '#libs/lifecycle';
 import { SettingsError } from '#libs/settings';
-import { readGatewayConfig, secretVariableOf } from './config.js';
+import { gatewaySettings, readGatewayConfig, secretVariableOf } from './config.js';
 
 const base = { SUPERGRAPH: 'supergraph.graphql' };
 
@@ -97,6 +98,16 @@ describe('the gateway’s settings', () => {
       'SUBGRAPH_URL_A carries a user name or password (not shown)',
     ],
     ['tokens and no keys', { ...base, IDENTITY: 'jwt' }, 'JWKS_URL is needed with IDENTITY=jwt'],
+    [
+      'a secret that anybody would try first, in production',
+      { ...base, ASSERTION_SECRET_A: 'changeme'.repeat(4), NODE_ENV: 'production' },
+      'ASSERTION_SECRET_A takes at least 32 characters that nobody can guess (openssl rand -hex 32); came a short text again and again (not shown), which NODE_ENV=production refuses',
+    ],
+    [
+      'a password in the address of keys',
+      { ...base, IDENTITY: 'jwt', JWKS_URL: 'http://u:hunter2@a/keys' },
+      'JWKS_URL carries a user name or password (not shown)',
+    ],
     ['a short secret', { ...base, ASSERTION_SECRET_A: 'hunter2' }, 'ASSERTION_SECRET_A takes at least 32 characters'],
     [
       'an identity header to forward',
@@ -151,6 +162,13 @@ describe('the gateway’s settings', () => {
       '*',
     ];
     expect(readGatewayConfig({ ...base, CORS_ORIGINS: origins.join(',') }).cors.origins).toEqual(origins);
+  });
+
+  it('that name a port are all named where one is taken', () => {
+    const says = whyNotListening({ code: 'EADDRINUSE', syscall: 'listen', port: 4000 })!;
+    const ports = Object.entries(gatewaySettings).filter(([, { takes }]) => takes.startsWith('a port'));
+    expect(says.match(/\b[A-Z_]*PORT\b/g)).toEqual(expect.arrayContaining(ports.map(([name]) => name)));
+    expect(ports.length).toBeGreaterThan(1);
   });
 
   it('tell all mistakes at once', () => {

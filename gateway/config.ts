@@ -168,7 +168,7 @@ export const gatewaySettings = {
   }),
   NODE_ENV: text({
     default: 'development',
-    why: 'production turns introspection, suggestions, EXPLAIN and the playground off. Of any value but production, development and test it warns, and takes it for development.',
+    why: 'production turns introspection, suggestions, EXPLAIN and the playground off, and refuses secrets that anybody would try first; else they are told of at the start, and taken. Of any value but production, development and test it warns, and takes it for development.',
   }),
   INTROSPECTION: choice(['on', 'off'], {
     why: 'May clients ask for the schema, and are they told what they may have meant? Default: on where only this machine reaches the gateway: HOST is its own, TRUSTED_PROXIES is 0, NODE_ENV is not production.',
@@ -490,9 +490,9 @@ export interface GatewayConfig extends GatewaySettings {
 /** `more`: finds other mistakes, as those in files (`mistakesInFiles`), which are told with the settings' own. */
 export function readGatewayConfig(
   env: Environment,
-  more: (values: GatewaySettings) => readonly string[] = () => [],
+  more: (values: GatewaySettings, env: Environment) => readonly string[] = () => [],
 ): GatewayConfig {
-  const values = readSettings(gatewaySettings, env, (read) => [...mistakesIn(read, env), ...more(read)]);
+  const values = readSettings(gatewaySettings, env, (read) => [...mistakesIn(read, env), ...more(read, env)]);
   const lower = (list: readonly string[]) => Object.freeze(list.map((name) => name.toLowerCase()));
   const given = (family: string) => Object.keys(env).filter((name) => name.startsWith(family) && env[name]);
   const own = isOwn(values);

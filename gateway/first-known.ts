@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { whyNotFetched } from '#libs/identity';
 import { Outage, type Logger } from '#libs/telemetry';
 
 const RETRY_MS = 150;
@@ -10,8 +11,9 @@ export interface Needed {
   /** In words that name no address, and where it is set: /health/ready says it to anybody. */
   readonly name: string;
   isKnown(): boolean;
-  /** Asks for it now. Resolves without it being known where it has said itself why. */
+  /** Asks for it now. Resolves without it being known where it has said itself why; then `trouble` is why. */
   ask(): Promise<unknown>;
+  trouble?(): unknown;
 }
 
 /**
@@ -22,7 +24,8 @@ export interface Needed {
 export class FirstKnown {
   readonly #needed: readonly Needed[];
   readonly #outages: ReadonlyMap<Needed, Outage>;
-  readonly #troubled = new Set<Needed>();
+  /** What each failed by last. */
+  readonly #troubled = new Map<Needed, unknown>();
   readonly #closed = new AbortController();
   #all: Promise<void> | undefined;
 
@@ -47,7 +50,11 @@ export class FirstKnown {
   missing(): string[] {
     return this.#needed
       .filter((one) => !one.isKnown())
-      .map((one) => `${one.name}: ${this.#troubled.has(one) ? 'cannot be fetched' : 'not fetched yet'}`);
+      .map((one) =>
+        this.#troubled.has(one)
+          ? `${one.name}: cannot be fetched (${whyNotFetched(this.#troubled.get(one))})`
+          : `${one.name}: not fetched yet`,
+      );
   }
 
   /** Begins to ask; resolves when each has come, or when it is closed. */
@@ -67,7 +74,7 @@ export class FirstKnown {
       await one.ask().catch((error: unknown) => (trouble = error));
       if (one.isKnown()) break;
       if (signal.aborted) return;
-      this.#troubled.add(one);
+      this.#troubled.set(one, trouble ?? one.trouble?.());
       if (trouble !== undefined) this.#outages.get(one)!.failed(trouble);
       await sleep(waitMs, undefined, { signal, ref: false }).catch(() => {});
     }

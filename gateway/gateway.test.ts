@@ -155,8 +155,8 @@ describe('health', () => {
       while (JSON.stringify(named.readiness().waitingFor) !== JSON.stringify(what)) await sleep(10);
     };
     const [keys, ended] = [
-      'keys of tokens (JWKS_URL): cannot be fetched',
-      'ended log-ins (ENDED_SESSIONS_URL): cannot be fetched',
+      'keys of tokens (JWKS_URL): cannot be fetched (status 404)',
+      'ended log-ins (ENDED_SESSIONS_URL): cannot be fetched (status 404)',
     ];
     try {
       await waitingFor([keys, ended]);

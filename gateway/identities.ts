@@ -107,7 +107,14 @@ export function neededOf(identity: Identity, ended: EndedSessions | undefined): 
   return [
     ...(keys ? [{ name: 'keys of tokens (JWKS_URL)', isKnown: () => keys.known, ask: () => keys.first() }] : []),
     ...(ended
-      ? [{ name: 'ended log-ins (ENDED_SESSIONS_URL)', isKnown: () => ended.known, ask: () => ended.refresh() }]
+      ? [
+          {
+            name: 'ended log-ins (ENDED_SESSIONS_URL)',
+            isKnown: () => ended.known,
+            ask: () => ended.refresh(),
+            trouble: () => ended.trouble,
+          },
+        ]
       : []),
   ];
 }

@@ -3,7 +3,7 @@ import cluster from 'node:cluster';
 import { CLOSE_MS, endOnSignals, whyNotListening } from '#libs/lifecycle';
 import { SettingsError } from '#libs/settings';
 import { createLogger } from '#libs/telemetry';
-import { mistakesInFiles } from './config-files.js';
+import { mistakesInFiles, missingSecrets } from './config-files.js';
 import { readGatewayConfig, type GatewayConfig } from './config.js';
 import { startGateway } from './start.js';
 import { startWorkers, WorkersError } from './workers/primary.js';
@@ -15,7 +15,11 @@ const logger = createLogger('gateway');
 try {
   // First: where something is missing it may be there under another name.
   if (!cluster.isWorker) tellUnheeded(process.env, logger);
-  const config = readGatewayConfig(process.env, mistakesInFiles);
+  const config = readGatewayConfig(process.env, (values, env) => [
+    ...mistakesInFiles(values),
+    // A worker serves what its fellows do, whatever the file holds by now.
+    ...(cluster.isWorker ? [] : missingSecrets(values, env)),
+  ]);
   if (cluster.isWorker) await runWorker(config, logger);
   else await run(config);
 } catch (error) {

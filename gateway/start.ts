@@ -201,6 +201,8 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
     build: parts.agree ? (sdl) => parts.agree!(() => build(sdl)) : build,
     pollMs: config.SUPERGRAPH_POLL_MS,
     logger,
+    // Of several processes the one that reads it says so.
+    ...(parts.source ? { waitsSaidMs: Infinity } : {}),
     used(supergraphs) {
       void unfit?.look(served.current?.documents);
       reachable.keep(supergraphs);

@@ -1,5 +1,6 @@
-import { unheededIn, unheededOf, type Environment, type Heeded } from '#libs/settings';
+import { unheededIn, unheededOf, weakSecretsIn, type Environment, type Heeded } from '#libs/settings';
 import type { Logger } from '#libs/telemetry';
+import { sharedSecretsIn } from './config-mistakes.js';
 import { gatewaySettings, secretVariableOf, type GatewayConfig } from './config.js';
 import { variableOf } from './supergraph/supergraph.js';
 
@@ -11,9 +12,10 @@ export const GATEWAY_HEEDS = {
   prefixes: ['SUBGRAPH_', 'SUPERGRAPH_', 'ENTITY_CACHE_'],
 } satisfies Heeded;
 
-/** Says what of `env` was meant for a gateway and is not heeded. */
+/** Says what of `env` was meant for a gateway and is not heeded, and which secrets are hardly any. */
 export function tellUnheeded(env: Environment, logger: Logger): void {
-  for (const { says, ...fields } of unheededIn(env, GATEWAY_HEEDS)) logger.warn(fields, says);
+  const weak = weakSecretsIn({ ...gatewaySettings, ...sharedSecretsIn(env) }, env);
+  for (const { says, ...fields } of [...unheededIn(env, GATEWAY_HEEDS), ...weak]) logger.warn(fields, says);
 }
 
 /**

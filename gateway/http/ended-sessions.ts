@@ -3,6 +3,7 @@ import {
   ASSERTION_HEADER,
   ENDED_SESSIONS_PAGE,
   EndedSessions,
+  UnfitAnswer,
   type Call,
   type EndedSessionsPage,
 } from '#libs/identity';
@@ -40,7 +41,7 @@ export function endedSessionsAt(
       });
       if (response.statusCode !== 200) {
         await response.body.dump();
-        throw new Error(`status ${response.statusCode}`);
+        throw new UnfitAnswer(`status ${response.statusCode}`);
       }
       return pageOf(await textOf(response.body));
     },
@@ -61,7 +62,7 @@ async function textOf(body: AsyncIterable<Buffer>): Promise<string> {
   let bytes = 0;
   for await (const chunk of body) {
     bytes += chunk.length;
-    if (bytes > BYTES_MAX) throw new Error(`an answer of more than ${BYTES_MAX} bytes`);
+    if (bytes > BYTES_MAX) throw new UnfitAnswer(`an answer of more than ${BYTES_MAX} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
@@ -70,6 +71,6 @@ async function textOf(body: AsyncIterable<Buffer>): Promise<string> {
 function pageOf(text: string): EndedSessionsPage {
   const page = JSON.parse(text) as Partial<EndedSessionsPage> | null;
   if (typeof page?.now !== 'number' || !Array.isArray(page.sessions) || !Array.isArray(page.people))
-    throw new Error('an answer that is no list of ended sessions');
+    throw new UnfitAnswer('an answer that is no list of ended sessions');
   return page as EndedSessionsPage;
 }

@@ -6,6 +6,8 @@ import type { Supergraph } from './supergraph.js';
 const TRY_MS = 1_000;
 const RETRY_MS = 150;
 const RETRY_MS_MAX = 2_000;
+/** While one is waited for this gateway is not ready: that is said this often. */
+const SAID_MS = 60_000;
 
 /**
  * Which subgraphs have answered at least once. Asked only until each of them has: one that goes away later is a hole in answers, and
@@ -54,6 +56,7 @@ export class Reachable {
   async #until(subgraph: { name: string; url: string }): Promise<void> {
     const key = keyOf(subgraph);
     this.#named.add(key);
+    let saidAt = Number.NEGATIVE_INFINITY;
     for (
       let waitMs = RETRY_MS;
       !this.#seen.has(key) && this.#named.has(key) && !this.#closed.signal.aborted;
@@ -75,7 +78,9 @@ export class Reachable {
         this.#troubles.delete(subgraph.name);
       } catch (error) {
         const trouble = TROUBLES[(error as { code?: string }).code ?? ''] ?? 'it does not answer';
-        if (this.#troubles.get(subgraph.name) !== trouble) {
+        const now = this.#clock();
+        if (this.#troubles.get(subgraph.name) !== trouble || now - saidAt >= SAID_MS) {
+          saidAt = now;
           this.#logger.warn(
             { subgraph: subgraph.name, url: subgraph.url, detail: String(error) },
             'Waiting for a subgraph',

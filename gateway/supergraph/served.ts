@@ -14,6 +14,8 @@ export interface Serving {
 /** The first tries come quickly, for a gateway is often started before what it waits for. */
 const RETRY_MS = 200;
 const READ_MS = 5_000;
+/** While there is none to serve, nobody is answered: that is said this often. */
+export const WAITS_SAID_MS = 60_000;
 
 /**
  * Reads the supergraph, again and again, and serves the last good one. A new one is built whole beside the old one and switched in by
@@ -24,6 +26,7 @@ export class ServedSupergraph {
   readonly #build: (sdl: string) => Promise<Serving>;
   readonly #pollMs: number;
   readonly #logger: Logger;
+  readonly #waitsSaidMs: number;
   readonly #used: (supergraphs: readonly Supergraph[]) => void;
   readonly #inUse = new Set<Counted>();
   readonly #waiting = new Set<() => void>();
@@ -32,6 +35,7 @@ export class ServedSupergraph {
   /** Of `trouble` what the newest text itself is to blame for: it stays until there is another text. */
   #refused: string | undefined;
   #failures = 0;
+  #saidAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
   #reading: Promise<void> | undefined;
   #closed = new AbortController();
@@ -41,6 +45,8 @@ export class ServedSupergraph {
     build: (sdl: string) => Promise<Serving>;
     pollMs: number;
     logger: Logger;
+    /** How often it is said that there is none, ms. */
+    waitsSaidMs?: number;
     /** Told at each look, and when an old one has ended, by which supergraphs somebody is answered. */
     used?: (supergraphs: readonly Supergraph[]) => void;
   }) {
@@ -48,6 +54,7 @@ export class ServedSupergraph {
     this.#build = parts.build;
     this.#pollMs = parts.pollMs;
     this.#logger = parts.logger;
+    this.#waitsSaidMs = parts.waitsSaidMs ?? WAITS_SAID_MS;
     this.#used = parts.used ?? (() => {});
   }
 
@@ -147,12 +154,15 @@ export class ServedSupergraph {
       if (this.#closed.signal.aborted) return;
       this.#failures += 1;
       const trouble = error instanceof Error ? error.message : String(error);
-      // Said once, not at every look.
-      if (trouble !== this.#trouble)
+      const now = performance.now();
+      // Said once, not at every look; and again while nobody is answered for it.
+      if (trouble !== this.#trouble || (!this.#current && now - this.#saidAt >= this.#waitsSaidMs)) {
+        this.#saidAt = now;
         this.#logger[this.#current ? 'error' : 'warn'](
           { from: this.#source.from, trouble },
           SAID[this.#current ? 'stays' : 'waits'],
         );
+      }
       this.#trouble = trouble;
       if (read !== undefined) this.#refused = trouble;
     }

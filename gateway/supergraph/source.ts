@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { request, type Dispatcher } from 'undici';
-import type { Call } from '#libs/identity';
+import { whyNotFetched, type Call } from '#libs/identity';
+import { whyUnread, withoutCredentials } from '#libs/settings';
 import type { Logger } from '#libs/telemetry';
 import { markOf } from '../file-mark.js';
 import { compose, type ServiceSdl } from './compose.js';
@@ -19,11 +20,15 @@ export function fileSource(path: string): SupergraphSource {
   return {
     from: path,
     async read() {
-      const now = markOf(await stat(path));
-      if (now === seen) return undefined;
-      const sdl = await readFile(path, 'utf8');
-      seen = now;
-      return sdl;
+      try {
+        const now = markOf(await stat(path));
+        if (now === seen) return undefined;
+        const sdl = await readFile(path, 'utf8');
+        seen = now;
+        return sdl;
+      } catch (error) {
+        throw new SupergraphError(`SUPERGRAPH takes a file; this is one ${whyUnread(error)}.`, { cause: error });
+      }
     },
   };
 }
@@ -33,19 +38,23 @@ const SDL_BYTES_MAX = 16 * 1024 * 1024;
 
 export function urlSource(url: string, dispatcher?: Dispatcher): SupergraphSource {
   let etag: string | undefined;
+  const from = withoutCredentials(url);
   return {
-    from: url,
+    from,
     async read(signal) {
       const headers: Record<string, string> = { accept: 'text/plain, application/graphql, */*' };
       if (etag !== undefined) headers['if-none-match'] = etag;
-      const response = await request(url, { headers, signal, ...(dispatcher ? { dispatcher } : {}) });
+      const asked = request(url, { headers, signal, ...(dispatcher ? { dispatcher } : {}) });
+      const response = await asked.catch((error: unknown) => {
+        throw new SupergraphError(`${from} cannot be fetched (${whyNotFetched(error)}).`, { cause: error });
+      });
       if (response.statusCode === 304) {
         await response.body.dump();
         return undefined;
       }
       if (response.statusCode !== 200) {
         await response.body.dump();
-        throw new SupergraphError(`${url} answered with status ${response.statusCode}.`);
+        throw new SupergraphError(`${from} answered with status ${response.statusCode}.`);
       }
       const sdl = await textOf(response.body);
       const tag = response.headers['etag'];
@@ -132,6 +141,5 @@ async function textOf(body: AsyncIterable<Buffer>): Promise<string> {
 }
 
 function reason(error: unknown): string {
-  const { code, message } = error as { code?: unknown; message?: unknown };
-  return String(code ?? message ?? error);
+  return error instanceof SupergraphError ? error.message : whyNotFetched(error);
 }

@@ -53,13 +53,8 @@ export function readSupergraph(
 ): Supergraph {
   const document = parseSdl(sdl);
   const features = featuresOf(document);
-  const join = features.find((feature) => feature.identity === 'https://specs.apollo.dev/join');
-  if (!join) {
-    throw new SupergraphError(
-      'The SDL links no join spec, so it is no supergraph; compose one (npm run compose) or give SUBGRAPHS.',
-    );
-  }
-  const subgraphs = subgraphsOf(document, join.as, addressOf, mayAsk);
+  const join = joinOf(features);
+  const subgraphs = subgraphsOf(document, join, addressOf, mayAsk);
   return Object.freeze({
     sdl,
     id: createHash('sha256').update(sdl).digest('hex'),
@@ -68,6 +63,21 @@ export function readSupergraph(
     subgraphs,
     features,
   });
+}
+
+/** The names of the subgraphs alone, whatever their addresses are; throws SupergraphError. */
+export function subgraphNamesOf(sdl: string): string[] {
+  const document = parseSdl(sdl);
+  return graphsOf(document, joinOf(featuresOf(document))).map(({ name }) => name);
+}
+
+/** The prefix of the join spec's elements. */
+function joinOf(features: readonly Feature[]): string {
+  const join = features.find((feature) => feature.identity === 'https://specs.apollo.dev/join');
+  if (join) return join.as;
+  throw new SupergraphError(
+    'The SDL links no join spec, so it is no supergraph; compose one (npm run compose) or give SUBGRAPHS.',
+  );
 }
 
 function parseSdl(sdl: string): DocumentNode {
@@ -129,22 +139,30 @@ function subgraphsOf(
   mayAsk: HostRule,
 ): Map<string, Subgraph> {
   const subgraphs = new Map<string, Subgraph>();
-  for (const definition of document.definitions) {
-    if (definition.kind !== 'EnumTypeDefinition' || definition.name.value !== `${join}__Graph`) continue;
-    for (const value of definition.values ?? []) {
-      const directive = value.directives?.find((one) => one.name.value === `${join}__graph`);
-      const name = (directive && textArgument(directive, 'name')) ?? value.name.value;
-      const given = addressOf(name);
-      const url = given ?? (directive && textArgument(directive, 'url')) ?? '';
-      if (given === undefined || !isAskable(given)) refuseUrl(name, url);
-      // What an operator has set is theirs to answer for.
-      if (given === undefined) requireAskable(name, url, mayAsk);
-      subgraphs.set(name, { name, graph: value.name.value, url });
-    }
+  for (const { name, graph, url: composed } of graphsOf(document, join)) {
+    const given = addressOf(name);
+    const url = given ?? composed;
+    if (given === undefined || !isAskable(given)) refuseUrl(name, url);
+    // What an operator has set is theirs to answer for.
+    if (given === undefined) requireAskable(name, url, mayAsk);
+    subgraphs.set(name, { name, graph, url });
   }
   if (subgraphs.size === 0)
     throw new SupergraphError(`The supergraph has no enum ${join}__Graph, so it names no subgraph.`);
   return subgraphs;
+}
+
+/** As composition wrote them. */
+function graphsOf(document: DocumentNode, join: string): Subgraph[] {
+  return document.definitions.flatMap((definition) => {
+    if (definition.kind !== 'EnumTypeDefinition' || definition.name.value !== `${join}__Graph`) return [];
+    return (definition.values ?? []).map((value) => {
+      const directive = value.directives?.find((one) => one.name.value === `${join}__graph`);
+      const graph = value.name.value;
+      const name = (directive && textArgument(directive, 'name')) ?? graph;
+      return { name, graph, url: (directive && textArgument(directive, 'url')) ?? '' };
+    });
+  });
 }
 
 /** One or more addresses that an operator has set; a socket of this machine may be among them. */

@@ -5,6 +5,7 @@ import type { GatewayConfig } from '../config.js';
 import type { Readiness } from '../http/health.controller.js';
 import type { SupergraphSource } from '../supergraph/source.js';
 import { tellNoteworthy } from '../noteworthy.js';
+import { WAITS_SAID_MS } from '../supergraph/served.js';
 import { readSupergraph } from '../supergraph/supergraph.js';
 import { openSource } from '../supergraph-source.js';
 import { tellingStrangers } from '../unheeded.js';
@@ -76,6 +77,7 @@ class Workers {
   #tries = 0;
   #line: Promise<void> = Promise.resolve();
   #trouble = '';
+  #saidAt = Number.NEGATIVE_INFINITY;
   /** Of `#trouble` what the newest text itself is to blame for: it stays until there is another text. */
   #refused = '';
   #failures = 0;
@@ -347,9 +349,12 @@ class Workers {
   }
 
   #say(trouble: string): void {
-    // Said once, not at every look.
-    if (trouble === this.#trouble) return;
+    const now = performance.now();
+    const isSaid = this.#served !== undefined || now - this.#saidAt < WAITS_SAID_MS;
+    // Said once, not at every look; and again while nobody is answered for it.
+    if (trouble === this.#trouble && isSaid) return;
     this.#trouble = trouble;
+    this.#saidAt = now;
     const said =
       this.#served === undefined
         ? 'There is no supergraph to serve yet'

@@ -1,4 +1,5 @@
 import { Failure } from '#libs/failure';
+import { UnfitAnswer } from './why-not-fetched.js';
 
 /** What users tells of log-ins that have ended before their tokens ran out; times in ms since 1970. */
 export interface EndedSessionsPage {
@@ -53,6 +54,7 @@ export class EndedSessions {
   #readAt: number | undefined;
   #reading: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #trouble: unknown;
   #closed = false;
 
   constructor(parts: {
@@ -95,6 +97,11 @@ export class EndedSessions {
     return this.#readAt !== undefined;
   }
 
+  /** What kept it from coming the last time; undefined: nothing did. */
+  get trouble(): unknown {
+    return this.#trouble;
+  }
+
   requireNow(subject: string, { jti, gen }: Readonly<Record<string, unknown>>): void {
     if (this.#readAt === undefined || this.#clock() - this.#readAt > BELIEVED_MS)
       throw new Failure('SUBGRAPH_UNAVAILABLE', 'Which log-ins have ended could not be asked.');
@@ -129,8 +136,10 @@ export class EndedSessions {
       for (const [jti, session] of this.#sessions)
         if (session.until < now || this.#isCovered(session)) this.#sessions.delete(jti);
       for (const [subject, { until }] of this.#people) if (until < now) this.#people.delete(subject);
+      this.#trouble = undefined;
       this.#report(undefined);
     } catch (error) {
+      this.#trouble = error;
       this.#report(String(error));
     }
   }
@@ -165,6 +174,6 @@ export class EndedSessions {
       after = page.next;
       if (after === undefined) return began;
     }
-    throw new Error(`more than ${PAGES_MAX} pages of ended sessions`);
+    throw new UnfitAnswer(`more than ${PAGES_MAX} pages of ended sessions`);
   }
 }

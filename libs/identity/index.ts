@@ -6,7 +6,8 @@ export { globalId, kindOfGlobalId, parseGlobalId, type Kind } from './global-id.
 export { isId, newId, SHARDS, shardOf, timeOf, type NewIdOptions } from './ids.js';
 export { loadOrCreateSecret, loadOrCreateSigningKey } from './key-files.js';
 export { REFUSALS, RefusedCall, type Refusal } from './refused-call.js';
-export { parseSigningKey, signingKeyOf, type SigningKey } from './signing-key.js';
+export { parseSigningKey, seedOf, signingKeyOf, type SigningKey } from './signing-key.js';
+export { UnfitAnswer, whyNotFetched } from './why-not-fetched.js';
 export {
   expiryOf,
   TOKEN_ALGORITHMS,

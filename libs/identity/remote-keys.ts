@@ -7,6 +7,7 @@ import {
   type JWSHeaderParameters,
 } from 'jose';
 import { Failure } from '#libs/failure';
+import { UnfitAnswer, whyNotFetched } from './why-not-fetched.js';
 
 const FETCH_MS = 2_000;
 /** A token that names an unknown key makes us look again, at most this often; sooner after a look that failed. */
@@ -44,7 +45,7 @@ export class RemoteKeys {
       timeoutDuration: FETCH_MS,
       cooldownDuration: Infinity,
       cacheMaxAge: Infinity,
-      ...(fetch ? { [customFetch]: fetch } : {}),
+      [customFetch]: tellingStatus(fetch ?? globalThis.fetch),
     });
   }
 
@@ -108,6 +109,17 @@ function isMismatch(cause: unknown): boolean {
   return cause instanceof errors.JWKSNoMatchingKey || cause instanceof errors.JWKSMultipleMatchingKeys;
 }
 
+/** jose says of any other status only that it is not 200. */
+function tellingStatus(fetch: FetchImplementation): FetchImplementation {
+  return async (url, init) => {
+    const response = await fetch(url, init);
+    if (response.status === 200) return response;
+    await response.body?.cancel();
+    throw new UnfitAnswer(`status ${response.status}`);
+  };
+}
+
 function unavailable(cause: unknown): Failure {
-  return new Failure('SUBGRAPH_UNAVAILABLE', 'The keys of the token issuer could not be fetched.', { cause });
+  const why = `The keys of the token issuer could not be fetched: ${whyNotFetched(cause)}.`;
+  return new Failure('SUBGRAPH_UNAVAILABLE', why, { cause });
 }

@@ -24,3 +24,9 @@ export function parseSigningKey(text: string): SigningKey | undefined {
     return undefined;
   }
 }
+
+/** The 32 bytes that it is made of, as characters, for whoever looks whether they can be guessed; of a text that `parseSigningKey` takes. */
+export function seedOf(text: string): string {
+  const { privateKey } = parseSigningKey(text)!;
+  return Buffer.from(String(privateKey.export({ format: 'jwk' }).d), 'base64url').toString('latin1');
+}

@@ -7,9 +7,9 @@ export function whyNotListening(error: unknown): string | undefined {
   // A worker of several binds; who connects to somebody may be told the same codes.
   if (syscall !== 'listen' && syscall !== 'bind') return undefined;
   if (code === 'EADDRINUSE')
-    return `Something else listens on port ${port} already; end it, or set another one (PORT, METRICS_PORT).`;
+    return `Something else listens on port ${port} already; end it, or set another one (PORT, METRICS_PORT, and of a gateway ENTITY_CACHE_PORT).`;
   if (code === 'EACCES' && port !== undefined)
-    return `Port ${port} may not be listened on by this user; set one from 1024 on (PORT, METRICS_PORT).`;
+    return `Port ${port} may not be listened on by this user; set one from 1024 on (PORT, METRICS_PORT, and of a gateway ENTITY_CACHE_PORT).`;
   if (code === 'EADDRNOTAVAIL') return `This machine has no address ${address}; set HOST to one of its own.`;
   return undefined;
 }

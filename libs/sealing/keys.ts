@@ -36,6 +36,12 @@ export function parseSealingKeys(text: string): readonly SealingKey[] | undefine
   return keys.length <= KEYS_MAX ? keys : undefined;
 }
 
+/** What those keys are made of, for whoever looks whether it can be guessed: of each the text, and the bytes of it as characters. */
+export function secretsOf(text: string): string[] {
+  const texts = text.split(',').map((pair) => pair.trim().split(':')[1] ?? '');
+  return texts.flatMap((base64) => [withoutPadding(base64), Buffer.from(base64, 'base64').toString('latin1')]);
+}
+
 function withoutPadding(base64: string): string {
   return base64.replace(/={1,2}$/, '');
 }

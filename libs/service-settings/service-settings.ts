@@ -55,6 +55,10 @@ export function serviceSettings(standardPort: number) {
     ASSERTION_SECRET: secret({
       why: 'Proves that a request comes from the gateway; required with DATABASE_URL, else made once and kept under DATA_DIR.',
     }),
+    NODE_ENV: text({
+      default: 'development',
+      why: 'production refuses secrets that anybody would try first; else they are told of at the start, and taken.',
+    }),
     TIMED_ASSERTIONS: choice(['refuse', 'take'], {
       default: 'refuse',
       why: 'take: also what gateways of before sign, which is good for whatever they ask for half a minute; only while services are updated before their gateways.',

@@ -1,5 +1,15 @@
 export { makeDataDir } from './data-dir.js';
 export * from './kinds.js';
-export { readSettings, SettingsError, type Environment, type Setting, type Settings, type Values } from './settings.js';
+export {
+  mistakeIn,
+  readSettings,
+  SettingsError,
+  weakSecretsIn,
+  type Environment,
+  type Setting,
+  type Settings,
+  type Values,
+} from './settings.js';
 export { unheededIn, unheededOf, type Heeded, type Unheeded } from './unheeded.js';
+export { whyWeak } from './weak-secret.js';
 export { whyUnread } from './unread.js';

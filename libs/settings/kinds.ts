@@ -1,4 +1,5 @@
 import type { Setting } from './settings.js';
+import { whyWeak } from './weak-secret.js';
 
 interface Common<T> {
   why: string;
@@ -35,9 +36,18 @@ export function whole<O extends Common<number> & { min: number; max: number; uni
 }
 
 export function port<O extends Common<number>>(options: O): Kind<number, O> {
-  return setting('a port, 0 to 65535 (0: any free one)', options, (text) =>
+  const made = setting<number, O>('a port, 0 to 65535 (0: any free one)', options, (text) =>
     /^\d+$/.test(text) && Number(text) <= 65_535 ? Number(text) : undefined,
   );
+  return { ...made, hint: whatKubernetesSays };
+}
+
+/** Of each service that there is Kubernetes tells every pod where it is, by <NAME>_PORT, unless the pod itself says something by that name. */
+function whatKubernetesSays(text: string, name: string): string | undefined {
+  if (!/^(tcp|udp|sctp):\/\//.test(text)) return undefined;
+  const service = /^(\w+)_PORT$/.exec(name)?.[1]?.toLowerCase().replaceAll('_', '-');
+  const [whose, other] = service === undefined ? ['', ''] : [` called ${service}`, ', or call that service otherwise'];
+  return `, as Kubernetes sets it for a service${whose}: say enableServiceLinks: false in the pod, or set ${name} there${other}`;
 }
 
 export function text<O extends Common<string> & { takes?: string }>(options: O): Kind<string, O> {
@@ -118,9 +128,10 @@ export function withoutCredentials(address: string): string {
 
 /** At least 32 bytes, so that it cannot be guessed; never printed. */
 export function secret<O extends Common<string>>(options: O): Kind<string, O & { secret: true }> {
-  return setting(
+  const made = setting(
     'at least 32 characters that nobody can guess (openssl rand -hex 32)',
     { ...options, secret: true as const },
     (value) => (Buffer.byteLength(value) >= 32 ? value : undefined),
   );
+  return { ...made, weak: whyWeak };
 }

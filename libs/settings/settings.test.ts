@@ -43,6 +43,16 @@ describe('settings', () => {
     );
   });
 
+  it('says of a port that is an address where it came from: Kubernetes tells of each service so', () => {
+    const ports = { PORT: port({ why: 'where' }), METRICS_PORT: port({ why: 'where' }) };
+    const read = (env: Record<string, string>) => () => readSettings(ports, env);
+    expect(read({ METRICS_PORT: 'tcp://10.0.0.1:9090' })).toThrow(
+      'METRICS_PORT takes a port, 0 to 65535 (0: any free one); came "tcp://10.0.0.1:9090", as Kubernetes sets it for a service called metrics: say enableServiceLinks: false in the pod, or set METRICS_PORT there, or call that service otherwise',
+    );
+    expect(read({ PORT: 'tcp://10.0.0.1:80' })).toThrow(/for a service: say .* in the pod, or set PORT there$/);
+    expect(read({ METRICS_PORT: '9090x' })).toThrow(/came "9090x"$/);
+  });
+
   it.each([
     ['postgre://admin:hunter2@db:5432/x', 'postgre://***@db:5432/x'],
     ['admin:hunter2@db', '***@db'],

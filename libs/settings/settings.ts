@@ -1,3 +1,5 @@
+import { refusesWeak } from './weak-secret.js';
+
 /** One setting of a program: everything `docs/settings.md` says of it. */
 export interface Setting<T> {
   /** What a value has to look like, in words: 'a port, 0 to 65535'. */
@@ -7,8 +9,12 @@ export interface Setting<T> {
   readonly why: string;
   /** A secret is never printed. */
   readonly secret?: boolean;
+  /** Why anybody would try this value of a secret before others (`whyWeak`); undefined: nothing is known against it. */
+  readonly weak?: (text: string) => string | undefined;
   /** What may be shown of a text; absent: all of it. */
   readonly show?: (text: string) => string;
+  /** What a text that is none probably is, to follow it in a sentence; undefined: nothing is known. */
+  readonly hint?: (text: string, name: string) => string | undefined;
   /** The value of a text, or undefined when the text is not what the setting takes. */
   readonly parse: (text: string) => T | undefined;
 }
@@ -59,13 +65,39 @@ export function readSettings<S extends Settings>(
     }
     const value = setting.parse(text);
     values[name] = value ?? setting.default;
-    if (value === undefined) {
-      const shown = JSON.stringify(setting.show?.(text) ?? text);
+    const mistake = mistakeIn(name, setting, text, env);
+    if (mistake !== undefined) {
       wrong.add(name);
-      mistakes.push(`${name} takes ${setting.takes}; came ${setting.secret ? 'something else (not shown)' : shown}`);
+      mistakes.push(mistake);
     }
   }
   mistakes.push(...more(values as Values<S>).filter((mistake) => !wrong.has(/^\w*/.exec(mistake)![0])));
   if (mistakes.length > 0) throw new SettingsError(mistakes);
   return Object.freeze(values) as Values<S>;
+}
+
+/** What is wrong with the text of one setting, for a person; undefined: it is taken. */
+export function mistakeIn(name: string, setting: Setting<unknown>, text: string, env: Environment): string | undefined {
+  const takes = `${name} takes ${setting.takes}`;
+  if (setting.parse(text) === undefined) {
+    if (setting.secret) return `${takes}; came something else (not shown)`;
+    return `${takes}; came ${JSON.stringify(setting.show?.(text) ?? text)}${setting.hint?.(text, name) ?? ''}`;
+  }
+  const weak = refusesWeak(env) ? setting.weak?.(text) : undefined;
+  return weak && `${takes}; came ${weak} (not shown), which NODE_ENV=production refuses`;
+}
+
+/** Secrets that are taken and that anybody would try before others, by name, in one sentence each. Where they are refused there are none. */
+export function weakSecretsIn(
+  settings: Settings,
+  env: Environment,
+): { readonly variable: string; readonly says: string }[] {
+  if (refusesWeak(env)) return [];
+  return Object.entries(settings).flatMap(([variable, setting]) => {
+    const text = env[variable];
+    const weak = text ? setting.weak?.(text) : undefined;
+    if (weak === undefined) return [];
+    const says = `${variable} takes ${setting.takes}; came ${weak} (not shown), which is taken only because NODE_ENV is not production`;
+    return [{ variable, says }];
+  });
 }

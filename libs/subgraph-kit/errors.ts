@@ -100,7 +100,7 @@ function masked(errors: readonly GraphQLError[]): Kind[] {
   return [...kinds.values()].toSorted((one, other) => other.count - one.count);
 }
 
-/** Nothing is wrong: a line is full, as it is meant to be, and whoever was turned away is told when to come again. */
+/** A line is full, as it is meant to be, or a disk, of which there is a line of its own; whoever was turned away is told when to come again. */
 function isTurnedAway(thrown: unknown): thrown is Failure {
   return thrown instanceof Failure && thrown.code === 'OVERLOADED' && thrown.retryAfterS !== undefined;
 }

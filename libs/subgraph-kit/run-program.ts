@@ -1,9 +1,9 @@
 import { DatabaseNotOpened, lockDataDir } from '#libs/database';
 import { LISTENERS } from '#libs/events';
-import { CLOSE_MS, endOnSignals, HeapWatch } from '#libs/lifecycle';
+import { CLOSE_MS, endOnSignals, HeapWatch, whyNotListening } from '#libs/lifecycle';
 import { openStream } from '#libs/outbox';
 import { serviceHeeds, type ServiceConfig } from '#libs/service-settings';
-import { SettingsError, unheededIn, type Environment, type Settings } from '#libs/settings';
+import { SettingsError, unheededIn, weakSecretsIn, type Environment, type Settings } from '#libs/settings';
 import { createLogger } from '#libs/telemetry';
 import type { RunningSubgraph } from './running.js';
 import type { ServiceParts } from './start-service.js';
@@ -25,7 +25,8 @@ export async function runProgram<C extends ServiceConfig>(
   };
   try {
     // First: where something is missing it may be there under another name.
-    for (const { says, ...fields } of unheededIn(env, serviceHeeds(name, settings, env))) logger.warn(fields, says);
+    const unheeded = unheededIn(env, serviceHeeds(name, settings, env));
+    for (const { says, ...fields } of [...unheeded, ...weakSecretsIn(settings, env)]) logger.warn(fields, says);
     const config = read(env);
     if (config.DATABASE_URL === undefined) {
       const lock = await lockDataDir(config.DATA_DIR);
@@ -43,8 +44,9 @@ export async function runProgram<C extends ServiceConfig>(
     endOnSignals(close, logger, CLOSE_MS + config.DRAIN_MS);
     logger.info({ url: running.url }, `${name} listens`);
   } catch (error) {
-    if (error instanceof SettingsError || error instanceof DatabaseNotOpened)
-      process.stderr.write(`${error.message}\n`);
+    const why =
+      error instanceof SettingsError || error instanceof DatabaseNotOpened ? error.message : whyNotListening(error);
+    if (why !== undefined) process.stderr.write(`${why}\n`);
     else logger.error({ err: error }, `${name} did not start`);
     process.exitCode = 1;
     await close();

@@ -90,6 +90,8 @@ export interface Service {
   readonly tables: Pick<OpenDatabaseOptions, 'entities' | 'migrations'>;
   /** What it hears. */
   readonly hear: Handlers;
+  /** Before anything is made of it: rejects where this service cannot go on with what is in it. */
+  readonly opened?: (database: Database) => Promise<void>;
   readonly module: (parts: ModuleParts) => DynamicModule;
   /** What else tells how it is, besides the outbox. */
   readonly gauges?: (database: Database) => Gauge[];
@@ -147,6 +149,7 @@ export async function startService(
       ...service.tables,
     });
     closers.push(() => database.close());
+    await service.opened?.(database);
     const keys = new KeyRetention({ database, keepMs: config.IDEMPOTENCY_KEEP_HOURS * 3_600_000, logger });
     closers.push(() => keys.close());
     const cache = openCache({ redisUrl: config.REDIS_URL, mode: config.CACHE, logger, clock: steady });

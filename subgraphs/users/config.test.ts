@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import { SettingsError } from '#libs/settings';
@@ -55,6 +55,33 @@ describe('the settings of users', () => {
       readUsersConfig({ DATABASE_URL, ASSERTION_SECRET: 's'.repeat(32), SIGNING_KEY: key, SEALING_KEYS });
     expect(wrong).toThrow(/nothing was started.\n {2}SEALING_KEYS takes id:base64.*came something else \(not shown\)$/);
     expect(wrong).not.toThrow(/swordfish|c3dvcmRmaXNo/);
+  });
+
+  it('refuse, in production, keys that anybody would try first, whatever they are wrapped in', () => {
+    const der = Buffer.from(key, 'base64');
+    const of = (seed: Buffer) => Buffer.concat([der.subarray(0, -32), seed]).toString('base64');
+    const sealing = (bytes: Buffer) => `1:${bytes.toString('base64')}`;
+    const env = {
+      DATABASE_URL,
+      ASSERTION_SECRET: 'changeme'.repeat(4),
+      SIGNING_KEY: of(Buffer.alloc(32)),
+      SEALING_KEYS: `${sealingKeys()},2:${Buffer.from('a secret of thirty-two characters!').toString('base64')}`,
+    };
+    const production = (more: object) => () => readUsersConfig({ ...env, ...more, NODE_ENV: 'production' });
+    for (const name of ['ASSERTION_SECRET', 'SIGNING_KEY', 'SEALING_KEYS'])
+      expect(production({})).toThrow(
+        new RegExp(`^ {2}${name} takes .* \\(not shown\\), which NODE_ENV=production refuses$`, 'm'),
+      );
+    expect(production({ SEALING_KEYS: sealing(Buffer.alloc(32)) })).toThrow('SEALING_KEYS takes');
+    expect(production({ SEALING_KEYS: `1:${'changeme'.repeat(6)}` })).toThrow('SEALING_KEYS takes');
+    // Control: the same is taken where it is not production, and what was drawn by chance everywhere.
+    expect(readUsersConfig(env).SIGNING_KEY).toBeDefined();
+    const drawn = {
+      ASSERTION_SECRET: randomBytes(32).toString('base64'),
+      SIGNING_KEY: key,
+      SEALING_KEYS: sealingKeys(),
+    };
+    expect(production(drawn)().ASSERTION_SECRET).toBe(drawn.ASSERTION_SECRET);
   });
 
   it('hold keys that are not shown by whoever prints them', () => {

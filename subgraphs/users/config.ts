@@ -1,6 +1,15 @@
-import { parseSigningKey, TOKEN_LIFETIME_S_MAX, type SigningKey } from '#libs/identity';
+import { parseSigningKey, seedOf, TOKEN_LIFETIME_S_MAX, type SigningKey } from '#libs/identity';
 import { missingBeside, serviceSettings } from '#libs/service-settings';
-import { choice, readSettings, text, whole, type Environment, type Setting, type Values } from '#libs/settings';
+import {
+  choice,
+  readSettings,
+  text,
+  whole,
+  whyWeak,
+  type Environment,
+  type Setting,
+  type Values,
+} from '#libs/settings';
 import { missingSealingKeys, sealingSettings } from './sealing.js';
 
 const signingKey: Setting<SigningKey> = {
@@ -8,6 +17,7 @@ const signingKey: Setting<SigningKey> = {
   why: 'Signs log-in tokens; required with DATABASE_URL, else made once and kept under DATA_DIR.',
   secret: true,
   parse: parseSigningKey,
+  weak: (value) => whyWeak(seedOf(value)),
 };
 
 export const usersSettings = {

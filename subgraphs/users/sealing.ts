@@ -1,6 +1,6 @@
 import { loadOrCreateSecret } from '#libs/identity';
-import { parseSealingKeys, Sealer, sealingKeyOf, type Column, type SealingKey } from '#libs/sealing';
-import type { Setting } from '#libs/settings';
+import { parseSealingKeys, Sealer, sealingKeyOf, secretsOf, type Column, type SealingKey } from '#libs/sealing';
+import { whyWeak, type Setting } from '#libs/settings';
 
 /** What users keeps of a person that is nobody else's business, and is sealed. */
 export const EMAIL: Column = { table: 'users', column: 'email' };
@@ -13,6 +13,7 @@ export const sealingSettings = {
     why: 'Seals e-mail addresses in the database: the first key seals, all open. Without them the addresses are lost. Required with DATABASE_URL, else one is made once and kept under DATA_DIR.',
     secret: true,
     parse: parseSealingKeys,
+    weak: (text) => secretsOf(text).map(whyWeak).find(Boolean),
   } satisfies Setting<readonly SealingKey[]>,
 };
 
@@ -28,19 +29,17 @@ export function missingSealingKeys({ SEALING_KEYS, DATABASE_URL }: Given): strin
     : [];
 }
 
+export type SealingParts = Given & { readonly DATA_DIR: string };
+
 /** By the keys that are given; embedded also by the one under DATA_DIR, which seals where none is given. */
-export async function openSealer({
-  SEALING_KEYS: given = [],
-  DATABASE_URL,
-  DATA_DIR,
-}: Given & { readonly DATA_DIR: string }): Promise<Sealer> {
+export async function openSealer({ SEALING_KEYS: given = [], DATABASE_URL, DATA_DIR }: SealingParts): Promise<Sealer> {
   if (DATABASE_URL !== undefined) return new Sealer(given);
   const made = sealingKeyOf(MADE, Buffer.from(await loadOrCreateSecret(DATA_DIR, 'sealing'), 'hex'));
   return new Sealer([...given, made]);
 }
 
 /** No id that can be given. */
-const MADE = '_made';
+export const MADE = '_made';
 
 /** Nobody's, of an account that is erased, stays empty. */
 export function sealEmail(sealer: Sealer, id: string, email: string): string {

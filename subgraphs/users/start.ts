@@ -1,13 +1,13 @@
 import { loadOrCreateSigningKey, TokenIssuer } from '#libs/identity';
 import { openBudgets } from '#libs/rate-limit';
-import { SealingAnew } from '#libs/sealing';
+import { SealingAnew, type Sealer } from '#libs/sealing';
 import { startService, type RunningSubgraph, type ServiceParts } from '#libs/subgraph-kit';
 import { createLogger, steadyClock, systemClock } from '#libs/telemetry';
 import type { UsersConfig } from './config.js';
 import { usersGauges } from './gauges.js';
 import { deletionWork } from './on/deletion.js';
 import { heardBy } from './on/heard.js';
-import { refuseLostKeys } from './lost-keys.js';
+import { hasDatabase, openSealerOver, refuseLostKeys } from './lost-keys.js';
 import { EMAIL, openSealer } from './sealing.js';
 import { usersModule } from './users.module.js';
 import { usersTables } from './users.tables.js';
@@ -19,7 +19,9 @@ export async function startUsers(config: UsersConfig, parts: ServiceParts): Prom
   const { TOKEN_ISSUER: issuer, TOKEN_AUDIENCE: audience, TOKEN_LIFETIME_S: lifetimeS } = config;
   refuseLostKeys(config);
   const key = config.SIGNING_KEY ?? (await loadOrCreateSigningKey(config.DATA_DIR));
-  const sealer = await openSealer(config);
+  // Before a new database: who is killed in between has not lost it.
+  if (!hasDatabase(config)) await openSealer(config);
+  let sealer!: Sealer;
   const tokens = new TokenIssuer({
     key,
     beside: [config.SIGNING_KEY_NEXT, config.SIGNING_KEY_BEFORE].filter((other) => other !== undefined),
@@ -44,6 +46,9 @@ export async function startUsers(config: UsersConfig, parts: ServiceParts): Prom
         tables: usersTables,
         hear: heardBy(patience),
         gauges: usersGauges,
+        opened: async (database) => {
+          sealer = await openSealerOver(database, config);
+        },
         module: (built) =>
           usersModule({ ...built, tokens, sealer, passwords, throttle, saga: config.DELETION_SAGA, patience }),
         background: ({ database, logger }) => {

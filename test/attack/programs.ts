@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -83,8 +84,8 @@ export async function startPrograms(): Promise<Programs> {
     const documents = join(folder, 'documents.json');
     await writeFile(supergraph, tiny.sdl);
     await writeFile(documents, JSON.stringify(registeredDocuments()));
-    const secret = 't'.repeat(64);
-    const master = 'm'.repeat(64);
+    const secret = randomBytes(32).toString('hex');
+    const master = randomBytes(32).toString('hex');
     const secrets = secretsFrom(master);
     const shared = SERVICES.map((name) => secrets.of('assertion', name));
     const log = new WatchedLog([secret, master, ...shared]);

@@ -121,6 +121,15 @@ describe('npm start', () => {
       // Nothing is in the way of what is put back.
       await expect(stat(keys)).rejects.toMatchObject({ code: 'ENOENT' });
     }
+    // Also where the one alone is gone without which addresses are lost.
+    await rename(aside, keys);
+    const [sealing, elsewhere] = [join(keys, 'sealing.secret'), join(dataDir, 'sealing-aside')];
+    await rename(sealing, elsewhere);
+    const one = await start();
+    expect([await one.ended(), one.output()]).toEqual([1, expect.stringContaining(`${sealing} is gone: put it back`)]);
+    await expect(stat(sealing)).rejects.toMatchObject({ code: 'ENOENT' });
+    await rename(elsewhere, sealing);
+    await rename(keys, aside);
     await mkdir(keys, { mode: 0o700 });
     await writeFile(join(keys, 'lost'), '');
     const child = await start();
@@ -166,6 +175,17 @@ describe('npm start', () => {
       1,
       expect.stringContaining(`Something else listens on port ${port} already; end it`),
     ]);
+    // Nor does a service alone, which says it in the same sentence.
+    const posts = await startChild('posts', ['node', 'dist/subgraphs/posts/main.js'], {
+      cwd: root,
+      env: { ...plainEnvironment(), PORT: String(port), DATA_DIR: join(dataDir, 'posts-alone') },
+    });
+    children.push(posts);
+    expect([await posts.ended(), posts.output()]).toEqual([
+      1,
+      expect.stringMatching(new RegExp(`^Something else listens on port ${port} already; .*\\.$`, 'm')),
+    ]);
+    expect(posts.output()).not.toContain('    at ');
     await expect(stat(untouched)).rejects.toMatchObject({ code: 'ENOENT' });
     // Where there is a folder already, it is given back.
     const again = await start({ PORT: String(port) });
