@@ -74,6 +74,11 @@ export class Begun {
     this.#at.push(endpoint);
   }
 
+  /** May it be let in where the other one was not? */
+  comesBefore(other: Begun): boolean {
+    return this.lot < other.#lot || this.#at.some((endpoint) => !other.#at.includes(endpoint));
+  }
+
   /** A call of another one was for this one as well, which may from now on ask where that one has been let in. */
   join(other: Begun): void {
     for (const endpoint of other.#at) this.add(endpoint);
