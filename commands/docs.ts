@@ -101,7 +101,7 @@ whole of it. Printed from \`libs/failure/codes.ts\` by \`npm run docs\`.
   answers of what it did is told: \`DONE_NOT_SHOWN\` where that is not there.
 - \`RATE_LIMITED\` says in \`extensions.retryAfter\` how many seconds to wait, where that is known, and so does \`OVERLOADED\` of a field of which the gateway
   could not ask a service. The header \`Retry-After\` comes with the statuses 409 (\`IDEMPOTENCY_KEY_IN_USE\`), 429, 502, 503 and 504 only: an answer of 200 may have
-  other fields in it.
+  other fields in it. A mutation's 504 has none, as it may have been done; nor has a 502 or 504 of [the door](running.md), which does not know what was asked.
 - *retry*: may the same request, unchanged, succeed later? A mutation that may have been done (\`SUBGRAPH_TIMEOUT\`, \`SUBGRAPH_UNAVAILABLE\`, \`GATEWAY_TIMEOUT\`) is sent
   again with the same [\`Idempotency-Key\`](repeating-a-mutation.md), or after a look; what fails below its root field, whatever the code, is done.
 - Of a mutation, a field with \`NOT_CAUGHT_UP\` was refused before any of it was done: send it again. One with \`DONE_NOT_SHOWN\`, at its path or
