@@ -1,7 +1,7 @@
 import type { Endpoint } from './endpoint.js';
 import type { Target } from './upstream.js';
 
-/** Of what is asked for nobody: it is let in where all are. */
+/** The lot of what is asked for nobody: it is let in where all are. */
 export const LAST = 1;
 
 /**
@@ -28,7 +28,10 @@ export class Begun {
     this.#lot = lot;
   }
 
-  /** Who has been turned away somewhere will not be whole, and comes last everywhere else. */
+  /**
+   * Who has been turned away somewhere will not be whole, and comes last everywhere else. It is counted there all the same: a share is one of
+   * all lots, and among those that are left after another service has let in a tenth of them each would stand for ten.
+   */
   get lot(): number {
     return this.#isTurnedAway ? 1 : this.#lot;
   }
