@@ -29,8 +29,9 @@ export class Begun {
   }
 
   /**
-   * Who has been turned away somewhere will not be whole, and comes last everywhere else. It is counted there all the same: a share is one of
-   * all lots, and among those that are left after another service has let in a tenth of them each would stand for ten.
+   * Who has been turned away somewhere will not be whole, and comes last everywhere else. It is counted there all the same, since its lot is one of
+   * those of which a share is let in; in a model of two services it made little difference (85 whole a second either way where both bear as
+   * much, 16 and 19 where one bears a tenth).
    */
   get lot(): number {
     return this.#isTurnedAway ? 1 : this.#lot;

@@ -1,9 +1,15 @@
-import { describe, expect, it } from '@jest/globals';
+import { afterEach, describe, expect, it } from '@jest/globals';
 import { Upstreams, type Target } from './upstream.js';
+
+const closers: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
 
 /** Addresses of which the first is slow: a call to it is under way. Nobody connects to any. */
 function addresses(count: number, random: () => number) {
   const upstreams = new Upstreams({ connections: 8, timeoutMs: 1_000, clock: () => 0, random });
+  closers.push(() => upstreams.close());
   const text = Array.from({ length: count }, (_, nth) => `http://127.0.0.1:${nth + 1}/graphql`).join();
   const upstream = upstreams.of(text);
   const [slow] = upstream.targets as [Target];
