@@ -314,6 +314,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   #finish(bytes: Buffer): void {
     if (this.#ended) return;
     if (!isUtf8(bytes)) return this.#miss(bad('The answer is not UTF-8.'), 'final', 'answers');
+    if (this.#isWrite) this.#context.begun?.hasWritten();
     // It answers, so the breaker has nothing to say; only there is too much of it.
     if (this.#overloaded) this.#tooMuch();
     else this.target.endpoint.answered(this.#isWrite);
@@ -352,6 +353,7 @@ export class Attempt implements Waiting, Dispatcher.DispatchHandler {
   #miss(failure: Failure, missed: Missed, tells: Tells): void {
     if (this.#ended) return;
     if (tells === 'hangs') this.#tooMuch();
+    if (this.#isWrite && this.#connected && missed !== 'unsent') this.#context.begun?.hasWritten();
     this.#settle(tells);
     this.#caller.missed(this, failure, missed);
   }

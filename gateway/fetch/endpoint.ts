@@ -48,9 +48,10 @@ export class Places {
   #took = 0;
   #comePerMs = 0;
   #cameAt = 0;
-  /** When one that came found somebody waiting; the last one, and the first since one found nobody. */
+  /** When one that came first found the line that there is, by its number; and when one last found any that had stood for a while. */
+  #waitsSince = 0;
+  #formed = 0;
   #crowdedAt = Number.NEGATIVE_INFINITY;
-  #waitsSince = Number.POSITIVE_INFINITY;
   #calls = 0;
   #requests = 0;
 
@@ -74,15 +75,14 @@ export class Places {
     this.#meanMs += Math.max(RECENT, 1 / this.#took) * (ms - this.#meanMs);
   }
 
-  /** Somebody comes who has not asked here before. */
+  /** Somebody comes who has not asked here before: told after `share`, or whoever comes alone to calls that take long would be too many. */
   came(now: number): void {
-    this.#comePerMs = this.#comePerMs * Math.exp((this.#cameAt - now) / RATE_MS) + 1 / RATE_MS;
+    this.#comePerMs = this.#comersPerMs(now) + 1 / RATE_MS;
     this.#cameAt = now;
-    if (this.line.waiting === 0) this.#waitsSince = Number.POSITIVE_INFINITY;
-    else {
-      this.#crowdedAt = now;
-      this.#waitsSince = Math.min(this.#waitsSince, now);
-    }
+  }
+
+  #comersPerMs(now: number): number {
+    return this.#comePerMs * Math.exp((this.#cameAt - now) / RATE_MS);
   }
 
   /**
@@ -94,14 +94,17 @@ export class Places {
    * what those who were let in before will ask later is not in it. So it is crowded for a while after, unless half of it has nothing to do. Asked for ten times what four such services could, 44 % was left of it.
    */
   share(aimMs: number, now: number): number {
-    const { waiting, places, inside } = this.line;
-    const isCrowded =
-      waiting > 0
-        ? now - this.#waitsSince >= aimMs / 10
-        : inside * 2 >= places && now - this.#crowdedAt < 2 * this.#meanMs;
-    if (!isCrowded) return Infinity;
+    const { waiting, places, inside, formed } = this.line;
+    if (waiting > 0) {
+      if (formed !== this.#formed) this.#waitsSince = now;
+      this.#formed = formed;
+      if (now - this.#waitsSince >= aimMs / 10) this.#crowdedAt = now;
+    }
+    const isBusy = waiting > 0 || inside * 2 >= places;
+    if (!isBusy || now - this.#crowdedAt >= 2 * this.#meanMs) return Infinity;
     const requestMs = ((this.#calls / Math.max(1, this.#requests)) * this.#meanMs) / places;
-    return Math.max(0, 1.25 - (waiting * requestMs) / (4 * aimMs)) / (this.#comePerMs * requestMs);
+    const room = 1.25 - (waiting * requestMs) / (4 * aimMs);
+    return room <= 0 ? 0 : room / (this.#comersPerMs(now) * requestMs);
   }
 
   /** Do those who wait for one wait longer than this, as far as the last who got one tells? */
@@ -242,7 +245,7 @@ export class Endpoint {
     if (isWrite) this.writing.asked(isFirst);
   }
 
-  /** Somebody comes who has not asked here before. */
+  /** Somebody comes who has not asked here before, and for whom a lot is drawn; told after `share`. */
   came(isWrite: boolean): void {
     const now = this.#clock();
     this.places.came(now);

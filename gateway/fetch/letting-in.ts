@@ -22,11 +22,19 @@ export function letIn(
   if (begun.isOver) return undefined;
   const aimMs = AIM * lateMs;
   const letsIn = ({ endpoint }: Target) => begun.lot < endpoint.share(isWrite, aimMs);
-  chosen.endpoint.came(isWrite);
-  if (letsIn(chosen)) return chosen;
-  return upstream.targets.find(
-    (target) => target.endpoint.breaker.allows && target.endpoint.away === undefined && letsIn(target),
+  const isLetIn = letsIn(chosen);
+  if (!begun.isForNobody) chosen.endpoint.came(isWrite);
+  if (isLetIn) return chosen;
+  const others = upstream.targets.filter(
+    (target) =>
+      target !== chosen && target.endpoint.breaker.allows && target.endpoint.away === undefined && letsIn(target),
   );
+  if (others.length === 0) return undefined;
+  const other = upstream.choose(isWrite, undefined, others);
+  // At both: of those who have come to the first its share is taken, and here is one more. Whom nobody lets in is counted at the first alone, or at
+  // ten crowded addresses each would be ten.
+  if (!begun.isForNobody) other.endpoint.came(isWrite);
+  return other;
 }
 
 const failures = new Map<string, Failure>();

@@ -16,6 +16,7 @@ export class Line {
   /** The next one is the last. */
   readonly #waiting: Waiting[] = [];
   #inside = 0;
+  #formed = 0;
   #filling = false;
 
   constructor(places: number, waitingMax: number) {
@@ -29,6 +30,11 @@ export class Line {
 
   get waiting(): number {
     return this.#waiting.length;
+  }
+
+  /** How many times somebody had to wait while nobody did. */
+  get formed(): number {
+    return this.#formed;
   }
 
   get places(): number {
@@ -49,6 +55,7 @@ export class Line {
       return true;
     }
     if (this.#waiting.length >= this.#waitingMax) return false;
+    if (this.#waiting.length === 0) this.#formed += 1;
     this.#waiting.splice(this.#placeOf(one.deadline), 0, one);
     return true;
   }

@@ -119,8 +119,8 @@ class Call implements Caller {
     this.#first = this.#attempt(target);
     this.#first.begin();
     if (this.#ended) return;
-    // As often as `came` was told: once for each subgraph, whichever of its addresses are asked.
-    target.endpoint.asked(isWrite, isFirst);
+    // As often as who comes is let in: once for each subgraph, whichever of its addresses are asked.
+    if (begun?.isForNobody !== true) target.endpoint.asked(isWrite, isFirst);
     begun?.add(target.endpoint);
     const { hedgeMs = 0 } = this.#options;
     if (hedgeMs > 0 && this.#mayRepeat) this.#timer = setTimeout(() => this.#hedge(), hedgeMs);
@@ -187,8 +187,9 @@ class Call implements Caller {
     if (this.#ended) return;
     this.#judge();
     if (failure.cause === NOT_TAKEN) {
-      this.#context.begun?.turnedAway();
-      this.#options.turnsAway?.(this.#call.subgraph);
+      const { begun } = this.#context;
+      begun?.turnedAway();
+      if (begun?.isForNobody !== true) this.#options.turnsAway?.(this.#call.subgraph);
     }
     this.#settle(outcome);
     this.#first?.abandon();

@@ -96,8 +96,11 @@ export class Upstream {
     if (choice.length === 0) choice = others;
     if (choice.length === 0) choice = targets.filter(fits);
     if (choice.length === 0) choice = [...targets];
-    const one = choice[Math.floor(this.#random() * choice.length)]!;
-    const other = choice[Math.floor(this.#random() * choice.length)]!;
+    const { length } = choice;
+    const nth = Math.floor(this.#random() * length);
+    const one = choice[nth]!;
+    // Never the same one twice, where there is another: one of two that is slow would get a quarter of all calls, however many wait there.
+    const other = choice[(nth + 1 + Math.floor(this.#random() * (length - 1))) % length]!;
     const chosen = load(other) < load(one) ? other : one;
     if (chosen.endpoint.away !== undefined) chosen.endpoint.looks();
     return chosen;

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Failure } from '#libs/failure';
 import { CLIENT_HEADER, IDEMPOTENCY_HEADER, SESSION, SESSION_HEADER } from '#libs/identity';
 import { traced, type Attributes, type Span } from '#libs/telemetry';
 import type { Answer, Operation, RequestContext } from '../engine.js';
@@ -16,7 +17,7 @@ import { affordable, notForNothing, payingForBytes } from './paying.js';
 import { textOnly } from './persisted-documents.js';
 import { methodNotAllowed } from './read-asked.js';
 import type { GraphqlRequest } from './read-request.js';
-import { NOT_SERVED, notTaken } from './refusal.js';
+import { NOT_SERVED, notTaken, Refusal } from './refusal.js';
 import { coerceVariables } from './variables.js';
 import type { Asking } from './who-asks.js';
 
@@ -120,7 +121,8 @@ export async function executeAsked(
         trace,
       }),
     );
-    const told = key === undefined ? run : run.then((ran) => refuseKey(ran, operation));
+    const ended = operation.type === 'mutation' ? run.catch(mayBeDone) : run;
+    const told = key === undefined ? ended : ended.then((ran) => refuseKey(ran, operation));
     if (!rates || !fetched) return told;
     return payingForBytes(told, fetched, (bytes) => rates.oweBytes(request, subject, cost, bytes));
   });
@@ -138,6 +140,12 @@ async function meant(
   if (wrong !== undefined) throw wrong;
   if (bearer) identity.requireStill?.(bearer);
   return text;
+}
+
+/** It was still under way. */
+function mayBeDone(error: unknown): never {
+  if (!(error instanceof Failure) || error.code !== 'GATEWAY_TIMEOUT') throw error;
+  throw Refusal.of(error.code, error.clientMessage, { cause: error, mayBeDone: true });
 }
 
 /** Who has not said yet what it wants takes no place of those who have. */

@@ -247,6 +247,20 @@ describe('time', () => {
     }
   });
 
+  it('a mutation over it is told no time to come again, as it may be done; control: a query is', async () => {
+    const slow = await startTinyHttp(schema, root, { timeoutMs: 30, execute: () => new Promise(() => {}) });
+    try {
+      const told = async (text: string) => {
+        const { status, headers } = await send({ body: query(text) }, slow);
+        return [status, headers['retry-after']];
+      };
+      expect(await told('mutation { rename(name: "x") { id } }')).toEqual([504, undefined]);
+      expect(await told('{ me { id } }')).toEqual([504, '1']);
+    } finally {
+      await slow.close();
+    }
+  });
+
   it('that a client takes to send is not taken from what is done for it (control: longer is 504 even so)', async () => {
     const outcomes: string[] = [];
     const observe = { request() {}, answered: (outcome: string) => void outcomes.push(outcome) };

@@ -158,7 +158,8 @@ function refuse(
   }
   parts.observe?.answered(refusal.code);
   for (const [name, value] of Object.entries(refusal.more.headers ?? {})) response.setHeader(name, value);
-  if (CODES[refusal.code].retry && !response.hasHeader('retry-after')) response.setHeader('retry-after', '1');
+  if (CODES[code].retry && !more.mayBeDone && !response.hasHeader('retry-after'))
+    response.setHeader('retry-after', '1');
   response.setHeader('cache-control', 'no-store');
   writeAnswer(request, response, refusal.status, type, refusalBody(refusal, requestId), requestId, parts);
 }

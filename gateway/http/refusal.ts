@@ -13,6 +13,8 @@ export class Refusal extends Error {
       /** Several mistakes at once (validation, variables), each with its own sentence; `message` then only names them. */
       readonly errors?: readonly RefusedError[];
       readonly cause?: unknown;
+      /** A mutation that was begun, of which nobody knows the end: who is told to come again, and does, does it twice. */
+      readonly mayBeDone?: boolean;
     } = {},
   ) {
     super(message, { cause: more.cause });

@@ -14,7 +14,7 @@ import type {
 import { Authorization, refuseDenied, type Denial } from '../authorization/authorization.js';
 import { grantsSeen } from '../authorization/grants.js';
 import { ANSWER_BYTES_MAX } from '../http/answer-bytes.js';
-import { Begun } from '../fetch/begun.js';
+import { Begun, LAST } from '../fetch/begun.js';
 import { NOT_TAKEN } from '../http/refusal.js';
 import type { Recording } from '../explain/recording.js';
 import { conditionVariables } from '../plan/conditions.js';
@@ -219,7 +219,7 @@ export class TributaryEngine implements Engine {
       headersOf: (bytes) => subgraphs.headersOf?.(bytes),
       sendBehind: () => {
         const signal = AbortSignal.timeout(BEHIND_MS);
-        const begun = new Begun(false, undefined, 1);
+        const begun = new Begun(false, undefined, LAST);
         const own = { ...context, signal, deadline: clock() + BEHIND_MS, responseHeaders: [], explain: false, begun };
         return this.#sender(own, undefined);
       },

@@ -1,5 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import type { RequestContext } from '../engine.js';
+import { Begun } from '../fetch/begun.js';
+import type { Endpoint } from '../fetch/endpoint.js';
+import { turnedAwayBy } from '../fetch/letting-in.js';
+import { NOT_TAKEN } from '../http/refusal.js';
 import { identityOf, InFlight } from './in-flight.js';
 
 function context(more: Partial<RequestContext> = {}): RequestContext {
@@ -120,6 +124,45 @@ describe('equal work in flight', () => {
     ends[1]!.resolve('up');
     expect(await again).toBe('up');
   });
+
+  it.each([
+    ['a call', turnedAwayBy('posts')],
+    ['a whole read', NOT_TAKEN],
+  ])(
+    'of which the one who began is turned away by its lot (%s): who comes before it, or has begun elsewhere, asks once more; control: the others do not',
+    async (_what, refused) => {
+      const endpoint = (): Endpoint => ({ waiting: 0 }) as Endpoint;
+      const [here, there] = [endpoint(), endpoint()];
+      const of = (lot: number, at?: Endpoint) => {
+        const begun = new Begun(false, undefined, lot);
+        if (at) begun.add(at);
+        return begun;
+      };
+      const flights = new InFlight<string>();
+      const asked: (Begun | undefined)[] = [];
+      const ends: ((error?: Error) => void)[] = [];
+      const work = ({ begun }: RequestContext) => {
+        asked.push(begun);
+        return new Promise<string>((resolve, reject) => {
+          ends.push((error) => (error ? reject(error) : resolve('answer')));
+        });
+      };
+      const all = [of(0.5, here), of(0.7, here), of(0.6), of(0.9, there), of(0.95, there), of(0.1)];
+      const asking = all.map((begun) =>
+        flights.share('', 'read', context({ begun }), work).catch((error: Error) => error),
+      );
+      all[0]!.turnedAway();
+      ends[0]!(refused);
+      const [, ...turnedAway] = await Promise.all(asking.slice(0, 3));
+      expect(turnedAway).toEqual([refused, refused]);
+      // They come last everywhere else, as who began it does.
+      expect([all[1]!.lot, all[2]!.lot]).toEqual([1, 1]);
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(asked).toEqual([all[0], all[3]]);
+      ends[1]!();
+      expect(await Promise.all(asking.slice(3))).toEqual(['answer', 'answer', 'answer']);
+    },
+  );
 
   it('the response headers that came are everybody’s', async () => {
     const flights = new InFlight<string>();

@@ -1,4 +1,5 @@
 import type { RequestContext } from '../engine.js';
+import { NOT_TAKEN } from '../http/refusal.js';
 
 /**
  * Equal work that is under way at the same moment is done once. What makes two reads equal is the caller's key: what is
@@ -71,6 +72,11 @@ export class InFlight<Result> {
     } catch (error) {
       // Whoever began it went away, which is no reason for the others to fail: one of them begins it again.
       if (leader.signal.aborted && !context.signal.aborted) return again();
+      // Whoever began it was turned away, by its lot or because it had begun nowhere yet.
+      if (leader.begun && (error === NOT_TAKEN || (error as Error).cause === NOT_TAKEN)) {
+        if (context.begun?.comesBefore(leader.begun) !== false && !context.signal.aborted) return again();
+        context.begun?.turnedAway();
+      }
       context.responseHeaders.push(...forEverybody(leader.responseHeaders));
       throw error;
     }

@@ -1,0 +1,40 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { Upstreams, type Target } from './upstream.js';
+
+const closers: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+
+/** Addresses of which the first is slow: a call to it is under way. Nobody connects to any. */
+function addresses(count: number, random: () => number) {
+  const upstreams = new Upstreams({ connections: 8, timeoutMs: 1_000, clock: () => 0, random });
+  closers.push(() => upstreams.close());
+  const text = Array.from({ length: count }, (_, nth) => `http://127.0.0.1:${nth + 1}/graphql`).join();
+  const upstream = upstreams.of(text);
+  const [slow] = upstream.targets as [Target];
+  slow.endpoint.places.line.enter({ deadline: 0, start: () => {} });
+  return { upstream, slow };
+}
+
+describe('of several addresses', () => {
+  it.each([2, 3])('%i, a slow one gets no call while another has less to do; control: drawn twice it does', (count) => {
+    const draws = Array.from({ length: 12 }, (_, one) => Array.from({ length: 12 }, (__, other) => [one / 12, other / 12])); // prettier-ignore
+    let turn: number[] = [];
+    const { upstream, slow } = addresses(count, () => turn.shift()!);
+    let chosen = 0;
+    let naive = 0;
+    for (const draw of draws.flat()) {
+      turn = [...draw];
+      if (upstream.choose(false, undefined) === slow) chosen += 1;
+      if (draw.every((drawn) => upstream.targets[Math.floor(drawn * count)] === slow)) naive += 1;
+    }
+    expect([chosen, naive]).toEqual([0, 144 / count ** 2]);
+  });
+
+  it('one of which nobody else is left is asked', () => {
+    const { upstream, slow } = addresses(1, () => 0.99);
+    expect(upstream.choose(false, undefined)).toBe(slow);
+    expect(upstream.choose(false, slow, upstream.targets)).toBe(slow);
+  });
+});
