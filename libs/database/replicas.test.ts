@@ -42,7 +42,7 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
     await door?.close();
     await standby?.stop();
     await primary?.stop();
-  }, 60_000);
+  });
 
   const opened = (replicas: readonly string[], said: string[] = []): Promise<Database> => {
     const say = (_: object, text: string): void => void said.push(text);
@@ -120,7 +120,6 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
       await readsFrom('replica');
       expect((await read({ mayLag: true })).balance).toBe(written);
     },
-    60_000,
   );
 
   it('whatever one cannot answer the primary does: a column that it has not heard of', async () => {
@@ -131,7 +130,7 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
     await expect(naive.query('SELECT note FROM accounts')).rejects.toThrow('column "note" does not exist');
     await standby.heal('stands still');
     await readsFrom('replica');
-  }, 60_000);
+  });
 
   it('one that is down at the start, is lost while it is read, or says nothing more is nobody’s error, and comes back, each a line of the log', async () => {
     door.set({ down: true });
@@ -179,7 +178,7 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
     const [out, back] = ['A replica is not read; the primary is', 'A replica is read'];
     expect(said).toEqual(said.map((_, nth) => (nth % 2 === 0 ? out : back)));
     expect([said.length >= 5, said.at(-1)]).toEqual([true, out]);
-  }, 60_000);
+  });
 
   it('one that takes writes, or is a copy of another cluster, is left out', async () => {
     const reasons: string[] = [];
@@ -200,7 +199,7 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
     ]);
     expect(out.map(({ isUsable }) => isUsable)).toEqual([false, false]);
     await Promise.all(out.map((replica) => replica.close()));
-  }, 60_000);
+  });
 
   it('a name that leads to another server meanwhile is not taken for the one that was looked at; control: that one is old', async () => {
     const other = await startReplica(primary);

@@ -443,7 +443,7 @@ withServer('redis', 'the stream in Redis', (url) => {
     await stream.close();
     await door.close();
     await server.stop();
-  }, 30_000);
+  });
 });
 
 withServer('redis', 'a Redis that comes and goes', (url) => {

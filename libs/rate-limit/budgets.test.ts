@@ -222,7 +222,7 @@ withServer('redis', 'budgets in a Redis Cluster', () => {
   let cluster: RedisCluster;
   beforeAll(async () => {
     cluster = await startRedisCluster();
-  }, 60_000);
+  });
   afterAll(() => cluster.stop());
 
   it('a key is in the slot that Redis says', async () => {
@@ -311,7 +311,7 @@ withServer('redis', 'budgets in a Redis Cluster', () => {
     do await budget.take(ofSilent[0]!);
     while ((await counted(0, ofSilent[0]!)) === back);
     await budgets.close();
-  }, 60_000);
+  });
 
   it('are shared there as well', async () => {
     const open = async () => {

@@ -9,9 +9,12 @@ import { ASSERTION_HEADER, AssertionSigner, globalId, newId } from '#libs/identi
 import { openStream } from '#libs/outbox';
 import { silent, steadyClock } from '#libs/telemetry';
 import { openSubgraphClient } from '../../gateway/fetch/subgraph-client.js';
+import { keepStill } from '../../test/still.js';
 import { loadFollows, loadPeople, recount } from './bulk.js';
 import { readFollowersConfig } from './config.js';
 import { startFollowers } from './start.js';
+
+keepStill();
 
 const SECRET = 'a secret of thirty-two characters';
 const OLD = Date.now() - 3_600_000;

@@ -62,7 +62,7 @@ describe('the table of attacks', () => {
     const { code, out } = await runCommand('attack', 'A18', '--save');
     expect([code, out]).toEqual([2, '']);
     expect(readFileSync('docs/measured/attack.md', 'utf8')).toBe(page);
-  }, 60_000);
+  });
 
   it('holds what takes its time to an event loop that goes on (control: one that was blocked for longer than what cannot be sent again may)', () => {
     const outcome = { violations: ['so far'] } as unknown as Outcome;

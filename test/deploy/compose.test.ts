@@ -533,7 +533,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     expect(await come(config, 0)).toEqual([0, 0]);
     expect(await come(without(h2), 0)).toEqual([0, 0]);
     expect(await come(without(whole, without(h2)), 100)).toEqual([100, 1]);
-  }, 60_000);
+  });
 
   it('brings a long body as it comes, and says 408 where a short one does not', async () => {
     const got: number[] = [];
@@ -556,7 +556,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
       expect(String(await once(await sends(10, 100), 'data'))).toMatch(/^HTTP\/1\.[01] 408/);
       long.destroy();
     });
-  }, 60_000);
+  });
 
   it('gives a gateway fewer requests at once than that takes connections; control: without that bound, all', async () => {
     const bound = / maxconn (\d+)(?= check)/;
@@ -577,7 +577,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     };
     expect(await atOnce(config.replace(bound, ' maxconn 3'), 6)).toBe(6);
     expect(await atOnce(config.replace(bound, ''), 20)).toBe(20);
-  }, 60_000);
+  });
 
   it('refuses at once who asks for more than all at one address may, and what no gateway has; control: without those rules the gateways are asked', async () => {
     const rate = /\n *http-request deny deny_status 429 .* if too_many/;
@@ -610,7 +610,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
       for (let turn = 0; turn < 22; turn += 1) expect(await from(CLIENT)).toBe(200);
     });
     expect(asked).toContain('/.env');
-  }, 60_000);
+  });
 
   it('brings no more than gateways say that they take, and refuses the others itself; control: without those rules all are brought', async () => {
     const rule = /\n *http-request deny deny_status 503 [^\n]*(?=\n)/;
@@ -715,7 +715,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     };
     expect(await preflights(config)).toEqual([200, 200, 200]);
     expect(await preflights(config.replaceAll(' !METH_OPTIONS', ''))).toEqual([503, 200, 200]);
-  }, 60_000);
+  });
 
   it('counts preflights as requests, so that nobody asks more by them; control: where they are excepted, they are free', async () => {
     const gateway: RequestListener = (_request, response) => response.writeHead(204).end();
@@ -734,7 +734,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     expect(running).toContain(
       `lets no address\nhave more than ${(tenSeconds! / 10).toLocaleString('en')} requests a second`,
     );
-  }, 60_000);
+  });
 
   /** A gateway that answers as the question says. */
   const asAsked: RequestListener = (request, response) => {
@@ -796,7 +796,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
       if (code !== 'BAD_REQUEST') expect([code, String(CODES[code].status)]).toEqual([code, status]);
       if (CODES[code].retry) expect(rule).toMatch(/hdr Retry-After \d+/);
     }
-  }, 60_000);
+  });
 
   it('writes a line for what was refused, lost or cut off, by address, and none for what went well; no query, no token', async () => {
     await behindDoor(config, asAsked, async ({ from, log }) => {
@@ -837,7 +837,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
         expect(JSON.stringify(line)).not.toContain('secret');
       }
     });
-  }, 60_000);
+  });
 
   it('writes some fifty lines of a client that goes on being refused, and those of others; control: without those rules, all', async () => {
     const lines = async (source: string, atLeast: number): Promise<[number, number]> => {
@@ -857,7 +857,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     expect(await lines(config, 50)).toEqual([50, 1]);
     const chatty = config.replace(/\n *http-re(quest|sponse) set-log-level silent .*/g, '');
     expect(await lines(chatty, 80)).toEqual([80, 1]);
-  }, 60_000);
+  });
 
   it('is asked by Prometheus at a port of its own, also while clients have all of its connections', async () => {
     // Ours are not counted by address.
@@ -873,7 +873,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
       expect(await from(CLIENT, '/metrics')).toBe(404);
     });
     expect(read().services['door']!.ports.join()).not.toContain('9464');
-  }, 60_000);
+  });
 
   it('tells the gateways by whom it was asked, whatever that says itself; control: with fewer TRUSTED_PROXIES all are one', async () => {
     const { TRUSTED_PROXIES } = readGatewayConfig(read().services['gateway-1']!.environment);
@@ -889,7 +889,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     });
     // Behind one more proxy, which would have written what these clients say.
     expect(counted).toEqual([CLIENT, ANOTHER].map((address) => [OURS, address, '203.0.113.9']));
-  }, 60_000);
+  });
 
   it('serves both gateways of the compose file, and asks whether they are ready', () => {
     const gateways = Object.keys(read().services).filter((name) => name.startsWith('gateway-'));

@@ -82,7 +82,7 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
     writeFileSync(join(folder, 'haproxy.cfg'), haproxyHere(once, ports));
     const command = [haproxy, '-db', '-f', join(folder, 'haproxy.cfg')] as const;
     door = await startChild('haproxy', [...command], { cwd: folder, env: { PATH: process.env['PATH'] } });
-  }, 60_000);
+  });
   afterAll(async () => {
     await bothGone();
     await door.destroy();
@@ -291,7 +291,7 @@ withServer('postgres', 'services of two processes, replaced one after another wh
       await admin.query(`DROP ROLE IF EXISTS ${prefix}${service}`);
     }
     await admin.end();
-  }, 60_000);
+  });
 
   function program(file: string, port: number, env: Record<string, string>): Promise<Child> {
     return startChild(file, [process.execPath, `dist/${file}.js`], {
