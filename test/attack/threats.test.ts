@@ -228,7 +228,10 @@ describe('control: the same rows against a gateway of a first afternoon', () => 
     const [row] = crowds({ idleMs: 100, connects: 0, slow: false }) as [Attack];
     const bounds = { ms: Infinity, nextMs: Infinity, blockedMs: Infinity, besideMs: 20 };
     try {
-      const { violations: found } = await attack(row, programs, bounds);
+      let found: readonly string[] = [];
+      // Where a busy machine was late with one of a hundred while nobody was connected, once more.
+      for (let tries = 0; tries < 20 && found.length === 0; tries += 1)
+        ({ violations: found } = await attack(row, programs, bounds));
       expect(found).toEqual([
         expect.stringMatching(/^of a hundred questions beside it one took \d+\.\d ms, and without it /),
       ]);
