@@ -6,8 +6,7 @@ import { join } from 'node:path';
 import { freePort } from './free-port.js';
 
 const COUNT = 500;
-const fileOf = (port: number): string =>
-  join(tmpdir(), `tributary-ports-${process.getuid?.() ?? 'all'}`, String(port));
+const fileOf = (port: number): string => join(tmpdir(), `tributary-ports-${process.getuid?.() ?? 'all'}`, String(port));
 
 it('nobody is given a port that somebody else was given, though nothing listens there yet; control: of those that are only drawn some are the same', async () => {
   const given = await Promise.all(Array.from({ length: COUNT }, () => freePort()));
