@@ -180,7 +180,7 @@ describe('health', () => {
       await named.close();
       users.close();
     }
-  }, 60_000);
+  });
 
   it('is not ready when its event loop was kept from its work for a second, while many wait, and is again by itself', async () => {
     const busy = await startGateway(
@@ -298,7 +298,7 @@ describe('health', () => {
       tiny.people.misbehave = undefined;
       await full.close();
     }
-  }, 60_000);
+  });
 
   it('a gateway that is up before everything else says what it waits for, without addresses, and becomes ready by itself', async () => {
     const late = await startTinyGraph();

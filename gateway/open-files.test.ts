@@ -46,4 +46,4 @@ it('a call for which no file is left is OVERLOADED and tells nothing of its addr
     cwd: ROOT,
   });
   expect(JSON.parse(stdout)).toEqual([...Array.from({ length: 6 }, () => 'OVERLOADED'), 'an answer']);
-}, 60_000);
+});

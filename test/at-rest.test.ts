@@ -94,7 +94,7 @@ withServer(['postgres', 'redis'], 'addresses, passwords and tokens of fifty peop
     client?.disconnect();
     await Promise.all([postgres?.stop(), redis?.stop()]);
     await rm(folder, { recursive: true, force: true });
-  }, 60_000);
+  });
 
   async function start(SEALING_KEYS: string, ...flags: string[]): Promise<void> {
     program = await startChild('start', [process.execPath, ...flags, 'dist/commands/start.js'], {
@@ -296,23 +296,19 @@ withServer(['postgres', 'redis'], 'addresses, passwords and tokens of fifty peop
   it.each([
     ['no key', '', 'SEALING_KEYS is required with DATABASE_URL'],
     ['a short one', `one:${randomBytes(31).toString('base64')}`, 'SEALING_KEYS takes id:base64'],
-  ])(
-    'are not written by a program that has %s: it says so, without it, and starts nothing',
-    async (_, key, says) => {
-      const child = await startChild('users', [process.execPath, 'dist/subgraphs/users/main.js'], {
-        cwd: ROOT,
-        env: { ...env, DATABASE_URL: urls['users'], SEALING_KEYS: key },
-      });
-      try {
-        expect(await child.ended()).toBe(1);
-        expect(child.output()).toContain(says);
-        if (key !== '') expect(child.output()).not.toContain(key.split(':').at(-1));
-      } finally {
-        await child.destroy();
-      }
-    },
-    60_000,
-  );
+  ])('are not written by a program that has %s: it says so, without it, and starts nothing', async (_, key, says) => {
+    const child = await startChild('users', [process.execPath, 'dist/subgraphs/users/main.js'], {
+      cwd: ROOT,
+      env: { ...env, DATABASE_URL: urls['users'], SEALING_KEYS: key },
+    });
+    try {
+      expect(await child.ended()).toBe(1);
+      expect(child.output()).toContain(says);
+      if (key !== '') expect(child.output()).not.toContain(key.split(':').at(-1));
+    } finally {
+      await child.destroy();
+    }
+  });
 
   /** As a program of users has them. */
   const statements: Statements = {

@@ -4,7 +4,10 @@ import { parseGlobalId } from '#libs/identity';
 import { BUDGETS } from './budgets.js';
 import { crowdAround } from './crowd.js';
 import { alice, bob } from './people.js';
+import { keepStill } from './still.js';
 import { startWorld, type Cost, type Person, type World } from './world.js';
+
+keepStill();
 
 const text = (name: string): Promise<string> =>
   readFile(new URL(`../examples/${name}.graphql`, import.meta.url), 'utf8');

@@ -6,7 +6,10 @@ import { gatewayEnvironment } from '../commands/everything.js';
 import { readGatewayConfig } from '../gateway/config.js';
 import { startGateway, type RunningGateway } from '../gateway/start.js';
 import { alice, bob, carol } from './people.js';
+import { keepStill } from './still.js';
 import { startWorld, type Cost, type Person, type World } from './world.js';
+
+keepStill();
 
 const text = (name: string): Promise<string> =>
   readFile(new URL(`../examples/${name}.graphql`, import.meta.url), 'utf8');

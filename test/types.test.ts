@@ -28,4 +28,4 @@ it('what checks types and lint finds a text where a number is to be, and a promi
   } finally {
     rmSync(folder, { recursive: true });
   }
-}, 60_000);
+});

@@ -127,12 +127,12 @@ describe('with SUBGRAPH_TLS_CA', () => {
     const refused = 'DEPTH_ZERO_SELF_SIGNED_CERT';
     expect(await answers(extra)).toEqual({ ours: ['200', '200'], alone: ['200', refused] });
     expect(await answers(undefined)).toEqual({ ours: ['200', refused], alone: ['200', refused] });
-  }, 60_000);
+  });
 
   it('nobody else is believed, and all goes on, where that file cannot be read', async () => {
     const { ours: own } = await answers(join(folder, 'nothing'));
     expect(own).toEqual(['200', 'DEPTH_ZERO_SELF_SIGNED_CERT']);
-  }, 60_000);
+  });
 });
 
 const ASKS = `

@@ -481,18 +481,25 @@ describe('a client that asks for more than it may', () => {
   it('has something left again when its window ends', async () => {
     const rates = new Rates({
       person: undefined,
-      address: budgets.of({ name: 'short', points: 1, windowS: 1 }),
+      address: budgets.of({ name: 'short', points: 1, windowS: 2 }),
       proxies: 0,
     });
     const request = asked('203.0.113.13');
+    const isRefused = async (take: () => unknown): Promise<boolean> => {
+      try {
+        await take();
+        return false;
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        return true;
+      }
+    };
     rates.requireLeft(request, null);
-    await rates.take(request, null, 1);
-    rates.requireLeft(request, null);
-    await expect(rates.take(request, null, 1)).rejects.toThrow(Refusal);
-    expect(() => rates.requireLeft(request, null)).toThrow('Too many requests; wait 1 s.');
+    // Where a busy machine takes longer than the window between two of them, both are in time.
+    while (!(await isRefused(() => rates.take(request, null, 1)))) rates.requireLeft(request, null);
+    expect(() => rates.requireLeft(request, null)).toThrow(/^Too many requests; wait [12] s\.$/);
     expect(() => rates.requireLeft(asked('203.0.113.14'), null)).not.toThrow();
-    await delay(1_100);
-    rates.requireLeft(request, null);
+    while (await isRefused(() => rates.requireLeft(request, null))) await delay(20);
     await rates.take(request, null, 1);
   });
 

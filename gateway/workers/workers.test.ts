@@ -243,14 +243,20 @@ describe('workers of one gateway', () => {
   }, 300_000);
 
   it('one that is missing is told by all of them: a balancer sees one gateway', async () => {
-    const [stopped, ...others] = childrenOf(program.pid);
-    expect(others).toHaveLength(WORKERS - 1);
-    process.kill(stopped!, 'SIGKILL');
-    await until(async () => {
-      const { status, body } = await ask(port, '/health/ready');
-      return status === 503 && body.includes(`workers: ${WORKERS - 1} of ${WORKERS} are ready`);
-    });
-    await until(async () => (await ask(port, '/health/ready')).status === 200);
+    let isTold = false;
+    // Again where a busy machine asks only when the one in its place is there.
+    for (let tries = 0; tries < 5 && !isTold; tries += 1) {
+      const [stopped, ...others] = childrenOf(program.pid) as [number, ...number[]];
+      expect(others).toHaveLength(WORKERS - 1);
+      process.kill(stopped, 'SIGKILL');
+      await until(async () => {
+        const { status, body } = await ask(port, '/health/ready');
+        isTold ||= status === 503 && body.includes(`workers: ${WORKERS - 1} of ${WORKERS} are ready`);
+        const there = childrenOf(program.pid);
+        return status === 200 && there.length === WORKERS && !there.includes(stopped);
+      });
+    }
+    expect(isTold).toBe(true);
   }, 300_000);
 
   it('kill -9 of one under load: what it had in hand fails once, everything else is answered, and it is replaced', async () => {

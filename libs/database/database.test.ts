@@ -115,7 +115,7 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
       await database.close();
       await naive.end();
     }
-  }, 30_000);
+  });
 
   it('that was replaced is left at the first write that it refuses (control: a pool that keeps what was merely refused)', async () => {
     // As after a failover: what is open leads to what takes no writes any more, what is new does not.

@@ -20,11 +20,11 @@ withServer(['postgres', 'mount'], 'a database whose disk is full', () => {
     });
     await database.query('CREATE TABLE notes (id int PRIMARY KEY, text text NOT NULL)');
     await database.query('CREATE TABLE told (id int NOT NULL, text text NOT NULL)');
-  }, 60_000);
+  });
   afterAll(async () => {
     await database?.close();
     await server?.stop();
-  }, 60_000);
+  });
 
   /** A fact of a page and more, and what is told of it. */
   const write = (id: number) =>

@@ -52,7 +52,7 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
     await door?.close();
     await standby?.stop();
     await primary?.stop();
-  }, 60_000);
+  });
 
   const opened = (
     replicas: readonly string[],
@@ -85,8 +85,9 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
     until(async () => (await read({ mayLag: true }, of())).replica === (where === 'replica'));
 
   it('are read by who may be shown what is a moment old, and by nobody else', async () => {
-    const asked: Asker = { mayLag: true };
-    expect((await read(asked)).replica).toBe(true);
+    let asked: Asker = {};
+    // A busy machine looks at it so late that it is left alone for a moment.
+    await until(async () => (await read((asked = { mayLag: true }))).replica);
     expect(asked.lagged).toBe(true);
     const [gauges, labels] = [
       databaseGauges(database),
@@ -94,8 +95,10 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
     ];
     const told = gauges.filter(({ name }) => name.startsWith('tributary_replica_'));
     expect(told.map((one) => one.labels)).toEqual([labels, labels, labels]);
-    const [lag = NaN, used, reads] = await Promise.all(told.map((one) => one.read()));
-    expect([lag < 30, used, reads! > 0]).toEqual([true, 1, true]);
+    let figures: number[] = [];
+    await until(async () => (figures = await Promise.all(told.map((one) => one.read())))[1] === 1);
+    const [lag = NaN, , reads = NaN] = figures;
+    expect([lag < 30, reads > 0]).toEqual([true, true]);
     for (const exact of [{}, { mayLag: false }] as Asker[]) {
       expect((await read(exact)).replica).toBe(false);
       expect(exact.lagged).toBeUndefined();
@@ -131,7 +134,6 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
       await readsFrom('replica');
       expect((await read({ mayLag: true })).balance).toBe(written);
     },
-    60_000,
   );
 
   it('whatever one cannot answer the primary does: a column that it has not heard of', async () => {
@@ -142,7 +144,7 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
     await expect(naive.query('SELECT note FROM accounts')).rejects.toThrow('column "note" does not exist');
     await standby.heal('stands still');
     await readsFrom('replica');
-  }, 60_000);
+  });
 
   it('what has come into being since is found by its key, and only what is not found there is asked of the primary; control: a reader finds nothing', async () => {
     const own = await opened([urls.replica], [], LONG_MS);
@@ -243,9 +245,11 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
       await own.close();
     }
     expect(failed).toEqual([]);
+    // By turns, once for each of the three; and where a busy machine looked too late, once more for that.
     const [out, back] = ['A replica is not read; the primary is', 'A replica is read'];
-    expect(said).toEqual([out, back, out, back, out]);
-  }, 60_000);
+    expect(said).toEqual(said.map((_, nth) => (nth % 2 === 0 ? out : back)));
+    expect([said.length >= 5, said.at(-1)]).toEqual([true, out]);
+  });
 
   it('one that takes writes, or is a copy of another cluster, is left out', async () => {
     const reasons: string[] = [];
@@ -266,7 +270,7 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
     ]);
     expect(out.map(({ isUsable }) => isUsable)).toEqual([false, false]);
     await Promise.all(out.map((replica) => replica.close()));
-  }, 60_000);
+  });
 
   it('a name that leads to another server meanwhile is not taken for the one that was looked at; control: that one is old', async () => {
     const other = await startReplica(primary);

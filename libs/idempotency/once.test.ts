@@ -206,7 +206,7 @@ withServer('postgres', 'keys on a server', (adminUrl) => {
   beforeAll(async () => {
     url = (await provisionServices(adminUrl, ['posts'], { posts: 'secret' }, { prefix }))['posts']!;
     admin = await openDatabase({ service: 'admin', url: adminUrl, entities: [], migrations: [] });
-  }, 60_000);
+  });
   afterAll(async () => {
     await admin.query(`DROP DATABASE ${prefix}posts WITH (FORCE)`);
     await admin.query(`DROP ROLE ${prefix}posts`);

@@ -52,7 +52,7 @@ describe('a heap that fills up', () => {
     // Once, however often it is found full.
     expect(dies.output().split('The heap is nearly full')).toHaveLength(2);
     expect([await lives.ended(), lives.output()]).toEqual([0, expect.stringMatching(/has room again\n$/)]);
-  }, 60_000);
+  });
 });
 
 it('a heap is nearly full at nine tenths, and at three quarters once V8 does little but collect; control: two collections far from each other', () => {
@@ -96,5 +96,5 @@ describe('a service that may have 256 open files', () => {
     const isAtOnce = Number(process.versions.node.split('.')[0]) < 24;
     expect(await control.ended()).toBe(isAtOnce ? 1 : 0);
     expect(control.output()).toMatch(isAtOnce ? /EMFILE|Cannot find package/ : /^$/);
-  }, 60_000);
+  });
 });

@@ -8,7 +8,7 @@ import { openScene, person, type Scene } from './scene.contract.js';
 let scene: Scene;
 beforeAll(async () => {
   scene = await openScene();
-}, 60_000);
+});
 afterAll(() => scene.close());
 
 let next = 0;

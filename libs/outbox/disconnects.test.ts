@@ -42,7 +42,7 @@ withServer(['postgres'], 'an event whose effect ends the connection to the datab
       pausesMs: [1, 1, 1, 1],
       lookMs: 50,
     });
-  }, 60_000);
+  });
   afterAll(async () => {
     await consumer?.close();
     await stream?.close();
@@ -72,7 +72,7 @@ withServer(['postgres'], 'an event whose effect ends the connection to the datab
     await replay(scene.posts, 'posts');
     while ((await scene.effects()).length < 3) await new Promise((resolve) => setTimeout(resolve, 20));
     expect(await scene.effects()).toEqual(['2:1', '1:1', '1:2']);
-  }, 90_000);
+  });
 
   it('is found also when it came with others, and the server is not back before the first of them is heard alone; control: as long as they are not known again, they end it for ever', async () => {
     await consumer.close();
@@ -128,7 +128,7 @@ withServer(['postgres'], 'an event whose effect ends the connection to the datab
       await door.close();
       await scene.empty();
     }
-  }, 90_000);
+  });
 
   it('is not one that meets a database that goes away before its effect, however often', async () => {
     await consumer.close();
@@ -155,5 +155,5 @@ withServer(['postgres'], 'an event whose effect ends the connection to the datab
     await stream.publish([event(3, 1)]);
     expect(await quarantined(scene.posts)).toEqual([]);
     expect((await scene.effects()).at(-1)).toBe('3:1');
-  }, 60_000);
+  });
 });

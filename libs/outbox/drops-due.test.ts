@@ -19,7 +19,7 @@ describe('what took effect past the stream', () => {
     scene = await openScene();
     scene.posts.afterCommit(async (events) => void dropped.push(...events.map(({ id }) => id)));
     marks = async () => (await scene.posts.query('SELECT FROM drops_due')).length;
-  }, 60_000);
+  });
   afterAll(() => scene.close());
   beforeEach(async () => {
     await scene.empty();

@@ -30,7 +30,7 @@ withServer(['postgres', 'redis'], 'relays that share an outbox', (url) => {
     scene = await openScene({ users: urls['users'] ?? '', posts: urls['posts'] ?? '' });
     server = await startRedis();
     redis = new Redis(server.url);
-  }, 60_000);
+  });
   afterAll(async () => {
     redis.disconnect();
     await server.stop();

@@ -255,6 +255,7 @@ withServer('redis', 'the stream in Redis', (url) => {
       const logger = { ...silent, warn: (fields: object) => void said.push(fields) };
       await redis.flushdb();
       const stream = another({ logger, trimEveryMs: 0, strangerMs: 3_000 });
+      await eventually(() => stream.kept('users'));
       const posts = stream.subscribe('posts', ['users'], async () => undefined);
       const renamed = stream.subscribe('renamed', ['users'], async () => undefined);
       await stream.publish([event(1, 1)]);
@@ -298,6 +299,7 @@ withServer('redis', 'the stream in Redis', (url) => {
     const said: object[] = [];
     const logger = { ...silent, error: (fields: object) => void said.push(fields) };
     const stream = another({ logger });
+    await eventually(() => stream.kept('users'));
     await redis.xadd(KEY, '*', 'event', '{"id":"');
     await redis.xadd(KEY, '*', 'nothing', 'here');
     await redis.xadd(KEY, '*', 'event', JSON.stringify({ ...event(1, 1), aggregateVersion: 0 }));
@@ -339,6 +341,7 @@ withServer('redis', 'the stream in Redis', (url) => {
     const said: string[] = [];
     const logger = { ...silent, warn: (_: object, message: string) => void said.push(message) };
     const stream = another({ url: server.url, logger });
+    await eventually(() => stream.kept('users'));
     const taken: string[] = [];
     const subscription = stream.subscribe(
       'posts',
@@ -440,7 +443,7 @@ withServer('redis', 'the stream in Redis', (url) => {
     await stream.close();
     await door.close();
     await server.stop();
-  }, 30_000);
+  });
 });
 
 withServer('redis', 'a Redis that comes and goes', (url) => {

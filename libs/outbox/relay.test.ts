@@ -70,7 +70,7 @@ it('while it carries a backlog, embedded, others have their turn', async () => {
     await relay.close();
     await scene.close();
   }
-}, 60_000);
+});
 
 withServer('postgres', 'the relay on PostgreSQL', (url) => {
   const open = async () => {

@@ -52,7 +52,8 @@ function budgetContract(open: () => Promise<Budgets>): void {
 
   it('begins anew when its window ends, and when it is forgotten', async () => {
     const budget = budgets.of({ name: 'e', points: 1, windowS: 1 });
-    expect(allowed(await some(budget, 'one', 2))).toBe(1);
+    // Where a busy machine takes longer than that between two of them, both are in time.
+    while ((await budget.take('one')) === 0);
     while ((await budget.take('one')) > 0) await new Promise((go) => setTimeout(go, 20));
     const long = budgets.of({ name: 'f', points: 2, windowS: 600 });
     await long.take('one');
@@ -222,7 +223,7 @@ withServer('redis', 'budgets in a Redis Cluster', () => {
   let cluster: RedisCluster;
   beforeAll(async () => {
     cluster = await startRedisCluster();
-  }, 60_000);
+  });
   afterAll(() => cluster.stop());
 
   it('a key is in the slot that Redis says', async () => {
@@ -311,7 +312,7 @@ withServer('redis', 'budgets in a Redis Cluster', () => {
     do await budget.take(ofSilent[0]!);
     while ((await counted(0, ofSilent[0]!)) === back);
     await budgets.close();
-  }, 60_000);
+  });
 
   it('are shared there as well', async () => {
     const open = async () => {

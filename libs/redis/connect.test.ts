@@ -62,7 +62,7 @@ withServer('redis', 'a connection', (url) => {
       for (const connection of [sentinels, direct]) connection.disconnect();
       await watched.stop();
     }
-  }, 60_000);
+  });
 
   it('that is told of a new primary while it looks for the old one goes on (control: ioredis ends, and stays ended)', async () => {
     const watched = await startWatchedRedis();
@@ -92,7 +92,7 @@ withServer('redis', 'a connection', (url) => {
       for (const redis of [own, naive]) redis.disconnect();
       await watched.stop();
     }
-  }, 60_000);
+  });
 
   it('that ends leaves nobody with the Sentinels (control: after QUIT ioredis stays with them, and its program does not end)', async () => {
     const watched = await startWatchedRedis();
@@ -119,5 +119,5 @@ withServer('redis', 'a connection', (url) => {
       naive?.disconnect();
       await watched.stop();
     }
-  }, 60_000);
+  });
 });

@@ -36,7 +36,7 @@ withServer('postgres', 'a column that is sealed anew', (adminUrl) => {
     await asAdmin(`CREATE DATABASE ${name}`);
     const url = Object.assign(new URL(adminUrl), { pathname: `/${name}` }).href;
     database = await openDatabase({ service: 'notes', url, entities: [], migrations: [Notes1700000000001] });
-  }, 60_000);
+  });
   beforeEach(() => database.query('DELETE FROM notes'));
   afterAll(async () => {
     await database.close();

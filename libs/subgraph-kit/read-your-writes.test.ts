@@ -18,7 +18,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tributary-'));
   const migrations = [...outboxMigrations, IdempotencyKeysMigration];
   users = await openDatabase({ service: 'users', dataDir: folder, entities: [], migrations });
-}, 60_000);
+});
 afterAll(async () => {
   await users.close();
   await rm(folder, { recursive: true, force: true });

@@ -195,7 +195,7 @@ withServer('postgres', 'a count that is compared while others like', (adminUrl) 
   beforeAll(async () => {
     other = await openScene(adminUrl);
     author = await other.person();
-  }, 60_000);
+  });
   afterAll(() => other?.close());
 
   const [ofPosts] = postsCounted as [Counted];

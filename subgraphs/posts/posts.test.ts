@@ -12,8 +12,11 @@ import type { RunningSubgraph } from '#libs/subgraph-kit';
 import { silent } from '#libs/telemetry';
 import { withServer } from '../../test/servers/needs.js';
 import { freePort } from '../../test/servers/free-port.js';
+import { keepStill } from '../../test/still.js';
 import { readPostsConfig } from './config.js';
 import { startPosts } from './start.js';
+
+keepStill();
 
 const secret = 's'.repeat(32);
 const signer = new AssertionSigner({ secrets: () => secret });

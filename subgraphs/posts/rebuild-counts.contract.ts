@@ -35,7 +35,7 @@ export function rebuildingCounts(open: () => Promise<Scene>): void {
     ({ people, posts } = await fill(scene));
     await scene.database.query('UPDATE posts SET like_count_2 = NULL, reply_count_2 = NULL');
     await scene.database.query('UPDATE people SET post_count_2 = NULL');
-  }, 60_000);
+  });
   afterAll(() => scene?.close());
 
   it('go on where a process was killed, under writes that count in both versions, and no read fails or is wrong', async () => {
@@ -68,7 +68,7 @@ export function rebuildingCounts(open: () => Promise<Scene>): void {
     expect(await stateOf(scene)).toMatchObject({ serving: 2, building: null, phase: 'idle' });
     expect(await bothVersions(scene)).toEqual([]);
     expect(await scene.drift()).toEqual([]);
-  }, 60_000);
+  });
 
   it('are not switched to where the versions differ, until that is asked for; the wrong one left behind hinders no write', async () => {
     const { database, writing } = scene;
@@ -133,7 +133,7 @@ export function countingUnderLikes(open: () => Promise<Scene>): void {
   let scene: Scene;
   beforeAll(async () => {
     scene = await open();
-  }, 60_000);
+  });
   afterAll(() => scene?.close());
 
   const likedPost = async (): Promise<string> => {

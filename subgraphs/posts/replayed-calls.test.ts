@@ -128,7 +128,7 @@ withServer('postgres', 'a call that is sent once more, to another process of the
     await admin.query(`DROP DATABASE IF EXISTS ${prefix}posts WITH (FORCE)`);
     await admin.query(`DROP ROLE IF EXISTS ${prefix}posts`);
     await admin.end();
-  }, 60_000);
+  });
 
   it('has written once; control: what a gateway of before signs writes as often as it comes', async () => {
     const sent = signed(publish('once'));

@@ -21,6 +21,7 @@ import { openBudgets } from '#libs/rate-limit';
 import type { RunningSubgraph } from '#libs/subgraph-kit';
 import { createLogger, silent } from '#libs/telemetry';
 import { sealer } from '../../test/sealer.js';
+import { keepStill } from '../../test/still.js';
 import { loadUsers } from './bulk.js';
 import { readUsersConfig } from './config.js';
 import { EndedSessionsOnce1764547200004 } from './migrations/0005-ended-sessions-once.js';
@@ -31,6 +32,8 @@ import { forgetEndedSessions } from './write/forget-ended-sessions.js';
 import { LogIn } from './write/log-in.js';
 import { LogOut } from './write/log-out.js';
 import { Throttle } from './write/throttle.js';
+
+keepStill();
 
 const secret = 's'.repeat(32);
 const password = 'correct horse';
@@ -165,7 +168,7 @@ const codeOf = (answer: Answer) => answer.errors?.[0]?.extensions.code;
 
 describe('users, with its cache', () => {
   const world = new World({ CACHE: 'on' });
-  beforeAll(() => world.start(), 60_000);
+  beforeAll(() => world.start());
   afterAll(() => world.end());
 
   it('signs people up, and its token is theirs by the keys that it publishes', async () => {

@@ -202,11 +202,17 @@ describe('what is looked at beside the answers', () => {
   });
 
   it('no statement of users that its gateway brings about by itself, when it asks which log-ins have ended', async () => {
-    const { statements } = await programs.state({ beside: true });
-    // Twice as long as it waits between two times that it asks.
-    await new Promise((go) => setTimeout(go, 1_000));
     // The others may still hear of what was done before.
-    expect((await programs.state({ beside: true })).statements['users']).toBe(statements['users']);
+    const ofUsers = async () => (await programs.state({ beside: true })).statements['users']!;
+    // Of several times: in one of them may come what users itself looks for every half minute.
+    let fewest = Infinity;
+    for (let tries = 0; tries < 5 && fewest > 0; tries += 1) {
+      const before = await ofUsers();
+      // Twice as long as it waits between two times that it asks.
+      await new Promise((go) => setTimeout(go, 1_000));
+      fewest = Math.min(fewest, (await ofUsers()) - before);
+    }
+    expect(fewest).toBe(0);
   });
 });
 

@@ -62,7 +62,7 @@ describe('the table of attacks', () => {
     const { code, out } = await runCommand('attack', 'A18', '--save');
     expect([code, out]).toEqual([2, '']);
     expect(readFileSync('docs/measured/attack.md', 'utf8')).toBe(page);
-  }, 60_000);
+  });
 
   it('holds what takes its time to an event loop that goes on (control: one that was blocked for longer than what cannot be sent again may)', () => {
     const outcome = { violations: ['so far'] } as unknown as Outcome;
@@ -228,7 +228,10 @@ describe('control: the same rows against a gateway of a first afternoon', () => 
     const [row] = crowds({ idleMs: 100, connects: 0, slow: false }) as [Attack];
     const bounds = { ms: Infinity, nextMs: Infinity, blockedMs: Infinity, besideMs: 20 };
     try {
-      const { violations: found } = await attack(row, programs, bounds);
+      let found: readonly string[] = [];
+      // Where a busy machine was late with one of a hundred while nobody was connected, once more.
+      for (let tries = 0; tries < 20 && found.length === 0; tries += 1)
+        ({ violations: found } = await attack(row, programs, bounds));
       expect(found).toEqual([
         expect.stringMatching(/^of a hundred questions beside it one took \d+\.\d ms, and without it /),
       ]);

@@ -64,7 +64,7 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
     await openOther();
     posts = new pg.Client({ connectionString: servers.postsUrl });
     await posts.connect();
-  }, 60_000);
+  });
   afterEach(async () => {
     if (held) await release();
     await world.settle();
@@ -74,7 +74,7 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
     await other?.close();
     await world?.close();
     await servers?.drop();
-  }, 60_000);
+  });
 
   async function holdBack(): Promise<void> {
     await posts.query('BEGIN');
@@ -584,7 +584,7 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
     afterAll(async () => {
       await users?.end();
       await browser?.close();
-    }, 60_000);
+    });
 
     it('is shown what was answered first, when the mutation that was sent before it is answered last', async () => {
       const [a, b] = (await cast(world, alice, bob)) as [Person, Person];

@@ -80,12 +80,12 @@ withServer(['postgres', 'redis'], 'recorded histories of clients of three gatewa
     authors = await cast(world, ...cards);
     for (const [nth, author] of authors.entries()) await publish(author, `post ${nth + 1}`);
     await world.settle();
-  }, 90_000);
+  });
   afterAll(async () => {
     for (const second of seconds) await second.close();
     await world?.close();
     await servers?.drop();
-  }, 60_000);
+  });
 
   async function record(rounds: number, way: Way): Promise<Violation[]> {
     const people = await cast(world, alice, bob, carol);

@@ -1,9 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { EVENTS, type DomainEvent } from '#libs/events';
 import { globalId, newId, parseGlobalId } from '#libs/identity';
+import { keepStill } from '../still.js';
 import { startAlone, type Alone, type Answer, type Service } from './alone.js';
 import { OPERATIONS } from './operations.js';
 import { committedRecordings, isWrite, normalised, type Recording } from './recording.js';
+
+keepStill();
 
 const SERVICES: readonly Service[] = ['users', 'posts', 'followers'];
 
@@ -14,7 +17,7 @@ describe.each(SERVICES)('%s, asked what the gateway asks, with no other service 
     let recordings: Map<string, string>;
     beforeAll(async () => {
       [alone, recordings] = await Promise.all([startAlone(service), committedRecordings()]);
-    }, 60_000);
+    });
     afterAll(() => alone?.close());
 
     it('answers as recorded', async () => {
@@ -80,7 +83,7 @@ describe('_entities', () => {
       await service.hear(deletionOf(parseGlobalId('user', people['carol'] ?? ''), 'carol'));
       await service.running.settle();
     }
-  }, 60_000);
+  });
   afterAll(() => Promise.all(Object.values(services ?? {}).map((service) => service.close())));
 
   function entities(

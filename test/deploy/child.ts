@@ -73,7 +73,7 @@ export async function startChild(
       };
       return within(found(), withinMs, `did not say ${String(text)}`);
     },
-    end: (signal = 'SIGTERM', withinMs = 20_000) => {
+    end: (signal = 'SIGTERM', withinMs = 60_000) => {
       process.kill(pid, signal);
       return within(ended, withinMs, `did not end after ${signal}`);
     },

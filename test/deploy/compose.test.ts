@@ -432,6 +432,8 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
       child
         .output()
         .split('\n')
+        // The last has not come whole, or is nothing.
+        .slice(0, -1)
         .filter((line) => line.startsWith('{'))
         .map((line) => JSON.parse(line) as LogLine);
     try {
@@ -531,7 +533,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     expect(await come(config, 0)).toEqual([0, 0]);
     expect(await come(without(h2), 0)).toEqual([0, 0]);
     expect(await come(without(whole, without(h2)), 100)).toEqual([100, 1]);
-  }, 60_000);
+  });
 
   it('brings a long body as it comes, and says 408 where a short one does not', async () => {
     const got: number[] = [];
@@ -554,7 +556,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
       expect(String(await once(await sends(10, 100), 'data'))).toMatch(/^HTTP\/1\.[01] 408/);
       long.destroy();
     });
-  }, 60_000);
+  });
 
   it('gives a gateway fewer requests at once than that takes connections; control: without that bound, all', async () => {
     const bound = / maxconn (\d+)(?= check)/;
@@ -575,7 +577,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     };
     expect(await atOnce(config.replace(bound, ' maxconn 3'), 6)).toBe(6);
     expect(await atOnce(config.replace(bound, ''), 20)).toBe(20);
-  }, 60_000);
+  });
 
   it('refuses at once who asks for more than all at one address may, and what no gateway has; control: without those rules the gateways are asked', async () => {
     const rate = /\n *http-request deny deny_status 429 .* if too_many/;
@@ -608,7 +610,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
       for (let turn = 0; turn < 22; turn += 1) expect(await from(CLIENT)).toBe(200);
     });
     expect(asked).toContain('/.env');
-  }, 60_000);
+  });
 
   it('brings no more than gateways say that they take, and refuses the others itself; control: without those rules all are brought', async () => {
     const rule = /\n *http-request deny deny_status 503 [^\n]*(?=\n)/;
@@ -713,7 +715,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     };
     expect(await preflights(config)).toEqual([200, 200, 200]);
     expect(await preflights(config.replaceAll(' !METH_OPTIONS', ''))).toEqual([503, 200, 200]);
-  }, 60_000);
+  });
 
   it('counts preflights as requests, so that nobody asks more by them; control: where they are excepted, they are free', async () => {
     const gateway: RequestListener = (_request, response) => response.writeHead(204).end();
@@ -732,7 +734,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     expect(running).toContain(
       `lets no address\nhave more than ${(tenSeconds! / 10).toLocaleString('en')} requests a second`,
     );
-  }, 60_000);
+  });
 
   /** A gateway that answers as the question says. */
   const asAsked: RequestListener = (request, response) => {
@@ -745,32 +747,36 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     }
     response.writeHead(Number(status ?? 200), { 'x-request-id': 'request-1' }).end('{}');
   };
-  const hasty = config
-    .replace('timeout server 30s', 'timeout server 300ms')
-    .replace('timeout http-request 10s', 'timeout http-request 300ms');
+  const hurriesGateways = config.replace('timeout server 30s', 'timeout server 300ms');
+  const hurriesClients = config.replace('timeout http-request 10s', 'timeout http-request 300ms');
 
   it('says in JSON what it says itself, with a code of the table, and when to come again where nothing can have been done; control: by itself it says it in HTML', async () => {
-    const away = hasty.replace(/^( {2}server gateway-\d \S+)$/gm, '$1 disabled').replace('option httpchk', '#');
-    const told = async (source: string): Promise<[string, Told][]> => {
-      const all: [string, Told][] = [];
-      await behindDoor(source, asAsked, async ({ port }) => {
-        const unfinished = 'POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{';
-        const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
-        for (const text of [unfinished, preface, question('lost'), question('never')])
-          all.push([text.slice(0, 26), await said(port, text)]);
-      });
+    const away = config.replace(/^( {2}server gateway-\d \S+)$/gm, '$1 disabled').replace('option httpchk', '#');
+    const unfinished = 'POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{';
+    const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
+    const told = async (door: (source: string) => string): Promise<Told[]> => {
+      const all: Told[] = [];
+      // Only who waits in vain is hurried: of others the door would say the same where a busy machine is late.
+      for (const [source, ...texts] of [
+        [hurriesClients, unfinished],
+        [config, preface, question('lost')],
+        [hurriesGateways, question('never')],
+      ] as const)
+        await behindDoor(door(source), asAsked, async ({ port }) => {
+          for (const text of texts) all.push(await said(port, text));
+        });
       return all;
     };
-    const all = await told(hasty);
-    expect(all.map(([, { status, type, code, again }]) => [status, type, code, again])).toEqual([
+    const all = await told((source) => source);
+    expect(all.map(({ status, type, code, again }) => [status, type, code, again])).toEqual([
       [408, 'application/json', 'BAD_REQUEST', undefined],
       [400, 'application/json', 'BAD_REQUEST', undefined],
       // It does not know whether it was a mutation, which may be done.
       [502, 'application/json', 'SUBGRAPH_UNAVAILABLE', undefined],
       [504, 'application/json', 'GATEWAY_TIMEOUT', undefined],
     ]);
-    const plain = await told(hasty.replace(/\n {2}http-error .*/g, ''));
-    expect(plain.map(([, { status, type }]) => [status, type])).toEqual(
+    const plain = await told((source) => source.replace(/\n {2}http-error .*/g, ''));
+    expect(plain.map(({ status, type }) => [status, type])).toEqual(
       [408, 400, 502, 504].map((status) => [status, 'text/html']),
     );
     await behindDoor(away, asAsked, async ({ port }) => {
@@ -792,10 +798,10 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
       const mayBeDone = status === '502' || status === '504';
       expect([rule, /hdr Retry-After \d+/.test(rule)]).toEqual([rule, CODES[code].retry && !mayBeDone]);
     }
-  }, 60_000);
+  });
 
   it('writes a line for what was refused, lost or cut off, by address, and none for what went well; no query, no token', async () => {
-    await behindDoor(hasty, asAsked, async ({ from, log }) => {
+    await behindDoor(config, asAsked, async ({ from, log }) => {
       const secret = 'query=%7Bsecret%7D&token=secret';
       const asked: [string, string][] = [
         [CLIENT, `/graphql?${secret}`],
@@ -806,7 +812,11 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
       ];
       for (const [address, path] of asked) await from(address, path);
       await until(() => log().filter(({ address }) => address !== OURS).length >= 4, 10_000);
-      const lines = log().filter(({ address }) => address !== OURS);
+      // As they were asked: a thread that was asked earlier may write later.
+      const nth = ({ status }: LogLine): number => [429, 502, 200, 404].indexOf(Number(status));
+      const lines = log()
+        .filter(({ address }) => address !== OURS)
+        .toSorted((one, other) => nth(one) - nth(other));
       expect(
         lines.map(({ address, path, status, state, server, requestId }) => [
           address,
@@ -829,7 +839,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
         expect(JSON.stringify(line)).not.toContain('secret');
       }
     });
-  }, 60_000);
+  });
 
   it('writes some fifty lines of a client that goes on being refused, and those of others; control: without those rules, all', async () => {
     const lines = async (source: string, atLeast: number): Promise<[number, number]> => {
@@ -849,7 +859,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     expect(await lines(config, 50)).toEqual([50, 1]);
     const chatty = config.replace(/\n *http-re(quest|sponse) set-log-level silent .*/g, '');
     expect(await lines(chatty, 80)).toEqual([80, 1]);
-  }, 60_000);
+  });
 
   it('is asked by Prometheus at a port of its own, also while clients have all of its connections', async () => {
     // Ours are not counted by address.
@@ -865,7 +875,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
       expect(await from(CLIENT, '/metrics')).toBe(404);
     });
     expect(read().services['door']!.ports.join()).not.toContain('9464');
-  }, 60_000);
+  });
 
   it('tells the gateways by whom it was asked, whatever that says itself; control: with fewer TRUSTED_PROXIES all are one', async () => {
     const { TRUSTED_PROXIES } = readGatewayConfig(read().services['gateway-1']!.environment);
@@ -881,7 +891,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     });
     // Behind one more proxy, which would have written what these clients say.
     expect(counted).toEqual([CLIENT, ANOTHER].map((address) => [OURS, address, '203.0.113.9']));
-  }, 60_000);
+  });
 
   it('serves both gateways of the compose file, and asks whether they are ready', () => {
     const gateways = Object.keys(read().services).filter((name) => name.startsWith('gateway-'));

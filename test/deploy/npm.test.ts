@@ -52,7 +52,9 @@ afterEach(async () => {
 async function start(...command: string[]): Promise<{ starter: number; program: number }> {
   const shell = '"$@" & echo starter $!; wait; sleep 1000';
   child = await startChild('shell', ['sh', '-c', shell, 'sh', ...command], { cwd: house, env: plainEnvironment() });
-  await child.said(/program \d+/);
+  // The shell may come to it later than what it has started.
+  await child.said(/starter \d+\n/);
+  await child.said(/program \d+\n/);
   const { output } = child;
   const pid = (what: string): number => Number(new RegExp(`${what} (\\d+)`).exec(output())![1]);
   return { starter: pid('starter'), program: pid('program') };

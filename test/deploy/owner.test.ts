@@ -59,7 +59,7 @@ withServer('postgres', 'a database that docker-compose.yml makes', () => {
       },
       stdio: 'pipe',
     });
-  }, 60_000);
+  });
   afterAll(() => server?.stop());
 
   it('is owned by a role that its service connects as, and that may do nothing else on that server', async () => {

@@ -40,6 +40,6 @@ it.each(['SIGTERM', 'SIGINT'] as const)(
     child = await startChild('run', [process.execPath, 'commands/run.mjs', 'start'], { cwd: house, env });
     await child.said('starting');
     expect(child.output()).toContain('Building');
-    expect(await child.end(signal, 5_000)).toBe(signal === 'SIGTERM' ? 143 : 130);
+    expect(await child.end(signal)).toBe(signal === 'SIGTERM' ? 143 : 130);
   },
 );

@@ -24,7 +24,7 @@ withServer(['postgres', 'redis'], 'npm run faults, on real programs', () => {
     expect(code).toBe(2);
     expect(violations(out)).toEqual({});
     for (const id of ['FC1', 'FC1-gateway']) expect(err).toContain(`${id} did not run: it takes libfaketime`);
-  }, 60_000);
+  });
 
   it('control: what is changed behind everybody’s back is found, and the command says so by its code', async () => {
     const { code, out, err } = await runCommand('faults', 'control', '--ms', '100');

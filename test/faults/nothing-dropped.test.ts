@@ -31,9 +31,7 @@ const REQUESTS = LARGE ? 10_000 : 100;
 const CLIENTS = 8;
 /** A program that starts needs the processor too, and so does who runs beside. */
 const PAUSE_MS = LARGE ? 10 : 100;
-/** HAProxy looks ten times as often as in deploy/haproxy.cfg, and one good answer is enough. */
-const KNOWN_MS = 1_000;
-/** It takes two bad ones, 0.4 s; and a busy machine more. */
+/** HAProxy looks ten times as often as in deploy/haproxy.cfg, and takes two bad answers, 0.4 s; and a busy machine more. */
 const DRAIN_MS = 3_000;
 const NAMES = ['gateway-1', 'gateway-2'] as const;
 
@@ -84,7 +82,7 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
     writeFileSync(join(folder, 'haproxy.cfg'), haproxyHere(once, ports));
     const command = [haproxy, '-db', '-f', join(folder, 'haproxy.cfg')] as const;
     door = await startChild('haproxy', [...command], { cwd: folder, env: { PATH: process.env['PATH'] } });
-  }, 60_000);
+  });
   afterAll(async () => {
     await bothGone();
     await door.destroy();
@@ -140,19 +138,27 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
       while ((await status(port, '/graphql', false, '{ fieldNew }')) !== (has ? 200 : 400)) await sleep(20);
   }
 
+  /** Until the door knows that both are ready. */
+  async function knownAtTheDoor(): Promise<void> {
+    const told = async (): Promise<string> => (await fetch(`http://127.0.0.1:${ports.watched}/metrics`)).text();
+    const isUp = (name: string) => `haproxy_server_status{proxy="gateways",server="${name}",state="UP"} 1\n`;
+    for (let text = ''; !NAMES.every((name) => text.includes(isUp(name))); text = await told()) await sleep(20);
+  }
+
   /** Replaces each once, as an orchestrator does: the next one when the one before is ready and known at the door. */
   async function replaceBoth(drainMs: number): Promise<void> {
     draining = undefined;
     for (const name of NAMES) {
       expect(await gateways.get(name)!.end('SIGTERM', 120_000)).toBe(0);
       await up(name, drainMs);
-      await sleep(KNOWN_MS);
+      await knownAtTheDoor();
     }
     draining = drainMs;
   }
 
   async function failuresWhile(drainMs: number, work: (seen: Seen) => Promise<void>): Promise<Seen> {
     await bothUp(drainMs);
+    await knownAtTheDoor();
     while ((await status(ports.door)) !== 200) await sleep(50);
     const seen: Seen = { failed: [], of: 0 };
     let stop = false;
@@ -201,7 +207,7 @@ withServer('haproxy', 'two gateways behind one port, replaced one after another 
       for (let round = 0; round < 10 && seen.failed.length === 0; round++) {
         await gateways.get('gateway-1')!.end('SIGTERM', 120_000);
         await up('gateway-1', 0);
-        await sleep(KNOWN_MS);
+        await knownAtTheDoor();
       }
     });
     tell('the same, of gateways that stop at once (control)', all, 'one replaced until some failed');
@@ -285,7 +291,7 @@ withServer('postgres', 'services of two processes, replaced one after another wh
       await admin.query(`DROP ROLE IF EXISTS ${prefix}${service}`);
     }
     await admin.end();
-  }, 60_000);
+  });
 
   function program(file: string, port: number, env: Record<string, string>): Promise<Child> {
     return startChild(file, [process.execPath, `dist/${file}.js`], {

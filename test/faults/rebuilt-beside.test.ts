@@ -191,7 +191,7 @@ describe('a rebuild on the one connection that an embedded store has', () => {
     posts = await openDatabase({ service: 'posts', dataDir, ...postsTables });
     const [somebody] = await posts.query<{ id: string }>(`SELECT id FROM people ORDER BY id LIMIT 1`);
     viewer = somebody?.id ?? '';
-  }, 60_000);
+  });
   afterAll(() => posts?.close());
 
   it('lets somebody read between any two slices', async () => {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
 import pg from 'pg';
@@ -13,9 +13,6 @@ import { everyday } from './everyday.contract.js';
 import { farewell } from './farewell.contract.js';
 import { notifications } from './notifications.contract.js';
 import { repeats } from './repeats.contract.js';
-
-// A step that fails for good is tried for eight seconds first.
-jest.setTimeout(60_000);
 
 const SERVICES = ['users', 'posts', 'followers'] as const;
 const MAIN_TABLES = { users: 'users', posts: 'posts', followers: 'follows' };

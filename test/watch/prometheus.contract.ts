@@ -28,7 +28,7 @@ export function watchedByPrometheus({ metrics, ask }: Watched): void {
     beforeAll(async () => {
       const addresses = Object.fromEntries([...metrics()].map(([address, port]) => [address, [`127.0.0.1:${port}`]]));
       prometheus = await startPrometheus(binary, prometheusHere(config, { addresses, rules: RULES_FILE }));
-    }, 60_000);
+    });
     afterAll(() => prometheus?.stop());
 
     it('answers every query of the dashboard and the alerts with numbers, once it has looked a few times', async () => {

@@ -35,5 +35,5 @@ withServer('prometheus', 'what Prometheus keeps', (binary = '') => {
     const page = readFileSync(join(ROOT, 'docs/running.md'), 'utf8');
     expect(page).toContain('It keeps 15 days, and no more than 4 GB of them');
     expect(await retention([])).toBe('15d');
-  }, 60_000);
+  });
 });

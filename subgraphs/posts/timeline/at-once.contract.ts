@@ -20,7 +20,7 @@ export function atOnce(open: () => Promise<Scene>): void {
   let reader: string;
   beforeAll(async () => {
     scene = await open();
-  }, 60_000);
+  });
   afterAll(() => scene?.close());
   beforeEach(async () => {
     [author, reader] = await authorAndReader(scene);

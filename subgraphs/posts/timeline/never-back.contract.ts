@@ -18,7 +18,7 @@ export function neverBack(open: () => Promise<Scene>, { hasServer }: { readonly 
   let reader: string;
   beforeAll(async () => {
     scene = await open();
-  }, 60_000);
+  });
   afterAll(() => scene?.close());
   beforeEach(async () => {
     [author, reader] = await authorAndReader(scene);

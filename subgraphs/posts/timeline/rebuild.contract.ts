@@ -40,7 +40,7 @@ export function rebuilding(open: () => Promise<Scene>): void {
     await bulk.loadEdges(scene.database, follows);
     await bulk.loadPosts(scene.database, posts);
     await bulk.fillTimelines(scene.database, LIMITS);
-  }, 60_000);
+  });
   afterAll(() => scene?.close());
 
   const allAreTrue = async (): Promise<void> => {

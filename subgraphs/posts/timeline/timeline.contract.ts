@@ -65,7 +65,7 @@ export function timelines(open: () => Promise<Scene>, { runs }: { readonly runs:
   let scene: Scene;
   beforeAll(async () => {
     scene = await open();
-  }, 60_000);
+  });
   afterAll(() => scene?.close());
 
   const story = (read: ReadHome) =>
@@ -200,7 +200,7 @@ export function timelines(open: () => Promise<Scene>, { runs }: { readonly runs:
     expect(await smallOnesLeft(limits, 2)).toEqual({ small: 0, reached: 1_000 });
     // Control: a slice is everybody, so whoever comes after waits for all of them.
     expect(await smallOnesLeft({ ...limits, sliceMax: 10_000 }, 1)).toEqual({ small: 1, reached: 3_000 });
-  }, 60_000);
+  });
 
   it('how long a post has been on its way is on a gauge, until it is delivered', async () => {
     const lag = postsGauges(scene.database).find(({ labels }) => labels?.['model'] === 'home-timeline')!;

@@ -27,7 +27,7 @@ export function rebuilding(open: () => Promise<Scene>): void {
     posts = people.map(() => newId());
     for (let from = 0; from < PEOPLE; from += 100)
       await scene.hear(...people.slice(from, from + 100).map((author, k) => like(from + k, author)));
-  }, 60_000);
+  });
   afterAll(() => scene?.close());
 
   const fanOf = (nth: number): string => people[(nth + 1) % PEOPLE] as string;
@@ -79,7 +79,7 @@ export function rebuilding(open: () => Promise<Scene>): void {
     for (const nth of [...LIVELY, ...QUIET]) expect(await shown(nth)).toEqual([`like ${posts[nth]}`]);
     await scene.hear(scene.deleted(posts[6] as string, people[6] as string));
     expect(await shown(6)).toEqual([]);
-  }, 60_000);
+  });
 
   it('does not switch to a version that answers otherwise, until it is told to', async () => {
     await scene.database.query('DELETE FROM notifications WHERE slot = 2 AND recipient_id = $1', [people[7]]);
@@ -90,7 +90,7 @@ export function rebuilding(open: () => Promise<Scene>): void {
     expect(await shown(7)).toEqual([]);
     expect(await rebuild(scene.database, notificationsModel, { mend: true, pause })).toMatchObject({ switched: true });
     expect(await shown(7)).toEqual([`like ${posts[7]}`]);
-  }, 60_000);
+  });
 
   it('waits for what differs once, not in every step, and is none the worse for smaller ones', async () => {
     await scene.database.query(
@@ -113,7 +113,7 @@ export function rebuilding(open: () => Promise<Scene>): void {
     expect(pauses).toBeLessThan(2 * 40);
     expect(await rebuild(scene.database, notificationsModel, { mend: true, pause })).toMatchObject({ switched: true });
     for (const nth of QUIET) expect(await shown(nth)).toEqual([`like ${posts[nth]}`]);
-  }, 60_000);
+  });
 
   it('control: emptied and filled again in place, reads lack some meanwhile', async () => {
     const { database } = scene;
@@ -131,7 +131,7 @@ export function rebuilding(open: () => Promise<Scene>): void {
     }
     expect(beside.lacking).toEqual(QUIET);
     for (const nth of QUIET) expect(await shown(nth)).toEqual([`like ${posts[nth]}`]);
-  }, 60_000);
+  });
 }
 
 /** Likes that end and come again; and reads that know what they must see. */
