@@ -77,6 +77,11 @@ export class Line {
     return this.#waiting.splice(0, Math.max(0, this.#waiting.length - most));
   }
 
+  /** Whose turn it is, who now waits no longer and has no place either. */
+  next(): Waiting | undefined {
+    return this.#waiting.pop();
+  }
+
   /** Those that still wait, who now wait no longer. */
   empty(): Waiting[] {
     return this.#waiting.splice(0);

@@ -21,7 +21,7 @@ describe('answers that come together', () => {
 
   it('are gone on with a few in each turn, in their order; control: with no end to a turn all of them at once', async () => {
     const turns = new ShortTurns(clock);
-    for (let nth = 0; nth < MANY; nth += 1) turns.take(piece(nth));
+    for (let nth = 0; nth < MANY; nth += 1) turns.take(0, piece(nth));
     expect(done).toEqual([0, 1]);
     let most = 0;
     for (let before = done.length; turns.waiting > 0; before = done.length) {
@@ -32,7 +32,7 @@ describe('answers that come together', () => {
     expect(most).toBeLessThanOrEqual(3);
     done = [];
     const naive = new ShortTurns(() => 0);
-    for (let nth = 0; nth < MANY; nth += 1) naive.take(piece(nth));
+    for (let nth = 0; nth < MANY; nth += 1) naive.take(0, piece(nth));
     expect(done).toHaveLength(MANY);
   });
 
@@ -46,9 +46,9 @@ describe('answers that come together', () => {
         .then(() => {})
         .then(() => later.push(`${name} ends`));
     };
-    turns.take(piece(0));
-    turns.take(piece(1));
-    for (const name of ['a', 'b', 'c']) turns.take(starts(name));
+    turns.take(0, piece(0));
+    turns.take(0, piece(1));
+    for (const name of ['a', 'b', 'c']) turns.take(0, starts(name));
     while (turns.waiting > 0) await turn();
     await turn();
     expect(later).toEqual(['a begins', 'a ends', 'b begins', 'b ends', 'c begins', 'c ends']);
@@ -56,9 +56,9 @@ describe('answers that come together', () => {
 
   it('wait while clients connect, and not for good where they go on with it; control: with no new client they do not', async () => {
     const held = new ShortTurns(clock);
-    held.take(piece(0));
-    held.take(piece(1));
-    held.take(piece(2));
+    held.take(0, piece(0));
+    held.take(0, piece(1));
+    held.take(0, piece(2));
     for (let turned = 0; turned < 20; turned += 1) {
       held.connected();
       await turn();
@@ -71,24 +71,37 @@ describe('answers that come together', () => {
     }
     expect(done).toEqual([0, 1, 2]);
     const free = new ShortTurns(clock);
-    for (const nth of [3, 4, 5]) free.take(piece(nth));
+    for (const nth of [3, 4, 5]) free.take(0, piece(nth));
     while (free.waiting > 0) await turn();
     expect(done).toEqual([0, 1, 2, 3, 4, 5]);
   });
 
-  it('keep no place of those that are done, however long others wait', async () => {
-    const turns = new ShortTurns(clock);
-    let left = 5_000;
-    const again = () => {
-      now += 1;
-      if ((left -= 1) > 0) turns.take(again);
+  it('have half of each turn, however long it takes to read what clients send; control: with nothing to read a few are enough', async () => {
+    const mostBeside = async (readingMs: number) => {
+      const turns = new ShortTurns(clock);
+      let isOver = false;
+      const read = () => {
+        now += readingMs;
+        if (!isOver) setImmediate(read);
+      };
+      setImmediate(read);
+      for (let nth = 0; nth < 200; nth += 1) turns.take(0, piece(nth));
+      let most = 0;
+      for (let before = done.length; turns.waiting > 0; before = done.length) {
+        await turn();
+        most = Math.max(most, done.length - before);
+      }
+      isOver = true;
+      return most;
     };
-    for (let nth = 0; nth < 6; nth += 1) turns.take(again);
-    let most = 0;
-    while (left > 0) {
-      await turn();
-      most = Math.max(most, turns.places);
-    }
-    expect(most).toBeLessThan(1_100);
+    expect(await mostBeside(40)).toBeGreaterThanOrEqual(40);
+    expect(await mostBeside(0)).toBeLessThanOrEqual(3);
+  });
+
+  it('of those that wait, whose request has to be answered first is first; control: of equals, who came first', async () => {
+    const turns = new ShortTurns(clock);
+    for (const [nth, deadline] of [1, 1, 30, 20, 20, 10].entries()) turns.take(deadline, piece(nth));
+    while (turns.waiting > 0) await turn();
+    expect(done).toEqual([0, 1, 5, 3, 4, 2]);
   });
 });

@@ -1,14 +1,18 @@
-/** So long, ms, a turn of the event loop goes on with answers at once, and so long with those that wait. */
+import { Line } from './line.js';
+
+/** So long, ms, a turn of the event loop goes on with answers at once, and at least so long with those that wait. */
 const SLICE_MS = 2;
 /** Of those that wait, so many at most: what each starts runs before the next, and only when it is done is it known how long it took. */
-const BATCH = 4;
-/** So long, ms, answers wait at most because there are new connections, and then for so long not: whoever opens them without end would stop all. */
+const BATCH = 64;
+/** So long, ms, answers wait at most because there are new connections, and then four times as long not: whoever opens them without end slows down others by a fifth. */
 const HOLD_MS = 100;
+const HOLD_EVERY_MS = 500;
 
 /**
  * Turns of the event loop stay short, however many answers of subgraphs have come: what is beyond a few milliseconds waits for one of the next
  * turns, and in between sockets are read. To go on with an answer of 88 KB takes a millisecond; three hundred that had come together were a
- * turn of 0.4 s, in which nobody was told that there is no place (`npm run bench -- overload --delay 50`).
+ * turn of 0.4 s, in which nobody was told that there is no place (`npm run bench -- overload --delay 50`). Of each turn half is theirs, however much
+ * there is to read: clients that ask again as soon as they are refused would else have all of it.
  *
  * libuv takes one new connection in each turn. Of a crowd for whom a proxy opens three hundred, the last would be read after three hundred
  * turns, so while they come answers wait, and turns are shorter still.
@@ -17,10 +21,13 @@ const HOLD_MS = 100;
  */
 export class ShortTurns {
   readonly #clock: () => number;
+  /** Whose request has to be answered first is first: else each step of a query would wait behind everybody's first. */
+  readonly #line = new Line(0, Infinity);
   /** When this turn began, by its first answer. */
   #since: number | undefined;
-  #waiting: (() => void)[] = [];
-  #next = 0;
+  /** Until when this batch goes on, and when the one before ended. */
+  #until: number | undefined;
+  #endedAt = 0;
   /** Immediates that are due, of this batch. */
   #due = 0;
   #hasNew = false;
@@ -32,24 +39,21 @@ export class ShortTurns {
   }
 
   get waiting(): number {
-    return this.#waiting.length - this.#next;
+    return this.#line.waiting;
   }
 
-  /** What is held for them, those that are done included. */
-  get places(): number {
-    return this.#waiting.length;
-  }
-
-  /** `work`, now or in a later turn; who came first goes first. */
-  take(work: () => void): void {
-    if (this.waiting === 0 && this.#hasTime()) return work();
-    this.#waiting.push(work);
-    if (this.#due === 0) this.#plan();
+  /** `work`, now or in a later turn, of a request that has to be answered by `deadline`. */
+  take(deadline: number, work: () => void): void {
+    if (this.waiting === 0 && this.#due === 0 && this.#hasTime()) return work();
+    this.#line.enter({ deadline, start: work });
+    if (this.#due > 0) return;
+    this.#endedAt = this.#clock();
+    this.#plan();
   }
 
   /** A client has connected. */
   connected(): void {
-    this.#hasNew = true;
+    this.#hasNew = this.waiting > 0;
   }
 
   #hasTime(): boolean {
@@ -67,41 +71,28 @@ export class ShortTurns {
 
   /** An immediate for each: promises that one has settled are gone on with before the next. */
   #plan(): void {
-    if (this.#next >= GONE_MAX) {
-      this.#waiting.splice(0, this.#next);
-      this.#next = 0;
-    }
     this.#due = Math.min(BATCH, this.waiting);
+    this.#until = undefined;
     for (let left = this.#due; left > 0; left -= 1) setImmediate(this.#run);
   }
 
   readonly #run = (): void => {
-    const work = !this.#isHeld() && this.#hasTime() ? this.#waiting[this.#next] : undefined;
-    if (work !== undefined) {
-      this.#waiting[this.#next] = DONE;
-      this.#next += 1;
-    }
+    const now = this.#clock();
+    this.#until ??= this.#isHeld(now) ? now : now + Math.max(SLICE_MS, now - this.#endedAt);
+    const next = now < this.#until ? this.#line.next() : undefined;
     this.#due -= 1;
-    if (this.#due === 0) this.#endBatch();
-    work?.();
+    if (this.#due === 0) {
+      this.#hasNew = false;
+      // What this one starts is the next turn's: its batch is as long as this turn was beside it.
+      this.#endedAt = now;
+      if (this.waiting > 0) this.#plan();
+    }
+    next?.start();
   };
 
-  #isHeld(): boolean {
+  #isHeld(now: number): boolean {
     if (!this.#hasNew) return false;
-    const now = this.#clock();
-    if (now - this.#heldAt >= 2 * HOLD_MS) this.#heldAt = now;
+    if (now - this.#heldAt >= HOLD_EVERY_MS) this.#heldAt = now;
     return now - this.#heldAt < HOLD_MS;
   }
-
-  #endBatch(): void {
-    this.#since = undefined;
-    this.#hasNew = false;
-    if (this.waiting > 0) return this.#plan();
-    this.#waiting = [];
-    this.#next = 0;
-  }
 }
-
-const DONE = (): void => {};
-/** So many places of those that are done are kept at most while others wait. */
-const GONE_MAX = 1_024;

@@ -130,14 +130,8 @@ class Call implements Caller {
     this.#judge(attempt.target.endpoint);
     this.#settle('ok');
     (attempt === this.#first ? this.#second : this.#first)?.abandon(attempt);
-    this.#turns.take(() => this.#goOn(bytes));
-  }
-
-  /** Who went away meanwhile wants none of it. */
-  #goOn(bytes: Buffer): void {
-    const { signal } = this.#context;
-    if (signal.aborted) this.#reject(unavailable(this.#call.subgraph, signal.reason));
-    else this.#resolve(bytes);
+    // Also for who went away meanwhile: others may have joined it, and what a mutation changed is dropped from caches.
+    this.#turns.take(this.#context.deadline, () => this.#resolve(bytes));
   }
 
   missed(attempt: Attempt, failure: Failure, missed: Missed): void {

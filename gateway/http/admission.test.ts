@@ -234,8 +234,8 @@ describe('an admission', () => {
       expect(limitBeside(100, begins, () => {})).toBeGreaterThanOrEqual(750);
     });
 
-    it('takes no more at the first look at which it never sleeps; control: where it sleeps, all', () => {
-      expect(limitBeside(100, begins, isTurnedAway, [1])).toBe(100 + 16);
+    it('takes a quarter fewer at the first look at which it never sleeps; control: where it sleeps, all', () => {
+      expect(limitBeside(100, begins, isTurnedAway, [1])).toBe(300);
       expect(limitBeside(100, begins, isTurnedAway, [0.5])).toBe(10_000);
     });
 

@@ -194,10 +194,10 @@ export class Admission {
     if (isBusy) this.#busyInAllMs += elapsedMs;
     this.#busyMs = isBusy && this.#most > LEAST ? this.#busyMs + elapsedMs : 0;
     // More are inside than it gets done before they are too late: of ten times too many as many come in 300 ms as take it three seconds. Or it is
-    // kept busy by those for whom a subgraph has no place.
-    const isTurningAway = this.#areMostTurnedAway && turnedAway >= LEAST;
-    const isFlooded = isBusy && (isTurningAway || (many >= LEAST && this.#inside > done * lateMs));
-    if (isFlooded) this.#busyMs = Math.max(this.#busyMs, BUSY_MS);
+    // kept busy by those for whom a subgraph has no place: then a quarter fewer at first, as it may be a moment's work that keeps it busy.
+    const isFlooded = isBusy && many >= LEAST && this.#inside > done * lateMs;
+    const isTurningAway = isBusy && turnedAway > 2 * Math.max(many, LEAST);
+    if (isFlooded || isTurningAway) this.#busyMs = Math.max(this.#busyMs, BUSY_MS);
     // Late with a handful of requests under way, it is late for another reason: a start, a new supergraph.
     const pressed = this.#lateMs > lateMs && this.#most > LEAST;
     this.#pressedMs = pressed ? this.#pressedMs + elapsedMs : 0;

@@ -37,7 +37,7 @@ export async function serve(parts: {
   connectionsMax: number;
   /** Absent: NODE_LIMITS. */
   limits?: NodeLimits | undefined;
-  /** Told of each connection. */
+  /** Told of each connection that has a place. */
   connected?: (() => void) | undefined;
   /** Told of each connection beyond them. */
   rejected?: (() => void) | undefined;

@@ -13,7 +13,7 @@ const LEFT_BYTES = 64 * MB;
  */
 const MUCH_SHARE = 0.75;
 const AT_ONCE_MS = 50;
-const AT_ONCE_TIMES = 5;
+const AT_ONCE_TIMES = 2;
 /** Near its limit V8 collects several times a second. Who is asked nothing collects nothing, so what was found is soon forgotten. */
 const HOLDS_MS = 1_000;
 const SAY_EVERY_MS = 60_000;
