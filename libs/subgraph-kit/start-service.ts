@@ -19,6 +19,7 @@ import {
   CaughtUp,
   consume,
   outboxGauges,
+  ownStream,
   recordedEvents,
   Relay,
   sourcesOf,
@@ -152,6 +153,9 @@ export async function startService(
     const cache = openCache({ redisUrl: config.REDIS_URL, mode: config.CACHE, logger, clock: steady });
     closers.push(() => cache.close());
     await cache.ready();
+    // Before anything is heard or told.
+    const owned = await ownStream({ database, stream, logger });
+    closers.push(() => owned.close());
     if (config.CACHE === 'on') {
       logger.info({ boundMs: LIFETIME_MAX_MS }, 'what is kept is never older than this, even where a drop is lost');
     }
