@@ -27,6 +27,7 @@ import {
   type Handlers,
   type Stream,
 } from '#libs/outbox';
+import { watchRedis } from '#libs/redis';
 import { DriftWatch, type Counted } from '#libs/read-model';
 import type { ServiceConfig } from '#libs/service-settings';
 import {
@@ -137,6 +138,11 @@ export async function startService(
       const scraped = await metrics.listen({ host, port, token });
       closers.push(() => scraped.close());
       logger.info({ url: scraped.url }, 'Metrics');
+    }
+    if (metrics && config.REDIS_URL !== undefined) {
+      const watched = watchRedis(config.REDIS_URL, name);
+      closers.push(async () => watched.close());
+      metrics.gauges([watched.gauge]);
     }
     const database = await openDatabase({
       service: name,
