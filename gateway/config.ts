@@ -4,6 +4,7 @@ import {
   choice,
   choices,
   flag,
+  isLoopback,
   names,
   port,
   readSettings,
@@ -544,8 +545,7 @@ export function isOwn({
   NODE_ENV,
   TRUSTED_PROXIES,
 }: Pick<GatewaySettings, 'HOST' | 'NODE_ENV' | 'TRUSTED_PROXIES'>): boolean {
-  const loopback = HOST === 'localhost' || HOST === '::1' || /^127(\.\d+){3}$/.test(HOST);
-  return loopback && TRUSTED_PROXIES === 0 && NODE_ENV !== 'production';
+  return isLoopback(HOST) && TRUSTED_PROXIES === 0 && NODE_ENV !== 'production';
 }
 
 const WHO_MAY = { off: 'nobody', token: 'token', on: 'anybody' } as const;

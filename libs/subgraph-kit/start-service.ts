@@ -33,6 +33,7 @@ import type { ServiceConfig } from '#libs/service-settings';
 import {
   createLogger,
   Metrics,
+  openFigures,
   openTracing,
   readyGauge,
   steadyClock,
@@ -138,6 +139,8 @@ export async function startService(
       const scraped = await metrics.listen({ host, port, token });
       closers.push(() => scraped.close());
       logger.info({ url: scraped.url }, 'Metrics');
+      const says = openFigures(config);
+      if (says !== undefined) logger.warn({}, says);
     }
     if (metrics && config.REDIS_URL !== undefined) {
       const watched = watchRedis(config.REDIS_URL, name);
