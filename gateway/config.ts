@@ -345,7 +345,12 @@ export const gatewaySettings = {
     default: 180_000,
     why: 'A client that takes nothing of its answer for so long is cut, and so is one that takes ten times as long for all of it.',
   }),
-  LIMIT_TOKENS: whole({ min: 10, max: 100_000, default: DOCUMENT_LIMITS.tokens, why: 'Lexical tokens of a document.' }),
+  LIMIT_TOKENS: whole({
+    min: 10,
+    max: 100_000,
+    default: DOCUMENT_LIMITS.tokens,
+    why: 'Lexical tokens of a document; it may have twenty times as many characters (UTF-16 code units), blanks and comments among them.',
+  }),
   LIMIT_DEPTH: whole({
     min: 1,
     max: 100,
