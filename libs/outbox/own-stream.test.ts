@@ -61,7 +61,7 @@ withServer('redis', 'two graphs that were given one Redis', () => {
     await own(one);
     const refused = own(other, server.url.replace('redis://', 'redis://default:geheim@'));
     await expect(refused).rejects.toThrow(StreamOfAnother);
-    await expect(refused).rejects.toThrow(`The Redis at 127.0.0.1:${server.port}`);
+    await expect(refused).rejects.toThrow(`REDIS_URL: the Redis at 127.0.0.1:${server.port}`);
     await expect(refused).rejects.toThrow('redis-cli FLUSHDB');
     await expect(refused).rejects.not.toThrow('geheim');
   });
@@ -94,7 +94,7 @@ withServer('redis', 'two graphs that were given one Redis', () => {
     await eventually(async () => (await there.get(KEY)) !== null);
     await there.set(KEY, 'another');
     await eventually(async () => said.length > 0);
-    expect(said[0]).toMatch(/carries the events of another database of users/);
+    expect(said[0]).toMatch(/^REDIS_URL: the Redis at .* carries the events of another database of users/);
   });
 
   it('control: without it one hears what the other has told, and neither hears all of its own', async () => {

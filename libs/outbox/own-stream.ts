@@ -37,7 +37,7 @@ export async function ownStream({
     began: 'Two graphs use one Redis',
     lasts: 'Two graphs still use one Redis',
     over: 'Redis carries the events of this graph alone',
-    otherwise: (error) => (error as Error).message,
+    otherwise: (error) => (error as StreamOfAnother).says,
   });
   const lookAgain = async (): Promise<void> => {
     try {

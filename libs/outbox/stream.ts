@@ -1,4 +1,5 @@
 import type { DomainEvent, Envelope, EventSource } from '#libs/events';
+import { SettingsError } from '#libs/settings';
 
 import type { Lease, Range } from './leases.js';
 
@@ -47,17 +48,20 @@ export interface Expected extends Mark {
   readonly positions: readonly number[];
 }
 
-/** The stream carries what another database told: that of another graph, or the one in whose place this one is. */
-export class StreamOfAnother extends Error {
+/** The stream carries what another database told: that of another graph, or the one in whose place this one is. A mistake of settings. */
+export class StreamOfAnother extends SettingsError {
   override readonly name = 'StreamOfAnother';
+  /** The same without the words of a start that failed. */
+  readonly says: string;
 
   /** `place`: without user and password. */
   constructor(source: EventSource, place: string) {
-    super(
-      `The Redis at ${place} (REDIS_URL) carries the events of another database of ${source}; two graphs on one Redis take each other's events. ` +
-        'Give each a Redis of its own, or a database of its own in it (redis://…/1), in the REDIS_URL of all its programs. Where this database has ' +
-        'taken the place of the other, stop all programs that use that Redis, empty it (redis-cli FLUSHDB), and start them again.',
-    );
+    const says =
+      `REDIS_URL: the Redis at ${place} carries the events of another database of ${source}; two graphs on one Redis take each other's events. ` +
+      'Give each a Redis of its own, or a database of its own in it (redis://…/1), in the REDIS_URL of all its programs. Where this database has ' +
+      'taken the place of the other, stop all programs that use that Redis, empty it (redis-cli FLUSHDB), and start them again.';
+    super([says]);
+    this.says = says;
   }
 }
 

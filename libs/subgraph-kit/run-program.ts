@@ -1,7 +1,7 @@
 import { DatabaseNotOpened, lockDataDir } from '#libs/database';
 import { LISTENERS } from '#libs/events';
 import { CLOSE_MS, endOnSignals, HeapWatch } from '#libs/lifecycle';
-import { openStream, StreamOfAnother } from '#libs/outbox';
+import { openStream } from '#libs/outbox';
 import { serviceHeeds, type ServiceConfig } from '#libs/service-settings';
 import { SettingsError, unheededIn, type Environment, type Settings } from '#libs/settings';
 import { createLogger } from '#libs/telemetry';
@@ -43,7 +43,7 @@ export async function runProgram<C extends ServiceConfig>(
     endOnSignals(close, logger, CLOSE_MS + config.DRAIN_MS);
     logger.info({ url: running.url }, `${name} listens`);
   } catch (error) {
-    if (error instanceof SettingsError || error instanceof DatabaseNotOpened || error instanceof StreamOfAnother)
+    if (error instanceof SettingsError || error instanceof DatabaseNotOpened)
       process.stderr.write(`${error.message}\n`);
     else logger.error({ err: error }, `${name} did not start`);
     process.exitCode = 1;
