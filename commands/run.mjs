@@ -45,10 +45,31 @@ const programs = {
   check: () => load('dist/commands/check.js'),
 };
 
+/** Of those that read no arguments, or few, all that they take: `npm start -- --help` is no wish for a start. */
+const takes = {
+  start: [],
+  gateway: [],
+  compose: ['--check', '--accept'],
+  sbom: [],
+  measure: [],
+  docs: ['--check'],
+  template: [],
+  check: [],
+};
+const takesSettings = ['start', 'gateway'];
+
 const [name, ...args] = process.argv.slice(2);
 const program = programs[name];
 if (program === undefined) {
   console.error(`commands/run.mjs takes one of ${Object.keys(programs).join(', ')}; came ${JSON.stringify(name)}`);
+  process.exit(2);
+}
+const strange = args.find((arg) => takes[name]?.includes(arg) === false);
+if (strange !== undefined) {
+  const command = name === 'start' ? 'npm start' : `npm run ${name}`;
+  const what = takes[name].length === 0 ? 'nothing behind it' : takes[name].map((arg) => `-- ${arg}`).join(' or ');
+  const settings = takesSettings.includes(name) ? '; settings are variables of the environment (docs/settings.md)' : '';
+  console.error(`${command} takes ${what}; came ${JSON.stringify(strange)}${settings}`);
   process.exit(2);
 }
 endWithNpm();

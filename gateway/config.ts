@@ -4,6 +4,7 @@ import {
   choice,
   choices,
   flag,
+  isLoopback,
   names,
   port,
   readSettings,
@@ -344,7 +345,12 @@ export const gatewaySettings = {
     default: 180_000,
     why: 'A client that takes nothing of its answer for so long is cut, and so is one that takes ten times as long for all of it.',
   }),
-  LIMIT_TOKENS: whole({ min: 10, max: 100_000, default: DOCUMENT_LIMITS.tokens, why: 'Lexical tokens of a document.' }),
+  LIMIT_TOKENS: whole({
+    min: 10,
+    max: 100_000,
+    default: DOCUMENT_LIMITS.tokens,
+    why: 'Lexical tokens of a document; it may have twenty times as many characters (UTF-16 code units), blanks and comments among them.',
+  }),
   LIMIT_DEPTH: whole({
     min: 1,
     max: 100,
@@ -544,8 +550,7 @@ export function isOwn({
   NODE_ENV,
   TRUSTED_PROXIES,
 }: Pick<GatewaySettings, 'HOST' | 'NODE_ENV' | 'TRUSTED_PROXIES'>): boolean {
-  const loopback = HOST === 'localhost' || HOST === '::1' || /^127(\.\d+){3}$/.test(HOST);
-  return loopback && TRUSTED_PROXIES === 0 && NODE_ENV !== 'production';
+  return isLoopback(HOST) && TRUSTED_PROXIES === 0 && NODE_ENV !== 'production';
 }
 
 const WHO_MAY = { off: 'nobody', token: 'token', on: 'anybody' } as const;

@@ -1,4 +1,4 @@
-import type { Logger } from '#libs/telemetry';
+import { openFigures, type Logger } from '#libs/telemetry';
 import { isOwn, type GatewayConfig } from './config.js';
 
 /** Says, a line each, what settings that may be meant so leave undone, and would else be found out by somebody who makes use of it. */
@@ -28,7 +28,8 @@ export function noteworthyIn(config: GatewayConfig): string[] {
     );
   if (IDENTITY === 'jwt' && ENDED_SESSIONS_URL === undefined)
     said.push('Whoever logs out is logged in here until their token runs out by itself: ENDED_SESSIONS_URL is not set');
-  return said;
+  const figures = openFigures(config);
+  return figures === undefined ? said : [...said, figures];
 }
 
 const ENVIRONMENTS: readonly string[] = ['production', 'development', 'test'];

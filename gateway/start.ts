@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { LIFETIME_MAX_MS, openRecordCache, type RecordCache } from '#libs/cache';
 import { HeapWatch, openFilesMax } from '#libs/lifecycle';
 import { openBudgets, type Budgets } from '#libs/rate-limit';
+import { watchRedis } from '#libs/redis';
 import {
   steadyClock,
   systemClock,
@@ -184,6 +185,11 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       { boundMs: LIFETIME_MAX_MS, shared: config.REDIS_URL !== undefined },
       'Entities are kept, none for longer than this after its service was asked, even where a drop is lost',
     );
+  const redis =
+    metrics && config.REDIS_URL !== undefined && (budgets || records)
+      ? watchRedis(config.REDIS_URL, 'gateway')
+      : undefined;
+  if (redis) metrics?.gauges([redis.gauge]);
   const reachable = new Reachable({ client, logger, clock: steady });
   const tellStrangers = tellingStrangers(config, logger);
   const build = servingBuilder(config, {
@@ -331,6 +337,7 @@ export async function openGateway(config: GatewayConfig, parts: GatewayParts = {
       await client.close();
       await dispatcher?.close();
       await budgets?.close();
+      redis?.close();
       if (!parts.records) await records?.close();
       await scraped?.close();
       if (!parts.tracing) await tracing?.close();

@@ -67,5 +67,11 @@ it('what settings leave undone that may have been meant otherwise is a line each
   expect(says({ ...jwt, ...address, RATE_LIMIT_ADDRESS_PEOPLE: '0' })).toEqual([
     expect.stringMatching(/^Whoever is logged in may .*RATE_LIMIT_PERSON is not$/),
   ]);
+  const figures = { HOST: '0.0.0.0', METRICS_PORT: '9464', ...both };
+  expect(says(figures)).toEqual([
+    'Whoever reaches port 9464 of 0.0.0.0 may read the figures, which name addresses: METRICS_TOKEN is not set; set it, or keep that port inside',
+  ]);
+  for (const kept of [{ METRICS_TOKEN: 't'.repeat(32) }, { HOST: '127.0.0.2' }, { METRICS_PORT: '' }])
+    expect(says({ ...figures, ...kept })).toEqual([]);
   expect(says({ ...jwt, ENDED_SESSIONS_URL: '' })).toEqual([expect.stringContaining('ENDED_SESSIONS_URL is not set')]);
 });

@@ -1,6 +1,6 @@
 import { expect, it } from '@jest/globals';
 import type { Logger } from '#libs/telemetry';
-import { clientErrors } from './client-errors.js';
+import { clientErrors, hasFailed, type FieldError } from './client-errors.js';
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -22,4 +22,20 @@ it.each([
   expect(clientErrors([error], { requestId: 'r1' }, silent)).toEqual([
     { message: told, path: ['post'], extensions: { code: 'BAD_USER_INPUT', requestId: 'r1' } },
   ]);
+});
+
+it('whom a service turns away and tells when to come again wakes nobody; control: what fails, and what has no time to come again, does', () => {
+  const error = (more: Partial<FieldError>): FieldError[] => [
+    { message: 'm', path: ['logIn'], code: 'OVERLOADED', by: 'subgraph', ...more },
+  ];
+  expect(hasFailed(error({ retryAfter: 1 }))).toBe(false);
+  expect(hasFailed(error({ code: 'UNAUTHENTICATED' }))).toBe(false);
+  for (const more of [
+    {},
+    { retryAfter: 'soon' },
+    { retryAfter: 1, by: 'gateway' },
+    { retryAfter: 1, code: 'SUBGRAPH_TIMEOUT' },
+  ] as const)
+    expect([more, hasFailed(error(more))]).toEqual([more, true]);
+  expect(hasFailed([...error({ retryAfter: 1 }), ...error({ code: 'SUBGRAPH_TIMEOUT' })])).toBe(true);
 });

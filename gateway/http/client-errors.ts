@@ -103,9 +103,20 @@ function isTold(error: FieldError): boolean {
   return error.by === 'subgraph' ? SUBGRAPH_SAYS.has(code) : CODES[code].says;
 }
 
-/** Is one of them our side's doing, a service's or the gateway's, and not what the client asked for? */
+/**
+ * Is one of them our side's doing, a service's or the gateway's, and not what the client asked for? A service that says when to come again has
+ * turned away whom it chose (a crowd that logs in, of whom each stands in a line of its own): were that a failure, strangers could wake somebody by it.
+ */
 export function hasFailed(errors: readonly FieldError[]): boolean {
-  return errors.some((error) => CODES[codeOf(error)].status >= 500);
+  return errors.some((error) => CODES[codeOf(error)].status >= 500 && !isTurnedAway(error));
+}
+
+function isTurnedAway(error: FieldError): boolean {
+  return (
+    error.by === 'subgraph' &&
+    error.code === 'OVERLOADED' &&
+    waitOf('OVERLOADED', error.retryAfter).retryAfter !== undefined
+  );
 }
 
 /** Characters: who wrote the operation has chosen the names in it. */

@@ -61,6 +61,7 @@ describe('a registered document', () => {
     ['by documentId', { documentId: hash(ME) }],
     ['by documentId with its algorithm', { documentId: `sha256:${hash(ME)}` }],
     ['as Apollo’s clients say it', apollo(ME)],
+    ['both ways', { documentId: `sha256:${hash(ME)}`, ...apollo(ME) }],
     ['by id with its text beside', { documentId: hash(ME), query: ME }],
     ['by its text', { query: ME }],
     ['by its text with an id that is not known', { ...apollo('{me{id }}'), query: ME }],
@@ -97,6 +98,7 @@ describe('what is not registered', () => {
     ['another version of Apollo’s', apollo(ME, 2), 400, 'BAD_REQUEST'],
     ['an id that is a list', { documentId: [hash(ME)] }, 400, 'BAD_REQUEST'],
     ['an id and another text', { documentId: hash(ME), query: '{me{friends{id}}}' }, 400, 'BAD_REQUEST'],
+    ['two ids', { documentId: hash(ME), ...apollo(TOO_DEEP) }, 400, 'BAD_REQUEST'],
     ['neither id nor text', {}, 400, 'BAD_REQUEST'],
     ['__proto__', { documentId: '__proto__' }, 200, 'PERSISTED_QUERY_NOT_FOUND'],
   ])('%s: nothing runs', async (_what, body, status, code) => {

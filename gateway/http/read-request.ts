@@ -125,14 +125,17 @@ function requestOf(parameters: Record<string, unknown>, bytes: number, rules: Re
  * `documentId` is of the persisted documents appendix of GraphQL over HTTP; `extensions.persistedQuery` is what Apollo's clients send.
  */
 function idOf(documentId: unknown, extensions: Record<string, unknown> | undefined): GraphqlRequest['documentId'] {
+  const persisted = extensions?.['persistedQuery'];
+  const { version, sha256Hash } = isObject(persisted) ? persisted : {};
   if (!isAbsent(documentId)) {
     if (!isText(documentId) || documentId.length > ID_LENGTH_MAX)
       throw badRequest('documentId has to be a text: the id of a registered document.');
-    return { id: withoutPrefix(documentId), automatic: false };
+    const id = withoutPrefix(documentId);
+    if (isText(sha256Hash) && sha256Hash !== id)
+      throw badRequest('documentId and extensions.persistedQuery name two documents; send one of them.');
+    return { id, automatic: false };
   }
-  const persisted = extensions?.['persistedQuery'];
   if (isAbsent(persisted)) return undefined;
-  const { version, sha256Hash } = isObject(persisted) ? persisted : {};
   const isKnown = version === 1 && isText(sha256Hash) && sha256Hash.length <= ID_LENGTH_MAX;
   return { id: isKnown ? sha256Hash : undefined, automatic: true };
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { buildSchema, Kind, parse, type OperationDefinitionNode } from 'graphql';
 import type { Operation } from '../engine.js';
 import { parseExactly } from '../run/exact-numbers.js';
-import { coerceVariables } from './variables.js';
+import { coerceVariables, requireBounded, VARIABLE_LIMITS } from './variables.js';
 import { Refusal } from './refusal.js';
 
 const schema = buildSchema(`
@@ -72,4 +72,14 @@ describe('variables that do not fit', () => {
       `Variable "$n" got invalid value "${text}"; Int cannot represent non-integer value: "${text}"`,
     ]);
   });
+});
+
+it('variables that are too long only because numbers are kept to the digit say how those count; control: a long text does not', () => {
+  const long = (variables: string) => () =>
+    requireBounded(parseExactly(variables) as Record<string, unknown>, VARIABLE_LIMITS);
+  expect(long(`{"l":[${'1.50,'.repeat(2_000)}1]}`)).toThrow(
+    /^variables may be at most 65536 bytes of JSON\. A number that is kept to the digit .* counts as 33 bytes more\.$/,
+  );
+  expect(long(`{"l":"${'x'.repeat(70_000)}"}`)).toThrow(/^variables may be at most 65536 bytes of JSON\.$/);
+  expect(long(`{"l":[${'1.50,'.repeat(1_700)}1]}`)).not.toThrow();
 });

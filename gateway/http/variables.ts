@@ -23,7 +23,7 @@ import { Refusal } from './refusal.js';
 export interface VariableLimits {
   /** Levels of lists and objects. */
   readonly depth: number;
-  /** Of JSON; a number that is kept to the digit is thirty more. */
+  /** Of JSON; a number that is kept to the digit is 33 more. */
   readonly bytes: number;
 }
 
@@ -101,10 +101,14 @@ export function requireBounded(given: Readonly<Record<string, unknown>>, limits:
     level = next;
   }
   const json = JSON.stringify(given);
+  const marked = hasMarked(json);
   if (Buffer.byteLength(json) > limits.bytes) {
-    throw Refusal.of('BAD_USER_INPUT', `variables may be at most ${limits.bytes} bytes of JSON.`);
+    const why = marked
+      ? ' A number that is kept to the digit (1.50, 1e3, more than 15 digits) counts as 33 bytes more.'
+      : '';
+    throw Refusal.of('BAD_USER_INPUT', `variables may be at most ${limits.bytes} bytes of JSON.${why}`);
   }
-  return hasMarked(json);
+  return marked;
 }
 
 type Given = Readonly<Record<string, unknown>>;

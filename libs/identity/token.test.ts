@@ -83,6 +83,11 @@ describe('a token', () => {
 
   it('is taken within a minute of clock skew', async () => {
     expect(await verifier.verify(jwt(header, { ...claims, exp: now - 59 }))).toEqual({ subject: claims.sub });
+    expect(await verifier.verify(jwt(header, { ...claims, nbf: now + 59, iat: now + 59 }))).toEqual({
+      subject: claims.sub,
+    });
+    for (const beyond of [{ exp: now - 61 }, { nbf: now + 61 }, { iat: now + 61 }])
+      await expect(verifier.verify(jwt(header, { ...claims, ...beyond }))).rejects.toThrow('The token is not valid');
   });
 });
 

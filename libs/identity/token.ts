@@ -35,6 +35,10 @@ export const TOKEN_ALGORITHMS = [
 export type TokenAlgorithm = (typeof TOKEN_ALGORITHMS)[number];
 /** As OpenID Connect has it (Core §2): at most 255 characters of ASCII; and none that ends a word or a line of ours. */
 const SUBJECT = /^[!-~]{1,255}$/;
+/**
+ * Of clocks that are not ours (RFC 7519 §4.1.4: "no more than a few minutes"). Between gateways and services it is five seconds; an issuer's clock
+ * nobody here sets, and with one of a few seconds who has just logged in would be from the future, at every gateway that is slow by more.
+ */
 const CLOCK_TOLERANCE_S = 60;
 /** Ours have about 450 characters. */
 const LENGTH_MAX = 4_096;

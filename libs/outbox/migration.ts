@@ -84,6 +84,20 @@ export class RelayBatchesMigration implements MigrationInterface {
   }
 }
 
+/** Who this database is, to a Redis that two graphs may have been given: see own-stream.ts. */
+export class DatabaseIdentityMigration implements MigrationInterface {
+  readonly name = 'DatabaseIdentity1700000000006';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(IDENTITY);
+    await runner.query('INSERT INTO database_identity DEFAULT VALUES');
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('DROP TABLE database_identity');
+  }
+}
+
 /** All of the event path, for a service's list of migrations. */
 export const outboxMigrations = [
   OutboxMigration,
@@ -92,7 +106,14 @@ export const outboxMigrations = [
   QuarantineNewerMigration,
   DropsDueMigration,
   RelayBatchesMigration,
+  DatabaseIdentityMigration,
 ] as const;
+
+/** One row. */
+const IDENTITY = `CREATE TABLE database_identity (
+   is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+   id uuid NOT NULL DEFAULT gen_random_uuid()
+ )`;
 
 const DROPS_DUE = `CREATE TABLE drops_due (
    consumer text COLLATE "C" NOT NULL,

@@ -10,6 +10,7 @@ import type { Range } from './leases.js';
 import {
   LeaseLost,
   StreamLostEvents,
+  StreamOfAnother,
   type Expected,
   type HandleEvents,
   type Listeners,
@@ -119,6 +120,15 @@ export class RedisStream implements Stream {
     };
   }
 
+  async own(source: EventSource, database: string): Promise<void> {
+    await ready(this.#redis);
+    const key = `${streamKey(source)}:database`;
+    const owner = await this.#redis.eval(OWN, 1, key, database);
+    if (owner === database) return;
+    const { host, pathname } = new URL(this.#options.url);
+    throw new StreamOfAnother(source, `${host}${pathname}`);
+  }
+
   async unheardMs(source: EventSource, group: string): Promise<number> {
     await ready(this.#redis);
     return Number(await this.#redis.eval(UNHEARD, 1, streamKey(source), group));
@@ -200,6 +210,11 @@ const MARK = ['life', 'highest', 'batches'] as const;
 function markOf([life, highest, batches]: readonly (string | null | undefined)[]): Mark | undefined {
   return life ? { life, highest: Number(highest), batches: Number(batches ?? 0) } : undefined;
 }
+
+/** Whoever comes first to a Redis that has nothing. */
+const OWN = `
+redis.call('SETNX', KEYS[1], ARGV[1])
+return redis.call('GET', KEYS[1])`;
 
 /**
  * Redis refuses a script's first write or none (full, replica), so the events are added together. 0: not the stream that is

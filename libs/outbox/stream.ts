@@ -1,4 +1,5 @@
 import type { DomainEvent, Envelope, EventSource } from '#libs/events';
+import { SettingsError } from '#libs/settings';
 
 import type { Lease, Range } from './leases.js';
 
@@ -16,6 +17,11 @@ export interface Stream {
   subscribe(group: string, sources: readonly EventSource[], handle: HandleEvents): Subscription;
   /** Only of a stream that may lose what it took. */
   readonly marks?: Marks;
+  /**
+   * That this source's events are told from the database of this id; rejects with `StreamOfAnother` where they are of another one.
+   * Only of a stream that others may have as well.
+   */
+  own?(source: EventSource, database: string): Promise<void>;
   /** How long the oldest event of a source waits that the group has not handled; 0: none does. */
   unheardMs?(source: EventSource, group: string): Promise<number>;
   /** How many events of a source it holds, heard or not. */
@@ -40,6 +46,23 @@ export interface Expected extends Mark {
   readonly range: Range;
   readonly token: number;
   readonly positions: readonly number[];
+}
+
+/** The stream carries what another database told: that of another graph, or the one in whose place this one is. A mistake of settings. */
+export class StreamOfAnother extends SettingsError {
+  override readonly name = 'StreamOfAnother';
+  /** The same without the words of a start that failed. */
+  readonly says: string;
+
+  /** `place`: without user and password. */
+  constructor(source: EventSource, place: string) {
+    const says =
+      `REDIS_URL: the Redis at ${place} carries the events of another database of ${source}; two graphs on one Redis take each other's events. ` +
+      'Give each a Redis of its own, or a database of its own in it (redis://…/1), in the REDIS_URL of all its programs. Where this database has ' +
+      'taken the place of the other, stop all programs that use that Redis, empty it (redis-cli FLUSHDB), and start them again.';
+    super([says]);
+    this.says = says;
+  }
 }
 
 /** `publish` took nothing, because the stream is not the one, or not as far, as the publisher knows. */

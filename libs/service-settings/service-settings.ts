@@ -45,7 +45,7 @@ export function serviceSettings(standardPort: number) {
     }),
     REDIS_URL: address({
       protocols: ['redis:', 'rediss:'],
-      why: 'Redis for the cache and the event stream; absent: both live in this process.',
+      why: 'Redis for the cache and the event stream, of this graph alone; absent: both live in this process.',
     }),
     CACHE: choice(['on', 'off'], { default: 'on', why: 'off reads everything from the database.' }),
     ENTITY_CACHE: choice(['off', 'on'], {

@@ -1,3 +1,4 @@
+export { isLoopback } from './loopback.js';
 export { makeDataDir } from './data-dir.js';
 export * from './kinds.js';
 export {

@@ -85,7 +85,7 @@ export class Door {
       });
     } catch (error) {
       this.#count(error);
-      await refuse(reply, asFailure(error));
+      await refuse(reply, asFailure(error), isOfNobody(error) ? NOBODYS : undefined);
     }
   };
 
@@ -150,8 +150,18 @@ function viewerOf({ subject }: Asserted): string | null {
   try {
     return parseGlobalId('user', subject);
   } catch (cause) {
-    throw new RefusedCall('subject', undefined, { cause });
+    throw new RefusedCall('subject', 'The token is of nobody who is known here.', { cause });
   }
+}
+
+/**
+ * Whose token is good and of another issuer's people: it is their doing and not that of the gateway, which hands on what it is told in an answer of
+ * this status, as the error of a client. By 401 it would take the service for broken, ask another process, and log it.
+ */
+const NOBODYS = 422;
+
+function isOfNobody(error: unknown): boolean {
+  return error instanceof RefusedCall && error.why === 'subject';
 }
 
 /** The gateway has checked it; what it cannot have sent is nobody's. */
@@ -168,10 +178,10 @@ function callerOf(request: FastifyRequest, header: string): string | undefined {
 const NOTHING: readonly Write[] = [];
 
 /** The HTTP answer of a request that is not executed, in GraphQL's own shape. */
-export function refuse(reply: FastifyReply, failure: Failure): FastifyReply {
+export function refuse(reply: FastifyReply, failure: Failure, status = failure.status): FastifyReply {
   const error = { message: failure.clientMessage, extensions: { code: failure.code } };
   return reply
-    .code(failure.status)
+    .code(status)
     .type('application/json; charset=utf-8')
     .send(JSON.stringify({ errors: [error] }));
 }

@@ -19,6 +19,7 @@ import {
   CaughtUp,
   consume,
   outboxGauges,
+  ownStream,
   recordedEvents,
   Relay,
   sourcesOf,
@@ -26,11 +27,13 @@ import {
   type Handlers,
   type Stream,
 } from '#libs/outbox';
+import { watchRedis } from '#libs/redis';
 import { DriftWatch, type Counted } from '#libs/read-model';
 import type { ServiceConfig } from '#libs/service-settings';
 import {
   createLogger,
   Metrics,
+  openFigures,
   openTracing,
   readyGauge,
   steadyClock,
@@ -138,6 +141,13 @@ export async function startService(
       const scraped = await metrics.listen({ host, port, token });
       closers.push(() => scraped.close());
       logger.info({ url: scraped.url }, 'Metrics');
+      const says = openFigures(config);
+      if (says !== undefined) logger.warn({}, says);
+    }
+    if (metrics && config.REDIS_URL !== undefined) {
+      const watched = watchRedis(config.REDIS_URL, name);
+      closers.push(async () => watched.close());
+      metrics.gauges([watched.gauge]);
     }
     const database = await openDatabase({
       service: name,
@@ -155,6 +165,9 @@ export async function startService(
     const cache = openCache({ redisUrl: config.REDIS_URL, mode: config.CACHE, logger, clock: steady });
     closers.push(() => cache.close());
     await cache.ready();
+    // Before anything is heard or told.
+    const owned = await ownStream({ database, stream, logger });
+    closers.push(() => owned.close());
     if (config.CACHE === 'on') {
       logger.info({ boundMs: LIFETIME_MAX_MS }, 'what is kept is never older than this, even where a drop is lost');
     }

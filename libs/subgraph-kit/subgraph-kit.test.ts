@@ -302,7 +302,6 @@ describe('a subgraph', () => {
     ["another subgraph's", 'audience', (call) => signer.sign('two', globalId('user', viewer), call)],
     ['a stranger’s', 'signature', (call) => strangers.sign('one', globalId('user', viewer), call)],
     ['yesterday’s', 'expired', (call) => yesterdays.sign('one', null, call)],
-    ['one about nobody we could know', 'subject', (call) => signer.sign('one', 'alice', call)],
     ['that of another body', 'altered', (call) => signer.sign('one', null, { ...call, body: `${String(call.body)} ` })],
     ['that of a GET', 'altered', (call) => signer.sign('one', null, { ...call, method: 'GET' })],
     ['one that was taken', 'replayed', (call) => taken(signer.sign('one', null, call))],
@@ -322,6 +321,19 @@ describe('a subgraph', () => {
     }
     expect(resolved).toBe(before);
     expect(refusals).toEqual(paths.map(() => why));
+  });
+
+  it('answers whoever is no user here, by a call of the gateway, as a client who is to log in, and counts it as subject', async () => {
+    const before = resolved;
+    refusals.length = 0;
+    const { status, body } = await ask('{ whoAsks }', { assertion: (call) => signer.sign('one', 'auth0|123', call) });
+    expect([status, body.errors?.[0]?.extensions.code, body.errors?.[0]?.message]).toEqual([
+      422,
+      'UNAUTHENTICATED',
+      'The token is of nobody who is known here.',
+    ]);
+    expect(resolved).toBe(before);
+    expect(refusals).toEqual(['subject']);
   });
 
   it('counts none of what it answers, whatever becomes of it, nor who asks for its health', async () => {

@@ -3,7 +3,7 @@ export { currentSpan, inSpan } from './current-span.js';
 export { readGauges, readyGauge, type Gauge, type Reading } from './gauge.js';
 export { logLevel, logSettings } from './log-settings.js';
 export { createLogger, silent, type Logger } from './logger.js';
-export { Metrics, type MetricsServer } from './metrics.js';
+export { Metrics, openFigures, type MetricsServer } from './metrics.js';
 export { nestLogger } from './nest-logger.js';
 export { Outage } from './outage.js';
 export { tracingSettings, type TracingConfig } from './tracing-settings.js';

@@ -2,6 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Counter, Gauge as PromGauge, Histogram, Registry } from 'prom-client';
+import { isLoopback } from '#libs/settings';
 import type { Gauge } from './gauge.js';
 
 /** Those that the semantic conventions of OpenTelemetry advise for durations of requests, s. */
@@ -131,6 +132,18 @@ export class Metrics {
         }),
     };
   }
+}
+
+/** What is to be told at a start where anybody may read the figures; undefined: nobody can, or only who has the token. */
+export function openFigures({ HOST, METRICS_PORT, METRICS_TOKEN }: FiguresSettings): string | undefined {
+  if (METRICS_PORT === undefined || METRICS_TOKEN !== undefined || isLoopback(HOST)) return undefined;
+  return `Whoever reaches port ${METRICS_PORT} of ${HOST} may read the figures, which name addresses: METRICS_TOKEN is not set; set it, or keep that port inside`;
+}
+
+interface FiguresSettings {
+  readonly HOST: string;
+  readonly METRICS_PORT?: number | undefined;
+  readonly METRICS_TOKEN?: string | undefined;
 }
 
 export interface MetricsServer {

@@ -42,7 +42,7 @@ export const usersSettings = {
     max: TOKEN_LIFETIME_S_MAX,
     unit: 's',
     default: 86_400,
-    why: 'How long a log-in lasts, unless it is ended, by logOut or changePassword.',
+    why: 'How long a log-in lasts, unless it is ended, by logOut or changePassword. Gateways take its token for a minute more, since clocks differ.',
   }),
   LOG_IN_TRIES: whole({
     min: 1,

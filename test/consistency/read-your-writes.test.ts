@@ -633,6 +633,16 @@ withServer(['postgres', 'redis'], 'who has written, through two gateways', (admi
     const seen = await world.count(() => ask(world.gateway, a, HOME, {}, { 'consistency-token': token }));
     expect(seen.statements['posts']).toBe(two.statements['posts']);
   });
+
+  it('a second graph with the same Redis does not start, and says what to do; the first goes on', async () => {
+    // Its databases are others, and it reads what this one tells as its own.
+    const second = startWorld({ REDIS_URL: servers.env['REDIS_URL'] });
+    await expect(second.then((started) => started.close())).rejects.toThrow(
+      /^The settings are wrong; nothing was started\.\n {2}REDIS_URL: the Redis at .* another database of (users|posts|followers); .*redis-cli FLUSHDB/,
+    );
+    const [a] = (await cast(world, alice)) as [Person];
+    expect((await ask(world.gateway, a, HOME)).errors).toEqual([]);
+  });
 });
 
 /** Until somebody waits for a lock of one of these tables. */

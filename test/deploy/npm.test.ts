@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { spawnSync } from 'node:child_process';
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -46,6 +47,20 @@ beforeEach(async () => {
 afterEach(async () => {
   await child?.destroy();
   await rm(house, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+});
+
+it.each([
+  ['start', ['--help'], 'npm start takes nothing behind it; came "--help"; settings are variables of the environment'],
+  ['gateway', ['4000'], 'npm run gateway takes nothing behind it; came "4000"'],
+  ['compose', ['--check', '--nope'], 'npm run compose takes -- --check or -- --accept; came "--nope"'],
+  ['sbom', ['--x'], 'npm run sbom takes nothing behind it; came "--x"'],
+])('npm run %s with what it does not take does nothing, and says what it takes', (name, args, says) => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['commands/run.mjs', name, ...args], {
+    cwd: house,
+    env: plainEnvironment(),
+    encoding: 'utf8',
+  });
+  expect([status, stdout, stderr]).toEqual([2, '', expect.stringContaining(says)]);
 });
 
 /** By a shell that stays, whatever happens to what it has started: what is left behind is seen, and goes with the shell. */

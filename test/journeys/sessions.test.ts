@@ -1,12 +1,16 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { hashSync } from '@node-rs/argon2';
+import { SignJWT } from 'jose';
+import { generateKeyPairSync } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { readGatewayConfig } from '../../gateway/config.js';
 import { startGateway, type RunningGateway } from '../../gateway/start.js';
-import { silent } from '#libs/telemetry';
+import { silent, type Logger } from '#libs/telemetry';
 import { gatewayEnvironment } from '../../commands/everything.js';
 import { secretsFrom } from '../../commands/databases.js';
 import { alice, PASSWORD } from '../people.js';
-import { startWorld, type Person, type World } from '../world.js';
+import { askAt, startWorld, type Person, type World } from '../world.js';
 
 const MASTER = 'm'.repeat(64);
 const ME = '{me{handle}}';
@@ -55,6 +59,57 @@ const logIn = async (handle: string, password = PASSWORD): Promise<string> => {
 };
 const as = (token: string, query: string, variables: object = {}) =>
   world.ask(query, variables as Record<string, unknown>, { authorization: `Bearer ${token}` });
+
+describe('a token of another issuer', () => {
+  it('whose subject is no user here is told UNAUTHENTICATED in each field, reads and writes, and is no line of the log', async () => {
+    const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+    const keys = createServer((_, response) =>
+      response.end(JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'one' }] })),
+    );
+    await new Promise<void>((listening) => keys.listen(0, '127.0.0.1', listening));
+    const said: string[] = [];
+    const line = (_: object, text: string) => void said.push(text);
+    const logger = { ...silent, warn: line, error: line } as Logger;
+    const { port } = keys.address() as AddressInfo;
+    const own = gatewayEnvironment({ PORT: '0' }, '', secretsFrom(MASTER), world.subgraphs);
+    const gateway = await startGateway(
+      readGatewayConfig({
+        ...own,
+        JWKS_URL: `http://127.0.0.1:${port}/keys`,
+        TOKEN_ISSUER: 'https://login.example/',
+        TOKEN_TYPE: 'JWT',
+        ENDED_SESSIONS_URL: '',
+      }),
+      { logger },
+    );
+    try {
+      await gateway.ready();
+      said.length = 0;
+      const token = await new SignJWT({})
+        .setProtectedHeader({ alg: 'EdDSA', kid: 'one' })
+        .setIssuer('https://login.example/')
+        .setAudience('tributary')
+        .setSubject('auth0|123')
+        .setIssuedAt()
+        .setExpirationTime('5m')
+        .sign(privateKey);
+      const authorization = `Bearer ${token}`;
+      const asks = [ME, '{me{handle}homeTimeline{edges{node{id}}}}', 'mutation{publishPost(input:{body:"x"}){id}}'];
+      for (const query of asks) {
+        const { status, errors } = await askAt(gateway.url, query, {}, { authorization });
+        expect([query, status, [...new Set(errors.map(({ extensions }) => extensions.code))]]).toEqual([
+          query,
+          200,
+          ['UNAUTHENTICATED'],
+        ]);
+      }
+      expect(said).toEqual([]);
+    } finally {
+      await gateway.close();
+      keys.close();
+    }
+  });
+});
 
 describe('a log-in', () => {
   let person: Person;

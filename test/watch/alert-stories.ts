@@ -33,6 +33,8 @@ const up = (job: string, program: string): string =>
 const [served, missing] = ['served', 'missing'].map(
   (what) => `tributary_supergraph_${what}{instance="gateway-1:9464"}`,
 ) as [string, string];
+const redis = (service: string, program: string): string =>
+  `tributary_redis_reachable{service="${service}",instance="${program}:9464"}`;
 const documents = 'tributary_documents_served{instance="gateway-1:9464"}';
 const breaker = (state: string): string =>
   `tributary_subgraph_breaker_state{server_address="http://users:4001",state="${state}"}`;
@@ -328,6 +330,14 @@ export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
     bad: { [documents]: always(0) },
     by: '2m',
     labels: gateway,
+  },
+  RedisNotReached: {
+    // A restart of Redis, or a failover.
+    well: { [redis('gateway', 'gateway-1')]: '1+0x20 0+0x6 1+0x100', [redis('posts', 'posts')]: always(1) },
+    // One gateway alone.
+    bad: { [redis('gateway', 'gateway-1')]: always(1), [redis('gateway', 'gateway-2')]: always(0) },
+    by: '2m',
+    labels: { service: 'gateway', instance: 'gateway-2:9464' },
   },
   EventsWait: {
     well: { 'tributary_outbox_age_seconds{service="posts"}': always(59) },

@@ -34,8 +34,9 @@ export function watchedByPrometheus({ metrics, ask }: Watched): void {
     it('answers every query of the dashboard and the alerts with numbers, once it has looked a few times', async () => {
       // No call was lost, nobody is gone, and there is no hour before this: there is nothing to count. The alerts' stories say what then.
       const many = ['Unauthenticated', 'Forbidden', 'RateLimited', 'NotUnderstood'].map((what) => `Many${what}`);
-      // Nor has anybody a replica.
-      const nothing = ['Calls sent twice', 'ProgramGone', 'WholeAnswersFell', ...many, 'ReplicaNotRead'];
+      // Nor has anybody a replica, and no service was behind.
+      const panels = ['Calls sent twice', 'Reads whose service was behind their writer', 'Replicas that are read'];
+      const nothing = [...panels, 'ProgramGone', 'WholeAnswersFell', ...many, 'ReplicaNotRead'];
       const silent = nothing.map((of) => `${of}: is empty`);
       // A machine that is busy with others may have refused or failed some.
       const maybe = ['RequestsRefused', 'RequestsRefusedAtDoor', 'AnswersIncomplete'].map((of) => `${of}: is empty`);

@@ -30,27 +30,52 @@ describe('passwords', () => {
     expect(finished).toEqual(Array.from({ length: 12 }, (_, n) => n));
   });
 
-  it('are not hashed for a gateway that has given up by the time it is their turn; without a deadline they are (control)', async () => {
-    const passwords = new Passwords({ atOnce: 1 });
-    const kept = await passwords.hash('correct horse');
-    const cost = async (leftMs?: number) => {
-      const before = passwords.work;
-      // Each hash that is begun takes 30 ms of this clock.
-      const deadline = leftMs === undefined ? undefined : new Deadline(leftMs, () => (passwords.work - before) * 30);
-      const logIn = () =>
-        passwords
-          .verify(kept, 'correct horse', { deadline })
-          .catch((error: unknown) => (error as { code: string }).code);
-      const outcomes = await Promise.all(Array.from({ length: 10 }, logIn));
-      return { outcomes, hashes: passwords.work - before };
+  /** A hash takes 30 ms of its clock. */
+  function timed() {
+    const refused: unknown[] = [];
+    let hashed = 0;
+    const clock = () => passwords.work * 30;
+    const passwords: Passwords = new Passwords({ atOnce: 1, clock });
+    const logIn = async (leftMs: number | undefined, line = '') => {
+      const deadline = leftMs === undefined ? undefined : new Deadline(leftMs, clock);
+      const asker = { line, deadline };
+      return passwords.hash('correct horse', asker).then(
+        () => `${(hashed += 1)}`,
+        (error: unknown) => (refused.push(error), (error as { code: string }).code),
+      );
     };
-    expect(await cost(50)).toEqual({
-      outcomes: [true, true, ...Array<string>(8).fill('SUBGRAPH_TIMEOUT')],
-      hashes: 2,
-    });
-    expect(await cost()).toEqual({ outcomes: Array<boolean>(10).fill(true), hashes: 10 });
-    // Nobody's place is lost.
-    expect(await cost(3_000)).toMatchObject({ hashes: 10 });
+    return { passwords, refused, logIn };
+  }
+
+  it('that would not be hashed before their gateway gives up are refused at once; without a deadline they are hashed (control)', async () => {
+    const { passwords, refused, logIn } = timed();
+    const all = Array.from({ length: 10 }, () => logIn(200));
+    await new Promise((go) => setImmediate(go));
+    // Three wait, for 30, 60 and 90 ms, and each has 90 for itself and the way back.
+    expect(refused).toMatchObject(Array<object>(6).fill({ code: 'OVERLOADED', retryAfterS: 1 }));
+    expect(await Promise.all(all)).toEqual(['1', '2', '3', '4', ...Array<string>(6).fill('OVERLOADED')]);
+    expect(passwords.work).toBe(4);
+    const control = timed();
+    await Promise.all(Array.from({ length: 10 }, () => control.logIn(undefined)));
+    expect([control.passwords.work, control.refused]).toEqual([10, []]);
+  });
+
+  it('that others came before are refused when it is their turn, before they are hashed, and nobody’s place is lost', async () => {
+    const { passwords, logIn } = timed();
+    const first = [logIn(undefined), logIn(140, 'one'), logIn(170, 'one')];
+    // One turn each, before the second of that line.
+    const others = Array.from({ length: 6 }, (_, n) => logIn(undefined, `other ${n}`));
+    expect((await Promise.all(first))[2]).toBe('OVERLOADED');
+    expect(await Promise.all(others)).not.toContain('OVERLOADED');
+    expect(passwords.work).toBe(8);
+    expect(await logIn(1)).toBe('9');
+  });
+
+  it('are tried where nobody is before them, however long the last one took', async () => {
+    let now = 0;
+    const slow = new Passwords({ atOnce: 1, clock: () => (now += 10_000) });
+    for (let nth = 0; nth < 5; nth++) await slow.hash('x', { deadline: new Deadline(50, () => 0) });
+    expect(slow.work).toBe(5);
   });
 
   it('make nobody wait without end: when too many wait, the next one is told when to come back', async () => {

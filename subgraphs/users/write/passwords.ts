@@ -11,6 +11,11 @@ const COST = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
 export const WAITING_MAX = 24;
 /** Whoever is turned away: by then a line that is full has gone. */
 const AGAIN_S = 1;
+/** What a hash takes before one was timed, and the most that one counts for: a process that was stopped is no slower for that. */
+const HASH_MS = 30;
+const HASH_MS_MAX = 1_000;
+/** Hashes' time that has to be left behind one's own: for the way back, and for those of a crowd that take longer than most. */
+const SPARE = 2;
 
 /** Who asks for a hash: until when they wait, and whose line they stand in. */
 export interface Asker {
@@ -28,7 +33,8 @@ interface Waiting {
  * Hashes passwords, few at a time: each hash keeps a core and a thread of the pool that Node also needs for files and names, so without
  * a line fifty log-ins at once would be felt by everybody who only reads. Each client has a line of its own, and the lines take turns
  * (Nagle, "On Packet Switches with Infinite Storage", RFC 970): whoever sends many waits for themselves. When too many wait, the last
- * of the longest line is turned away.
+ * of the longest line is turned away. So is whoever would not be hashed before nobody waits for it any more: told at once, they come
+ * again in a second; told too late, with all else that their request asked for, a log-in of a stranger's crowd would look like a service that fails.
  */
 export class Passwords {
   readonly #atOnce: number;
@@ -36,13 +42,26 @@ export class Passwords {
   /** By whose they are, the line whose turn is next first. */
   readonly #lines = new Map<string, Waiting[]>();
   readonly #nobodys: Promise<string>;
+  readonly #clock: () => number;
+  /** Of the last few, what one takes. */
+  #hashMs = HASH_MS;
   #waiting = 0;
   #running = 0;
   #work = 0;
 
-  constructor({ atOnce, waitingMax = WAITING_MAX }: { atOnce: number; waitingMax?: number }) {
+  constructor({
+    atOnce,
+    waitingMax = WAITING_MAX,
+    clock = () => performance.now(),
+  }: {
+    atOnce: number;
+    waitingMax?: number;
+    /** For how long a hash takes, ms. */
+    clock?: () => number;
+  }) {
     this.#atOnce = atOnce;
     this.#waitingMax = waitingMax;
+    this.#clock = clock;
     this.#nobodys = hash(randomBytes(32), COST);
     this.#nobodys.catch(() => {}); // Heard by whoever needs it.
   }
@@ -64,19 +83,39 @@ export class Passwords {
   }
 
   async #inLine<T>(work: () => Promise<T>, { deadline, line = '' }: Asker = {}): Promise<T> {
+    // Where nobody is before it, it is tried: a hash that took long is no reason never to time one again.
+    if (this.#running > 0) this.#requireTime(deadline, this.#before(line) / this.#atOnce + 1 + SPARE);
     // Whoever finishes hands its place over, so `running` stays as it is.
-    if (this.#running >= this.#atOnce) await this.#wait(line);
+    const waits = this.#running >= this.#atOnce;
+    if (waits) await this.#wait(line);
     else this.#running += 1;
     try {
-      // Whoever asked may have gone while this stood in line.
-      deadline?.require();
+      // Others may have come before it meanwhile; and whoever asked may have gone before they were in line.
+      if (waits) this.#requireTime(deadline, 1);
+      else deadline?.require();
+      const began = this.#clock();
       this.#work += 1;
-      return await work();
+      const done = await work();
+      this.#hashMs += (Math.min(this.#clock() - began, HASH_MS_MAX) - this.#hashMs) / 4;
+      return done;
     } finally {
       const next = this.#next();
       if (next) next.go();
       else this.#running -= 1;
     }
+  }
+
+  /** Hashes that come before the next one of this line: those under way, its own, and of the others as many turns each. */
+  #before(line: string): number {
+    const own = this.#lines.get(line)?.length ?? 0;
+    let before = this.#running + own;
+    for (const [whose, waiting] of this.#lines) if (whose !== line) before += Math.min(waiting.length, own + 1);
+    return before;
+  }
+
+  #requireTime(deadline: Deadline | undefined, hashes: number): void {
+    if (deadline === undefined || deadline.leftMs > hashes * this.#hashMs) return;
+    throw tooMany();
   }
 
   #wait(line: string): Promise<void> {
