@@ -1,8 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { buildSchema, GraphQLError } from 'graphql';
 import { request as httpRequest } from 'node:http';
+import { request } from 'undici';
 import { Failure } from '#libs/failure';
-import { startTinyHttp, type TinyHttp } from '../../test/tiny/tiny-http.js';
+import { httpCache } from '../../test/tiny/http-cache.js';
+import { startTinyHttp, type TinyHttp, type TinyHttpOptions } from '../../test/tiny/tiny-http.js';
+import { nobody } from '../authorization/grants.js';
 
 const schema = buildSchema(`
   scalar JSON
@@ -159,6 +162,50 @@ describe('answers', () => {
   });
 });
 
+describe('caches between', () => {
+  const said = (value: string): TinyHttpOptions => ({
+    forward: ['x-tenant'],
+    execute: (_operation, _variables, { headers, responseHeaders }) => {
+      responseHeaders.push(['cache-control', value]);
+      const body = JSON.stringify({ data: { me: { id: headers.get('x-tenant') } } });
+      return Promise.resolve({ body, hasErrors: false });
+    },
+  });
+  /** What two tenants are answered through a cache by RFC 9111. */
+  async function throughCache(options: TinyHttpOptions, heedsVary = true): Promise<string[]> {
+    const open = await startTinyHttp(schema, root, options);
+    const cache = httpCache('shared', { heedsVary });
+    const answers: string[] = [];
+    for (const tenant of ['a', 'b', 'a']) {
+      const { body } = await request(`${open.url}?${me}`, {
+        headers: { ...PREFLIGHT, 'x-tenant': tenant },
+        dispatcher: cache,
+      });
+      answers.push(((await body.json()) as { data: { me: { id: string } } }).data.me.id);
+    }
+    answers.push(`asked ${open.executed.length} times`);
+    await cache.close();
+    await open.close();
+    return answers;
+  }
+  it('show nobody an answer to other forwarded headers (control: without Vary they do)', async () => {
+    expect(await throughCache(said('max-age=55, public'))).toEqual(['a', 'b', 'a', 'asked 2 times']);
+    expect(await throughCache(said('max-age=55, public'), false)).toEqual(['a', 'a', 'a', 'asked 1 times']);
+  });
+
+  it('keep nothing where POLICY_MODULE decides, which may look at any header', async () => {
+    const grants = () => nobody;
+    expect(await throughCache({ ...said('max-age=55, public'), grants })).toEqual(['a', 'b', 'a', 'asked 3 times']);
+  });
+
+  it('are told to keep nothing of which nobody said that it may be kept', async () => {
+    for (const row of [get(me), { headers: JSON_TYPE, body: query('{me{id}}') }]) {
+      const { headers } = await send(row);
+      expect([headers['cache-control'], headers['vary']]).toEqual(['private, no-store', undefined]);
+    }
+  });
+});
+
 describe('pages of other origins', () => {
   const cors = { origins: ['https://app.example'], credentials: true, headers: ['x-tenant'], exposed: [] };
 
@@ -166,13 +213,16 @@ describe('pages of other origins', () => {
     const open = await startTinyHttp(schema, root, {
       cors,
       execute: (_operation, _variables, { responseHeaders }) => {
-        responseHeaders.push(['cache-control', 'private, max-age=60'], ['vary', 'authorization']);
+        responseHeaders.push(['cache-control', 'private, max-age=60']);
         return Promise.resolve({ body: '{"data":{"me":{"id":"1"}}}', hasErrors: false });
       },
     });
     try {
       const { headers } = await send(get(me, { ...PREFLIGHT, origin: 'https://app.example' }), open);
-      expect(headers).toMatchObject({ 'cache-control': 'private, max-age=60', vary: 'authorization, Origin' });
+      expect(headers).toMatchObject({
+        'cache-control': 'private, max-age=60',
+        vary: 'Accept, Authorization, Cookie, Consistency-Token, Tributary-Consistency, Origin',
+      });
     } finally {
       await open.close();
     }

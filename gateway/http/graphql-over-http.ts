@@ -9,6 +9,7 @@ import { CLIENT_GONE } from './ending.js';
 import { executeAsked } from './execute-asked.js';
 import type { GraphqlOverHttpParts } from './graphql-over-http-parts.js';
 import { requestIdOf } from './headers.js';
+import { keptHeaders } from './kept.js';
 import { responseTypeFor, wantsPage, type ResponseType } from './media-type.js';
 import { notForNothing } from './paying.js';
 import { readAsked } from './read-asked.js';
@@ -66,10 +67,11 @@ export async function answerGraphql(
     // What was answered to who has written is nobody else's, and what is to be new is not to be kept.
     if (consistency || pastCaches) response.setHeader('cache-control', 'private, no-store');
     else if (answer.hasErrors || parts.explain?.(request.headers)) response.setHeader('cache-control', 'no-store');
+    const kept = keptHeaders(response, parts);
     const outcome = outcomeOf(answer);
     observe?.answered(outcome);
     trace?.set({ 'tributary.outcome': outcome });
-    writeAnswer(request, response, 200, type, answer.body, requestId, parts);
+    writeAnswer(request, response, 200, type, answer.body, requestId, parts, kept);
   } catch (error) {
     if (error === NOT_TAKEN) place?.turnedAway();
     if (response.destroyed || error === CLIENT_GONE) {
