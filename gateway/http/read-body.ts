@@ -17,7 +17,8 @@ export function readBody(request: IncomingMessage, bytesMax: number, bodies?: Bo
     });
   }
   if (Number(request.headers['content-length'] ?? 0) > bytesMax)
-    return tooLarge(request, bytesMax).then((refusal) => Promise.reject(refusal));
+    // Whoever waits to be told to go on was not (node-limits.ts), and sends nothing.
+    return tooLarge(request, bytesMax, request.headers.expect === undefined).then((refusal) => Promise.reject(refusal));
   if (encoding === 'identity') return collect(request, request, bytesMax, bodies);
   const gunzip = createGunzip();
   request.pipe(gunzip);
@@ -102,7 +103,7 @@ function collect(
 const DRAIN_BYTES = 16 * 1024 * 1024;
 const DRAIN_MS = 1_000;
 
-function tooLarge(request: IncomingMessage, bytesMax: number): Promise<Refusal> {
+function tooLarge(request: IncomingMessage, bytesMax: number, isSent = true): Promise<Refusal> {
   const refusal = new Refusal(413, 'BAD_REQUEST', `The body may be at most ${bytesMax} bytes, inflated.`, {
     headers: { connection: 'close' },
   });
@@ -116,7 +117,7 @@ function tooLarge(request: IncomingMessage, bytesMax: number): Promise<Refusal> 
     };
     const drain = (chunk: Buffer) => (drained += chunk.length) > DRAIN_BYTES && finish();
     const timer = setTimeout(finish, DRAIN_MS);
-    if (request.complete) return finish();
+    if (request.complete || !isSent) return finish();
     request.on('data', drain).once('end', finish).once('close', finish);
     request.resume();
   });

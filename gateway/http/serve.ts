@@ -58,7 +58,8 @@ export async function serve(parts: {
   function graphqlFirst(otherwise: RequestListener): RequestListener {
     return (request, response) => {
       const url = request.url ?? '';
-      // So a proxy is asked (`POST http://somewhere/graphql`), and this is none: nobody is to take it for one.
+      // So a proxy is asked (`POST http://somewhere/graphql`), and this is none: nobody is to take it for one. RFC 9112, 3.2.2, has a server
+      // take it all the same; no client says it so to one that it does not take for a proxy.
       if (/^[a-z][\w+.-]*:/i.test(url)) return nothing(request, response, UNREADABLE);
       if (!url.startsWith('/graphql') || (url.length > 8 && url[8] !== '?')) {
         parts.graphql.untaken?.add(response);
@@ -137,7 +138,8 @@ export async function serve(parts: {
   await app.init();
   await fastify.ready();
   const server = app.getHttpServer() as Server;
-  const clients = limitServer(server, parts.connectionsMax, newId, parts.rejected, limits);
+  const { bodyBytesMax } = parts.graphql;
+  const clients = limitServer(server, parts.connectionsMax, newId, parts.rejected, { ...limits, bodyBytesMax });
   return {
     async listen() {
       await app.listen({ port: parts.port, host: parts.host, backlog: BACKLOG });
