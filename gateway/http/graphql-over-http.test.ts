@@ -299,7 +299,14 @@ describe('time', () => {
 
   it('that a client takes to send is not taken from what is done for it (control: longer is 504 even so)', async () => {
     const outcomes: string[] = [];
-    const observe = { request() {}, answered: (outcome: string) => void outcomes.push(outcome) };
+    const figures: number[] = [];
+    const observe = {
+      request: (_method: string, status: number, ms: number) => void (status === 200 && figures.push(ms)),
+      answered(outcome: string, ms?: number) {
+        outcomes.push(outcome);
+        if (ms !== undefined) figures.push(ms);
+      },
+    };
     const short = await startTinyHttp(schema, root, { timeoutMs: 1_000, observe });
     const late = await startTinyHttp(schema, root, { timeoutMs: 1, observe, execute: () => new Promise(() => {}) });
     const slowly = (to: TinyHttp): Promise<number | undefined> =>
@@ -315,6 +322,9 @@ describe('time', () => {
     try {
       expect(await Promise.all([slowly(short), slowly(late)])).toEqual([200, 504]);
       expect(outcomes.sort()).toEqual(['GATEWAY_TIMEOUT', 'whole']);
+      // Nor is it in the figure of how long an answer takes (control: it is in that of the whole request).
+      const [answering, all] = figures as [number, number];
+      expect([figures.length, all - answering > 1_000]).toEqual([2, true]);
     } finally {
       await Promise.all([short.close(), late.close()]);
     }

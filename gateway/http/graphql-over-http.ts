@@ -69,7 +69,7 @@ export async function answerGraphql(
     else if (answer.hasErrors || parts.explain?.(request.headers)) response.setHeader('cache-control', 'no-store');
     const kept = keptHeaders(response, parts);
     const outcome = outcomeOf(answer);
-    observe?.answered(outcome);
+    observe?.answered(outcome, parts.clock() - (deadline - parts.timeoutMs));
     trace?.set({ 'tributary.outcome': outcome });
     writeAnswer(request, response, 200, type, answer.body, requestId, parts, kept);
   } catch (error) {
