@@ -153,12 +153,17 @@ describe('answers', () => {
     ]);
   });
 
-  it('carry their own request id unless the given one is well formed', async () => {
-    const idFor = async (id: string) =>
-      (await send({ headers: { ...JSON_TYPE, 'x-request-id': id }, body: query('{me{id}}') })).headers['x-request-id'];
+  it('carry their own request id unless a proxy of ours gives one that is well formed', async () => {
+    const behind = await startTinyHttp(schema, root, { proxies: 1 });
+    const idFor = async (id: string, to = behind) =>
+      (await send({ headers: { ...JSON_TYPE, 'x-request-id': id }, body: query('{me{id}}') }, to)).headers[
+        'x-request-id'
+      ];
+    expect(await idFor('alice_smith_1980', tiny)).toMatch(/^request-\d+$/);
     expect(await idFor('0123-abcd-4567')).toBe('0123-abcd-4567');
     expect(await idFor('x'.repeat(4_000))).toMatch(/^request-\d+$/);
     expect(await idFor('{"level":60,"msg":"forged"}')).toMatch(/^request-\d+$/);
+    await behind.close();
   });
 });
 

@@ -26,7 +26,7 @@ export async function answerGraphql(
   response: ServerResponse,
   parts: GraphqlOverHttpParts,
 ): Promise<void> {
-  const requestId = requestIdOf(request.headers, parts.newId);
+  const requestId = requestIdOf(request.headers, parts);
   if (request.method === 'OPTIONS') return preflight(request, response, parts);
   if (request.method === 'GET' && parts.page && wantsPage(request.headers.accept)) {
     parts.untaken?.add(response);
@@ -37,7 +37,7 @@ export async function answerGraphql(
   const { admission, observe } = parts;
   if (admission?.full()) return refuseUnread(request, response, requestId, parts);
   const began = observe ? performance.now() : 0;
-  const trace = parts.tracer && requestSpan(parts.tracer, request, requestId);
+  const trace = parts.tracer && requestSpan(parts.tracer, request, requestId, parts.proxies);
   const place = admission?.place();
   try {
     const wished = responseTypeFor(request.headers.accept);
@@ -97,9 +97,12 @@ function outcomeOf({ hasErrors, hasFailed }: Answer): string {
   return hasFailed ? 'incomplete' : 'partial';
 }
 
-function requestSpan(tracer: Tracer, request: IncomingMessage, requestId: string): Span {
+function requestSpan(tracer: Tracer, request: IncomingMessage, requestId: string, proxies = 0): Span {
   const method = request.method === 'GET' ? 'GET' : request.method === 'POST' ? 'POST' : '_OTHER';
-  return tracer.request(request.headers, `${method === '_OTHER' ? 'HTTP' : method} /graphql`, {
+  const { traceparent } = request.headers;
+  // What a stranger writes beside it would stand in each span.
+  const headers = proxies > 0 ? request.headers : { traceparent };
+  return tracer.request(headers, `${method === '_OTHER' ? 'HTTP' : method} /graphql`, {
     'http.request.method': method,
     'http.route': ROUTE,
     'url.path': '/graphql',

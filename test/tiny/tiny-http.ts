@@ -63,7 +63,7 @@ export async function startTinyHttp(
       }));
       if (errors.length === 0) return { body: JSON.stringify({ data: result.data }), hasErrors: false };
       return {
-        body: JSON.stringify({ errors: clientErrors(errors, context, logger), data: result.data }),
+        body: JSON.stringify({ errors: clientErrors(errors, operation, context, logger), data: result.data }),
         hasErrors: true,
         hasFailed: hasFailed(errors),
       };
