@@ -3,6 +3,7 @@ import { buildSchema, GraphQLError } from 'graphql';
 import { request as httpRequest } from 'node:http';
 import { request } from 'undici';
 import { Failure } from '#libs/failure';
+import type { Span, Tracer } from '#libs/telemetry';
 import { httpCache } from '../../test/tiny/http-cache.js';
 import { startTinyHttp, type TinyHttp, type TinyHttpOptions } from '../../test/tiny/tiny-http.js';
 import { nobody } from '../authorization/grants.js';
@@ -165,6 +166,36 @@ describe('answers', () => {
     expect(await idFor('{"level":60,"msg":"forged"}')).toMatch(/^request-\d+$/);
     await behind.close();
   });
+});
+
+it('what a stranger writes beside a trace is in no span (control: a proxy of ours may)', async () => {
+  const seen: unknown[] = [];
+  const span: Span = {
+    traceId: '0'.repeat(32),
+    recorded: false,
+    traceparent: '',
+    tracestate: undefined,
+    child: () => span,
+    set() {},
+    end() {},
+  };
+  const tracer: Tracer = {
+    request({ traceparent, tracestate }) {
+      seen.push([traceparent, tracestate]);
+      return span;
+    },
+    follow: () => undefined,
+  };
+  const trace = { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', tracestate: 'alice=smith' };
+  for (const proxies of [0, 1]) {
+    const to = await startTinyHttp(schema, root, { tracer, proxies });
+    expect((await send({ headers: { ...JSON_TYPE, ...trace }, body: query('{me{id}}') }, to)).status).toBe(200);
+    await to.close();
+  }
+  expect(seen).toEqual([
+    [trace.traceparent, undefined],
+    [trace.traceparent, trace.tracestate],
+  ]);
 });
 
 describe('caches between', () => {
