@@ -7,8 +7,8 @@ import { gatewayEnvironment } from '../commands/everything.js';
 import { readGatewayConfig } from '../gateway/config.js';
 import { startGateway, type RunningGateway } from '../gateway/start.js';
 import { CookieJar } from './consistency/cookie-jar.js';
-import { alice, bob, carol } from './people.js';
 import { httpCache } from './tiny/http-cache.js';
+import { alice, bob, carol } from './people.js';
 import { startWorld, type Cost, type Person, type World } from './world.js';
 
 const text = (name: string): Promise<string> =>

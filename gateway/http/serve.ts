@@ -46,8 +46,8 @@ export async function serve(parts: {
   readiness: () => Readiness;
   logger: Logger;
 }): Promise<HttpServer> {
-  const { newId } = parts.graphql;
-  const { limits = NODE_LIMITS } = parts;
+  const { newId, bodyBytesMax } = parts.graphql;
+  const limits = { ...(parts.limits ?? NODE_LIMITS), bodyBytesMax };
   let closing = false;
 
   /**
@@ -138,8 +138,7 @@ export async function serve(parts: {
   await app.init();
   await fastify.ready();
   const server = app.getHttpServer() as Server;
-  const { bodyBytesMax } = parts.graphql;
-  const clients = limitServer(server, parts.connectionsMax, newId, parts.rejected, { ...limits, bodyBytesMax });
+  const clients = limitServer(server, parts.connectionsMax, newId, parts.rejected, limits);
   return {
     async listen() {
       await app.listen({ port: parts.port, host: parts.host, backlog: BACKLOG });
