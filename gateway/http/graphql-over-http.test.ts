@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { buildSchema, GraphQLError } from 'graphql';
 import { request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
 import { request } from 'undici';
 import { Failure } from '#libs/failure';
 import type { Span, Tracer } from '#libs/telemetry';
@@ -196,6 +197,46 @@ it('what a stranger writes beside a trace is in no span (control: a proxy of our
     [trace.traceparent, undefined],
     [trace.traceparent, trace.tracestate],
   ]);
+});
+
+describe('a body that is longer than may be', () => {
+  const head = (more: string): string =>
+    `POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 300000\r\n${more}\r\n`;
+
+  /** What is told to whoever sends this, and after the whole answer the rest; `open`: their connection was, when they had that. */
+  async function told(first: string, rest: string): Promise<{ text: string; open: boolean; failed: boolean }> {
+    const socket = connect(Number(new URL(tiny.url).port), '127.0.0.1').setEncoding('utf8');
+    let failed = false;
+    socket.on('error', () => (failed = true));
+    const over = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+    let text = '';
+    const whole = new Promise<void>((resolve) => {
+      socket.on('data', (chunk: string) => {
+        text += chunk;
+        if (text.endsWith('}]}')) resolve();
+      });
+    });
+    socket.write(first);
+    await Promise.race([whole, over]);
+    const open = !socket.readableEnded && !socket.destroyed;
+    socket.write(rest);
+    await over;
+    return { text, open, failed };
+  }
+
+  it('is told so before it has come, and its client may send the rest', async () => {
+    const { text, open, failed } = await told(head(''), 'x'.repeat(300_000));
+    expect(text).toMatch(/^HTTP\/1\.1 413 [^]*The body may be at most 262144 bytes/);
+    expect([open, failed]).toEqual([true, false]);
+  });
+
+  it('is not asked for, where its client asks before it sends', async () => {
+    const { text } = await told(head('expect: 100-continue\r\n'), '');
+    expect(text).toMatch(/^HTTP\/1\.1 413 /);
+    // The control: one that fits is.
+    const short = head('expect: 100-continue\r\n').replace('300000', '2\r\nconnection: close');
+    expect((await told(`${short}{}`, '')).text).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 400 /);
+  });
 });
 
 describe('caches between', () => {

@@ -165,7 +165,8 @@ function refuse(
   for (const [name, value] of Object.entries(refusal.more.headers ?? {})) response.setHeader(name, value);
   if (CODES[refusal.code].retry && !response.hasHeader('retry-after')) response.setHeader('retry-after', '1');
   response.setHeader('cache-control', 'no-store');
-  writeAnswer(request, response, refusal.status, type, refusalBody(refusal, requestId), requestId, parts);
+  const body = refusalBody(refusal, requestId);
+  writeAnswer(request, response, refusal.status, type, body, requestId, parts, [], refusal.more.rest);
 }
 
 /** Free, and never refused: it is less work than a refusal, and a page whose browser is refused is not told why. */
