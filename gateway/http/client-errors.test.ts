@@ -8,26 +8,6 @@ const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 const document = parse('{ post: node { when } }');
 const operation = { document, definition: document.definitions[0] as OperationDefinitionNode };
 
-it.each([
-  [
-    'Variable "$_lit0" got invalid value "x"; Expected type "DateTime".',
-    'A value of the operation does not fit: "x"; Expected type "DateTime".',
-  ],
-  [
-    'Variable "$__lit12" got invalid value "x" at "__lit12.when[0]"; Expected type "DateTime".',
-    'A value of the operation does not fit: "x" at "when[0]"; Expected type "DateTime".',
-  ],
-  [
-    'Variable "$when" got invalid value "x" at "_lit0.when"; Expected type "DateTime".',
-    'Variable "$when" got invalid value "x" at "_lit0.when"; Expected type "DateTime".',
-  ],
-])('a literal is no variable of ours to its client: %s', (message, told) => {
-  const error = { message, path: ['post'], code: 'BAD_USER_INPUT', by: 'subgraph' } as const;
-  expect(clientErrors([error], operation, { requestId: 'r1' }, silent)).toEqual([
-    { message: told, path: ['post'], extensions: { code: 'BAD_USER_INPUT', requestId: 'r1' } },
-  ]);
-});
-
 it('the log says by the schema where it was, whatever its client called it (control: the client is told its own names)', () => {
   const secret = 'bob_at_example_org';
   const text = `query { ${secret}: node { ...on Post { ...Two } } } fragment Two on Post { x: replies { y_${secret}: body } }`;
@@ -49,4 +29,24 @@ it('the log says by the schema where it was, whatever its client called it (cont
   expect(told.map(({ path }) => path)).toEqual([error.path, stray.path]);
   expect(lines).toMatchObject([{ errors: [{ path: 'node.replies.3.body' }, { path: 'node.?.?' }] }]);
   expect(JSON.stringify(lines)).not.toContain(secret);
+});
+
+it.each([
+  [
+    'Variable "$_lit0" got invalid value "x"; Expected type "DateTime".',
+    'A value of the operation does not fit: "x"; Expected type "DateTime".',
+  ],
+  [
+    'Variable "$__lit12" got invalid value "x" at "__lit12.when[0]"; Expected type "DateTime".',
+    'A value of the operation does not fit: "x" at "when[0]"; Expected type "DateTime".',
+  ],
+  [
+    'Variable "$when" got invalid value "x" at "_lit0.when"; Expected type "DateTime".',
+    'Variable "$when" got invalid value "x" at "_lit0.when"; Expected type "DateTime".',
+  ],
+])('a literal is no variable of ours to its client: %s', (message, told) => {
+  const error = { message, path: ['post'], code: 'BAD_USER_INPUT', by: 'subgraph' } as const;
+  expect(clientErrors([error], operation, { requestId: 'r1' }, silent)).toEqual([
+    { message: told, path: ['post'], extensions: { code: 'BAD_USER_INPUT', requestId: 'r1' } },
+  ]);
 });

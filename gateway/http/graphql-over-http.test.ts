@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { buildSchema, GraphQLError } from 'graphql';
-import { request as httpRequest } from 'node:http';
+import { request as httpRequest, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { request } from 'undici';
 import { Failure } from '#libs/failure';
@@ -203,8 +203,8 @@ describe('a body that is longer than may be', () => {
   const head = (more: string): string =>
     `POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 300000\r\n${more}\r\n`;
 
-  /** What is told to whoever sends this, and after the whole answer the rest; `open`: their connection was, when they had that. */
-  async function told(first: string, rest: string): Promise<{ text: string; open: boolean; failed: boolean }> {
+  /** What is told to whoever sends this, and after the whole answer the rest; `ended`: it was at an end for the server then. */
+  async function told(first: string, rest: string): Promise<{ text: string; ended: boolean; failed: boolean }> {
     const socket = connect(Number(new URL(tiny.url).port), '127.0.0.1').setEncoding('utf8');
     let failed = false;
     socket.on('error', () => (failed = true));
@@ -216,18 +216,21 @@ describe('a body that is longer than may be', () => {
         if (text.endsWith('}]}')) resolve();
       });
     });
+    const asked = new Promise<ServerResponse>((resolve) => {
+      tiny.server.once('request', (_request, response) => resolve(response));
+    });
     socket.write(first);
     await Promise.race([whole, over]);
-    const open = !socket.readableEnded && !socket.destroyed;
+    const ended = (await asked).writableEnded;
     socket.write(rest);
     await over;
-    return { text, open, failed };
+    return { text, ended, failed };
   }
 
   it('is told so before it has come, and its client may send the rest', async () => {
-    const { text, open, failed } = await told(head(''), 'x'.repeat(300_000));
+    const { text, ended, failed } = await told(head(''), 'x'.repeat(300_000));
     expect(text).toMatch(/^HTTP\/1\.1 413 [^]*The body may be at most 262144 bytes/);
-    expect([open, failed]).toEqual([true, false]);
+    expect([ended, failed]).toEqual([false, false]);
   });
 
   it('is not asked for, where its client asks before it sends', async () => {
