@@ -440,7 +440,7 @@ export const gatewaySettings = {
     min: 0,
     max: 16,
     default: 0,
-    why: 'Proxies between clients and the gateway that each add to X-Forwarded-For: the client’s address is so many from its end. 0: the header is not looked at.',
+    why: 'Proxies between clients and the gateway that each add to X-Forwarded-For: the client’s address is so many from its end. 0: the header is not looked at. With 1 or more x-request-id and tracestate are theirs to say as well, and theirs to drop where a client sends them.',
   }),
   ENDED_SESSIONS_URL: address({
     protocols: ['http:', 'https:'],

@@ -16,8 +16,11 @@ export interface GatewayMetrics {
   repeated(subgraph: string, why: 'retry' | 'hedge'): void;
   /** Of a subgraph that was behind its reader's writes: they were brought to it, and it has heard them, or refused all the same. */
   carried(subgraph: string, outcome: 'heard' | 'refused'): void;
-  /** A request was answered: `whole`, `partial` (the client asked for what it cannot have), `incomplete` (our side failed), or the code of its refusal. */
-  answered(outcome: string): void;
+  /**
+   * A request was answered: `whole`, `partial` (the client asked for what it cannot have), `incomplete` (our side failed), or the code of its
+   * refusal. `ms`: since it had come whole.
+   */
+  answered(outcome: string, ms?: number): void;
   request(method: string, status: number, ms: number, route: string | undefined): void;
   /** A client's connection was let go at once: there were as many as may be. */
   rejected(): void;
@@ -57,6 +60,10 @@ export function gatewayMetrics(metrics: Metrics): GatewayMetrics {
     help: 'whole, partial (asked for what cannot be had), incomplete (a service failed), or the code of the refusal.',
     labels: ['outcome'],
   });
+  const answering = metrics.histogram({
+    name: 'tributary_graphql_answer_duration_seconds',
+    help: 'How long operations took to be answered since they had come whole; http_server_request_duration_seconds has also what their clients took to send them.',
+  });
   const rejected = metrics.counter({
     name: 'tributary_rejected_connections_total',
     help: 'Connections of clients that were told 503, or closed at once: CONNECTIONS_MAX were open.',
@@ -65,7 +72,10 @@ export function gatewayMetrics(metrics: Metrics): GatewayMetrics {
     call: (subgraph, outcome, ms) => calls.labels(subgraph, outcome).observe(ms / 1_000),
     repeated: (subgraph, why) => repeats.labels(subgraph, why).inc(),
     carried: (subgraph, outcome) => carried.labels(subgraph, outcome).inc(),
-    answered: (outcome) => answers.labels(outcome).inc(),
+    answered(outcome, ms) {
+      answers.labels(outcome).inc();
+      if (ms !== undefined) answering.observe(ms / 1_000);
+    },
     request: (method, status, ms, route) => metrics.request('gateway', method, status, ms, route),
     rejected: () => rejected.inc(),
     watch: (parts) => watch(metrics, parts),

@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { readFile } from 'node:fs/promises';
+import { request } from 'undici';
 import { silent } from '#libs/telemetry';
 import { secretsFrom } from '../commands/databases.js';
 import { gatewayEnvironment } from '../commands/everything.js';
 import { readGatewayConfig } from '../gateway/config.js';
 import { startGateway, type RunningGateway } from '../gateway/start.js';
+import { CookieJar } from './consistency/cookie-jar.js';
+import { httpCache } from './tiny/http-cache.js';
 import { alice, bob, carol } from './people.js';
 import { keepStill } from './still.js';
 import { startWorld, type Cost, type Person, type World } from './world.js';
@@ -202,6 +205,48 @@ describe('after every kind of write', () => {
     await world.users.database.query(`UPDATE users SET display_name = 'Robert' WHERE handle = 'bob'`);
     expect(await withoutCache('nobody', 'profile-page', page)).toContain('Robert');
     expect(await ask('nobody', 'profile-page', page)).not.toContain('Robert');
+  });
+});
+
+describe('a browser that asks by GET', () => {
+  /** What it reads before and after it writes, through its own cache and with its cookies. */
+  async function names(heedsVary: boolean): Promise<string[]> {
+    const cache = httpCache('private', { heedsVary });
+    const jar = new CookieJar();
+    const query = encodeURIComponent('{ userByHandle(handle: "carol") { displayName } }');
+    const sent = () => ({ authorization: `Bearer ${people.carol.token}`, ...cookies(jar) });
+    const read = async (): Promise<string> => {
+      const headers = { ...sent(), 'apollo-require-preflight': '1' };
+      const { body } = await request(`${world.gateway.url}?query=${query}`, { headers, dispatcher: cache });
+      return ((await body.json()) as { data: { userByHandle: { displayName: string } } }).data.userByHandle.displayName;
+    };
+    const write = async (displayName: string): Promise<void> => {
+      const { headers, body } = await request(world.gateway.url, {
+        method: 'POST',
+        headers: { ...sent(), 'content-type': 'application/json' },
+        body: JSON.stringify({ query: await text('edit-profile'), variables: { input: { displayName } } }),
+      });
+      for (const cookie of [headers['set-cookie'] ?? []].flat()) jar.set(cookie);
+      expect(await body.text()).toContain(displayName);
+    };
+    await write('Before');
+    await world.settle();
+    // So long ago that what it wrote then is no longer said.
+    for (const name of jar.names()) jar.set(`${name}=; Max-Age=0`);
+    const found = [await read(), await read()];
+    await write('After');
+    found.push(await read());
+    await cache.close();
+    return found;
+  }
+  const cookies = (jar: CookieJar) => {
+    const cookie = jar.header();
+    return cookie === undefined ? {} : { cookie };
+  };
+
+  it('is shown what it has just written (control: not by a cache that does not look at Vary)', async () => {
+    expect(await names(true)).toEqual(['Before', 'Before', 'After']);
+    expect(await names(false)).toEqual(['Before', 'Before', 'Before']);
   });
 });
 

@@ -68,7 +68,6 @@ export class AnswerPolicy {
     return [
       ['cache-control', `max-age=${maxAge}, ${this.#private ? 'private' : 'public'}`],
       ['age', String(Math.ceil(ageMs / 1_000))],
-      ...(this.#private ? ([['vary', 'authorization']] as [string, string][]) : []),
     ];
   }
 }

@@ -1,8 +1,35 @@
 import { expect, it } from '@jest/globals';
+import { parse, type OperationDefinitionNode } from 'graphql';
 import type { Logger } from '#libs/telemetry';
 import { clientErrors, hasFailed, type FieldError } from './client-errors.js';
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+const document = parse('{ post: node { when } }');
+const operation = { document, definition: document.definitions[0] as OperationDefinitionNode };
+
+it('the log says by the schema where it was, whatever its client called it (control: the client is told its own names)', () => {
+  const secret = 'bob_at_example_org';
+  const text = `query { ${secret}: node { ...on Post { ...Two } } } fragment Two on Post { x: replies { y_${secret}: body } }`;
+  const asked = parse(text);
+  const lines: object[] = [];
+  const error = {
+    message: 'gone',
+    path: [secret, 'x', 3, `y_${secret}`],
+    code: 'SUBGRAPH_UNAVAILABLE',
+    by: 'gateway',
+  } as const;
+  const stray = { ...error, path: [secret, 'nowhere', secret] };
+  const told = clientErrors(
+    [error, stray],
+    { document: asked, definition: asked.definitions[0] as OperationDefinitionNode },
+    { requestId: 'r1' },
+    { ...silent, error: (fields) => void lines.push(fields) },
+  );
+  expect(told.map(({ path }) => path)).toEqual([error.path, stray.path]);
+  expect(lines).toMatchObject([{ errors: [{ path: 'node.replies.3.body' }, { path: 'node.?.?' }] }]);
+  expect(JSON.stringify(lines)).not.toContain(secret);
+});
 
 it.each([
   [
@@ -19,7 +46,7 @@ it.each([
   ],
 ])('a literal is no variable of ours to its client: %s', (message, told) => {
   const error = { message, path: ['post'], code: 'BAD_USER_INPUT', by: 'subgraph' } as const;
-  expect(clientErrors([error], { requestId: 'r1' }, silent)).toEqual([
+  expect(clientErrors([error], operation, { requestId: 'r1' }, silent)).toEqual([
     { message: told, path: ['post'], extensions: { code: 'BAD_USER_INPUT', requestId: 'r1' } },
   ]);
 });

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
-import { CODES, cut, isCode, type Code } from '#libs/failure';
+import { CODES, cut, fieldPath, isCode, type Code } from '#libs/failure';
 import type { Logger } from '#libs/telemetry';
-import type { RequestContext } from '../engine.js';
+import type { Operation, RequestContext } from '../engine.js';
 import { MESSAGE_LENGTH_MAX, NOT_TAKEN } from './refusal.js';
 
 /** Something went wrong with one field, as an engine knows it. */
@@ -66,12 +66,16 @@ export function codeInMutation(
 /** It has no such field, which the supergraph says it has: it was deployed before the gateway's, or rolled back, and that will pass. */
 const LOST_FIELD: Code = 'GRAPHQL_VALIDATION_FAILED';
 
+/** An operation as its client wrote it. */
+type Written = Pick<Operation, 'definition' | 'document'>;
+
 /**
  * The one place that decides what leaves the house; every engine goes through it. What is kept from the client is logged once.
  * `more`: errors that nobody has kept.
  */
 export function clientErrors(
   errors: readonly FieldError[],
+  operation: Written,
   { requestId, trace, errorsMax = CLIENT_ERRORS_MAX }: Pick<RequestContext, 'requestId' | 'trace' | 'errorsMax'>,
   logger: Logger,
   more = 0,
@@ -84,7 +88,7 @@ export function clientErrors(
       extensions: { code, requestId, ...waitOf(code, error.retryAfter) },
     };
   });
-  report(errors, more, shown, { requestId, ...(trace && { traceId: trace.traceId }) }, logger);
+  report(errors, more, shown, operation, { requestId, ...(trace && { traceId: trace.traceId }) }, logger);
   return shown;
 }
 
@@ -119,9 +123,6 @@ function isTurnedAway(error: FieldError): boolean {
   );
 }
 
-/** Characters: who wrote the operation has chosen the names in it. */
-const LOGGED_PATH_MAX = 500;
-
 function codeOf({ code, by }: FieldError): Code {
   if (!isCode(code)) return 'INTERNAL_SERVER_ERROR';
   if (by === 'subgraph' && code === LOST_FIELD) return 'SUBGRAPH_UNAVAILABLE';
@@ -145,13 +146,14 @@ function report(
   errors: readonly FieldError[],
   more: number,
   shown: readonly ClientError[],
+  operation: Written,
   ids: object,
   logger: Logger,
 ): void {
   const hidden = shown.some(({ extensions: { code, retryAfter } }) => !CODES[code].says && retryAfter === undefined);
   const details = errors.slice(0, 10).map((error) => ({
     ...(isTold(error) ? {} : wordsOf(error)),
-    path: cut(error.path.join('.'), LOGGED_PATH_MAX),
+    path: fieldPath(error.path, operation),
     code: error.code,
     subgraph: error.subgraph,
   }));

@@ -22,7 +22,8 @@ export interface GraphqlOverHttpParts {
   readonly observe?:
     | {
         request(method: string, status: number, ms: number, route: string | undefined): void;
-        answered(outcome: string): void;
+        /** `ms`: since it had come whole, of one that was run; a refusal has none. */
+        answered(outcome: string, ms?: number): void;
       }
     | undefined;
   /** Begins a trace, or goes on with the client's; undefined: nobody traces. */

@@ -1,8 +1,13 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { buildSchema, GraphQLError } from 'graphql';
-import { request as httpRequest } from 'node:http';
+import { request as httpRequest, type ServerResponse } from 'node:http';
+import { connect } from 'node:net';
+import { request } from 'undici';
 import { Failure } from '#libs/failure';
-import { startTinyHttp, type TinyHttp } from '../../test/tiny/tiny-http.js';
+import type { Span, Tracer } from '#libs/telemetry';
+import { httpCache } from '../../test/tiny/http-cache.js';
+import { startTinyHttp, type TinyHttp, type TinyHttpOptions } from '../../test/tiny/tiny-http.js';
+import { nobody } from '../authorization/grants.js';
 
 const schema = buildSchema(`
   scalar JSON
@@ -150,12 +155,134 @@ describe('answers', () => {
     ]);
   });
 
-  it('carry their own request id unless the given one is well formed', async () => {
-    const idFor = async (id: string) =>
-      (await send({ headers: { ...JSON_TYPE, 'x-request-id': id }, body: query('{me{id}}') })).headers['x-request-id'];
+  it('carry their own request id unless a proxy of ours gives one that is well formed', async () => {
+    const behind = await startTinyHttp(schema, root, { proxies: 1 });
+    const idFor = async (id: string, to = behind) =>
+      (await send({ headers: { ...JSON_TYPE, 'x-request-id': id }, body: query('{me{id}}') }, to)).headers[
+        'x-request-id'
+      ];
+    expect(await idFor('alice_smith_1980', tiny)).toMatch(/^request-\d+$/);
     expect(await idFor('0123-abcd-4567')).toBe('0123-abcd-4567');
     expect(await idFor('x'.repeat(4_000))).toMatch(/^request-\d+$/);
     expect(await idFor('{"level":60,"msg":"forged"}')).toMatch(/^request-\d+$/);
+    await behind.close();
+  });
+});
+
+it('what a stranger writes beside a trace is in no span (control: a proxy of ours may)', async () => {
+  const seen: unknown[] = [];
+  const span: Span = {
+    traceId: '0'.repeat(32),
+    recorded: false,
+    traceparent: '',
+    tracestate: undefined,
+    child: () => span,
+    set() {},
+    end() {},
+  };
+  const tracer: Tracer = {
+    request({ traceparent, tracestate }) {
+      seen.push([traceparent, tracestate]);
+      return span;
+    },
+    follow: () => undefined,
+  };
+  const trace = { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', tracestate: 'alice=smith' };
+  for (const proxies of [0, 1]) {
+    const to = await startTinyHttp(schema, root, { tracer, proxies });
+    expect((await send({ headers: { ...JSON_TYPE, ...trace }, body: query('{me{id}}') }, to)).status).toBe(200);
+    await to.close();
+  }
+  expect(seen).toEqual([
+    [trace.traceparent, undefined],
+    [trace.traceparent, trace.tracestate],
+  ]);
+});
+
+describe('a body that is longer than may be', () => {
+  const head = (more: string): string =>
+    `POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 300000\r\n${more}\r\n`;
+
+  /** What is told to whoever sends this, and after the whole answer the rest; `ended`: it was at an end for the server then. */
+  async function told(first: string, rest: string): Promise<{ text: string; ended: boolean; failed: boolean }> {
+    const socket = connect(Number(new URL(tiny.url).port), '127.0.0.1').setEncoding('utf8');
+    let failed = false;
+    socket.on('error', () => (failed = true));
+    const over = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+    let text = '';
+    const whole = new Promise<void>((resolve) => {
+      socket.on('data', (chunk: string) => {
+        text += chunk;
+        if (text.endsWith('}]}')) resolve();
+      });
+    });
+    const asked = new Promise<ServerResponse>((resolve) => {
+      tiny.server.once('request', (_request, response) => resolve(response));
+    });
+    socket.write(first);
+    await Promise.race([whole, over]);
+    const ended = (await asked).writableEnded;
+    socket.write(rest);
+    await over;
+    return { text, ended, failed };
+  }
+
+  it('is told so before it has come, and its client may send the rest', async () => {
+    const { text, ended, failed } = await told(head(''), 'x'.repeat(300_000));
+    expect(text).toMatch(/^HTTP\/1\.1 413 [^]*The body may be at most 262144 bytes/);
+    expect([ended, failed]).toEqual([false, false]);
+  });
+
+  it('is not asked for, where its client asks before it sends', async () => {
+    const { text } = await told(head('expect: 100-continue\r\n'), '');
+    expect(text).toMatch(/^HTTP\/1\.1 413 /);
+    // The control: one that fits is.
+    const short = head('expect: 100-continue\r\n').replace('300000', '2\r\nconnection: close');
+    expect((await told(`${short}{}`, '')).text).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 400 /);
+  });
+});
+
+describe('caches between', () => {
+  const said = (value: string): TinyHttpOptions => ({
+    forward: ['x-tenant'],
+    execute: (_operation, _variables, { headers, responseHeaders }) => {
+      responseHeaders.push(['cache-control', value]);
+      const body = JSON.stringify({ data: { me: { id: headers.get('x-tenant') } } });
+      return Promise.resolve({ body, hasErrors: false });
+    },
+  });
+  /** What two tenants are answered through a cache by RFC 9111. */
+  async function throughCache(options: TinyHttpOptions, heedsVary = true): Promise<string[]> {
+    const open = await startTinyHttp(schema, root, options);
+    const cache = httpCache('shared', { heedsVary });
+    const answers: string[] = [];
+    for (const tenant of ['a', 'b', 'a']) {
+      const { body } = await request(`${open.url}?${me}`, {
+        headers: { ...PREFLIGHT, 'x-tenant': tenant },
+        dispatcher: cache,
+      });
+      answers.push(((await body.json()) as { data: { me: { id: string } } }).data.me.id);
+    }
+    answers.push(`asked ${open.executed.length} times`);
+    await cache.close();
+    await open.close();
+    return answers;
+  }
+  it('show nobody an answer to other forwarded headers (control: without Vary they do)', async () => {
+    expect(await throughCache(said('max-age=55, public'))).toEqual(['a', 'b', 'a', 'asked 2 times']);
+    expect(await throughCache(said('max-age=55, public'), false)).toEqual(['a', 'a', 'a', 'asked 1 times']);
+  });
+
+  it('keep nothing where POLICY_MODULE decides, which may look at any header', async () => {
+    const grants = () => nobody;
+    expect(await throughCache({ ...said('max-age=55, public'), grants })).toEqual(['a', 'b', 'a', 'asked 3 times']);
+  });
+
+  it('are told to keep nothing of which nobody said that it may be kept', async () => {
+    for (const row of [get(me), { headers: JSON_TYPE, body: query('{me{id}}') }]) {
+      const { headers } = await send(row);
+      expect([headers['cache-control'], headers['vary']]).toEqual(['private, no-store', undefined]);
+    }
   });
 });
 
@@ -166,13 +293,16 @@ describe('pages of other origins', () => {
     const open = await startTinyHttp(schema, root, {
       cors,
       execute: (_operation, _variables, { responseHeaders }) => {
-        responseHeaders.push(['cache-control', 'private, max-age=60'], ['vary', 'authorization']);
+        responseHeaders.push(['cache-control', 'private, max-age=60']);
         return Promise.resolve({ body: '{"data":{"me":{"id":"1"}}}', hasErrors: false });
       },
     });
     try {
       const { headers } = await send(get(me, { ...PREFLIGHT, origin: 'https://app.example' }), open);
-      expect(headers).toMatchObject({ 'cache-control': 'private, max-age=60', vary: 'authorization, Origin' });
+      expect(headers).toMatchObject({
+        'cache-control': 'private, max-age=60',
+        vary: 'Accept, Authorization, Cookie, Consistency-Token, Tributary-Consistency, Origin',
+      });
     } finally {
       await open.close();
     }
@@ -263,7 +393,14 @@ describe('time', () => {
 
   it('that a client takes to send is not taken from what is done for it (control: longer is 504 even so)', async () => {
     const outcomes: string[] = [];
-    const observe = { request() {}, answered: (outcome: string) => void outcomes.push(outcome) };
+    const figures: number[] = [];
+    const observe = {
+      request: (_method: string, status: number, ms: number) => void (status === 200 && figures.push(ms)),
+      answered(outcome: string, ms?: number) {
+        outcomes.push(outcome);
+        if (ms !== undefined) figures.push(ms);
+      },
+    };
     const short = await startTinyHttp(schema, root, { timeoutMs: 1_000, observe });
     const late = await startTinyHttp(schema, root, { timeoutMs: 1, observe, execute: () => new Promise(() => {}) });
     const slowly = (to: TinyHttp): Promise<number | undefined> =>
@@ -279,6 +416,9 @@ describe('time', () => {
     try {
       expect(await Promise.all([slowly(short), slowly(late)])).toEqual([200, 504]);
       expect(outcomes.sort()).toEqual(['GATEWAY_TIMEOUT', 'whole']);
+      // Nor is it in the figure of how long an answer takes (control: it is in that of the whole request).
+      const [answering, all] = figures as [number, number];
+      expect([figures.length, all - answering > 1_000]).toEqual([2, true]);
     } finally {
       await Promise.all([short.close(), late.close()]);
     }

@@ -9,6 +9,7 @@ import { CLIENT_GONE } from './ending.js';
 import { executeAsked } from './execute-asked.js';
 import type { GraphqlOverHttpParts } from './graphql-over-http-parts.js';
 import { requestIdOf } from './headers.js';
+import { keptHeaders } from './kept.js';
 import { responseTypeFor, wantsPage, type ResponseType } from './media-type.js';
 import { notForNothing } from './paying.js';
 import { readAsked } from './read-asked.js';
@@ -25,7 +26,7 @@ export async function answerGraphql(
   response: ServerResponse,
   parts: GraphqlOverHttpParts,
 ): Promise<void> {
-  const requestId = requestIdOf(request.headers, parts.newId);
+  const requestId = requestIdOf(request.headers, parts);
   if (request.method === 'OPTIONS') return preflight(request, response, parts);
   if (request.method === 'GET' && parts.page && wantsPage(request.headers.accept)) {
     parts.untaken?.add(response);
@@ -36,7 +37,7 @@ export async function answerGraphql(
   const { admission, observe } = parts;
   if (admission?.full()) return refuseUnread(request, response, requestId, parts);
   const began = observe ? performance.now() : 0;
-  const trace = parts.tracer && requestSpan(parts.tracer, request, requestId);
+  const trace = parts.tracer && requestSpan(parts.tracer, request, requestId, parts.proxies);
   const place = admission?.place();
   try {
     const wished = responseTypeFor(request.headers.accept);
@@ -66,10 +67,11 @@ export async function answerGraphql(
     // What was answered to who has written is nobody else's, and what is to be new is not to be kept.
     if (consistency || pastCaches) response.setHeader('cache-control', 'private, no-store');
     else if (answer.hasErrors || parts.explain?.(request.headers)) response.setHeader('cache-control', 'no-store');
+    const kept = keptHeaders(response, parts);
     const outcome = outcomeOf(answer);
-    observe?.answered(outcome);
+    observe?.answered(outcome, parts.clock() - (deadline - parts.timeoutMs));
     trace?.set({ 'tributary.outcome': outcome });
-    writeAnswer(request, response, 200, type, answer.body, requestId, parts);
+    writeAnswer(request, response, 200, type, answer.body, requestId, parts, kept);
   } catch (error) {
     if (error === NOT_TAKEN) place?.turnedAway();
     if (response.destroyed || error === CLIENT_GONE) {
@@ -95,9 +97,12 @@ function outcomeOf({ hasErrors, hasFailed }: Answer): string {
   return hasFailed ? 'incomplete' : 'partial';
 }
 
-function requestSpan(tracer: Tracer, request: IncomingMessage, requestId: string): Span {
+function requestSpan(tracer: Tracer, request: IncomingMessage, requestId: string, proxies = 0): Span {
   const method = request.method === 'GET' ? 'GET' : request.method === 'POST' ? 'POST' : '_OTHER';
-  return tracer.request(request.headers, `${method === '_OTHER' ? 'HTTP' : method} /graphql`, {
+  const { traceparent } = request.headers;
+  // What a stranger writes beside it would stand in each span.
+  const headers = proxies > 0 ? request.headers : { traceparent };
+  return tracer.request(headers, `${method === '_OTHER' ? 'HTTP' : method} /graphql`, {
     'http.request.method': method,
     'http.route': ROUTE,
     'url.path': '/graphql',
@@ -161,7 +166,8 @@ function refuse(
   if (CODES[code].retry && !more.mayBeDone && !response.hasHeader('retry-after'))
     response.setHeader('retry-after', '1');
   response.setHeader('cache-control', 'no-store');
-  writeAnswer(request, response, refusal.status, type, refusalBody(refusal, requestId), requestId, parts);
+  const body = refusalBody(refusal, requestId);
+  writeAnswer(request, response, refusal.status, type, body, requestId, parts, [], refusal.more.rest);
 }
 
 /** Free, and never refused: it is less work than a refusal, and a page whose browser is refused is not told why. */

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import type { GraphqlOverHttpParts } from './graphql-over-http-parts.js';
 
 /** Describe one connection, or the body that we write ourselves: passing them on breaks or smuggles messages. */
 const CONNECTION = new Set([
@@ -67,8 +68,14 @@ function namedByConnection(connection: string): ReadonlySet<string> | undefined 
 
 const NONE: ReadonlyMap<string, string> = new Map();
 
-/** A well-formed id of whoever stands in front of us is kept, so that logs can be joined; anything else gets a new one. */
-export function requestIdOf(headers: IncomingHttpHeaders, newId: () => string): string {
-  const given = headers['x-request-id'];
+/**
+ * A well-formed id of a proxy of ours (TRUSTED_PROXIES) is kept, so that logs can be joined. What a stranger says gets a new one: it would be
+ * a line of the log in their words.
+ */
+export function requestIdOf(
+  headers: IncomingHttpHeaders,
+  { newId, proxies = 0 }: Pick<GraphqlOverHttpParts, 'newId' | 'proxies'>,
+): string {
+  const given = proxies > 0 ? headers['x-request-id'] : undefined;
   return typeof given === 'string' && /^[\w-]{8,64}$/.test(given) ? given : newId();
 }

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { createServer, get, type Server } from 'node:http';
+import { createServer, get, type Server, type ServerResponse } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { answerBrokenRequest, limitServer, NODE_LIMITS, serverOptions } from './node-limits.js';
@@ -99,6 +99,62 @@ it('headers that are too large, or too slow, are told how large and slow they ma
   expect(await of('ERR_HTTP_REQUEST_TIMEOUT')).toMatch(
     /^HTTP\/1\.1 408 [^]*its headers may take 1\.5 s, the whole of it 15 s\./,
   );
+});
+
+describe('what is no HTTP, behind what is', () => {
+  const GOOD = 'POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}';
+  const LAST = GOOD.replace('host: x', 'host: x\r\nconnection: close');
+  const BAD_CHUNK = 'POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n';
+
+  /** All that its client is told when `behind` comes while `good` is under way, and is answered after that. */
+  async function told(
+    good: string,
+    behind: string,
+    answerBroken = (error: Error, socket: Socket): void => answerBrokenRequest(error, socket, () => 'r2'),
+  ): Promise<string[]> {
+    let begun: (response: ServerResponse) => void;
+    const beginning = new Promise<ServerResponse>((resolve) => (begun = resolve));
+    const made = createServer(serverOptions(NODE_LIMITS), (_request, response) => begun(response));
+    const breaking = new Promise<void>((resolve) => {
+      made.on('clientError', (error, socket) => {
+        answerBroken(error, socket as Socket);
+        resolve();
+      });
+    });
+    limitServer(made, 3, () => 'r1');
+    await new Promise<void>((resolve) => made.listen(0, '127.0.0.1', resolve));
+    const socket = connect((made.address() as AddressInfo).port, '127.0.0.1');
+    let text = '';
+    socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    const over = new Promise<void>((resolve) => socket.on('error', () => {}).once('close', () => resolve()));
+    socket.write(good);
+    const response = await beginning;
+    socket.write(behind);
+    await breaking;
+    response.end('done');
+    await over;
+    await ended(made);
+    return text.match(/HTTP\/1\.1 \d+|done/g) ?? [];
+  }
+
+  it.each([
+    ['a line that is none', GOOD, 'BAD\r\n\r\n', ['HTTP/1.1 200', 'done', 'HTTP/1.1 400']],
+    ['twice', GOOD, `BAD\r\n\r\n${'x'.repeat(100_000)}`, ['HTTP/1.1 200', 'done', 'HTTP/1.1 400']],
+    ['headers too large', GOOD, `GET /${'x'.repeat(20_000)} `, ['HTTP/1.1 200', 'done', 'HTTP/1.1 431']],
+    ['a body that is none', GOOD, BAD_CHUNK, ['HTTP/1.1 200', 'done', 'HTTP/1.1 400']],
+    ['a byte after the last request', LAST, 'x', ['HTTP/1.1 200', 'done']],
+  ])('is told so after what came before it is answered: %s', async (_, good, behind, answers) => {
+    expect(await told(good, behind)).toEqual(answers);
+  });
+
+  it('(control: answered at once, what was done is not told)', async () => {
+    const naive = (_error: Error, socket: Socket): void => void socket.end('HTTP/1.1 400 Bad Request\r\n\r\n');
+    expect(await told(GOOD, 'BAD\r\n\r\n', naive)).toEqual(['HTTP/1.1 400']);
+  });
+
+  it('of a request whose own body cannot be read nothing is waited for', async () => {
+    expect(await drip([BAD_CHUNK])).toMatch(/^HTTP\/1\.1 400 /);
+  });
 });
 
 describe('a client that heeds no goodbye', () => {

@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { limitConnections, refusalText, type Limited } from '#libs/lifecycle';
-import { answerProblem } from './problem.js';
+import { answerProblem, problemBody } from './problem.js';
 import { TOO_MANY, refusalBody } from './refusal.js';
 
 /** What a request may be before anybody looks at what it asks. */
@@ -38,13 +38,13 @@ export const serverOptions = ({ headerBytes, headersTimeoutMs, arrivalTimeoutMs 
 
 export const SERVER_OPTIONS = serverOptions(NODE_LIMITS);
 
-/** `rejected`: told of each connection beyond the most that may be. */
+/** `rejected`: told of each connection beyond the most that may be; `bodyBytesMax`: nobody is told to go on with a longer body. */
 export function limitServer(
   server: Server,
   connectionsMax: number,
   newId: () => string,
   rejected?: () => void,
-  { headersMax }: Pick<NodeLimits, 'headersMax'> = NODE_LIMITS,
+  { headersMax, bodyBytesMax = Infinity }: Pick<NodeLimits, 'headersMax'> & { bodyBytesMax?: number } = NODE_LIMITS,
 ): Limited {
   // One more than may be: that there are more is seen by it.
   server.maxHeadersCount = headersMax + 1;
@@ -53,6 +53,19 @@ export function limitServer(
     response.setHeader('connection', 'close');
     answerProblem(response, 417, 'Only Expect: 100-continue can be met.', newId());
   });
+  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+    // Whoever reads it refuses it, and is not waited for: the body is not on its way (read-body.ts).
+    if (!(Number(request.headers['content-length'] ?? 0) > bodyBytesMax)) response.writeContinue();
+    server.emit('request', request, response);
+  });
+  // Without a listener Node closes the connection without a word.
+  server.on('connect', (_request, socket) =>
+    letGo(
+      socket as Socket,
+      problemText('405 Method Not Allowed', 'This is no proxy.', newId(), 'allow: GET, POST\r\n'),
+    ),
+  );
+  server.prependListener('request', noteUnderWay);
   const refusal = (): string => {
     const id = newId();
     return refusalText(refusalBody(TOO_MANY, id), `x-content-type-options: nosniff\r\nx-request-id: ${id}\r\n`);
@@ -77,6 +90,7 @@ const LET_GO_MS = 1_000;
 /**
  * What is not even HTTP gets the same JSON as everything else, and the connection ends: also for a client that does not end its half of
  * it. Node has looked at it for the last time when it told us, and it would keep a place of `connectionsMax` for as long as that likes.
+ * What came whole before it is answered first, however long that takes: it may be a mutation that is done.
  */
 export function answerBrokenRequest(
   error: Error & { code?: string },
@@ -85,14 +99,55 @@ export function answerBrokenRequest(
   limits: NodeLimits = NODE_LIMITS,
 ): void {
   if (socket.destroyed || !socket.writable) return void socket.destroy();
+  // What comes after what cannot be read is told once more, for each piece of it.
+  if (broken.has(socket)) return;
+  broken.add(socket);
   const { status, message } = ANSWERS[error.code ?? '']?.(limits) ?? {
     status: '400 Bad Request',
     message: 'This is no HTTP/1.1 request.',
   };
-  const requestId = newId();
-  const body = JSON.stringify({ errors: [{ message, extensions: { code: 'BAD_REQUEST', requestId } }] });
-  const head = `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json; charset=utf-8\r\ncache-control: no-store\r\nx-request-id: ${requestId}\r\n`;
-  socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+  const answer = (): void => {
+    // That one may have been the last, by its own `Connection: close`.
+    if (socket.destroyed || !socket.writable) return;
+    letGo(socket, problemText(status, message, newId()));
+  };
+  const before = underWay(socket);
+  if (before === undefined) return answer();
+  socket.pause();
+  before.once('close', () => {
+    socket.resume();
+    answer();
+  });
+}
+
+const broken = new WeakSet<Socket>();
+
+/** The last two of each connection: of the last one the body may be what cannot be read. They are answered in turn. */
+const lastOf = new WeakMap<Socket, { last: ServerResponse; before: ServerResponse | undefined }>();
+
+function noteUnderWay({ socket }: IncomingMessage, response: ServerResponse): void {
+  const known = lastOf.get(socket);
+  if (known === undefined) return void lastOf.set(socket, { last: response, before: undefined });
+  known.before = known.last;
+  known.last = response;
+}
+
+/** The last response on this connection whose request has come whole, while it is not out. */
+function underWay(socket: Socket): ServerResponse | undefined {
+  const { last, before } = lastOf.get(socket) ?? {};
+  const response = last?.req.complete === false ? before : last;
+  return response === undefined || response.destroyed || response.writableFinished ? undefined : response;
+}
+
+function problemText(status: string, message: string, requestId: string, headers = ''): string {
+  const body = problemBody('BAD_REQUEST', message, requestId);
+  const head = `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json; charset=utf-8\r\ncache-control: no-store\r\nx-request-id: ${requestId}\r\n${headers}`;
+  return `${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+}
+
+function letGo(socket: Socket, text: string): void {
+  socket.on('error', () => {});
+  socket.end(text);
   const cut = setTimeout(() => socket.destroy(), LET_GO_MS);
   socket.once('close', () => clearTimeout(cut));
 }
@@ -107,5 +162,20 @@ export function whyNotTaken(
     return { status: 431, message: `A request may have at most ${headersMax} headers.` };
   if (request.headers.host === undefined && request.httpVersion !== '1.0')
     return { status: 400, message: 'A request has to have a Host header.' };
+  if (hasTwoHosts(request.rawHeaders)) return { status: 400, message: 'A request has one Host header.' };
+  const coding = request.headers['transfer-encoding'];
+  if (coding === undefined) return undefined;
+  // RFC 9112, 6.1: where such a message ends nobody can know.
+  if (request.httpVersion === '1.0') return { status: 400, message: 'HTTP/1.0 has no Transfer-Encoding.' };
+  if (coding.trim().toLowerCase() !== 'chunked')
+    return { status: 501, message: 'Of Transfer-Encoding only chunked can be read; compress by Content-Encoding.' };
   return undefined;
+}
+
+/** Node takes the first, and a proxy before us may have taken another. */
+function hasTwoHosts(rawHeaders: readonly string[]): boolean {
+  let hosts = 0;
+  for (let nth = 0; nth < rawHeaders.length; nth += 2)
+    if (rawHeaders[nth]!.length === 4 && rawHeaders[nth]!.toLowerCase() === 'host') hosts += 1;
+  return hosts > 1;
 }

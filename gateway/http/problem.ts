@@ -4,8 +4,14 @@ import { refusalBody, type Refusal } from './refusal.js';
 
 /** Whatever is no GraphQL request gets the same JSON shape: never HTML, never a stack. */
 export function answerProblem(response: ServerResponse, status: number, message: string, requestId: string): void {
-  const code: Code = status === 404 ? 'NOT_FOUND' : status >= 500 ? 'INTERNAL_SERVER_ERROR' : 'BAD_REQUEST';
-  write(response, status, JSON.stringify({ errors: [{ message, extensions: { code, requestId } }] }), requestId);
+  // 501: what the client sent takes what we do not have.
+  const isOurs = status >= 500 && status !== 501;
+  const code: Code = status === 404 ? 'NOT_FOUND' : isOurs ? 'INTERNAL_SERVER_ERROR' : 'BAD_REQUEST';
+  write(response, status, problemBody(code, message, requestId), requestId);
+}
+
+export function problemBody(code: Code, message: string, requestId: string): string {
+  return JSON.stringify({ errors: [{ message, extensions: { code, requestId } }] });
 }
 
 export function answerRefusal(response: ServerResponse, refusal: Refusal, requestId: string): void {

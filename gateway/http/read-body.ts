@@ -17,7 +17,8 @@ export function readBody(request: IncomingMessage, bytesMax: number, bodies?: Bo
     });
   }
   if (Number(request.headers['content-length'] ?? 0) > bytesMax)
-    return tooLarge(request, bytesMax).then((refusal) => Promise.reject(refusal));
+    // Whoever waits to be told to go on was not (node-limits.ts), and sends nothing.
+    throw tooLarge(request, bytesMax, request.headers.expect === undefined);
   if (encoding === 'identity') return collect(request, request, bytesMax, bodies);
   const gunzip = createGunzip();
   request.pipe(gunzip);
@@ -53,7 +54,7 @@ function collect(
     };
     const refuseTooLarge = (): void => {
       refuse();
-      tooLarge(request, bytesMax).then(reject, reject);
+      reject(tooLarge(request, bytesMax));
     };
     const coming = bodies?.begin((why) => {
       refuse();
@@ -102,21 +103,24 @@ function collect(
 const DRAIN_BYTES = 16 * 1024 * 1024;
 const DRAIN_MS = 1_000;
 
-function tooLarge(request: IncomingMessage, bytesMax: number): Promise<Refusal> {
-  const refusal = new Refusal(413, 'BAD_REQUEST', `The body may be at most ${bytesMax} bytes, inflated.`, {
+function tooLarge(request: IncomingMessage, bytesMax: number, isSent = true): Refusal {
+  const rest = request.complete || !isSent ? undefined : drained(request);
+  return new Refusal(413, 'BAD_REQUEST', `The body may be at most ${bytesMax} bytes, inflated.`, {
     headers: { connection: 'close' },
+    ...(rest && { rest }),
   });
+}
+
+function drained(request: IncomingMessage): Promise<void> {
   return new Promise((resolve) => {
-    let drained = 0;
+    let bytes = 0;
     const finish = () => {
       clearTimeout(timer);
       request.off('data', drain);
-      request.pause();
-      resolve(refusal);
+      resolve();
     };
-    const drain = (chunk: Buffer) => (drained += chunk.length) > DRAIN_BYTES && finish();
+    const drain = (chunk: Buffer) => (bytes += chunk.length) > DRAIN_BYTES && finish();
     const timer = setTimeout(finish, DRAIN_MS);
-    if (request.complete) return finish();
     request.on('data', drain).once('end', finish).once('close', finish);
     request.resume();
   });

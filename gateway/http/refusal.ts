@@ -10,6 +10,8 @@ export class Refusal extends Error {
     message: string,
     readonly more: {
       readonly headers?: Readonly<Record<string, string>>;
+      /** Until when what its client still sends is taken: it is told at once, and its connection ends then. */
+      readonly rest?: Promise<void>;
       /** Several mistakes at once (validation, variables), each with its own sentence; `message` then only names them. */
       readonly errors?: readonly RefusedError[];
       readonly cause?: unknown;

@@ -48,8 +48,8 @@ export async function serve(parts: {
   readiness: () => Readiness;
   logger: Logger;
 }): Promise<HttpServer> {
-  const { newId } = parts.graphql;
-  const { limits = NODE_LIMITS } = parts;
+  const { newId, bodyBytesMax } = parts.graphql;
+  const limits = { ...(parts.limits ?? NODE_LIMITS), bodyBytesMax };
   let closing = false;
 
   /**
@@ -60,7 +60,8 @@ export async function serve(parts: {
   function graphqlFirst(otherwise: RequestListener): RequestListener {
     return (request, response) => {
       const url = request.url ?? '';
-      // So a proxy is asked (`POST http://somewhere/graphql`), and this is none: nobody is to take it for one.
+      // So a proxy is asked (`POST http://somewhere/graphql`), and this is none: nobody is to take it for one. RFC 9112, 3.2.2, has a server
+      // take it all the same; no client says it so to one that it does not take for a proxy.
       if (/^[a-z][\w+.-]*:/i.test(url)) return nothing(request, response, UNREADABLE);
       if (!url.startsWith('/graphql') || (url.length > 8 && url[8] !== '?')) {
         parts.graphql.untaken?.add(response);

@@ -4,7 +4,10 @@ import { corsHeaders } from './cross-site.js';
 import type { GraphqlOverHttpParts } from './graphql-over-http-parts.js';
 import type { ResponseType } from './media-type.js';
 
-/** Status, headers and body, and that is the end of it; `more`: headers besides ours, by turns a name and its value. */
+/**
+ * Status, headers and body, and that is the end of it; `more`: headers besides ours, by turns a name and its value. `rest`: what its client
+ * still sends is taken until then, or it would not see the answer for the end of its connection.
+ */
 export function writeAnswer(
   request: IncomingMessage,
   response: ServerResponse,
@@ -14,6 +17,7 @@ export function writeAnswer(
   requestId: string,
   parts: GraphqlOverHttpParts,
   more: readonly string[] = [],
+  rest?: Promise<void>,
 ): void {
   if (parts.cors.origins.length > 0)
     for (const [name, value] of Object.entries(corsHeaders(request.headers.origin, parts.cors)))
@@ -34,7 +38,10 @@ export function writeAnswer(
   const places = parts.admission?.places(parts.untaken?.many);
   if (places !== undefined) headers.push(PLACES_HEADER, String(places));
   response.writeHead(status, headers);
-  if (request.method === 'HEAD') response.end();
+  if (rest) {
+    response.write(body);
+    void rest.then(() => response.end());
+  } else if (request.method === 'HEAD') response.end();
   // Head and body in one piece are one write; a buffer would be a second one.
   else if (typeof body !== 'string' && body.length <= ONE_PIECE_BYTES && isAscii(body))
     response.end(body.toString('latin1'), 'latin1');

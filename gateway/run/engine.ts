@@ -125,7 +125,7 @@ export class TributaryEngine implements Engine {
             (as) => this.#run(operation, normal, variables, as, identity),
           )
         : await this.#run(operation, normal, variables, context, identity);
-    return answerOf(written, context, this.#options.logger);
+    return answerOf(written, operation, context, this.#options.logger);
   }
 
   async #run(
@@ -198,7 +198,7 @@ export class TributaryEngine implements Engine {
     const recording = new Recording(() => this.#calls.joined);
     const written = await this.#run(operation, normal, variables, context, identity, recording);
     const ran = recording.elapsed();
-    const answer = answerOf(written, context, this.#options.logger);
+    const answer = answerOf(written, operation, context, this.#options.logger);
     const plan = printPlan(await this.plans.plan(normal, this.#overrides()));
     const explain = recording.explanation(
       {

@@ -1,6 +1,6 @@
 import { Kind, OperationTypeNode } from 'graphql';
 import type { Logger } from '#libs/telemetry';
-import type { Answer, RequestContext } from '../engine.js';
+import type { Answer, Operation, RequestContext } from '../engine.js';
 import { AnswerTooLong } from '../http/answer-bytes.js';
 import { clientErrors, hasFailed, type FieldError } from '../http/client-errors.js';
 import type { NormalOperation } from '../plan/normalise.js';
@@ -59,11 +59,12 @@ const none: readonly FieldError[] = [];
 /** The answer to one request, with its own id in the errors. */
 export function answerOf(
   { body, errors, more }: Written,
+  operation: Operation,
   asked: Pick<RequestContext, 'requestId' | 'trace'>,
   logger: Logger,
 ): Answer {
   if (errors.length === 0) return { body, hasErrors: false };
-  const text = Buffer.from(`{"errors":${JSON.stringify(clientErrors(errors, asked, logger, more))},`);
+  const text = Buffer.from(`{"errors":${JSON.stringify(clientErrors(errors, operation, asked, logger, more))},`);
   return { body: Buffer.concat([text, body.subarray(1)]), hasErrors: true, hasFailed: hasFailed(errors) };
 }
 

@@ -75,6 +75,7 @@ class StockEngine implements Engine {
       return this.#answer(
         null,
         rootPaths(operation).map((path) => gatewayError(cause, path)),
+        operation,
         context,
       );
     }
@@ -82,7 +83,7 @@ class StockEngine implements Engine {
     const told = errors.slice(0, result.errors?.length);
     if (context.begun?.nothing === true && told.length > 0 && told.every(({ cause }) => cause === NOT_TAKEN))
       throw NOT_TAKEN;
-    return this.#short(this.#answer(result.data ?? null, errors, context), operation, context);
+    return this.#short(this.#answer(result.data ?? null, errors, operation, context), operation, context);
   }
 
   close(): Promise<void> {
@@ -115,13 +116,13 @@ class StockEngine implements Engine {
   #short(answer: Answer, operation: Operation, context: RequestContext): Answer {
     const { answerBytesMax = ANSWER_BYTES_MAX } = this.#options;
     if (Buffer.byteLength(answer.body) <= answerBytesMax) return answer;
-    return this.#answer(null, [new AnswerTooLong(answerBytesMax).at(rootPaths(operation)[0]?.[0])], context);
+    return this.#answer(null, [new AnswerTooLong(answerBytesMax).at(rootPaths(operation)[0]?.[0])], operation, context);
   }
 
-  #answer(data: unknown, errors: readonly FieldError[], context: RequestContext): Answer {
+  #answer(data: unknown, errors: readonly FieldError[], operation: Operation, context: RequestContext): Answer {
     if (errors.length === 0) return { body: JSON.stringify({ data }), hasErrors: false };
     return {
-      body: JSON.stringify({ errors: clientErrors(errors, context, this.#options.logger), data }),
+      body: JSON.stringify({ errors: clientErrors(errors, operation, context, this.#options.logger), data }),
       hasErrors: true,
       hasFailed: hasFailed(errors),
     };

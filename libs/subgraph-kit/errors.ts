@@ -1,7 +1,7 @@
 import type { ApolloServerPlugin } from '@apollo/server';
 import { unwrapResolverError } from '@apollo/server/errors';
 import type { GraphQLError, GraphQLFormattedError } from 'graphql';
-import { CODES, cut, Exhausted, Failure, isCode, type Code } from '#libs/failure';
+import { CODES, cut, Exhausted, fieldPath, Failure, isCode, type Code } from '#libs/failure';
 import { RefusedCall, type Refusal } from '#libs/identity';
 import { OVERLOADED_HEADER } from '#libs/lifecycle';
 import type { Logger } from '#libs/telemetry';
@@ -25,12 +25,13 @@ export function logMasked(logger: Logger): ApolloServerPlugin<RequestContext> {
   return {
     async requestDidStart() {
       return {
-        async didEncounterErrors({ errors, contextValue: { requestId, traceId }, operationName }) {
+        async didEncounterErrors({ errors, contextValue: { requestId, traceId }, operationName, operation, document }) {
           const kinds = masked(errors);
           // Who wrote the operation has chosen the names in it.
           const ids = { requestId, traceId, operationName: operationName && cut(operationName, NAME_MAX) };
           for (const { first, thrown, code, count } of kinds.slice(0, LINES_MAX)) {
-            const path = first.path && cut(first.path.join('.'), PATH_MAX);
+            const path =
+              first.path && operation && document && fieldPath(first.path, { definition: operation, document });
             if (isTurnedAway(thrown))
               logger.warn({ ...ids, path, count, code, reason: thrown.message }, 'A field was refused for now');
             else logger.error({ ...ids, path, count, code, err: thrown }, 'A field failed');
@@ -75,7 +76,6 @@ export function tellExhausted(): ApolloServerPlugin<RequestContext> {
 const LINES_MAX = 10;
 /** Characters. */
 const NAME_MAX = 100;
-const PATH_MAX = 500;
 
 interface Kind {
   /** As GraphQL has it; its path is where this was met first. */

@@ -68,6 +68,30 @@ const SOCKETS: Table = {
     0,
   ],
   'H5 a body that never comes, and the client goes': [{ bytes: `${POST}content-length: 100\r\n\r\n{"quer` }, [0, 400]],
+  'H2 two hosts': [{ bytes: 'GET /graphql HTTP/1.1\r\nhost: x\r\nHost: y\r\n\r\n' }, 400, BAD],
+  'H2 chunks in HTTP/1.0': [
+    {
+      bytes: `${POST.replace('/1.1', '/1.0')}connection: keep-alive\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n`,
+    },
+    400,
+    { code: BAD, headers: { connection: /^close$/ } },
+  ],
+  'H2 chunks that are compressed': [
+    { bytes: `${POST}transfer-encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n` },
+    501,
+    BAD,
+  ],
+  'S26 a proxy is asked for (CONNECT)': [{ bytes: 'CONNECT x:443 HTTP/1.1\r\nhost: x:443\r\n\r\n' }, 405, BAD],
+  'H5 what is no HTTP, behind a question': [
+    { bytes: `${POST}content-length: ${personBody(7).length}\r\n\r\n${personBody(7)}BAD\r\n\r\n` },
+    200,
+    { says: /"id":"7"/ },
+  ],
+  'H4 a long body, when it may come': [
+    { bytes: `${POST}expect: 100-continue\r\ncontent-length: 3000000\r\n\r\n` },
+    413,
+    BAD,
+  ],
   'X2 an expectation that cannot be met': [{ bytes: `${POST}expect: coffee\r\ncontent-length: 2\r\n\r\n{}` }, 417, BAD],
   'S4 a WebSocket': [
     {

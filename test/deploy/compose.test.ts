@@ -877,6 +877,24 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     expect(read().services['door']!.ports.join()).not.toContain('9464');
   });
 
+  it('tells no gateway what a stranger calls a request or its trace; control: without those rules it does', async () => {
+    const named = ['traceparent', 'tracestate', 'x-request-id'];
+    const told = async (source: string): Promise<string[]> => {
+      let found: string[] = [];
+      const gateway: RequestListener = ({ url, headers }, response) => {
+        if (url?.startsWith('/graphql') === true) found = named.filter((name) => headers[name] !== undefined);
+        response.end('[{}]');
+      };
+      const lines = named.map((name) => `${name}: alice_smith_1980\r\n`).join('');
+      await behindDoor(source, gateway, ({ port }) =>
+        said(port, question('200').replace('host: x\r\n', `host: x\r\n${lines}`)).then(() => undefined),
+      );
+      return found;
+    };
+    expect(await told(config)).toEqual([]);
+    expect(await told(config.replaceAll(/ {2}http-request del-header \S+\n/g, ''))).toEqual(named);
+  }, 60_000);
+
   it('tells the gateways by whom it was asked, whatever that says itself; control: with fewer TRUSTED_PROXIES all are one', async () => {
     const { TRUSTED_PROXIES } = readGatewayConfig(read().services['gateway-1']!.environment);
     /** Of each request, with one proxy fewer than the compose file says, as many, and one more. */

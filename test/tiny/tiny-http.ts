@@ -9,7 +9,7 @@ import type { GraphqlOverHttpParts } from '../../gateway/http/graphql-over-http-
 import { answerGraphql } from '../../gateway/http/graphql-over-http.js';
 import { noIdentity } from '../../gateway/http/identity.js';
 import { DOCUMENT_LIMITS } from '../../gateway/http/limits.js';
-import { answerBrokenRequest, limitServer, SERVER_OPTIONS } from '../../gateway/http/node-limits.js';
+import { answerBrokenRequest, limitServer, NODE_LIMITS, SERVER_OPTIONS } from '../../gateway/http/node-limits.js';
 import { ServedSupergraph } from '../../gateway/supergraph/served.js';
 import type { Supergraph } from '../../gateway/supergraph/supergraph.js';
 
@@ -63,7 +63,7 @@ export async function startTinyHttp(
       }));
       if (errors.length === 0) return { body: JSON.stringify({ data: result.data }), hasErrors: false };
       return {
-        body: JSON.stringify({ errors: clientErrors(errors, context, logger), data: result.data }),
+        body: JSON.stringify({ errors: clientErrors(errors, operation, context, logger), data: result.data }),
         hasErrors: true,
         hasFailed: hasFailed(errors),
       };
@@ -106,7 +106,7 @@ export async function startTinyHttp(
   };
   const server = createServer(SERVER_OPTIONS, (request, response) => void answerGraphql(request, response, parts));
   server.on('clientError', (error, socket) => answerBrokenRequest(error, socket as Socket, parts.newId));
-  limitServer(server, 1_000, parts.newId);
+  limitServer(server, 1_000, parts.newId, undefined, { ...NODE_LIMITS, bodyBytesMax: parts.bodyBytesMax });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/graphql`,
