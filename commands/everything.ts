@@ -9,6 +9,7 @@ import { SettingsError, unheededIn, weakSecretsIn, type Environment } from '#lib
 import type { RunningSubgraph } from '#libs/subgraph-kit';
 import { createLogger, Metrics, openTracing, type Logger } from '#libs/telemetry';
 import { mistakesInFiles, missingSecrets } from '../gateway/config-files.js';
+import { sharedSecretsIn } from '../gateway/config-mistakes.js';
 import { gatewaySettings, isOwn, readGatewayConfig, type GatewayConfig } from '../gateway/config.js';
 import { startGateway, type RunningGateway } from '../gateway/start.js';
 import { readFollowersConfig } from '../subgraphs/followers/config.js';
@@ -73,7 +74,10 @@ export async function startEverything(
   };
   try {
     // First: where something is missing it may be there under another name.
-    const weak = weakSecretsIn({ ...gatewaySettings, ...usersSettings, ...startSettings }, env);
+    const weak = weakSecretsIn(
+      { ...gatewaySettings, ...usersSettings, ...startSettings, ...sharedSecretsIn(env) },
+      env,
+    );
     for (const { says, ...fields } of [...unheededIn(env, startHeeds(env)), ...weak]) logger.warn(fields, says);
     const { start: settings, gateway: asked } = checkSettings(env, dataDir);
     const requireOwnPorts = () => requirePorts(asked.HOST, [asked.PORT, asked.METRICS_PORT, asked.ENTITY_CACHE_PORT]);

@@ -19,6 +19,8 @@ export function missingSecrets({ IDENTITY, SUPERGRAPH }: GatewaySettings, env: E
   if (IDENTITY === 'off' || SUPERGRAPH === undefined || /^https?:/i.test(SUPERGRAPH)) return [];
   let subgraphs: readonly string[];
   try {
+    // What can be read once only is left to whoever serves it.
+    if (!statSync(SUPERGRAPH).isFile()) return [];
     subgraphs = subgraphNamesOf(readFileSync(SUPERGRAPH, 'utf8'));
   } catch {
     return [];

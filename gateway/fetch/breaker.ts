@@ -4,6 +4,7 @@ const PAUSE_MS = 250;
 const PAUSE_MS_MAX = 2_000;
 /** What was known of an address that nobody has asked for so long is old. */
 const OLD_MS = 30_000;
+const LATELY_MS = 1_000;
 
 /** How a call may go: the number of its cohort, or one of these. */
 export const PROBE = -1;
@@ -34,6 +35,7 @@ export class Breaker {
   #probing = false;
   #pauseMs = PAUSE_MS;
   #until = 0;
+  #failedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: BreakerOptions) {
     this.#options = options;
@@ -48,6 +50,11 @@ export class Breaker {
   get allows(): boolean {
     this.#forgetOld();
     return !this.#open || (!this.#probing && this.#options.clock() >= this.#until);
+  }
+
+  /** Has a call failed in the last second? Answers in between change nothing of it. */
+  get hasFailedLately(): boolean {
+    return this.#options.clock() - this.#failedAt < LATELY_MS;
   }
 
   /** For a call that begins: what it gives to `succeeded`, `failed` or `abandoned` when it ends; REFUSED: it does not begin. */
@@ -66,6 +73,7 @@ export class Breaker {
   }
 
   failed(call: number, timedOut: boolean): void {
+    this.#failedAt = this.#options.clock();
     if (call === PROBE) {
       this.#probing = false;
       this.#pauseMs = Math.min(this.#pauseMs * 2, PAUSE_MS_MAX);

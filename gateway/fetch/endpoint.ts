@@ -101,8 +101,10 @@ export class Places {
       if (now - this.#waitsSince >= aimMs / 10) this.#crowdedAt = now;
     }
     const isBusy = waiting > 0 || inside * 2 >= places;
-    if (!isBusy || now - this.#crowdedAt >= 2 * this.#meanMs) return Infinity;
-    const requestMs = ((this.#calls / Math.max(1, this.#requests)) * this.#meanMs) / places;
+    // Of one that has not ended a call yet nothing is known but that it takes longer than they have waited: it may hang.
+    const meanMs = this.#took === 0 && waiting > 0 ? now - this.#waitsSince : this.#meanMs;
+    if (!isBusy || now - this.#crowdedAt >= 2 * meanMs) return Infinity;
+    const requestMs = ((this.#calls / Math.max(1, this.#requests)) * meanMs) / places;
     const room = 1.25 - (waiting * requestMs) / (4 * aimMs);
     return room <= 0 ? 0 : room / (this.#comersPerMs(now) * requestMs);
   }

@@ -3,7 +3,7 @@ import { Line } from './line.js';
 /** So long, ms, a turn of the event loop goes on with answers at once, and at least so long with those that wait. */
 const SLICE_MS = 2;
 /** Of those that wait, so many at most: what each starts runs before the next, and only when it is done is it known how long it took. */
-const BATCH = 64;
+const BATCH = 256;
 /** So long, ms, answers wait at most because there are new connections, and then four times as long not: whoever opens them without end slows down others by a fifth. */
 const HOLD_MS = 100;
 const HOLD_EVERY_MS = 500;

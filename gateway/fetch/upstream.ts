@@ -101,7 +101,9 @@ export class Upstream {
     const one = choice[nth]!;
     // Never the same one twice, where there is another: one of two that is slow would get a quarter of all calls, however many wait there.
     const other = choice[(nth + 1 + Math.floor(this.#random() * (length - 1))) % length]!;
-    const chosen = load(other) < load(one) ? other : one;
+    const less = load(other) < load(one) ? other : one;
+    // Whose calls fail at once has little to do for that very reason, and would draw all of them.
+    const chosen = less.endpoint.breaker.hasFailedLately ? one : less;
     if (chosen.endpoint.away !== undefined) chosen.endpoint.looks();
     return chosen;
   }

@@ -196,7 +196,8 @@ export class Admission {
     // More are inside than it gets done before they are too late: of ten times too many as many come in 300 ms as take it three seconds. Or it is
     // kept busy by those for whom a subgraph has no place: then a quarter fewer at first, as it may be a moment's work that keeps it busy.
     const isFlooded = isBusy && many >= LEAST && this.#inside > done * lateMs;
-    const isTurningAway = isBusy && turnedAway > 2 * Math.max(many, LEAST);
+    // By what would be a tenth of a second: a step of the loop may have been longer.
+    const isTurningAway = isBusy && turnedAway * Math.min(1, TICK_MS / elapsedMs) > 2 * Math.max(many, LEAST);
     if (isFlooded || isTurningAway) this.#busyMs = Math.max(this.#busyMs, BUSY_MS);
     // Late with a handful of requests under way, it is late for another reason: a start, a new supergraph.
     const pressed = this.#lateMs > lateMs && this.#most > LEAST;

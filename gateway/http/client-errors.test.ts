@@ -59,6 +59,8 @@ it('whom a service turns away and tells when to come again wakes nobody; control
   expect(hasFailed(error({ code: 'UNAUTHENTICATED' }))).toBe(false);
   for (const more of [
     {},
+    // Its database has no room on its disk.
+    { retryAfter: 30 },
     { retryAfter: 'soon' },
     { retryAfter: 1, by: 'gateway' },
     { retryAfter: 1, code: 'SUBGRAPH_TIMEOUT' },

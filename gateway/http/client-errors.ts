@@ -119,9 +119,12 @@ function isTurnedAway(error: FieldError): boolean {
   return (
     error.by === 'subgraph' &&
     error.code === 'OVERLOADED' &&
-    waitOf('OVERLOADED', error.retryAfter).retryAfter !== undefined
+    (waitOf('OVERLOADED', error.retryAfter).retryAfter ?? Infinity) <= TURNED_AWAY_S
   );
 }
+
+/** Who was turned away may come again so soon; where a disk is full it is half a minute, and somebody has to make room. */
+const TURNED_AWAY_S = 10;
 
 function codeOf({ code, by }: FieldError): Code {
   if (!isCode(code)) return 'INTERNAL_SERVER_ERROR';

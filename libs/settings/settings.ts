@@ -95,7 +95,8 @@ export function weakSecretsIn(
   if (refusesWeak(env)) return [];
   return Object.entries(settings).flatMap(([variable, setting]) => {
     const text = env[variable];
-    const weak = text ? setting.weak?.(text) : undefined;
+    // What is not taken at all is told as that, with all other mistakes.
+    const weak = text && setting.parse(text) !== undefined ? setting.weak?.(text) : undefined;
     if (weak === undefined) return [];
     const says = `${variable} takes ${setting.takes}; came ${weak} (not shown), which is taken only because NODE_ENV is not production`;
     return [{ variable, says }];

@@ -99,5 +99,9 @@ describe('a program that is given one', () => {
       },
     ]);
     expect(weakSecretsIn(settings, { KEY: randomBytes(32).toString('base64') })).toEqual([]);
+    // It is not taken at all, which is told by whoever reads it.
+    expect(weakSecretsIn(settings, { KEY: 'hunter2' })).toEqual([]);
+    const key = { ...settings.KEY, weak: () => 'something' };
+    expect(weakSecretsIn({ KEY: key }, { KEY: 'hunter2' })).toEqual([]);
   });
 });

@@ -2,7 +2,7 @@ import type { Environment } from './settings.js';
 
 /**
  * Why anybody would try this secret before others, as what came instead of one (never with the secret itself); undefined: nothing is known
- * against it. What is drawn by chance is not refused: of 32 hexadecimal or base64 characters or more one in a thousand million million and less.
+ * against it. What is drawn by chance is not refused: of 32 hexadecimal digits one text in 10¹² is, of base64 far fewer.
  * A phrase of words drawn from a list (diceware) passes, for nobody can tell it from what is none.
  */
 export function whyWeak(secret: string): string | undefined {
@@ -22,7 +22,7 @@ export function refusesWeak(env: Environment): boolean {
   return env['NODE_ENV'] === 'production';
 }
 
-/** Of 32 hexadecimal digits that are drawn by chance one text in 3 · 10¹² has so few. */
+/** Of 32 hexadecimal digits that are drawn by chance one text in 3 · 10¹² has so few different ones. */
 const DISTINCT_MAX = 5;
 
 /** Of a secret that has words of an example in it: what is left has to be half of one. */

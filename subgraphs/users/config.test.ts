@@ -65,7 +65,7 @@ describe('the settings of users', () => {
       DATABASE_URL,
       ASSERTION_SECRET: 'changeme'.repeat(4),
       SIGNING_KEY: of(Buffer.alloc(32)),
-      SEALING_KEYS: `${sealingKeys()},2:${Buffer.from('a secret of thirty-two characters!').toString('base64')}`,
+      SEALING_KEYS: `2:${Buffer.from('a secret of thirty-two characters!').toString('base64')},${sealingKeys()}`,
     };
     const production = (more: object) => () => readUsersConfig({ ...env, ...more, NODE_ENV: 'production' });
     for (const name of ['ASSERTION_SECRET', 'SIGNING_KEY', 'SEALING_KEYS'])
@@ -82,6 +82,9 @@ describe('the settings of users', () => {
       SEALING_KEYS: sealingKeys(),
     };
     expect(production(drawn)().ASSERTION_SECRET).toBe(drawn.ASSERTION_SECRET);
+    // What was sealed by a weak one is opened, and sealed anew by the first.
+    const weak = sealing(Buffer.alloc(32)).replace('1:', '2:');
+    expect(production({ ...drawn, SEALING_KEYS: `${sealingKeys()},${weak}` })().SEALING_KEYS).toHaveLength(2);
   });
 
   it('hold keys that are not shown by whoever prints them', () => {

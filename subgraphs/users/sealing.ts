@@ -13,7 +13,8 @@ export const sealingSettings = {
     why: 'Seals e-mail addresses in the database: the first key seals, all open. Without them the addresses are lost. Required with DATABASE_URL, else one is made once and kept under DATA_DIR.',
     secret: true,
     parse: parseSealingKeys,
-    weak: (text) => secretsOf(text).map(whyWeak).find(Boolean),
+    // Of the one that seals: the others only open what was sealed before, which is how a weak one is left behind.
+    weak: (text) => secretsOf(text.split(',')[0]!).map(whyWeak).find(Boolean),
   } satisfies Setting<readonly SealingKey[]>,
 };
 

@@ -800,8 +800,11 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
     }
   });
 
+  // A thread that finds another one writing a line tries two hundred times, and then drops its own: on a busy machine one of eighty was missing.
+  const oneThread = config.replace('global\n', 'global\n  nbthread 1\n');
+
   it('writes a line for what was refused, lost or cut off, by address, and none for what went well; no query, no token', async () => {
-    await behindDoor(config, asAsked, async ({ from, log }) => {
+    await behindDoor(oneThread, asAsked, async ({ from, log }) => {
       const secret = 'query=%7Bsecret%7D&token=secret';
       const asked: [string, string][] = [
         [CLIENT, `/graphql?${secret}`],
@@ -812,11 +815,7 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
       ];
       for (const [address, path] of asked) await from(address, path);
       await until(() => log().filter(({ address }) => address !== OURS).length >= 4, 10_000);
-      // As they were asked: a thread that was asked earlier may write later.
-      const nth = ({ status }: LogLine): number => [429, 502, 200, 404].indexOf(Number(status));
-      const lines = log()
-        .filter(({ address }) => address !== OURS)
-        .toSorted((one, other) => nth(one) - nth(other));
+      const lines = log().filter(({ address }) => address !== OURS);
       expect(
         lines.map(({ address, path, status, state, server, requestId }) => [
           address,
@@ -849,15 +848,14 @@ withServer('haproxy', 'deploy/haproxy.cfg', (haproxy) => {
         for (let turn = 0; turn < 40; turn += 1)
           await Promise.all([from(CLIENT, '/.env'), from(CLIENT, '/graphql?answer=401')]);
         await from(ANOTHER, '/.env');
-        // A thread that was asked earlier may write later.
         await until(() => of(ANOTHER) === 1 && of(CLIENT) >= atLeast, 10_000);
         counts[0] = of(CLIENT);
         counts[1] = of(ANOTHER);
       });
       return counts;
     };
-    expect(await lines(config, 50)).toEqual([50, 1]);
-    const chatty = config.replace(/\n *http-re(quest|sponse) set-log-level silent .*/g, '');
+    expect(await lines(oneThread, 50)).toEqual([50, 1]);
+    const chatty = oneThread.replace(/\n *http-re(quest|sponse) set-log-level silent .*/g, '');
     expect(await lines(chatty, 80)).toEqual([80, 1]);
   });
 
