@@ -68,7 +68,7 @@ it.each([
   },
 );
 
-it('who finds no connection free leaves alone what holds them most of that time, and waits no longer than that takes; control: what was asked meanwhile is as innocent', async () => {
+it('who finds no connection free leaves alone what holds them most of that time, and what was asked in vain for half a second; control: left alone as what took too long is, it is away for as long', async () => {
   const { ask, answers, fails, pass, came, close } = scene();
   const ends: ((error: Error) => void)[] = [];
   const holds = (connected: () => void) => (connected(), new Promise((_, reject) => ends.push(reject)));
@@ -91,7 +91,7 @@ it('who finds no connection free leaves alone what holds them most of that time,
   await expect(ask('slow', answers)).rejects.toThrow('a moment ago');
   for (const text of texts) expect(await ask(text, answers)).toBe('answer');
   expect(came()).toBe(6);
-  // By its own time it would be left alone as long.
+  // The control.
   await expect(ask('d', fails(TIMED_OUT))).rejects.toThrow(TIMED_OUT);
   pass(9_000);
   await expect(ask('d', answers)).rejects.toThrow('a moment ago');
