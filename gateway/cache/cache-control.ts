@@ -1,3 +1,5 @@
+import type { Json } from '../run/json.js';
+
 /** What an answer's `Cache-Control` says (RFC 9111, RFC 5861), as far as a shared cache heeds it. Seconds. */
 export interface CacheControl {
   readonly keep: boolean;
@@ -35,6 +37,19 @@ export function readCacheControl(header: string | undefined): CacheControl | und
     staleWhileRevalidate: strict ? 0 : (seconds('stale-while-revalidate') ?? 0),
     staleIfError: strict ? 0 : (seconds('stale-if-error') ?? 0),
   };
+}
+
+/** How long it is known that there is none. */
+export const NEGATIVE_MS = 10_000;
+
+/** There is none; of a list, at a place of it. */
+export function isNothing(came: Json | undefined): boolean {
+  return came === null || (Array.isArray(came) && came.some(isNothing));
+}
+
+/** How long a client may keep it, s. One that comes into being ends what is kept here, and nothing that a client keeps. */
+export function forClient(maxAge: number, isNone: boolean): number {
+  return isNone ? Math.min(maxAge, NEGATIVE_MS / 1_000) : maxAge;
 }
 
 /** Where only a header speaks, to somebody who asked by name, it has to say that it is for everybody. */

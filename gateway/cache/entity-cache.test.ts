@@ -23,7 +23,7 @@ let loads = 0;
 const graph = federate({
   users: {
     sdl: `${HINTS}
-      type Query { user(id: ID!): User @cacheControl(maxAge: 60)  byName(name: String!): User @cacheControl(maxAge: 60)  me: User @cacheControl(scope: PRIVATE, maxAge: 0)  plain: Plain  all: [User!]! @cacheControl(maxAge: 30) }
+      type Query { user(id: ID!): User @cacheControl(maxAge: 60)  byName(name: String!): User @cacheControl(maxAge: 60)  me: User @cacheControl(scope: PRIVATE, maxAge: 0)  plain: Plain  all: [User!]! @cacheControl(maxAge: 30)  some(ids: [ID!]!): [User] @cacheControl(maxAge: 60) }
       type Mutation { rename(id: ID!, name: String!): User }
       type User @key(fields: "id") @cacheControl(maxAge: 60) {
         id: ID! name: String! @cacheControl(maxAge: 60) bio(length: Int = 5): String @cacheControl(maxAge: 60) secret: String @cacheControl(maxAge: 60, scope: PRIVATE) now: Int @cacheControl(maxAge: 0)
@@ -45,6 +45,7 @@ const graph = federate({
           [...people.values()].find((one) => one.name === name) ?? null,
         me: () => (viewer === null ? null : people.get(viewer)),
         all: () => [...people.values()],
+        some: (_: unknown, { ids }: { ids: string[] }) => ids.map((id) => people.get(id) ?? null),
         plain: () => ({ id: 'p', text: 'plain' }),
       },
       Mutation: {
@@ -266,6 +267,34 @@ describe('fields are kept under their own names', () => {
       // Whose headers never come again, for whom nothing is looked up.
       for (let nth = 0; nth < 600; nth += 1)
         expect(await keptBy(query, { headers: new Map([['x-id', `${query} ${nth}`]]) })).toBeLessThanOrEqual(10);
+    }
+  });
+});
+
+describe('that there is none', () => {
+  const maxAgeOf = ({ headers }: Asked): number => Number(/max-age=(\d+)/.exec(headers['cache-control'] ?? '')?.[1]);
+  const said = { 'cache-control': 'public, max-age=30' };
+
+  it('may be kept for as long where only a header says that anything may, also in the first answer of who says it so', async () => {
+    const plain = (bytes?: string): Promise<Asked> =>
+      ask('{ plain { text } }', { answerHeaders: { users: said }, ...(bytes && { instead: { users: () => bytes } }) });
+    expect(maxAgeOf(await plain('{"data":{"plain":null}}'))).toBe(10);
+    expect(maxAgeOf(await plain())).toBe(30);
+    const nobody = { answerHeaders: { posts: said }, instead: { posts: () => '{"data":{"_entities":[null]}}' } };
+    expect(maxAgeOf(await ask('{ user(id: "a") { silent } }', nobody))).toBe(10);
+    expect(maxAgeOf(await ask('{ user(id: "a") { silent } }', { answerHeaders: { posts: said } }))).toBe(30);
+  });
+
+  it('may be kept for as long where it is one of several that were asked for', async () => {
+    for (const [id, maxAge] of [
+      ['b', 60],
+      ['nobody', 10],
+    ] as const) {
+      const query = `{ some(ids: ["a", "${id}"]) { name } }`;
+      expect(maxAgeOf(await ask(query))).toBe(maxAge);
+      const again = await ask(query);
+      expect(again.calls).toEqual([]);
+      expect(maxAgeOf(again)).toBeLessThanOrEqual(maxAge);
     }
   });
 });

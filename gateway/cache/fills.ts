@@ -1,6 +1,6 @@
 import { entityNames as nameOf, LIFETIME_MAX_MS, type FieldFill, type RecordFill } from '#libs/cache';
 import { isObject, type Json, type JsonObject } from '../run/json.js';
-import { isPrivate, type CacheControl } from './cache-control.js';
+import { isNothing, isPrivate, NEGATIVE_MS, type CacheControl } from './cache-control.js';
 import { isOfKey, type Item } from './item.js';
 import type { Lookup } from './lookup.js';
 import type { Policy } from './shape.js';
@@ -8,8 +8,6 @@ import { tagsFor } from './tags.js';
 import { Learning, missing, type Ref } from './values.js';
 import { inputsOf } from './wants.js';
 
-/** How long it is known that there is none. */
-export const NEGATIVE_MS = 10_000;
 /** Up to this share is taken off by chance, so that what was kept together does not end together. */
 const JITTER = 0.1;
 
@@ -45,7 +43,7 @@ export class Fills {
       if (field.name === '__typename' || isOfKey(item, field)) continue;
       const there = Object.hasOwn(object, field.key) ? object[field.key] : undefined;
       if (there === undefined) continue;
-      const lifetime = this.#lifetime(field.policy, there === null && item.only !== undefined);
+      const lifetime = this.#lifetime(field.policy, item.only !== undefined && isNothing(there));
       if (lifetime === undefined) continue;
       const value = this.#learning.value(field.below, there);
       if (value === missing) continue;

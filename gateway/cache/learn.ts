@@ -1,7 +1,7 @@
 import type { SubgraphAnswer } from '../run/answer.js';
 import { isObject, type Json } from '../run/json.js';
-import { isPrivate, type CacheControl } from './cache-control.js';
-import { Fills, NEGATIVE_MS } from './fills.js';
+import { forClient, isNothing, isPrivate, type CacheControl } from './cache-control.js';
+import { Fills } from './fills.js';
 import type { Item } from './item.js';
 import type { Lookup } from './lookup.js';
 import type { AnswerHeaders } from './run-cache.js';
@@ -42,22 +42,21 @@ export function passed(
   came: readonly (Json | undefined)[],
   headers: AnswerHeaders | undefined,
 ): void {
-  for (const fields of all) restrict(lookup, fields, headers?.cacheControl, came.includes(null));
+  for (const fields of all) restrict(lookup, fields, headers?.cacheControl, came.some(isNothing));
   mayKeep(lookup, answer, headers?.cacheControl);
 }
 
-/** There is no such entity, or a root field is null. */
+/** There is no such entity, or nothing at a root field. */
 function isNone({ item, value }: Learned): boolean {
   if (item.only === undefined) return value === null;
-  return isObject(value) && value[item.fields.list[item.only]!.key] === null;
+  return isObject(value) && isNothing(value[item.fields.list[item.only]!.key]);
 }
 
 function restrict({ run }: Lookup, { whole }: Fields, control: CacheControl | undefined, none: boolean): void {
   const hinted = whole.byHeader ? 0 : whole.maxAge;
   const said = control === undefined ? hinted : control.keep ? Math.min(control.maxAge ?? hinted, whole.maxAge) : 0;
   const own = control !== undefined && isPrivate(control, whole, run.context.subject);
-  // One that comes into being ends what is kept here, and nothing that a client keeps.
-  run.policy.restrict(none ? Math.min(said, NEGATIVE_MS / 1_000) : said, whole.private || own);
+  run.policy.restrict(forClient(said, none), whole.private || own);
 }
 
 function mayKeep({ run, subgraph }: Lookup, answer: SubgraphAnswer, control: CacheControl | undefined): boolean {

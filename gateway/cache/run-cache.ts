@@ -4,10 +4,11 @@ import type { Write } from '#libs/consistency';
 import { traced } from '#libs/telemetry';
 import type { RequestContext } from '../engine.js';
 import type { CompiledRoot } from '../run/compile.js';
+import type { Json } from '../run/json.js';
 import type { Part } from '../run/requests.js';
 import type { Send } from '../run/run.js';
 import { Asking } from './asking.js';
-import { AnswerPolicy, isPrivate, type CacheControl } from './cache-control.js';
+import { AnswerPolicy, forClient, isNothing, isPrivate, type CacheControl } from './cache-control.js';
 import type { GraphCache } from './graph-cache.js';
 import { MadeOf } from './made-of.js';
 import { RootAsking } from './root-asking.js';
@@ -130,12 +131,13 @@ export class RunCache {
     return policy.maxAge > 0 && (!policy.byHeader || this.graph.speaking.has(subgraph));
   }
 
-  /** An answer about which nothing was looked up: whether it may be kept, only its header says. */
-  passed(subgraph: string, bytes: Buffer): void {
+  /** An answer about which nothing was looked up: whether it may be kept, only its header says. `came`: the entities, or the root fields' values. */
+  passed(subgraph: string, bytes: Buffer, came: readonly (Json | undefined)[]): void {
     const control = this.headersOf(bytes)?.cacheControl;
     const maxAge = control?.keep ? (control.maxAge ?? 0) : 0;
     if (maxAge > 0) this.graph.speaking.add(subgraph);
-    this.policy.restrict(maxAge, control !== undefined && isPrivate(control, HEADER_ONLY, this.context.subject));
+    const own = control !== undefined && isPrivate(control, HEADER_ONLY, this.context.subject);
+    this.policy.restrict(forClient(maxAge, came.some(isNothing)), own);
   }
 
   began(stamp: Stamp): void {

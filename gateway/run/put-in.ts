@@ -10,10 +10,13 @@ import type { TypeFamilies } from './types.js';
 export class PutIn {
   readonly #outcome: GrowingOutcome;
   readonly #families: TypeFamilies;
+  /** The client's operation is one. */
+  readonly #mutation: boolean;
 
-  constructor(outcome: GrowingOutcome, families: TypeFamilies) {
+  constructor(outcome: GrowingOutcome, families: TypeFamilies, mutation: boolean) {
     this.#outcome = outcome;
     this.#families = families;
+    this.#mutation = mutation;
   }
 
   get gone(): Map<JsonObject, string[]> {
@@ -38,7 +41,9 @@ export class PutIn {
     for (const error of answer.errors) {
       // Without data and without a path it is told by every field that is missing because of it.
       if (!answer.data && !error.path) continue;
-      this.#outcome.add(subgraph, error, [...locator.keys, ...(error.path ?? [])]);
+      const path = [...locator.keys, ...(error.path ?? [])];
+      if (fetch.mutation) this.#outcome.add(subgraph, error, path);
+      else this.#addRead(subgraph, error, path);
     }
   }
 
@@ -87,7 +92,7 @@ export class PutIn {
     for (const error of errors) this.#entityError(part, offset, lost, error);
     for (const error of answer.errors) {
       if (isStray(error.path, alias, answer.data!))
-        this.#outcome.add(fetch.subgraph, error, [...this.#firstPath(unit), ...unit.topKeys.slice(0, 1)]);
+        this.#addRead(fetch.subgraph, error, [...this.#firstPath(unit), ...unit.topKeys.slice(0, 1)]);
     }
   }
 
@@ -118,7 +123,7 @@ export class PutIn {
     const targets = new Set(part.targets[offset + index]);
     for (const locator of part.unit.locators) {
       for (const { object, path } of locator.findPaths(this.#outcome.data)) {
-        if (targets.has(object)) this.#outcome.add(part.fetch.subgraph, error, [...path, ...rest]);
+        if (targets.has(object)) this.#addRead(part.fetch.subgraph, error, [...path, ...rest]);
       }
     }
   }
@@ -127,8 +132,18 @@ export class PutIn {
     for (const { keys } of unit.locators) this.#outcome.lacking(fetch.subgraph, keys, unit.topKeys, error);
   }
 
-  #firstPath(unit: Unit): (string | number)[] {
-    return unit.locators[0]?.findPaths(this.#outcome.data)[0]?.path ?? [];
+  /** Of what is read. What a mutation's field answers is read when that is done: at its own path, another code would send its client to do it again. */
+  #addRead(subgraph: string, error: SubgraphError, path: readonly (string | number)[]): void {
+    const isDone = this.#mutation && path.length < 2;
+    this.#outcome.add(subgraph, isDone ? { ...error, code: 'DONE_NOT_SHOWN' } : error, path);
+  }
+
+  #firstPath({ locators }: Unit): (string | number)[] {
+    for (const locator of locators) {
+      const [found] = locator.findPaths(this.#outcome.data);
+      if (found) return found.path;
+    }
+    return [];
   }
 }
 

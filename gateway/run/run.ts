@@ -67,7 +67,7 @@ export class Run {
     this.#compiled = compiled;
     this.#variable = variable;
     this.#families = families;
-    this.#putIn = new PutIn(this.#outcome, families);
+    this.#putIn = new PutIn(this.#outcome, families, compiled.mutation);
     this.#send = send;
     this.#signal = context.signal;
     this.#trace = context.trace;
@@ -152,7 +152,7 @@ export class Run {
       const answer = this.#read(bytes, fetch.exact, fetch.mutation ? 'mutation' : 'query');
       // Before it is put in: from then on later fetches write into it.
       if (heard) heard.came(answer, bytes);
-      else this.#cache?.passed(fetch.subgraph, bytes);
+      else this.#cache?.passed(fetch.subgraph, bytes, Object.values(answer.data ?? {}));
       if (fetch.mutation && answer.data) await this.#changes?.changed(fetch, answer.data, this.#trace);
       // A part of a fetch, the rest of which a cache has, is asked for by other keys.
       this.#putIn.root(fetch, targets, answer, body === fetch ? fetch.topKeys : []);
@@ -357,9 +357,9 @@ export class Run {
           continue;
         }
         const { answer, bytes } = came;
-        if (!part.heard) this.#cache?.passed(subgraph, bytes);
+        const entities = answer.data?.[alias];
+        if (!part.heard) this.#cache?.passed(subgraph, bytes, Array.isArray(entities) ? entities : []);
         else {
-          const entities = answer.data?.[alias];
           const whole = Array.isArray(entities) && entities.length === count;
           if (whole) part.heard.came(answer, entities, offset, this.#cache?.headersOf(bytes));
           else if (part.heard.apart) void part.heard.failed(offset, count);

@@ -7,7 +7,7 @@ import type { Logger } from '#libs/telemetry';
 import { FullDisk } from './full-disk.js';
 import { oneStatement, rowsOf } from './one-statement.js';
 import type { Replica } from './replica.js';
-import type { Asker, Replicas } from './replicas.js';
+import type { Asker, Reader, Replicas } from './replicas.js';
 import { asTrouble, isConflict, isDiskFull, isLost, isStalePlan } from './trouble.js';
 
 export interface Statements {
@@ -131,7 +131,7 @@ export class Database implements Statements {
    * For what is read for this asker alone, outside a transaction: from a replica, where there is one that is fresh enough and the asker may be
    * shown what it has; else as `until` does. What fills a cache, and whatever decides something, is read by `query`.
    */
-  reader(asked: Asker): Statements {
+  reader(asked: Asker): Reader {
     const primary = this.until(asked.deadline);
     const { replicas } = this.#parts;
     return replicas === undefined || asked.mayLag !== true ? primary : replicas.reader(asked, primary);

@@ -57,9 +57,11 @@ export function openLooks(url: string): pg.Pool {
   return openPool(url, { connectionTimeoutMillis: 1_000, max: 1, maxLifetimeSeconds: 15 });
 }
 
+/** How long one waits for a free connection to a replica. */
+export const CONNECTION_WAIT_MS = 500;
 /** A gateway waits 3 s for a call, and the primary is to have most of it. */
 const TIMEOUTS = {
-  connectionTimeoutMillis: 500,
+  connectionTimeoutMillis: CONNECTION_WAIT_MS,
   statement_timeout: 1_000,
   query_timeout: 1_200,
   keepAlive: true,

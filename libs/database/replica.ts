@@ -79,8 +79,11 @@ export class Replica {
     deadline: Deadline | undefined,
   ): Promise<Row[]> {
     try {
-      const rows = await this.#slow.unlessSlow(text, () =>
-        oneStatement<Row>(this.#pool, text, values, deadline, (client) => this.#check(client)),
+      const rows = await this.#slow.unlessSlow(text, (connected) =>
+        oneStatement<Row>(this.#pool, text, values, deadline, (client) => {
+          connected();
+          return this.#check(client);
+        }),
       );
       this.#reads += 1;
       return rows;

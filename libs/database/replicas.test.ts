@@ -19,6 +19,7 @@ import {
   type Statements,
 } from './index.js';
 import { Replica } from './replica.js';
+import { lookAtPrimary, openLooks } from './replica-look.js';
 
 const LAG_MAX_MS = 600;
 /** Where nobody is to find it too old meanwhile. */
@@ -202,6 +203,26 @@ withServer('postgres', 'replicas of a PostgreSQL', (anotherUrl) => {
       await own.close();
     }
   }, 60_000);
+
+  it('what holds all connections there is left alone, and not who finds none free', async () => {
+    const looks = openLooks(urls.primary);
+    const parts = { service: 'posts', lagMaxMs: LONG_MS, logger: silent, onStatement: () => {} };
+    const one = new Replica({ ...parts, url: urls.straight, poolMax: 1, primary: () => lookAtPrimary(looks) });
+    const ask = (text: string): Promise<unknown> => one.query(text, undefined, undefined);
+    try {
+      await until(async () => one.isUsable);
+      // The connection is there, and all that is asked of it is this.
+      await until(() => ask('SELECT 1').then(() => true, () => false)); // prettier-ignore
+      const holds = ask('SELECT pg_sleep(30)').catch((error: unknown) => error);
+      await expect(ask('SELECT 1')).rejects.toThrow('No connection came free');
+      await expect(ask('SELECT pg_sleep(30)')).rejects.toThrow('a moment ago');
+      await expect(holds).resolves.toMatchObject({ code: '57014' });
+      await until(() => ask('SELECT 1').then(() => true, () => false)); // prettier-ignore
+    } finally {
+      await one.close();
+      await looks.end();
+    }
+  });
 
   it('one that is down at the start, is lost while it is read, or says nothing more is nobody’s error, and comes back, each a line of the log', async () => {
     door.set({ down: true });

@@ -15,6 +15,16 @@ export interface Asker {
   lagged?: boolean;
 }
 
+/** Reads for one asker. */
+export interface Reader extends Statements {
+  /** `onReplica`: told where this statement was answered by a replica. */
+  query<Row = Record<string, unknown>>(
+    text: string,
+    values?: readonly unknown[],
+    onReplica?: () => void,
+  ): Promise<Row[]>;
+}
+
 export interface ReplicasOptions {
   readonly service: string;
   readonly primaryUrl: string;
@@ -39,17 +49,18 @@ export class Replicas {
   }
 
   /** Reads from one replica, the same for all statements of this asker, as long as it may be read; else, and where that fails, as `primary` does. */
-  reader(asked: Asker, primary: Statements): Statements {
+  reader(asked: Asker, primary: Statements): Reader {
     let replica: Replica | undefined;
     let isChosen = false;
     return {
-      query: async <Row>(text: string, values?: readonly unknown[]): Promise<Row[]> => {
+      query: async <Row>(text: string, values?: readonly unknown[], onReplica?: () => void): Promise<Row[]> => {
         if (!isChosen) replica = this.#choose();
         isChosen = true;
         if (replica?.isUsable) {
           try {
             const rows = await replica.query<Row>(text, values, asked.deadline);
             asked.lagged = true;
+            onReplica?.();
             return rows;
           } catch {
             // Two that answer one asker may be of different moments; the primary is of a later one than either.

@@ -59,6 +59,21 @@ describe('a loader', () => {
     expect(batches).toEqual([['a', 'b'], ['a', 'b']]); // prettier-ignore
   });
 
+  it('fails what is an error alone, and asks again for that alone', async () => {
+    const batches: string[][] = [];
+    const loader = keyed(async (keys: readonly string[]) => {
+      batches.push([...keys]);
+      const b = batches.length === 1 ? new Error('the primary is gone') : 'Bob';
+      return new Map<string, string | Error>([['a', 'Alice'], ['b', b]]); // prettier-ignore
+    });
+    expect(await Promise.allSettled([loader.load('a'), loader.load('b')])).toMatchObject([
+      { value: 'Alice' },
+      { reason: { message: 'the primary is gone' } },
+    ]);
+    expect(await loader.loadMany(['a', 'b'])).toEqual(['Alice', 'Bob']);
+    expect(batches).toEqual([['a', 'b'], ['b']]);
+  });
+
   it('shows a write of the same request after clear, and without a load after prime', async () => {
     const { batches, load, rows } = table({ a: 'Alice' });
     const loader = keyed(load);

@@ -10,18 +10,23 @@ export interface KeyedOptions<K> {
 }
 
 /**
- * A loader over a map: what is missing in it is null. A `load` that throws fails its batch, and the next `load` of the
- * same key asks again.
+ * A loader over a map: what is missing in it is null, and what is an error fails its key. A `load` that throws fails its batch. The next
+ * `load` of a key that failed asks again.
  */
 export function keyed<K, V>(
-  load: (keys: readonly K[]) => Promise<ReadonlyMap<string, V>>,
+  load: (keys: readonly K[]) => Promise<ReadonlyMap<string, V | Error>>,
   { keyOf = String, maxBatchSize = 1_000 }: KeyedOptions<K> = {},
 ): Loader<K, V | null> {
-  return new DataLoader<K, V | null, string>(
+  const loader = new DataLoader<K, V | null, string>(
     async (keys) => {
       const found = await load(keys);
-      return keys.map((key) => found.get(keyOf(key)) ?? null);
+      return keys.map((key) => {
+        const one = found.get(keyOf(key)) ?? null;
+        if (one instanceof Error) loader.clear(key);
+        return one;
+      });
     },
     { cacheKeyFn: keyOf, maxBatchSize },
   );
+  return loader;
 }

@@ -1,5 +1,4 @@
 import type { DynamicModule } from '@nestjs/common';
-import { openCache } from '#libs/cache';
 import type { TokenIssuer } from '#libs/identity';
 import type { Saga } from '#libs/saga';
 import type { Sealer } from '#libs/sealing';
@@ -76,7 +75,6 @@ export function usersModule({
     database,
     sealer,
     cache: userCache,
-    source: new UserCache(openCache({ mode: 'off' })),
     cached,
   });
 

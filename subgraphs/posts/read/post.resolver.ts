@@ -50,15 +50,11 @@ export class PostResolver {
   }
 
   @ResolveField()
-  async history(
-    post: CountedPost,
-    args: ConnectionArguments,
-    context: RequestContext,
-  ): Promise<Connection<Revision> | null> {
+  async history(post: CountedPost, args: ConnectionArguments, context: RequestContext): Promise<Connection<Revision>> {
     const { first, afterVersion } = historyPage(post.id, args);
     const key = { postId: post.id, afterVersion, take: first + 1 };
     const revisions = await this.readsOf(context).history.load(key);
-    return revisions && historyConnection(post.id, revisions, first);
+    return historyConnection(post.id, revisions ?? [], first);
   }
 
   @ResolveField()

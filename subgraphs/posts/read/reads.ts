@@ -57,18 +57,20 @@ export class Reads {
     this.#own = own;
     const shared = cached ? database : own;
     this.#shared = shared;
-    const find: ReturnType<typeof byKeys> = cached
-      ? (keys, load) => load(database, keys)
-      : byKeys(database, asked, own);
-    this.people = keyed((ids) => kept.people.getMany(ids, (missing) => find(missing, peopleByIds)));
-    this.#posts = keyed((ids) => kept.posts.getMany(ids, (missing) => find(missing, postsByIds)));
+    const find = byKeys(database, asked, own);
+    this.people = keyed((ids) =>
+      cached ? kept.people.getMany(ids, (missing) => peopleByIds(database, missing)) : find(ids, peopleByIds),
+    );
+    this.#posts = keyed((ids) =>
+      cached ? kept.posts.getMany(ids, (missing) => postsByIds(database, missing)) : find(ids, postsByIds),
+    );
     this.#newest = keyed((ids) => kept.newest.getMany(ids, (missing) => newestPostIds(shared, missing)));
     this.liked = keyed((ids) => this.#edges(kept.likes, ids, like, likedBy));
     this.#blocks = keyed((ids) => this.#edges(kept.blocks, ids, pair, blockedWith));
     this.#pages = keyed((keys) => pagesByAuthor(own, viewer, keys), { keyOf: textOf });
     this.#replies = keyed((keys) => pagesByParent(own, viewer, keys), { keyOf: textOf });
-    this.history = keyed((keys) => historyPages(own, keys), { keyOf: historyText });
-    this.revisions = keyed((keys) => revisionsAt(own, keys), { keyOf: momentText });
+    this.history = keyed((keys) => find(keys, historyPages, historyText), { keyOf: historyText });
+    this.revisions = keyed((keys) => find(keys, revisionsAt, momentText), { keyOf: momentText });
   }
 
   /** Null also for a post that a block hides from the viewer. */

@@ -32,7 +32,7 @@ export function momentText({ postId, at }: MomentKey): string {
   return `${postId}:${at}`;
 }
 
-/** All pages by one statement, each a range of the key. A post that was deleted since it was read shows nothing. */
+/** All pages by one statement, each a range of the key; one without anything is absent. A post that was deleted since it was read shows nothing. */
 export async function historyPages(
   database: Statements,
   keys: readonly HistoryKey[],
@@ -53,9 +53,12 @@ export async function historyPages(
      ORDER BY k.n, e.version`,
     [keys.map((key) => key.postId), keys.map((key) => key.afterVersion), keys.map((key) => key.take)],
   );
-  const found = new Map(keys.map((key) => [historyText(key), [] as Revision[]]));
+  const found = new Map<string, Revision[]>();
   for (const { n, version, factVersion, fact } of rows) {
-    found.get(historyText(keys[n - 1] as HistoryKey))?.push(revisionOf(version, factOf(fact, factVersion)));
+    const text = historyText(keys[n - 1] as HistoryKey);
+    const page = found.get(text) ?? [];
+    page.push(revisionOf(version, factOf(fact, factVersion)));
+    found.set(text, page);
   }
   return found;
 }

@@ -17,31 +17,38 @@ export function userLoaders(parts: {
   database: Pick<Database, 'query' | 'reader'>;
   sealer: Sealer;
   cache: UserCache;
-  /** As `cache`, but keeps nothing: for who must not be shown what is kept. */
-  source: UserCache;
-  /** Whether `cache` keeps anything. */
+  /** Whether `cache` keeps anything. Who must not be shown what is kept is answered past it. */
   cached: boolean;
 }): (context: RequestContext) => UserLoaders {
-  const { database, sealer } = parts;
+  const { database, sealer, cache } = parts;
   return perRequest<UserLoaders, RequestContext>((context) => {
     const { fresh } = context;
-    const cache = fresh ? parts.source : parts.cache;
-    const own = database.reader(context);
+    const find = byKeys(database, context, database.reader(context));
+    const emails = keyed<string, string>((ids) => find(ids, (from, missing) => emailsOf(from, sealer, missing)));
+    // The statement that finds people by their handles brings them: whoever asked does not ask again. What was read by id before may be of an older moment.
+    const known = (people: Loader<string, Person | null>, found: Iterable<Person | Error>): void => {
+      for (const person of found) if (!(person instanceof Error)) people.clear(person.id).prime(person.id, person);
+    };
+    if (fresh || !parts.cached) {
+      const people = keyed<string, Person>((ids) => find(ids, peopleByIds));
+      const byHandle = keyed<string, Person>(async (handles) => {
+        const found = await find(handles, peopleByHandles);
+        known(people, found.values());
+        return found;
+      });
+      return { people, byHandle, emails };
+    }
     // What the cache loads, others may wait for as well, and longer; and it may not be older than what was dropped.
-    const find: ReturnType<typeof byKeys> =
-      fresh || !parts.cached ? byKeys(database, context, own) : (keys, load) => load(database, keys);
-    const people = keyed<string, Person>((ids) => cache.byId.getMany(ids, (missing) => find(missing, peopleByIds)));
+    const people = keyed<string, Person>((ids) => cache.byId.getMany(ids, (missing) => peopleByIds(database, missing)));
     const byHandle = keyed<string, Person>(async (handles) => {
       const ids = await cache.byHandle.getMany(handles, async (missing) => {
-        const found = await find(missing, peopleByHandles);
-        // The same statement brought the person: whoever asked does not ask again.
-        for (const person of found.values()) people.prime(person.id, person);
+        const found = await peopleByHandles(database, missing);
+        known(people, found.values());
         return new Map([...found].map(([handle, { id }]) => [handle, id]));
       });
       const found = await people.loadMany([...ids.values()]);
       return new Map(found.flatMap((person) => (isPerson(person) ? [[person.handle, person]] : [])));
     });
-    const emails = keyed<string, string>((ids) => emailsOf(own, sealer, ids));
     return { people, byHandle, emails };
   });
 }
