@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
+import { randomBytes } from 'node:crypto';
 import { Failure } from '#libs/failure';
 import { silent } from '#libs/telemetry';
 import { federate, operationOf } from '../../test/federation/harness.js';
@@ -261,7 +262,7 @@ describe('the waterfall', () => {
 
 describe('who is told', () => {
   const base = { SUPERGRAPH: 'supergraph.graphql' };
-  const token = 'x'.repeat(32);
+  const token = randomBytes(32).toString('hex');
   const may = (env: Record<string, string>, header?: string) =>
     explainPermission(readGatewayConfig({ ...base, ...env }).explain)?.(
       header === undefined ? {} : { [EXPLAIN_HEADER]: header },
