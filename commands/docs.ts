@@ -102,7 +102,7 @@ whole of it. Printed from \`libs/failure/codes.ts\` by \`npm run docs\`.
 - A field that fails is null, with an entry in \`errors\` whose \`path\` leads to it; the status is 200.
 - What an account that is being deleted is told, by whichever service, is [a table](path-of-a-write.md#a-write-of-many-services).
 - A reference to somebody or something that is not there (any more), \`author\` say, is null without an entry: nothing failed. What a mutation
-  answers of what it did is told: \`DONE_NOT_SHOWN\` where that is not there, or not of a type that the gateway knows.
+  answers of what it did is told: \`DONE_NOT_SHOWN\` where that is not there.
 - \`RATE_LIMITED\` says in \`extensions.retryAfter\` how many seconds to wait, where that is known, and so does \`OVERLOADED\` of a field of which the gateway
   could not ask a service, or of a write for which a database has no room on its disk (30). The header \`Retry-After\` comes with the statuses 409 (\`IDEMPOTENCY_KEY_IN_USE\`), 429, 502, 503 and 504 only: an answer of 200 may have
   other fields in it.

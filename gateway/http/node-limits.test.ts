@@ -1,7 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { createServer, get, type Server, type ServerResponse } from 'node:http';
+import { createServer, get, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { answerBrokenRequest, limitServer, NODE_LIMITS, serverOptions } from './node-limits.js';
 
 /** Node's own server with our limits, their times a hundred times shorter. */
@@ -120,6 +122,7 @@ describe('what is no HTTP, behind what is', () => {
         answerBroken(error, socket as Socket);
         resolve();
       });
+      made.on('connect', () => resolve());
     });
     limitServer(made, 3, () => 'r1');
     await new Promise<void>((resolve) => made.listen(0, '127.0.0.1', resolve));
@@ -142,6 +145,7 @@ describe('what is no HTTP, behind what is', () => {
     ['twice', GOOD, `BAD\r\n\r\n${'x'.repeat(100_000)}`, ['HTTP/1.1 200', 'done', 'HTTP/1.1 400']],
     ['headers too large', GOOD, `GET /${'x'.repeat(20_000)} `, ['HTTP/1.1 200', 'done', 'HTTP/1.1 431']],
     ['a body that is none', GOOD, BAD_CHUNK, ['HTTP/1.1 200', 'done', 'HTTP/1.1 400']],
+    ['a tunnel', GOOD, 'CONNECT x:443 HTTP/1.1\r\nhost: x\r\n\r\n', ['HTTP/1.1 200', 'done', 'HTTP/1.1 405']],
     ['a byte after the last request', LAST, 'x', ['HTTP/1.1 200', 'done']],
   ])('is told so after what came before it is answered: %s', async (_, good, behind, answers) => {
     expect(await told(good, behind)).toEqual(answers);
@@ -150,6 +154,35 @@ describe('what is no HTTP, behind what is', () => {
   it('(control: answered at once, what was done is not told)', async () => {
     const naive = (_error: Error, socket: Socket): void => void socket.end('HTTP/1.1 400 Bad Request\r\n\r\n');
     expect(await told(GOOD, 'BAD\r\n\r\n', naive)).toEqual(['HTTP/1.1 400']);
+  });
+
+  it('of what is answered nothing is held while its connection is idle; control: of what is under way it is', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const seen: WeakRef<IncomingMessage>[] = [];
+    const waiting: ServerResponse[] = [];
+    const made = createServer(serverOptions(NODE_LIMITS), (request, response) => {
+      seen.push(new WeakRef(request));
+      request.resume();
+      if (request.url === '/waits') waiting.push(response);
+      else response.end('{}');
+    });
+    limitServer(made, 3, () => 'r1');
+    await new Promise<void>((resolve) => made.listen(0, '127.0.0.1', resolve));
+    const socket = connect((made.address() as AddressInfo).port, '127.0.0.1');
+    const answered = new Promise<void>((resolve) => socket.once('data', () => resolve()));
+    socket.write(GOOD);
+    await answered;
+    socket.write(GOOD.replace('POST / ', 'POST /waits '));
+    while (waiting.length === 0) await delay(5);
+    while (seen[0]!.deref() !== undefined) {
+      await delay(5);
+      collect();
+    }
+    expect(seen[1]!.deref()).toBeDefined();
+    waiting.forEach((response) => response.end());
+    socket.destroy();
+    await ended(made);
   });
 
   it('of a request whose own body cannot be read nothing is waited for', async () => {

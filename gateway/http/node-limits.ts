@@ -60,9 +60,11 @@ export function limitServer(
   });
   // Without a listener Node closes the connection without a word.
   server.on('connect', (_request, socket) =>
-    letGo(
-      socket as Socket,
-      problemText('405 Method Not Allowed', 'This is no proxy.', newId(), 'allow: GET, POST\r\n'),
+    afterUnderWay(socket as Socket, () =>
+      letGo(
+        socket as Socket,
+        problemText('405 Method Not Allowed', 'This is no proxy.', newId(), 'allow: GET, POST\r\n'),
+      ),
     ),
   );
   server.prependListener('request', noteUnderWay);
@@ -111,6 +113,10 @@ export function answerBrokenRequest(
     if (socket.destroyed || !socket.writable) return;
     letGo(socket, problemText(status, message, newId()));
   };
+  afterUnderWay(socket, answer);
+}
+
+function afterUnderWay(socket: Socket, answer: () => void): void {
   const before = underWay(socket);
   if (before === undefined) return answer();
   socket.pause();
@@ -122,20 +128,27 @@ export function answerBrokenRequest(
 
 const broken = new WeakSet<Socket>();
 
-/** The last two of each connection: of the last one the body may be what cannot be read. They are answered in turn. */
-const lastOf = new WeakMap<Socket, { last: ServerResponse; before: ServerResponse | undefined }>();
+/**
+ * The last two of each connection that are not out: of the last one the body may be what cannot be read. They are answered in turn. Of what is out nothing is
+ * held: a response holds its request, and ten thousand idle connections would hold the last body of each.
+ */
+const lastOf = new WeakMap<Socket, { last: ServerResponse | undefined; before: ServerResponse | undefined }>();
 
 function noteUnderWay({ socket }: IncomingMessage, response: ServerResponse): void {
-  const known = lastOf.get(socket);
-  if (known === undefined) return void lastOf.set(socket, { last: response, before: undefined });
+  let known = lastOf.get(socket);
+  if (known === undefined) lastOf.set(socket, (known = { last: undefined, before: undefined }));
   known.before = known.last;
   known.last = response;
+  response.once('close', () => {
+    if (known.before === response) known.before = undefined;
+    else if (known.last === response) known.last = undefined;
+  });
 }
 
 /** The last response on this connection whose request has come whole, while it is not out. */
 function underWay(socket: Socket): ServerResponse | undefined {
   const { last, before } = lastOf.get(socket) ?? {};
-  const response = last?.req.complete === false ? before : last;
+  const response = last === undefined || last.req.complete === false ? before : last;
   return response === undefined || response.destroyed || response.writableFinished ? undefined : response;
 }
 

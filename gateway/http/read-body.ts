@@ -82,6 +82,8 @@ function collect(
       coming?.end();
       chunks.push(...small);
       if (!refused) resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes));
+      // These listeners stay as long as the request is held by anybody.
+      chunks.length = small.length = 0;
     });
     stream.on('error', (cause) => {
       if (refused) return;

@@ -1,10 +1,10 @@
 import { isEnumType, type GraphQLLeafType } from 'graphql';
 import { digitsOf, writeExactly } from './exact-numbers.js';
 import { numberText, type Json } from './json.js';
-import { invalid, NULL, WRITTEN, type Output, type Write } from './output.js';
+import { invalid, NULL, WRITTEN, type BROKEN, type Output, type Write } from './output.js';
 
 /** Result coercion by the type that clients see (GraphQL §3.5, §3.9). Custom scalars pass as they came. */
-export function leafWriter(type: GraphQLLeafType, what: string, isDone: boolean): Write {
+export function leafWriter(type: GraphQLLeafType, what: string): Write {
   if (isEnumType(type)) {
     const names = new Map<unknown, Buffer>(
       type.getValues().map(({ name }) => [name, Buffer.from(JSON.stringify(name))]),
@@ -13,7 +13,7 @@ export function leafWriter(type: GraphQLLeafType, what: string, isDone: boolean)
     return (value, output) => {
       if (value === null || value === undefined) return NULL;
       const name = names.get(value);
-      if (!name) return invalid(output, what, `a ${type.name}`, value, isDone);
+      if (!name) return invalid(output, what, `a ${type.name}`, value);
       output.piece(name);
       return WRITTEN;
     };
@@ -21,9 +21,12 @@ export function leafWriter(type: GraphQLLeafType, what: string, isDone: boolean)
   const writeValue = BUILT_IN[type.name] ?? custom;
   return (value, output) => {
     if (value === null || value === undefined) return NULL;
-    if (writeValue(value, output)) return WRITTEN;
-    return invalid(output, what, `a value of type ${type.name}`, value, isDone);
+    return writeValue(value, output) ? WRITTEN : wrong(output, what, type.name, value);
   };
+}
+
+function wrong(output: Output, what: string, type: string, value: Json): typeof BROKEN {
+  return invalid(output, what, `a value of type ${type}`, value);
 }
 
 /** False when the value is none of the type. */

@@ -142,9 +142,9 @@ export class Output {
 export interface Trouble {
   /**
    * missing: it never came. null: null where none may be. invalid: not a value of its type. denied: not this client's. done: what a mutation did
-   * is to something that is not there. doneInvalid: what it answers of what it did is not a value of its type.
+   * is to something that is not there.
    */
-  readonly kind: 'missing' | 'null' | 'invalid' | 'denied' | 'done' | 'doneInvalid';
+  readonly kind: 'missing' | 'null' | 'invalid' | 'denied' | 'done';
   readonly message: string;
   readonly reversedPath: (string | number)[];
 }
@@ -158,18 +158,10 @@ export const BROKEN = -1;
 
 export type Write = (value: Json | undefined, output: Output) => typeof WRITTEN | typeof NULL | typeof BROKEN;
 
-/**
- * Told when a value is none of its type; it then counts as null. The log is told of it, so the value itself is not in it. `isDone`: it is what a
- * mutation answers of what it did, so its client is not to do it again.
- */
-export function invalid(
-  output: Output,
-  what: string,
-  expected: string,
-  came: Json | undefined,
-  isDone: boolean,
-): typeof BROKEN {
-  output.trouble(isDone ? 'doneInvalid' : 'invalid', `${what} should be ${expected}, and ${kindOf(came)} came.`);
+/** Told when a value is none of its type; it then counts as null. The log is told of it, so the value itself is not in it. Of a mutation too: who
+ * answers so may have done nothing (`npm run faults -- FG6`), so its client sends it again under its key. */
+export function invalid(output: Output, what: string, expected: string, came: Json | undefined): typeof BROKEN {
+  output.trouble('invalid', `${what} should be ${expected}, and ${kindOf(came)} came.`);
   return BROKEN;
 }
 

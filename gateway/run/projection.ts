@@ -206,18 +206,18 @@ class Compiler {
   }
 
   #nullable(type: GraphQLOutputType, sets: readonly SelectionSetNode[], what: string, isDone: boolean): Write {
-    if (isListType(type)) return list(this.#value(type.ofType as GraphQLOutputType, sets, what, isDone), what, isDone);
-    if (isLeafType(type)) return leafWriter(type, what, isDone);
-    if (isObjectType(type)) return this.#object(type, sets, what, isDone);
+    if (isListType(type)) return list(this.#value(type.ofType as GraphQLOutputType, sets, what, isDone), what);
+    if (isLeafType(type)) return leafWriter(type, what);
+    if (isObjectType(type)) return this.#object(type, sets, what);
     if (isAbstractType(type)) return this.#abstract(type, sets, what, isDone);
     throw new Error(`${what} has the type ${String(type)}, which is no output type.`);
   }
 
-  #object(type: GraphQLObjectType, sets: readonly SelectionSetNode[], what: string, isDone: boolean): Write {
+  #object(type: GraphQLObjectType, sets: readonly SelectionSetNode[], what: string): Write {
     let fields: FieldPlan[] | undefined;
     return (value, output) => {
       if (value === null || value === undefined) return NULL;
-      if (!isObject(value)) return invalid(output, what, 'an object', value, isDone);
+      if (!isObject(value)) return invalid(output, what, 'an object', value);
       fields ??= this.fieldsOf(type, sets);
       return writeFields(fields, value, output);
     };
@@ -244,7 +244,7 @@ class Compiler {
     const typeMatters = sets.some((set) => this.#asksForType(set, type));
     return (value, output) => {
       if (value === null || value === undefined) return NULL;
-      if (!isObject(value)) return invalid(output, what, 'an object', value, isDone);
+      if (!isObject(value)) return invalid(output, what, 'an object', value);
       const typename = value['__typename'] ?? type.name;
       if (typename === type.name && typeMatters && output.troubled) {
         // Whoever knows what it is did not answer, so what to show of it cannot be told.
@@ -252,7 +252,7 @@ class Compiler {
         return BROKEN;
       }
       const fields = typeof typename === 'string' ? fieldsOf(typename) : undefined;
-      if (!fields) return invalid(output, what, `a type that is a ${type.name}`, typename, isDone);
+      if (!fields) return invalid(output, what, `a type that is a ${type.name}`, typename);
       return writeFields(fields, value, output);
     };
   }
@@ -329,10 +329,10 @@ function denied(required: boolean, what: string): Write {
   return required ? write : nullable(write, what);
 }
 
-function list(write: Write, what: string, isDone: boolean): Write {
+function list(write: Write, what: string): Write {
   return (value, output) => {
     if (value === null || value === undefined) return NULL;
-    if (!Array.isArray(value)) return invalid(output, what, 'a list', value, isDone);
+    if (!Array.isArray(value)) return invalid(output, what, 'a list', value);
     output.byte(OPEN);
     for (let i = 0; i < value.length; i += 1) {
       if (i > 0) output.byte(COMMA);

@@ -83,10 +83,8 @@ function errorsOf(outcome: Outcome, troubles: readonly Trouble[], operation: Nor
       continue;
     }
     // A null that has an error already needs no second one.
-    const isInvalid = trouble.kind === 'invalid' || trouble.kind === 'doneInvalid';
-    if (!isInvalid && places.explain(path)) continue;
-    const isDone = trouble.kind === 'done' || trouble.kind === 'doneInvalid';
-    const code = isDone ? 'DONE_NOT_SHOWN' : 'SUBGRAPH_BAD_RESPONSE';
+    if (trouble.kind !== 'invalid' && places.explain(path)) continue;
+    const code = trouble.kind === 'done' ? 'DONE_NOT_SHOWN' : 'SUBGRAPH_BAD_RESPONSE';
     found.push(loss ? fieldError(loss, path) : { message: trouble.message, path, code, by: 'gateway' });
   }
   // What failed is told even when no field that the client sees is missing because of it.

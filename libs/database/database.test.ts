@@ -372,7 +372,8 @@ withServer('postgres', 'a database on a server', (adminUrl) => {
         return add(tx.query, first, second)();
       });
     await Promise.all([work(1, 2), work(2, 1)]);
-    expect(runs).toBe(3);
+    // What is run again may meet the other one once more.
+    expect(runs).toBeGreaterThanOrEqual(3);
     expect(await database.query('SELECT balance FROM accounts ORDER BY id')).toEqual([{ balance: 2 }, { balance: 2 }]);
     await database.close();
   });

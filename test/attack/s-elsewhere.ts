@@ -94,7 +94,7 @@ function redirecting(status: number, location: (target: string) => string): NonN
   return async (stage) => {
     const { supergraph } = await health(stage);
     const target = await listening((_, response) =>
-      response.writeHead(200, { 'content-type': 'application/json' }).end('{"data":{"_entities":[{"rank":666}]}}'),
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{"data":{"_entities":[{"rank":666666}]}}'),
     );
     const service = await listening((request, response) => {
       let body = '';
@@ -114,7 +114,7 @@ function redirecting(status: number, location: (target: string) => string): NonN
   };
 }
 
-const HOLE = { code: 'SUBGRAPH_BAD_RESPONSE', ran: true, says: /"rank":null/, hides: /666/ };
+const HOLE = { code: 'SUBGRAPH_BAD_RESPONSE', ran: true, says: /"rank":null/, hides: /666666/ };
 const REDIRECTS: readonly (readonly [string, number, (target: string) => string])[] = [
   ...[301, 302, 303, 307, 308].map(
     (status) => [`${status} to another port`, status, (target: string) => target] as const,

@@ -4,7 +4,6 @@ import { afterAll, describe, expect, it } from '@jest/globals';
 import { Kind, parse } from 'graphql';
 import { openRecordCache } from '#libs/cache';
 import { Failure } from '#libs/failure';
-import { silent, type Logger } from '#libs/telemetry';
 import { EntityCache } from '../../gateway/cache/entity-cache.js';
 import { everyWay } from './every-way.js';
 import { federate, LINK, withResolvers, type AskOptions, type SubgraphFixture } from './harness.js';
@@ -32,8 +31,7 @@ const fixtures: Record<string, SubgraphFixture> = {
   },
   posts: {
     sdl: `type Query { feed: [Post!] strict: Strict people: [User] all: [User!] thing: Thing things: [Thing] troubled: Post }
-      type Mutation { poke(id: ID!): User pokeHard(id: ID!): User! poked(id: ID!): Post pokeAll(ids: [ID!]!): [User] pokeEach(ids: [ID!]!): [User!] mood: Mood moods: [Mood!]! any: Thing either: Either }
-      enum Mood { GLAD SAD } union Either = Post | Strict
+      type Mutation { poke(id: ID!): User pokeHard(id: ID!): User! poked(id: ID!): Post pokeAll(ids: [ID!]!): [User] pokeEach(ids: [ID!]!): [User!] }
       type Post { body: String! author: User } type Strict { body: String! author: User! }
       type User @key(fields: "id") { id: ID! } interface Thing { id: ID! } type Bot implements Thing { id: ID! }
       extend type User implements Thing`,
@@ -55,7 +53,6 @@ const fixtures: Record<string, SubgraphFixture> = {
         pokeHard: (_: unknown, { id }: { id: string }) => ({ id }),
         pokeAll: (_: unknown, { ids }: { ids: string[] }) => ids.map((id) => (id === '0' ? null : { id })),
         pokeEach: (_: unknown, { ids }: { ids: string[] }) => ids.map((id) => ({ id })),
-        mood: () => 'GLAD',
         poked: (_: unknown, { id }: { id: string }) => ({ body: 'poked', author: { id } }),
       },
     },
@@ -178,33 +175,6 @@ describe('an error there is', () => {
     );
     expect(unknown).not.toHaveLength(0);
   });
-
-  const said: object[] = [];
-  // An engine of its own, for it keeps its logger.
-  const logged = {
-    random: () => 0.25,
-    logger: { ...silent, error: (fields: object) => void said.push(fields) } as Logger,
-  };
-  it.each([
-    ['{ mood }', 'mood', 'MERRY'],
-    ['{ moods }', 'moods', ['GLAD', 'MERRY']],
-    ['{ moods }', 'moods', 'GLAD'],
-    ['{ any { __typename } }', 'any', { __typename: 'Robot', id: 'r' }],
-    ['{ either { __typename } }', 'either', { __typename: 'Robot' }],
-    ['{ poke(id: "1") { id } }', 'poke', 'somebody'],
-  ])(
-    'that %s is done, where what it answers at %s is of no type that is known: %j; control: a query is told so',
-    async (query, key, value) => {
-      said.length = 0;
-      const instead = { posts: () => JSON.stringify({ data: { [key]: value } }) };
-      const { errors } = await graph.ask(`mutation ${query}`, { instead, ...logged });
-      expect(errors).toMatchObject([{ path: [key, 1].slice(0, errors![0]!.path!.length), extensions: { code: 'DONE_NOT_SHOWN' } }]); // prettier-ignore
-      expect(JSON.stringify(said)).toContain('should be a');
-      const thing = JSON.stringify({ data: { thing: { __typename: 'Robot', id: 'r' } } });
-      const control = await graph.ask('{ thing { __typename } }', { instead: { posts: () => thing } });
-      expect(control.errors).toMatchObject([{ path: ['thing'], extensions: { code: 'SUBGRAPH_BAD_RESPONSE' } }]);
-    },
-  );
 
   it('which sends nobody to do a mutation again, where who is asked only what it is talks of nothing, or of something that is there', async () => {
     const rated = federate({

@@ -9,8 +9,8 @@ const COST = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
  * others who write would wait too, and in a line that knows no clients. At about 30 ms each, the last one waits for less than a second.
  */
 export const WAITING_MAX = 24;
-/** Whoever is turned away: by then a line that is full has gone. */
-const AGAIN_S = 1;
+/** Whoever is turned away: by then a line that is full has gone. Each try counts, also one that was not looked at, and of LOG_IN_TRIES there are ten a minute. */
+const AGAIN_S = 6;
 /** What a hash takes before one was timed, and the most that one counts for: a process that was stopped is no slower for that. */
 const HASH_MS = 30;
 const HASH_MS_MAX = 1_000;
