@@ -5,8 +5,8 @@ import { createLogger } from '#libs/telemetry';
 import { figure } from './figure.js';
 import { followersTables } from '../subgraphs/followers/followers.tables.js';
 import { postsTables } from '../subgraphs/posts/posts.tables.js';
-import { hasDatabase, openSealerOver, refuseLostKeys } from '../subgraphs/users/lost-keys.js';
-import { missingSealingKeys, openSealer, sealingSettings } from '../subgraphs/users/sealing.js';
+import { makeSealingKey, openSealerOver, refuseLostKeys } from '../subgraphs/users/lost-keys.js';
+import { missingSealingKeys, sealingSettings } from '../subgraphs/users/sealing.js';
 import { usersTables } from '../subgraphs/users/users.tables.js';
 import { databasesOf, naming, onServers, readCommandSettings, secretsFrom, type Service } from './databases.js';
 import { loadWorld, rowsOf } from './seed/load.js';
@@ -63,8 +63,7 @@ async function seed({ again, ...world }: Asked, env: Environment): Promise<void>
     };
     const keys = { SEALING_KEYS, DATABASE_URL: urls.users, DATA_DIR: dataDir };
     refuseLostKeys(keys);
-    // Before a new database: who is killed in between has not lost it.
-    if (!hasDatabase(keys)) await openSealer(keys);
+    await makeSealingKey(keys);
     const users = await open('users', usersTables);
     const databases = {
       sealer: await openSealerOver(users, keys),

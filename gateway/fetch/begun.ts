@@ -34,7 +34,7 @@ export class Begun {
    * much, 16 and 19 where one bears a tenth).
    */
   get lot(): number {
-    return this.#isTurnedAway ? 1 : this.#lot;
+    return this.#isTurnedAway ? LAST : this.#lot;
   }
 
   /** What a cache loads anew behind an answer: for it no lot was drawn, so it is none of those of whom a share is let in. */

@@ -193,10 +193,10 @@ export class Admission {
     const isBusy = utilization >= (this.running.waiting > 0 ? NEARLY_BUSY : BUSY);
     if (isBusy) this.#busyInAllMs += elapsedMs;
     this.#busyMs = isBusy && this.#most > LEAST ? this.#busyMs + elapsedMs : 0;
-    // More are inside than it gets done before they are too late: of ten times too many as many come in 300 ms as take it three seconds. Or it is
-    // kept busy by those for whom a subgraph has no place: then a quarter fewer at first, as it may be a moment's work that keeps it busy.
+    // More are inside than it gets done before they are too late: of ten times too many as many come in 300 ms as take it three seconds.
     const isFlooded = isBusy && many >= LEAST && this.#inside > done * lateMs;
-    // By what would be a tenth of a second: a step of the loop may have been longer.
+    // Or it is kept busy by those for whom a subgraph has no place: then a quarter fewer at first, as it may be a moment's work that keeps it busy.
+    // By how many of them come in a tenth of a second, for a step of the loop may have been longer.
     const isTurningAway = isBusy && turnedAway * Math.min(1, TICK_MS / elapsedMs) > 2 * Math.max(many, LEAST);
     if (isFlooded || isTurningAway) this.#busyMs = Math.max(this.#busyMs, BUSY_MS);
     // Late with a handful of requests under way, it is late for another reason: a start, a new supergraph.

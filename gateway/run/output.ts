@@ -158,8 +158,10 @@ export const BROKEN = -1;
 
 export type Write = (value: Json | undefined, output: Output) => typeof WRITTEN | typeof NULL | typeof BROKEN;
 
-/** Told when a value is none of its type; it then counts as null. The log is told of it, so the value itself is not in it. Of a mutation too: who
- * answers so may have done nothing (`npm run faults -- FG6`), so its client sends it again under its key. */
+/**
+ * Told when a value is none of its type; it then counts as null. The log is told of it, so the value itself is not in it. Of a mutation too: who
+ * answers so may have done nothing (`npm run faults -- FG6`), so its client sends it again under its key.
+ */
 export function invalid(output: Output, what: string, expected: string, came: Json | undefined): typeof BROKEN {
   output.trouble('invalid', `${what} should be ${expected}, and ${kindOf(came)} came.`);
   return BROKEN;

@@ -39,8 +39,13 @@ export async function openSealerOver(database: Statements, parts: SealingParts):
   return sealer;
 }
 
+/** Makes the key of a new database before that is made: who is killed in between has not lost it. */
+export async function makeSealingKey(parts: SealingParts): Promise<void> {
+  if (!hasDatabase(parts)) await openSealer(parts);
+}
+
 /** Is there an embedded one already? */
-export function hasDatabase({ DATABASE_URL, DATA_DIR }: Place): boolean {
+function hasDatabase({ DATABASE_URL, DATA_DIR }: Place): boolean {
   return DATABASE_URL === undefined && existsSync(join(DATA_DIR, 'users', 'PG_VERSION'));
 }
 

@@ -7,8 +7,8 @@ import type { UsersConfig } from './config.js';
 import { usersGauges } from './gauges.js';
 import { deletionWork } from './on/deletion.js';
 import { heardBy } from './on/heard.js';
-import { hasDatabase, openSealerOver, refuseLostKeys } from './lost-keys.js';
-import { EMAIL, openSealer } from './sealing.js';
+import { makeSealingKey, openSealerOver, refuseLostKeys } from './lost-keys.js';
+import { EMAIL } from './sealing.js';
 import { usersModule } from './users.module.js';
 import { usersTables } from './users.tables.js';
 import { EndedSessionsRetention } from './write/forget-ended-sessions.js';
@@ -19,8 +19,7 @@ export async function startUsers(config: UsersConfig, parts: ServiceParts): Prom
   const { TOKEN_ISSUER: issuer, TOKEN_AUDIENCE: audience, TOKEN_LIFETIME_S: lifetimeS } = config;
   refuseLostKeys(config);
   const key = config.SIGNING_KEY ?? (await loadOrCreateSigningKey(config.DATA_DIR));
-  // Before a new database: who is killed in between has not lost it.
-  if (!hasDatabase(config)) await openSealer(config);
+  await makeSealingKey(config);
   let sealer!: Sealer;
   const tokens = new TokenIssuer({
     key,

@@ -34,7 +34,7 @@ interface Waiting {
  * a line fifty log-ins at once would be felt by everybody who only reads. Each client has a line of its own, and the lines take turns
  * (Nagle, "On Packet Switches with Infinite Storage", RFC 970): whoever sends many waits for themselves. When too many wait, the last
  * of the longest line is turned away. So is whoever would not be hashed before nobody waits for it any more: told at once, they come
- * again in a second; told too late, with all else that their request asked for, a log-in of a stranger's crowd would look like a service that fails.
+ * again in some seconds; told too late, with all else that their request asked for, a log-in of a stranger's crowd would look like a service that fails.
  */
 export class Passwords {
   readonly #atOnce: number;
