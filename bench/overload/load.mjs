@@ -198,6 +198,7 @@ class Crowd {
   }
 
   async open(many) {
+    this.most = many;
     await Promise.all(Array.from({ length: many }, () => new Promise((resolve) => this.add(resolve))));
   }
 
@@ -207,8 +208,9 @@ class Crowd {
 
   ask(due, told) {
     const connection = this.idle.pop();
-    if (connection) connection.ask(due, told);
-    else this.line.push({ due, told });
+    if (connection) return connection.ask(due, told);
+    this.line.push({ due, told });
+    if (this.all.size < this.most) this.add();
   }
 
   /** The one that was used last is used next, as proxies do it: the others rest. */
@@ -310,7 +312,10 @@ class Connection {
     return from < 0 ? undefined : this.head.slice(from + name.length + 4, this.head.indexOf('\r\n', from + 2));
   }
 
-  /** Another takes its place; where none could be had, a moment later. */
+  /**
+   * Another takes its place, and where none could be had, a moment later. One that nobody used is opened again when somebody needs it: all
+   * eight hundred that a door lets go after ten seconds without a request, opened again at once, were a crowd of their own.
+   */
   end(why) {
     if (!this.crowd.all.delete(this)) return;
     const { told, sentAt } = this;
@@ -319,6 +324,7 @@ class Connection {
     const idle = this.crowd.idle.indexOf(this);
     if (idle >= 0) this.crowd.idle.splice(idle, 1);
     told?.({ kind: OTHER, sentAt, why });
+    if (idle >= 0) return;
     if (this.isOpen) this.crowd.add();
     else setTimeout(() => this.crowd.add(this.opened), LOOK_MS);
   }
