@@ -4,9 +4,10 @@ import { Line } from './line.js';
 const SLICE_MS = 2;
 /** Of those that wait, so many at most: what each starts runs before the next, and only when it is done is it known how long it took. */
 const BATCH = 256;
-/** So long, ms, answers wait at most because there are new connections, and then four times as long not: whoever opens them without end slows down others by a fifth. */
+/** Of the time, how much answers wait at most because there are new connections: whoever opens them without end slows down others by a fifth. */
+const HOLD_SHARE = 0.2;
+/** And so long at once, ms. */
 const HOLD_MS = 100;
-const HOLD_EVERY_MS = 500;
 
 /**
  * Turns of the event loop stay short, however many answers of subgraphs have come: what is beyond a few milliseconds waits for one of the next
@@ -15,7 +16,8 @@ const HOLD_EVERY_MS = 500;
  * there is to read: clients that ask again as soon as they are refused would else have all of it.
  *
  * libuv takes one new connection in each turn. Of a crowd for whom a proxy opens three hundred, the last would be read after three hundred
- * turns, so while they come answers wait, and turns are shorter still.
+ * turns, so while they come answers wait, and turns are shorter still. Not until all are there, and then not for a while: of nine thousand a second
+ * five hundred came behind the first, stood unread for 0.4 s, and were then refused (`npm run bench -- overload --delay 0`).
  *
  * While turns are short an answer costs one look at the clock more, and each turn a `setImmediate`.
  */
@@ -31,8 +33,10 @@ export class ShortTurns {
   /** Immediates that are due, of this batch. */
   #due = 0;
   #hasNew = false;
-  /** When answers began to wait for new connections, last. */
-  #heldAt = Number.NEGATIVE_INFINITY;
+  /** So long answers may wait for new connections now, by when that was, and whether they have since. */
+  #holdMs = HOLD_MS;
+  #lookedAt = 0;
+  #isHeld = false;
 
   constructor(clock = (): number => performance.now()) {
     this.#clock = clock;
@@ -47,8 +51,7 @@ export class ShortTurns {
     if (this.waiting === 0 && this.#due === 0 && this.#hasTime()) return work();
     this.#line.enter({ deadline, start: work });
     if (this.#due > 0) return;
-    this.#endedAt = this.#clock();
-    this.#plan();
+    this.#plan(this.#clock());
   }
 
   /** A client has connected. */
@@ -70,29 +73,33 @@ export class ShortTurns {
   };
 
   /** An immediate for each: promises that one has settled are gone on with before the next. */
-  #plan(): void {
-    this.#due = Math.min(BATCH, this.waiting);
+  #plan(now: number): void {
+    this.#endedAt = now;
     this.#until = undefined;
-    for (let left = this.#due; left > 0; left -= 1) setImmediate(this.#run);
+    const isHeld = this.#holds(now);
+    this.#due = isHeld ? 1 : Math.min(BATCH, this.waiting);
+    if (isHeld) setImmediate(this.#pass);
+    else for (let left = this.#due; left > 0; left -= 1) setImmediate(this.#run);
   }
 
   readonly #run = (): void => {
     const now = this.#clock();
-    this.#until ??= this.#isHeld(now) ? now : now + Math.max(SLICE_MS, now - this.#endedAt);
+    this.#until ??= now + Math.max(SLICE_MS, now - this.#endedAt);
     const next = now < this.#until ? this.#line.next() : undefined;
     this.#due -= 1;
-    if (this.#due === 0) {
-      this.#hasNew = false;
-      // What this one starts is the next turn's: its batch is as long as this turn was beside it.
-      this.#endedAt = now;
-      if (this.waiting > 0) this.#plan();
-    }
+    // What this one starts is the next turn's: its batch is as long as this turn was beside it.
+    if (this.#due === 0 && this.waiting > 0) this.#plan(now);
     next?.start();
   };
 
-  #isHeld(now: number): boolean {
-    if (!this.#hasNew) return false;
-    if (now - this.#heldAt >= HOLD_EVERY_MS) this.#heldAt = now;
-    return now - this.#heldAt < HOLD_MS;
+  readonly #pass = (): void => this.#plan(this.#clock());
+
+  #holds(now: number): boolean {
+    const passedMs = now - this.#lookedAt;
+    this.#lookedAt = now;
+    this.#holdMs = Math.min(HOLD_MS, this.#holdMs + (HOLD_SHARE - (this.#isHeld ? 1 : 0)) * passedMs);
+    this.#isHeld = this.#hasNew && this.#holdMs > 0;
+    this.#hasNew = false;
+    return this.#isHeld;
   }
 }
