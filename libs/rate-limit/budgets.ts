@@ -15,7 +15,7 @@ export interface BudgetRule {
 export interface Budget {
   /** Takes `points` of what `key` has. Resolves with 0 when it had as much, else with the milliseconds until it has again. Never rejects. */
   take(key: string, points?: number): Promise<number>;
-  /** Takes one as `take` does, of which it may turn out that it was for nothing. */
+  /** Takes one as `take` does, of which it may turn out that it was for nothing. Whoever was refused meanwhile has been counted as well, and it is not given back. */
   borrow(key: string): Promise<Borrowed>;
   /** Gives back all that was taken. */
   forget(key: string): Promise<void>;

@@ -37,6 +37,7 @@ export class ChangePassword {
       password !== undefined &&
       (await passwords.verify(known.passwordHash, password, { deadline, line: viewer }).catch(untried));
     if (!right) throw new Failure('FORBIDDEN', 'The password is wrong; it was not changed.');
+    // Whoever knew the password was not guessing.
     const passwordHash = await passwords.hash(chosen, { deadline, line: viewer }).catch(untried);
     return database.transaction(async (tx) => {
       const row = await lockAccount(tx, viewer);
