@@ -79,20 +79,18 @@ export class Passwords {
    * a hash that does not end has asked.
    */
   gauges(service: string): Gauge[] {
-    const counted = (what: string, help: string, read: () => number): Gauge => ({
-      name: `tributary_passwords_${what}_total`,
+    const counted = (name: string, help: string, read: () => number): Gauge => ({
+      name,
       help,
       labels: { service },
       grows: true,
       read: async () => read(),
     });
+    const asked = 'Passwords that were to be hashed, those that are refused for want of time too.';
+    const hashed = 'Passwords that were hashed while somebody still waited for them.';
     return [
-      counted(
-        'asked',
-        'Passwords that were to be hashed, those that are refused for want of time too.',
-        () => this.#asked,
-      ),
-      counted('hashed', 'Passwords that were hashed while somebody still waited for them.', () => this.#inTime),
+      counted('tributary_passwords_asked_total', asked, () => this.#asked),
+      counted('tributary_passwords_hashed_total', hashed, () => this.#inTime),
     ];
   }
 
