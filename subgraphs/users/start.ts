@@ -44,7 +44,7 @@ export async function startUsers(config: UsersConfig, parts: ServiceParts): Prom
         name: 'users',
         tables: usersTables,
         hear: heardBy(patience),
-        gauges: usersGauges,
+        gauges: (database) => [...usersGauges(database), ...passwords.gauges('users')],
         opened: async (database) => {
           sealer = await openSealerOver(database, config);
         },

@@ -41,6 +41,8 @@ const breaker = (state: string): string =>
   `tributary_subgraph_breaker_state{server_address="http://users:4001",state="${state}"}`;
 const quarantined = (why: string): string => `tributary_quarantined_events{service="posts",why="${why}"}`;
 const refused = (why: string): string => `tributary_refused_calls_total{service="posts",why="${why}"}`;
+const passwords = (what: 'asked' | 'hashed'): string =>
+  `tributary_passwords_${what}_total{service="users",instance="users:9464"}`;
 const certificate = (file: string, lifetimeS: number, expiry: string): Series => ({
   [`tributary_certificate_expiry_timestamp_seconds{instance="gateway-1:9464",file="${file}"}`]: expiry,
   [`tributary_certificate_lifetime_seconds{instance="gateway-1:9464",file="${file}"}`]: `${lifetimeS}+0x240`,
@@ -182,6 +184,17 @@ export const ALERT_STORIES: Readonly<Record<string, AlertStory>> = {
     bad: { [answers('OVERLOADED')]: growing(3), [answers('whole')]: growing(150) },
     by: '7m',
     labels: {},
+  },
+  PasswordsNotHashed: {
+    // A crowd of strangers, of whom ten are hashed in 15 s.
+    well: { [passwords('asked')]: growing(300), [passwords('hashed')]: growing(10) },
+    // Two, who gave up.
+    small: { [passwords('asked')]: '0+0x20 2+0x100', [passwords('hashed')]: always(7) },
+    // Hashed as ever, until none ends.
+    bad: { [passwords('asked')]: growing(1), [passwords('hashed')]: '0+1x20 20+0x100' },
+    by: '15m',
+    offAt: '8m',
+    labels: { instance: 'users:9464' },
   },
   RequestsRefusedAtDoor: {
     // What is denied for other reasons only the frontend counts.

@@ -88,6 +88,9 @@ withServer('prometheus', 'the alerts', (prometheus = '') => {
       notOn('WholeAnswersFell'),
     );
     // Of a small site somebody would be told of two.
+    // Whoever is refused in a crowd of strangers would wake somebody.
+    const noneHashed = / \* \(sum by \(instance\) \(increase\(tributary_passwords_hashed_total.* == bool 0\)/;
+    expect(planted('PasswordsNotHashed', noneHashed, '')).toEqual(onWhileWell('PasswordsNotHashed'));
     const few = { RequestsRefused: 'OVERLOADED', AnswersIncomplete: 'incomplete', ManyRateLimited: 'RATE_LIMITED' };
     for (const [alert, outcome] of Object.entries(few)) {
       const many = new RegExp(`(outcome=~?"${outcome}.*) and sum.* >= \\d+\\)`);

@@ -85,6 +85,21 @@ describe('a scrape', () => {
     ]);
   });
 
+  it('counts passwords that were to be hashed, and that were', async () => {
+    const counts = async (): Promise<number[]> => {
+      const text = await (await scrape(TOKEN)).text();
+      return ['asked', 'hashed'].map((what) =>
+        Number(new RegExp(`^tributary_passwords_${what}_total\\{service="users"\\} (\\d+)$`, 'm').exec(text)?.[1]),
+      );
+    };
+    const before = await counts();
+    const { errors } = await world.ask('mutation($input: LogInInput!) { logIn(input: $input) { token } }', {
+      input: { handle: 'nobody_at_all', password: 'wrong horse' },
+    });
+    expect(errors[0]?.extensions.code).toBe('UNAUTHENTICATED');
+    expect(await counts()).toEqual(before.map((count) => count + 1));
+  });
+
   it('tells of connections, and how long it is since the list of ended log-ins came', () => {
     expect(scraped).toMatch(/^tributary_active_connections \d+$/m);
     expect(scraped).toMatch(/^tributary_rejected_connections_total 0$/m);

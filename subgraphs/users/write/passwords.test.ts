@@ -89,6 +89,21 @@ describe('passwords', () => {
     expect(await passwords.verify(undefined, 'x')).toBe(false);
   });
 
+  it('are counted as asked, whatever becomes of them, and as hashed where somebody still waits; control: also who gave up is hashed', async () => {
+    let now = 0;
+    const clock = (): number => now;
+    const passwords = new Passwords({ atOnce: 1, clock });
+    const counts = () => Promise.all(passwords.gauges('users').map((gauge) => gauge.read()));
+    await passwords.hash('in time', { deadline: new Deadline(50, clock) });
+    expect(await counts()).toEqual([1, 1]);
+    const late = passwords.hash('too late', { deadline: new Deadline(50, clock) });
+    const refused = passwords.hash('refused', { deadline: new Deadline(50, clock) });
+    now += 60;
+    await expect(refused).rejects.toMatchObject({ code: 'OVERLOADED' });
+    await late;
+    expect([await counts(), passwords.work]).toEqual([[3, 1], 2]);
+  });
+
   it('of two hundred clients at once leave free what a gateway has for mutations, half of 64; control: a line of a hundred has it all', async () => {
     const inLine = async (passwords: Passwords) => {
       await passwords.verify(undefined, 'x');

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { hash, verify } from '@node-rs/argon2';
 import { Failure, type Deadline } from '#libs/failure';
+import type { Gauge } from '#libs/telemetry';
 
 /** OWASP's first choice. Algorithm and version are the library's defaults: argon2id, 0x13; a test reads them off a hash. */
 const COST = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
@@ -9,7 +10,7 @@ const COST = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
  * others who write would wait too, and in a line that knows no clients. At about 30 ms each, the last one waits for less than a second.
  */
 export const WAITING_MAX = 24;
-/** Whoever is turned away: by then a line that is full has gone. Each try counts, also one that was not looked at, and of LOG_IN_TRIES there are ten a minute. */
+/** Whoever is turned away: by then a line that is full has gone. */
 const AGAIN_S = 6;
 /** What a hash takes before one was timed, and the most that one counts for: a process that was stopped is no slower for that. */
 const HASH_MS = 30;
@@ -48,6 +49,8 @@ export class Passwords {
   #waiting = 0;
   #running = 0;
   #work = 0;
+  #asked = 0;
+  #inTime = 0;
 
   constructor({
     atOnce,
@@ -71,6 +74,26 @@ export class Passwords {
     return this.#work;
   }
 
+  /**
+   * Whether anybody can log in at all. Strangers cannot make it look as if nobody could: what they send is hashed as well. Also whoever waits for
+   * a hash that does not end has asked.
+   */
+  gauges(service: string): Gauge[] {
+    const counted = (name: string, help: string, read: () => number): Gauge => ({
+      name,
+      help,
+      labels: { service },
+      grows: true,
+      read: async () => read(),
+    });
+    const asked = 'Passwords that were to be hashed, those that are refused for want of time too.';
+    const hashed = 'Passwords that were hashed while somebody still waited for them.';
+    return [
+      counted('tributary_passwords_asked_total', asked, () => this.#asked),
+      counted('tributary_passwords_hashed_total', hashed, () => this.#inTime),
+    ];
+  }
+
   hash(password: string, asker?: Asker): Promise<string> {
     return this.#inLine(() => hash(password, COST), asker);
   }
@@ -83,6 +106,7 @@ export class Passwords {
   }
 
   async #inLine<T>(work: () => Promise<T>, { deadline, line = '' }: Asker = {}): Promise<T> {
+    this.#asked += 1;
     // Where nobody is before it, it is tried: a hash that took long is no reason never to time one again.
     if (this.#running > 0) this.#requireTime(deadline, this.#before(line) / this.#atOnce + 1 + SPARE);
     // Whoever finishes hands its place over, so `running` stays as it is.
@@ -97,6 +121,7 @@ export class Passwords {
       this.#work += 1;
       const done = await work();
       this.#hashMs += (Math.min(this.#clock() - began, HASH_MS_MAX) - this.#hashMs) / 4;
+      if (deadline === undefined || deadline.leftMs > 0) this.#inTime += 1;
       return done;
     } finally {
       const next = this.#next();

@@ -36,9 +36,9 @@ export class SignUp {
     const displayName = cleanDisplayName(input.displayName);
     const email = cleanEmail(input.email);
     const password = takePassword(input.password);
-    await throttle.signUp(client);
+    const untried = await throttle.signUp(client);
     // Before the transaction: a hash takes longer than everything inside it.
-    const passwordHash = await passwords.hash(password, { deadline, line: client });
+    const passwordHash = await passwords.hash(password, { deadline, line: client }).catch(untried);
     return database.transaction(async (tx) => {
       const id = newId({ now: clock() });
       await holdHandle(tx, handle, id);
