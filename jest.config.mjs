@@ -15,8 +15,9 @@ export default {
   // Nothing here asserts speed: this only ends what hangs, on a machine that runs much else besides.
   testTimeout: 120_000,
   reporters: ['<rootDir>/test/beside.mjs', 'default', '<rootDir>/test/reporter.mjs'],
-  // Of two processors a seventh stood still with two of them: some tests wait for programs. All took 15 min 23 s instead of 17 and a half.
-  maxWorkers: 3,
+  // Some tests wait for programs. Of two processors a seventh stood still with two workers, and a tenth with three; of sixteen files that
+  // mostly wait, 9.8 % with three and 4.3 % with four, for the same 135 s of a processor.
+  maxWorkers: 4,
   testSequencer: '<rootDir>/test/heaviest-first.mjs',
   // `#libs/*` has a "source" condition in package.json: without it a test would silently run a stale dist.
   testEnvironmentOptions: { customExportConditions: ['source', 'node', 'node-addons'] },

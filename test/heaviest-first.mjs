@@ -24,7 +24,6 @@ const SECONDS = {
   'test/watch/names': 36,
   'test/entity-cache': 34,
   'gateway/cache/stampede': 33,
-  'libs/redis/connect': 31,
   'subgraphs/posts/trending/trending': 31,
   'test/journeys/deletion': 30,
   'subgraphs/users/users': 29,
@@ -55,6 +54,7 @@ const SECONDS = {
   'libs/outbox/consume': 17,
   'subgraphs/users/notifications/notifications': 16,
   'libs/outbox/brought': 16,
+  'libs/redis/connect': 12,
 };
 
 /**

@@ -37,7 +37,8 @@ describe('an address', () => {
 });
 
 withServer('redis', 'a connection', (url) => {
-  it('is to one Redis, or to a cluster by any of its nodes', async () => {
+  // At once: each has servers of its own, and waits for what Sentinels take their time for.
+  it.concurrent('is to one Redis, or to a cluster by any of its nodes', async () => {
     const cluster = await startRedisCluster();
     const connections = [open(url), open(cluster.url)];
     try {
@@ -48,7 +49,7 @@ withServer('redis', 'a connection', (url) => {
     }
   });
 
-  it('follows the primary that Sentinels name when the one before is killed', async () => {
+  it.concurrent('follows the primary that Sentinels name when the one before is killed', async () => {
     const watched = await startWatchedRedis();
     const [sentinels, direct] = [open(watched.url), open(watched.primary.url)];
     try {
@@ -64,60 +65,66 @@ withServer('redis', 'a connection', (url) => {
     }
   });
 
-  it('that is told of a new primary while it looks for the old one goes on (control: ioredis ends, and stays ended)', async () => {
-    const watched = await startWatchedRedis();
-    const [port] = watched.sentinels as [number];
-    const naive = new Redis({
-      sentinels: [{ host: '127.0.0.1', port }],
-      name: 'watched',
-      enableOfflineQueue: false,
-      maxRetriesPerRequest: 1,
-    });
-    naive.on('error', () => {});
-    const own = open(watched.url) as Redis;
-    const told = async (redis: Redis, tries?: number): Promise<boolean> => {
-      expect(await taken(redis, 'before', '1')).toBe(true);
-      // As its FailoverDetector does when it hears +switch-master.
-      const { connector } = redis as unknown as { connector: { disconnect(): void } };
-      redis.once('connecting', () => connector.disconnect());
-      const ended = endOf(redis);
-      redis.disconnect(true);
-      await ended;
-      return taken(redis, 'after', '2', tries);
-    };
-    try {
-      expect(await told(own)).toBe(true);
-      expect(await told(naive, 20)).toBe(false);
-    } finally {
-      for (const redis of [own, naive]) redis.disconnect();
-      await watched.stop();
-    }
-  });
+  it.concurrent(
+    'that is told of a new primary while it looks for the old one goes on (control: ioredis ends, and stays ended)',
+    async () => {
+      const watched = await startWatchedRedis();
+      const [port] = watched.sentinels as [number];
+      const naive = new Redis({
+        sentinels: [{ host: '127.0.0.1', port }],
+        name: 'watched',
+        enableOfflineQueue: false,
+        maxRetriesPerRequest: 1,
+      });
+      naive.on('error', () => {});
+      const own = open(watched.url) as Redis;
+      const told = async (redis: Redis, tries?: number): Promise<boolean> => {
+        expect(await taken(redis, 'before', '1')).toBe(true);
+        // As its FailoverDetector does when it hears +switch-master.
+        const { connector } = redis as unknown as { connector: { disconnect(): void } };
+        redis.once('connecting', () => connector.disconnect());
+        const ended = endOf(redis);
+        redis.disconnect(true);
+        await ended;
+        return taken(redis, 'after', '2', tries);
+      };
+      try {
+        expect(await told(own)).toBe(true);
+        expect(await told(naive, 20)).toBe(false);
+      } finally {
+        for (const redis of [own, naive]) redis.disconnect();
+        await watched.stop();
+      }
+    },
+  );
 
-  it('that ends leaves nobody with the Sentinels (control: after QUIT ioredis stays with them, and its program does not end)', async () => {
-    const watched = await startWatchedRedis();
-    const [port] = watched.sentinels as [number];
-    const listeners = async (): Promise<number> =>
-      (await tell(port, 'CLIENT LIST')).split('\n').filter((line) => line.includes(' sub=1 ')).length;
-    const own = await listeners();
-    const quit = async (connection: Connection): Promise<void> => {
-      expect(await taken(connection, 'key', 'value')).toBe(true);
-      while ((await listeners()) === own) await sleep(20);
-      const ended = endOf(connection);
-      await connection.quit();
-      await ended;
-    };
-    let naive: Redis | undefined;
-    try {
-      await quit(open(watched.url));
-      while ((await listeners()) > own) await sleep(20);
-      naive = new Redis({ sentinels: [{ host: '127.0.0.1', port }], name: 'watched', failoverDetector: true });
-      await quit(naive);
-      await sleep(500);
-      expect(await listeners()).toBe(own + 1);
-    } finally {
-      naive?.disconnect();
-      await watched.stop();
-    }
-  });
+  it.concurrent(
+    'that ends leaves nobody with the Sentinels (control: after QUIT ioredis stays with them, and its program does not end)',
+    async () => {
+      const watched = await startWatchedRedis();
+      const [port] = watched.sentinels as [number];
+      const listeners = async (): Promise<number> =>
+        (await tell(port, 'CLIENT LIST')).split('\n').filter((line) => line.includes(' sub=1 ')).length;
+      const own = await listeners();
+      const quit = async (connection: Connection): Promise<void> => {
+        expect(await taken(connection, 'key', 'value')).toBe(true);
+        while ((await listeners()) === own) await sleep(20);
+        const ended = endOf(connection);
+        await connection.quit();
+        await ended;
+      };
+      let naive: Redis | undefined;
+      try {
+        await quit(open(watched.url));
+        while ((await listeners()) > own) await sleep(20);
+        naive = new Redis({ sentinels: [{ host: '127.0.0.1', port }], name: 'watched', failoverDetector: true });
+        await quit(naive);
+        await sleep(500);
+        expect(await listeners()).toBe(own + 1);
+      } finally {
+        naive?.disconnect();
+        await watched.stop();
+      }
+    },
+  );
 });

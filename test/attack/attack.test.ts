@@ -30,7 +30,8 @@ const named = (letter: string) =>
     (row) => [`${row.id} ${row.what} → ${row.to}`, row] as const,
   );
 
-describe.each(['A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'S', 'X'])('attacks %s', (letter) => {
+// E last: one of them waits until a crowd that is under way beside all others has gone.
+describe.each(['A', 'B', 'C', 'D', 'F', 'G', 'H', 'S', 'X', 'E'])('attacks %s', (letter) => {
   it.each(named(letter))('%s', async (_name, row) => {
     expect((await attack(row, programs, LOOSE)).violations).toEqual([]);
   });
