@@ -190,6 +190,58 @@ describe('what is no HTTP, behind what is', () => {
   });
 });
 
+describe('a request that is answered before its body has come', () => {
+  const CHUNKED = 'POST /P HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n';
+  const SIZED = 'POST /P HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n';
+  const ours = (error: Error, socket: Socket): void => answerBrokenRequest(error, socket, () => 'r2');
+  const naive = (_: Error, socket: Socket): void => void socket.end('HTTP/1.1 400 Bad Request\r\n\r\n');
+
+  /** All that its client is told, who sends `behind` when the answer has begun; by `/slow` it is ended after Node has complained. */
+  async function told(good: string, behind: string, answerBroken = ours): Promise<string[]> {
+    let complained: () => void;
+    const complaint = new Promise<void>((resolve) => (complained = resolve));
+    const made = createServer(SHORT, (request, response) => {
+      response.writeHead(401, { 'content-length': 4 });
+      response.write('do');
+      if (request.url === '/slow') void complaint.then(() => response.end('ne'));
+      else response.end('ne');
+    });
+    made.on('clientError', (error, socket) => {
+      answerBroken(error, socket as Socket);
+      complained();
+    });
+    limitServer(made, 3, () => 'r1');
+    await new Promise<void>((resolve) => made.listen(0, '127.0.0.1', resolve));
+    const socket = connect((made.address() as AddressInfo).port, '127.0.0.1');
+    let text = '';
+    socket.setEncoding('utf8').on('data', (chunk: string) => {
+      const [begun, done] = [text === '', text.includes('done')];
+      text += chunk;
+      if (begun ? good.includes('/slow') || text.includes('done') : !done && text.includes('done'))
+        socket.write(behind);
+    });
+    const over = new Promise<void>((resolve) => socket.on('error', () => {}).once('close', () => resolve()));
+    socket.write(good);
+    await over;
+    await ended(made);
+    return text.match(/HTTP\/1\.1 \d+|done/g) ?? [];
+  }
+
+  it.each([
+    ['its body cannot be read', CHUNKED, 'xyz\r\n'],
+    ['its body does not come', SIZED, '{'],
+    ['its body cannot be read while the answer goes out', CHUNKED.replace('/P', '/slow'), 'xyz\r\n'],
+    ['its body does not come while the answer goes out', SIZED.replace('/P', '/slow'), '{'],
+  ])('is answered once: %s (control: told at once, twice or in the middle)', async (_, good, behind) => {
+    expect(await told(good, behind)).toEqual(['HTTP/1.1 401', 'done']);
+    expect(await told(good, behind, naive)).toContain('HTTP/1.1 400');
+  });
+
+  it('what comes behind its whole body is another request, and told', async () => {
+    expect(await told(SIZED, '123456789BAD\r\n\r\n')).toEqual(['HTTP/1.1 401', 'done', 'HTTP/1.1 400']);
+  });
+});
+
 describe('a client that heeds no goodbye', () => {
   /** Three that say nothing, read, and never end their half. */
   function held(made: Server): { port: number; told: () => number; open: () => Promise<number>; end: () => void } {

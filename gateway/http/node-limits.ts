@@ -111,7 +111,11 @@ export function answerBrokenRequest(
   const answer = (): void => {
     // That one may have been the last, by its own `Connection: close`.
     if (socket.destroyed || !socket.writable) return;
-    letGo(socket, problemText(status, message, newId()));
+    // A second answer to one request would be taken for the next one's.
+    letGo(
+      socket,
+      lastOf.get(socket)?.answered?.deref()?.complete === false ? '' : problemText(status, message, newId()),
+    );
   };
   afterUnderWay(socket, answer);
 }
@@ -122,7 +126,7 @@ function afterUnderWay(socket: Socket, answer: () => void): void {
   socket.pause();
   before.once('close', () => {
     socket.resume();
-    answer();
+    afterUnderWay(socket, answer);
   });
 }
 
@@ -132,23 +136,33 @@ const broken = new WeakSet<Socket>();
  * The last two of each connection that are not out: of the last one the body may be what cannot be read. They are answered in turn. Of what is out nothing is
  * held: a response holds its request, and ten thousand idle connections would hold the last body of each.
  */
-const lastOf = new WeakMap<Socket, { last: ServerResponse | undefined; before: ServerResponse | undefined }>();
+const lastOf = new WeakMap<Socket, Known>();
+
+interface Known {
+  last: ServerResponse | undefined;
+  before: ServerResponse | undefined;
+  /** The last request, answered before all of its body came: until then Node holds it. */
+  answered: WeakRef<IncomingMessage> | undefined;
+}
 
 function noteUnderWay({ socket }: IncomingMessage, response: ServerResponse): void {
   let known = lastOf.get(socket);
-  if (known === undefined) lastOf.set(socket, (known = { last: undefined, before: undefined }));
+  if (known === undefined) lastOf.set(socket, (known = { last: undefined, before: undefined, answered: undefined }));
   known.before = known.last;
   known.last = response;
+  known.answered = undefined;
   response.once('close', () => {
     if (known.before === response) known.before = undefined;
-    else if (known.last === response) known.last = undefined;
+    if (known.last !== response) return;
+    known.last = undefined;
+    if (!response.req.complete) known.answered = new WeakRef(response.req);
   });
 }
 
-/** The last response on this connection whose request has come whole, while it is not out. */
+/** The last response on this connection that has begun or whose request has come whole, while it is not out. */
 function underWay(socket: Socket): ServerResponse | undefined {
   const { last, before } = lastOf.get(socket) ?? {};
-  const response = last === undefined || last.req.complete === false ? before : last;
+  const response = last === undefined || !(last.req.complete || last.headersSent) ? before : last;
   return response === undefined || response.destroyed || response.writableFinished ? undefined : response;
 }
 

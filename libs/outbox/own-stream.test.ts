@@ -66,6 +66,27 @@ withServer('redis', 'two graphs that were given one Redis', () => {
     await expect(refused).rejects.not.toThrow('geheim');
   });
 
+  it('a database that has lost its id is refused, in words that bring it back', async () => {
+    const IDENTITY = 'tributary:{events}:users:database';
+    await own(one);
+    await one.users.query('DELETE FROM database_identity');
+    const refused = own(one).then(
+      () => 'started',
+      (error: Error) => error.message,
+    );
+    const says = await refused;
+    // As it says.
+    await one.users.query('INSERT INTO database_identity (id) VALUES ($1)', [await redis.get(IDENTITY)]);
+    expect(says).toContain('the table database_identity of users is empty');
+    expect(says).toContain(`redis-cli GET '${IDENTITY}'`);
+    expect(says).toContain("INSERT INTO database_identity (id) VALUES ('…')");
+    await own(one);
+    // The control: another id is another graph's.
+    await one.users.query('UPDATE database_identity SET id = gen_random_uuid()');
+    await expect(own(one)).rejects.toThrow(StreamOfAnother);
+    await one.users.query('UPDATE database_identity SET id = $1', [await redis.get(IDENTITY)]);
+  });
+
   it('another number of a database is enough, and so is one that was emptied', async () => {
     await own(one);
     await own(other, `${server.url}/1`);

@@ -1,7 +1,9 @@
 import type { Database } from '#libs/database';
 import type { EventSource } from '#libs/events';
+import { SettingsError } from '#libs/settings';
 import { Outage, type Logger } from '#libs/telemetry';
 
+import { streamKey } from './redis-stream.js';
 import { StreamOfAnother, type Stream } from './stream.js';
 
 /** How often it is looked at beside a program that runs: it may be the first that Redis answers, and after it has lost everything the first that is there. */
@@ -19,7 +21,7 @@ interface Parts {
  * other's events out of the groups, and each would miss in the stream's mark what it had told itself, and tell all of it anew every second.
  *
  * The database has an id that its migration drew, so a backup that is restored is who it was; Redis has that of the first who came. Rejects with
- * `StreamOfAnother`. While Redis is away nobody can say, and a program starts; where it is told then, it says so each minute: it may have
+ * `StreamOfAnother`, and with `SettingsError` where the id is gone: a new one drawn without a word would be refused as another graph's. While Redis is away nobody can say, and a program starts; where it is told then, it says so each minute: it may have
  * been right for days, so it is not ended.
  */
 export async function ownStream({
@@ -30,6 +32,7 @@ export async function ownStream({
 }: Parts): Promise<{ close(): Promise<void> }> {
   const { service } = database;
   const [row] = await database.query<{ id: string }>('SELECT id FROM database_identity');
+  if (row === undefined && stream.own !== undefined) throw new SettingsError([withoutIdentity(service)]);
   const look = async (): Promise<void> => stream.own?.(service as EventSource, row!.id);
   const outage = new Outage({
     logger,
@@ -62,4 +65,12 @@ export async function ownStream({
       await looking;
     },
   };
+}
+
+function withoutIdentity(service: string): string {
+  return (
+    `DATABASE_URL: the table database_identity of ${service} is empty (a restore that left it out, say); by its one row Redis knows whose events it carries. ` +
+    `Put it back with the id that Redis has (redis-cli GET '${streamKey(service as EventSource)}:database'): INSERT INTO database_identity (id) VALUES ('…'); ` +
+    'where Redis has none: INSERT INTO database_identity DEFAULT VALUES.'
+  );
 }

@@ -22,7 +22,7 @@ export type Patience = Pick<
  * Commands are refused while there is no connection, never kept for later, and sent once; a connection to what has become a replica is
  * made anew. Throws a sentence where `sentinels` cannot be read. `tell`: of a password that this Redis does not ask for.
  */
-export function connectRedis(url: string, patience: Patience, tell: TellOnce = () => {}): Connection {
+export function connectRedis(url: string, patience: Patience, tell?: TellOnce): Connection {
   const connection = open(url, patience);
   if (connection instanceof Redis) tellUnasked(connection, new URL(url).host, tell);
   return connection;

@@ -38,4 +38,25 @@ withServer('redis', 'whether a program gets to Redis', () => {
       await server.stop();
     }
   });
+
+  it('takes from nobody the word of a password that Redis does not ask for; control: it is said once', async () => {
+    const server = await startRedis();
+    const url = server.url.replace('redis://', 'redis://:unasked@');
+    const said: string[] = [];
+    const watched = watchRedis(url, 'posts');
+    const opened = [watched.close];
+    try {
+      while ((await watched.gauge.read()) !== 1) await new Promise((resolve) => setTimeout(resolve, 20));
+      for (let nth = 0; nth < 2; nth++) {
+        const redis = connectRedis(url, { maxRetriesPerRequest: 1 }, (says) => void said.push(says));
+        redis.on('error', () => {});
+        opened.push(() => redis.disconnect());
+        while (redis.status !== 'ready') await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      expect(said).toEqual([expect.stringMatching(/^REDIS_URL has a password, and this Redis asks for none/)]);
+    } finally {
+      for (const close of opened) close();
+      await server.stop();
+    }
+  });
 });

@@ -20,7 +20,7 @@ const told = new Set<string>();
  * A Redis that has no use for the password of REDIS_URL lets in all the same, and ioredis writes so to the console, as plain text among lines of JSON.
  * Here it hears of no error, and `tell` of what to do. Not of a cluster: ioredis makes connections to its nodes that it shows nobody.
  */
-export function tellUnasked(connection: Redis, host: string, tell: TellOnce): void {
+export function tellUnasked(connection: Redis, host: string, tell: TellOnce | undefined): void {
   type Auth = (...given: unknown[]) => unknown;
   const auth = connection.auth.bind(connection) as Auth;
   connection.auth = ((...given: unknown[]) => {
@@ -29,8 +29,10 @@ export function tellUnasked(connection: Redis, host: string, tell: TellOnce): vo
     return auth(...given.slice(0, -1), (error: Error | null | undefined, ...rest: unknown[]) => {
       const says = error ? REASONS.find(([word]) => word.test(error.message))?.[1] : undefined;
       if (says === undefined) return void answered(error, ...rest);
-      if (!told.has(`${host} ${says}`)) tell(says);
-      told.add(`${host} ${says}`);
+      if (tell !== undefined && !told.has(`${host} ${says}`)) {
+        tell(says);
+        told.add(`${host} ${says}`);
+      }
       answered(null, ...rest);
     });
   }) as typeof connection.auth;
