@@ -15,8 +15,7 @@ export default {
   // Nothing here asserts speed: this only ends what hangs, on a machine that runs much else besides.
   testTimeout: 120_000,
   reporters: ['<rootDir>/test/beside.mjs', 'default', '<rootDir>/test/reporter.mjs'],
-  // Some tests wait for programs. Of two processors a seventh stood still with two workers, and a tenth with three; of sixteen files that
-  // mostly wait, 9.8 % with three and 4.3 % with four, for the same 135 s of a processor.
+  // Some tests wait for programs: with two workers a seventh of two processors stood still, with three a tenth.
   maxWorkers: 4,
   testSequencer: '<rootDir>/test/heaviest-first.mjs',
   // `#libs/*` has a "source" condition in package.json: without it a test would silently run a stale dist.
