@@ -6,7 +6,7 @@ const SLICE_MS = 2;
 const BATCH = 256;
 /** Of the time, how much answers wait at most because there are new connections: whoever opens them without end slows down others by a fifth. */
 const HOLD_SHARE = 0.2;
-/** And so long at once, ms. */
+/** And so long at once, ms, with the fifth that comes meanwhile a quarter more. */
 const HOLD_MS = 100;
 
 /**

@@ -249,20 +249,24 @@ describe('an admission', () => {
     });
   });
 
-  it('gives on the turn of who waits for a subgraph in a line; control: who does not keeps it', async () => {
-    const begunBy = async (waits: boolean) => {
+  it('gives on the turn of who waits for a subgraph in a line, unless it is itself what they wait for; control: who does not wait keeps it', async () => {
+    const begunBy = async (waits: boolean, isBusy = false) => {
       const admission = new Admission({ lateMs: 1_000, max: 10_000 });
-      const places = Array.from({ length: 129 }, () => admission.place());
+      for (let nth = 0; nth < 100; nth += 1) admission.enter();
+      for (let nth = 0; nth < 3; nth += 1) admission.look(isBusy ? 1 : 0.5);
+      const places = Array.from({ length: 200 }, () => admission.place());
       const turns = places.map((place) => place.begin(0));
-      expect(turns.map((turn) => turn === undefined)).toEqual([...places.keys()].map((nth) => nth < 128));
+      const next = turns.findIndex((turn) => turn !== undefined);
+      expect(next).toBe(isBusy ? 16 : 128);
       let hasBegun = false;
-      void turns[128]!.then(() => (hasBegun = true));
+      void turns[next]!.then(() => (hasBegun = true));
       places[0]!.begun(waits);
       await Promise.resolve();
       return hasBegun;
     };
     expect(await begunBy(true)).toBe(true);
     expect(await begunBy(false)).toBe(false);
+    expect(await begunBy(true, true)).toBe(false);
   });
 
   it('is not moved by lateness of less than it may have', () => {

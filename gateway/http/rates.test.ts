@@ -29,7 +29,6 @@ describe('what is asked of Redis', () => {
     const taken: string[] = [];
     const budget = (name: string, waitMs = 0) => ({
       take: (_key: string, points = 1) => (taken.push(`${name} ${points}`), Promise.resolve(waitMs)),
-      borrow: () => Promise.reject(new Error('nothing is borrowed here')),
       forget: () => Promise.resolve(),
     });
     const request = asked('198.51.100.1');

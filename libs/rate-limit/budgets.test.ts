@@ -50,30 +50,6 @@ function budgetContract(open: () => Promise<Budgets>): void {
     expect(allowed(await Promise.all(Array.from({ length: 100 }, () => budget.take('one'))))).toBe(40);
   });
 
-  it('what was borrowed is there again when it is given back, what was refused is not, and no later window has more', async () => {
-    const budget = budgets.of({ name: 'g', points: 2, windowS: 600 });
-    for (let nth = 0; nth < 5; nth += 1) {
-      const { waitMs, giveBack } = await budget.borrow('one');
-      expect(waitMs).toBe(0);
-      await giveBack();
-    }
-    expect(allowed(await some(budget, 'one', 2))).toBe(2);
-    const refused = await budget.borrow('one');
-    expect(refused.waitMs).toBeGreaterThan(0);
-    await refused.giveBack();
-    expect(await budget.take('one')).toBeGreaterThan(0);
-    const short = budgets.of({ name: 'h', points: 1, windowS: 1 });
-    // Where a busy machine takes longer than a window for the three of them, again.
-    for (let began = 0, over = false; !over; over = performance.now() - began < 900) {
-      const late = await short.borrow('one');
-      while ((await short.take('one')) > 0) await new Promise((go) => setTimeout(go, 20));
-      began = performance.now();
-      await late.giveBack();
-      const wait = await short.take('one');
-      if (performance.now() - began < 900) expect(wait).toBeGreaterThan(0);
-    }
-  });
-
   it('begins anew when its window ends, and when it is forgotten', async () => {
     const budget = budgets.of({ name: 'e', points: 1, windowS: 1 });
     // Where a busy machine takes longer than that between two of them, both are in time.

@@ -15,17 +15,8 @@ export interface BudgetRule {
 export interface Budget {
   /** Takes `points` of what `key` has. Resolves with 0 when it had as much, else with the milliseconds until it has again. Never rejects. */
   take(key: string, points?: number): Promise<number>;
-  /** Takes one as `take` does, of which it may turn out that it was for nothing. Whoever was refused meanwhile has been counted as well, and it is not given back. */
-  borrow(key: string): Promise<Borrowed>;
   /** Gives back all that was taken. */
   forget(key: string): Promise<void>;
-}
-
-export interface Borrowed {
-  /** As what `take` resolves with. */
-  readonly waitMs: number;
-  /** In the window of which it was taken, and where: nobody ever has more of a later one. Never rejects. */
-  giveBack(): Promise<void>;
 }
 
 export interface Budgets {
@@ -65,42 +56,33 @@ export async function openBudgets({
           rejectIfRedisNotReady: true,
           inMemoryBlockOnConsumed: points + 1,
         });
-      const consume = async (limiter: RateLimiterAbstract, key: string, taken: number): Promise<Borrowed> => {
-        const began = performance.now();
+      const consume = async (limiter: RateLimiterAbstract, key: string, taken: number): Promise<number> => {
         try {
-          const { msBeforeNext } = await limiter.consume(key, Math.max(1, Math.ceil(taken)));
-          return {
-            waitMs: 0,
-            async giveBack() {
-              // Where it cannot be told, the window ends by itself.
-              if (performance.now() < began + msBeforeNext) await limiter.reward(key, 1).catch(() => {});
-            },
-          };
+          await limiter.consume(key, Math.max(1, Math.ceil(taken)));
+          return 0;
         } catch (refused) {
-          return wait(waitOf(refused, windowS));
+          return waitOf(refused, windowS);
         }
-      };
-      const borrow = async (key: string, taken = 1): Promise<Borrowed> => {
-        const began = performance.now();
-        const name = `${rule.keyPrefix}:${key}`;
-        try {
-          // From memory: this tells nothing of Redis.
-          const blockedMs = (shared as unknown as Blocking | undefined)?.getInMemoryBlockMsBeforeExpire(name) ?? 0;
-          if (blockedMs > 0) return wait(Math.min(blockedMs, windowS * 1_000));
-          if (shared && together?.mayAsk(name)) {
-            const borrowed = await consume(shared, key, taken);
-            together.answered(name);
-            return borrowed;
-          }
-        } catch (error) {
-          together?.unanswered(name, error, performance.now() - began);
-        }
-        // The library's own trouble, if it has any, keeps nobody out.
-        return consume(own, key, taken).catch(() => wait(0));
       };
       return {
-        borrow: (key) => borrow(key),
-        take: async (key, taken) => (await borrow(key, taken)).waitMs,
+        async take(key, taken = 1) {
+          const began = performance.now();
+          const name = `${rule.keyPrefix}:${key}`;
+          try {
+            // From memory: this tells nothing of Redis.
+            const blockedMs = (shared as unknown as Blocking | undefined)?.getInMemoryBlockMsBeforeExpire(name) ?? 0;
+            if (blockedMs > 0) return Math.min(blockedMs, windowS * 1_000);
+            if (shared && together?.mayAsk(name)) {
+              const wait = await consume(shared, key, taken);
+              together.answered(name);
+              return wait;
+            }
+          } catch (error) {
+            together?.unanswered(name, error, performance.now() - began);
+          }
+          // The library's own trouble, if it has any, keeps nobody out.
+          return consume(own, key, taken).catch(() => 0);
+        },
         async forget(key) {
           // Where a limiter cannot be told, its window ends by itself.
           const began = performance.now();
@@ -126,11 +108,6 @@ export async function openBudgets({
 /** What the library has and its types do not: how long it refuses a key without asking, ms. */
 interface Blocking {
   getInMemoryBlockMsBeforeExpire(name: string): number;
-}
-
-/** Of what was not taken nothing is given back. */
-function wait(waitMs: number): Borrowed {
-  return { waitMs, giveBack: async () => {} };
 }
 
 /** The library rejects with what is left; an error is no refusal: nothing was counted. */

@@ -1,1 +1,1 @@
-export { openBudgets, type Borrowed, type Budget, type BudgetRule, type Budgets } from './budgets.js';
+export { openBudgets, type Budget, type BudgetRule, type Budgets } from './budgets.js';

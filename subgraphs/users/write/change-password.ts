@@ -26,7 +26,7 @@ export class ChangePassword {
     const { database, passwords, throttle } = this.parts;
     const password = readPassword(input.password);
     const chosen = takePassword(input.newPassword, 'newPassword');
-    const untried = await throttle.password(viewer);
+    await throttle.password(viewer);
     const [known] = await database.query<Pick<UserRow, 'passwordHash' | 'frozenAt'>>(
       'SELECT password_hash AS "passwordHash", frozen_at AS "frozenAt" FROM users WHERE id = $1 AND deleted_at IS NULL',
       [viewer],
@@ -34,11 +34,9 @@ export class ChangePassword {
     if (known === undefined) throw noAccount();
     if (known.frozenAt !== null) throw new Failure('ACCOUNT_FROZEN');
     const right =
-      password !== undefined &&
-      (await passwords.verify(known.passwordHash, password, { deadline, line: viewer }).catch(untried));
+      password !== undefined && (await passwords.verify(known.passwordHash, password, { deadline, line: viewer }));
     if (!right) throw new Failure('FORBIDDEN', 'The password is wrong; it was not changed.');
-    // Whoever knew the password was not guessing.
-    const passwordHash = await passwords.hash(chosen, { deadline, line: viewer }).catch(untried);
+    const passwordHash = await passwords.hash(chosen, { deadline, line: viewer });
     return database.transaction(async (tx) => {
       const row = await lockAccount(tx, viewer);
       // Somebody else was faster: what was checked above is not the password any more.

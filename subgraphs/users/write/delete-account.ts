@@ -29,7 +29,7 @@ export class DeleteAccount {
   async run(viewer: string, input: { readonly password: string }, deadline?: Deadline): Promise<string> {
     const { database, passwords, throttle, clock, saga, patience } = this.parts;
     const password = readPassword(input.password);
-    const untried = await throttle.password(viewer);
+    await throttle.password(viewer);
     const [known] = await database.query<Pick<UserRow, 'passwordHash' | 'frozenAt' | 'sessions'>>(
       `SELECT password_hash AS "passwordHash", frozen_at AS "frozenAt", sessions FROM users WHERE id = $1 AND deleted_at IS NULL`,
       [viewer],
@@ -37,8 +37,7 @@ export class DeleteAccount {
     if (known === undefined) throw noAccount();
     if (known.frozenAt !== null) throw new Failure('ACCOUNT_FROZEN', 'This account is being deleted already.');
     const right =
-      password !== undefined &&
-      (await passwords.verify(known.passwordHash, password, { deadline, line: viewer }).catch(untried));
+      password !== undefined && (await passwords.verify(known.passwordHash, password, { deadline, line: viewer }));
     if (!right) throw new Failure('FORBIDDEN', 'The password is wrong; the account was not deleted.');
     return database.transaction(async (tx) => {
       const { handle, version, passwordHash, sessions } = await lockAccount(tx, viewer);

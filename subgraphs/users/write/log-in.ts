@@ -26,10 +26,10 @@ export class LogIn {
     const handle = readHandle(input.handle);
     const password = readPassword(input.password);
     if (password === undefined) throw badInput('password takes 8 to 128 characters');
-    const untried = await throttle.logIn(handle, client);
+    await throttle.logIn(handle, client);
     // The generation is of the moment in which the password was right: when it is changed meanwhile, this log-in has ended.
     const [row] = await database.query<UserRow>(ACCOUNT, [handle]);
-    const right = await passwords.verify(row?.passwordHash, password, { deadline, line: client }).catch(untried);
+    const right = await passwords.verify(row?.passwordHash, password, { deadline, line: client });
     if (row === undefined || !right)
       throw new Failure('UNAUTHENTICATED', 'Handle and password do not belong together.');
     await throttle.loggedIn(handle, client);

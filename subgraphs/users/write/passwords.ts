@@ -10,7 +10,7 @@ const COST = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
  * others who write would wait too, and in a line that knows no clients. At about 30 ms each, the last one waits for less than a second.
  */
 export const WAITING_MAX = 24;
-/** Whoever is turned away: by then a line that is full has gone. */
+/** Whoever is turned away: by then a line that is full has gone. Each try counts, also one that was not looked at, and of LOG_IN_TRIES there are ten a minute. */
 const AGAIN_S = 6;
 /** What a hash takes before one was timed, and the most that one counts for: a process that was stopped is no slower for that. */
 const HASH_MS = 30;
@@ -75,7 +75,7 @@ export class Passwords {
   }
 
   /**
-   * Whether anybody can log in at all. Strangers cannot make it look as if nobody could: what they send is hashed as well. Also whoever waits for
+   * Whether anybody can log in at all. Strangers cannot make it look as if nobody could while a hash takes less than a request may: what they send is hashed as well. Also whoever waits for
    * a hash that does not end has asked.
    */
   gauges(service: string): Gauge[] {

@@ -36,9 +36,9 @@ export class SignUp {
     const displayName = cleanDisplayName(input.displayName);
     const email = cleanEmail(input.email);
     const password = takePassword(input.password);
-    const untried = await throttle.signUp(client);
+    await throttle.signUp(client);
     // Before the transaction: a hash takes longer than everything inside it.
-    const passwordHash = await passwords.hash(password, { deadline, line: client }).catch(untried);
+    const passwordHash = await passwords.hash(password, { deadline, line: client });
     return database.transaction(async (tx) => {
       const id = newId({ now: clock() });
       await holdHandle(tx, handle, id);

@@ -1,5 +1,4 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { Failure } from '#libs/failure';
 import { openBudgets, type Budgets } from '#libs/rate-limit';
 import { silent } from '#libs/telemetry';
 import { Throttle } from './throttle.js';
@@ -14,13 +13,13 @@ const open = async (): Promise<Budgets> => {
   return budgets;
 };
 const throttle = async () => new Throttle(await open(), { logInTries: 10, signUpsPerHour: 1, renamesPerDay: 2 });
-const outcome = (work: Promise<unknown>): Promise<string> =>
+const outcome = (work: Promise<void>): Promise<string> =>
   work.then(
     () => 'good',
     (error: { code: string }) => error.code,
   );
 /** How many of so many were let through. */
-async function letThrough(times: number, work: (turn: number) => Promise<unknown>): Promise<number> {
+async function letThrough(times: number, work: (turn: number) => Promise<void>): Promise<number> {
   let good = 0;
   for (let turn = 0; turn < times; turn += 1) if ((await outcome(work(turn))) === 'good') good += 1;
   return good;
@@ -56,53 +55,6 @@ describe('whoever guesses at the password of somebody', () => {
     const tries = await throttle();
     expect(await letThrough(100, (turn) => tries.logIn(`person${turn}`, 'stranger'))).toBe(50);
     expect(await outcome(tries.logIn('person99', 'their own'))).toBe('good');
-  });
-});
-
-describe('whoever is refused a hash for want of time', () => {
-  const tooMany = new Failure('OVERLOADED');
-  /** Of twenty who come one after another, each refused a hash, and of twenty more who are hashed, how many are let through. */
-  const refusedThenHashed = async (one: (refused: boolean) => Promise<unknown>): Promise<number[]> => [
-    await letThrough(20, () => one(true)).then(() => outcomes.splice(0).filter((code) => code === 'OVERLOADED').length),
-    await letThrough(20, () => one(false)),
-  ];
-  const outcomes: string[] = [];
-  const asks = async (
-    counted: Promise<(error: unknown) => Promise<never>>,
-    refused: boolean,
-    isGivenBack = true,
-  ): Promise<void> => {
-    const untried = await counted;
-    if (!refused) return;
-    outcomes.push(tooMany.code);
-    if (isGivenBack) await Promise.reject(tooMany).catch(untried);
-    throw tooMany;
-  };
-
-  it.each<[string, number, (tries: Throttle) => ReturnType<Throttle['logIn']>]>([
-    ['log in', 10, (tries) => tries.logIn('alice', 'her own')],
-    ['a client that nobody tells', 10, (tries) => tries.logIn('alice', undefined)],
-    ['sign up', 1, (tries) => tries.signUp('her own')],
-    ['a password that is said again', 10, (tries) => tries.password('alice')],
-  ])('has used no try (%s), and is throttled as ever afterwards; control: each counts', async (_, points, counted) => {
-    const tries = await throttle();
-    expect(await refusedThenHashed((refused) => asks(counted(tries), refused))).toEqual([20, points]);
-    const naive = await throttle();
-    expect(await refusedThenHashed((refused) => asks(counted(naive), refused, false))).toEqual([points, 0]);
-  });
-
-  it('has one back for one: of fifty at once never more are hashed than may be', async () => {
-    const tries = await throttle();
-    let hashed = 0;
-    const one = async (nth: number): Promise<void> => {
-      const untried = await tries.logIn('alice', 'stranger');
-      await new Promise((go) => setImmediate(go));
-      if (nth % 2 === 0) await untried(tooMany);
-      hashed += 1;
-    };
-    for (let round = 0; round < 20; round += 1)
-      await Promise.allSettled(Array.from({ length: 50 }, (_, nth) => one(nth)));
-    expect(hashed).toBeLessThanOrEqual(10);
   });
 });
 

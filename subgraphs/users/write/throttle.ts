@@ -1,8 +1,5 @@
 import { Failure } from '#libs/failure';
-import type { Borrowed, Budget, Budgets } from '#libs/rate-limit';
-
-/** Of a try that was counted and then failed before the password was tried: gives it back, and throws what it failed of. */
-type Untried = (error: unknown) => Promise<never>;
+import type { Budget, Budgets } from '#libs/rate-limit';
 
 const MINUTE_S = 60;
 const HOUR_S = 3_600;
@@ -16,8 +13,7 @@ const CROWD = 10;
  * nobody has is counted, answered and refused like one that somebody has, so being refused tells nothing either. Counted is
  * each handle from each client, so that nobody is kept out by a stranger who guesses at their password; each client over all
  * handles; and each handle over all clients, against those who have many. A try that one of the first two refuses is no try for
- * the third: else one client that goes on after it was refused would keep everybody out. Who is refused a hash for want of time has
- * tried nothing and is given the try back, after the refusal: of all that are counted never more are hashed than may be.
+ * the third: else one client that goes on after it was refused would keep everybody out.
  */
 export class Throttle {
   readonly #guess: Budget;
@@ -45,12 +41,12 @@ export class Throttle {
   }
 
   /** `client` is undefined where no gateway tells it. Throws RATE_LIMITED. */
-  async logIn(handle: string, client: string | undefined): Promise<Untried> {
-    const own = await refuseAfter([
-      this.#guess.borrow(`${handle} ${client ?? ''}`),
-      ...(client === undefined ? [] : [this.#spray.borrow(client)]),
+  async logIn(handle: string, client: string | undefined): Promise<void> {
+    await refuseAfter([
+      this.#guess.take(`${handle} ${client ?? ''}`),
+      ...(client === undefined ? [] : [this.#spray.take(client)]),
     ]);
-    return untried([...own, ...(await refuseAfter([this.#crowd.borrow(handle)]))]);
+    await refuseAfter([this.#crowd.take(handle)]);
   }
 
   /** Whoever knew the password was not guessing. */
@@ -59,31 +55,23 @@ export class Throttle {
   }
 
   /** Of somebody who is logged in and has to say the password again. */
-  async password(viewer: string): Promise<Untried> {
-    return untried(await refuseAfter([this.#person.borrow(viewer)]));
+  async password(viewer: string): Promise<void> {
+    await refuseAfter([this.#person.take(viewer)]);
   }
 
-  async signUp(client: string | undefined): Promise<Untried> {
-    return untried(client === undefined ? [] : await refuseAfter([this.#signUp.borrow(client)]));
+  async signUp(client: string | undefined): Promise<void> {
+    if (client !== undefined) await refuseAfter([this.#signUp.take(client)]);
   }
 
   /** Of somebody who wants another handle. All that they had stay theirs, so without this one person could take every short one. */
   async rename(viewer: string): Promise<void> {
-    await refuseAfter([this.#rename.borrow(viewer)], 'Too many new handles today');
+    await refuseAfter([this.#rename.take(viewer)], 'Too many new handles today');
   }
 }
 
-async function refuseAfter(borrows: readonly Promise<Borrowed>[], why = 'Too many tries'): Promise<Borrowed[]> {
-  const borrowed = await Promise.all(borrows);
-  const waitMs = Math.max(...borrowed.map((one) => one.waitMs));
-  if (waitMs <= 0) return borrowed;
+async function refuseAfter(takes: readonly Promise<number>[], why = 'Too many tries'): Promise<void> {
+  const waitMs = Math.max(...(await Promise.all(takes)));
+  if (waitMs <= 0) return;
   const retryAfterS = Math.ceil(waitMs / 1_000);
   throw new Failure('RATE_LIMITED', `${why}; wait ${retryAfterS} s.`, { retryAfterS });
-}
-
-function untried(borrowed: readonly Borrowed[]): Untried {
-  return async (error) => {
-    await Promise.all(borrowed.map((one) => one.giveBack()));
-    throw error;
-  };
 }
