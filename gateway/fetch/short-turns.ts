@@ -16,8 +16,8 @@ const HOLD_MS = 100;
  * there is to read: clients that ask again as soon as they are refused would else have all of it.
  *
  * libuv takes one new connection in each turn. Of a crowd for whom a proxy opens three hundred, the last would be read after three hundred
- * turns, so while they come answers wait, and turns are shorter still. Not until all are there, and then not for a while: of nine thousand a second
- * five hundred came behind the first, stood unread for 0.4 s, and were then refused (`npm run bench -- overload --delay 0`).
+ * turns, so while they come answers wait, and turns are shorter still: a fifth of the time, spread over it. Where answers waited for 100 ms of each
+ * 500, of nine thousand requests a second those that came after the 100 stood unread for the other 400 (`npm run bench -- overload --delay 0`).
  *
  * While turns are short an answer costs one look at the clock more, and each turn a `setImmediate`.
  */
@@ -33,7 +33,7 @@ export class ShortTurns {
   /** Immediates that are due, of this batch. */
   #due = 0;
   #hasNew = false;
-  /** So long answers may wait for new connections now, by when that was, and whether they have since. */
+  /** So long, ms, answers may still wait for new connections; when that was reckoned, and whether they have waited since. */
   #holdMs = HOLD_MS;
   #lookedAt = 0;
   #isHeld = false;

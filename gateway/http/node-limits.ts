@@ -112,10 +112,7 @@ export function answerBrokenRequest(
     // That one may have been the last, by its own `Connection: close`.
     if (socket.destroyed || !socket.writable) return;
     // A second answer to one request would be taken for the next one's.
-    letGo(
-      socket,
-      lastOf.get(socket)?.answered?.deref()?.complete === false ? '' : problemText(status, message, newId()),
-    );
+    letGo(socket, hasBeenAnswered(socket) ? '' : problemText(status, message, newId()));
   };
   afterUnderWay(socket, answer);
 }
@@ -143,6 +140,11 @@ interface Known {
   before: ServerResponse | undefined;
   /** The last request, answered before all of its body came: until then Node holds it. */
   answered: WeakRef<IncomingMessage> | undefined;
+}
+
+/** The request of which the rest cannot be read, or does not come. */
+function hasBeenAnswered(socket: Socket): boolean {
+  return lastOf.get(socket)?.answered?.deref()?.complete === false;
 }
 
 function noteUnderWay({ socket }: IncomingMessage, response: ServerResponse): void {

@@ -21,8 +21,8 @@ interface Parts {
  * other's events out of the groups, and each would miss in the stream's mark what it had told itself, and tell all of it anew every second.
  *
  * The database has an id that its migration drew, so a backup that is restored is who it was; Redis has that of the first who came. Rejects with
- * `StreamOfAnother`, and with `SettingsError` where the id is gone: a new one drawn without a word would be refused as another graph's. While Redis is away nobody can say, and a program starts; where it is told then, it says so each minute: it may have
- * been right for days, so it is not ended.
+ * `StreamOfAnother`, and with `SettingsError` where the id is gone: a new one drawn without a word would be refused as another graph's. While Redis
+ * is away nobody can say, and a program starts; where it is told then, it says so each minute: it may have been right for days, so it is not ended.
  */
 export async function ownStream({
   database,

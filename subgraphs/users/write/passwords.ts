@@ -75,8 +75,8 @@ export class Passwords {
   }
 
   /**
-   * Whether anybody can log in at all. Strangers cannot make it look as if nobody could while a hash takes less than a request may: what they send is hashed as well. Also whoever waits for
-   * a hash that does not end has asked.
+   * Whether anybody can log in at all. Strangers cannot make it look as if nobody could, while a hash takes less than a request may: what they send
+   * is hashed as well. Also whoever waits for a hash that does not end has asked.
    */
   gauges(service: string): Gauge[] {
     const counted = (name: string, help: string, read: () => number): Gauge => ({
